@@ -1,0 +1,63 @@
+"""The exception tree. Every error that isobench raises on purpose is one of these.
+
+Each class carries the exit code that the command line gives for it, so that no other place has to know.
+"""
+
+from __future__ import annotations
+
+
+class IsobenchError(Exception):
+    """The root of the tree: something went wrong that isobench foresaw. `remedy` names the next action, or is empty."""
+
+    exit_code = 1
+
+    def __init__(self, reason: str, *, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
+class UsageError(IsobenchError):
+    """The caller asked for something that does not exist or cannot be done (exit code 2)."""
+
+    exit_code = 2
+
+
+class StoreError(UsageError):
+    """A results file is missing, damaged, or of another schema version. The reason names the file (exit code 2)."""
+
+
+class Unavailable(IsobenchError):
+    """An environment cannot be opened or launched on this host. The run goes on without it (a skip)."""
+
+
+class RequiredMissing(IsobenchError):
+    """An environment named with `--require` is unavailable (exit code 4)."""
+
+    exit_code = 4
+
+
+class NothingMeasured(IsobenchError):
+    """The run ended without a single sample (exit code 5)."""
+
+    exit_code = 5
+
+
+class MeasurementError(IsobenchError):
+    """One cell failed: launching, the probe's work, or reading its answer. `console` holds the last lines it said."""
+
+    def __init__(self, reason: str, *, console: str = "", remedy: str = "") -> None:
+        super().__init__(reason, remedy=remedy)
+        self.console = console
+
+
+class DeadlineExceeded(MeasurementError):
+    """A blocking step did not end within its deadline."""
+
+
+class ProbeError(MeasurementError):
+    """The probe answered with an error or with something that is not an answer."""
+
+
+class BuildError(IsobenchError):
+    """Something isobench builds for itself (the probe, a root file system, an image) could not be built."""

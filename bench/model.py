@@ -1,0 +1,75 @@
+"""The small frozen records that every layer shares, and the names of the startup events.
+
+Kept free of heavy imports: `isobench list` reads nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Unit = Literal["second", "byte"]
+
+BASELINE = "process"
+"""The environment every ratio is taken against, unless `--baseline` names another."""
+
+CONTROL_SUFFIX = "@control"
+"""Appended to the baseline's name for its second copy in each block (the live A/A control)."""
+
+EVENTS = ("requested", "created", "attached", "started", "ready", "released", "exited", "removed", "gone")
+"""The startup events in order, all on the host's CLOCK_MONOTONIC, in nanoseconds.
+
+requested  the harness asks for an instance
+created    the mechanism says it exists (first instruction of a cloned child, create() of an engine, createXML())
+attached   its standard streams are connected (engines only)
+started    the mechanism is about to run the program (just before exec; an engine's start request is sent)
+ready      the first byte that the program itself sends has reached the host
+released   the harness tells it to finish; the time between ready and released is the harness's and counts nowhere
+exited     the program, or the VMM that holds it, has ended
+removed    the engine says that it is removed (engines only)
+gone       everything it used is freed: processes reaped, cgroups and network namespaces gone, sockets unlinked
+An environment stamps those that it has; requested, ready, released, exited and gone are never left out.
+"""
+
+
+class Metric(NamedTuple):
+    """One kind of cost: lower is better, always positive. `name` is unique within its scenario."""
+
+    name: str
+    unit: Unit
+    meaning: str
+
+
+class Sample(NamedTuple):
+    """One value of one metric from one fresh instance. `environment` may end in CONTROL_SUFFIX. Seconds or bytes."""
+
+    block: int
+    environment: str
+    scenario: str
+    metric: str
+    value: float
+
+
+class Cell(NamedTuple):
+    """One measurement to take in a block: one scenario in one environment (or in the baseline's second copy)."""
+
+    environment: str
+    scenario: str
+
+
+class Failure(NamedTuple):
+    """A cell that gave no sample, and why. `console` holds the last lines the instance said, perhaps nothing."""
+
+    block: int
+    environment: str
+    scenario: str
+    reason: str
+    console: str = ""
+
+
+class Skip(NamedTuple):
+    """An environment (or one scenario in it, else "") that this host cannot run, the reason, and what mends it."""
+
+    environment: str
+    scenario: str
+    reason: str
+    remedy: str = ""

@@ -1,0 +1,114 @@
+"""The session record: what was true during a run. One JSON file, schema-versioned, beside the samples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+"""Version of session.json. Raised when a field changes its meaning; a loader refuses what it does not know."""
+
+
+class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all parts of the record have in common."""
+
+
+class MetricRecord(_Frozen):
+    """A metric as it was when the run was made, so that a report needs no catalogue."""
+
+    name: str
+    unit: Literal["second", "byte"]
+    meaning: str
+
+
+class ScenarioRecord(_Frozen):
+    name: str
+    title: str
+    metrics: list[MetricRecord]
+
+
+class EnvironmentRecord(_Frozen):
+    """What `list` says of an environment, and `facts`: its exact configuration in this run."""
+
+    name: str
+    title: str
+    layer: str
+    adds: str
+    compared_with: str | None
+    single_factor: bool
+    facts: dict[str, str] = {}
+
+
+class SkipRecord(_Frozen):
+    environment: str
+    scenario: str
+    reason: str
+    remedy: str = ""
+
+
+class FailureRecord(_Frozen):
+    block: int
+    environment: str
+    scenario: str
+    reason: str
+    console: str = ""
+
+
+class CellRecord(_Frozen):
+    """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began."""
+
+    environment: str
+    scenario: str
+    started: float
+    seconds: float
+    inside: float
+    """Seconds of it spent inside the environment, launch to gone; the rest is the harness."""
+    interference: dict[str, float] = {}
+    """What else went on meanwhile (`bench.host.Interference`): deltas over the cell."""
+
+
+class BlockRecord(_Frozen):
+    index: int
+    """0 is the warm-up block."""
+    started: float
+    seconds: float
+    cells: list[CellRecord]
+    marks: list[str] = []
+    """Why the block is left out of the analysis; empty for a clean block."""
+
+
+class Session(_Frozen):
+    """The whole record of one run."""
+
+    schema: int
+    run_id: str
+    isobench: str
+    """Version of isobench."""
+    host_id: str
+    started: str
+    """UTC, ISO 8601, with a Z."""
+    command: list[str]
+    """What to type to repeat the run."""
+    seed: int
+    profile: str
+    baseline: str
+    host: dict[str, str]
+    """Host facts for people (`bench.host.facts`)."""
+    fingerprint: dict[str, str]
+    """The facts whose change starts a new trend segment: CPU, microcode, kernel, mitigations, engine, QEMU."""
+    versions: dict[str, str]
+    """Tools and libraries used."""
+    environments: list[EnvironmentRecord]
+    scenarios: list[ScenarioRecord]
+    skips: list[SkipRecord] = []
+    failures: list[FailureRecord] = []
+    blocks: list[BlockRecord] = []
+    finished: str = ""
+    """UTC, ISO 8601; empty while the run goes on or where it was cut off."""
+    stopped: str = ""
+    """Why it ended: "precise", "blocks", "max-time", "interrupted", or empty."""
+    warmups: dict[str, float] = {}
+    """Warm-up values of benchmarks that have no measured value (yet): pyperf cannot hold a benchmark without one."""
+    imprecise: list[str] = []
+    """Benchmark names whose interval was still too wide when the cap was reached."""

@@ -1,0 +1,254 @@
+"""Results on disk: one folder a run, holding `suite.json` (pyperf's format) and `session.json` (the session record).
+
+Every write goes to a temporary file beside its target, is synced and renamed, so that a reader never sees half a
+file and a crash loses at most the block that was not finished. The suite is the truth about values; the record is
+the truth about everything else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from bench.errors import StoreError
+from bench.model import Sample
+from bench.record import SCHEMA, BlockRecord, FailureRecord, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SUITE = "suite.json"
+SESSION = "session.json"
+_NAME = re.compile(r"^(?P<scenario>[a-z0-9-]+)\.(?P<metric>[A-Za-z0-9_.+-]+)/(?P<environment>[A-Za-z0-9@+_.-]+)$")
+
+
+class Series(NamedTuple):
+    """All values of one metric in one environment, one per block. Seconds or bytes; `blocks` ascends."""
+
+    scenario: str
+    metric: str
+    environment: str
+    unit: str
+    blocks: list[int]
+    values: list[float]
+    warmups: list[tuple[int, float]]
+    """(block, value) of the warm-up block."""
+
+    @property
+    def benchmark(self) -> str:
+        return benchmark_name(self.scenario, self.metric, self.environment)
+
+
+class Run(NamedTuple):
+    """A run as loaded: its folder, its record and its values."""
+
+    path: Path
+    session: Session
+    series: list[Series]
+
+
+def benchmark_name(scenario: str, metric: str, environment: str) -> str:
+    """The pyperf benchmark name, `<scenario>.<metric>/<environment>`."""
+    return f"{scenario}.{metric}/{environment}"
+
+
+# The part of pyperf's file format that isobench writes (format version 1.0, pyperf `_bench.py`). Written and read
+# with msgspec because a run with a million samples must load in seconds; the tests hold it against pyperf itself.
+class _PyperfRun(msgspec.Struct, omit_defaults=True):
+    metadata: dict[str, int | float | str] = {}
+    values: list[float] = []
+    warmups: list[tuple[int, float]] = []
+
+
+class _PyperfBenchmark(msgspec.Struct, omit_defaults=True):
+    runs: list[_PyperfRun]
+    metadata: dict[str, int | float | str] = {}
+
+
+class _PyperfSuite(msgspec.Struct):
+    benchmarks: list[_PyperfBenchmark]
+    version: str
+    metadata: dict[str, int | float | str] = {}
+
+
+class RunWriter:
+    """Writes one run's folder, a block at a time. Owned by the runner."""
+
+    def __init__(self, results: Path, session: Session, units: dict[tuple[str, str], str]) -> None:
+        """Make `results/<host id>/<UTC stamp>/` for this run. `units` maps (scenario, metric) to its unit.
+
+        Raises `StoreError` when the folder cannot be made.
+        """
+        stamp = session.started.replace(":", "").replace("-", "")
+        base = results / session.host_id / stamp
+        self.session = session
+        self._units = units
+        self._series: dict[str, Series] = {}
+        try:
+            self.path = _fresh_folder(base)
+            self._write_session()
+        except OSError as error:
+            raise StoreError(f"cannot write results to {base}: {error.strerror}", remedy="choose another --out") from error
+
+    def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
+        """Put one finished block on disk, synced, before the next may start."""
+        for sample in samples:
+            self._add(sample)
+        self.session = msgspec.structs.replace(
+            self.session,
+            blocks=[*self.session.blocks, block],
+            failures=[*self.session.failures, *failures],
+            warmups={n: s.warmups[0][1] for n, s in self._series.items() if s.warmups and not s.values},
+        )
+        self._write_suite()
+        self._write_session()
+
+    def amend(self, **changes: object) -> None:
+        """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
+        self.session = msgspec.structs.replace(self.session, **changes)  # type: ignore[arg-type]
+        self._write_session()
+
+    @property
+    def series(self) -> list[Series]:
+        """Everything saved so far."""
+        return list(self._series.values())
+
+    def _add(self, sample: Sample) -> None:
+        if not (math.isfinite(sample.value) and sample.value > 0):
+            raise StoreError(f"{sample.scenario}.{sample.metric} of {sample.environment} is {sample.value}: costs are positive")
+        name = benchmark_name(sample.scenario, sample.metric, sample.environment)
+        unit = self._units[sample.scenario, sample.metric]
+        series = self._series.setdefault(
+            name, Series(sample.scenario, sample.metric, sample.environment, unit, [], [], [])
+        )
+        if sample.block == 0:
+            series.warmups.append((0, sample.value))
+        else:
+            series.blocks.append(sample.block)
+            series.values.append(sample.value)
+
+    def _write_suite(self) -> None:
+        benchmarks = [_to_pyperf(s) for s in self._series.values() if s.values]
+        if benchmarks:
+            metadata: dict[str, int | float | str] = {"isobench_run": self.session.run_id}
+            write_atomically(self.path / SUITE, msgspec.json.encode(_PyperfSuite(benchmarks, "1.0", metadata)))
+
+    def _write_session(self) -> None:
+        write_atomically(self.path / SESSION, msgspec.json.format(msgspec.json.encode(self.session), indent=1))
+
+
+def load(path: Path) -> Run:
+    """Load one run folder. Raises `StoreError`, naming the file and what is wrong with it."""
+    session = load_session(path)
+    suite = path / SUITE
+    if not suite.exists() and not any(block.index > 0 for block in session.blocks):
+        return Run(path, session, [])
+    try:
+        decoded = _SUITE_DECODER.decode(suite.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{suite}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise StoreError(f"{suite}: not a pyperf suite: {error}") from error
+    return Run(path, session, [_from_pyperf(b, suite) for b in decoded.benchmarks])
+
+
+def load_session(path: Path) -> Session:
+    """Load only the record of a run folder. Raises `StoreError`."""
+    file = path / SESSION
+    try:
+        raw = file.read_bytes()
+        version = msgspec.json.decode(raw, type=_Versioned).schema
+        if version != SCHEMA:
+            raise StoreError(f"{file}: schema {version}, but this isobench reads schema {SCHEMA}")
+        return msgspec.json.decode(raw, type=Session)
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{file}: not a session record: {error}") from error
+
+
+def find_runs(results: Path) -> Iterator[Path]:
+    """The run folders under `results`, oldest first by their stamp. A folder is a run when it holds a record."""
+    if (results / SESSION).is_file():
+        yield results
+        return
+    yield from sorted(
+        (file.parent for file in results.glob(f"*/*/{SESSION}")), key=lambda p: (p.name, p.parent.name)
+    )
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write `data` to `target` so that a reader or a crash sees the old file or the new one, never a part."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
+
+
+_SUITE_DECODER = msgspec.json.Decoder(_PyperfSuite)
+
+
+def _fresh_folder(base: Path) -> Path:
+    """Make `base`, or `base-2`, `base-3` … where a run of the same second is already there."""
+    for attempt in range(1, 100):
+        path = base if attempt == 1 else base.with_name(f"{base.name}-{attempt}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(17, "a hundred runs with one stamp", str(base))
+
+
+def _to_pyperf(series: Series) -> _PyperfBenchmark:
+    runs = [_PyperfRun({"block": block}, warmups=[(1, value)]) for block, value in series.warmups]
+    runs += [_PyperfRun({"block": b}, [v]) for b, v in zip(series.blocks, series.values, strict=True)]
+    return _PyperfBenchmark(runs, {"name": series.benchmark, "unit": series.unit})
+
+
+def _from_pyperf(benchmark: _PyperfBenchmark, file: Path) -> Series:
+    """One benchmark back into a series; metadata shared by all runs may have been hoisted by pyperf."""
+    name = str(benchmark.metadata.get("name", ""))
+    match = _NAME.match(name)
+    if match is None:
+        raise StoreError(f"{file}: {name[:80]!r} is not a benchmark name of isobench")
+    series = Series(**match.groupdict(), unit=str(benchmark.metadata.get("unit", "")), blocks=[], values=[], warmups=[])
+    if series.unit not in ("second", "byte"):
+        raise StoreError(f"{file}: {name}: unit {series.unit[:20]!r} is not second or byte")
+    for run in benchmark.runs:
+        block = run.metadata.get("block", benchmark.metadata.get("block"))
+        if not isinstance(block, int) or len(run.values) + len(run.warmups) != 1:
+            raise StoreError(f"{file}: {name}: a run is not one value of one block")
+        value = run.values[0] if run.values else run.warmups[0][1]
+        if not (math.isfinite(value) and value > 0):
+            raise StoreError(f"{file}: {name}: block {block} has the value {value}, and costs are positive")
+        if run.values:
+            series.blocks.append(block)
+            series.values.append(value)
+        else:
+            series.warmups.append((block, value))
+    if series.blocks != sorted(set(series.blocks)):
+        raise StoreError(f"{file}: {name}: blocks are not in order, or one is there twice")
+    return series
