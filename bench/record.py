@@ -14,7 +14,7 @@ class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all parts of the record have in common."""
 
 
-class MetricRecord(_Frozen):
+class MetricRecord(_Frozen, frozen=True):
     """A metric as it was when the run was made, so that a report needs no catalogue."""
 
     name: str
@@ -22,13 +22,13 @@ class MetricRecord(_Frozen):
     meaning: str
 
 
-class ScenarioRecord(_Frozen):
+class ScenarioRecord(_Frozen, frozen=True):
     name: str
     title: str
     metrics: list[MetricRecord]
 
 
-class EnvironmentRecord(_Frozen):
+class EnvironmentRecord(_Frozen, frozen=True):
     """What `list` says of an environment, and `facts`: its exact configuration in this run."""
 
     name: str
@@ -40,14 +40,14 @@ class EnvironmentRecord(_Frozen):
     facts: dict[str, str] = {}
 
 
-class SkipRecord(_Frozen):
+class SkipRecord(_Frozen, frozen=True):
     environment: str
     scenario: str
     reason: str
     remedy: str = ""
 
 
-class FailureRecord(_Frozen):
+class FailureRecord(_Frozen, frozen=True):
     block: int
     environment: str
     scenario: str
@@ -55,7 +55,7 @@ class FailureRecord(_Frozen):
     console: str = ""
 
 
-class CellRecord(_Frozen):
+class CellRecord(_Frozen, frozen=True):
     """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began."""
 
     environment: str
@@ -68,7 +68,7 @@ class CellRecord(_Frozen):
     """What else went on meanwhile (`bench.host.Interference`): deltas over the cell."""
 
 
-class BlockRecord(_Frozen):
+class BlockRecord(_Frozen, frozen=True):
     index: int
     """0 is the warm-up block."""
     started: float
@@ -78,7 +78,7 @@ class BlockRecord(_Frozen):
     """Why the block is left out of the analysis; empty for a clean block."""
 
 
-class Session(_Frozen):
+class Session(_Frozen, frozen=True):
     """The whole record of one run."""
 
     schema: int

@@ -94,7 +94,8 @@ class RunWriter:
             self.path = _fresh_folder(base)
             self._write_session()
         except OSError as error:
-            raise StoreError(f"cannot write results to {base}: {error.strerror}", remedy="choose another --out") from error
+            reason = f"cannot write results to {base}: {error.strerror}"
+            raise StoreError(reason, remedy="choose another --out") from error
 
     def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
         """Put one finished block on disk, synced, before the next may start."""
@@ -111,7 +112,7 @@ class RunWriter:
 
     def amend(self, **changes: object) -> None:
         """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
-        self.session = msgspec.structs.replace(self.session, **changes)  # type: ignore[arg-type]
+        self.session = msgspec.structs.replace(self.session, **changes)
         self._write_session()
 
     @property
@@ -120,9 +121,9 @@ class RunWriter:
         return list(self._series.values())
 
     def _add(self, sample: Sample) -> None:
-        if not (math.isfinite(sample.value) and sample.value > 0):
-            raise StoreError(f"{sample.scenario}.{sample.metric} of {sample.environment} is {sample.value}: costs are positive")
         name = benchmark_name(sample.scenario, sample.metric, sample.environment)
+        if not (math.isfinite(sample.value) and sample.value > 0):
+            raise StoreError(f"{name} is {sample.value}: costs are positive")
         unit = self._units[sample.scenario, sample.metric]
         series = self._series.setdefault(
             name, Series(sample.scenario, sample.metric, sample.environment, unit, [], [], [])
@@ -178,9 +179,7 @@ def find_runs(results: Path) -> Iterator[Path]:
     if (results / SESSION).is_file():
         yield results
         return
-    yield from sorted(
-        (file.parent for file in results.glob(f"*/*/{SESSION}")), key=lambda p: (p.name, p.parent.name)
-    )
+    yield from sorted((file.parent for file in results.glob(f"*/*/{SESSION}")), key=lambda p: (p.name, p.parent.name))
 
 
 def write_atomically(target: Path, data: bytes) -> None:
@@ -191,8 +190,8 @@ def write_atomically(target: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -1,0 +1,101 @@
+/* The probe: the one small static program that runs in every environment, the same bits everywhere.
+ *
+ * usage: probe VERB ARGS...
+ *   ready              say ready, wait for a line or the end of standard input, exit
+ *   syscall, fio, net  say ready, work, answer with JSON lines, exit
+ *   launch             start a program in isolation for the harness (launch.c)
+ *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
+ */
+#include "probe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return -1;
+        }
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+void say_ready(void)
+{
+    write_all(STDOUT_FILENO, "ready\n", 6);
+}
+
+void await_release(void)
+{
+    char c;
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n == 1 ? c == '\n' : !(n < 0 && errno == EINTR))
+            return;
+    }
+}
+
+int answer_error(const char *what, int number)
+{
+    char line[512];
+    int n;
+    if (number)
+        n = snprintf(line, sizeof line, "{\"error\": \"%s: %s\"}\n", what, strerror(number));
+    else
+        n = snprintf(line, sizeof line, "{\"error\": \"%s\"}\n", what);
+    if (n >= (int)sizeof line)
+        n = (int)sizeof line - 1;
+    write_all(STDOUT_FILENO, line, (size_t)n);
+    return 1;
+}
+
+static int verb_ready(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    say_ready();
+    await_release();
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int, char **);
+} verbs[] = {
+    {"ready", verb_ready},
+    {"launch", verb_launch},
+    {"guest", verb_guest},
+    {"syscall", verb_syscall},
+    {"fio", verb_fio},
+    {"net", verb_net},
+};
+
+int run_verb(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 0 && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(argv[0], verbs[i].name) == 0)
+            return verbs[i].run(argc, argv);
+    answer_error("no such verb", 0);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    return run_verb(argc - 1, argv + 1);
+}

@@ -1,0 +1,36 @@
+/* What the parts of the probe share. */
+#ifndef ISOBENCH_PROBE_H
+#define ISOBENCH_PROBE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stddef.h>
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t now_ns(void);
+
+/* Write the line "ready" to standard output, at once, with one system call. */
+void say_ready(void);
+
+/* Wait for a line or the end of standard input. */
+void await_release(void);
+
+/* Write {"error": "WHAT: strerror"} (strerror only if number != 0) to standard output; gives the exit status 1. */
+int answer_error(const char *what, int number);
+
+/* Write all of a buffer; 0, or -1 with errno. */
+int write_all(int fd, const char *data, size_t size);
+
+/* The verbs: argv[0] is the verb's name; the result is the exit status. Each says ready itself. */
+int verb_launch(int argc, char **argv);  /* launch.c: start another program in isolation and stamp it */
+int verb_guest(int argc, char **argv);   /* guest.c: be init of a guest, then do another verb and power off */
+int verb_syscall(int argc, char **argv); /* syscalls.c: cost of system calls */
+int verb_fio(int argc, char **argv);     /* storage.c: run fio out of the root file system */
+int verb_net(int argc, char **argv);     /* net.c: request and response over sockets */
+
+/* Find a verb by name and run it; 2 with an error answer where there is none. */
+int run_verb(int argc, char **argv);
+
+#endif
