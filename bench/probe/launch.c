@@ -1,8 +1,402 @@
+/* probe launch: start one program in isolation for the harness, stamp what happens, clean up.
+ *
+ * One fresh small process an instance, so that neither the size nor the language of the harness is in the timed path.
+ * The harness passes descriptors: `control` (SOCK_SEQPACKET, messages of lines), `watch` (the reading end of the
+ * program's standard output, only polled here) and `feed` (the writing end of its standard input).
+ *
+ *   launcher: prepared                     everything untimed is done
+ *   harness:  go
+ *   launcher: ready: requested, created, started, ready, pid
+ *   harness:  release
+ *   launcher: exited: released, exited, status
+ *   harness:  destroy
+ *   launcher: gone: gone, cpu_payload, cpu_launcher, netns (1 when its end was seen)
+ * or `error: WHY` at any point. When `control` closes, everything is killed and removed.
+ */
 #include "probe.h"
+#include "isolate.h"
+#include "netns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int control = -1;
+static struct isolation how = {.into_cgroup = -1};
+static volatile struct stamps *stamps;
+static int child_pid = -1, child_fd = -1;
+static int reaped, status;
+static struct rusage child_usage;
+
+static void tell(const char *format, ...)
+{
+    char text[1024];
+    va_list list;
+    va_start(list, format);
+    int n = vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    if (n >= (int)sizeof text)
+        n = (int)sizeof text - 1;
+    send(control, text, (size_t)n, MSG_NOSIGNAL);
+}
+
+/* Kill and reap everything that descends from this process (it is their subreaper). */
+static void kill_descendants(void)
+{
+    char file[64], list[4096];
+    snprintf(file, sizeof file, "/proc/self/task/%d/children", getpid());
+    if (child_pid > 0 && !reaped)
+        kill(child_pid, SIGKILL);
+    for (int round = 0; round < 2000; round++) {
+        int fd = open(file, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, list, sizeof list - 1);
+        if (fd >= 0)
+            close(fd);
+        list[n > 0 ? n : 0] = 0;
+        for (char *p = strtok(list, " "); p; p = strtok(NULL, " "))
+            kill(atoi(p), SIGKILL);
+        pid_t pid;
+        int s;
+        struct rusage u;
+        while ((pid = wait4(-1, &s, WNOHANG, &u)) > 0)
+            if (pid == child_pid) {
+                reaped = 1;
+                status = s;
+                child_usage = u;
+            }
+        if (pid < 0 && errno == ECHILD)
+            return;
+        usleep(1000);
+    }
+}
+
+static int remove_cgroups(uint64_t deadline)
+{
+    for (int i = 0; i < MAX_CGROUPS && how.cgroups[i]; i++)
+        while (rmdir(how.cgroups[i]) < 0 && errno != ENOENT) {
+            if (now_ns() > deadline)
+                return -1;
+            usleep(20);
+        }
+    return 0;
+}
+
+static _Noreturn void abandon(const char *format, ...)
+{
+    char why[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(why, sizeof why, format, list);
+    va_end(list);
+    kill_descendants();
+    remove_cgroups(now_ns() + 5000000000u);
+    tell("error: %s", why);
+    exit(1);
+}
+
+static int make_cgroups(void)
+{
+    for (int i = 0; i < MAX_CGROUPS && how.cgroups[i]; i++) {
+        if (mkdir(how.cgroups[i], 0755) < 0)
+            return -1;
+        for (int j = 0; j < MAX_LIMITS && how.limits[j]; j++) {
+            char file[512];
+            const char *equals = strchr(how.limits[j], '=');
+            snprintf(file, sizeof file, "%s/%.*s", how.cgroups[i], (int)(equals - how.limits[j]), how.limits[j]);
+            int fd = open(file, O_WRONLY | O_CLOEXEC);
+            if (fd < 0 && errno == ENOENT)
+                continue; /* another controller's file */
+            if (fd < 0 || write_all(fd, equals + 1, strlen(equals + 1)) < 0)
+                return -1;
+            close(fd);
+        }
+    }
+    return 0;
+}
+
+/* clone3 without leaving this frame in between: the child of a vfork runs on the same stack, so there must be no
+ * return address of a C library wrapper on it. */
+static long clone3(struct clone_args *args, size_t size)
+{
+#if defined(__x86_64__)
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "0"(SYS_clone3), "D"(args), "S"(size) : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = SYS_clone3;
+    register long x0 __asm__("x0") = (long)args;
+    register long x1 __asm__("x1") = (long)size;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1) : "memory");
+    return x0;
+#else
+#error "isobench knows clone3 on x86-64 and aarch64"
+#endif
+}
+
+__attribute__((noinline)) static long start_child(struct clone_args *args, char **program)
+{
+    long pid = __builtin_expect(clone3(args, sizeof *args), 1);
+    if (pid == 0) {
+        if (program == NULL)
+            _exit(0);
+        isolate_and_exec(&how, stamps, program);
+    }
+    return pid;
+}
+
+/* Touch every page of the timed path once: a child that ends at once, untimed. */
+static void warm_up(void)
+{
+    int fd = -1;
+    struct clone_args args = {.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD, .pidfd = (uintptr_t)&fd, .exit_signal = SIGCHLD};
+    for (int i = 0; i < 2; i++) {
+        long pid = start_child(&args, NULL);
+        struct pollfd p = {fd, POLLIN, 0};
+        if (pid < 0)
+            return;
+        poll(&p, 1, 1000);
+        struct rusage u;
+        wait4((pid_t)pid, NULL, 0, &u);
+        close(fd);
+    }
+    now_ns();
+}
+
+/* Wait for a message of the harness, the end of the child, or the first byte in `watch`. */
+enum { SEEN_BYTE = 1, SEEN_EXIT = 2, SEEN_MESSAGE = 4, SEEN_CLOSED = 8 };
+static int await(int watch, int child, uint64_t deadline, char *message, size_t size)
+{
+    struct pollfd p[3] = {{watch, POLLIN, 0}, {child, POLLIN, 0}, {control, POLLIN, 0}};
+    for (;;) {
+        uint64_t now = now_ns();
+        int r = now >= deadline ? 0 : poll(p, 3, (int)((deadline - now) / 1000000) + 1);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return 0;
+        int seen = 0;
+        if (watch >= 0 && p[0].revents & POLLIN)
+            seen |= SEEN_BYTE;
+        if (child >= 0 && p[1].revents & POLLIN)
+            seen |= SEEN_EXIT;
+        if (p[2].revents) {
+            ssize_t n = recv(control, message, size - 1, 0);
+            if (n <= 0)
+                return SEEN_CLOSED;
+            message[n] = 0;
+            seen |= SEEN_MESSAGE;
+        }
+        if (seen)
+            return seen;
+    }
+}
+
+static const void *load_filter(const char *file)
+{
+    static struct sock_fprog program;
+    static struct sock_filter code[4096];
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, code, sizeof code);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0 || n % (ssize_t)sizeof *code)
+        return NULL;
+    program.len = (unsigned short)(n / (ssize_t)sizeof *code);
+    program.filter = code;
+    return &program;
+}
+
+static uint64_t namespace_flags(char *names)
+{
+    static const struct {
+        const char *name;
+        uint64_t flag;
+    } known[] = {{"mnt", CLONE_NEWNS},   {"uts", CLONE_NEWUTS},   {"ipc", CLONE_NEWIPC},       {"pid", CLONE_NEWPID},
+                 {"net", CLONE_NEWNET},  {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME}};
+    uint64_t flags = 0;
+    for (char *name = strtok(names, ","); name; name = strtok(NULL, ",")) {
+        size_t i = 0;
+        while (i < sizeof known / sizeof *known && strcmp(known[i].name, name))
+            i++;
+        if (i == sizeof known / sizeof *known)
+            abandon("no namespace is called %s", name);
+        flags |= known[i].flag;
+    }
+    return flags;
+}
+
+static const struct option options[] = {
+    {"control", 1, 0, 'c'},  {"watch", 1, 0, 'w'},  {"feed", 1, 0, 'f'},    {"timeout", 1, 0, 't'},
+    {"namespaces", 1, 0, 'n'}, {"plain-fork", 0, 0, 'F'}, {"map-ids", 1, 0, 'u'}, {"cgroup", 1, 0, 'g'},
+    {"limit", 1, 0, 'l'},    {"into-cgroup", 0, 0, 'i'}, {"chroot", 1, 0, 'r'}, {"pivot", 1, 0, 'p'},
+    {"overlay", 1, 0, 'o'},  {"mounts", 0, 0, 'm'}, {"hostname", 1, 0, 'h'}, {"drop-caps", 0, 0, 'd'},
+    {"seccomp", 1, 0, 's'},  {"delay", 1, 0, 'D'},  {0, 0, 0, 0},
+};
+
+static double seconds(const struct timeval *t)
+{
+    return (double)t->tv_sec + (double)t->tv_usec / 1e6;
+}
+
+static double own_cpu(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return seconds(&u.ru_utime) + seconds(&u.ru_stime);
+}
 
 int verb_launch(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return answer_error("not built yet", 0);
+    int watch = -1, feed = -1, option, cgroups = 0, limits = 0, into_cgroup = 0;
+    double timeout = 60, delay = 0;
+    while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        switch (option) {
+        case 'c': control = atoi(optarg); break;
+        case 'w': watch = atoi(optarg); break;
+        case 'f': feed = atoi(optarg); break;
+        case 't': timeout = atof(optarg); break;
+        case 'n': how.namespaces = namespace_flags(optarg); break;
+        case 'F': how.plain_fork = 1; break;
+        case 'u': how.map_ids = optarg; break;
+        case 'g': if (cgroups < MAX_CGROUPS) how.cgroups[cgroups++] = optarg; break;
+        case 'l': if (limits < MAX_LIMITS && strchr(optarg, '=')) how.limits[limits++] = optarg; break;
+        case 'i': into_cgroup = 1; break;
+        case 'r': how.chroot = optarg; break;
+        case 'p': how.pivot = optarg; break;
+        case 'o': how.overlay = optarg; break;
+        case 'm': how.mounts = 1; break;
+        case 'h': how.hostname = optarg; break;
+        case 'd': how.drop_caps = 1; break;
+        case 's': how.seccomp = optarg; break;
+        case 'D': delay = atof(optarg); break; /* the validity controls inject a known truth with it */
+        default: return 2;
+        }
+    }
+    char **program = argv + optind;
+    if (control < 0 || watch < 0 || feed < 0 || program[0] == NULL)
+        return answer_error("launch is for the harness: it wants control, watch, feed and a program", 0);
+    fcntl(control, F_SETFD, FD_CLOEXEC);
+    fcntl(watch, F_SETFD, FD_CLOEXEC);
+    fcntl(feed, F_SETFD, FD_CLOEXEC);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
+    /* Untimed preparation. */
+    struct netns_watch net = {-1, -1, -1, -1};
+    int watching = 0;
+    stamps = mmap(NULL, sizeof *stamps, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (stamps == MAP_FAILED)
+        abandon("no memory");
+    if (how.seccomp && (how.filter = load_filter(how.seccomp)) == NULL)
+        abandon("cannot read the seccomp program %s", how.seccomp);
+    if (how.namespaces & CLONE_NEWNET && geteuid() == 0) {
+        if (netns_prepare(&net) < 0)
+            abandon("cannot watch network namespaces: %s", strerror(errno));
+        watching = 1;
+    }
+    warm_up();
+
+    char message[256];
+    uint64_t deadline = now_ns() + (uint64_t)(timeout * 1e9);
+    tell("prepared");
+    if (await(-1, -1, deadline, message, sizeof message) != SEEN_MESSAGE)
+        exit(0);
+
+    /* The timed path. */
+    double cpu_before = own_cpu();
+    uint64_t requested = now_ns();
+    if (delay > 0) {
+        struct timespec t = {(time_t)delay, (long)((delay - (double)(time_t)delay) * 1e9)};
+        nanosleep(&t, NULL);
+    }
+    struct clone_args args = {.flags = how.namespaces | CLONE_PIDFD, .pidfd = (uintptr_t)&child_fd, .exit_signal = SIGCHLD};
+    if (!how.plain_fork)
+        args.flags |= CLONE_VM | CLONE_VFORK;
+    if (how.cgroups[0] && make_cgroups() < 0)
+        abandon("cannot make the cgroup: %s", strerror(errno));
+    if (how.cgroups[0] && into_cgroup) {
+        how.into_cgroup = open(how.cgroups[0], O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)how.into_cgroup;
+    }
+    long pid = start_child(&args, program);
+    if (pid < 0)
+        abandon("clone3: %s", strerror((int)-pid));
+    child_pid = (int)pid;
+    int seen = await(watch, child_fd, deadline, message, sizeof message);
+    uint64_t ready = now_ns();
+    /* The end of the timed path. */
+
+    if (stamps->error)
+        abandon("%s: %s", stamps->step, strerror(stamps->error));
+    if (seen & (SEEN_CLOSED | SEEN_MESSAGE) || seen == 0)
+        abandon(seen == 0 ? "deadline: not ready within %g s" : "the harness gave up", timeout);
+    if (!(seen & SEEN_BYTE)) {
+        kill_descendants();
+        if (WIFSIGNALED(status))
+            abandon("it was killed by signal %d before it was ready", WTERMSIG(status));
+        abandon("it ended with status %d before it was ready", WEXITSTATUS(status));
+    }
+    signal(SIGPIPE, SIG_IGN);
+    int net_lost = watching && netns_watch_pid(&net, child_pid) < 0 ? errno : 0;
+    tell("ready: requested %llu created %llu started %llu ready %llu pid %d", (unsigned long long)requested,
+         (unsigned long long)stamps->created, (unsigned long long)stamps->started, (unsigned long long)ready, child_pid);
+
+    /* Until it is told to finish, the instance is the harness's. It may end by itself. */
+    uint64_t released = 0, exited = 0;
+    while (!exited) {
+        seen = await(-1, child_fd, deadline, message, sizeof message);
+        if (seen & SEEN_EXIT)
+            exited = now_ns();
+        if (seen & SEEN_CLOSED || (seen & SEEN_MESSAGE && strcmp(message, "release")))
+            abandon("the harness gave up");
+        if (seen & SEEN_MESSAGE) {
+            uint64_t now = now_ns();
+            released = exited ? exited : now;
+            if (!exited && write(feed, "\n", 1) < 0 && errno != EPIPE && errno != EAGAIN)
+                abandon("writing to its standard input: %s", strerror(errno));
+        }
+        if (seen == 0)
+            abandon("deadline: still running after %g s", timeout);
+    }
+    if (!released)
+        released = exited; /* a working verb ends when its work is done */
+    while (wait4(child_pid, &status, 0, &child_usage) < 0 && errno == EINTR)
+        ;
+    reaped = 1;
+    for (pid_t left = 0; left >= 0;) { /* whoever it left behind: wait a moment, then make sure */
+        left = wait4(-1, NULL, WNOHANG, NULL);
+        if (left == 0) {
+            if (now_ns() > exited + 2000000000u)
+                kill_descendants();
+            else
+                usleep(100);
+        }
+    }
+    if (remove_cgroups(deadline) < 0)
+        abandon("the cgroup cannot be removed: %s", strerror(errno));
+    if (watching && !net_lost && netns_await_gone(&net, deadline) < 0)
+        abandon("the network namespace is still there: %s", strerror(errno));
+    uint64_t gone = now_ns();
+    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d",
+         (unsigned long long)released, (unsigned long long)exited, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+         (unsigned long long)gone, (long long)((seconds(&child_usage.ru_utime) + seconds(&child_usage.ru_stime)) * 1e6),
+         (long long)((own_cpu() - cpu_before) * 1e6), watching && !net_lost);
+    return 0;
 }

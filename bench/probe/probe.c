@@ -84,6 +84,7 @@ static const struct {
     {"syscall", verb_syscall},
     {"fio", verb_fio},
     {"net", verb_net},
+    {"netns", verb_netns},
 };
 
 int run_verb(int argc, char **argv)

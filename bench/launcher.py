@@ -1,0 +1,208 @@
+"""The Python side of `probe launch`: native rungs and command-line runtimes are started by a small C process each.
+
+The C side (bench/probe/launch.c) stamps every event, so that what is timed does not depend on the size or the
+language of this process. It also cleans up: when its control socket closes, for whatever reason, it kills
+everything it started and removes the cgroups it made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from bench.errors import DeadlineExceeded, MeasurementError
+from bench.probe.build import probe_path
+from bench.streams import DeadlineReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bench.environment import Role
+
+_GRACE = 5.0
+"""Seconds beyond its own deadline that a launcher gets to kill and clean up before it is killed itself."""
+
+
+class Launched:
+    """An instance started by the launcher (`bench.environment.Instance`)."""
+
+    def __init__(
+        self, control: socket.socket, process: subprocess.Popen[bytes], deadline: float, pipes: _Pipes
+    ) -> None:
+        self._control = control
+        self._process = process
+        self._deadline = deadline
+        self._pipes = pipes
+        self.stdin = cast("BinaryIO", io.FileIO(pipes.feed, "w", closefd=False))
+        self.stdout = cast("BinaryIO", io.BufferedReader(DeadlineReader(pipes.stdout, deadline)))
+        self.events: dict[str, int] = {}
+        self.cpu: dict[str, float] = {}
+        self.pid = 0
+        self._status: int | None = None
+
+    def start(self) -> None:
+        """Let the launcher go, wait for the first byte of the program."""
+        self._expect("prepared")
+        self._control.send(b"go")
+        answer = self._expect("ready")
+        self.pid = answer.pop("pid")
+        self.events.update(answer)
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """The program is the payload; what it started or what started it (but the launcher) are helpers."""
+        descendants = _descendants(self._process.pid)
+        payload = descendants[-1:]  # a runtime's innermost process; for a native rung the program itself
+        return {pid: "payload" if pid in payload else "helper" for pid in descendants}
+
+    def wait(self) -> int:
+        if self._status is None:
+            with suppress(OSError):  # a working verb may have ended, and its launcher with it
+                self._control.send(b"release")
+            answer = self._expect("exited")
+            self.events.update(released=answer["released"], exited=answer["exited"], gone=answer["gone"])
+            self.cpu.update(payload=answer["cpu_payload_us"] / 1e6, launcher=answer["cpu_launcher_us"] / 1e6)
+            self._status = answer["status"]
+        return self._status
+
+    def destroy(self) -> None:
+        """Kill whatever is left and wait until the launcher has cleaned up."""
+        self._control.close()
+        try:
+            self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()) + _GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.stdout.close()
+        self._pipes.close()
+
+    def _expect(self, kind: str) -> dict[str, int]:
+        """The next message, which must be of this kind: `kind: key value key value …`."""
+        self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + _GRACE)
+        try:
+            message = self._control.recv(2048).decode()
+        except TimeoutError:
+            raise DeadlineExceeded(f"the launcher did not say {kind!r} in time", console=self.console()) from None
+        found, _, rest = message.partition(":")
+        if found != kind:
+            reason = rest.strip() or "the launcher ended without a word"
+            error = DeadlineExceeded if reason.startswith("deadline") else MeasurementError
+            raise error(reason, console=self.console())
+        words = rest.split()
+        return {key: int(value) for key, value in zip(words[::2], words[1::2], strict=True)}
+
+    def console(self) -> str:
+        """The last lines of what it wrote to standard error (and to standard output where nobody has read it)."""
+        return self._pipes.last_words()
+
+
+class _Pipes:
+    """The three standard streams of one instance; `feed` and `stdout` and `errors` are the harness's ends."""
+
+    def __init__(self) -> None:
+        self.child_stdin, self.feed = os.pipe()
+        self.stdout, self.child_stdout = os.pipe()
+        self.errors, self.child_stderr = os.pipe()
+        os.set_blocking(self.errors, False)
+
+    def close_child_ends(self) -> None:
+        for descriptor in (self.child_stdin, self.child_stdout, self.child_stderr):
+            os.close(descriptor)
+
+    def last_words(self) -> str:
+        try:
+            return os.read(self.errors, 1 << 16).decode(errors="replace")[-2000:]
+        except (BlockingIOError, OSError):
+            return ""
+
+    def close(self) -> None:
+        os.close(self.feed)
+        os.close(self.errors)
+
+
+@contextmanager
+def launch(
+    program: Sequence[str], *, options: Sequence[str] = (), timeout: float, environ: Mapping[str, str] | None = None
+) -> Iterator[Launched]:
+    """Run `program` through the C launcher with its isolation `options`; enter when it has written its first byte.
+
+    `environ` is added to a minimal environment. Raises `MeasurementError` with the step that failed.
+    """
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pipes = _Pipes()
+    command = [str(probe_path()), "launch", f"--control={there.fileno()}", f"--watch={pipes.stdout}"]
+    command += [f"--feed={pipes.feed}", f"--timeout={timeout:g}", *options, "--", *program]
+    process = subprocess.Popen(
+        command,
+        stdin=pipes.child_stdin,
+        stdout=pipes.child_stdout,
+        stderr=pipes.child_stderr,
+        pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
+        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
+        start_new_session=True,
+    )
+    there.close()
+    pipes.close_child_ends()
+    instance = Launched(here, process, time.monotonic() + timeout, pipes)
+    try:
+        instance.start()
+        yield instance
+    finally:
+        instance.destroy()
+
+
+class NetnsWatch:
+    """Tells when the network namespace of a process is really gone, for mechanisms that are not our own children.
+
+    Make one before the launch (untimed), `watch` between ready and released, `await_gone` after the removal.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._deadline = time.monotonic() + timeout
+        self._process = subprocess.Popen(
+            [str(probe_path()), "netns", f"{timeout:g}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin = self._process.stdin
+        self._stdout = io.BufferedReader(DeadlineReader(os.dup(self._process.stdout.fileno()), self._deadline))
+        self._expect(b"prepared")
+
+    def watch(self, pid: int) -> None:
+        """Watch the network namespace that this process of the host is in."""
+        self._say(f"{pid}\n")
+        self._expect(b"watching")
+
+    def await_gone(self) -> int:
+        """Wait until the kernel has freed it; the moment it had, in nanoseconds of CLOCK_MONOTONIC."""
+        self._say("gone\n")
+        return int(self._expect(b'{"gone": ').strip(b"} \n"))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._stdout.close()
+
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            self._stdin.write(text.encode())
+            self._stdin.flush()
+
+    def _expect(self, start: bytes) -> bytes:
+        line = self._stdout.readline()
+        if not line.startswith(start):
+            raise MeasurementError(f"watching a network namespace: {line.decode(errors='replace').strip() or 'ended'}")
+        return line[len(start) :]
+
+
+def _descendants(pid: int) -> list[int]:
+    """Every living process below `pid`, parents before children."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+    return [found for child in children for found in (child, *_descendants(child))]
