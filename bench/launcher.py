@@ -21,6 +21,7 @@ from bench.streams import DeadlineReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from bench.environment import Role
 
@@ -70,7 +71,9 @@ class Launched:
         return self._status
 
     def destroy(self) -> None:
-        """Kill whatever is left and wait until the launcher has cleaned up."""
+        """Kill whatever is left and wait until the launcher has cleaned up. May be called twice."""
+        if self.stdout.closed:
+            return
         self._control.close()
         try:
             self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()) + _GRACE)
@@ -126,11 +129,17 @@ class _Pipes:
 
 @contextmanager
 def launch(
-    program: Sequence[str], *, options: Sequence[str] = (), timeout: float, environ: Mapping[str, str] | None = None
+    program: Sequence[str],
+    *,
+    options: Sequence[str] = (),
+    timeout: float,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Launched]:
     """Run `program` through the C launcher with its isolation `options`; enter when it has written its first byte.
 
-    `environ` is added to a minimal environment. Raises `MeasurementError` with the step that failed.
+    `environ` is added to a minimal environment; `folder` is the working folder.
+    Raises `MeasurementError` with the step that failed.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pipes = _Pipes()
@@ -143,6 +152,7 @@ def launch(
         stderr=pipes.child_stderr,
         pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
         env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
+        cwd=folder,
         start_new_session=True,
     )
     there.close()

@@ -1,0 +1,92 @@
+"""Fresh cgroups for rungs made by hand, on cgroup v1, hybrid and v2, all named after the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from bench.errors import Unavailable
+
+ROOT = Path("/sys/fs/cgroup")
+
+LIMITS = (
+    "memory.max=536870912",
+    "memory.limit_in_bytes=536870912",
+    "pids.max=1024",
+    "cpu.weight=100",
+    "cpu.shares=1024",
+)
+"""Limits set on every fresh cgroup: 512 MiB, 1024 processes, the default share of CPU, in the words of v2 and v1.
+A file that a controller does not have is passed over by the launcher."""
+
+_V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer")
+"""What Docker makes a cgroup in on v1 and can be joined without further set-up (cpuset wants its CPUs first)."""
+
+
+def make_parents(run: str) -> tuple[str, ...]:
+    """Make the folder(s) named after the run under which each instance gets its own; one on v2, one a controller on v1.
+
+    Raises `Unavailable`.
+    """
+    parents = _places(run)
+    if not parents:
+        raise Unavailable("no cgroup controller is mounted under /sys/fs/cgroup", remedy="mount cgroup v2 there")
+    try:
+        for parent in parents:
+            parent.mkdir(exist_ok=True)
+        if is_unified(parents):
+            wanted = [c for c in ("memory", "pids", "cpu", "io") if c in _read(ROOT / "cgroup.controllers").split()]
+            for folder in (ROOT, *parents):
+                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in wanted))
+    except OSError as error:
+        remove(run)
+        raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy="run isobench as root") from error
+    return tuple(map(str, parents))
+
+
+def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:
+    """True where these are cgroups of a v2 tree with controllers."""
+    return len(parents) == 1 and (ROOT / "cgroup.controllers").exists()
+
+
+def remove(run: str) -> list[str]:
+    """Kill what still runs in the cgroups of this run and remove them; says what was removed."""
+    removed = []
+    for place in _places(run):
+        if not place.exists():
+            continue
+        for folder in sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True):
+            _empty(folder)
+            folder.rmdir()
+        _empty(place)
+        place.rmdir()
+        removed.append(f"cgroup {place}")
+    return removed
+
+
+def _places(run: str) -> list[Path]:
+    if (ROOT / "cgroup.controllers").exists():
+        return [ROOT / run]
+    return [ROOT / controller / run for controller in _V1_CONTROLLERS if (ROOT / controller / "cgroup.procs").exists()]
+
+
+def _empty(folder: Path) -> None:
+    """Kill every process in a cgroup and wait, a second at most, until it has none."""
+    for _ in range(100):
+        pids = _read(folder / "cgroup.procs").split()
+        if not pids:
+            return
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,294 @@
+"""Rungs that the probe's own launcher makes: raw processes, chroot, namespaces, and a container made by hand.
+
+Each is one value of `Isolation`, the exact configuration; two rungs that claim to differ in one thing are held
+against each other field by field in the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import namedtuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bench.environment import Layer
+    from bench.launcher import Launched
+
+NAMESPACES = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
+"""What `ns-all` has: the namespaces that Docker gives a container by default (no user, no time namespace)."""
+
+Isolation = namedtuple(
+    "Isolation",
+    ["namespaces", "plain_fork", "user_map", "chroot", "pivot", "cgroup", "caps", "seccomp", "overlay", "mounts"],
+    defaults=((), False, False, False, False, False, False, False, False, False),
+)
+"""What a rung isolates (bench/probe/isolate.h): namespaces to clone, then the steps taken before exec."""
+
+
+class Native:
+    """One rung (`bench.environment.Environment`)."""
+
+    offers = frozenset({READY, PROBE, ROOTFS})
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        isolation: Isolation,
+        *,
+        layer: Layer = "namespace",
+        adds: str = "",
+        compared_with: str | None = None,
+        single_factor: bool = True,
+        groups: tuple[str, ...] = ("ladder",),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.isolation = isolation
+        self.layer: Layer = layer
+        self.adds = adds
+        self.compared_with = compared_with
+        self.single_factor = single_factor and compared_with is not None
+        self.groups = frozenset(groups)
+
+    @property
+    def needs_root(self) -> bool:
+        """A user namespace gives an ordinary user what the other kinds want root for."""
+        return self.isolation._replace(plain_fork=False) != Isolation() and not self.isolation.user_map
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[NativeSandbox]:
+        if self.needs_root and os.geteuid() != 0:
+            raise Unavailable(f"{self.title} needs root", remedy="run isobench as root")
+        sandbox = NativeSandbox(self.isolation, workdir)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
+
+
+class NativeSandbox:
+    """The shared root file system, linked into the work directory, and the options for the launcher."""
+
+    def __init__(self, isolation: Isolation, workdir: Path) -> None:
+        from bench.images.rootfs import link_rootfs
+
+        self._isolation = isolation
+        self._workdir = workdir
+        self._root = workdir / "root"
+        self._launches = 0
+        link_rootfs(self._root)
+        self._cgroups = _cgroup_parents(workdir.parent.name) if isolation.cgroup else ()
+        self._filter = _write_filter(workdir) if isolation.seccomp else None
+
+    def facts(self) -> Mapping[str, str]:
+        options = self._options(self._workdir / "upper")
+        facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
+        facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
+        if "net" in self._isolation.namespaces and os.geteuid() != 0:
+            facts["gone"] = "without the end of the network namespace, which only root can see"
+        return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+        from bench.launcher import launch
+
+        self._launches += 1
+        upper = self._workdir / f"upper-{self._launches}"
+        if self._isolation.overlay:
+            for folder in (upper, upper / "upper", upper / "work"):
+                folder.mkdir()
+        own_root = self._isolation.chroot or self._isolation.pivot
+        root, data = ("/", "/data") if own_root else (str(self._root), str(self._root / "data"))
+        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": data}
+        # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
+        with launch(
+            ["./probe", *probe_args],
+            options=self._options(upper),
+            timeout=timeout,
+            environ=environ,
+            folder=self._root,
+        ) as instance:
+            try:
+                yield instance
+            finally:
+                instance.destroy()
+                if self._isolation.overlay:
+                    _remove_tree(upper)
+
+    def close(self) -> None:
+        for parent in self._cgroups:
+            os.rmdir(parent)  # noqa: PTH106 (a cgroup is no ordinary folder)
+
+    def _options(self, upper: Path) -> list[str]:
+        isolation = self._isolation
+        options = []
+        if isolation.namespaces:
+            options.append(f"--namespaces={','.join(isolation.namespaces)}")
+        if isolation.plain_fork:
+            options.append("--plain-fork")
+        if isolation.user_map:
+            options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
+        if isolation.cgroup:
+            options += _cgroup_options(self._cgroups, self._launches)
+        if isolation.overlay:
+            options.append(f"--overlay=lowerdir={self._root},upperdir={upper}/upper,workdir={upper}/work")
+        if isolation.mounts:
+            options.append("--mounts")
+        if isolation.pivot:
+            options.append(f"--pivot={self._root}")
+        if isolation.chroot:
+            options.append(f"--chroot={self._root}")
+        if isolation.caps:
+            options.append("--drop-caps")
+        if self._filter is not None:
+            options.append(f"--seccomp={self._filter}")
+        return options
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the cgroups of a dead run."""
+    from bench.cgroups import remove
+
+    return remove(run)
+
+
+def _cgroup_parents(run: str) -> tuple[str, ...]:
+    from bench.cgroups import make_parents
+
+    return make_parents(run)
+
+
+def _cgroup_options(parents: tuple[str, ...], number: int) -> list[str]:
+    from bench.cgroups import LIMITS, is_unified
+
+    options = [f"--cgroup={parent}/{number}" for parent in parents]
+    options += [f"--limit={limit}" for limit in LIMITS]
+    return [*options, "--into-cgroup"] if is_unified(parents) else options
+
+
+def _write_filter(workdir: Path) -> Path:
+    from bench.images.seccomp import compile_default_profile
+
+    target = workdir / "seccomp.bpf"
+    target.write_bytes(compile_default_profile())
+    return target
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def _namespace_rungs() -> Iterator[Native]:
+    titles = {
+        "mnt": "mount",
+        "uts": "UTS",
+        "ipc": "IPC",
+        "pid": "PID",
+        "net": "network",
+        "user": "user",
+        "cgroup": "cgroup",
+        "time": "time",
+    }
+    for kind, title in titles.items():
+        isolation = Isolation((kind,), user_map=kind == "user")
+        adds = f"a {title} namespace"
+        yield Native(f"ns-{kind}", f"{title} namespace", isolation, adds=adds, compared_with="process")
+    for kind in NAMESPACES:
+        others = Isolation(tuple(k for k in NAMESPACES if k != kind))
+        title = f"all namespaces but {titles[kind]}"
+        adds = f"no {titles[kind]} namespace"
+        yield Native(f"ns-all-no-{kind}", title, others, adds=adds, compared_with="ns-all")
+
+
+_ALL = Isolation(NAMESPACES)
+_CGROUP = _ALL._replace(cgroup=True)
+_CAPS = _CGROUP._replace(caps=True)
+_SECCOMP = _CAPS._replace(seccomp=True)
+_OVERLAY = _SECCOMP._replace(overlay=True, pivot=True)
+_HANDMADE = _OVERLAY._replace(mounts=True)
+
+ENVIRONMENTS = (
+    Native("process", "raw process", Isolation(), layer="process", groups=("default", "ladder")),
+    Native(
+        "process-fork",
+        "raw process, fork",
+        Isolation(plain_fork=True),
+        layer="process",
+        adds="fork instead of vfork: a copied address space",
+        compared_with="process",
+    ),
+    Native(
+        "chroot",
+        "chroot",
+        Isolation(chroot=True),
+        layer="chroot",
+        adds="chroot",
+        compared_with="process",
+        groups=("default", "ladder"),
+    ),
+    Native(
+        "pivot-root",
+        "pivot_root",
+        Isolation(("mnt",), pivot=True),
+        layer="chroot",
+        adds="a bind mount and pivot_root",
+        compared_with="ns-mnt",
+    ),
+    *_namespace_rungs(),
+    Native(
+        "ns-all",
+        "all namespaces",
+        _ALL,
+        adds="mount, UTS, IPC, PID, network and cgroup namespaces",
+        compared_with="process",
+        single_factor=False,
+        groups=("default", "ladder"),
+    ),
+    Native(
+        "ns-all-user",
+        "all namespaces, as a user",
+        Isolation(("user", *NAMESPACES), user_map=True),
+        adds="a user namespace",
+        compared_with="ns-all",
+        groups=("default", "ladder"),
+    ),
+    Native("ns-all+cgroup", "… and a cgroup", _CGROUP, adds="a fresh cgroup with limits", compared_with="ns-all"),
+    Native(
+        "ns-all+caps",
+        "… and fewer capabilities",
+        _CAPS,
+        adds="Docker's default capabilities and no_new_privs",
+        compared_with="ns-all+cgroup",
+    ),
+    Native(
+        "ns-all+seccomp",
+        "… and a seccomp filter",
+        _SECCOMP,
+        adds="a seccomp filter like Docker's default",
+        compared_with="ns-all+caps",
+    ),
+    Native(
+        "ns-all+overlay",
+        "… and an overlay root",
+        _OVERLAY,
+        adds="pivot_root into an overlay mount",
+        compared_with="ns-all+seccomp",
+    ),
+    Native(
+        "handmade",
+        "container made by hand",
+        _HANDMADE,
+        adds="the mounts of a container: proc, dev, pts, shm, mqueue, sys, masked paths",
+        compared_with="ns-all+overlay",
+    ),
+)

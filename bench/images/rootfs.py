@@ -1,0 +1,127 @@
+"""The one root file system that every environment uses: the probe, fio with its libraries, and empty folders.
+
+Made once per content into the cache, then linked, copied or packed by the environments. Where the host has no fio it
+is made without, and everything but I/O is measured.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from functools import cache
+from pathlib import Path
+
+from bench.errors import BuildError
+from bench.paths import cached, content_hash
+from bench.probe.build import probe_path
+
+FOLDERS = ("data", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var")
+_FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/probe\nnobody:x:65534:65534:nobody:/:/probe\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/os-release": 'ID=isobench\nNAME="isobench"\nPRETTY_NAME="isobench root file system"\n',
+    "etc/hostname": "isobench\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+    "etc/resolv.conf": "",
+}
+_MTIME = 1_700_000_000
+"""Every file's time, so that the same content gives the same archive."""
+
+
+@cache
+def rootfs_path() -> Path:
+    """The root file system's folder in the cache, made now if it is not there. Raises `BuildError`."""
+    wanted = {Path("probe"): probe_path(), **_fio_closure()}
+    parts = [f"{inside}".encode() + outside.read_bytes() for inside, outside in sorted(wanted.items())]
+    parts += [name.encode() + text.encode() for name, text in _FILES.items()] + [repr(FOLDERS).encode()]
+    return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted)) / "root"
+
+
+@cache
+def fio_version() -> str:
+    """What `fio --version` says, for instance "fio-3.33"; empty where the host has no fio."""
+    fio = shutil.which("fio")
+    if fio is None:
+        return ""
+    return subprocess.run([fio, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout.strip()
+
+
+def link_rootfs(target: Path) -> None:
+    """A root file system of one's own at `target`, sharing its files' blocks and page cache with the cached one.
+
+    Hard links where the file system can, copies where it cannot; folders are fresh, so what is made in them is private.
+    """
+    source = rootfs_path()
+    target.mkdir(mode=0o755)
+    for folder, folders, files in os.walk(source):
+        here = target / Path(folder).relative_to(source)
+        for name in folders:
+            original = Path(folder, name)
+            if original.is_symlink():
+                (here / name).symlink_to(original.readlink())
+            else:
+                (here / name).mkdir(mode=0o755)
+        for name in files:
+            _link(Path(folder, name), here / name)
+    (target / "tmp").chmod(0o1777)
+
+
+def rootfs_tar() -> Path:
+    """The root file system as a tar archive in the cache, for engines that import one."""
+    root = rootfs_path()
+    key = root.parent.name.removeprefix("rootfs-")
+    return cached("rootfs-tar", key, lambda folder: _pack(root, folder / "rootfs.tar")) / "rootfs.tar"
+
+
+def _make(root: Path, wanted: dict[Path, Path]) -> None:
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+    for inside, outside in wanted.items():
+        (root / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(outside, root / inside)
+        (root / inside).chmod(0o755)
+    for name, text in _FILES.items():
+        (root / name).write_text(text)
+    for folder, folders, files in os.walk(root, topdown=False):
+        for name in (*folders, *files):
+            os.utime(Path(folder, name), (_MTIME, _MTIME))
+    (root / "tmp").chmod(0o1777)
+
+
+def _fio_closure() -> dict[Path, Path]:
+    """Where in the root file system -> what of the host: fio, the libraries it is linked with, and the loader."""
+    fio = shutil.which("fio")
+    if fio is None:
+        return {}
+    result = subprocess.run(["ldd", fio], capture_output=True, text=True, timeout=60, check=False)
+    if result.returncode != 0:
+        raise BuildError(f"ldd {fio}: {result.stderr.strip()}")
+    wanted = {Path("usr/bin/fio"): Path(fio)}
+    for line in result.stdout.splitlines():
+        words = line.split()
+        path = words[2] if "=>" in words and len(words) > 2 else words[0]
+        if "=>" in words and not path.startswith("/"):
+            raise BuildError(f"fio wants {words[0]}, which is not there")
+        if path.startswith("/"):
+            wanted[Path(path.lstrip("/"))] = Path(path)
+    return wanted
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _pack(root: Path, target: Path) -> None:
+    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        return info
+
+    with tarfile.open(target, mode="w") as archive:
+        for path in sorted(root.rglob("*")):
+            archive.add(path, arcname=str(path.relative_to(root)), recursive=False, filter=plain)

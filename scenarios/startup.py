@@ -1,0 +1,64 @@
+"""Startup: how long until the program speaks, until it has ended, and until nothing of it is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.environment import READY
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Sandbox
+
+_SINCE_REQUEST = {
+    "created": "from the request until the mechanism says that the instance exists",
+    "attached": "from the request until its standard streams are connected",
+    "started": "from the request until the program is about to be run",
+    "ready": "from the request to the first byte that the program itself sends",
+}
+_TEARDOWN = {
+    "exit": ("released", "exited", "from telling the program to finish until it has ended"),
+    "remove": ("exited", "removed", "from its end until the engine says that it is removed"),
+    "gone": ("exited", "gone", "from its end until everything it used is freed, network namespaces included"),
+}
+_CPU = ("payload", "launcher", "helper", "engine")
+
+
+class Startup:
+    """One launch of the idle probe: stamps since the request, teardown, and the host's CPU time."""
+
+    name = "startup"
+    title = "Startup and teardown"
+    needs = frozenset({READY})
+    groups = frozenset({"default"})
+    metrics = (
+        *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
+        *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),
+        Metric("cpu", "second", "CPU time the host spent on one start and end, by everybody it can be told of"),
+        *(Metric(f"cpu-{who}", "second", f"the part of that CPU time spent by the {who}") for who in _CPU),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        with sandbox.launch("ready") as instance:
+            instance.wait()
+        return {**durations(instance.events), **cpu_seconds(instance.cpu)}
+
+
+def durations(events: Mapping[str, int]) -> dict[str, float]:
+    """The metrics in seconds out of the stamps in nanoseconds; an event that did not happen is left out."""
+    values = {name: (events[name] - events["requested"]) / 1e9 for name in _SINCE_REQUEST if name in events}
+    for name, (begin, end, _) in _TEARDOWN.items():
+        if begin in events and end in events:
+            values[name] = (events[end] - events[begin]) / 1e9
+    return values
+
+
+def cpu_seconds(cpu: Mapping[str, float]) -> dict[str, float]:
+    """CPU seconds in total and by whom; what is too little for the kernel's accounting is left out."""
+    parts = {f"cpu-{who}": seconds for who, seconds in cpu.items() if who in _CPU and seconds > 0}
+    return {"cpu": sum(parts.values()), **parts} if parts else {}
+
+
+SCENARIOS = (Startup(),)
