@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import answers
 from bench.environment import PROBE
 from bench.errors import ProbeError
 from bench.model import Metric
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 MEANINGS = {
     "getppid": "one trivial system call: entering the kernel and leaving it",
-    "read_1b": "reading one byte of a file in memory",
-    "write_1b": "writing one byte of a file in memory",
-    "open_close": "opening and closing the program's own file",
+    "read-1b": "reading one byte of a file in memory",
+    "write-1b": "writing one byte of a file in memory",
+    "open-close": "opening and closing the program's own file",
     "stat": "asking for the attributes of the program's own file",
-    "mmap_touch": "mapping one page of memory, writing to it and unmapping it",
+    "mmap-touch": "mapping one page of memory, writing to it and unmapping it",
     "fork": "forking a process that exits, and waiting for it",
-    "pipe": "sending one byte to another process and getting it back, over two pipes",
+    "pipe": "sending one byte to another process and getting it back, over two pipes, both on one CPU",
 }
 """The operations of the probe (bench/probe/syscall_table.c), each the time of one."""
 
@@ -45,6 +44,8 @@ class Syscall:
         self._arguments = ("syscall", *operations)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.answers import answers
+
         with sandbox.launch(*self._arguments) as instance:
             found = answers(instance)[1:]
         return {answer["name"]: _median_seconds(answer) for answer in found if "unavailable" not in answer}
@@ -67,7 +68,7 @@ SCENARIOS = (
     Syscall(
         "syscall",
         "System calls",
-        ("getppid", "read_1b", "write_1b", "open_close", "stat", "mmap_touch", "fork", "pipe"),
+        ("getppid", "read-1b", "write-1b", "open-close", "stat", "mmap-touch", "fork", "pipe"),
         groups=("default",),
     ),
 )

@@ -1,0 +1,111 @@
+"""Reading the probe's answers: whatever an instance says, it is an answer or a ProbeError."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.answers import answers, read_answers
+from bench.errors import DeadlineExceeded, ProbeError
+from bench.streams import DeadlineReader
+
+
+class _Ended:
+    """As much of an instance as reading answers wants."""
+
+    def __init__(self, said: bytes, status: int = 0) -> None:
+        self.stdout = io.BytesIO(said)
+        self._status = status
+
+    def wait(self) -> int:
+        return self._status
+
+
+OBJECTS = st.dictionaries(
+    st.text().filter(lambda key: key != "error"),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+)
+
+
+@given(st.lists(OBJECTS))
+def test_what_was_written_is_read(said: list[dict[str, object]]) -> None:
+    """Objects written one a line after the ready line come back as they were."""
+    data = b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said)
+    assert read_answers(io.BytesIO(data)) == said
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_garbage_is_a_probe_error_or_an_answer(noise: bytes, after_ready: bool) -> None:
+    """No bytes make reading fail with anything but ProbeError, and what is accepted is finite objects."""
+    try:
+        found = read_answers(io.BytesIO((b"ready\n" if after_ready else b"") + noise))
+    except ProbeError:
+        return
+    for one in found:
+        assert all(not isinstance(value, float) or math.isfinite(value) for value in one.values())
+
+
+@given(st.lists(OBJECTS, min_size=1, max_size=3), st.data())
+def test_a_cut_answer_is_noticed(said: list[dict[str, object]], data: st.DataObject) -> None:
+    """An answer that ends inside a line is a ProbeError, never a shorter answer."""
+    whole = b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said)
+    cut = data.draw(st.integers(0, len(whole) - 1).filter(lambda size: whole[:size][-1:] != b"\n"))
+    with pytest.raises(ProbeError):
+        read_answers(io.BytesIO(whole[:cut]))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"", "ready line"),
+        (b"hello\n", "ready line"),
+        (b"ready", "middle of a line"),
+        (b'ready\n{"a": 1}\n{"b"', "middle of a line"),
+        (b"ready\nwhat\n", "not JSON"),
+        (b"ready\n[1]\n", "not an object"),
+        (b'ready\n{"a": NaN}\n', "not JSON"),
+        (b'ready\n{"a": 1e999}\n', "not JSON"),
+        (b'ready\n{"a": ' + b"[" * 100_000 + b"\n", "not JSON"),
+        (b'ready\n{"a": ' + b"9" * 5000 + b"}\n", "not JSON"),
+        (b'ready\n{"error": "no such file"}\n', "no such file"),
+        (b"ready\n" + b"\0" * 70_000, "more than"),
+    ],
+)
+def test_what_is_not_an_answer_says_why(said: bytes, reason: str) -> None:
+    """Each kind of broken answer is a ProbeError whose reason names it."""
+    with pytest.raises(ProbeError, match=reason):
+        read_answers(io.BytesIO(said), most=1 << 17 if b"[[" in said else 1 << 16)
+
+
+def test_a_serial_lines_carriage_returns_do_not_count() -> None:
+    """A guest's console ends its lines with a carriage return and a newline."""
+    assert read_answers(io.BytesIO(b'ready\r\n{"a": 1}\r\n')) == [{"a": 1}]
+
+
+def test_a_bad_exit_status_is_an_error() -> None:
+    """Whole lines from a probe that was killed afterwards are not an answer."""
+    assert answers(_Ended(b'ready\n{"a": 1}\n')) == [{"a": 1}]  # type: ignore[arg-type]
+    with pytest.raises(ProbeError, match="status 9"):
+        answers(_Ended(b'ready\n{"a": 1}\n', status=9))  # type: ignore[arg-type]
+
+
+def test_the_deadline_of_the_stream_passes_through() -> None:
+    """An instance that stops in the middle of its answer costs no longer than its deadline."""
+    import os
+    import time
+
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b'ready\n{"a": ')
+        with (
+            io.BufferedReader(DeadlineReader(reading, time.monotonic() + 0.05)) as stream,
+            pytest.raises(DeadlineExceeded),
+        ):
+            read_answers(stream)
+    finally:
+        os.close(writing)
