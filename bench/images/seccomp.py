@@ -3,7 +3,8 @@
 Docker's profile (moby `profiles/seccomp`) allows every system call but those that its documentation lists ("Seccomp
 security profiles for Docker", significant system calls blocked by the default profile) and a few newer ones. Here it
 is written from that documentation as "everything that libseccomp knows, less those", with the same default action
-(EPERM; ENOSYS for clone3, whose flags a filter cannot see), the same architectures and the same argument checks for clone, personality and socket.
+(EPERM; ENOSYS for clone3, whose flags a filter cannot see), the same architectures and the same argument checks for
+clone, personality and socket.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ DENIED = frozenset(
     io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
     mbind mount mount_setattr move_mount move_pages nfsservctl open_by_handle_at open_tree perf_event_open pivot_root
     process_madvise query_module quotactl quotactl_fd reboot request_key set_mempolicy set_mempolicy_home_node
-    setdomainname sethostname setns settimeofday stime swapoff swapon syslog sysfs umount umount2 unshare uselib userfaultfd ustat
-    vhangup vm86 vm86old
+    setdomainname sethostname setns settimeofday stime swapoff swapon syslog sysfs umount umount2 unshare
+    uselib userfaultfd ustat vhangup vm86 vm86old
     """.split()  # noqa: SIM905
 )
 

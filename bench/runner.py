@@ -1,0 +1,333 @@
+"""The block runner: which cells in which order, one fresh instance after the other, every block on disk at once.
+
+`plan` is pure. `execute` opens the environments, proves each by launching it, and measures block by block until the
+plan, the precision asked for, or the time is reached.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import bench
+from bench import host
+from bench.analysis.gate import marks
+from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing
+from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
+from bench.record import (
+    SCHEMA,
+    BlockRecord,
+    CellRecord,
+    EnvironmentRecord,
+    FailureRecord,
+    MetricRecord,
+    ScenarioRecord,
+    Session,
+    SkipRecord,
+)
+from bench.store import RunWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from bench.environment import Environment, Instance, Sandbox
+    from bench.scenario import Scenario
+    from bench.store import Series
+
+PROVING_TIMEOUT = 90.0
+"""Seconds an environment has to say ready once before it is taken into a run."""
+
+GIVE_UP_AFTER = 3
+"""A cell that failed in this many blocks running is not tried again: a dead daemon must not cost the night."""
+
+
+class Request(NamedTuple):
+    """What to run. `seed` decides the order of everything."""
+
+    run_id: str
+    environments: Sequence[Environment]
+    scenarios: Sequence[Scenario]
+    baseline: str
+    seed: int
+    profile: str
+    min_blocks: int
+    max_blocks: int
+    max_time: float | None
+    """Seconds; the run stops before a block that would end later."""
+    required: frozenset[str]
+    results: Path
+    workdir: Path
+    """The run's own folder `isobench-<run id>`, made and removed by the caller."""
+    command: Sequence[str]
+
+
+class Stopper(Protocol):
+    """Decides from the values so far whether more blocks are wanted (bench.analysis.stopping)."""
+
+    def imprecise(self, series: Sequence[Series]) -> list[str]:
+        """The benchmarks whose interval is still wider than asked for."""
+        ...
+
+
+class Observer:
+    """What the runner tells while it works. Every method may be overridden; none returns anything."""
+
+    def opening(self, environment: str) -> None: ...
+    def skipped(self, skip: Skip) -> None: ...
+    def block_begins(self, index: int, last: int, seconds_left: float | None) -> None: ...
+    def cell_begins(self, cell: Cell) -> None: ...
+    def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None: ...
+    def block_ends(self, block: BlockRecord, writer: RunWriter) -> None: ...
+
+
+def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Cell]:
+    """The order of one block: scenarios shuffled, and within each its environments and the baseline's second copy.
+
+    The environments of one scenario stay together, so that the pairs of a block are close in time. Depends on the
+    set of cells, the seed and the block alone, not on the order they come in.
+    """
+    order = random.Random(f"{seed}/{block}")
+    groups: dict[str, list[Cell]] = {}
+    for cell in sorted(set(cells)):
+        groups.setdefault(cell.scenario, []).append(cell)
+        if cell.environment == baseline:
+            groups[cell.scenario].append(Cell(baseline + CONTROL_SUFFIX, cell.scenario))
+    names = list(groups)
+    order.shuffle(names)
+    for name in names:
+        order.shuffle(groups[name])
+    return [cell for name in names for cell in groups[name]]
+
+
+def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario]) -> list[Cell]:
+    """Every scenario in every environment that offers what it needs."""
+    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.needs <= e.offers]
+
+
+def execute(request: Request, stopper: Stopper | None = None, observer: Observer | None = None) -> RunWriter:
+    """Measure, and give the writer of the finished run.
+
+    An interruption (`KeyboardInterrupt`) loses the block it falls into and passes through after everything is closed.
+    Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
+    """
+    observer = observer or Observer()
+    with ExitStack() as stack:
+        sandboxes, skips = _open_all(request, stack, observer)
+        missing = [skip for skip in skips if skip.environment in request.required]
+        if missing:
+            raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
+        writer = RunWriter(request.results, _session(request, sandboxes, skips), _units(request.scenarios))
+        stopped = "interrupted"
+        try:
+            stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
+        finally:
+            imprecise = stopper.imprecise(writer.series) if stopper else []
+            finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
+    if not writer.series:
+        raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session))
+    return writer
+
+
+def _measure_blocks(
+    request: Request,
+    sandboxes: Mapping[str, Sandbox],
+    writer: RunWriter,
+    stopper: Stopper | None,
+    observer: Observer,
+) -> str:
+    """Block 0 (the warm-up) and the measured blocks; gives the reason why it stopped."""
+    environments = [e for e in request.environments if e.name in sandboxes]
+    scenarios = {s.name: s for s in request.scenarios}
+    cells = applicable(environments, request.scenarios)
+    failures_running: dict[Cell, int] = {}
+    began = time.monotonic()
+    for index in range(request.max_blocks + 1):
+        done = time.monotonic() - began
+        per_block = done / index if index else None
+        if request.max_time is not None and per_block is not None and done + per_block > request.max_time:
+            return "max-time"
+        left = None if per_block is None else per_block * (request.max_blocks + 1 - index)
+        observer.block_begins(index, request.max_blocks, left)
+        alive = [cell for cell in cells if failures_running.get(cell, 0) < GIVE_UP_AFTER]
+        if not alive:
+            return "nothing left to measure"
+        block, samples, failures = _measure_block(
+            index, plan(alive, request.baseline, request.seed, index), sandboxes, scenarios, began, observer
+        )
+        _count_failures(failures_running, alive, failures)
+        writer.add_block(block, samples, failures)
+        observer.block_ends(block, writer)
+        if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.series):
+            return "precise"
+    return "blocks"
+
+
+def _measure_block(
+    index: int,
+    order: Sequence[Cell],
+    sandboxes: Mapping[str, Sandbox],
+    scenarios: Mapping[str, Scenario],
+    began: float,
+    observer: Observer,
+) -> tuple[BlockRecord, list[Sample], list[FailureRecord]]:
+    """One block: every cell in this order. A failing cell is recorded and the block goes on."""
+    samples: list[Sample] = []
+    failures: list[FailureRecord] = []
+    records: list[CellRecord] = []
+    block_began = time.monotonic()
+    for cell in order:
+        observer.cell_begins(cell)
+        sandbox = _TimedSandbox(sandboxes[cell.environment.removesuffix(CONTROL_SUFFIX)])
+        gc.collect()
+        before, started = host.read(), time.monotonic()
+        failure = ""
+        values: Mapping[str, float] = {}
+        gc.disable()
+        try:
+            values = scenarios[cell.scenario].measure(sandbox)
+        except IsobenchError as error:
+            failure = error.reason
+            console = getattr(error, "console", "")
+            failures.append(FailureRecord(index, cell.environment, cell.scenario, failure, console))
+        finally:
+            gc.enable()
+        seconds = time.monotonic() - started
+        interference = host.delta(before, host.read())
+        samples += [Sample(index, cell.environment, cell.scenario, name, value) for name, value in values.items()]
+        inside = min(sandbox.inside, seconds)
+        record = CellRecord(cell.environment, cell.scenario, started - began, seconds, inside, interference)
+        records.append(record)
+        observer.cell_ends(cell, values, failure)
+    block = BlockRecord(index, block_began - began, time.monotonic() - block_began, records, marks(records))
+    return block, samples, failures
+
+
+class _TimedSandbox:
+    """A sandbox that adds up the seconds its instances lived, from requested to gone."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.inside = 0.0
+
+    def facts(self) -> Mapping[str, str]:
+        return self._sandbox.facts()
+
+    def launch(self, *probe_args: str, timeout: float = PROVING_TIMEOUT) -> AbstractContextManager[Instance]:
+        return self._launch(probe_args, timeout)
+
+    @contextmanager
+    def _launch(self, probe_args: tuple[str, ...], timeout: float) -> Iterator[Instance]:
+        with self._sandbox.launch(*probe_args, timeout=timeout) as instance:
+            yield instance
+        events = instance.events
+        if "requested" in events and "gone" in events:
+            self.inside += (events["gone"] - events["requested"]) / 1e9
+
+
+def _open_all(request: Request, stack: ExitStack, observer: Observer) -> tuple[dict[str, Sandbox], list[Skip]]:
+    """Open every environment and launch it once; what fails is a skip with its reason."""
+    sandboxes: dict[str, Sandbox] = {}
+    skips: list[Skip] = []
+    for environment in request.environments:
+        observer.opening(environment.name)
+        workdir = request.workdir / environment.name
+        try:
+            with ExitStack() as attempt:
+                workdir.mkdir(mode=0o711)
+                sandbox = attempt.enter_context(environment.open(workdir))
+                prove(sandbox)
+                stack.push(attempt.pop_all())
+            sandboxes[environment.name] = sandbox
+        except (IsobenchError, OSError) as error:
+            reason = error.reason if isinstance(error, IsobenchError) else str(error)
+            skip = Skip(environment.name, "", _with_console(reason, error), getattr(error, "remedy", ""))
+            skips.append(skip)
+            observer.skipped(skip)
+    return sandboxes, skips
+
+
+def prove(sandbox: Sandbox, timeout: float = PROVING_TIMEOUT) -> None:
+    """Launch the idle probe once and let it end. Raises `MeasurementError` with the reason where it does not."""
+    with sandbox.launch("ready", timeout=timeout) as instance:
+        if instance.wait() != 0:
+            raise MeasurementError("it said ready but did not end properly")
+
+
+def _with_console(reason: str, error: Exception) -> str:
+    lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
+    return f"{reason} (last line: {lines[-1][:200]})" if lines else reason
+
+
+def _session(request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[Skip]) -> Session:
+    environments = [_environment_record(request, e, sandboxes.get(e.name)) for e in request.environments]
+    versions = {"isobench": bench.__version__}
+    for environment in environments:
+        for key, text in environment.facts.items():
+            if key.startswith("version."):
+                versions[key.removeprefix("version.")] = text
+    return Session(
+        schema=SCHEMA,
+        run_id=request.run_id,
+        isobench=bench.__version__,
+        host_id=host.host_id(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        command=list(request.command),
+        seed=request.seed,
+        profile=request.profile,
+        baseline=request.baseline,
+        host=host.facts(),
+        fingerprint={**host.fingerprint(), **{k: v for k, v in versions.items() if k != "isobench"}},
+        versions=versions,
+        environments=environments,
+        scenarios=[
+            ScenarioRecord(s.name, s.title, [MetricRecord(m.name, m.unit, m.meaning) for m in s.metrics])
+            for s in request.scenarios
+        ],
+        skips=[SkipRecord(*skip) for skip in skips],
+    )
+
+
+def _environment_record(request: Request, environment: Environment, sandbox: Sandbox | None) -> EnvironmentRecord:
+    facts: dict[str, str] = {}
+    if sandbox is not None:
+        facts.update(sandbox.facts())
+        for scenario in request.scenarios:
+            circumstances = getattr(scenario, "circumstances", None)
+            if circumstances is not None and scenario.needs <= environment.offers:
+                try:
+                    facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
+                except IsobenchError as error:
+                    facts[f"{scenario.name}.circumstances"] = f"not known: {error.reason}"
+    return EnvironmentRecord(
+        name=environment.name,
+        title=environment.title,
+        layer=environment.layer,
+        adds=environment.adds,
+        compared_with=environment.compared_with,
+        single_factor=environment.single_factor,
+        facts=facts,
+    )
+
+
+def _units(scenarios: Sequence[Scenario]) -> dict[tuple[str, str], str]:
+    return {(s.name, m.name): m.unit for s in scenarios for m in s.metrics}
+
+
+def _count_failures(running: dict[Cell, int], alive: Sequence[Cell], failures: Sequence[FailureRecord]) -> None:
+    failed = {Cell(f.environment, f.scenario) for f in failures}
+    for cell in alive:
+        running[cell] = running.get(cell, 0) + 1 if cell in failed else 0
+
+
+def _why_nothing(session: Session) -> str:
+    if session.failures:
+        return session.failures[0].reason
+    if session.skips:
+        return f"{session.skips[0].environment}: {session.skips[0].reason}"
+    return "no scenario applies to the chosen environments"

@@ -1,0 +1,129 @@
+"""`nox -s floor`: the native rungs against a bare C loop that starts the same program, interleaved.
+
+Prints, for each rung, isobench's median time to the first byte, the C loop's, and the median of the paired ratio with
+its 95 % interval. `process` is held against posix_spawn, the namespace rungs against clone with the same flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.environments.native import ENVIRONMENTS
+from bench.images.rootfs import rootfs_path
+from bench.probe.build import FLAGS
+from scenarios.startup import durations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.environments.native import Native, NativeSandbox
+
+FLAG_BITS = {
+    "mnt": 0x00020000,
+    "cgroup": 0x02000000,
+    "uts": 0x04000000,
+    "ipc": 0x08000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+    "time": 0x00000080,
+}
+"""The CLONE_NEW* flags of sched.h, written out once more on purpose: this is the independent side."""
+
+RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup", "ns-time", "ns-all")
+
+
+class Floor:
+    """The C loop, one process for the whole session."""
+
+    def __init__(self, program: Path, workdir: Path) -> None:
+        binary = workdir / "floor"
+        source = Path(__file__).with_name("floor.c")
+        subprocess.run(["cc", *FLAGS, "-o", str(binary), str(source)], check=True)
+        self._process = subprocess.Popen(
+            [str(binary), "./" + program.name, "ready"],
+            cwd=program.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, namespaces: Sequence[str]) -> float:
+        """Seconds from the request to the first byte of one start."""
+        flags = sum(FLAG_BITS[name] for name in namespaces)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"clone {flags:x}\n" if flags else "spawn\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline().split()[0]) / 1e9
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def compare(names: Sequence[str], pairs: int, seed: int) -> list[tuple[str, list[float], list[float]]]:
+    """(rung, our seconds, the loop's seconds), paired and interleaved in random order."""
+    rungs: dict[str, Native] = {e.name: e for e in ENVIRONMENTS if e.name in names}
+    order = random.Random(seed)
+    workdir = Path(tempfile.mkdtemp(prefix="isobench-floor-", dir="/var/tmp"))
+    try:
+        with ExitStack() as stack:
+            sandboxes: dict[str, NativeSandbox] = {}
+            for name in names:
+                (workdir / name).mkdir()
+                sandboxes[name] = stack.enter_context(rungs[name].open(workdir / name))
+            floor = Floor(rootfs_path() / "probe", workdir)
+            stack.callback(floor.close)
+            taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
+            for round_number in range(pairs + 2):  # the first two are warm-up
+                for name in order.sample(list(names), len(names)):
+                    both = [0.0, 0.0]
+                    for side in order.sample((0, 1), 2):
+                        namespaces = rungs[name].isolation.namespaces
+                        both[side] = floor.start(namespaces) if side else _ours(sandboxes[name])
+                    if round_number >= 2:
+                        taken[name][0].append(both[0])
+                        taken[name][1].append(both[1])
+            return [(name, *taken[name]) for name in names]
+    finally:
+        shutil.rmtree(workdir)
+
+
+def _ours(sandbox: NativeSandbox) -> float:
+    with sandbox.launch("ready", timeout=20) as instance:
+        instance.wait()
+    return durations(instance.events)["ready"]
+
+
+def median_interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The median and its 95 % interval by order statistics (normal approximation to the binomial)."""
+    ordered = sorted(ratios)
+    reach = 0.98 * len(ordered) ** 0.5
+    low = max(0, int(len(ordered) / 2 - reach))
+    high = min(len(ordered) - 1, int(len(ordered) / 2 + reach))
+    return statistics.median(ordered), ordered[low], ordered[high]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("rungs", nargs="*", default=[])
+    arguments = parser.parse_args()
+    print(f"{'rung':12} {'isobench':>12} {'C loop':>12} {'ratio [95 %]':>26}   {arguments.pairs} pairs")
+    for name, ours, theirs in compare(arguments.rungs or RUNGS, arguments.pairs, arguments.seed):
+        middle, low, high = median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
+        microseconds = f"{statistics.median(ours) * 1e6:9.1f} µs {statistics.median(theirs) * 1e6:9.1f} µs"
+        print(f"{name:12} {microseconds}   {middle:.4f} [{low:.4f}, {high:.4f}]")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
