@@ -20,55 +20,153 @@ if TYPE_CHECKING:
 
 MEANINGS = {
     "getppid": "one trivial system call: entering the kernel and leaving it",
-    "read-1b": "reading one byte of a file in memory",
-    "write-1b": "writing one byte of a file in memory",
+    "clock-vdso": "asking for the time the usual way, without entering the kernel where the clock source allows it",
+    "clock-syscall": "asking the kernel for the time by a system call",
+    "read-1b": "reading 1 byte of a file in memory",
+    "read-4k": "reading 4 KiB of a file in memory",
+    "write-1b": "writing 1 byte of a file in memory",
+    "write-4k": "writing 4 KiB of a file in memory",
     "open-close": "opening and closing the program's own file",
     "stat": "asking for the attributes of the program's own file",
+    "getdents": "listing a folder of 32 files from its beginning",
+    "mmap": "mapping one page of memory and unmapping it, untouched",
     "mmap-touch": "mapping one page of memory, writing to it and unmapping it",
+    "minor-fault": "the first write to a page of memory that is mapped already",
+    "brk": "growing the heap by one page and shrinking it again",
     "fork": "forking a process that exits, and waiting for it",
-    "pipe": "sending one byte to another process and getting it back, over two pipes, both on one CPU",
+    "vfork-exec": "executing a small static program in a new process, and waiting for it",
+    "thread": "creating a thread that ends at once, and joining it",
+    "pipe": "sending 1 byte to another process and getting it back over two pipes, both on one CPU",
+    "pipe-2cpu": "sending 1 byte to another process and getting it back over two pipes, each on its own CPU",
+    "futex-wake": "waking the waiters of a futex that nobody waits for",
+    "futex-pair": "handing the turn to another thread and getting it back by futex, both on one CPU",
+    "signal": "sending a signal to oneself, handling it and returning",
+    "socketpair": "sending 1 byte to another process and getting it back over a unix socket, both on one CPU",
+    "tcp": "sending 1 byte to another process and getting it back over TCP on the loopback interface, both on one CPU",
+    "epoll": "asking epoll for the one descriptor that is ready",
+    "sendfile": "sending 4 KiB of a file in memory into a pipe and reading them back",
+    "mount": "mounting an empty tmpfs and unmounting it, in a mount namespace of its own",
 }
 """The operations of the probe (bench/probe/syscall_table.c), each the time of one."""
 
+USUAL = (
+    "getppid",
+    "clock-vdso",
+    "read-1b",
+    "write-1b",
+    "open-close",
+    "stat",
+    "mmap-touch",
+    "minor-fault",
+    "fork",
+    "vfork-exec",
+    "pipe",
+)
+"""What a plain run takes: each kind of work once."""
+
+_QUANTILES = {"p95": 0.95, "p99": 0.99}
+_CIRCUMSTANCES = ("kernel", "machine", "clocksource", "seccomp", "no_new_privs", "cpus", "pinned")
+_STABLE_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
+
 
 class Syscall:
-    """Medians of some operations (`bench.scenario.Scenario`)."""
+    """The medians of some operations (`bench.scenario.Scenario`), and perhaps p95 and p99 of their batches."""
 
     needs = frozenset({PROBE})
 
-    def __init__(self, name: str, title: str, operations: Sequence[str], *, groups: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        operations: Sequence[str],
+        *,
+        options: tuple[str, ...] = (),
+        quantiles: bool = False,
+        groups: tuple[str, ...] = (),
+    ) -> None:
         self.name = name
         self.title = title
-        self.metrics = tuple(Metric(operation, "second", MEANINGS[operation]) for operation in operations)
         self.groups = frozenset(groups)
-        self._arguments = ("syscall", *operations)
+        self.metrics = tuple(Metric(operation, "second", MEANINGS[operation]) for operation in operations)
+        self._quantiles = _QUANTILES if quantiles else {}
+        for quantile in self._quantiles:
+            self.metrics += tuple(
+                Metric(
+                    f"{operation}.{quantile}", "second", f"{MEANINGS[operation]}: {quantile} of an instance's batches"
+                )
+                for operation in operations
+            )
+        self._operations = tuple(operations)
+        self._options = options
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from bench.answers import answers
 
-        with sandbox.launch(*self._arguments) as instance:
+        with sandbox.launch("syscall", *self._options, *self._operations) as instance:
             found = answers(instance)[1:]
-        return {answer["name"]: _median_seconds(answer) for answer in found if "unavailable" not in answer}
+        values = {}
+        for answer in found:
+            if "unavailable" not in answer:
+                values.update(self._values(answer))
+        return values
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """What the figures depend on, as an instance of this sandbox sees it: kernel, clock, seccomp, mitigations.
+
+        Names the operations that do not exist there, with the reason.
+        """
+        from bench.answers import answers
+
+        with sandbox.launch("syscall", "about") as instance:
+            (about,) = answers(instance)
+        with sandbox.launch("syscall", "--batches=1", *self._options, *self._operations) as instance:
+            found = answers(instance)[1:]
+        facts = {f"{self.name}.{key}": str(about[key]) for key in _CIRCUMSTANCES if key in about}
+        mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_CIRCUMSTANCES, "batch_ns")]
+        if mitigations:
+            facts[f"{self.name}.mitigations"] = "; ".join(mitigations)
+        clock = str(about.get("clocksource", ""))
+        if clock and clock not in _STABLE_CLOCKS:
+            facts[f"{self.name}.clock"] = f"not stable: {clock}; asking for the time enters the kernel"
+        for answer in found:
+            if "unavailable" in answer:
+                facts[f"{self.name}.without.{answer['name']}"] = str(answer["unavailable"])
+        return facts
+
+    def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:
+        """Seconds by metric, out of the nanoseconds of one operation's batches."""
+        from statistics import median
+
+        name, batches = answer.get("name"), answer.get("ns")
+        if name not in self._operations:
+            raise ProbeError(f"the probe answered with the operation {name!r}, which nobody asked for")
+        if not isinstance(batches, list) or not batches or not all(map(_positive, batches)):
+            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        values = {name: median(batches) / 1e9}
+        for suffix, share in self._quantiles.items():
+            values[f"{name}.{suffix}"] = nearest_rank(batches, share) / 1e9
+        return values
 
 
-def _median_seconds(answer: Mapping[str, Any]) -> float:
-    from statistics import median
+def nearest_rank(values: Sequence[float], share: float) -> float:
+    """The smallest of the values that at least this share of them does not exceed: always one that was measured."""
+    from math import ceil
 
-    batches = answer.get("ns")
-    if (
-        not isinstance(batches, list)
-        or not batches
-        or not all(isinstance(ns, int | float) and ns > 0 for ns in batches)
-    ):
-        raise ProbeError(f"the probe gave no positive times for {answer.get('name')!r}")
-    return float(median(batches)) / 1e9
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 SCENARIOS = (
+    Syscall("syscall", "System calls", USUAL, groups=("default",)),
+    Syscall("syscall-all", "All system calls", tuple(MEANINGS), options=("--batches=100",), quantiles=True),
     Syscall(
-        "syscall",
-        "System calls",
-        ("getppid", "read-1b", "write-1b", "open-close", "stat", "mmap-touch", "fork", "pipe"),
-        groups=("default",),
+        "syscall-pinned",
+        "All system calls, on one CPU",
+        tuple(name for name in MEANINGS if name != "pipe-2cpu"),
+        options=("--batches=100", "--pin"),
+        quantiles=True,
     ),
 )

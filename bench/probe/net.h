@@ -1,0 +1,11 @@
+/* Sockets that other parts of the probe use too. */
+#ifndef ISOBENCH_NET_H
+#define ISOBENCH_NET_H
+
+/* Bring the loopback interface up where it is down, as it is in a fresh network namespace. 0, or -1 with errno. */
+int loopback_up(void);
+
+/* Two ends of one TCP connection over 127.0.0.1, sending at once what is written. 0, or -1 with errno. */
+int tcp_pair(int ends[2]);
+
+#endif
