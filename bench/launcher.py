@@ -153,7 +153,7 @@ def launch(
         pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
         env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
         cwd=folder,
-        start_new_session=True,
+        process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
     )
     there.close()
     pipes.close_child_ends()

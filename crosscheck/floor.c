@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,12 +51,10 @@ static pid_t start(const char *how, uint64_t flags)
         posix_spawn_file_actions_destroy(&actions);
         return errno ? -1 : pid;
     }
-    if (flags & CLONE_NEWTIME) { /* the old clone has no room for this flag */
-        struct clone_args args = {.flags = flags | CLONE_VFORK, .exit_signal = SIGCHLD};
-        pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-        if (pid == 0)
-            child(NULL);
-        return pid;
+    if (flags & CLONE_NEWTIME) { /* clone has no room for this flag: the next child gets the namespace */
+        if (unshare(CLONE_NEWTIME) < 0)
+            return -1;
+        flags &= ~(uint64_t)CLONE_NEWTIME;
     }
     return clone(child, stack + sizeof stack, (int)flags | CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
 }

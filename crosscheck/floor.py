@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ FLAG_BITS = {
 }
 """The CLONE_NEW* flags of sched.h, written out once more on purpose: this is the independent side."""
 
+CLEANUP_SECONDS = 0.2
+"""The loop does not see when the kernel has freed a network namespace; the next start must not compete with that."""
+
 RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup", "ns-time", "ns-all")
 
 
@@ -57,10 +61,17 @@ class Floor:
         )
 
     def start(self, namespaces: Sequence[str]) -> float:
-        """Seconds from the request to the first byte of one start."""
+        """Seconds from the request to the first byte of one start; one more start before it is not timed, as in ours."""
         flags = sum(FLAG_BITS[name] for name in namespaces)
+        self._say("spawn")
+        seconds = self._say(f"clone {flags:x}" if flags else "spawn")
+        if "net" in namespaces:
+            time.sleep(CLEANUP_SECONDS)
+        return seconds
+
+    def _say(self, line: str) -> float:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"clone {flags:x}\n" if flags else "spawn\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline().split()[0]) / 1e9
 

@@ -164,10 +164,23 @@ static int drop_capabilities(void)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* As posix_spawn does: the program starts with default dispositions and an empty signal mask, whatever its launcher
+ * has, so that `process` is posix_spawn and every other rung is the same plus its isolation. */
+static void reset_signals(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &action, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct stamps *stamps, char **program)
 {
     stamps->created = now_ns();
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* nothing outlives its launcher */
+    reset_signals();
     if (how->map_ids && map_ids(how->map_ids) < 0)
         give_up(stamps, "mapping ids into the user namespace");
     if (how->cgroups[0] && how->into_cgroup < 0 && join_cgroups(how) < 0)
