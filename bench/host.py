@@ -1,0 +1,182 @@
+"""What the host is, and what else went on while a cell was measured.
+
+`facts` is for people, `fingerprint` decides when a trend begins anew, `read` and `delta` are the interference counters.
+Only the standard library: the runner reads the counters around every cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import time
+from pathlib import Path
+
+_SYS = Path("/sys")
+_PROC = Path("/proc")
+_CPU = _SYS / "devices/system/cpu"
+
+
+def host_id() -> str:
+    """A stable name for this machine, safe as a folder: its host name and eight digits of its machine id's hash."""
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", platform.node()).strip("-")[:40] or "host"
+    identity = _text(Path("/etc/machine-id")) or _text(_SYS / "class/dmi/id/product_uuid") or platform.node()
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def facts() -> dict[str, str]:
+    """Host facts for people; what cannot be read here is left out."""
+    cpu = _cpuinfo()
+    memory = parse_meminfo(_text(_PROC / "meminfo"))
+    found = {
+        "cpu": cpu.get("model name", platform.machine()),
+        "cpus": str(os.cpu_count() or 0),
+        "smt": _text(_CPU / "smt/active"),
+        "governor": _text(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo": {"0": "on", "1": "off"}.get(_text(_CPU / "intel_pstate/no_turbo"), ""),
+        "memory": f"{memory.get('MemTotal', 0) / 2**30:.1f} GiB",
+        "swap": f"{memory.get('SwapTotal', 0) / 2**30:.1f} GiB",
+        "kernel": platform.release(),
+        "distribution": _distribution(),
+        "virtual": virtualisation(),
+        "mitigations": _mitigations(),
+        "cgroup": cgroup_layout(),
+        "thp": _bracketed(_text(_SYS / "kernel/mm/transparent_hugepage/enabled")),
+        "ksm": {"0": "off", "1": "on", "2": "unmerging"}.get(_text(_SYS / "kernel/mm/ksm/run"), ""),
+        "clocksource": _text(_SYS / "devices/system/clocksource/clocksource0/current_clocksource"),
+        "load": " ".join(_text(_PROC / "loadavg").split()[:3]),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def fingerprint() -> dict[str, str]:
+    """The host's part of what a trend segment depends on: CPU, microcode, kernel, mitigations, memory."""
+    cpu = _cpuinfo()
+    found = {
+        "cpu": cpu.get("model name", platform.machine()),
+        "cpus": str(os.cpu_count() or 0),
+        "microcode": cpu.get("microcode", ""),
+        "kernel": platform.release(),
+        "kernel_build": platform.version(),
+        "mitigations": _mitigations(),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def virtualisation() -> str:
+    """ "bare metal", or the hypervisor under this host as far as it shows itself."""
+    product = _text(_SYS / "class/dmi/id/product_name")
+    if "hypervisor" in _cpuinfo().get("flags", "").split():
+        return f"virtual machine ({product})" if product else "virtual machine"
+    return "bare metal"
+
+
+def cgroup_layout() -> str:
+    """ "v2", "hybrid" (controllers on v1, a v2 tree without), "v1", or empty."""
+    if (_SYS / "fs/cgroup/cgroup.controllers").exists():
+        return "v2"
+    if (_SYS / "fs/cgroup/unified/cgroup.procs").exists():
+        return "hybrid"
+    return "v1" if (_SYS / "fs/cgroup/memory").exists() else ""
+
+
+def drop_caches() -> bool:
+    """Write dirty pages back and drop the page cache, dentries and inodes; whether that took effect (it wants root)."""
+    before = parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0)
+    os.sync()
+    try:
+        (_PROC / "sys/vm/drop_caches").write_text("3")
+    except OSError:
+        return False
+    return parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0) <= before
+
+
+def read() -> dict[str, float]:
+    """A snapshot of the interference counters; those that this kernel does not have are left out."""
+    snapshot = {
+        "clock_step_seconds": time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        "suspended_seconds": time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        **parse_stat(_text(_PROC / "stat")),
+        **parse_vmstat(_text(_PROC / "vmstat")),
+    }
+    for resource in ("cpu", "io", "memory"):
+        total = parse_pressure(_text(_PROC / "pressure" / resource))
+        if total is not None:
+            snapshot[f"psi_{resource}_seconds"] = total
+    return snapshot
+
+
+def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What changed between two snapshots, by counter."""
+    changes = {name: after[name] - value for name, value in before.items() if name in after and name != "cpus_online"}
+    if "cpus_online" in before and "cpus_online" in after:
+        changes["cpus_online_change"] = abs(after["cpus_online"] - before["cpus_online"])
+    return {name: round(value, 6) for name, value in changes.items()}
+
+
+def parse_stat(text: str) -> dict[str, float]:
+    """Steal time in seconds, context switches, CPUs online, out of /proc/stat."""
+    found: dict[str, float] = {}
+    online = 0
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 1 and re.fullmatch(r"cpu\d+", words[0]):
+            online += 1
+        elif len(words) > 8 and words[0] == "cpu" and words[8].isdigit():
+            found["steal_seconds"] = int(words[8]) / os.sysconf("SC_CLK_TCK")
+        elif len(words) == 2 and words[0] == "ctxt" and words[1].isdigit():
+            found["context_switches"] = float(int(words[1]))
+    if online:
+        found["cpus_online"] = float(online)
+    return found
+
+
+def parse_vmstat(text: str) -> dict[str, float]:
+    """Pages swapped in and out since boot, out of /proc/vmstat."""
+    counts = [int(w[1]) for w in map(str.split, text.splitlines()) if len(w) == 2 and w[0] in _SWAPS and w[1].isdigit()]
+    return {"swap_pages": float(sum(counts))} if counts else {}
+
+
+def parse_pressure(text: str) -> float | None:
+    """Total stall time in seconds of the "some" line of a /proc/pressure file, or None."""
+    match = re.search(r"^some .*\btotal=(\d+)", text, re.MULTILINE)
+    return int(match[1]) / 1e6 if match else None
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """/proc/meminfo in bytes."""
+    return {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\S+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
+
+
+_SWAPS = ("pswpin", "pswpout")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first CPU's block of /proc/cpuinfo."""
+    block = _text(_PROC / "cpuinfo").split("\n\n")[0]
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _distribution() -> str:
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(Path("/etc/os-release")), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _mitigations() -> str:
+    folder = _CPU / "vulnerabilities"
+    found = [(f.name, _text(f)) for f in sorted(folder.glob("*"))] if folder.exists() else []
+    return "; ".join(f"{name}: {text}" for name, text in found if text and text != "Not affected")
+
+
+def _bracketed(text: str) -> str:
+    match = re.search(r"\[(.*?)\]", text)
+    return match[1] if match else text
