@@ -56,9 +56,9 @@ class Launched:
 
     def host_pids(self) -> Mapping[int, Role]:
         """The program is the payload; what it started or what started it (but the launcher) are helpers."""
-        descendants = _descendants(self._process.pid)
-        payload = descendants[-1:]  # a runtime's innermost process; for a native rung the program itself
-        return {pid: "payload" if pid in payload else "helper" for pid in descendants}
+        living = descendants(self._process.pid)
+        payload = living[-1:]  # a runtime's innermost process; for a native rung the program itself
+        return {pid: "payload" if pid in payload else "helper" for pid in living}
 
     def wait(self) -> int:
         if self._status is None:
@@ -208,11 +208,11 @@ class NetnsWatch:
         return line[len(start) :]
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Every living process below `pid`, parents before children."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             children = [int(child) for child in file.read().split()]
     except OSError:
         return []
-    return [found for child in children for found in (child, *_descendants(child))]
+    return [found for child in children for found in (child, *descendants(child))]

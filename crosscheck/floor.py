@@ -61,7 +61,7 @@ class Floor:
         )
 
     def start(self, namespaces: Sequence[str]) -> float:
-        """Seconds from the request to the first byte of one start; one more start before it is not timed, as in ours."""
+        """Seconds from the request to the first byte of one start, after another that is not timed, as in ours."""
         flags = sum(FLAG_BITS[name] for name in namespaces)
         self._say("spawn")
         seconds = self._say(f"clone {flags:x}" if flags else "spawn")

@@ -1,0 +1,465 @@
+"""Docker containers through the engine's API: one class, each variant a different host configuration.
+
+The image is imported from the shared root file system; nothing is ever pulled. create, attach, start, wait and remove
+are separate calls, each stamped; the streams are attached before the start, so that the first byte is not missed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any, BinaryIO
+
+    from bench.environment import Layer, Role
+    from bench.launcher import NetnsWatch
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+LABEL = "isobench.run"
+"""Carried by every container, image and volume; its value is the run's name."""
+
+
+class Docker:
+    """One variant (`bench.environment.Environment`). `host_config` is what `docker run` would be told by flags."""
+
+    offers = frozenset({READY, PROBE, ROOTFS})
+    layer: Layer = "engine"
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        adds: str,
+        compared_with: str,
+        host_config: Mapping[str, Any] | None = None,
+        *,
+        single_factor: bool = True,
+        groups: tuple[str, ...] = ("containers",),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with: str | None = compared_with
+        self.host_config = dict(host_config or {})
+        self.single_factor = single_factor
+        self.groups = frozenset(groups)
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[DockerSandbox]:
+        client = connect()
+        sandbox = DockerSandbox(client, self, workdir.parent.name)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
+            client.close()
+
+
+def connect() -> Any:
+    """A low-level client of the engine at DOCKER_HOST, or at the usual socket. Raises `Unavailable`."""
+    from bench.errors import Unavailable
+
+    try:
+        import docker
+    except ImportError as error:
+        raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
+    address = os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS)
+    try:
+        client = docker.APIClient(base_url=address, version="auto", timeout=60)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        denied = "PermissionError" in repr(error) or "Permission denied" in str(error)
+        reason = f"no permission to use {address}" if denied else f"no Docker engine answers at {address}"
+        remedy = "run isobench as root or join the group docker" if denied else "systemctl start docker"
+        raise Unavailable(reason, remedy=remedy) from error
+    return client
+
+
+class DockerSandbox:
+    """The imported image and what containers of it are started with."""
+
+    def __init__(self, client: Any, environment: Docker, run: str) -> None:
+        from bench.images.rootfs import fio_version, rootfs_tar
+
+        self._client = client
+        self._environment = environment
+        self._run = run
+        self._launches = 0
+        self._fio = fio_version()
+        tag = f"{environment.name}-{os.urandom(3).hex()}"
+        self._image = f"{run}:{tag}"
+        with _engine_errors("importing the image"), rootfs_tar().open("rb") as file:
+            client.import_image_from_data(file, repository=run, tag=tag, changes=[f"LABEL {LABEL}={run}", "WORKDIR /"])
+        self._info = client.info()
+
+    def facts(self) -> Mapping[str, str]:
+        version = self._client.version()
+        facts = {
+            "version.docker": version["Version"],
+            "version.fio": self._fio,
+            "storage": f"{self._info['Driver']} on {self._info['DockerRootDir']}",
+            "security": ", ".join(self._info.get("SecurityOptions") or []),
+            "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),
+            "cgroup": f"v{self._info.get('CgroupVersion', '1')}, {self._info.get('CgroupDriver', '')}",
+            "host_config": repr(self._environment.host_config),
+        }
+        for component in version.get("Components", ()):
+            if component["Name"] in ("containerd", "runc"):
+                facts[f"version.{component['Name']}"] = component["Version"]
+        return facts
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
+        self._launches += 1
+        name = f"{self._run}-{self._environment.name}-{os.getpid()}-{self._launches}"
+        container = Container(self._client, name, timeout)
+        try:
+            container.start(self._image, self._run, ["/probe", *probe_args], self._environment.host_config)
+            yield container
+        finally:
+            container.destroy()
+
+    def close(self) -> None:
+        with suppress(Exception):  # an engine that has died has taken the image with it, or `clean` will
+            self._client.remove_image(self._image, force=True)
+
+
+class Container:
+    """One container (`bench.environment.Instance`)."""
+
+    def __init__(self, client: Any, name: str, timeout: float) -> None:
+        from bench.launcher import NetnsWatch
+
+        self._client = client
+        self._name = name
+        self._deadline = time.monotonic() + timeout
+        self._id = ""
+        self._pid = 0
+        self._pidfd = -1
+        self._status: int | None = None
+        self._netns: NetnsWatch | None = NetnsWatch(timeout) if os.geteuid() == 0 else None
+        self._watching = False
+        self._attached: Any = None
+        self._errors = bytearray()
+        self._engine = {pid: cpu_seconds(pid) for pid in engine_pids()}
+        self.stdin: BinaryIO = io.BytesIO()
+        self.stdout: BinaryIO = io.BytesIO()
+        self.events: dict[str, int] = {}
+        self.cpu: dict[str, float] = {}
+
+    def start(self, image: str, run: str, command: list[str], host_config: Mapping[str, Any]) -> None:
+        """create, attach, start; returns when the first byte has come."""
+        with _engine_errors("starting the container"):
+            config = self._client.create_host_config(**host_config)
+            self.events["requested"] = time.monotonic_ns()
+            created = self._client.create_container(
+                image, command, name=self._name, labels={LABEL: run}, stdin_open=True, host_config=config
+            )
+            self.events["created"] = time.monotonic_ns()
+            self._id = created["Id"]
+            parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            self._attached = self._client.attach_socket(self._id, params=parameters)
+            self.events["attached"] = time.monotonic_ns()
+            stream = self._attached._sock  # the SDK hands out a reader; writing and polling want the socket
+            first = _FirstByte(stream, self._deadline)
+            self.events["started"] = time.monotonic_ns()
+            self._client.start(self._id)  # the program may speak before this returns
+        ready = first.wait()
+        self.stdout = io.BufferedReader(_Frames(stream, self._deadline, self._errors))
+        self.stdin = stream.makefile("wb", buffering=0)
+        self._look()
+        if ready is None:
+            self._raise_not_ready()
+        else:
+            self.events["ready"] = ready
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """The processes in the container are the payload; its shim is a helper."""
+        from bench.launcher import descendants
+
+        shim = _parent(self._pid)
+        pids: dict[int, Role] = {pid: "payload" for pid in (self._pid, *descendants(self._pid)) if pid}
+        if shim > 1:
+            pids[shim] = "helper"
+        return pids
+
+    def wait(self) -> int:
+        if self._status is None:
+            shim = _parent(self._pid)
+            self.events["released"] = time.monotonic_ns()
+            with suppress(OSError):  # a working verb may have ended by itself
+                self.stdin.write(b"\n")
+            exited = self._await_exit()
+            with _engine_errors("waiting for its end"):
+                answer = self._client.wait(self._id, timeout=max(1.0, self._deadline - time.monotonic()))
+            self.events["exited"] = exited or time.monotonic_ns()
+            self.events["released"] = min(self.events["released"], self.events["exited"])
+            self.cpu["helper"] = cpu_seconds(shim, with_children=True)
+            self._status = int(answer["StatusCode"])
+        return self._status
+
+    def destroy(self) -> None:
+        """Remove it, whatever state it is in, and stamp when everything is gone."""
+        try:
+            if self._id:
+                with _engine_errors("removing the container"):
+                    self._client.remove_container(self._id, force=True, v=True)
+                self.events["removed"] = time.monotonic_ns()
+            gone = self._netns.await_gone() if self._watching and self._netns else time.monotonic_ns()
+            self.events["gone"] = gone
+            spent = (cpu_seconds(pid) - before for pid, before in self._engine.items())
+            self.cpu["engine"] = sum(max(0.0, seconds) for seconds in spent)
+        finally:
+            self.stdout.close()
+            self.stdin.close()
+            if self._attached is not None:
+                self._attached.close()
+            if self._netns is not None:
+                self._netns.close()
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+
+    def _look(self) -> None:
+        """Between ready and released: its init process, and the network namespace to watch."""
+        with _engine_errors("inspecting the container"):
+            self._pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
+        if self._pid == 0:
+            return
+        with suppress(OSError):
+            self._pidfd = os.pidfd_open(self._pid)
+            own = os.readlink("/proc/self/ns/net") != os.readlink(f"/proc/{self._pid}/ns/net")  # noqa: PTH115
+            if own and self._netns is not None:
+                self._netns.watch(self._pid)
+                self._watching = True
+
+    def _await_exit(self) -> int | None:
+        """The moment its init process ended; None where it had ended before anybody looked."""
+        if self._pidfd < 0:
+            return None
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+            from bench.errors import DeadlineExceeded
+
+            raise DeadlineExceeded("the container was told to finish and went on", console=self._console())
+        return time.monotonic_ns()
+
+    def _raise_not_ready(self) -> None:
+        from bench.errors import DeadlineExceeded, MeasurementError
+
+        with _engine_errors("inspecting the container"):
+            state = self._client.inspect_container(self._id)["State"]
+        if state["Running"]:
+            raise DeadlineExceeded("deadline: the container did not say ready", console=self._console())
+        killed = " (killed for want of memory)" if state.get("OOMKilled") else ""
+        raise MeasurementError(
+            f"it ended with status {state['ExitCode']} before it was ready{killed}", console=self._console()
+        )
+
+    def _console(self) -> str:
+        with suppress(Exception):
+            return str(self._client.logs(self._id, tail=20).decode(errors="replace"))
+        return self._errors.decode(errors="replace")
+
+
+class _FirstByte:
+    """Watches a socket from another thread and stamps the moment it has something to read."""
+
+    def __init__(self, stream: socket.socket, deadline: float) -> None:
+        self._stamp: int | None = None
+        self._deadline = deadline
+        self._thread = threading.Thread(target=self._watch, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _watch(self, stream: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(stream, select.POLLIN)
+        if poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+            stamp = time.monotonic_ns()
+            if stream.recv(1, socket.MSG_PEEK):
+                self._stamp = stamp
+
+    def wait(self) -> int | None:
+        self._thread.join()
+        return self._stamp
+
+
+class _Frames(io.RawIOBase):
+    """Standard output out of an attach stream: frames of an eight-byte header (kind, length) and data."""
+
+    def __init__(self, stream: socket.socket, deadline: float, errors: bytearray) -> None:
+        from bench.streams import DeadlineReader
+
+        super().__init__()
+        self._source = io.BufferedReader(DeadlineReader(os.dup(stream.fileno()), deadline))
+        self._errors = errors
+        self._left = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def] # the buffer protocol has no name in 3.11
+        while self._left == 0:
+            header = self._source.read(8)
+            if len(header) < 8:
+                return 0
+            kind, length = struct.unpack(">BxxxL", header)
+            if kind == 1:
+                self._left = length
+            else:
+                self._errors += self._source.read(length)[: max(0, 8192 - len(self._errors))]
+        data = self._source.read1(min(self._left, len(buffer)))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+@contextmanager
+def _engine_errors(doing: str) -> Iterator[None]:
+    """Whatever the engine or the way to it says, as a `MeasurementError` with what was being done."""
+    import docker
+    import requests
+
+    from bench.errors import MeasurementError
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise MeasurementError(f"{doing}: {error.explanation or error}") from error
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise MeasurementError(f"{doing}: {error}") from error
+
+
+def engine_pids() -> list[int]:
+    """dockerd, known by its end of the socket, and its containerd: its child, or the system's."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS).removeprefix("unix://"))
+        size = struct.calcsize("3i")
+        dockerd = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+        others = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _name(int(pid)) == "containerd"]
+        own = [pid for pid in others if _parent(pid) == dockerd]
+        return [dockerd, *(own or others)]
+    return []
+
+
+def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
+    """CPU time of all threads of a process that live, to the nanosecond; its ended children's to the clock tick."""
+    total = 0.0
+    with suppress(OSError, ValueError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0]) / 1e9
+        if with_children:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+            total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
+        return file.read().strip()
+    return ""
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+    return 0
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the containers, volumes and images that carry this run's label."""
+    from bench.errors import Unavailable
+
+    try:
+        client = connect()
+    except Unavailable:
+        return []
+    removed = []
+    wanted = {"label": f"{LABEL}={run}"}
+    with _engine_errors("cleaning up"):
+        for container in client.containers(all=True, filters=wanted):
+            client.remove_container(container["Id"], force=True, v=True)
+            removed.append(f"container {container['Id'][:12]}")
+        for volume in client.volumes(filters=wanted)["Volumes"] or ():
+            client.remove_volume(volume["Name"], force=True)
+            removed.append(f"volume {volume['Name']}")
+        for image in client.images(filters=wanted):
+            client.remove_image(image["Id"], force=True)
+            removed.append(f"image {image['Id'][7:19]}")
+    return removed
+
+
+ENVIRONMENTS = (
+    Docker(
+        "docker-nonet",
+        "Docker, no network",
+        "an engine: dockerd, containerd, a shim, an OCI runtime",
+        "runc",
+        {"network_mode": "none"},
+        single_factor=False,
+        groups=("containers", "ladder"),
+    ),
+    Docker(
+        "docker-hostnet",
+        "Docker, host network",
+        "the host's network namespace",
+        "docker-nonet",
+        {"network_mode": "host"},
+    ),
+    Docker(
+        "docker",
+        "Docker",
+        "a network: veth pair, bridge, addresses",
+        "docker-nonet",
+        {"network_mode": "bridge"},
+        groups=("default", "containers", "ladder"),
+    ),
+    Docker(
+        "docker-unconfined",
+        "Docker, no seccomp filter",
+        "no seccomp filter",
+        "docker",
+        {"network_mode": "bridge", "security_opt": ["seccomp=unconfined"]},
+    ),
+    Docker(
+        "docker-privileged",
+        "Docker, privileged",
+        "all capabilities, all devices, no seccomp filter, no masked paths",
+        "docker",
+        {"network_mode": "bridge", "privileged": True},
+        single_factor=False,
+    ),
+    Docker(
+        "docker-readonly",
+        "Docker, read-only root",
+        "a read-only root",
+        "docker",
+        {"network_mode": "bridge", "read_only": True},
+    ),
+    Docker(
+        "docker-runsc",
+        "Docker, gVisor",
+        "gVisor's kernel in user space instead of runc",
+        "docker-nonet",
+        {"network_mode": "none", "runtime": "runsc"},
+    ),
+)

@@ -1,0 +1,209 @@
+/* System calls measured in the manner of lmbench (McVoy and Staelin 1996), without any of isobench's code: one long
+ * loop of at least 20 ms, eleven times, the median; timed with CLOCK_MONOTONIC_RAW.
+ *
+ * usage: syscalls OPERATION PROGRAM   prints the nanoseconds of one. PROGRAM is what is looked at and executed.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REPEATS 11
+#define ENOUGH 0.02 /* seconds a loop */
+
+static const char *program;
+static int fd, to, from;
+static pid_t self;
+static char buffer[4096];
+
+static void check(int fine)
+{
+    if (!fine) {
+        perror("reference");
+        exit(1);
+    }
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void one_cpu(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(sched_getcpu(), &set);
+    check(sched_setaffinity(0, sizeof set, &set) == 0);
+}
+
+static void memory_file(void)
+{
+    fd = memfd_create("reference", 0);
+    check(fd >= 0 && write(fd, buffer, sizeof buffer) == sizeof buffer);
+}
+
+static void reflect(int in, int out)
+{
+    if (fork() != 0)
+        return;
+    while (read(in, buffer, 1) == 1)
+        check(write(out, buffer, 1) == 1);
+    _exit(0);
+}
+
+static void two_pipes(void)
+{
+    int a[2], b[2];
+    one_cpu();
+    check(pipe(a) == 0 && pipe(b) == 0);
+    if (fork() == 0) {
+        close(a[1]);
+        while (read(a[0], buffer, 1) == 1)
+            check(write(b[1], buffer, 1) == 1);
+        _exit(0);
+    }
+    to = a[1];
+    from = b[0];
+}
+
+static void unix_sockets(void)
+{
+    int pair[2];
+    one_cpu();
+    check(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    reflect(pair[1], pair[1]);
+    close(pair[1]);
+    to = from = pair[0];
+}
+
+static void tcp_sockets(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int yes = 1, server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    one_cpu();
+    check(bind(server, (void *)&address, size) == 0 && listen(server, 1) == 0);
+    check(getsockname(server, (void *)&address, &size) == 0 && connect(client, (void *)&address, size) == 0);
+    int accepted = accept(server, NULL, NULL);
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    reflect(accepted, accepted);
+    close(accepted);
+    to = from = client;
+}
+
+static void handler(int number)
+{
+    (void)number;
+}
+
+static void catch(void)
+{
+    self = getpid();
+    signal(SIGUSR1, handler);
+}
+
+static void *nothing(void *p)
+{
+    return p;
+}
+
+/* The loops: each the plainest way to write it. */
+#define LOOP(name, ...)                \
+    static void name(long n)           \
+    {                                  \
+        for (long i = 0; i < n; i++) { \
+            __VA_ARGS__                \
+        }                              \
+    }
+LOOP(do_getppid, getppid();)
+LOOP(do_clock, struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);)
+LOOP(do_read_1b, check(pread(fd, buffer, 1, 0) == 1);)
+LOOP(do_read_4k, check(pread(fd, buffer, 4096, 0) == 4096);)
+LOOP(do_write_1b, check(pwrite(fd, buffer, 1, 0) == 1);)
+LOOP(do_write_4k, check(pwrite(fd, buffer, 4096, 0) == 4096);)
+LOOP(do_open, int f = open(program, O_RDONLY); check(f >= 0); close(f);)
+LOOP(do_stat, struct stat s; check(stat(program, &s) == 0);)
+LOOP(do_touch, char *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); p[0] = 1;
+     munmap(p, 4096);)
+LOOP(do_fork, pid_t p = fork(); if (p == 0) _exit(0); check(p > 0 && waitpid(p, NULL, 0) == p);)
+LOOP(do_spawn, pid_t p; char *arguments[] = {(char *)program, "syscall", "exit", NULL}; char *none[] = {NULL};
+     check(posix_spawn(&p, program, NULL, NULL, arguments, none) == 0 && waitpid(p, NULL, 0) == p);)
+LOOP(do_thread, pthread_t t; check(pthread_create(&t, NULL, nothing, NULL) == 0); pthread_join(t, NULL);)
+LOOP(do_trip, check(write(to, buffer, 1) == 1 && read(from, buffer, 1) == 1);)
+LOOP(do_signal, check(kill(self, SIGUSR1) == 0);)
+
+static const struct {
+    const char *name;
+    void (*prepare)(void);
+    void (*loop)(long);
+} table[] = {
+    {"getppid", NULL, do_getppid},
+    {"clock-vdso", NULL, do_clock},
+    {"read-1b", memory_file, do_read_1b},
+    {"read-4k", memory_file, do_read_4k},
+    {"write-1b", memory_file, do_write_1b},
+    {"write-4k", memory_file, do_write_4k},
+    {"open-close", NULL, do_open},
+    {"stat", NULL, do_stat},
+    {"mmap-touch", NULL, do_touch},
+    {"fork", NULL, do_fork},
+    {"vfork-exec", NULL, do_spawn},
+    {"thread", NULL, do_thread},
+    {"pipe", two_pipes, do_trip},
+    {"socketpair", unix_sockets, do_trip},
+    {"tcp", tcp_sockets, do_trip},
+    {"signal", catch, do_signal},
+};
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+    double taken[REPEATS];
+    check(argc == 3);
+    program = argv[2];
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (strcmp(table[i].name, argv[1]) != 0)
+            continue;
+        if (table[i].prepare)
+            table[i].prepare();
+        long n = 1;
+        for (;; n *= 2) {
+            double start = seconds();
+            table[i].loop(n);
+            if (seconds() - start >= ENOUGH)
+                break;
+        }
+        for (int r = 0; r < REPEATS; r++) {
+            double start = seconds();
+            table[i].loop(n);
+            taken[r] = (seconds() - start) / (double)n;
+        }
+        qsort(taken, REPEATS, sizeof *taken, ascending);
+        printf("%.2f\n", taken[REPEATS / 2] * 1e9);
+        return 0;
+    }
+    return 2;
+}
