@@ -1,0 +1,139 @@
+"""The neutral pieces a section is made of. The back ends (`html`, `markdown`) only lay them out.
+
+Every number reaches a block as text, formatted once (`bench.report.format`), so that all formats show the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Style = Literal["plain", "strong", "code", "small", "good", "bad", "neutral", "best"]
+Align = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some words of one style. "small" goes on a line of its own where the format can; good, bad and neutral are
+    verdicts; "best" marks the cheapest of a column. `href` links inside the page (`#section`)."""
+
+    text: str
+    style: Style = "plain"
+    href: str = ""
+
+
+Text: TypeAlias = str | Span | tuple[Span, ...]
+
+
+def spans(text: Text) -> tuple[Span, ...]:
+    """Any text as a tuple of spans."""
+    if isinstance(text, str):
+        return (Span(text),)
+    return (text,) if isinstance(text, Span) else text
+
+
+def plain(text: Text) -> str:
+    """Only the words, the spans joined by blanks."""
+    return " ".join(span.text for span in spans(text) if span.text)
+
+
+@dataclass(frozen=True)
+class Heading:
+    kind: ClassVar[str] = "heading"
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    kind: ClassVar[str] = "paragraph"
+    text: Text
+
+
+@dataclass(frozen=True)
+class Items:
+    """A bullet list."""
+
+    kind: ClassVar[str] = "items"
+    entries: list[Text]
+
+
+@dataclass(frozen=True)
+class Column:
+    title: str
+    align: Align = "right"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell; `shade` 1 to 5 colours it by how much more it costs than the baseline, 0 not at all."""
+
+    text: Text
+    shade: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns. The first column names the row."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawing as SVG, on a light and on a dark page."""
+
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing. `title` states the finding, `note` the unit and n, `alt` the content for those who cannot see it;
+    `data` is what was drawn."""
+
+    kind: ClassVar[str] = "figure"
+    title: str
+    picture: Picture
+    alt: str
+    note: str
+    data: Table
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that are folded away until asked for."""
+
+    kind: ClassVar[str] = "details"
+    summary: str
+    blocks: list[Block]
+
+
+@dataclass(frozen=True)
+class Banner:
+    """A warning that nobody should miss."""
+
+    kind: ClassVar[str] = "banner"
+    text: Text
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be shown as it is, or typed."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+Block: TypeAlias = Heading | Paragraph | Items | Table | Figure | Details | Banner | Code
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | Text]], left: int = 1) -> Table:
+    """A table out of titles and cells; the first `left` columns are set left, the others right."""
+    heads = [Column(title, "left" if index < left else "right") for index, title in enumerate(columns)]
+    return Table(caption, heads, [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in rows])

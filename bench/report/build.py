@@ -1,0 +1,107 @@
+"""From a run folder to the report's files: finds the sections, builds their blocks once, lays them out per format."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+from bench.report import format, sections
+from bench.report.context import BAND, Context, Estimate, Section
+from bench.report.page import Page, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FILES = {"html": "index.html", "md": "report.md"}
+"""The formats and the names of their files."""
+
+
+def render(
+    run_path: Path,
+    out_dir: Path,
+    formats: Sequence[str] = ("html", "md"),
+    compare_with: Path | None = None,
+) -> dict[str, Path]:
+    """Write the report of the run in `run_path` into `out_dir`; gives the file of each format.
+
+    With `compare_with`, another run folder, the report has a section that compares the two. Raises `UsageError` for
+    an unknown format or a folder that cannot be written, `StoreError` for a run that cannot be read.
+    """
+    unknown = [name for name in formats if name not in FILES]
+    if unknown:
+        raise UsageError(f"unknown format {unknown[0]!r}", remedy=f"choose from {', '.join(FILES)}")
+    page = build(run_path, compare_with)
+    written = {}
+    for name in formats:
+        target = out_dir / FILES[name]
+        _write(target, _lay_out(page, name))
+        written[name] = target
+    return written
+
+
+def build(run_path: Path, compare_with: Path | None = None) -> Page:
+    """The report of a run before it has a format."""
+    context = make_context(run_path, compare_with)
+    parts = []
+    for section in find_sections():
+        blocks = section.build(context)
+        if blocks:
+            parts.append(Part(section.anchor, section.title, blocks))
+    session = context.session
+    blocks_taken = sum(block.index > 0 for block in session.blocks)
+    subtitle = (
+        f"{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "
+        f"{format.count(len(session.environments), 'environment')}, {format.count(blocks_taken, 'block')}, "
+        f"profile {format.clean(session.profile, 40)}, every ratio against {context.title(context.baseline)}"
+    )
+    footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."
+    return Page("What isolation costs", subtitle, footer, parts)
+
+
+def make_context(run_path: Path, compare_with: Path | None = None) -> Context:
+    """Load a run and analyse it."""
+    from bench import store
+    from bench.analysis import frames, verdicts
+
+    run = store.load(run_path)
+    samples = frames.samples(run)
+    summary = verdicts.summary(samples, run.session.baseline, BAND)
+    rows = summary.reindex(columns=list(Estimate._fields)).itertuples(index=False, name=None)
+    results = run_path.resolve().parent.parent
+    return Context(
+        run=run,
+        samples=samples,
+        estimates=[Estimate(*row) for row in rows],
+        compare_with=store.load(compare_with) if compare_with is not None else None,
+        history=results if (results / run.session.host_id).is_dir() else None,
+    )
+
+
+def find_sections() -> list[Section]:
+    """Every section that lies in `bench/report/sections/`, in order."""
+    names = [info.name for info in pkgutil.iter_modules(sections.__path__) if not info.name.startswith("_")]
+    found = [importlib.import_module(f"{sections.__name__}.{name}").SECTION for name in names]
+    return sorted(found, key=lambda section: section.order)
+
+
+def _lay_out(page: Page, name: str) -> str:
+    if name == "html":
+        from bench.report import html
+
+        return html.lay_out(page)
+    from bench.report import markdown
+
+    return markdown.lay_out(page)
+
+
+def _write(target: Path, text: str) -> None:
+    from bench.store import write_atomically
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, text.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise UsageError(f"cannot write the report to {target.parent}: {error.strerror}") from error

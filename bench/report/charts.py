@@ -1,0 +1,376 @@
+"""The drawings. The only importer of matplotlib: data in, SVG out, the same bytes for the same data.
+
+Text stays text in the SVG. Colours are a colour-blind-safe cycle (petroff10), and whatever has a colour of its own has
+a marker or a hatch of its own too. Each drawing is made once; its dark variant only has other colours.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.report import format
+from bench.report.blocks import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 7.6
+"""Inches; a hundred points of SVG to the inch and a bit, as wide as the page's text."""
+
+_CYCLE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
+_MARKERS = "osD^vPXph<>d8*"
+_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oooo", "++++")
+_INK, _FAINT, _GRID, _PAPER = "#1d2329", "#5b6570", "#dde2e7", "#fdfefe"
+_DARK = {
+    _INK: "#e8ebee",
+    _FAINT: "#a7b1bb",
+    _GRID: "#343b43",
+    _PAPER: "#181c20",
+    "#832db6": "#b37be0",
+    "#bd1f01": "#f0674a",
+    "#717581": "#a3a8b5",
+    "#3f90da": "#63a9ea",
+}
+_LABEL = 34
+"""Characters of a label that a drawing shows."""
+
+
+class Interval(NamedTuple):
+    """A point with its interval, on a row of its own; rows of one `group` stand together."""
+
+    label: str
+    group: str
+    value: float
+    low: float
+    high: float
+    style: int = 0
+
+
+class Series(NamedTuple):
+    """One line or cloud of points. `low` and `high` are error bars or empty; `fit` is (slope, intercept) or None."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    style: int = 0
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    fit: tuple[float, float] | None = None
+
+
+class Bar(NamedTuple):
+    """One stacked bar: the parts lie end to end; a negative part is drawn to the left of zero."""
+
+    label: str
+    parts: Sequence[float]
+
+
+class Step(NamedTuple):
+    """One rung of a waterfall: from `start` to `end`, with the interval of its end; a total starts at zero."""
+
+    label: str
+    start: float
+    end: float
+    low: float
+    high: float
+    total: bool = False
+
+
+class Panel(NamedTuple):
+    """One small multiple: rows of points with their intervals (q25 to q75, or a percentile)."""
+
+    title: str
+    rows: Sequence[Interval]
+    unit: str
+
+
+def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
+    """Ratios on a log axis, one row each, grouped; the band around 1 is shaded."""
+    positions, heads, at, group = [], [], 0.0, None
+    for row in rows:
+        if row.group != group:
+            heads.append((at, row.group))
+            at, group = at + 0.9, row.group
+        positions.append(at)
+        at += 0.82
+    figure, axes = _figure(at * 0.235 + 0.75)
+    axes.axvspan(1 / (1 + band), 1 + band, color=_GRID, alpha=0.7, linewidth=0)
+    axes.axvline(1, color=_FAINT, linewidth=0.9)
+    for row, y in zip(rows, positions, strict=True):
+        _interval(axes, row, y)
+    for y, title in heads:
+        axes.text(-0.01, y, _short(title), transform=axes.get_yaxis_transform(), ha="right", va="center", weight="bold")
+    axes.set_yticks(positions, [_short(row.label) for row in rows])
+    axes.set_ylim(at - 0.2, -0.7)
+    _log_x(axes, [v for row in rows for v in (row.value, row.low, row.high)] + [1 - band, 1 + band], format.ratio)
+    axes.set_xlabel(xlabel)
+    return _svg(figure)
+
+
+def waterfall(steps: Sequence[Step], unit: str) -> Picture:
+    """Costs adding up rung by rung, each bar starting where the one before it ended."""
+    figure, axes = _figure(len(steps) * 0.3 + 0.8)
+    factor, name = format.scale(max((abs(v) for s in steps for v in (s.start, s.end)), default=1.0), unit)
+    for y, step in enumerate(steps):
+        left, right = sorted((step.start / factor, step.end / factor))
+        colour = _CYCLE[8] if step.total else _CYCLE[0] if step.end >= step.start else _CYCLE[1]
+        hatch = "" if step.total or step.end >= step.start else "////"
+        axes.barh(y, right - left, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=_PAPER, linewidth=0.4)
+        if math.isfinite(step.low) and math.isfinite(step.high):
+            axes.plot([step.low / factor, step.high / factor], [y, y], color=_INK, linewidth=1.1)
+        text = format.quantity(step.end, unit) if step.total else format.signed(step.end - step.start, unit)
+        edge = max(right, step.high / factor if math.isfinite(step.high) else right)
+        axes.annotate(text, (edge, y), (5, 0), textcoords="offset points", va="center", color=_FAINT)
+        if y + 1 < len(steps) and not steps[y + 1].total:
+            axes.plot([step.end / factor] * 2, [y + 0.31, y + 0.69], color=_FAINT, linewidth=0.7)
+    axes.set_yticks(range(len(steps)), [_short(s.label, 44) for s in steps])
+    axes.set_ylim(len(steps) - 0.4, -0.6)
+    axes.margins(x=0.14)
+    axes.axvline(0, color=_FAINT, linewidth=0.9)
+    axes.set_xlabel(name)
+    return _svg(figure)
+
+
+def ecdf(series: Sequence[Series], unit: str) -> Picture:
+    """What share of the samples is at or below a value, on a log axis. `y` is left empty."""
+    figure, axes = _figure(3.5)
+    for line in series:
+        x = sorted(line.x)
+        y = [(i + 1) / len(x) for i in range(len(x))]
+        axes.step([x[0], *x], [0, *y], where="post", color=_colour(line.style), linewidth=1.5)
+        middle = len(x) // 2
+        axes.plot([x[middle]], [y[middle]], _marker(line.style), color=_colour(line.style), markersize=6,
+                  markeredgecolor=_PAPER, linestyle="-", label=_short(line.label))  # fmt: skip
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_ylabel("share of samples")
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    _log_x(axes, [v for line in series for v in line.x], lambda v: format.quantity(v, unit))
+    _legend(axes)
+    return _svg(figure)
+
+
+def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Picture:
+    """The parts of each bar as shares of its whole, end to end, the whole beside it; a negative part lies left of 0."""
+    figure, axes = _figure(len(bars) * 0.34 + 1.1)
+    for y, bar in enumerate(bars):
+        whole = sum(abs(v) for v in bar.parts if v == v) or 1.0
+        ends = {True: 0.0, False: 0.0}
+        for index, value in enumerate(bar.parts):
+            if value == value:
+                axes.barh(y, value / whole, left=ends[value > 0], height=0.62, color=_CYCLE[index % 10],
+                          edgecolor=_PAPER, hatch=_HATCHES[index % 8], linewidth=0.4, label=parts[index])  # fmt: skip
+                ends[value > 0] += value / whole
+        total = format.quantity(sum(v for v in bar.parts if v == v), unit)
+        axes.annotate(total, (ends[True], y), (5, 0), textcoords="offset points", va="center", color=_FAINT)
+    axes.xaxis.set_major_formatter(lambda v, _: format.percent(v) if v <= 1.001 else "")
+    axes.set_xlim(right=1.1)
+    axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlabel("share of the whole")
+    _legend(axes)
+    return _svg(figure)
+
+
+def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
+    """Ratios on a log axis with one row a group: its environments share the row and are told apart by marker."""
+    groups = list(dict.fromkeys(row.group for row in rows))
+    members = list(dict.fromkeys(row.label for row in rows))
+    figure, axes = _figure(len(groups) * (0.16 + 0.05 * len(members)) + 1.2)
+    axes.axvspan(1 / (1 + band), 1 + band, color=_GRID, alpha=0.7, linewidth=0)
+    axes.axvline(1, color=_FAINT, linewidth=0.9)
+    for row in rows:
+        offset = (members.index(row.label) + 0.5) / len(members) - 0.5
+        _interval(axes, row, groups.index(row.group) + 0.7 * offset, label=_short(row.label))
+    for y in range(1, len(groups)):
+        axes.axhline(y - 0.5, color=_GRID, linewidth=0.5)
+    axes.set_yticks(range(len(groups)), [_short(group) for group in groups])
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    _log_x(axes, [v for row in rows for v in (row.value, row.low, row.high)] + [1 - band, 1 + band], format.ratio)
+    axes.set_xlabel(xlabel)
+    _legend(axes)
+    return _svg(figure)
+
+
+def points(
+    series: Sequence[Series], xlabel: str, unit: str, *, log: bool = True, log_x: bool = False, lines: bool = False
+) -> Picture:
+    """Values over something (run order, instances, nights): clouds, or lines with error bars and fits."""
+    figure, axes = _figure(3.4)
+    for line in series:
+        colour = _colour(line.style)
+        if line.low:
+            below = [max(y - a, 0) for y, a in zip(line.y, line.low, strict=True)]
+            above = [max(b - y, 0) for y, b in zip(line.y, line.high, strict=True)]
+            axes.errorbar(line.x, line.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
+        axes.plot(line.x, line.y, _marker(line.style), color=colour, markersize=5.5 if lines else 4, alpha=0.9,
+                  linestyle="-" if lines and line.fit is None else "none", linewidth=1.3,
+                  markeredgecolor=_PAPER, markeredgewidth=0.4, label=_short(line.label))  # fmt: skip
+        if line.fit is not None and len(line.x):
+            ends = [min(line.x), max(line.x)]
+            axes.plot(ends, [line.fit[0] * x + line.fit[1] for x in ends], color=colour, linewidth=1.2)
+    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    values = [v for line in series for v in line.y]
+    if log and min(values, default=0) > 0:
+        _log_axis(axes, "y", values, lambda v: _in_unit(v, unit))
+    else:
+        axes.yaxis.set_major_formatter(lambda v, _: format.trimmed(_in_unit(v, unit)) if v else "0")
+    if log_x:
+        _log_x(axes, [v for line in series for v in line.x], format.number)
+    axes.set_xlabel(xlabel)
+    _legend(axes)
+    return _svg(figure)
+
+
+def panels(grid: Sequence[Panel], columns: int = 2) -> Picture:
+    """Small multiples of dot plots, each with its own log axis, all with the same rows where they have them."""
+    rows = max((len(panel.rows) for panel in grid), default=1)
+    lines = math.ceil(len(grid) / columns)
+    plt_figure = _new_figure(lines * (rows * 0.22 + 0.72))
+    for index, panel in enumerate(grid):
+        axes = plt_figure.add_subplot(lines, columns, index + 1)
+        _plain(axes)
+        for y, row in enumerate(panel.rows):
+            _interval(axes, row, y)
+        axes.set_yticks(range(len(panel.rows)), [_short(row.label, 22) for row in panel.rows])
+        axes.set_ylim(len(panel.rows) - 0.4, -0.6)
+        axes.grid(axis="x", color=_GRID, linewidth=0.6)
+        axes.set_title(_short(panel.title, 48), loc="left", fontsize=9, weight="bold")
+        values = [v for row in panel.rows for v in (row.value, row.low, row.high)]
+        _log_x(axes, values, lambda v, unit=panel.unit: _in_unit(v, unit))
+    return _svg(plt_figure)
+
+
+def _in_unit(value: float, unit: str) -> str:
+    return format.ratio(value) if unit == "ratio" else format.quantity(value, unit)
+
+
+def _interval(axes: Axes, row: Interval, y: float, label: str = "") -> None:
+    colour = _colour(row.style)
+    if math.isfinite(row.low) and math.isfinite(row.high):
+        axes.plot([row.low, row.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
+    axes.plot([row.value], [y], _marker(row.style), color=colour, markersize=6, markeredgecolor=_PAPER,
+              linestyle="none", markeredgewidth=0.5, label=label or None)  # fmt: skip
+
+
+def _colour(style: int) -> str:
+    return _CYCLE[style % len(_CYCLE)]
+
+
+def _marker(style: int) -> str:
+    return _MARKERS[style % len(_MARKERS)]
+
+
+def _short(label: str, limit: int = _LABEL) -> str:
+    words = format.clean(label, 400)
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def _new_figure(height: float) -> Figure:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as MplFigure
+
+    mpl.rcParams.update(_STYLE)
+    return MplFigure(figsize=(WIDTH, min(height, 40.0)), layout="constrained")
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = _new_figure(height)
+    axes = figure.add_subplot()
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    if once:
+        columns = min(len(once), 4 if max(map(len, once)) < 22 else 2)
+        axes.figure.legend(
+            list(once.values()), list(once), loc="outside lower center", ncols=columns, frameon=False, handlelength=1.6
+        )
+
+
+def _log_x(axes: Axes, values: Sequence[float], text: Any) -> None:
+    _log_axis(axes, "x", values, text)
+
+
+def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any) -> None:
+    """A log axis with plain words at 1, 2 and 5 of each decade as far as there is room."""
+    good = [v for v in values if math.isfinite(v) and v > 0]
+    if not good:
+        return
+    low, high = min(good) / 1.12, max(good) * 1.12
+    ticks = _log_ticks(low, high)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    axis.set_major_locator(_fixed(ticks))
+    axis.set_minor_locator(_fixed([]))
+    axis.set_major_formatter(lambda v, _: format.trimmed(text(v)))
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
+        if len(ticks) <= 6:
+            break
+    else:
+        ticks = ticks[:: math.ceil(len(ticks) / 6)]
+    if len(ticks) < 2:
+        step = (high / low) ** (1 / 3)
+        ticks = [float(f"{low * step**i:.3g}") for i in (0.3, 1.5, 2.7)]
+    return ticks
+
+
+def _fixed(ticks: list[float]) -> Any:
+    from matplotlib.ticker import FixedLocator
+
+    return FixedLocator(ticks)
+
+
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "isobench",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "text.usetex": False,
+    "axes.unicode_minus": True,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Liberation Sans", "Arial"],
+    "font.size": 8.5,
+    "hatch.linewidth": 0.6,
+    "hatch.color": _PAPER,
+    "text.color": _INK,
+    "axes.labelcolor": _FAINT,
+    "axes.edgecolor": _FAINT,
+    "xtick.color": _FAINT,
+    "ytick.color": _INK,
+    "axes.linewidth": 0.7,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def _svg(figure: Figure) -> Picture:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    light = buffer.getvalue()
+    light = light[light.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans'")
+    dark = light
+    for colour, instead in _DARK.items():
+        dark = dark.replace(colour, instead)
+    return Picture(light, dark)

@@ -1,0 +1,173 @@
+"""What every section is given: the run, its frames, and the look-ups that sections share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from bench.model import CONTROL_SUFFIX
+from bench.report import format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from bench.record import EnvironmentRecord, MetricRecord, Session
+    from bench.report.blocks import Block, Span
+    from bench.store import Run
+
+BAND = 0.05
+"""Equivalent means: the interval lies within ±5 % of the baseline."""
+
+T = TypeVar("T")
+
+
+class Section(NamedTuple):
+    """One part of the report. `build` gives no blocks where its data is absent; sections come in `order`."""
+
+    order: int
+    anchor: str
+    title: str
+    build: Callable[[Context], list[Block]]
+
+
+class Estimate(NamedTuple):
+    """One row of the summary: a metric in one environment, absolute (seconds or bytes) and against the baseline."""
+
+    scenario: str
+    metric: str
+    environment: str
+    unit: str
+    n: int
+    median: float
+    q25: float
+    q75: float
+    minimum: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    p: float
+    p_holm: float
+    verdict: str
+    mde: float
+    control: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.scenario}.{self.metric}"
+
+    @property
+    def ratio_text(self) -> str:
+        return format.ratio_interval(self.ratio, self.ratio_low, self.ratio_high)
+
+    @property
+    def value_text(self) -> str:
+        return format.quantity(self.median, self.unit)
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run as the sections see it. `samples` and `summary` are the frames of `bench.analysis`."""
+
+    run: Run
+    samples: pd.DataFrame
+    estimates: list[Estimate]
+    compare_with: Run | None = None
+    history: Path | None = None
+    """The results folder that the run lies in, for the trend; None where it stands alone."""
+
+    @property
+    def session(self) -> Session:
+        return self.run.session
+
+    @property
+    def baseline(self) -> str:
+        return self.session.baseline
+
+    def environment(self, name: str) -> EnvironmentRecord | None:
+        """The record of an environment; the control has that of the baseline."""
+        wanted = name.removesuffix(CONTROL_SUFFIX)
+        return next((e for e in self.session.environments if e.name == wanted), None)
+
+    def title(self, name: str) -> str:
+        """What people call an environment."""
+        record = self.environment(name)
+        title = format.clean(record.title, 60) if record and record.title else format.clean(name, 60)
+        return f"{title} (A/A control)" if name.endswith(CONTROL_SUFFIX) else title
+
+    def metric(self, scenario: str, metric: str) -> MetricRecord | None:
+        """What the run recorded about a metric."""
+        for record in self.session.scenarios:
+            if record.name == scenario:
+                return next((m for m in record.metrics if m.name == metric), None)
+        return None
+
+    def measured(self, names: Iterable[str]) -> list[str]:
+        """These environments in the order of the record, the control last."""
+        found = set(names)
+        order = [e.name for e in self.session.environments if e.name in found]
+        return order + sorted(found.difference(order))
+
+    @cached_property
+    def _by_scenario(self) -> dict[str, list[Estimate]]:
+        order = {name: index for index, name in enumerate(self.measured({r.environment for r in self.estimates}))}
+        grouped: dict[str, list[Estimate]] = {}
+        for row in sorted(self.estimates, key=lambda row: order[row.environment]):
+            grouped.setdefault(row.scenario, []).append(row)
+        return grouped
+
+    def select(self, scenario: str, metric: str | None = None, *, control: bool = False) -> list[Estimate]:
+        """The estimates of a scenario (or of one metric of it), environments in order."""
+        rows = self._by_scenario.get(scenario, [])
+        return [row for row in rows if metric in (None, row.metric) and (control or not row.control)]
+
+    def find(self, scenario: str, metric: str, environment: str) -> Estimate | None:
+        """One estimate, or None where it was not measured."""
+        rows = self.select(scenario, metric, control=True)
+        return next((row for row in rows if row.environment == environment), None)
+
+    def metrics_of(self, scenario: str) -> list[str]:
+        """The metrics of a scenario that have values, in the order of the record."""
+        have = {row.metric for row in self.estimates if row.scenario == scenario}
+        record = next((s for s in self.session.scenarios if s.name == scenario), None)
+        order = [m.name for m in record.metrics if m.name in have] if record else []
+        return order + sorted(have.difference(order))
+
+    @cached_property
+    def _used(self) -> pd.DataFrame:
+        frame = self.samples
+        return frame[~frame["warmup"].astype(bool) & ~frame["excluded"].astype(bool)].sort_values("block")
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, str], Sequence[int]]:
+        indices = self._used.groupby(["scenario", "metric", "environment"], observed=True).indices
+        return {(str(key[0]), str(key[1]), str(key[2])): list(places) for key, places in indices.items()}  # type: ignore[index]
+
+    def values(self, scenario: str, metric: str, environment: str) -> tuple[list[int], list[float]]:
+        """Blocks and values behind an estimate, in the order of the blocks; warm-up and marked blocks left out."""
+        places = self._places.get((scenario, metric, environment), [])
+        rows = self._used.iloc[list(places)]
+        return [int(b) for b in rows["block"]], [float(v) for v in rows["value"]]
+
+
+def need_metric(context: Context, candidates: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    """The first of these (scenario, metric) that the run has values of in any environment."""
+    have = {(row.scenario, row.metric) for row in context.estimates}
+    return next((c for c in candidates if c in have), None)
+
+
+def verdict_span(row: Estimate) -> Span:
+    """The verdict as a coloured word."""
+    from bench.report.blocks import Span
+
+    style = {"slower": "bad", "faster": "good", "equivalent": "good"}.get(row.verdict, "neutral")
+    word = {"slower": "costs more", "faster": "costs less"}.get(row.verdict, row.verdict)
+    return Span(word, style)  # type: ignore[arg-type]
+
+
+def shade(ratio: float) -> int:
+    """How strongly a cell is coloured: one step at 1.05, 1.5, 5, 50 and 500 times the baseline."""
+    return sum(ratio >= step for step in (1.05, 1.5, 5, 50, 500)) if ratio == ratio else 0

@@ -1,0 +1,127 @@
+"""How numbers and foreign words become text: three significant digits, one unit each, nothing that could do harm."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+MISSING = "–"
+"""What stands where a number does not exist."""
+
+_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_SIZE = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+_ZEROS = re.compile(r"(?:(\.\d*?[1-9])|\.)0+(?!\d)")
+_BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
+
+
+def number(value: float) -> str:
+    """Three significant digits without an exponent: 0.0123, 1.23, 12.3, 123, 1230."""
+    if not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    decimals = 2 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    if rounded and math.floor(math.log10(abs(rounded))) > 2 - decimals:  # 9.996 has become 10.00
+        decimals -= 1
+    return f"{rounded:.{max(decimals, 0)}f}".replace("-", "−")
+
+
+def quantity(value: float, unit: str) -> str:
+    """A cost with its unit: "1.23 ms", "4.50 MiB"; `unit` is "second" or "byte"."""
+    if not math.isfinite(value):
+        return MISSING
+    factor, name = scale(value, unit)
+    return f"{number(value / factor)} {name}"
+
+
+def scale(value: float, unit: str) -> tuple[float, str]:
+    """The factor and the name of the unit in which `value` reads best."""
+    steps = _TIME if unit == "second" else _SIZE
+    magnitude = abs(value)
+    for factor, name in steps:
+        if magnitude >= factor * 0.9995:
+            return factor, name
+    return steps[-1]
+
+
+def signed(value: float, unit: str) -> str:
+    """A difference, with its sign: "+1.23 ms", "−4 KiB"."""
+    text = quantity(value, unit)
+    return text if text == MISSING or value <= 0 else f"+{text}"
+
+
+def signed_interval(value: float, low: float, high: float, unit: str) -> str:
+    """A difference and its interval in one unit: "+1.23 [+1.10, +1.40] ms"."""
+    if not math.isfinite(value):
+        return MISSING
+    factor, name = scale(value, unit)
+    parts = [f"+{number(v / factor)}" if v > 0 else number(v / factor) for v in (value, low, high)]
+    return f"{parts[0]} [{parts[1]}, {parts[2]}] {name}"
+
+
+def ratio(value: float) -> str:
+    """How many times the baseline: "1.05×"."""
+    return MISSING if not math.isfinite(value) else f"{number(value)}×"
+
+
+def ratio_interval(value: float, low: float, high: float) -> str:
+    """A ratio with its 95 % interval: "1.05× [1.01, 1.09]"."""
+    if not math.isfinite(value):
+        return MISSING
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{ratio(value)} [no interval]"
+    return f"{ratio(value)} [{number(low)}, {number(high)}]"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage: 0.05 is "5 %"."""
+    return MISSING if not math.isfinite(share) else f"{trimmed(number(share * 100))} %"
+
+
+def trimmed(text: str) -> str:
+    """A number, with its unit or without, less the zeros at the end of its decimals: "1.00×" is "1×"."""
+    return _ZEROS.sub(r"\1", text)
+
+
+def duration(seconds: float) -> str:
+    """A long time for people: "1 h 02 min", "3 min 20 s", "12.3 s"."""
+    if seconds < 60:
+        return quantity(seconds, "second")
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def count(number_of: int, one: str, many: str = "") -> str:
+    """ "1 block", "2 blocks"."""
+    return f"{number_of} {one if number_of == 1 else many or one + 's'}"
+
+
+def listing(words: list[str], limit: int = 6) -> str:
+    """ "a", "a and b", "a, b and c", "a, b, c and 4 more"."""
+    if len(words) > limit:
+        words = [*words[: limit - 1], f"{len(words) - limit + 1} more"]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def clean(text: str, limit: int = 300) -> str:
+    """Words from results on one line: at most `limit` characters, control and direction marks made visible."""
+    return visible(_BREAKS.sub(" ", clip(text, limit)))
+
+
+def visible(text: str) -> str:
+    """Control characters and invisible direction marks as ⟨U+202E⟩; line ends and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or not _is_invisible(c) else f"⟨U+{ord(c):04X}⟩" for c in text)
+
+
+def clip(text: str, limit: int) -> str:
+    """At most `limit` characters, saying how many are left out."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more characters)"
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn")

@@ -1,0 +1,38 @@
+"""Blocks as one self-contained HTML page: no script, no address outside the page."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from bench.report import blocks, format
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+
+_HERE = Path(__file__).parent
+
+
+def lay_out(page: Page) -> str:
+    """The whole page as text."""
+    css = Markup((_HERE / "style.css").read_text(encoding="utf-8"))
+    return _template().render(
+        title=page.title, subtitle=page.subtitle, footer=page.footer, sections=page.sections, css=css
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(_HERE / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(spans=blocks.spans, visible=format.visible, data_uri=_data_uri)
+    return environment.get_template("page.html.j2")
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,0 +1,23 @@
+"""What a report is before it has a format: a title and sections of blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bench.report.blocks import Block
+
+
+class Part(NamedTuple):
+    """One section of the page, built."""
+
+    anchor: str
+    title: str
+    blocks: list[Block]
+
+
+class Page(NamedTuple):
+    title: str
+    subtitle: str
+    footer: str
+    sections: list[Part]

@@ -1,0 +1,116 @@
+"""What several sections lay out the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.report import charts, format
+from bench.report.blocks import Cell, Details, Figure, Span, Table, table
+from bench.report.context import shade, verdict_span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.report.blocks import Text
+    from bench.report.context import Context, Estimate
+
+
+def name_cell(context: Context, name: str) -> Text:
+    """An environment's name with its title beneath."""
+    title = context.title(name)
+    words = format.clean(name, 60)
+    return (Span(words, "strong"), Span(title, "small")) if title != words else (Span(words, "strong"),)
+
+
+def style_of(context: Context, name: str) -> int:
+    """The number of an environment's colour and marker, the same in every figure."""
+    names = context.measured({row.environment for row in context.estimates})
+    return names.index(name) if name in names else 0
+
+
+def estimate_cells(context: Context, row: Estimate) -> list[Cell | Text]:
+    """n, median, quartiles, minimum, ratio and verdict of one estimate."""
+    is_baseline = row.environment == context.baseline
+    quartiles = f"{format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)}"
+    ratio: Cell | Text = "baseline" if is_baseline else Cell(row.ratio_text, shade(row.ratio))
+    verdict: Text = "" if is_baseline else verdict_span(row)
+    minimum = format.quantity(row.minimum, row.unit)
+    return [str(row.n), (Span(row.value_text, "strong"),), quartiles, minimum, ratio, verdict]
+
+
+ESTIMATE_COLUMNS = ["n", "median", "quartiles", "minimum", "against the baseline [95 %]", "verdict"]
+
+
+def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> Table:
+    """One metric in every environment."""
+    cells = [[name_cell(context, row.environment), *estimate_cells(context, row)] for row in rows]
+    return table(caption, ["environment", *ESTIMATE_COLUMNS], cells)
+
+
+def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Details]:
+    """Folded tables, one a metric of the scenario, each with the meaning of its metric."""
+    blocks = []
+    for metric in metrics if metrics is not None else context.metrics_of(scenario):
+        rows = context.select(scenario, metric)
+        if rows:
+            record = context.metric(scenario, metric)
+            meaning = format.clean(record.meaning, 200) if record else ""
+            name = f"{scenario}.{metric}"
+            blocks.append(Details(f"{name}: {meaning}", [estimate_table(context, meaning or name, rows)]))
+    return blocks
+
+
+def dot_panels(
+    context: Context, scenario: str, metrics: Sequence[str], title: str, *, names: Sequence[str] | None = None
+) -> Figure | None:
+    """Small multiples of absolute medians with quartiles, one panel a metric, with the table of what is drawn."""
+    grid, rows = [], []
+    for metric in metrics:
+        chosen = [r for r in context.select(scenario, metric) if names is None or r.environment in names]
+        points = [charts.Interval(r.environment, "", r.median, r.q25, r.q75, style_of(context, r.environment))
+                  for r in chosen]  # fmt: skip
+        if points:
+            grid.append(charts.Panel(metric, points, chosen[0].unit))
+            rows += [[f"{metric} / {format.clean(r.environment, 60)}", *estimate_cells(context, r)] for r in chosen]
+    if not grid:
+        return None
+    data = table(f"Medians and quartiles of {scenario}", ["metric / environment", *ESTIMATE_COLUMNS], rows)
+    note = f"Point: median; line: quartiles; log axes, lower is better. {sample_note(context, scenario, metrics)}"
+    return Figure(title, charts.panels(grid), alt_of(title, data), note, data)
+
+
+def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:
+    """ "n = 20 a point", or the range."""
+    counts = sorted({row.n for metric in metrics for row in context.select(scenario, metric)})
+    if not counts:
+        return "n = 0."
+    return f"n = {counts[0]} a point." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} a point."
+
+
+def alt_of(title: str, data: Table, limit: int = 12) -> str:
+    """Words for those who cannot see the drawing: its finding and the first rows of its data."""
+    from bench.report.blocks import plain
+
+    lines = ["; ".join(plain(cell.text) for cell in row if plain(cell.text)) for row in data.rows[:limit]]
+    more = f" And {len(data.rows) - limit} more rows in the table beneath." if len(data.rows) > limit else ""
+    return format.clean(f"{title} {data.caption}: {'. '.join(lines)}.{more}", 1500)
+
+
+def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate] | None:
+    """The cheapest and the dearest isolation by ratio, or None where nothing but the baseline was measured."""
+    others = sorted((r for r in rows if r.environment != baseline and r.ratio == r.ratio), key=lambda r: r.ratio)
+    return (others[0], others[-1]) if others else None
+
+
+def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
+    """A title that states what came out: who is cheapest, who dearest."""
+    ends = spread(rows, context.baseline)
+    if ends is None:
+        return f"{what}: only {context.title(context.baseline)} was measured"
+    low, high = ends
+    if low.environment == high.environment:
+        return f"{what}: {format.clean(low.environment, 40)} costs {format.ratio(low.ratio)} the baseline"
+    return (
+        f"{what}: from {format.ratio(low.ratio)} ({format.clean(low.environment, 40)}) "
+        f"to {format.ratio(high.ratio)} ({format.clean(high.environment, 40)}) of {format.clean(context.baseline, 40)}"
+    )

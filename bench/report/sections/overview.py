@@ -1,0 +1,74 @@
+"""3. The overview: every cost of every environment against the baseline, on one log axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.report import charts, format
+from bench.report.blocks import Details, Figure, table
+from bench.report.context import BAND, Section
+from bench.report.needs import NEEDS, rows_for
+from bench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, estimate_table, style_of
+
+if TYPE_CHECKING:
+    from bench.report.blocks import Block
+    from bench.report.context import Context, Estimate
+
+
+def build(context: Context) -> list[Block]:
+    groups = [(need, [r for r in rows_for(context, need) if r.environment != context.baseline]) for need in NEEDS]
+    groups = [(need, [r for r in rows if r.ratio == r.ratio]) for need, rows in groups]
+    rows = [row for _, found in groups for row in found]
+    if not rows:
+        return []
+    drawn = [
+        charts.Interval(
+            row.environment, need.title, row.ratio, row.ratio_low, row.ratio_high, style_of(context, row.environment)
+        )
+        for need, found in groups
+        for row in found
+    ]
+    title = _title(rows)
+    cells = [
+        [f"{need.title} / {format.clean(row.environment, 60)}", *estimate_cells(context, row)]
+        for need, found in groups
+        for row in found
+    ]
+    data = table("Ratios to the baseline", ["cost / environment", *ESTIMATE_COLUMNS], cells)
+    baseline = context.title(context.baseline)
+    note = (
+        f"Point: median of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Log axis, lower is better. {_note(rows)}"
+    )
+    picture = charts.forest(drawn, f"times {baseline}", BAND)
+    return [Figure(title, picture, alt_of(title, data), note, data), _everything(context)]
+
+
+def _title(rows: list[Estimate]) -> str:
+    more = sum(row.verdict == "slower" for row in rows)
+    same = sum(row.verdict == "equivalent" for row in rows)
+    dearest = max(rows, key=lambda row: row.ratio)
+    return (
+        f"{more} of {len(rows)} costs are measurably above the baseline, {same} equal it; the dearest is "
+        f"{format.clean(dearest.environment, 40)} with {format.ratio(dearest.ratio)} in {dearest.name}"
+    )
+
+
+def _note(rows: list[Estimate]) -> str:
+    counts = sorted({row.n for row in rows})
+    return f"n = {counts[0]} blocks." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} blocks."
+
+
+def _everything(context: Context) -> Block:
+    tables: list[Block] = []
+    for scenario in context.session.scenarios:
+        for metric in context.metrics_of(scenario.name):
+            record = context.metric(scenario.name, metric)
+            meaning = f": {format.clean(record.meaning, 200)}" if record else ""
+            tables.append(
+                estimate_table(context, f"{scenario.name}.{metric}{meaning}", context.select(scenario.name, metric))
+            )
+    return Details("Every metric in every environment", tables)
+
+
+SECTION = Section(30, "overview", "Overview", build)

@@ -1,0 +1,175 @@
+"""5. Startup and teardown: distributions, phases, the order of the run, CPU time."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.report import charts, format
+from bench.report.blocks import Cell, Figure, table
+from bench.report.context import Section
+from bench.report.needs import representatives
+from bench.report.sections._shared import (
+    alt_of,
+    dot_panels,
+    finding,
+    name_cell,
+    sample_note,
+    scenario_details,
+    style_of,
+)
+
+if TYPE_CHECKING:
+    from bench.report.blocks import Block, Table, Text
+    from bench.report.context import Context
+
+POINTS = 400
+"""Points of one environment that a drawing shows; more are thinned evenly, and the note says so."""
+
+_STAMPS = ("created", "attached", "started", "ready")
+_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
+
+
+def build(context: Context) -> list[Block]:
+    if not context.select("startup"):
+        return []
+    names = [n for n in representatives(context) if context.find("startup", "ready", n)]
+    blocks: list[Block] = [_distribution(context, names), _phases(context, names), _order(context, names)]
+    cpu = dot_panels(context, "startup", [m for m in context.metrics_of("startup") if m == "cpu"],
+                     finding(context, context.select("startup", "cpu"), "CPU time a start and end"))  # fmt: skip
+    if cpu:
+        blocks.append(cpu)
+    for extra in sorted({s.name for s in context.session.scenarios if s.name.startswith("startup-")}):
+        figure = dot_panels(context, extra, context.metrics_of(extra), _extra_title(context, extra), names=names)
+        if figure:
+            blocks.append(figure)
+    return [*blocks, *scenario_details(context, "startup")]
+
+
+def _distribution(context: Context, names: list[str]) -> Figure:
+    series, thinned = [], False
+    for name in names:
+        values = sorted(context.values("startup", "ready", name)[1])
+        if len(values) > POINTS:
+            values, thinned = [values[round(i * (len(values) - 1) / (POINTS - 1))] for i in range(POINTS)], True
+        if values:
+            series.append(charts.Series(name, values, (), style_of(context, name)))
+    title = finding(context, context.select("startup", "ready"), "Request to first byte")
+    data = _quantiles(context, names)
+    counted = sample_note(context, "startup", ["ready"])
+    note = f"Share of samples at or below a time; the marker is the median. Log axis. {counted}"
+    note += f" Drawn through {POINTS} evenly spaced quantiles of each." if thinned else ""
+    return Figure(title, charts.ecdf(series, "second"), alt_of(title, data), note, data)
+
+
+def _quantiles(context: Context, names: list[str]) -> Table:
+    heads = ["minimum", "5 %", "25 %", "median", "75 %", "95 %", "99 %", "maximum"]
+    rows = []
+    for name in names:
+        values = sorted(context.values("startup", "ready", name)[1])
+        cells: list[Cell | Text] = [name_cell(context, name), str(len(values))]
+        cells += [format.quantity(_quantile(values, q), "second") for q in _QUANTILES]
+        rows.append(cells)
+    return table("Quantiles of request to first byte", ["environment", "n", *heads], rows)
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """Linear between the neighbours."""
+    if not ordered:
+        return math.nan
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _phases(context: Context, names: list[str]) -> Figure:
+    """Medians of the per-block differences between neighbouring stamps, and the teardown after them."""
+    parts, bars = _phase_names(context, names), []
+    for name in names:
+        phases = phases_of(context, name)
+        bars.append(charts.Bar(name, [phases.get(part, math.nan) for part in parts]))
+    longest = max(((value, bar.label, part) for bar in bars for part, value in zip(parts, bar.parts, strict=True)
+                   if value == value), default=(math.nan, "", ""))  # fmt: skip
+    value, name, part = longest
+    title = f"The longest single phase is {part} of {format.clean(name, 40)}: {format.quantity(value, 'second')}"
+    rows: list[list[Cell | Text]] = [
+        [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
+    ]
+    data = table("Median of each phase; a difference of two stamps may be negative", ["environment", *parts], rows)
+    note = (
+        "Each phase as a share of the whole, with the whole beside it. A phase is the median over blocks of the "
+        f"difference between two stamps of one instance. {sample_note(context, 'startup', ['ready'])}"
+    )
+    return Figure(title, charts.stacked(bars, parts, "second"), alt_of(title, data), note, data)
+
+
+def phases_of(context: Context, name: str) -> dict[str, float]:
+    """The median seconds of each phase of an environment, request to gone."""
+    stamps = {m: dict(zip(*context.values("startup", m, name), strict=True)) for m in _STAMPS}
+    phases, before, previous = {}, "request", None
+    for stamp in _STAMPS:
+        if not stamps[stamp]:
+            continue
+        blocks = stamps[stamp].keys() & previous.keys() if previous is not None else stamps[stamp].keys()
+        if blocks:
+            gaps = [stamps[stamp][b] - (previous[b] if previous is not None else 0.0) for b in blocks]
+            phases[f"{before} → {stamp}"] = median(gaps)
+        before, previous = stamp, stamps[stamp]
+    for metric, label in (("exit", "release → exit"), ("gone", "exit → gone")):
+        values = context.values("startup", metric, name)[1]
+        if values:
+            phases[label] = median(values)
+    return phases
+
+
+def _phase_names(context: Context, names: list[str]) -> list[str]:
+    found = {part for name in names for part in phases_of(context, name)}
+    stamps = ("request", *_STAMPS)
+    order = [f"{a} → {b}" for i, a in enumerate(stamps) for b in stamps[i + 1 :]]
+    return [part for part in [*order, "release → exit", "exit → gone"] if part in found]
+
+
+def _order(context: Context, names: list[str]) -> Figure:
+    series, thinned = [], False
+    columns: dict[str, dict[int, float]] = {}
+    for name in names:
+        blocks, values = context.values("startup", "ready", name)
+        columns[name] = dict(zip(blocks, values, strict=True))
+        step = math.ceil(len(blocks) / POINTS) or 1
+        thinned = thinned or step > 1
+        series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
+    drift = [(n, _drift(list(c.values()))) for n, c in columns.items() if len(c) >= 6]
+    worst = max(drift, key=lambda pair: abs(pair[1] - 1), default=("", 1.0))
+    title = (
+        f"From the first half of the run to the second the median of {format.clean(worst[0], 40)} moved most: "
+        f"to {format.ratio(worst[1])}"
+        if drift
+        else "Request to first byte in the order of the blocks"
+    )
+    blocks = sorted({b for column in columns.values() for b in column})
+    every = math.ceil(len(blocks) / 50) or 1
+    rows: list[list[Cell | Text]] = [
+        [str(b), *(format.quantity(columns[n].get(b, math.nan), "second") for n in names)] for b in blocks[::every]
+    ]
+    caption = "Request to first byte by block" + (f"; every {every}th block of {len(blocks)}" if every > 1 else "")
+    data = table(caption, ["block", *(format.clean(n, 60) for n in names)], rows)
+    note = f"One point a fresh instance, log axis. {sample_note(context, 'startup', ['ready'])}"
+    note += f" Every {math.ceil(len(blocks) / POINTS)}th point is drawn." if thinned else ""
+    return Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)
+
+
+def _drift(values: list[float]) -> float:
+    half = len(values) // 2
+    return median(values[half:]) / median(values[:half])
+
+
+def _extra_title(context: Context, scenario: str) -> str:
+    metrics = context.metrics_of(scenario)
+    record = next((s for s in context.session.scenarios if s.name == scenario), None)
+    what = format.clean(record.title, 80) if record else scenario
+    return finding(context, context.select(scenario, metrics[0]), f"{what} ({metrics[0]})") if metrics else what
+
+
+SECTION = Section(50, "startup", "Startup and teardown", build)

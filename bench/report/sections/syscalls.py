@@ -1,0 +1,89 @@
+"""7. System calls: a dot plot of the ratios and a table of every call in every environment."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bench.report import charts, format
+from bench.report.blocks import Block, Cell, Figure, Span, table
+from bench.report.context import BAND, Section, shade
+from bench.report.needs import representatives
+from bench.report.sections._shared import alt_of, sample_note, scenario_details, style_of
+
+if TYPE_CHECKING:
+    from bench.report.blocks import Table, Text
+    from bench.report.context import Context
+
+_TAIL = re.compile(r"[-.]p\d+$")
+"""Metrics that are a percentile of another one's batches."""
+
+
+def build(context: Context) -> list[Block]:
+    blocks: list[Block] = []
+    for scenario in [s for s in context.session.scenarios if s.name.startswith("syscall")]:
+        metrics = [m for m in context.metrics_of(scenario.name) if not _TAIL.search(m)]
+        if metrics:
+            blocks += [_figure(context, scenario.name, metrics), *scenario_details(context, scenario.name)]
+    return blocks
+
+
+def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
+    names = representatives(context)
+    rows = []
+    for metric in metrics:
+        for row in context.select(scenario, metric):
+            if row.environment in names and row.environment != context.baseline and row.ratio == row.ratio:
+                label = format.clean(row.environment, 40)
+                rows.append(
+                    charts.Interval(
+                        label, metric, row.ratio, row.ratio_low, row.ratio_high, style_of(context, row.environment)
+                    )
+                )
+    data = _heat(context, scenario, metrics)
+    title = _title(context, scenario, metrics)
+    baseline = context.title(context.baseline)
+    note = (
+        f"Point: median of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Log axis, lower is better. {sample_note(context, scenario, metrics)}"
+    )
+    picture = charts.dots(rows, f"times {baseline}", BAND)
+    return Figure(title, picture, alt_of(title, data), note, data)
+
+
+def _title(context: Context, scenario: str, metrics: list[str]) -> str:
+    rows = [
+        r
+        for m in metrics
+        for r in context.select(scenario, m)
+        if r.environment != context.baseline and r.ratio == r.ratio
+    ]
+    if not rows:
+        return "System calls of the baseline alone"
+    same = sum(r.verdict == "equivalent" for r in rows)
+    dear = max(rows, key=lambda r: r.ratio)
+    return (
+        f"{same} of {len(rows)} system-call costs equal the baseline's; the dearest is {dear.metric} "
+        f"in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
+    )
+
+
+def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:
+    names = context.measured({r.environment for m in metrics for r in context.select(scenario, m)})
+    rows: list[list[Cell | Text]] = []
+    for metric in metrics:
+        cells: list[Cell | Text] = [metric]
+        for name in names:
+            row = context.find(scenario, metric, name)
+            if row is None:
+                cells.append(format.MISSING)
+            elif name == context.baseline:
+                cells.append((Span(row.value_text, "strong"),))
+            else:
+                cells.append(Cell((Span(row.value_text, "strong"), Span(row.ratio_text, "small")), shade(row.ratio)))
+        rows.append(cells)
+    caption = "Median time of one operation, and its ratio to the baseline; the deeper the colour, the dearer"
+    return table(caption, ["operation", *(format.clean(n, 60) for n in names)], rows)
+
+
+SECTION = Section(70, "syscalls", "System calls", build)
