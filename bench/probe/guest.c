@@ -1,8 +1,144 @@
+/* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
+ * line. Sets up what the verb needs, runs it on the first serial port, powers off.
+ */
 #include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static void power_off(void)
+{
+    sync();
+    reboot(RB_POWER_OFF);
+}
+
+/* Say why on the kernel's console, which the harness keeps, and on the serial port. */
+static int give_up(const char *what)
+{
+    int number = errno;
+    int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+    char line[256];
+    int n = snprintf(line, sizeof line, "<2>isobench: %s: %s\n", what, strerror(number));
+    if (fd >= 0 && write_all(fd, line, (size_t)n) == 0)
+        close(fd);
+    return answer_error(what, number);
+}
+
+/* The first serial port as standard streams: every byte as it is. */
+static int open_serial(void)
+{
+    struct termios t;
+    int fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
+    if (fd < 0)
+        fd = open("/dev/ttyAMA0", O_RDWR | O_NOCTTY);
+    if (fd < 0 || tcgetattr(fd, &t) < 0)
+        return -1;
+    cfmakeraw(&t);
+    cfsetspeed(&t, B115200);
+    if (tcsetattr(fd, TCSANOW, &t) < 0)
+        return -1;
+    for (int i = 0; i < 3; i++)
+        if (dup2(fd, i) < 0)
+            return -1;
+    if (fd > 2)
+        close(fd);
+    return 0;
+}
+
+static int load_modules(void)
+{
+    char line[256];
+    FILE *list = fopen("/modules.list", "re");
+    if (list == NULL)
+        return -1;
+    while (fgets(line, sizeof line, list)) {
+        line[strcspn(line, "\n")] = 0;
+        int fd = open(line, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return -1;
+        if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+            return -1;
+        close(fd);
+    }
+    fclose(list);
+    return 0;
+}
+
+/* The disk takes a moment to appear after its driver is loaded. */
+static int mount_disk(void)
+{
+    for (int i = 0; i < 5000; i++) {
+        if (mount("/dev/vda", "/root", "ext4", MS_NOATIME, NULL) == 0)
+            return 0;
+        if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+            return -1;
+        usleep(1000);
+    }
+    return -1;
+}
+
+/* The shared root file system on the virtio disk becomes the root. */
+static int enter_disk(void)
+{
+    static const char *const moved[] = {"/proc", "/sys", "/dev"};
+    char to[32];
+    if (load_modules() < 0 || mount_disk() < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
+        snprintf(to, sizeof to, "/root%s", moved[i]);
+        if (mount(moved[i], to, NULL, MS_MOVE, NULL) < 0)
+            return -1;
+    }
+    return chroot("/root") < 0 || chdir("/") < 0 ? -1 : 0;
+}
+
+static int set_up(int disk)
+{
+    mount("dev", "/dev", "devtmpfs", 0, NULL); /* a kernel may have mounted it already */
+    if (open_serial() < 0)
+        return give_up("opening the serial port");
+    if (mount("proc", "/proc", "proc", 0, NULL) < 0 && errno != EBUSY)
+        return give_up("mounting /proc");
+    if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 && errno != EBUSY)
+        return give_up("mounting /sys");
+    if (disk && enter_disk() < 0)
+        return give_up("mounting the disk");
+    return 0;
+}
 
 int verb_guest(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return answer_error("not built yet", 0);
+    if (getpid() != 1)
+        return answer_error("guest is for the init process of a virtual machine", 0);
+    int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
+    char **verb = argv + 1 + disk;
+    int count = argc - 1 - disk;
+    setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    if (set_up(disk) == 0) {
+        if (count > 0 && strcmp(verb[0], "ready") == 0) { /* the start-up path stays as short as it can be */
+            run_verb(count, verb);
+        } else {
+            pid_t pid = fork();
+            if (pid == 0)
+                _exit(run_verb(count, verb));
+            int status = 0;
+            for (pid_t ended = 0; ended != pid && ended >= 0;) /* init reaps whatever ends */
+                ended = wait(&status);
+            if (WIFSIGNALED(status))
+                answer_error("the verb was killed by a signal", 0);
+        }
+    }
+    tcdrain(STDOUT_FILENO);
+    power_off();
+    return 1;
 }

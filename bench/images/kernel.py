@@ -1,0 +1,106 @@
+"""The guest's kernel: the host's own where it can be read, else the one that provisioning fetched."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.errors import BuildError, Unavailable
+from bench.paths import cache_dir, cached
+
+PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
+UBUNTU_PACKAGES = {"x86_64": "linux-image-virtual", "aarch64": "linux-image-virtual"}
+
+
+class Kernel(NamedTuple):
+    """A kernel to boot: its image, the folder of its modules, and where it comes from."""
+
+    image: Path
+    modules: Path
+    version: str
+    origin: str
+
+
+def guest_kernel() -> Kernel:
+    """The kernel guests boot. Raises `Unavailable` with the remedy where there is none."""
+    release = platform.release()
+    own = Path("/boot") / f"vmlinuz-{release}"
+    modules = Path("/lib/modules") / release
+    if os.access(own, os.R_OK) and modules.is_dir():
+        return Kernel(own, modules, release, "the host's own")
+    fetched = sorted(cache_dir().glob("kernel-*/boot/vmlinuz-*"))
+    if not fetched:
+        raise Unavailable(f"no kernel for guests: {own} cannot be read", remedy="isobench provision")
+    image = fetched[-1]
+    version = image.name.removeprefix("vmlinuz-")
+    return Kernel(image, image.parent.parent / "lib/modules" / version, version, "a distribution package, unpacked")
+
+
+def fetch_guest_kernel() -> Path | None:
+    """Fetch and unpack (never install) the distribution's kernel where guests would have none; its folder.
+
+    None where a kernel is there already. Wants apt; raises `BuildError`.
+    """
+    try:
+        guest_kernel()
+    except Unavailable:
+        pass
+    else:
+        return None
+    package = _image_package()
+    return cached("kernel", package.removeprefix("linux-image-"), lambda folder: _unpack(package, folder))
+
+
+def _image_package() -> str:
+    """The versioned package behind the distribution's meta package."""
+    machine = platform.machine()
+    for meta in (PACKAGES.get(machine), UBUNTU_PACKAGES.get(machine)):
+        if meta is None:
+            continue
+        shown = _run(["apt-cache", "depends", "--no-recommends", "--no-suggests", meta])
+        match = re.search(r"Depends: (linux-image-\d\S+)", shown)
+        if match:
+            return match[1]
+    raise BuildError("apt knows no kernel package for guests", remedy="apt-get update")
+
+
+def _unpack(package: str, folder: Path) -> None:
+    """Download the package with what holds its modules (Ubuntu keeps them apart), unpack kernel and modules."""
+    with tempfile.TemporaryDirectory(prefix="isobench-kernel-") as name:
+        there = Path(name)
+        there.chmod(0o755)
+        wanted = [package, package.replace("linux-image-", "linux-modules-")]
+        for one in wanted:
+            if _known(one):
+                _run(["apt-get", "download", one], folder=there)
+        for archive in there.glob("*.deb"):
+            _run(["dpkg", "-x", str(archive), str(folder)])
+    usr_modules = folder / "usr/lib/modules"
+    if usr_modules.is_dir():
+        (folder / "lib").mkdir(exist_ok=True)
+        usr_modules.rename(folder / "lib/modules")
+    for part in ("usr", "etc"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    for modules in (folder / "lib/modules").glob("*"):
+        _run(["depmod", "-b", str(folder), modules.name])
+
+
+def _known(package: str) -> bool:
+    return subprocess.run(["apt-cache", "show", package], capture_output=True, check=False).returncode == 0
+
+
+def _run(command: list[str], folder: Path | None = None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, timeout=600)
+    except FileNotFoundError as error:
+        raise BuildError(f"{command[0]} is missing", remedy="apt-get install apt dpkg kmod") from error
+    except subprocess.SubprocessError as error:
+        words = getattr(error, "stderr", "") or str(error)
+        raise BuildError(f"{' '.join(command[:3])}: {words.strip()[-500:]}", remedy="apt-get update") from error
+    return done.stdout
