@@ -68,6 +68,24 @@ class Estimate(NamedTuple):
         return format.quantity(self.median, self.unit)
 
 
+class Difference(NamedTuple):
+    """What one environment costs more than the one it is compared with, paired by block (seconds or bytes)."""
+
+    scenario: str
+    metric: str
+    environment: str
+    compared_with: str
+    unit: str
+    n: int
+    value: float
+    low: float
+    high: float
+
+    @property
+    def text(self) -> str:
+        return format.signed_interval(self.value, self.low, self.high, self.unit)
+
+
 @dataclass(frozen=True)
 class Context:
     """One run as the sections see it. `samples` and `summary` are the frames of `bench.analysis`."""
@@ -135,6 +153,17 @@ class Context:
         record = next((s for s in self.session.scenarios if s.name == scenario), None)
         order = [m.name for m in record.metrics if m.name in have] if record else []
         return order + sorted(have.difference(order))
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """Every rung of the ladder against the one beneath it, in every metric of the startup scenario."""
+        from bench.analysis import verdicts
+        from bench.report.rungs import find_rungs
+
+        frame = self.samples[self.samples["scenario"] == "startup"]
+        pairs = [(rung.upper, rung.lower) for rung in find_rungs(self)]
+        table = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
+        return [Difference(*row) for row in table.itertuples(index=False, name=None)]
 
     @cached_property
     def _used(self) -> pd.DataFrame:

@@ -1,0 +1,42 @@
+"""Which rung of the ladder is compared with which, as far as this run measured them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.report import format
+
+if TYPE_CHECKING:
+    from bench.record import EnvironmentRecord
+    from bench.report.context import Context
+
+
+class Rung(NamedTuple):
+    """`upper` against `lower`. `cause` is what the difference may be credited to, "" where it is several things."""
+
+    upper: str
+    lower: str
+    cause: str
+    adds: str
+
+
+def find_rungs(context: Context) -> list[Rung]:
+    """Every measured environment against the nearest measured rung beneath it."""
+    measured = {row.environment for row in context.select("startup", "ready")}
+    records = {record.name: record for record in context.session.environments}
+    found = (_rung(record, records, measured) for record in records.values() if record.name in measured)
+    return [rung for rung in found if rung is not None]
+
+
+def _rung(record: EnvironmentRecord, records: dict[str, EnvironmentRecord], measured: set[str]) -> Rung | None:
+    """Walks down until a measured rung; what lies between was not measured, so the step is no single cause."""
+    adds, seen, lower = [record.adds], {record.name}, record.compared_with
+    while lower is not None and lower not in measured and lower in records and lower not in seen:
+        seen.add(lower)
+        adds.insert(0, records[lower].adds)
+        lower = records[lower].compared_with
+    if lower is None or lower not in measured or lower in seen:
+        return None
+    words = format.listing([format.clean(words, 120) for words in adds if words], 4)
+    alone = record.single_factor and lower == record.compared_with
+    return Rung(record.name, lower, words if alone else "", words)
