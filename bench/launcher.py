@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from bench.accounting import descendants
 from bench.errors import DeadlineExceeded, MeasurementError
 from bench.probe.build import probe_path
 from bench.streams import DeadlineReader
@@ -206,13 +207,3 @@ class NetnsWatch:
         if not line.startswith(start):
             raise MeasurementError(f"watching a network namespace: {line.decode(errors='replace').strip() or 'ended'}")
         return line[len(start) :]
-
-
-def descendants(pid: int) -> list[int]:
-    """Every living process below `pid`, parents before children."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            children = [int(child) for child in file.read().split()]
-    except OSError:
-        return []
-    return [found for child in children for found in (child, *descendants(child))]

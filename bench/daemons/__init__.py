@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench.errors import Unavailable
+from bench.probe.build import probe_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Daemon:
@@ -51,19 +48,13 @@ def start(
     timeout: float = 60,
 ) -> Daemon:
     """Start a daemon that dies with this process; wait until it answers. Raises `Unavailable` with its last words."""
-    library = ctypes.CDLL(None)
-
-    def die_with_parent() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            [str(probe_path()), "init", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environ or {})},
-            preexec_fn=die_with_parent,  # nothing here is timed, and no other thread runs yet
             start_new_session=True,
         )
     daemon = Daemon(address, process, after)

@@ -16,6 +16,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench.accounting import cpu_seconds, descendants, parent, peer_pid, process_name
 from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
 
 if TYPE_CHECKING:
@@ -187,9 +188,7 @@ class Container:
 
     def host_pids(self) -> Mapping[int, Role]:
         """The processes in the container are the payload; its shim is a helper."""
-        from bench.launcher import descendants
-
-        shim = _parent(self._pid)
+        shim = parent(self._pid)
         pids: dict[int, Role] = {pid: "payload" for pid in (self._pid, *descendants(self._pid)) if pid}
         if shim > 1:
             pids[shim] = "helper"
@@ -197,7 +196,7 @@ class Container:
 
     def wait(self) -> int:
         if self._status is None:
-            shim = _parent(self._pid)
+            shim = parent(self._pid)
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have ended by itself
                 self.stdin.write(b"\n")
@@ -348,41 +347,12 @@ def _engine_errors(doing: str) -> Iterator[None]:
 
 def engine_pids() -> list[int]:
     """dockerd, known by its end of the socket, and its containerd: its child, or the system's."""
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        connection.connect(os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS).removeprefix("unix://"))
-        size = struct.calcsize("3i")
-        dockerd = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
-        others = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _name(int(pid)) == "containerd"]
-        own = [pid for pid in others if _parent(pid) == dockerd]
-        return [dockerd, *(own or others)]
-    return []
-
-
-def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
-    """CPU time of all threads of a process that live, to the nanosecond; its ended children's to the clock tick."""
-    total = 0.0
-    with suppress(OSError, ValueError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with suppress(OSError), open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
-                total += int(file.read().split()[0]) / 1e9
-        if with_children:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-            total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
-    return total
-
-
-def _name(pid: int) -> str:
-    with suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
-        return file.read().strip()
-    return ""
-
-
-def _parent(pid: int) -> int:
-    with suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
-    return 0
+    dockerd = peer_pid(os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS).removeprefix("unix://"))
+    if not dockerd:
+        return []
+    others = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and process_name(int(pid)) == "containerd"]
+    own = [pid for pid in others if parent(pid) == dockerd]
+    return [dockerd, *(own or others)]
 
 
 def sweep(run: str) -> list[str]:

@@ -7,14 +7,13 @@
 #define PM1A_CONTROL 0x604 /* where SeaBIOS puts the ACPI power management block of QEMU's q35 (PMBASE 0x600) */
 #define SLEEP_S5 0x2000    /* SLP_EN; QEMU's S5 has SLP_TYP 0 */
 
-    .section .multiboot, "a"
-    .align 4
+    .text
+    .code32
+    .align 4 /* the header must lie in the first 8 KiB of the file */
     .long 0x1BADB002 /* multiboot 1 magic, no flags, checksum */
     .long 0
     .long -0x1BADB002
 
-    .text
-    .code32
     .globl start
 start:
     cli

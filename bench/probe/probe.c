@@ -85,6 +85,7 @@ static const struct {
     {"fio", verb_fio},
     {"net", verb_net},
     {"netns", verb_netns},
+    {"init", verb_init},
 };
 
 int run_verb(int argc, char **argv)

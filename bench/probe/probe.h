@@ -29,6 +29,7 @@ int verb_guest(int argc, char **argv);   /* guest.c: be init of a guest, then do
 int verb_syscall(int argc, char **argv); /* syscalls.c: cost of system calls */
 int verb_fio(int argc, char **argv);     /* storage.c: run fio out of the root file system */
 int verb_net(int argc, char **argv);     /* net.c: request and response over sockets */
+int verb_init(int argc, char **argv);    /* init.c: adopt the orphans of a private daemon */
 int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */
 
 /* Find a verb by name and run it; 2 with an error answer where there is none. */

@@ -38,7 +38,7 @@ static cpu_set_t cpus_before;
 static int file = -1;   /* of one operation: a memfd, a folder, an epoll */
 static int other = -1;  /* a second one */
 static int pipe_in = -1;
-static char page[PAGE];
+static char page[PAGE] __attribute__((aligned(PAGE))); /* copying depends on it */
 static char *region;
 static uintptr_t heap_end;
 static char place[512]; /* a folder of our own on the environment's storage */

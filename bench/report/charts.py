@@ -216,10 +216,12 @@ def points(
     axes.grid(axis="y", color=_GRID, linewidth=0.6)
     values = [v for line in series for v in line.y]
     if log and min(values, default=0) > 0:
-        _log_axis(axes, "y", values, lambda v: _in_unit(v, unit))
+        _log_axis(axes, "y", values, lambda v: _in_unit(v, unit), _base(unit))
     else:
         axes.yaxis.set_major_formatter(lambda v, _: format.trimmed(_in_unit(v, unit)) if v else "0")
-    if log_x:
+    if not log_x:
+        axes.xaxis.set_major_locator(_whole_numbers())
+    else:
         _log_x(axes, [v for line in series for v in line.x], format.number)
     axes.set_xlabel(xlabel)
     _legend(axes)
@@ -241,8 +243,12 @@ def panels(grid: Sequence[Panel], columns: int = 2) -> Picture:
         axes.grid(axis="x", color=_GRID, linewidth=0.6)
         axes.set_title(_short(panel.title, 48), loc="left", fontsize=9, weight="bold")
         values = [v for row in panel.rows for v in (row.value, row.low, row.high)]
-        _log_x(axes, values, lambda v, unit=panel.unit: _in_unit(v, unit))
+        _log_x(axes, values, lambda v, unit=panel.unit: _in_unit(v, unit), _base(panel.unit))
     return _svg(plt_figure)
+
+
+def _base(unit: str) -> float:
+    return 2.0 if unit == "byte" else 10.0
 
 
 def _in_unit(value: float, unit: str) -> str:
@@ -303,17 +309,18 @@ def _legend(axes: Axes) -> None:
         )
 
 
-def _log_x(axes: Axes, values: Sequence[float], text: Any) -> None:
-    _log_axis(axes, "x", values, text)
+def _log_x(axes: Axes, values: Sequence[float], text: Any, base: float = 10.0) -> None:
+    _log_axis(axes, "x", values, text, base)
 
 
-def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any) -> None:
-    """A log axis with plain words at 1, 2 and 5 of each decade as far as there is room."""
+def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any, base: float = 10.0) -> None:
+    """A log axis with plain words at round numbers, as far as there is room; powers of two where `base` is 2."""
     good = [v for v in values if math.isfinite(v) and v > 0]
     if not good:
         return
     low, high = min(good) / 1.12, max(good) * 1.12
-    ticks = _log_ticks(low, high)
+    ticks = _log_ticks(low, high) if base == 10 else _binary_ticks(low, high)
+    ticks = ticks if len(ticks) >= 2 else [float(f"{low * (high / low) ** i:.3g}") for i in (0.1, 0.5, 0.9)]
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
@@ -330,10 +337,19 @@ def _log_ticks(low: float, high: float) -> list[float]:
             break
     else:
         ticks = ticks[:: math.ceil(len(ticks) / 6)]
-    if len(ticks) < 2:
-        step = (high / low) ** (1 / 3)
-        ticks = [float(f"{low * step**i:.3g}") for i in (0.3, 1.5, 2.7)]
     return ticks
+
+
+def _binary_ticks(low: float, high: float) -> list[float]:
+    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+    step = next(step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5)
+    return [2.0**power for power in powers if power % step == 0]
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True)
 
 
 def _fixed(ticks: list[float]) -> Any:

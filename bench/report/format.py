@@ -80,6 +80,11 @@ def percent(share: float) -> str:
     return MISSING if not math.isfinite(share) else f"{trimmed(number(share * 100))} %"
 
 
+def about(share: float) -> str:
+    """A share for a sentence, in whole percent: "55 %", "less than 1 %"."""
+    return "less than 1 %" if abs(share) < 0.005 else f"{share * 100:.0f} %"
+
+
 def trimmed(text: str) -> str:
     """A number, with its unit or without, less the zeros at the end of its decimals: "1.00×" is "1×"."""
     return _ZEROS.sub(r"\1", text)

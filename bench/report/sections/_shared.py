@@ -11,7 +11,7 @@ from bench.report.context import shade, verdict_span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report.blocks import Text
+    from bench.report.blocks import Block, Text
     from bench.report.context import Context, Estimate
 
 
@@ -47,17 +47,17 @@ def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> 
     return table(caption, ["environment", *ESTIMATE_COLUMNS], cells)
 
 
-def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Details]:
-    """Folded tables, one a metric of the scenario, each with the meaning of its metric."""
-    blocks = []
+def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
+    """One fold with a table for each metric of the scenario, headed by the metric's meaning."""
+    tables: list[Block] = []
     for metric in metrics if metrics is not None else context.metrics_of(scenario):
         rows = context.select(scenario, metric)
         if rows:
             record = context.metric(scenario, metric)
-            meaning = format.clean(record.meaning, 200) if record else ""
-            name = f"{scenario}.{metric}"
-            blocks.append(Details(f"{name}: {meaning}", [estimate_table(context, meaning or name, rows)]))
-    return blocks
+            meaning = f": {format.clean(record.meaning, 200)}" if record and record.meaning else ""
+            tables.append(estimate_table(context, f"{scenario}.{metric}{meaning}", rows))
+    count = format.count(len(tables), "metric")
+    return [Details(f"All numbers of {format.clean(scenario, 60)} ({count})", tables)] if tables else []
 
 
 def dot_panels(
@@ -76,7 +76,7 @@ def dot_panels(
         return None
     data = table(f"Medians and quartiles of {scenario}", ["metric / environment", *ESTIMATE_COLUMNS], rows)
     note = f"Point: median; line: quartiles; log axes, lower is better. {sample_note(context, scenario, metrics)}"
-    return Figure(title, charts.panels(grid), alt_of(title, data), note, data)
+    return Figure(title, charts.panels(grid, min(len(grid), 2)), alt_of(title, data), note, data)
 
 
 def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:

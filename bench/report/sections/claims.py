@@ -59,7 +59,7 @@ def _parts(context: Context) -> Answer:
     return Answer(
         "measured",
         f"a container made by hand starts in {hand.value_text} ({hand.ratio_text}), Docker's in {docker.value_text}: "
-        f"{format.percent(hand.median / docker.median)} of it is the kernel's isolation",
+        f"{format.about(hand.median / docker.median)} of it is the kernel's isolation",
     )
 
 

@@ -80,8 +80,8 @@ def _waterfall(context: Context, chain: list[Rung]) -> Figure:
     share = (largest.end - largest.start) / total
     title = (
         f"Of the {format.quantity(total, 'second')} that {format.clean(top, 40)} takes to its first byte, "
-        f"{format.percent(share)} is the step to {largest.label}; "
-        f"{format.percent(abs(total - at) / total)} stays unexplained"
+        f"{format.about(share)} is the step to {largest.label}; "
+        f"{format.about(abs(total - at) / total)} stays unexplained"
     )
     data = table("Rung by rung, to the first byte", ["rung", "adds", "cost [95 %]", "compared with"], rows, left=2)
     note = f"Bars: medians of the paired differences; line: 95 % interval. n = {base.n if base else 0} blocks."

@@ -60,7 +60,7 @@ def _side_by_side(context: Context, counts: list[str]) -> Block:
             if row is None:
                 cells.append(format.MISSING)
                 continue
-            against = "baseline" if name == context.baseline else row.ratio_text
+            against = "baseline" if name == context.baseline else row.ratio_text if row.ratio == row.ratio else ""
             cells.append(Cell((Span(row.value_text, "strong"), Span(against, "small")), shade(row.ratio)))
         rows.append(cells)
     meanings = "; ".join(_MEANINGS[c] for c in counts if c in _MEANINGS)

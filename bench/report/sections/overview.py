@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
-from bench.report.blocks import Details, Figure, table
+from bench.report.blocks import Figure, table
 from bench.report.context import BAND, Section
-from bench.report.needs import NEEDS, rows_for
-from bench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, estimate_table, style_of
+from bench.report.needs import NEEDS, representatives, rows_for
+from bench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, scenario_details, style_of
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block
     from bench.report.context import Context, Estimate
+
+_OWN_SECTION = ("startup", "memory", "density", "syscall", "io", "net")
+"""The first words of the scenarios that have a section of their own."""
 
 
 def build(context: Context) -> list[Block]:
@@ -21,12 +24,14 @@ def build(context: Context) -> list[Block]:
     rows = [row for _, found in groups for row in found]
     if not rows:
         return []
+    shown = set(representatives(context))
     drawn = [
         charts.Interval(
             row.environment, need.title, row.ratio, row.ratio_low, row.ratio_high, style_of(context, row.environment)
         )
         for need, found in groups
         for row in found
+        if row.environment in shown
     ]
     title = _title(rows)
     cells = [
@@ -36,12 +41,15 @@ def build(context: Context) -> list[Block]:
     ]
     data = table("Ratios to the baseline", ["cost / environment", *ESTIMATE_COLUMNS], cells)
     baseline = context.title(context.baseline)
+    only = (
+        "" if len(drawn) == len(rows) else " One environment of each kind is drawn; the numbers beneath are complete."
+    )
     note = (
         f"Point: median of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
-        f"Log axis, lower is better. {_note(rows)}"
+        f"Log axis, lower is better. {_note(rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)
-    return [Figure(title, picture, alt_of(title, data), note, data), _everything(context)]
+    return [Figure(title, picture, alt_of(title, data), note, data), *_elsewhere(context)]
 
 
 def _title(rows: list[Estimate]) -> str:
@@ -59,16 +67,10 @@ def _note(rows: list[Estimate]) -> str:
     return f"n = {counts[0]} blocks." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} blocks."
 
 
-def _everything(context: Context) -> Block:
-    tables: list[Block] = []
-    for scenario in context.session.scenarios:
-        for metric in context.metrics_of(scenario.name):
-            record = context.metric(scenario.name, metric)
-            meaning = f": {format.clean(record.meaning, 200)}" if record else ""
-            tables.append(
-                estimate_table(context, f"{scenario.name}.{metric}{meaning}", context.select(scenario.name, metric))
-            )
-    return Details("Every metric in every environment", tables)
+def _elsewhere(context: Context) -> list[Block]:
+    """Scenarios that no section is about, so that nothing measured is missing from the report."""
+    unknown = [s.name for s in context.session.scenarios if s.name.split("-")[0] not in _OWN_SECTION]
+    return [block for name in unknown for block in scenario_details(context, name)]
 
 
 SECTION = Section(30, "overview", "Overview", build)

@@ -30,8 +30,8 @@ def build(context: Context) -> list[Block]:
 
 def _banners(context: Context) -> list[Block]:
     host, blocks = context.session.host, []
-    virtual = host.get("virtual", host.get("virtualization", ""))
-    if virtual and virtual.lower() not in ("no", "none", "false"):
+    virtual = host.get("virtual", "")
+    if virtual and virtual != "bare metal":
         text = f"This host is itself virtual ({format.clean(virtual, 80)}): trust the ratios, not the absolute values."
         blocks.append(Banner(text))
     emulated = [e.name for e in context.session.environments if e.name.startswith("tcg") and e.facts]

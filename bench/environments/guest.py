@@ -1,0 +1,405 @@
+"""Virtual machines through libvirt: one domain, with or without KVM, with a Linux kernel or the null kernel.
+
+A transient domain that dies with its client, booted directly, its first serial port connected to a socket of the
+harness, so that the first byte arrives without a hop. Nothing stands in for anything else: without KVM it is `tcg`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+from bench.accounting import cpu_seconds, peer_pid
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any, BinaryIO
+
+    from bench.environment import Layer, Role
+
+DEFAULT_URI = "qemu:///system"
+MEMORY_MIB = 192
+BOOT_SECONDS = {"qemu": 60.0, "kvm": 20.0}
+"""A guest that has not said ready by then never will; TCG takes five on the slowest hosts seen, KVM under two."""
+
+_DISK_VERBS = frozenset({"fio", "meta", "mincore"})
+"""The probe's verbs that want the root file system; for all others the guest has no disk."""
+
+_KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
+"""Kernel messages go to the second serial port, a file; a panic ends the domain at once."""
+
+
+class Guest:
+    """One kind of virtual machine (`bench.environment.Environment`)."""
+
+    layer: Layer = "vm"
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        adds: str,
+        compared_with: str | None,
+        *,
+        domain_type: str,
+        null: bool = False,
+        single_factor: bool = True,
+        groups: tuple[str, ...] = ("default", "ladder", "vms"),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with = compared_with
+        self.domain_type = domain_type
+        self.null = null
+        self.layer: Layer = "vmm" if null else "vm"
+        self.single_factor = single_factor
+        self.groups = frozenset(groups)
+        self.offers = frozenset({READY}) if null else frozenset({READY, PROBE, ROOTFS})
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[GuestSandbox]:
+        from bench.errors import Unavailable
+
+        if self.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            reason = "no permission to use /dev/kvm" if os.path.exists("/dev/kvm") else "there is no /dev/kvm"  # noqa: PTH110
+            raise Unavailable(reason, remedy="enable virtualisation in the firmware, modprobe kvm, join the group kvm")
+        connection = connect()
+        try:
+            yield GuestSandbox(connection, self, workdir)
+        finally:
+            with suppress(Exception):
+                connection.close()
+
+
+def connect() -> Any:
+    """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable`."""
+    from bench.errors import Unavailable
+
+    try:
+        import libvirt
+    except ImportError as error:
+        raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from error
+    libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
+    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
+    try:
+        return libvirt.open(uri)
+    except libvirt.libvirtError as error:
+        reason = f"no libvirt answers at {uri}: {error}"
+        raise Unavailable(reason, remedy="systemctl start libvirtd, or isobench run after provisioning") from error
+
+
+class GuestSandbox:
+    """What every instance boots: kernel, initramfs, and the image of its disk."""
+
+    def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
+        from bench.images.initramfs import initramfs
+        from bench.images.kernel import guest_kernel
+        from bench.images.nullkernel import null_kernel
+
+        self.connection = connection
+        self.environment = environment
+        self._workdir = workdir
+        self._launches = 0
+        if environment.null:
+            self._kernel, self._initramfs, self._kernel_fact = null_kernel(), None, "the null kernel"
+        else:
+            kernel = guest_kernel()
+            self._kernel, self._initramfs = kernel.image, initramfs()
+            self._kernel_fact = f"{kernel.version}, {kernel.origin}"
+
+    def facts(self) -> Mapping[str, str]:
+        version = self.connection.getVersion()
+        library = self.connection.getLibVersion()
+        return {
+            "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
+            "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
+            "kernel": self._kernel_fact,
+            "memory": f"{MEMORY_MIB} MiB",
+            "storage": "" if self.environment.null else "virtio-blk, raw image, cache none, ext4",
+            "domain": self.domain_xml("NAME", "SOCKET", "CONSOLE", ("ready",), None),
+        }
+
+    def domain_xml(self, name: str, serial: str, console: str, probe_args: tuple[str, ...], disk: str | None) -> str:
+        """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
+        from xml.etree import ElementTree as Xml
+
+        domain = Xml.Element("domain", type=self.environment.domain_type)
+        Xml.SubElement(domain, "name").text = name
+        Xml.SubElement(domain, "memory", unit="MiB").text = str(MEMORY_MIB)
+        Xml.SubElement(domain, "vcpu").text = "1"
+        system = Xml.SubElement(domain, "os")
+        Xml.SubElement(system, "type", machine="q35").text = "hvm"
+        Xml.SubElement(system, "kernel").text = str(self._kernel)
+        if self._initramfs is not None:
+            Xml.SubElement(system, "initrd").text = str(self._initramfs)
+            verb = ("disk", *probe_args) if disk else probe_args
+            Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
+        features = Xml.SubElement(domain, "features")
+        Xml.SubElement(features, "acpi")
+        Xml.SubElement(features, "apic")
+        for event in ("on_poweroff", "on_reboot", "on_crash"):
+            Xml.SubElement(domain, event).text = "destroy"
+        devices = Xml.SubElement(domain, "devices")
+        if disk is not None:
+            element = Xml.SubElement(devices, "disk", type="file", device="disk")
+            Xml.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
+            Xml.SubElement(element, "source", file=disk)
+            Xml.SubElement(element, "target", dev="vda", bus="virtio")
+        Xml.SubElement(devices, "controller", type="usb", model="none")
+        port = Xml.SubElement(devices, "serial", type="unix")
+        Xml.SubElement(port, "source", mode="connect", path=serial)
+        Xml.SubElement(port, "target", type="isa-serial", port="0")
+        log = Xml.SubElement(devices, "serial", type="file")
+        Xml.SubElement(log, "source", path=console)
+        Xml.SubElement(log, "target", type="isa-serial", port="1")
+        Xml.SubElement(Xml.SubElement(devices, "video"), "model", type="none")
+        Xml.SubElement(devices, "memballoon", model="none")
+        return Xml.tostring(domain, encoding="unicode")
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+        from bench.images.disk import copy_disk
+
+        self._launches += 1
+        folder = self._workdir / f"{self._launches}"
+        folder.mkdir(mode=0o711)
+        disk = None
+        if probe_args and probe_args[0] in _DISK_VERBS:
+            disk = folder / "disk.raw"
+            copy_disk(disk)
+            _give_to_qemu(disk)
+        name = f"{self._workdir.parent.name}-{self.environment.name}-{self._launches}"
+        xml = self.domain_xml(name, f"{folder}/serial", f"{folder}/console", probe_args, str(disk) if disk else None)
+        instance = GuestInstance(self.connection, name, folder, timeout)
+        try:
+            instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
+            yield instance
+        finally:
+            instance.destroy()
+
+
+class GuestInstance:
+    """One domain (`bench.environment.Instance`)."""
+
+    def __init__(self, connection: Any, name: str, folder: Path, timeout: float) -> None:
+        self._connection = connection
+        self._name = name
+        self._folder = folder
+        self._deadline = time.monotonic() + timeout
+        self._domain: Any = None
+        self._failure: Exception | None = None
+        self._qemu = 0
+        self._pidfd = -1
+        self._status: int | None = None
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._serial: socket.socket | None = None
+        self._creator = threading.Thread()
+        self.stdin: BinaryIO = io.BytesIO()
+        self.stdout: BinaryIO = io.BytesIO()
+        self.events: dict[str, int] = {}
+        self.cpu: dict[str, float] = {}
+
+    def start(self, xml: str, boot_seconds: float) -> None:
+        """createXML in a thread of its own, because it has no deadline; the first byte is awaited here."""
+        from bench.streams import DeadlineReader
+
+        self._listener.bind(f"{self._folder}/serial")
+        _give_to_qemu(self._folder / "serial")
+        _give_to_qemu(self._folder)
+        self._listener.listen(1)
+        self._libvirtd = peer_pid(_daemon_socket())
+        self._libvirtd_before = cpu_seconds(self._libvirtd)
+        self._creator = threading.Thread(target=self._create, args=(xml,), daemon=True)
+        boot_deadline = min(self._deadline, time.monotonic() + boot_seconds)
+        self.events["requested"] = time.monotonic_ns()
+        self._creator.start()
+        self._serial = self._accept(boot_deadline)
+        self._await_byte(self._serial, boot_deadline)
+        ready = time.monotonic_ns()
+        self._check_alive()
+        self._creator.join(max(0.0, self._deadline - time.monotonic()))
+        if self.events.get("created", ready) >= ready:  # a null kernel can speak before libvirt has answered
+            self.events.pop("created", None)
+        self.events["ready"] = ready
+        self.stdout = io.BufferedReader(DeadlineReader(os.dup(self._serial.fileno()), self._deadline))
+        self.stdin = cast("BinaryIO", self._serial.makefile("wb", buffering=0))
+        self._qemu = _qemu_pid(self._name)
+        if self._qemu:
+            self._pidfd = os.pidfd_open(self._qemu)
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """QEMU is the payload: the guest is inside it."""
+        return {self._qemu: "payload"} if self._qemu else {}
+
+    def wait(self) -> int:
+        if self._status is None:
+            self.cpu["payload"] = cpu_seconds(self._qemu)  # its end cannot be seen: it is no child of ours
+            self.events["released"] = time.monotonic_ns()
+            with suppress(OSError):  # a working verb may have powered off by itself
+                self.stdin.write(b"\n")
+            self._await_exit()
+            self.events["exited"] = time.monotonic_ns()
+            self._status = 0
+        return self._status
+
+    def destroy(self) -> None:
+        """Destroy the domain if it is still there, wait until libvirt knows it no longer, remove its files."""
+        import shutil
+
+        import libvirt
+
+        if self._creator.ident is not None:
+            self._creator.join(10)
+        with suppress(libvirt.libvirtError):
+            if self._domain is not None and self._status is None:
+                self._domain.destroy()
+        self._await_forgotten()
+        for stream in (self.stdout, self.stdin, self._serial, self._listener):
+            if stream is not None:
+                stream.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.events["gone"] = time.monotonic_ns()
+        self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+
+    def _create(self, xml: str) -> None:
+        import libvirt
+
+        try:
+            self._domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
+            self.events["created"] = time.monotonic_ns()
+        except libvirt.libvirtError as error:
+            self._failure = error
+
+    def _accept(self, deadline: float) -> socket.socket:
+        self._poll(self._listener, deadline)
+        return self._listener.accept()[0]
+
+    def _await_byte(self, serial: socket.socket, deadline: float) -> None:
+        self._poll(serial, deadline)
+
+    def _poll(self, what: socket.socket, deadline: float) -> None:
+        """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""
+        from bench.errors import DeadlineExceeded
+
+        poll = select.poll()
+        poll.register(what, select.POLLIN)
+        while not poll.poll(1000):
+            self._check_alive()
+            if time.monotonic() > deadline:
+                waited = (time.monotonic_ns() - self.events["requested"]) / 1e9
+                raise DeadlineExceeded(
+                    f"deadline: the guest was not ready after {waited:.0f} s", console=self.console()
+                )
+
+    def _check_alive(self) -> None:
+        """Raise if libvirt refused the domain, or if QEMU has stopped it or ended."""
+        import libvirt
+
+        from bench.errors import MeasurementError
+
+        if self._failure is not None:
+            raise MeasurementError(f"libvirt cannot start the domain: {self._failure}", console=self.console())
+        if self._serial is not None:
+            with suppress(BlockingIOError):
+                if not self._serial.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    self._creator.join(5)
+                    reason = f": {self._failure}" if self._failure else ""
+                    raise MeasurementError(f"the guest ended before it was ready{reason}", console=self.console())
+        if self._domain is None:
+            return
+        with suppress(libvirt.libvirtError):
+            state, reason = self._domain.state()
+            if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
+                raise MeasurementError(
+                    f"QEMU stopped the guest (state {state}, reason {reason})", console=self.console()
+                )
+
+    def _await_exit(self) -> None:
+        from bench.errors import DeadlineExceeded
+
+        if self._pidfd < 0:
+            return
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+            raise DeadlineExceeded("the guest was told to finish and went on", console=self.console())
+
+    def _await_forgotten(self) -> None:
+        import libvirt
+
+        deadline = time.monotonic() + 15
+        with suppress(libvirt.libvirtError):
+            while time.monotonic() < deadline:
+                self._connection.lookupByName(self._name)
+                time.sleep(0.001)
+
+    def console(self) -> str:
+        """The last lines of the guest kernel's messages."""
+        with suppress(OSError):
+            return (self._folder / "console").read_text(errors="replace")[-2000:]
+        return ""
+
+
+def sweep(run: str) -> list[str]:
+    """Destroy the domains of a dead run, known by the run's name and a dash before theirs."""
+    from bench.errors import Unavailable
+
+    try:
+        connection = connect()
+    except Unavailable:
+        return []
+    removed = []
+    for domain in connection.listAllDomains():
+        if domain.name().startswith(f"{run}-"):
+            removed.append(f"domain {domain.name()}")
+            domain.destroy()
+    connection.close()
+    return removed
+
+
+def _daemon_socket() -> str:
+    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
+    return uri.partition("socket=")[2] or "/var/run/libvirt/libvirt-sock"
+
+
+def _qemu_pid(name: str) -> int:
+    """QEMU's process, known by the domain's name on its command line."""
+    wanted = f"guest={name},".encode()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
+                if wanted in file.read():
+                    return int(entry)
+    return 0
+
+
+def _give_to_qemu(path: Path) -> None:
+    """Let the user that a system's libvirt runs QEMU as reach this file; nobody else gets in."""
+    import pwd
+
+    if os.geteuid() != 0:
+        return
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    for user in ("libvirt-qemu", "qemu"):
+        with suppress(KeyError):
+            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
+            return
+
+
+ENVIRONMENTS = (
+    Guest("tcg-null", "QEMU without KVM, no kernel", "a VMM and firmware", None, domain_type="qemu", null=True),
+    Guest("tcg", "QEMU without KVM", "a guest kernel and its user space", "tcg-null", domain_type="qemu"),
+    Guest("kvm-null", "KVM, no kernel", "hardware virtualisation", "tcg-null", domain_type="kvm", null=True),
+    Guest("kvm", "KVM", "a guest kernel and its user space", "kvm-null", domain_type="kvm"),
+)
