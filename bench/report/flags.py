@@ -38,6 +38,8 @@ def flags(context: Context) -> list[Flag]:
 def _reasons(context: Context, row: Estimate) -> Iterator[str]:
     if row.scenario == "syscall" and row.unit == "second" and row.median < FASTEST_CALL and "loop" not in row.metric:
         yield "no system call is that fast: the loop was optimised away, or the guest's clock runs slow"
+    if row.scenario == "io" and row.median < _bytes_of(row.metric) * FASTEST_TRANSFER and not _in_memory(row):
+        yield "faster than any device: the page cache was hit"
     if row.environment == context.baseline or row.control:
         return
     if row.scenario == "startup" and row.metric == "ready" and row.ratio_high < MARGIN:
@@ -46,8 +48,6 @@ def _reasons(context: Context, row: Estimate) -> Iterator[str]:
         yield "less memory than a plain process: pages that others share are counted for them, or a process was missed"
     if row.scenario.startswith("io") and row.ratio_high < MARGIN and not _in_memory(row):
         yield "faster than the host's own storage: a cache between the instance and the device answered"
-    if row.scenario == "io" and _bytes_of(row.metric) and row.median < _bytes_of(row.metric) * FASTEST_TRANSFER:
-        yield "faster than any device: the page cache was hit"
 
 
 def _in_memory(row: Estimate) -> bool:

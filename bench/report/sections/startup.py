@@ -140,15 +140,15 @@ def _order(context: Context, names: list[str]) -> Figure:
         step = math.ceil(len(blocks) / POINTS) or 1
         thinned = thinned or step > 1
         series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
+    blocks = sorted({b for column in columns.values() for b in column})
     drift = [(n, _drift(list(c.values()))) for n, c in columns.items() if len(c) >= 6]
     worst = max(drift, key=lambda pair: abs(pair[1] - 1), default=("", 1.0))
     title = (
         f"From the first half of the run to the second the median of {format.clean(worst[0], 40)} moved most: "
         f"to {format.ratio(worst[1])}"
         if drift
-        else "Request to first byte in the order of the blocks"
+        else f"Request to first byte in the order of {format.count(len(blocks), 'block')}"
     )
-    blocks = sorted({b for column in columns.values() for b in column})
     every = math.ceil(len(blocks) / 50) or 1
     rows: list[list[Cell | Text]] = [
         [str(b), *(format.quantity(columns[n].get(b, math.nan), "second") for n in names)] for b in blocks[::every]

@@ -1,0 +1,139 @@
+"""Contexts made by hand: a small run whose every number is known, with hostile words where a test wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.record import (
+    BlockRecord,
+    CellRecord,
+    EnvironmentRecord,
+    FailureRecord,
+    MetricRecord,
+    ScenarioRecord,
+    Session,
+    SkipRecord,
+)
+from bench.report.context import Context, Estimate
+from bench.store import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOSTILE = (
+    "<script>alert(1)</script> | `code` \"quoted\" 'x' &amp; [a](http://evil.example) **b**\n# h\r\n"
+    "\u202eRTL\u200f\x1b[31m"
+)
+"""What a result may contain and no page may obey."""
+
+METRICS = {
+    "startup": ("created", "started", "ready", "exit", "gone", "cpu"),
+    "memory": ("pss", "rss", "cgroup"),
+    "syscall": ("getppid", "stat"),
+    "io": ("randread-4k", "seqread-1m"),
+}
+
+ENVIRONMENTS = (
+    ("process", "process", None, False, 1.0),
+    ("chroot", "chroot", "process", True, 1.1),
+    ("ns-all", "namespace", "process", False, 5.0),
+    ("docker", "engine", "ns-all", False, 300.0),
+    ("tcg-null", "vmm", "process", False, 700.0),
+    ("tcg", "vm", "tcg-null", True, 3000.0),
+)
+"""Name, layer, compared with, single factor, and how many times the baseline everything costs."""
+
+_BASE = {"startup": 1e-3, "memory": 1 << 20, "syscall": 1e-7, "io": 1e-4}
+
+
+def session(words: str = "", skips: Sequence[SkipRecord] = ()) -> Session:
+    """The record of the made run; `words` are put wherever a record holds free text."""
+    return Session(
+        schema=1,
+        run_id="20260102-030405-abc",
+        isobench="0.1",
+        host_id="host",
+        started="2026-01-02T03:04:05Z",
+        command=["isobench", "run", "--seed", "7", *([words] if words else [])],
+        seed=7,
+        profile="quick",
+        baseline="process",
+        host={"cpu": f"Test CPU{words}", "virtual": f"virtual machine{words}"},
+        fingerprint={},
+        versions={"python": f"3.11{words}"},
+        environments=[
+            EnvironmentRecord(
+                name, name + words, layer, f"what {name} adds{words}", below, single, {"flags": f"-x{words}"}
+            )
+            for name, layer, below, single, _ in ENVIRONMENTS
+        ],
+        scenarios=[
+            ScenarioRecord(
+                scenario,
+                scenario.title() + words,
+                [MetricRecord(m, "byte" if scenario == "memory" else "second", f"means {m}{words}") for m in metrics],
+            )
+            for scenario, metrics in METRICS.items()
+        ],
+        skips=[SkipRecord("kvm", "", f"no guest came up{words}", f"use bare metal{words}"), *skips],
+        failures=[FailureRecord(2, "tcg", "io", f"fio did not end{words}", f"last line{words}")],
+        blocks=[
+            BlockRecord(b, b * 10.0, 10.0, [CellRecord("process", "startup", b * 10.0, 1.0, 0.97)], [])
+            for b in range(6)
+        ],
+        finished="2026-01-02T03:14:05Z",
+        stopped="blocks",
+    )
+
+
+def estimate(scenario: str, metric: str, environment: str, ratio: float, **changes: object) -> Estimate:
+    """An estimate whose median is the base cost times `ratio`, with an interval of ±2 %."""
+    control = environment.endswith("@control")
+    values: dict[str, object] = {
+        "scenario": scenario,
+        "metric": metric,
+        "environment": environment,
+        "unit": "byte" if scenario == "memory" else "second",
+        "n": 5,
+        "median": _BASE[scenario] * ratio,
+        "q25": _BASE[scenario] * ratio * 0.98,
+        "q75": _BASE[scenario] * ratio * 1.02,
+        "minimum": _BASE[scenario] * ratio * 0.97,
+        "ratio": ratio,
+        "ratio_low": ratio * 0.98,
+        "ratio_high": ratio * 1.02,
+        "p": 0.5,
+        "p_holm": 1.0,
+        "verdict": "slower" if ratio * 0.98 > 1.05 else "equivalent",
+        "mde": 0.03,
+        "control": control,
+    }
+    return Estimate(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def context(words: str = "", estimates: Sequence[Estimate] | None = None) -> Context:
+    """A run of five blocks in which the value of block b is its cost times (1 + b / 100)."""
+    chosen = list(estimates) if estimates is not None else _estimates()
+    rows = [
+        (e.scenario, e.metric, e.environment, e.unit, b, e.median * (1 + b / 100), b == 0, e.control, False)
+        for e in chosen
+        for b in range(6)
+    ]
+    columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
+    run = Run(Path("results/host/20260102T030405Z"), session(words), [])
+    return Context(run, pd.DataFrame(rows, columns=columns), chosen)
+
+
+def _estimates() -> list[Estimate]:
+    found = []
+    for scenario, metrics in METRICS.items():
+        for metric in metrics:
+            for name, layer, _, _, times in ENVIRONMENTS:
+                if layer == "vmm" and scenario in ("syscall", "io"):
+                    continue
+                found.append(estimate(scenario, metric, name, times if scenario != "syscall" else times**0.2))
+            found.append(estimate(scenario, metric, "process@control", 1.001))
+    return found

@@ -1,0 +1,229 @@
+"""Each section from a run whose numbers are known."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import msgspec
+import pytest
+
+from bench.record import EnvironmentRecord
+from bench.report import html, markdown
+from bench.report.blocks import Banner, Block, Details, Figure, Table, plain
+from bench.report.build import find_sections
+from bench.report.context import Context, Difference
+from bench.report.flags import flags
+from bench.report.page import Page, Part
+from bench.report.rungs import find_rungs
+from bench.report.sections import claims, ladder, memory, startup, trust, verdict
+from tests.unit.report.made import HOSTILE, context, estimate
+
+
+def with_differences(made: Context) -> Context:
+    """The same context, its differences filled from the medians instead of by the analysis."""
+    found = []
+    for rung in find_rungs(made):
+        for metric in ("ready", "gone", "cpu"):
+            upper, lower = (made.find("startup", metric, name) for name in (rung.upper, rung.lower))
+            assert upper is not None and lower is not None
+            gap = upper.median - lower.median
+            found.append(Difference("startup", metric, rung.upper, rung.lower, "second", 5, gap, gap * 0.9, gap * 1.1))
+    made.__dict__["differences"] = found
+    return made
+
+
+def all_tables(blocks: list[Block]) -> list[Table]:
+    """Every table of these blocks, those in figures and folds too."""
+    found = []
+    for block in blocks:
+        if isinstance(block, Table):
+            found.append(block)
+        elif isinstance(block, Figure):
+            found.append(block.data)
+        elif isinstance(block, Details):
+            found += all_tables(block.blocks)
+    return found
+
+
+def row_of(table: Table, name: str) -> list[str]:
+    """The words of the row that begins with this name."""
+    rows = [[plain(cell.text) for cell in row] for row in table.rows]
+    return next(row for row in rows if row[0].split()[0] == name)
+
+
+def test_sections_come_in_the_order_of_the_report() -> None:
+    """Verdict first, host last, no two with one anchor."""
+    found = find_sections()
+    anchors = [section.anchor for section in found]
+    assert anchors[:2] == ["verdict", "trust"] and anchors[-1] == "host"
+    assert len(set(anchors)) == len(anchors) == len({section.order for section in found})
+
+
+def test_the_verdict_names_each_kind_with_value_and_ratio() -> None:
+    """The first sentence gives the baseline, the container and the virtual machine."""
+    blocks = verdict.build(context())
+    first = plain(blocks[0].text)  # type: ignore[union-attr]
+    assert "1.00 ms as process" in first and "300 ms (300×) in docker" in first and "3.00 s (3000×) in tcg" in first
+    table = next(b for b in blocks if isinstance(b, Table))
+    assert row_of(table, "docker")[1] == "300 ms 300× [294, 306]"
+    assert row_of(table, "tcg-null")[3] == "–"
+
+
+def test_the_cheapest_isolation_is_one_that_can_run_a_program() -> None:
+    """A null kernel never is the answer to a need."""
+    rows = [
+        estimate("startup", "ready", n, r)
+        for n, r in (("process", 1.0), ("tcg-null", 2.0), ("docker", 3.0), ("tcg", 4.0))
+    ]
+    table = next(b for b in verdict.build(context(estimates=rows)) if isinstance(b, Table))
+    assert "✓" in row_of(table, "docker")[1] and "✓" not in row_of(table, "tcg-null")[1]
+
+
+def test_trust_tells_of_the_host_the_skips_and_the_failures() -> None:
+    """A virtual host and emulation give banners; what was skipped or failed stands there with its reason."""
+    blocks = trust.build(context())
+    banners = [plain(b.text) for b in blocks if isinstance(b, Banner)]
+    assert any("itself virtual" in b for b in banners) and any("without KVM" in b for b in banners)
+    words = json.dumps([[plain(c.text) for c in row] for t in all_tables(blocks) for row in t.rows])
+    assert "no guest came up" in words and "use bare metal" in words and "fio did not end" in words
+
+
+def test_the_control_is_reported_with_its_worst_metric() -> None:
+    """The sentence counts false alarms and names the largest ratio."""
+    rows = [
+        estimate("startup", "ready", "process", 1.0),
+        estimate("startup", "ready", "process@control", 1.2, p=0.01),
+        estimate("startup", "gone", "process@control", 1.0),
+    ]
+    sentence = trust.control_sentence(context(estimates=rows))
+    assert "in 1 of 2 metrics" in sentence and "1.20×" in sentence and "startup.ready" in sentence
+
+
+def test_a_cause_is_named_only_for_a_single_factor() -> None:
+    """A rung that differs in several things, or whose neighbour was not measured, names no cause."""
+    rungs = {rung.upper: rung for rung in find_rungs(context())}
+    assert rungs["chroot"].cause == "what chroot adds"
+    assert rungs["docker"].cause == "" and rungs["docker"].adds == "what docker adds"
+
+
+def test_a_rung_is_compared_with_the_nearest_one_measured() -> None:
+    """Where the rung between is missing, the step spans both and is no single cause."""
+    made = context(estimates=[estimate("startup", "ready", n, 2.0) for n in ("process", "tcg")])
+    (rung,) = find_rungs(made)
+    assert (rung.upper, rung.lower, rung.cause) == ("tcg", "process", "")
+    assert rung.adds == "what tcg-null adds and what tcg adds"
+
+
+def test_a_ladder_that_bites_its_tail_ends() -> None:
+    """Records that are compared with each other in a circle give no rung and no endless loop."""
+    made = context(estimates=[estimate("startup", "ready", "process", 1.0), estimate("startup", "ready", "a", 2.0)])
+    circle = [EnvironmentRecord("a", "a", "vm", "", "b", True), EnvironmentRecord("b", "b", "vm", "", "a", True)]
+    session = msgspec.structs.replace(made.session, environments=[*made.session.environments, *circle])
+    made = dataclasses.replace(made, run=made.run._replace(session=session))
+    assert find_rungs(made) == []
+
+
+def test_the_waterfall_adds_up_to_the_whole() -> None:
+    """Sum, unexplained rest and the measured whole stand in the table."""
+    made = with_differences(context())
+    figure = next(b for b in ladder.build(made) if isinstance(b, Figure))
+    assert figure.title.startswith("Of the 300 ms that docker takes")
+    assert row_of(figure.data, "sum")[2] == "300 ms" and row_of(figure.data, "not")[2] == "0 ns"
+    assert row_of(figure.data, "docker")[2].startswith("+295 [+266, +324] ms")
+
+
+def test_phases_are_differences_of_stamps() -> None:
+    """Neighbouring stamps are subtracted block by block, teardown follows, and a phase may be negative."""
+    rows = [
+        estimate("startup", metric, "process", ratio)
+        for metric, ratio in (("created", 4.0), ("started", 3.0), ("ready", 10.0), ("gone", 2.0))
+    ]
+    phases = startup.phases_of(context(estimates=rows), "process")
+    assert phases == pytest.approx(
+        {
+            "request → created": 4.12e-3,
+            "created → started": -1.03e-3,
+            "started → ready": 7.21e-3,
+            "exit → gone": 2.06e-3,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (estimate("syscall", "getppid", "docker", 0.01), "no system call is that fast"),
+        (estimate("startup", "ready", "docker", 0.5), "nothing starts faster"),
+        (estimate("memory", "pss", "tcg", 0.5), "less memory"),
+        (estimate("io", "randread-4k", "tcg", 0.5), "a cache"),
+        (estimate("io", "seqread-1m", "process", 0.1), "page cache"),
+    ],
+)
+def test_impossible_numbers_are_flagged_with_a_reason(row: object, reason: str) -> None:
+    """Each kind of impossible number is caught and explained."""
+    (flag,) = flags(context(estimates=[row]))  # type: ignore[list-item]
+    assert reason in flag.reason
+
+
+def test_ordinary_numbers_are_not_flagged() -> None:
+    """The made run holds nothing impossible."""
+    assert flags(context()) == []
+
+
+def test_claims_without_a_measurement_are_open() -> None:
+    """A run of startup alone leaves memory and overhead open, and says how containers compare with VMs."""
+    rows = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("docker", 300.0), ("tcg", 3000.0))]
+    made = with_differences_of_none(context(estimates=rows))
+    (table,) = all_tables(claims.build(made))
+    verdicts = {plain(row[0].text)[:20]: plain(row[1].text) for row in table.rows}
+    assert len(verdicts) == 13
+    assert verdicts["Containers are light"] == "holds"
+    assert verdicts["Containers save reso"] == "open"
+
+
+def with_differences_of_none(made: Context) -> Context:
+    """The same context without any rung."""
+    made.__dict__["differences"] = []
+    return made
+
+
+def test_a_slope_is_a_least_squares_slope() -> None:
+    """The line through exact points has their slope; a single point has none."""
+    assert memory.line_fit([1, 2, 4], [12, 14, 18]) == pytest.approx((2.0, 10.0))
+    assert memory.line_fit([3, 3], [1, 2]) is None
+
+
+@pytest.mark.parametrize("words", [HOSTILE, "x" * 10_000, "\u202e" * 50])
+def test_hostile_results_are_neutral_in_every_format(words: str) -> None:
+    """Nothing a result says becomes a tag, a link, or an invisible mark in HTML, SVG or Markdown."""
+    made = with_differences(context(words))
+    parts = [Part(s.anchor, s.title, s.build(made)) for s in find_sections() if s.anchor not in ("trend", "comparison")]
+    page = Page(f"T{words}", f"S{words}", f"F{words}", parts)
+    outside_code = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$", "", markdown.lay_out(page))
+    for text in (html.lay_out(page), outside_code, *_drawings(parts)):
+        assert "<script" not in text and "\u202e" not in text and "\u200f" not in text and "\x1b" not in text
+    assert 'href="http' not in html.lay_out(page)
+
+
+def test_every_figure_has_words_and_numbers() -> None:
+    """Each figure has a title with a number, an alternative text, a note with n, and data."""
+    made = with_differences(context())
+    figures = [b for s in find_sections() if s.anchor not in ("trend", "comparison")
+               for b in s.build(made) if isinstance(b, Figure)]  # fmt: skip
+    assert len(figures) >= 8
+    for figure in figures:
+        assert any(c.isdigit() for c in figure.title), figure.title
+        assert figure.title[:20] in figure.alt and figure.data.rows and "n = " in figure.note
+
+
+def test_drawings_are_reproducible() -> None:
+    """The same data give the same bytes, and the dark variant differs only in colours."""
+    first, second = (html.lay_out(Page("t", "s", "f", [Part("a", "A", startup.build(context()))])) for _ in range(2))
+    assert first == second
+
+
+def _drawings(parts: list[Part]) -> list[str]:
+    figures = [block for part in parts for block in part.blocks if isinstance(block, Figure)]
+    return [text for figure in figures for text in (figure.picture.light, figure.picture.dark)]
