@@ -121,16 +121,18 @@ class Syscall:
             (about,) = answers(instance)
         with sandbox.launch("syscall", "--batches=1", *self._options, *self._operations) as instance:
             found = answers(instance)[1:]
-        facts = {f"{self.name}.{key}": str(about[key]) for key in _CIRCUMSTANCES if key in about}
+        facts = {key: str(about[key]) for key in _CIRCUMSTANCES if key in about}
         mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_CIRCUMSTANCES, "batch_ns")]
         if mitigations:
-            facts[f"{self.name}.mitigations"] = "; ".join(mitigations)
+            facts["mitigations"] = "; ".join(mitigations)
         clock = str(about.get("clocksource", ""))
-        if clock and clock not in _STABLE_CLOCKS:
-            facts[f"{self.name}.clock"] = f"not stable: {clock}; asking for the time enters the kernel"
+        if clock == "tsc-early":
+            facts["clock"] = "provisional: the kernel refines the rate of tsc about a second after its boot"
+        elif clock and clock not in _STABLE_CLOCKS:
+            facts["clock"] = f"not stable: {clock}; asking for the time enters the kernel"
         for answer in found:
             if "unavailable" in answer:
-                facts[f"{self.name}.without.{answer['name']}"] = str(answer["unavailable"])
+                facts[f"without.{answer['name']}"] = str(answer["unavailable"])
         return facts
 
     def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:

@@ -23,7 +23,8 @@
 #define CLOCK_STEPS 200u         /* a batch is this many steps of the clock: the error of reading it is 0.5 % */
 #define LEAST_REPEATS 8          /* a batch repeats a slow operation this often, */
 #define SLOW_BATCH_NS 2000000u   /* unless it then lasts longer than 2 ms */
-#define BUDGET_NS 60000000u      /* after 60 ms an operation ends, if it has LEAST_BATCHES: emulated CPUs are slow */
+#define DEFERRED_BATCH_NS 5000000u /* where the kernel frees things later, in bursts: enough for each batch's share */
+#define BUDGET_NS 2000000u       /* times the batches wanted: then an operation ends, if it has LEAST_BATCHES */
 #define LEAST_BATCHES 5
 #define MOST_BATCHES 400
 
@@ -82,18 +83,19 @@ static uint64_t time_batch(const struct operation *o, long n)
  * twice, and the shorter counts: an interruption must not pass for a long batch. */
 static long calibrate(const struct operation *o)
 {
+    uint64_t least = o->defers && batch_ns < DEFERRED_BATCH_NS ? DEFERRED_BATCH_NS : batch_ns;
     long n = 1;
     for (;;) {
-        uint64_t took = time_batch(o, n), again = took < batch_ns ? took : time_batch(o, n);
+        uint64_t took = time_batch(o, n), again = took < least ? took : time_batch(o, n);
         if (took == 0 || again == 0)
             return 0;
         if (again < took)
             took = again;
         int often_enough = n >= LEAST_REPEATS || took >= SLOW_BATCH_NS;
-        if ((took >= batch_ns && often_enough) || n == o->most)
+        if ((took >= least && often_enough) || n == o->most)
             return n;
-        int far_off = took * 8 < batch_ns || took >= batch_ns;
-        long next = far_off ? n * 4 : (long)((double)n * 1.05 * (double)batch_ns / (double)took) + 1;
+        int far_off = took * 8 < least || took >= least;
+        long next = far_off ? n * 4 : (long)((double)n * 1.05 * (double)least / (double)took) + 1;
         n = o->most && next > o->most ? o->most : next;
     }
 }
@@ -106,9 +108,9 @@ static int measure(const struct operation *o, struct text *line)
     if (n == 0)
         return -1;
     double empty_ns = (double)time_batch(&empty, n > 100000 ? n : 100000) / (double)(n > 100000 ? n : 100000);
-    uint64_t start = now_ns();
+    uint64_t start = now_ns(), budget = (uint64_t)BUDGET_NS * (uint64_t)batches_wanted;
     int count = 0;
-    while (count < batches_wanted && (count < LEAST_BATCHES || now_ns() - start < BUDGET_NS)) {
+    while (count < batches_wanted && (count < LEAST_BATCHES || now_ns() - start < budget)) {
         uint64_t took = time_batch(o, n);
         if (took == 0)
             return -1;

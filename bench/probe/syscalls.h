@@ -11,6 +11,7 @@ struct operation {
     int (*restore)(void);  /* untimed, after each batch */
     void (*clean)(void);   /* untimed, once, also after a failure */
     long most;             /* the most times `run` can do it before `restore`; 0 where there is no limit */
+    int defers;            /* it leaves work behind that the kernel does later: batches must be long enough for both */
 };
 
 extern const struct operation operations[];

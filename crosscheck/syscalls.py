@@ -1,0 +1,129 @@
+"""`nox -s crosscheck`: isobench's system call figures against references that share none of its code.
+
+The references are loops in the manner of lmbench (syscalls.c) and `perf bench syscall basic`. Everything runs on one
+CPU, so that where the scheduler puts a child is not what is compared; ours and theirs take turns in random order, and
+the paired ratio is shown with its 95 % interval. perf times its getppid loop as it is, as isobench does: nothing is
+subtracted on either side. The references run about 2 % slower because their loops last milliseconds and so contain
+the timer's interrupts; posix_spawn, which stands against vfork-exec, maps a stack and looks at every signal besides.
+Exits with 1 where an interval lies wholly outside the band.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.answers import answers
+from bench.environments.native import ENVIRONMENTS
+from bench.probe.build import FLAGS, probe_path
+from crosscheck.floor import median_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.environment import Sandbox
+
+OPERATIONS = (
+    "getppid",
+    "clock-vdso",
+    "read-1b",
+    "read-4k",
+    "write-1b",
+    "write-4k",
+    "open-close",
+    "stat",
+    "mmap-touch",
+    "fork",
+    "vfork-exec",
+    "thread",
+    "pipe",
+    "socketpair",
+    "tcp",
+    "signal",
+)
+"""What the reference has, too; each the same work, written twice."""
+
+BAND = 0.05
+PERF_CALLS = 1_000_000
+
+
+def ours(sandbox: Sandbox, operation: str) -> float:
+    """Nanoseconds of one operation as the scenario takes them: the median of a fresh instance's batches."""
+    with sandbox.launch("syscall", "--pin", operation, timeout=20) as instance:
+        answer = answers(instance)[-1]
+    return float(statistics.median(answer["ns"]))
+
+
+def reference(binary: Path, operation: str) -> float:
+    """Nanoseconds of one operation as the reference takes them."""
+    program = probe_path()
+    command = [str(binary), operation, program.name]
+    ended = subprocess.run(command, cwd=program.parent, capture_output=True, check=True, timeout=60)
+    return float(ended.stdout)
+
+
+def perf() -> float:
+    """Nanoseconds of one getppid as perf takes them."""
+    command = ["perf", "bench", "-f", "simple", "syscall", "basic", "-l", str(PERF_CALLS)]
+    ended = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    return float(ended.stdout) / PERF_CALLS * 1e9
+
+
+def compare(operations: Sequence[str], rounds: int, seed: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Ours and theirs by name, paired and interleaved in random order; the first round is warm-up."""
+    order = random.Random(seed)
+    environment = next(e for e in ENVIRONMENTS if e.name == "process")
+    with tempfile.TemporaryDirectory(prefix="isobench-crosscheck-", dir="/var/tmp") as folder:
+        workdir = Path(folder) / "isobench-crosscheck" / "process"
+        workdir.mkdir(parents=True)
+        binary = Path(folder) / "reference"
+        source = Path(__file__).with_name("syscalls.c")
+        subprocess.run(["cc", *FLAGS, "-o", str(binary), str(source)], check=True, timeout=300)
+        with environment.open(workdir) as sandbox:
+            pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+                name: (partial(ours, sandbox, name), partial(reference, binary, name)) for name in operations
+            }
+            if shutil.which("perf"):
+                pairs["getppid (perf)"] = (lambda: ours(sandbox, "getppid"), perf)
+            taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in pairs}
+            for number in range(rounds + 1):
+                for name in order.sample(list(pairs), len(pairs)):
+                    both = [0.0, 0.0]
+                    for side in order.sample((0, 1), 2):
+                        both[side] = pairs[name][side]()
+                    if number > 0:
+                        taken[name][0].append(both[0])
+                        taken[name][1].append(both[1])
+    return taken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("operations", nargs="*", default=[])
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print(f"{'operation':16} {'isobench':>12} {'reference':>12}   ratio [95 %], {arguments.rounds} rounds")
+    apart = 0
+    for name, (our, their) in compare(arguments.operations or OPERATIONS, arguments.rounds, arguments.seed).items():
+        middle, low, high = median_interval([a / b for a, b in zip(our, their, strict=True)])
+        outside = low > 1 + BAND or high < 1 - BAND
+        apart += outside
+        figures = f"{statistics.median(our):9.1f} ns {statistics.median(their):9.1f} ns"
+        print(f"{name:16} {figures}   {middle:.4f} [{low:.4f}, {high:.4f}]{'  APART' if outside else ''}")
+    if not shutil.which("perf"):
+        print("perf is not installed: apt-get install linux-perf")
+    return 1 if apart else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
