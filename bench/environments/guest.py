@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 import time
+from collections import namedtuple
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
@@ -97,6 +98,10 @@ def connect() -> Any:
         raise Unavailable(reason, remedy="systemctl start libvirtd, or isobench run after provisioning") from error
 
 
+_Files = namedtuple("_Files", ["serial", "console", "disk", "initrd"], defaults=["", ""])
+"""The paths of one instance: socket and log of its serial ports; disk and initramfs of its own where it has them."""
+
+
 class GuestSandbox:
     """What every instance boots: kernel, initramfs, and the image of its disk."""
 
@@ -125,10 +130,10 @@ class GuestSandbox:
             "kernel": self._kernel_fact,
             "memory": f"{MEMORY_MIB} MiB",
             "storage": "" if self.environment.null else "virtio-blk, raw image, cache none, ext4",
-            "domain": self.domain_xml("NAME", "SOCKET", "CONSOLE", ("ready",), None),
+            "domain": self.domain_xml("NAME", _Files("SOCKET", "CONSOLE"), ("ready",)),
         }
 
-    def domain_xml(self, name: str, serial: str, console: str, probe_args: tuple[str, ...], disk: str | None) -> str:
+    def domain_xml(self, name: str, files: _Files, probe_args: tuple[str, ...]) -> str:
         """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
         from xml.etree import ElementTree as Xml
 
@@ -140,8 +145,8 @@ class GuestSandbox:
         Xml.SubElement(system, "type", machine="q35").text = "hvm"
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
-            Xml.SubElement(system, "initrd").text = str(self._initramfs)
-            verb = ("disk", *probe_args) if disk else probe_args
+            Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
+            verb = ("disk", "arguments") if files.disk else probe_args
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
         features = Xml.SubElement(domain, "features")
         Xml.SubElement(features, "acpi")
@@ -149,17 +154,17 @@ class GuestSandbox:
         for event in ("on_poweroff", "on_reboot", "on_crash"):
             Xml.SubElement(domain, event).text = "destroy"
         devices = Xml.SubElement(domain, "devices")
-        if disk is not None:
+        if files.disk:
             element = Xml.SubElement(devices, "disk", type="file", device="disk")
             Xml.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
-            Xml.SubElement(element, "source", file=disk)
+            Xml.SubElement(element, "source", file=files.disk)
             Xml.SubElement(element, "target", dev="vda", bus="virtio")
         Xml.SubElement(devices, "controller", type="usb", model="none")
         port = Xml.SubElement(devices, "serial", type="unix")
-        Xml.SubElement(port, "source", mode="connect", path=serial)
+        Xml.SubElement(port, "source", mode="connect", path=files.serial)
         Xml.SubElement(port, "target", type="isa-serial", port="0")
         log = Xml.SubElement(devices, "serial", type="file")
-        Xml.SubElement(log, "source", path=console)
+        Xml.SubElement(log, "source", path=files.console)
         Xml.SubElement(log, "target", type="isa-serial", port="1")
         Xml.SubElement(Xml.SubElement(devices, "video"), "model", type="none")
         Xml.SubElement(devices, "memballoon", model="none")
@@ -168,17 +173,19 @@ class GuestSandbox:
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
         from bench.images.disk import copy_disk
+        from bench.images.initramfs import with_arguments
 
         self._launches += 1
         folder = self._workdir / f"{self._launches}"
         folder.mkdir(mode=0o711)
-        disk = None
+        files = _Files(f"{folder}/serial", f"{folder}/console")
         if probe_args and probe_args[0] in _DISK_VERBS:
-            disk = folder / "disk.raw"
-            copy_disk(disk)
-            _give_to_qemu(disk)
+            files = files._replace(disk=f"{folder}/disk.raw", initrd=f"{folder}/initramfs")
+            copy_disk(folder / "disk.raw")
+            with_arguments(folder / "initramfs", probe_args)
+            _give_to_qemu(folder / "disk.raw")
         name = f"{self._workdir.parent.name}-{self.environment.name}-{self._launches}"
-        xml = self.domain_xml(name, f"{folder}/serial", f"{folder}/console", probe_args, str(disk) if disk else None)
+        xml = self.domain_xml(name, files, probe_args)
         instance = GuestInstance(self.connection, name, folder, timeout)
         try:
             instance.start(xml, BOOT_SECONDS[self.environment.domain_type])

@@ -29,6 +29,14 @@ def initramfs() -> Path:
     return cached("initramfs", key, lambda folder: _write(folder / "initramfs.cpio", probe, modules)) / "initramfs.cpio"
 
 
+def with_arguments(target: Path, arguments: tuple[str, ...]) -> None:
+    """The initramfs at `target` with the probe's arguments in a file: a kernel passes no more than 32 to its init."""
+    data = b"".join(argument.encode() + b"\0" for argument in arguments)
+    extra = _record(1, "arguments", _FILE, data) + _record(0, "TRAILER!!!", 0, b"")
+    target.write_bytes(_aligned(initramfs().read_bytes()) + extra)
+    target.chmod(0o644)
+
+
 def module_files(kernel: Kernel, names: tuple[str, ...]) -> list[Path]:
     """The files of these modules and of all they depend on, in the order in which they must be loaded.
 
@@ -96,6 +104,11 @@ def _record(number: int, name: str, mode: int, data: bytes) -> bytes:
 
 def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
+
+
+def _aligned(data: bytes) -> bytes:
+    """Archives that follow one another begin at multiples of four; more zeros between them do no harm."""
+    return data + bytes(-len(data) % 512)
 
 
 def _text(path: Path) -> str:

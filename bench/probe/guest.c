@@ -1,5 +1,5 @@
 /* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
- * line. Sets up what the verb needs, runs it on the first serial port, powers off.
+ * line ("disk" first where the verb wants the root file system, "arguments" where it is in a file). Sets up what the verb needs, runs it on the first serial port, powers off.
  */
 #include "probe.h"
 
@@ -116,13 +116,30 @@ static int set_up(int disk)
     return 0;
 }
 
+/* The verb out of the file /arguments, for more than a kernel passes; the number of words, or -1. */
+static int read_arguments(char **words, int most)
+{
+    static char text[16384];
+    int fd = open("/arguments", O_RDONLY | O_CLOEXEC), count = 0;
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t at = 0; at < size && count < most; at += (ssize_t)strlen(text + at) + 1)
+        words[count++] = text + at;
+    words[count] = NULL;
+    return size < 0 ? -1 : count;
+}
+
 int verb_guest(int argc, char **argv)
 {
+    static char *words[300];
     if (getpid() != 1)
         return answer_error("guest is for the init process of a virtual machine", 0);
     int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
     char **verb = argv + 1 + disk;
     int count = argc - 1 - disk;
+    if (count > 0 && strcmp(verb[0], "arguments") == 0 && (count = read_arguments(words, 298)) > 0)
+        verb = words;
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
     if (set_up(disk) == 0) {
         if (count > 0 && strcmp(verb[0], "ready") == 0) { /* the start-up path stays as short as it can be */

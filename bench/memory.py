@@ -1,0 +1,110 @@
+"""Memory accounting: what the host spends on an instance, counted in independent ways. Bytes throughout."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.host import parse_meminfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bench.environment import Instance, Role
+
+KERNEL_PARTS = ("Slab", "PageTables", "KernelStack", "Percpu")
+"""The parts of /proc/meminfo that the kernel takes for itself on behalf of processes, cgroups and namespaces."""
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+class ProcessMemory(NamedTuple):
+    """One process, from /proc/PID/smaps_rollup. PSS shares each page among those that map it."""
+
+    pss: int
+    uss: int
+    rss: int
+
+
+class CgroupMemory(NamedTuple):
+    """What a cgroup is charged with: all, and anonymous, file and kernel parts where the kernel tells them."""
+
+    total: int
+    anonymous: int
+    file: int
+    kernel: int
+
+
+def process_memory(pids: Iterable[int]) -> ProcessMemory:
+    """The sum over these processes; one that has vanished or may not be read counts as nothing."""
+    found = [parse_smaps_rollup(_text(Path(f"/proc/{pid}/smaps_rollup"))) for pid in pids]
+    return ProcessMemory(*(sum(part) for part in zip(*found, strict=True))) if found else ProcessMemory(0, 0, 0)
+
+
+def by_role(pids: Mapping[int, Role]) -> dict[Role, ProcessMemory]:
+    """The processes of an instance, payload and helpers apart."""
+    roles: set[Role] = set(pids.values())
+    return {role: process_memory(pid for pid, its in pids.items() if its == role) for role in roles}
+
+
+def cgroup_memory(instance: Instance) -> CgroupMemory | None:
+    """The count of the instance's own memory cgroup; None where it has none of its own (it sits in the harness's)."""
+    payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), None)
+    if payload is None:
+        return None
+    folder = memory_cgroup(_text(Path(f"/proc/{payload}/cgroup")))
+    if folder is None or folder == memory_cgroup(_text(Path(f"/proc/{os.getpid()}/cgroup"))):
+        return None
+    total = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+    if not total.isdigit():
+        return None
+    stat = parse_memory_stat(_text(folder / "memory.stat"))
+    kernel = _text(folder / "memory.kmem.usage_in_bytes")
+    return CgroupMemory(
+        total=int(total),
+        anonymous=stat.get("anon", stat.get("rss", 0)),
+        file=stat.get("file", stat.get("cache", 0)),
+        kernel=stat.get("kernel", int(kernel) if kernel.isdigit() else 0),
+    )
+
+
+def kernel_memory() -> dict[str, int]:
+    """MemAvailable and the kernel's own parts, host-wide."""
+    found = parse_meminfo(_text(Path("/proc/meminfo")))
+    return {name: found[name] for name in ("MemAvailable", *KERNEL_PARTS) if name in found}
+
+
+def parse_smaps_rollup(text: str) -> ProcessMemory:
+    """/proc/PID/smaps_rollup; USS is what is private, clean or dirty."""
+    kib = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
+    private = kib.get("Private_Clean", 0) + kib.get("Private_Dirty", 0)
+    return ProcessMemory(kib.get("Pss", 0) * 1024, private * 1024, kib.get("Rss", 0) * 1024)
+
+
+def memory_cgroup(text: str) -> Path | None:
+    """The folder of a process's memory cgroup out of /proc/PID/cgroup: v1's memory controller, or v2's tree."""
+    unified: Path | None = None
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path.startswith("/") or "\0" in path:
+            continue
+        if "memory" in controllers.split(","):
+            return _CGROUPS / "memory" / path.lstrip("/")
+        if number == "0" and controllers == "":
+            unified = _CGROUPS / path.lstrip("/")
+    return unified
+
+
+def parse_memory_stat(text: str) -> dict[str, int]:
+    """memory.stat of either version."""
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) (\d{1,18})$", text, re.MULTILINE | re.ASCII)}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""

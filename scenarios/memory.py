@@ -1,0 +1,57 @@
+"""Memory: what the host spends on one idle instance."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bench.environment import READY
+from bench.memory import by_role, cgroup_memory, process_memory
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Sandbox
+
+SETTLE_SECONDS = 0.05
+"""Idle time before the count, so that what ends with the start (an OCI runtime, page-table tear-down) is over."""
+
+
+class Memory:
+    """One idle instance, counted through its processes and through its cgroup."""
+
+    name = "memory"
+    title = "Memory of one idle instance"
+    needs = frozenset({READY})
+    groups = frozenset({"default"})
+    metrics = (
+        Metric("pss", "byte", "proportional set size of every host process that exists because of the instance"),
+        Metric("pss-payload", "byte", "the part of it in the program itself (for a guest: QEMU)"),
+        Metric("pss-helper", "byte", "the part of it in its helpers: shim, conmon, virtiofsd"),
+        Metric("uss", "byte", "what would be free if these processes ended: pages that nobody shares"),
+        Metric("rss", "byte", "resident set size of these processes, shared pages counted in full"),
+        Metric("cgroup", "byte", "what the instance's own cgroup is charged with"),
+        Metric("cgroup-anonymous", "byte", "the anonymous part of the cgroup's count"),
+        Metric("cgroup-file", "byte", "the page cache in the cgroup's count"),
+        Metric("cgroup-kernel", "byte", "the kernel's memory in the cgroup's count"),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        with sandbox.launch("ready") as instance:
+            time.sleep(SETTLE_SECONDS)
+            pids = instance.host_pids()
+            whole = process_memory(pids)
+            values = {"pss": whole.pss, "uss": whole.uss, "rss": whole.rss}
+            values.update({f"pss-{role}": part.pss for role, part in by_role(pids).items()})
+            cgroup = cgroup_memory(instance)
+            if cgroup is not None:
+                values["cgroup"] = cgroup.total
+                values["cgroup-anonymous"] = cgroup.anonymous
+                values["cgroup-file"] = cgroup.file
+                values["cgroup-kernel"] = cgroup.kernel
+            instance.wait()
+        return {name: float(value) for name, value in values.items() if value > 0}
+
+
+SCENARIOS = (Memory(),)
