@@ -1,13 +1,13 @@
 """Blocks as GitHub Markdown, for pull requests and job summaries: under 64 kB whatever the run holds.
 
-A figure is its title, its note and, folded away, its numbers. Where the whole would be too long, tables are cut, the
-longest first, and say how many rows are left out.
+A figure is its title, its note and, folded away, its numbers. Where the whole would be too long, what is folded is
+cut first, then the longest tables; each says how many rows are left out.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import format
 from bench.report.blocks import Banner, Code, Details, Figure, Heading, Items, Paragraph, Span, Table, spans
@@ -19,17 +19,28 @@ if TYPE_CHECKING:
 LIMIT = 63_000
 """Bytes of a report; GitHub refuses a comment or a summary step above 64 KiB."""
 
-_ROW_STEPS = (200, 60, 30, 15, 8, 4, 2, 1)
-_CODE_STEPS = (6000, 3000, 1500, 800, 400, 200, 100, 60)
-_SPECIAL = re.compile(r"[\\`*_\[\]|~#$^]")
-_LINE_START = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
+
+class _Room(NamedTuple):
+    """Rows of a table, rows of a folded table (0: nothing is unfolded), characters of a piece of code."""
+
+    rows: int
+    folded: int
+    code: int
+
+
+_ROOMS = (
+    _Room(300, 300, 6000), _Room(200, 60, 3000), _Room(200, 30, 1500), _Room(200, 15, 1000), _Room(200, 8, 600),
+    _Room(100, 0, 0), _Room(50, 0, 0), _Room(20, 0, 0), _Room(5, 0, 0),
+)  # fmt: skip
+_SPECIAL = re.compile(r"[\\`*_|~#$^]|(?<=\])\(")
+_LINE_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 _SAFE_CODE = re.compile(r"[\w ./:=,%()-]+", re.ASCII)
 
 
 def lay_out(page: Page) -> str:
     """The whole report as text of at most `LIMIT` bytes."""
-    for rows, code in zip(_ROW_STEPS, _CODE_STEPS, strict=True):
-        text = _page(page, rows, code)
+    for room in _ROOMS:
+        text = _page(page, room)
         if len(text.encode()) <= LIMIT:
             return text
     note = "\n\n… (cut: the whole is in index.html)\n"
@@ -41,41 +52,47 @@ def escape(text: str) -> str:
     text = format.visible(" ".join(text.split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = _SPECIAL.sub(lambda m: "\\" + m.group(), text)
-    text = text.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
-    return _LINE_START.sub(lambda m: f"{m.group(1)}&#{ord(m.group(2)[0])};{m.group(2)[1:]}", text)
+    return text.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
-def _page(page: Page, rows: int, code: int) -> str:
-    parts = [f"# {escape(page.title)}", escape(page.subtitle)]
+def _line(text: str) -> str:
+    """What is escaped already, as a line that begins neither a list nor an underlined heading."""
+    return _LINE_START.sub(lambda m: f"&#{ord(m.group()[0])};{m.group()[1:]}", text)
+
+
+def _page(page: Page, room: _Room) -> str:
+    parts = [f"# {escape(page.title)}", _line(escape(page.subtitle))]
     for section in page.sections:
         parts.append(f"## {escape(section.title)}")
-        parts += [_block(block, rows, code) for block in section.blocks]
-    return "\n\n".join([*parts, "---", escape(page.footer)]) + "\n"
+        parts += [_block(block, room) for block in section.blocks]
+    return "\n\n".join([*parts, "---", _line(escape(page.footer))]) + "\n"
 
 
-def _block(block: Block, rows: int, code: int) -> str:
+def _block(block: Block, room: _Room) -> str:
     match block:
         case Heading():
             return f"### {escape(block.text)}"
         case Paragraph():
-            return _words(block.text)
+            return _line(_words(block.text))
         case Items():
-            return "\n".join(f"- {_words(entry)}" for entry in block.entries)
+            return "\n".join(f"- {_line(_words(entry))}" for entry in block.entries)
         case Banner():
             return f"> **Note:** {_words(block.text)}"
         case Code():
-            return _fence(format.clip(block.text, code))
+            return _fence(format.clip(block.text, room.code or 300))
         case Table():
-            return f"{escape(block.caption)}\n\n{_table(block, rows)}"
+            return f"{_line(escape(block.caption))}\n\n{_table(block, room.rows)}"
         case Details():
-            inside = "\n\n".join(_block(b, rows, code) for b in block.blocks)
-            return _fold(block.summary, inside)
+            return _fold(block.summary, block.blocks, room)
         case Figure():
-            folded = _fold("The numbers in this figure", f"{escape(block.data.caption)}\n\n{_table(block.data, rows)}")
-            return f"**{escape(block.title)}**\n\n{escape(block.note)}\n\n{folded}"
+            folded = _fold("The numbers in this figure", [block.data], room)
+            return f"**{escape(block.title)}**\n\n{_line(escape(block.note))}\n\n{folded}"
 
 
-def _fold(summary: str, inside: str) -> str:
+def _fold(summary: str, blocks: list[Block], room: _Room) -> str:
+    if not room.folded:
+        return f"({escape(summary)}: in index.html)"
+    inside = "\n\n".join(_block(block, room._replace(rows=room.folded)) for block in blocks)
     return f"<details><summary>{escape(summary)}</summary>\n\n{inside}\n\n</details>"
 
 
@@ -91,7 +108,9 @@ def _table(table: Table, limit: int) -> str:
 
 
 def _words(text: Text) -> str:
-    return " ".join(_span(span) for span in spans(text) if span.text)
+    found = [span for span in spans(text) if span.text]
+    marks = [" · " if span.style == "small" and index else " " for index, span in enumerate(found)]
+    return "".join(mark + _span(span) for mark, span in zip(marks, found, strict=True)).strip()
 
 
 def _span(span: Span) -> str:

@@ -1,0 +1,179 @@
+"""The report in a real browser: wide and narrow, light and dark, printed, read aloud, and fed with hostile results."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.report.build import render
+from tests.unit.report.made import HOSTILE, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+WIDTHS = (1280, 390)
+SCHEMES = ("light", "dark")
+PAPER = 718
+"""CSS pixels between the margins of an A4 page."""
+
+# Elements that reach beyond the right edge and are not inside a box that scrolls by itself.
+OVERFLOWING = """
+const wide = document.documentElement.clientWidth + 1;
+return [...document.querySelectorAll('body *')]
+  .filter(e => !e.closest('.scroll, .drawing, pre') || e.matches('.scroll, .drawing, pre'))
+  .filter(e => e.getBoundingClientRect().right > wide && e.getBoundingClientRect().width > 0)
+  .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 80));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A headless Chromium with a profile of its own, which logs what it asks the network for."""
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of an ordinary run, and of one whose every free text is hostile or very long."""
+    made = {}
+    for name, words in (("ordinary", ""), ("hostile", HOSTILE), ("long", " " + "x" * 10_000)):
+        folder = tmp_path_factory.mktemp(name)
+        made[name] = render(write_run(folder / "results", words, blocks=8), folder / "out")["html"]
+    return made
+
+
+def show(browser: Chrome, page: Path, width: int, scheme: str = "light", media: str = "") -> None:
+    """Open a page in a window of this width, with every fold open."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    for log in ("browser", "performance"):
+        browser.get_log(log)  # type: ignore[no-untyped-call]
+    browser.get(page.as_uri())
+
+
+def open_folds(browser: Chrome) -> None:
+    """Unfold everything that is folded."""
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+
+
+@pytest.mark.parametrize("name", ["ordinary", "hostile", "long"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overflows(browser: Chrome, pages: dict[str, Path], name: str, width: int) -> None:
+    """The page is as wide as the window, folded and unfolded; what is wider scrolls inside its own box."""
+    show(browser, pages[name], width)
+    for _ in ("folded", "unfolded"):
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script(OVERFLOWING) == []
+        open_folds(browser)
+
+
+@pytest.mark.parametrize("name", ["ordinary", "hostile"])
+def test_the_console_is_silent_and_nothing_leaves_the_page(browser: Chrome, pages: dict[str, Path], name: str) -> None:
+    """No error, no warning, and no request but for the page itself and the data inside it."""
+    for scheme in SCHEMES:
+        show(browser, pages[name], 1280, scheme)
+        open_folds(browser)
+        assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+        log = browser.get_log("performance")  # type: ignore[no-untyped-call]
+        messages = [json.loads(entry["message"])["message"] for entry in log]
+        asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
+
+
+def test_every_figure_is_drawn_and_has_words(browser: Chrome, pages: dict[str, Path]) -> None:
+    """Each drawing decodes, has an alternative text of its own, and its numbers beneath."""
+    for scheme in SCHEMES:
+        show(browser, pages["ordinary"], 1280, scheme)
+        figures = browser.execute_script(
+            "return [...document.querySelectorAll('figure')].map(f => ({alt: f.querySelector('img').alt,"
+            " drawn: f.querySelector('img').naturalWidth, rows: f.querySelectorAll('details tbody tr').length}))"
+        )
+        assert len(figures) >= 8
+        assert all(f["drawn"] > 100 and len(f["alt"]) > 40 and f["rows"] > 0 for f in figures)
+        assert len({f["alt"] for f in figures}) == len(figures)
+
+
+def test_dark_pages_have_dark_figures(browser: Chrome, pages: dict[str, Path]) -> None:
+    """A reader who prefers dark gets the dark drawing, and print the light one."""
+    source = "return document.querySelector('figure img').currentSrc"
+    show(browser, pages["ordinary"], 1280)
+    light = browser.execute_script(source)
+    show(browser, pages["ordinary"], 1280, "dark")
+    dark = browser.execute_script(source)
+    show(browser, pages["ordinary"], 1280, "dark", media="print")
+    assert light != dark and browser.execute_script(source) == light
+
+
+def test_every_link_leads_somewhere(browser: Chrome, pages: dict[str, Path]) -> None:
+    """All links stay on the page and have a target; the contents name every section."""
+    show(browser, pages["ordinary"], 1280)
+    links = browser.execute_script("return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+    targets = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => '#' + e.id)")
+    assert links and set(links) <= set(targets)
+    assert len(browser.execute_script("return document.querySelectorAll('section')")) == len(links)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_no_serious_violation(browser: Chrome, pages: dict[str, Path], width: int, scheme: str) -> None:
+    """Contrast, names, roles and keyboard access hold, folded and unfolded."""
+    from axe_core_python.selenium import Axe
+
+    for name in ("ordinary", "hostile"):
+        show(browser, pages[name], width, scheme)
+        for _ in ("folded", "unfolded"):
+            found: dict[str, Any] = Axe().run(browser)
+            serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+            assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in serious] == []
+            assert len(found["passes"]) > 10
+            open_folds(browser)
+
+
+def test_the_page_prints_without_losing_its_edges(browser: Chrome, pages: dict[str, Path]) -> None:
+    """On A4 nothing reaches beyond the paper, and the PDF comes out."""
+    show(browser, pages["ordinary"], PAPER, media="print")
+    cut = (
+        "return [...document.querySelectorAll('table, img, pre')].filter(e => e.getBoundingClientRect().width > 0 &&"
+        f" e.getBoundingClientRect().right > {PAPER} + 1).map(e => e.textContent.slice(0, 60))"
+    )
+    assert browser.execute_script(cut) == []
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    assert base64.b64decode(printed["data"]).startswith(b"%PDF-")
+
+
+def test_hostile_results_do_nothing(browser: Chrome, pages: dict[str, Path]) -> None:
+    """No script runs, no element is injected, and the words stand there to be read."""
+    show(browser, pages["hostile"], 1280)
+    open_folds(browser)
+    assert browser.execute_script("return document.scripts.length") == 0
+    assert browser.execute_script("return document.querySelectorAll('[href^=\"http\"], b, [onerror]').length") == 0
+    text = browser.execute_script("return document.body.innerText")
+    assert "<script>alert(1)</script>" in text and "\u202e" not in text
