@@ -1,0 +1,46 @@
+"""The interference gate: a rule, fixed before any data, that leaves a whole block out.
+
+Only the standard library: the runner asks after every block.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.record import CellRecord
+
+ANY = {
+    "clock_step_seconds": (0.05, "the clock was set"),
+    "suspended_seconds": (0.05, "the machine was suspended"),
+    "cpus_online_change": (0.5, "a CPU went off or on line"),
+    "swap_pages": (256.0, "the machine swapped"),
+}
+"""Counter -> (limit, words): one cell above the limit marks the block."""
+
+SHARES = {
+    "steal_seconds": (0.05, "the hypervisor took CPU time"),
+    "psi_cpu_seconds": (0.25, "tasks waited for a CPU"),
+    "psi_io_seconds": (0.60, "tasks waited for I/O"),
+    "psi_memory_seconds": (0.05, "tasks waited for memory"),
+    "throttled_seconds": (0.01, "the CPU was throttled"),
+}
+"""Counter -> (limit, words): a share of the block's own time above the limit marks it. A guest without KVM keeps one
+CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
+
+
+def marks(cells: Sequence[CellRecord]) -> list[str]:
+    """Why this block is to be left out; empty for a clean one."""
+    found = []
+    for counter, (limit, words) in ANY.items():
+        worst = max((abs(cell.interference.get(counter, 0.0)) for cell in cells), default=0.0)
+        if worst > limit:
+            found.append(f"{words} ({worst:g})")
+    seconds = sum(cell.seconds for cell in cells)
+    for counter, (limit, words) in SHARES.items():
+        share = sum(cell.interference.get(counter, 0.0) for cell in cells) / seconds if seconds > 0 else 0.0
+        if share > limit:
+            found.append(f"{words} ({share:.0%} of the block)")
+    return found

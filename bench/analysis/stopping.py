@@ -1,0 +1,44 @@
+"""When a run has enough blocks: on the width of the intervals, never on p."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.analysis.paired import FEWEST_PAIRS, interval
+from bench.model import CONTROL_SUFFIX
+from bench.store import benchmark_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.store import Series
+
+
+class WidthStopper:
+    """Wants blocks until every ratio's 95 % interval is within ± `target` of its centre (0.05: ±5 %)."""
+
+    def __init__(self, baseline: str, target: float) -> None:
+        self._baseline = baseline
+        self._target = math.log1p(target)
+
+    def imprecise(self, series: Sequence[Series]) -> list[str]:
+        """The benchmarks that are still too wide, or have too few pairs to tell."""
+        found = {(s.scenario, s.metric, s.environment): s for s in series}
+        wide = []
+        for (scenario, metric, environment), mine in found.items():
+            base = found.get((scenario, metric, self._baseline))
+            if base is None or environment in (self._baseline, self._baseline + CONTROL_SUFFIX):
+                continue
+            theirs = dict(zip(base.blocks, base.values, strict=True))
+            pairs = [
+                math.log(value / theirs[block])
+                for block, value in zip(mine.blocks, mine.values, strict=True)
+                if block in theirs
+            ]
+            ratio = interval(np.array(pairs))
+            if ratio.n < FEWEST_PAIRS or (ratio.high - ratio.low) / 2 > self._target:
+                wide.append(benchmark_name(scenario, metric, environment))
+        return wide
