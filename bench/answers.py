@@ -45,6 +45,17 @@ def read_answers(stream: BinaryIO, *, most: int = MOST_BYTES) -> list[dict[str, 
     return [_answer(line) for line in lines[1:]]
 
 
+def first_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
+    """The object on the first line after the ready line, of a probe that then goes on running. Raises `ProbeError`."""
+    ready = stream.readline(most)
+    if ready.rstrip(b"\r\n") != b"ready":
+        raise ProbeError("the probe did not say the ready line first", console=_tail(ready))
+    line = stream.readline(most)
+    if not line.endswith(b"\n"):
+        raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
+    return _answer(line)
+
+
 def _read_to_end(stream: BinaryIO, most: int) -> bytes:
     parts = []
     size = 0

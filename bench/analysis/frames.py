@@ -39,7 +39,7 @@ def used(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[~frame["warmup"] & ~frame["excluded"]]
 
 
-def _column(names: list[str], lengths: list[int]) -> pd.Categorical:
+def _column(names: list[str], lengths: list[int]) -> pd.Categorical[str]:
     """A column that repeats each name as often as its series is long."""
     categories = sorted(set(names))
     place = {name: index for index, name in enumerate(categories)}

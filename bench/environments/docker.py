@@ -54,7 +54,7 @@ class Docker:
         self.adds = adds
         self.compared_with: str | None = compared_with
         self.host_config = dict(host_config or {})
-        self.single_factor = single_factor
+        self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
 
     @contextmanager

@@ -62,7 +62,7 @@ class Guest:
         self.domain_type = domain_type
         self.null = null
         self.layer: Layer = "vmm" if null else "vm"
-        self.single_factor = single_factor
+        self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
         self.offers = frozenset({READY}) if null else frozenset({READY, PROBE, ROOTFS})
 

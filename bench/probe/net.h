@@ -8,4 +8,7 @@ int loopback_up(void);
 /* Two ends of one TCP connection over 127.0.0.1, sending at once what is written. 0, or -1 with errno. */
 int tcp_pair(int ends[2]);
 
+/* veth.c: lay a veth pair from here into the network namespace of a process, answer with its two addresses. */
+int lay_veth(int pid);
+
 #endif

@@ -60,6 +60,12 @@ static uint64_t clock_step(void)
     return least;
 }
 
+void calibrate_clock(void)
+{
+    uint64_t enough = clock_step() * CLOCK_STEPS;
+    batch_ns = enough < LEAST_BATCH_NS ? LEAST_BATCH_NS : enough > MOST_BATCH_NS ? MOST_BATCH_NS : enough;
+}
+
 static int run_empty(long n)
 {
     for (long i = 0; i < n; i++)
@@ -124,7 +130,7 @@ static int measure(const struct operation *o, struct text *line)
     return 0;
 }
 
-static void answer_operation(const struct operation *o)
+void answer_operation(const struct operation *o)
 {
     static struct text line;
     line.size = 0;
@@ -212,8 +218,7 @@ int verb_syscall(int argc, char **argv)
     if (pinned && stay_on_one_cpu() < 0)
         return answer_error("pinning to a CPU", errno);
     prepare_operations();
-    uint64_t enough = clock_step() * CLOCK_STEPS;
-    batch_ns = enough < LEAST_BATCH_NS ? LEAST_BATCH_NS : enough > MOST_BATCH_NS ? MOST_BATCH_NS : enough;
+    calibrate_clock();
     answer_circumstances(about);
     for (int i = first; i < argc && !about; i++)
         answer_operation(find(argv[i]));

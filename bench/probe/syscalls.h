@@ -14,6 +14,12 @@ struct operation {
     int defers;            /* it leaves work behind that the kernel does later: batches must be long enough for both */
 };
 
+/* Untimed, once, before any operation: how long a batch must be for the clock that there is. */
+void calibrate_clock(void);
+
+/* Measure an operation and write its line of the answer. */
+void answer_operation(const struct operation *o);
+
 extern const struct operation operations[];
 extern const unsigned operation_count;
 

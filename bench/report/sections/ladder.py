@@ -84,7 +84,8 @@ def _waterfall(context: Context, chain: list[Rung]) -> Figure:
         f"{format.about(abs(total - at) / total)} stays unexplained"
     )
     data = table("Rung by rung, to the first byte", ["rung", "adds", "cost [95 %]", "compared with"], rows, left=2)
-    note = f"Bars: medians of the paired differences; line: 95 % interval. n = {base.n if base else 0} blocks."
+    count = base.n if base else 0
+    note = f"Bars: centres (Hodges–Lehmann) of the paired differences; line: 95 % interval. n = {count} blocks."
     return Figure(title, charts.waterfall(steps, "second"), alt_of(title, data, 20), note, data)
 
 

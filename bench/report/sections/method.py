@@ -23,7 +23,8 @@ _PROTOCOL = (
     "Every value comes from one fresh instance of the same static program, launched for it and destroyed after it.",
     "Every block launches each environment once, in an order shuffled from the stored seed, and the baseline twice: "
     "the second copy is the A/A control.",
-    "A ratio is the median over blocks of environment against baseline within the same block; its interval is at 95 %.",
+    "A ratio is the Hodges–Lehmann centre of the log-ratios of environment to baseline within one block; its interval "
+    "holds at 95 % (Wilcoxon inversion).",
     f"Verdicts compare the interval with a band of ±{format.percent(BAND)}, p-values are corrected by Holm's method. "
     "An interval that crosses an edge of the band is inconclusive, which is not the same as equal.",
     "All startup events are stamped on the host's monotonic clock; no guest clock is used.",

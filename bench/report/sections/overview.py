@@ -45,7 +45,7 @@ def build(context: Context) -> list[Block]:
         "" if len(drawn) == len(rows) else " One environment of each kind is drawn; the numbers beneath are complete."
     )
     note = (
-        f"Point: median of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
         f"Log axis, lower is better. {_note(rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bench.report.blocks import Block, Table, Text
     from bench.report.context import Context
 
-POINTS = 400
-"""Points of one environment that a drawing shows; more are thinned evenly, and the note says so."""
+POINTS = 3000
+"""Points that a drawing shows, all environments together; more are thinned evenly, and the note says so."""
 
 _STAMPS = ("created", "attached", "started", "ready")
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -35,6 +35,8 @@ def build(context: Context) -> list[Block]:
     if not context.select("startup"):
         return []
     names = [n for n in representatives(context) if context.find("startup", "ready", n)]
+    if not names:
+        return scenario_details(context, "startup")
     blocks: list[Block] = [_distribution(context, names), _phases(context, names), _order(context, names)]
     cpu = dot_panels(context, "startup", [m for m in context.metrics_of("startup") if m == "cpu"],
                      finding(context, context.select("startup", "cpu"), "CPU time a start and end"))  # fmt: skip
@@ -48,18 +50,18 @@ def build(context: Context) -> list[Block]:
 
 
 def _distribution(context: Context, names: list[str]) -> Figure:
-    series, thinned = [], False
+    series, thinned, most = [], False, max(POINTS // len(names), 50)
     for name in names:
         values = sorted(context.values("startup", "ready", name)[1])
-        if len(values) > POINTS:
-            values, thinned = [values[round(i * (len(values) - 1) / (POINTS - 1))] for i in range(POINTS)], True
+        if len(values) > most:
+            values, thinned = [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)], True
         if values:
             series.append(charts.Series(name, values, (), style_of(context, name)))
     title = finding(context, context.select("startup", "ready"), "Request to first byte")
     data = _quantiles(context, names)
     counted = sample_note(context, "startup", ["ready"])
     note = f"Share of samples at or below a time; the marker is the median. Log axis. {counted}"
-    note += f" Drawn through {POINTS} evenly spaced quantiles of each." if thinned else ""
+    note += f" Drawn through {most} evenly spaced quantiles of each." if thinned else ""
     return Figure(title, charts.ecdf(series, "second"), alt_of(title, data), note, data)
 
 
@@ -132,13 +134,12 @@ def _phase_names(context: Context, names: list[str]) -> list[str]:
 
 
 def _order(context: Context, names: list[str]) -> Figure:
-    series, thinned = [], False
+    series, step = [], 1
     columns: dict[str, dict[int, float]] = {}
     for name in names:
         blocks, values = context.values("startup", "ready", name)
         columns[name] = dict(zip(blocks, values, strict=True))
-        step = math.ceil(len(blocks) / POINTS) or 1
-        thinned = thinned or step > 1
+        step = max(step, math.ceil(len(blocks) / max(POINTS // len(names), 50)))
         series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
     blocks = sorted({b for column in columns.values() for b in column})
     drift = [(n, _drift(list(c.values()))) for n, c in columns.items() if len(c) >= 6]
@@ -156,7 +157,7 @@ def _order(context: Context, names: list[str]) -> Figure:
     caption = "Request to first byte by block" + (f"; every {every}th block of {len(blocks)}" if every > 1 else "")
     data = table(caption, ["block", *(format.clean(n, 60) for n in names)], rows)
     note = f"One point a fresh instance, log axis. {sample_note(context, 'startup', ['ready'])}"
-    note += f" Every {math.ceil(len(blocks) / POINTS)}th point is drawn." if thinned else ""
+    note += f" Every {step}th point is drawn." if step > 1 else ""
     return Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)
 
 

@@ -44,7 +44,7 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
     title = _title(context, scenario, metrics)
     baseline = context.title(context.baseline)
     note = (
-        f"Point: median of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
         f"Log axis, lower is better. {sample_note(context, scenario, metrics)}"
     )
     picture = charts.dots(rows, f"times {baseline}", BAND)

@@ -1,0 +1,133 @@
+"""Finds the plug-ins: environments and scenarios, by scanning the folders and by entry points."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import IsobenchError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+    from bench.environment import Environment
+    from bench.scenario import Scenario
+
+GROUPS = {
+    "default": "what a plain run takes",
+    "ladder": "every rung from fork+exec to a full VM",
+    "containers": "engines and runtimes",
+    "vms": "virtual machines",
+    "storage": "the same with other storage paths",
+}
+"""Sets of environments that can be named like an environment."""
+
+
+@cache
+def environments() -> Mapping[str, Environment]:
+    """Every environment by name, in the order of the ladder's layers. Raises `UsageError` for a name that is twice."""
+    import bench.environments
+
+    layers = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
+    found = _collect(bench.environments, "ENVIRONMENTS", "isobench.environments")
+    ordered = sorted(found.values(), key=lambda e: layers.index(e.layer) if e.layer in layers else len(layers))
+    return {e.name: e for e in ordered}
+
+
+@cache
+def scenarios() -> Mapping[str, Scenario]:
+    """Every scenario by name. Raises `UsageError` for a name that is twice."""
+    import scenarios as package
+
+    return _collect(package, "SCENARIOS", "isobench.scenarios")
+
+
+def select_environments(words: str) -> list[Environment]:
+    """The environments named in a comma-separated list of names and groups, each once, in the catalogue's order.
+
+    Raises `UsageError` with a suggestion for a name that is unknown.
+    """
+    return _select("environment", words, environments(), GROUPS)
+
+
+def select_scenarios(words: str) -> list[Scenario]:
+    """The same for scenarios ("default", "all" or names)."""
+    return _select("scenario", words, scenarios(), {"default": ""})
+
+
+def sweep(run: str) -> list[str]:
+    """Let every mechanism remove what a dead run of this name left behind; says what was removed or could not be."""
+    import bench.environments
+
+    done: list[str] = []
+    for module in _modules(bench.environments):
+        one = getattr(module, "sweep", None)
+        if one is not None:
+            try:
+                done += one(run)
+            except IsobenchError as error:
+                done.append(f"not cleaned: {error.reason}")
+    return done
+
+
+def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str, str]) -> list[Any]:
+    chosen: set[str] = set()
+    for word in filter(None, (w.strip() for w in words.split(","))):
+        members = [name for name, one in known.items() if word == "all" or word in one.groups]
+        if word in known:
+            chosen.add(word)
+        elif word in groups or word == "all":
+            chosen.update(members)
+        else:
+            raise UsageError(
+                f"no {kind} is called {word!r}{_suggestion(word, [*known, *groups])}", remedy=f"isobench list {kind}s"
+            )
+    if not chosen:
+        raise UsageError(f"no {kind} was named", remedy=f"isobench list {kind}s")
+    return [one for name, one in known.items() if name in chosen]
+
+
+def _suggestion(word: str, known: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _collect(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, one in (*_scanned(package, attribute), *_from_entry_points(group, attribute)):
+        if one.name in found:
+            raise UsageError(f"two plug-ins are called {one.name!r}: {origins[one.name]} and {origin}")
+        found[one.name] = one
+        origins[one.name] = origin
+    return found
+
+
+def _scanned(package: ModuleType, attribute: str) -> Iterator[tuple[str, Any]]:
+    for module in _modules(package):
+        for one in getattr(module, attribute, ()):
+            yield module.__name__, one
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.name.startswith("_"):
+            yield importlib.import_module(f"{package.__name__}.{info.name}")
+
+
+def _from_entry_points(group: str, attribute: str) -> Iterator[tuple[str, Any]]:
+    """Plug-ins of other packages: an entry point names a module with the same tuple, or one object."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=group):
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise UsageError(f"the plug-in {point.value} of group {group} does not load: {error}") from error
+        for one in getattr(loaded, attribute, (loaded,)):
+            yield point.value, one

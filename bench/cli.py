@@ -1,0 +1,85 @@
+"""The command line: finds the command, runs it, turns errors into one clear line and an exit code.
+
+argparse, because `isobench --help` and `list` have to start in a few Python start-ups' time, which the import of a
+larger toolkit alone would use up. A command's module is imported when it is called, what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import bench
+from bench.errors import IsobenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "measure, and write the report",
+    "report": "write the report of a run again",
+    "list": "the environments, scenarios or metrics there are",
+    "doctor": "prove each environment by launching it; what disturbs measurements here",
+    "compare": "two runs of one host, metric by metric",
+    "trend": "what has changed over the nights",
+    "export": "a run in another tool's format",
+    "clean": "remove what dead runs left behind",
+    "provision": "install what is missing (Debian, Ubuntu)",
+}
+EXAMPLES = """\
+examples:
+  isobench doctor                              what can be measured here, and why the rest cannot
+  isobench run --profile quick                 a first look, in a few minutes
+  isobench run -e process,docker -s startup    one question
+  isobench run -e ladder -s startup            where the cost of a container comes from
+exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
+missing, 5 nothing was measured, 130 interrupted
+"""
+INTERNAL_ERROR, INTERRUPTED = 3, 130
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command line; gives the exit code."""
+    try:
+        arguments = _parse(words)
+        module = importlib.import_module(f"bench.commands.{arguments.command}")
+        return int(module.run(arguments))
+    except SystemExit as end:  # argparse, for --help and wrong usage
+        return end.code if isinstance(end.code, int) else 2
+    except IsobenchError as error:
+        remedy = f" ({error.remedy})" if error.remedy else ""
+        print(f"isobench: {error.reason}{remedy}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("isobench: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (nobody reads any more; nothing is to be flushed at exit)
+        return 0
+    except Exception as error:
+        if os.environ.get("ISOBENCH_DEBUG"):
+            raise
+        print(
+            f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr
+        )
+        return INTERNAL_ERROR
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="isobench",
+        description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"isobench {bench.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, text in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == chosen:  # the others' modules are not wanted
+            importlib.import_module(f"bench.commands.{name}").configure(sub)
+    return parser.parse_args(words)

@@ -1,0 +1,1 @@
+"""One file a command: `HELP`, `configure(parser)` and `run(arguments) -> exit code`."""

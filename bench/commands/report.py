@@ -1,0 +1,50 @@
+"""isobench report: write the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder (the newest under results/)")
+    parser.add_argument("--format", default="html,md", help="html, md or both (html,md)")
+    parser.add_argument("--out", type=Path, help="where to write (reports/<host id>/<UTC stamp>/)")
+    parser.add_argument("--compare", type=Path, metavar="RUN", help="a second run to compare with")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from bench.report.build import render
+
+    formats = tuple(filter(None, arguments.format.split(",")))
+    unknown = [name for name in formats if name not in ("html", "md")]
+    if unknown or not formats:
+        raise UsageError(f"no report format is called {','.join(unknown)!r}", remedy="--format html,md")
+    folder = Path(arguments.run) if arguments.run else newest(RESULTS)
+    written = render(folder, arguments.out or report_folder(folder), formats, arguments.compare)
+    for path in written.values():
+        print(path)
+    return 0
+
+
+def newest(results: Path) -> Path:
+    """The newest run under a results folder. Raises `UsageError` where there is none."""
+    from bench.store import find_runs
+
+    runs = list(find_runs(results)) if results.is_dir() else []
+    if not runs:
+        raise UsageError(f"no run under {results}/", remedy="isobench run")
+    return runs[-1]
+
+
+def report_folder(run: Path) -> Path:
+    """reports/<host id>/<UTC stamp>/ for results/<host id>/<UTC stamp>/."""
+    run = run.resolve()
+    return REPORTS / run.parent.name / run.name

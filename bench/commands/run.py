@@ -1,0 +1,198 @@
+"""isobench run: measure, save every block, write the report, print the verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench import catalog, lifecycle
+from bench.commands.report import REPORTS, RESULTS
+from bench.errors import UsageError
+from bench.model import BASELINE
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bench.runner import Request
+
+
+class Profile(NamedTuple):
+    """How many blocks, and how narrow the intervals have to be (0.02: ±2 %); None: the number of blocks decides."""
+
+    min_blocks: int
+    max_blocks: int
+    width: float | None
+
+
+PROFILES = {
+    "quick": Profile(6, 6, None),
+    "default": Profile(20, 20, None),
+    "rigorous": Profile(20, 100, 0.02),
+}
+"""quick takes the fewest blocks that give a 95 % interval; rigorous goes on until the intervals are narrow."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
+    parser.add_argument("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
+    parser.add_argument("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
+    parser.add_argument("--blocks", type=int, metavar="N", help="this many blocks after the warm-up")
+    parser.add_argument("--max-time", type=seconds, metavar="20m", help="start no block that would end later")
+    parser.add_argument("--seed", type=int, help="decides the order of everything (random)")
+    parser.add_argument("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
+    parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these is unavailable")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (results/)")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="reports folder (reports/)")
+    parser.add_argument("--no-report", action="store_true", help="measure only")
+    parser.add_argument("--wait", action="store_true", help="wait while another run measures")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and how long it takes")
+    parser.add_argument("--json", action="store_true", help="the verdicts as data on standard output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for every cell")
+
+
+def seconds(text: str) -> float:
+    """90, 90s, 20m or 2h in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{text!r} is not a time", remedy="90s, 20m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from bench import runner
+    from bench.progress import Progress
+
+    run_id = lifecycle.new_run_id()
+    request = _request(arguments, run_id)
+    if arguments.dry_run:
+        return _dry_run(request)
+    progress = Progress(quiet=arguments.quiet, verbose=arguments.verbose)
+    stopper = None
+    width = PROFILES[arguments.profile].width
+    if width is not None:
+        from bench.analysis.stopping import WidthStopper
+
+        stopper = WidthStopper(request.baseline, width)
+    lifecycle.clean(catalog.sweep)
+    with lifecycle.running(run_id, wait=arguments.wait) as workdir:
+        try:
+            writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
+        finally:
+            progress.close()
+    return _conclude(writer.path, arguments)
+
+
+def _request(arguments: argparse.Namespace, run_id: str) -> Request:
+    from bench.runner import Request
+
+    profile = PROFILES[arguments.profile]
+    environments = catalog.select_environments(arguments.environments)
+    baseline = catalog.select_environments(arguments.baseline)
+    if len(baseline) != 1:
+        raise UsageError(f"--baseline wants one environment, not {arguments.baseline!r}")
+    if baseline[0] not in environments:
+        environments = [*baseline, *environments]
+    if arguments.blocks is not None and arguments.blocks < 1:
+        raise UsageError("--blocks wants a number above 0")
+    required = catalog.select_environments(arguments.require) if arguments.require else []
+    missing = [e.name for e in required if e not in environments]
+    if missing:
+        raise UsageError(f"--require names {missing[0]}, which is not among the chosen environments")
+    seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
+    _check_writable(arguments.out)
+    return Request(
+        run_id=run_id,
+        environments=environments,
+        scenarios=catalog.select_scenarios(arguments.scenarios),
+        baseline=baseline[0].name,
+        seed=seed,
+        profile=arguments.profile,
+        min_blocks=arguments.blocks or profile.min_blocks,
+        max_blocks=arguments.blocks or profile.max_blocks,
+        max_time=arguments.max_time,
+        required=frozenset(e.name for e in required),
+        results=arguments.out,
+        workdir=Path(),
+        command=_command(arguments, seed),
+    )
+
+
+def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
+    """What to type to repeat this run: the same choices and the same seed."""
+    words = ["isobench", "run", "-e", arguments.environments, "-s", arguments.scenarios]
+    words += ["--profile", arguments.profile, "--seed", str(seed)]
+    if arguments.blocks is not None:
+        words += ["--blocks", str(arguments.blocks)]
+    if arguments.baseline != BASELINE:
+        words += ["--baseline", arguments.baseline]
+    return words
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before anything is measured that the results cannot be kept."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write results to {folder}", remedy="choose another folder with --out")
+
+
+def _dry_run(request: Request) -> int:
+    from bench.runner import applicable, plan
+
+    cells = applicable(request.environments, request.scenarios)
+    print(shlex.join(request.command))
+    print(f"{request.max_blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
+    known = [cell for cell in cells if cell.environment in _TYPICAL_SECONDS]
+    estimate = sum(_TYPICAL_SECONDS[c.environment] + _WORK_SECONDS.get(c.scenario, 0.1) for c in known)
+    print(f"about {estimate * (request.max_blocks + 1) / 60:.0f} minutes, from what a cell took on a small machine")
+    for cell in plan(cells, request.baseline, request.seed, 1):
+        print(f"  {cell.scenario:12} {cell.environment}")
+    return 0
+
+
+_TYPICAL_SECONDS = {"process": 0.01, "chroot": 0.01, "ns-all": 0.1, "ns-all-user": 0.1, "docker": 0.4, "tcg": 2.8}
+_TYPICAL_SECONDS |= {"tcg-null": 0.7, "kvm": 1.0, "kvm-null": 2.0}
+_WORK_SECONDS = {"io": 2.6, "syscall": 0.3}
+"""For the estimate of --dry-run only: seconds of one launch, and of the work in it."""
+
+
+def _conclude(path: Path, arguments: argparse.Namespace) -> int:
+    """The verdicts, the report, the exit code."""
+    from bench import store
+    from bench.analysis import frames, verdicts
+    from bench.progress import print_verdicts
+
+    loaded = store.load(path)
+    summary = verdicts.summary(frames.samples(loaded), loaded.session.baseline)
+    written: dict[str, Path] = {}
+    if not arguments.no_report:
+        from bench.report.build import render
+
+        written = render(path, arguments.reports / path.parent.name / path.name)
+    if arguments.json:
+        document: dict[str, Any] = {
+            "run": str(path),
+            "report": {name: str(file) for name, file in written.items()},
+            "summary": json.loads(summary.to_json(orient="records")),
+        }
+        print(json.dumps(document, indent=1))
+    else:
+        print_verdicts(summary, loaded.session)
+        print(f"results: {path}")
+        for file in written.values():
+            print(f"report:  {file}")
+    failed = [f for f in loaded.session.failures if f.block > 0]
+    if failed:
+        print(
+            f"isobench: {len(failed)} cells failed, the first: {failed[0].environment}: {failed[0].reason}",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0

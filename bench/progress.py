@@ -1,0 +1,111 @@
+"""What a run says while it works and when it is done: to people, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from bench.runner import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from bench.model import Cell, Skip
+    from bench.record import BlockRecord, Session
+    from bench.store import RunWriter
+
+SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "syscall.open-close", "io.randread-4k")
+"""The metrics in the table at the end of a run; the report has all."""
+
+
+class Progress(Observer):
+    """On a terminal one line that changes; elsewhere a line a block. Standard error only."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._live = sys.stderr.isatty() and not quiet
+        self._head = ""
+        self._done = 0
+        self._began = time.monotonic()
+
+    def opening(self, environment: str) -> None:
+        self._line(f"preparing {environment}")
+
+    def skipped(self, skip: Skip) -> None:
+        remedy = f" ({skip.remedy})" if skip.remedy else ""
+        self._say(f"skipped {skip.environment}: {skip.reason}{remedy}")
+
+    def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
+        name = "warm-up block" if index == 0 else f"block {index} of {last}"
+        left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
+        self._head = f"{name}{left}"
+        self._done = 0
+        if not self._live:
+            self._say(self._head)
+
+    def cell_begins(self, cell: Cell) -> None:
+        self._line(f"{self._head}: {cell.scenario} in {cell.environment}")
+
+    def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None:
+        if failure:
+            self._say(f"failed {cell.scenario} in {cell.environment}: {failure.splitlines()[0]}")
+        elif self._verbose:
+            first = next(iter(values.items()), None)
+            shown = f": {first[0]} {first[1]:.4g}" if first else ""
+            self._say(f"  {cell.scenario} in {cell.environment}{shown}")
+
+    def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
+        if block.marks:
+            self._say(f"block {block.index} is left out: {'; '.join(block.marks)}")
+
+    def close(self) -> None:
+        self._clear()
+
+    def _line(self, text: str) -> None:
+        if self._live:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+            sys.stderr.write("\r\x1b[K" + text[: width - 1])
+            sys.stderr.flush()
+
+    def _clear(self) -> None:
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._clear()
+            print(text, file=sys.stderr, flush=True)
+
+
+def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
+    """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.report import format
+
+    names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
+    table = Table(title=f"against {session.baseline}, {len(session.blocks) - 1} blocks", title_justify="left")
+    for title, justify in (("metric", "left"), ("environment", "left"), ("median", "right"), ("ratio", "right")):
+        table.add_column(title, justify=justify)  # type: ignore[arg-type]
+    table.add_column("verdict")
+    order = {e.name: index for index, e in enumerate(session.environments)}
+    for wanted in SHOWN:
+        rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
+        for row in sorted(rows.itertuples(), key=lambda r: order.get(str(r.environment), 99)):
+            ratio = format.ratio_interval(row.ratio, row.ratio_low, row.ratio_high)
+            verdict = "baseline" if row.environment == session.baseline else str(row.verdict)
+            table.add_row(wanted, str(row.environment), format.quantity(row.median, str(row.unit)), ratio, verdict)
+        if len(rows):
+            table.add_section()
+    Console(width=None if sys.stdout.isatty() else 110, highlight=False).print(table)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
