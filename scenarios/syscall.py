@@ -119,7 +119,7 @@ class Syscall:
 
         with sandbox.launch("syscall", "about") as instance:
             (about,) = answers(instance)
-        with sandbox.launch("syscall", "--batches=1", *self._options, *self._operations) as instance:
+        with sandbox.launch("syscall", *self._options, "--batches=1", *self._operations) as instance:
             found = answers(instance)[1:]
         facts = {key: str(about[key]) for key in _CIRCUMSTANCES if key in about}
         mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_CIRCUMSTANCES, "batch_ns")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.answers import answers, read_answers
+from bench.answers import answers, first_answer, read_answers
 from bench.errors import DeadlineExceeded, ProbeError
 from bench.streams import DeadlineReader
 
@@ -80,6 +80,20 @@ def test_what_is_not_an_answer_says_why(said: bytes, reason: str) -> None:
     """Each kind of broken answer is a ProbeError whose reason names it."""
     with pytest.raises(ProbeError, match=reason):
         read_answers(io.BytesIO(said), most=1 << 17 if b"[[" in said else 1 << 16)
+
+
+def test_the_first_answer_leaves_the_rest_unread() -> None:
+    """A probe that goes on running is read as far as its first answer."""
+    stream = io.BytesIO(b'ready\r\n{"port": 1}\nmore\n')
+    assert first_answer(stream) == {"port": 1}
+    assert stream.read() == b"more\n"
+
+
+@pytest.mark.parametrize("said", [b"", b"hello\n{}\n", b"ready\n", b'ready\n{"port": 1}', b"ready\nwhat\n"])
+def test_a_broken_first_answer_is_a_probe_error(said: bytes) -> None:
+    """No ready line, no answer, half an answer or no JSON."""
+    with pytest.raises(ProbeError):
+        first_answer(io.BytesIO(said))
 
 
 def test_a_serial_lines_carriage_returns_do_not_count() -> None:

@@ -1,0 +1,159 @@
+"""What the network costs: inside an instance over its loopback, and over the path between the host and the instance.
+
+The probe is both ends (bench/probe/net.c): a server in the instance that knows a token, a client in the instance or on
+the host. Each end stays on the first CPU that it may use. The path from the host is the one that there is:
+the loopback where the instance shares the host's network, an address of the instance where the host reaches one
+(a Docker bridge), else a veth pair laid into its network namespace, untimed; `circumstances` says which. Where there
+is none (a guest without a network card that the host reaches) the `host-` metrics do not exist.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bench.environment import PROBE
+from bench.errors import ProbeError
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bench.environment import Instance, Sandbox
+
+_MEANINGS = {
+    "tcp": "sending 1 byte over TCP and getting it back",
+    "udp": "sending 1 byte over UDP and getting it back",
+    "connect": "opening a TCP connection, one request and its answer, and closing it",
+    "mib": "sending 1 MiB over TCP, until the other end has all of it",
+}
+_PATHS = {
+    "loopback": "between two processes in the instance, over its loopback",
+    "host": "from the host to the instance",
+}
+CLIENT_TIMEOUT = 60.0
+"""Seconds the client on the host may take; a broken path ends it after a few."""
+
+
+class Net:
+    """Request and response, connections and bulk over both paths (`bench.scenario.Scenario`)."""
+
+    name = "net"
+    title = "Network"
+    needs = frozenset({PROBE})
+    groups: frozenset[str] = frozenset()
+    metrics = tuple(
+        Metric(f"{path}-{what}", "second", f"{meaning}, {where}")
+        for path, where in _PATHS.items()
+        for what, meaning in _MEANINGS.items()
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.answers import answers
+
+        with sandbox.launch("net", "loopback") as instance:
+            values = _values("loopback", answers(instance))
+        with sandbox.launch("net", "server") as instance:
+            _, found = _over_the_path(instance)
+            values.update(_values("host", found))
+            instance.wait()
+        return values
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """Which path leads from the host to the instances of this sandbox, and why there is no loopback where so."""
+        from bench.answers import answers
+
+        with sandbox.launch("net", "loopback") as instance:
+            loopback = answers(instance)
+        with sandbox.launch("net", "server") as instance:
+            path, _ = _over_the_path(instance)
+            instance.wait()
+        missing = [str(answer["unavailable"]) for answer in loopback if "unavailable" in answer]
+        return {"path": path, **({"without.loopback": missing[0]} if missing else {})}
+
+
+def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
+    """The first path from the host on which the instance's own server answers, and what the client measured on it."""
+    from bench.answers import first_answer
+
+    server = first_answer(instance.stdout)
+    tried = []
+    for path, address in _candidates(instance, server):
+        found = _client(address, server)
+        if any("ns" in answer for answer in found):
+            return path, found
+        tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
+    return f"none ({'; '.join(tried) or 'no veth pair may be laid, and the instance has no address'})", []
+
+
+def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str, str]]:
+    own = _own_namespace(instance)
+    found = [(f"the instance's address {address}", str(address)) for address in server.get("addresses", [])]
+    if own is None:
+        return [("the host's own network, over its loopback", "127.0.0.1"), *found]
+    if found or not own:
+        return found
+    return [("a veth pair laid for the purpose", address) for address in _lay_veth(own)]
+
+
+def _own_namespace(instance: Instance) -> int | None:
+    """A process in the instance's own network namespace; None where it is the host's, 0 where no process says.
+
+    A guest's VMM lives in the host's namespace, which says nothing of the guest: whether the server that answers at
+    an address is the instance's own is for the token to say.
+    """
+    host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 (a link to no file)
+    pids = [pid for pid, role in instance.host_pids().items() if role == "payload"]
+    for pid in pids:
+        try:
+            if os.readlink(f"/proc/{pid}/ns/net") != host:  # noqa: PTH115
+                return pid
+        except OSError:
+            continue
+    return None if pids else 0
+
+
+def _lay_veth(pid: int) -> list[str]:
+    """The instance's end of a veth pair that is laid now and goes with its namespace; empty where that is forbidden."""
+    try:
+        return [str(_run_probe("veth", str(pid))[0]["address"])]
+    except ProbeError:
+        return []
+
+
+def _client(address: str, server: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return _run_probe("client", address, str(server.get("tcp")), str(server.get("udp")), str(server.get("token")))
+
+
+def _run_probe(*arguments: str) -> list[dict[str, Any]]:
+    """`probe net` on the host itself."""
+    import io
+    import subprocess
+
+    from bench.answers import read_answers
+    from bench.probe.build import probe_path
+
+    command = [str(probe_path()), "net", *arguments]
+    try:
+        ended = subprocess.run(command, capture_output=True, timeout=CLIENT_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise ProbeError(f"`probe net {arguments[0]}` did not end in {CLIENT_TIMEOUT:g} s") from None
+    return read_answers(io.BytesIO(ended.stdout))
+
+
+def _values(path: str, found: list[dict[str, Any]]) -> dict[str, float]:
+    from statistics import median
+
+    values = {}
+    for answer in found:
+        if "unavailable" in answer:
+            continue
+        name, batches = answer.get("name"), answer.get("ns")
+        if name not in _MEANINGS or not isinstance(batches, list) or not batches or not min(batches) > 0:
+            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        values[f"{path}-{name}"] = median(batches) / 1e9
+    return values
+
+
+SCENARIOS = (Net(),)
