@@ -1,0 +1,164 @@
+"""A whole report from a run folder on disk."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.analysis import frames, verdicts
+from bench.errors import StoreError, UsageError
+from bench.report import format
+from bench.report.build import make_context, render
+from bench.report.context import BAND
+from bench.store import load
+from tests.unit.report.made import HOSTILE, write_run
+
+NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?(?:×| s| ms| µs| ns| B| KiB| MiB| GiB)")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of twelve blocks."""
+    return write_run(tmp_path_factory.mktemp("results"), blocks=12)
+
+
+class _Cells(HTMLParser):
+    """Collects the words of every table row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.rows[-1][-1] += data
+
+
+def html_rows(text: str) -> list[list[str]]:
+    """Every table row of a page, numbers only."""
+    parser = _Cells()
+    parser.feed(text)
+    return [NUMBER.findall(" ".join(row)) for row in parser.rows]
+
+
+def markdown_rows(text: str) -> list[list[str]]:
+    """Every table row of a Markdown report, numbers only."""
+    lines = [line for line in text.split("\n") if line.startswith("| ")]
+    return [NUMBER.findall(html.unescape(line).replace("\\", "").replace("*", "")) for line in lines]
+
+
+def test_html_and_markdown_show_the_same_numbers(run: Path, tmp_path: Path) -> None:
+    """Every table row of the Markdown stands in the page too, in the same order."""
+    written = render(run, tmp_path)
+    page = [row for row in html_rows(written["html"].read_text()) if row]
+    twin = [row for row in markdown_rows(written["md"].read_text()) if row]
+    assert len(twin) > 50
+    rest = iter(page)
+    assert all(row in rest for row in twin)
+
+
+def test_the_numbers_are_those_of_the_analysis(run: Path, tmp_path: Path) -> None:
+    """The table of a metric shows exactly what `--json` gives: the summary, formatted."""
+    summary = verdicts.summary(frames.samples(load(run)), "process")
+    rows = html_rows(render(run, tmp_path, ("html",))["html"].read_text())
+    for _, row in summary[~summary["control"]].iterrows():
+        if row["environment"] == "process":
+            continue
+        expected = [format.quantity(row["median"], row["unit"]), format.ratio(row["ratio"])]
+        assert any(set(expected) <= set(found) for found in rows), (row["metric"], row["environment"], expected)
+
+
+def test_only_the_files_asked_for_are_written(run: Path, tmp_path: Path) -> None:
+    """One format, one file."""
+    assert list(render(run, tmp_path / "new" / "folder", ("md",))) == ["md"]
+    assert [file.name for file in (tmp_path / "new" / "folder").iterdir()] == ["report.md"]
+
+
+def test_a_report_is_reproducible(run: Path, tmp_path: Path) -> None:
+    """The same run gives the same bytes."""
+    first, second = render(run, tmp_path / "a"), render(run, tmp_path / "b")
+    assert [f.read_bytes() for f in first.values()] == [f.read_bytes() for f in second.values()]
+
+
+def test_sizes_stay_within_their_limits(run: Path, tmp_path: Path) -> None:
+    """HTML under 3 MB, Markdown under 64 kB, neither with a script or an address outside the page."""
+    written = render(run, tmp_path)
+    page = written["html"].read_text()
+    assert len(page) < 3_000_000 and written["md"].stat().st_size < 64_000
+    assert "<script" not in page and not re.search(r"""(src|href|srcset)=["'](?!#|data:)""", page)
+
+
+@pytest.mark.parametrize("words", [HOSTILE, "x" * 10_000])
+def test_hostile_runs_stay_small(tmp_path: Path, words: str) -> None:
+    """Long and hostile words cannot blow up either format."""
+    written = render(write_run(tmp_path / "results", words), tmp_path / "out")
+    assert written["html"].stat().st_size < 3_000_000 and written["md"].stat().st_size < 64_000
+
+
+def test_a_run_without_a_measured_block_gives_a_report_that_says_so(tmp_path: Path) -> None:
+    """An interrupted warm-up leaves a record, and the record still makes a report."""
+    page = render(write_run(tmp_path / "results", blocks=0), tmp_path / "out")["html"].read_text()
+    assert "Nothing was measured" in page and "no guest came up" in page
+
+
+def test_what_cannot_be_done_is_said_in_one_line(run: Path, tmp_path: Path) -> None:
+    """Unknown format, folder that cannot be made, run that is none: errors with a reason."""
+    with pytest.raises(UsageError, match="unknown format 'pdf'"):
+        render(run, tmp_path, ("pdf",))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write the report"):
+        render(run, tmp_path / "file" / "out")
+    with pytest.raises(StoreError, match=r"session\.json"):
+        render(tmp_path, tmp_path / "out")
+
+
+def test_the_band_is_that_of_the_analysis() -> None:
+    """The report speaks of the band that the verdicts were made with."""
+    assert BAND == verdicts.BAND
+
+
+@pytest.mark.slow
+def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
+    """A million samples: under 5 MB, from all of them, and in six times what it takes to read them with `json`.
+
+    Seconds depend on the machine; where reading takes 3 s, this keeps the report below 20 s.
+    """
+    run = write_run(tmp_path / "results", blocks=1)
+    session, suite = (json.loads((run / name).read_text()) for name in ("session.json", "suite.json"))
+    blocks = 1_000_000 // len(suite["benchmarks"]) + 1
+    session["blocks"] = [dict(session["blocks"][1], index=index) for index in range(blocks + 1)]
+    noise = np.exp(np.random.default_rng(7).normal(0, 0.05, blocks))
+    for benchmark in suite["benchmarks"]:
+        value = benchmark["runs"][-1]["values"][0]
+        benchmark["runs"] = [
+            {"metadata": {"block": index + 1}, "values": [value * factor]} for index, factor in enumerate(noise)
+        ]
+    (run / "session.json").write_text(json.dumps(session))
+    (run / "suite.json").write_text(json.dumps(suite))
+    began = time.monotonic()
+    json.loads((run / "suite.json").read_text())
+    reading = time.monotonic() - began
+    began = time.monotonic()
+    written = render(run, tmp_path / "out")
+    assert time.monotonic() - began < 6 * reading
+    assert written["html"].stat().st_size < 5_000_000 and written["md"].stat().st_size < 64_000
+    assert make_context(run).estimates[0].n == blocks
