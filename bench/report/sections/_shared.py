@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
@@ -77,6 +79,88 @@ def dot_panels(
     data = table(f"Medians and quartiles of {scenario}", ["metric / environment", *ESTIMATE_COLUMNS], rows)
     note = f"Point: median; line: quartiles; log axes, lower is better. {sample_note(context, scenario, metrics)}"
     return Figure(title, charts.panels(grid, min(len(grid), 2)), alt_of(title, data), note, data)
+
+
+def parts_figure(
+    context: Context, scenario: str, metrics: Sequence[str], what: str, names: Sequence[str]
+) -> Figure | None:
+    """How a cost divides into its parts, environment by environment, as shares of their sum."""
+    bars, rows, unit = [], [], "second"
+    for name in names:
+        found = [context.find(scenario, metric, name) for metric in metrics]
+        values = [row.median if row else math.nan for row in found]
+        if any(found):
+            unit = next(row.unit for row in found if row)
+            bars.append(charts.Bar(name, values))
+            total = format.quantity(sum(v for v in values if v == v), unit)
+            rows.append(
+                [name_cell(context, name), *(row.value_text if row else format.MISSING for row in found), total]
+            )
+    if not bars or len(metrics) < 2:
+        return None
+    size, part, label = max(
+        (value, part, bar.label)
+        for bar in bars
+        for part, value in zip(metrics, bar.parts, strict=True)
+        if value == value
+    )
+    title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.quantity(size, unit)}"
+    data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
+    note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
+    return Figure(title, charts.stacked(bars, metrics, unit), alt_of(title, data), note, data)
+
+
+OVER_COUNT = re.compile(r"^(?P<what>.+)-(?P<count>\d+)$")
+"""A metric taken with so many instances: "pss-16"."""
+
+
+def over_count(context: Context, scenario: str, names: Sequence[str], of: str, *, fit: bool = False) -> list[Figure]:
+    """A figure for each thing that the scenario takes with several numbers of instances: its lines over that number."""
+    found: dict[str, list[int]] = {}
+    for match in map(OVER_COUNT.match, context.metrics_of(scenario)):
+        if match:
+            found.setdefault(match["what"], []).append(int(match["count"]))
+    return [_over_count(context, scenario, what, sorted(counts), names, of, fit) for what, counts in found.items()]
+
+
+def _over_count(
+    context: Context, scenario: str, what: str, counts: list[int], names: Sequence[str], of: str, fit: bool
+) -> Figure:
+    series, rows, ends, unit = [], [], [], "second"
+    for name in names:
+        points = [(count, context.find(scenario, f"{what}-{count}", name)) for count in counts]
+        known = [(count, row) for count, row in points if row is not None]
+        if not known:
+            continue
+        xs, ys, unit = [float(n) for n, _ in known], [row.median for _, row in known], known[0][1].unit
+        line = line_fit(xs, ys) if fit else None
+        lows, highs = [row.q25 for _, row in known], [row.q75 for _, row in known]
+        series.append(charts.Series(name, xs, ys, style_of(context, name), lows, highs, line))
+        slope = [f"{format.quantity(line[0], unit)}" if line else format.MISSING] if fit else []
+        rows.append(
+            [name_cell(context, name), *slope, *(row.value_text if row else format.MISSING for _, row in points)]
+        )
+        ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
+    per = "one more instance costs" if fit else f"at {counts[-1]} {of}"
+    (low, cheap), (high, dear) = min(ends), max(ends)
+    title = f"{what}: {per} {format.quantity(low, unit)} in {cheap}"
+    title += f" and {format.quantity(high, unit)} in {dear}" if cheap != dear else ""
+    heads = ["environment", *(["slope (one more)"] if fit else []), *(f"N = {n}" for n in counts)]
+    data = table(f"{what} over the number of {of}", heads, rows)
+    counted = sample_note(context, scenario, [f"{what}-{n}" for n in counts])
+    note = f"Median and quartiles{'; line: least squares' if fit else '; log axes'}. {counted}"
+    picture = charts.points(series, of, unit, log=not fit, log_x=not fit and counts[0] > 0, lines=True)
+    return Figure(title, picture, alt_of(title, data), note, data)
+
+
+def line_fit(xs: list[float], ys: list[float]) -> tuple[float, float] | None:
+    """Slope and intercept by least squares; None for fewer than two different x."""
+    n, mean_x, mean_y = len(xs), sum(xs) / len(xs), sum(ys) / len(ys)
+    spread = sum((x - mean_x) ** 2 for x in xs)
+    if n < 2 or spread == 0:
+        return None
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
+    return slope, mean_y - slope * mean_x
 
 
 def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def build(context: Context) -> list[Block]:
 
 
 def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
-    """The ways from the baseline up to a container and up to a virtual machine, as far as they have two rungs."""
+    """The ways up to a container and up to a virtual machine, from the baseline or from a rung that stands apart."""
     below = {rung.upper: rung for rung in rungs}
     chains = []
     for targets in _TARGETS:
@@ -47,17 +47,17 @@ def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
         while target is not None and target in below and len(chain) < 50:
             chain.insert(0, below[target])
             target = below[target].lower
-        if len(chain) >= 2 and chain[0].lower == context.baseline:
+        if chain:
             chains.append(chain)
     return chains
 
 
 def _waterfall(context: Context, chain: list[Rung]) -> Figure:
-    top = chain[-1].upper
-    base, whole = (context.find("startup", "ready", name) for name in (context.baseline, top))
+    bottom, top = chain[0].lower, chain[-1].upper
+    base, whole = (context.find("startup", "ready", name) for name in (bottom, top))
     start = base.median if base else 0.0
-    steps = [charts.Step(format.clean(context.baseline, 40), 0.0, start, math.nan, math.nan, total=True)]
-    rows: list[list[Cell | Text]] = [[name_cell(context, context.baseline), "", format.quantity(start, "second"), ""]]
+    steps = [charts.Step(format.clean(bottom, 40), 0.0, start, math.nan, math.nan, total=True)]
+    rows: list[list[Cell | Text]] = [[name_cell(context, bottom), "", format.quantity(start, "second"), ""]]
     at = start
     for rung in chain:
         difference = _difference(context, rung, "ready")

@@ -7,14 +7,17 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
-from bench.report.blocks import Cell, Figure, table
+from bench.report.blocks import Cell, Figure, Heading, table
 from bench.report.context import Section
 from bench.report.needs import representatives
 from bench.report.sections._shared import (
+    OVER_COUNT,
     alt_of,
     dot_panels,
     finding,
     name_cell,
+    over_count,
+    parts_figure,
     sample_note,
     scenario_details,
     style_of,
@@ -38,15 +41,31 @@ def build(context: Context) -> list[Block]:
     if not names:
         return scenario_details(context, "startup")
     blocks: list[Block] = [_distribution(context, names), _phases(context, names), _order(context, names)]
-    cpu = dot_panels(context, "startup", [m for m in context.metrics_of("startup") if m == "cpu"],
-                     finding(context, context.select("startup", "cpu"), "CPU time a start and end"))  # fmt: skip
-    if cpu:
-        blocks.append(cpu)
-    for extra in sorted({s.name for s in context.session.scenarios if s.name.startswith("startup-")}):
-        figure = dot_panels(context, extra, context.metrics_of(extra), _extra_title(context, extra), names=names)
-        if figure:
-            blocks.append(figure)
-    return [*blocks, *scenario_details(context, "startup")]
+    by_whom = [m for m in context.metrics_of("startup") if m.startswith("cpu-")]
+    cpu = parts_figure(context, "startup", by_whom, "CPU time of one start and end", names)
+    blocks += [cpu] if cpu else []
+    blocks += scenario_details(context, "startup")
+    for extra in [s.name for s in context.session.scenarios if s.name.startswith("startup-")]:
+        blocks += _extra(context, extra, names)
+    return blocks
+
+
+def _extra(context: Context, scenario: str, names: list[str]) -> list[Block]:
+    """A scenario of its own about startup: over the number of instances where it has one, else as dots."""
+    metrics = context.metrics_of(scenario)
+    if not metrics:
+        return []
+    record = next(s for s in context.session.scenarios if s.name == scenario)
+    figures = over_count(context, scenario, names, "instances")
+    others = [m for m in metrics if not OVER_COUNT.match(m)]
+    what = finding(context, context.select(scenario, others[0]), f"{scenario}.{others[0]}") if others else ""
+    dots = dot_panels(context, scenario, others, what, names=names)
+    return [
+        Heading(format.clean(record.title, 80)),
+        *figures,
+        *([dots] if dots else []),
+        *scenario_details(context, scenario),
+    ]
 
 
 def _distribution(context: Context, names: list[str]) -> Figure:
@@ -164,13 +183,6 @@ def _order(context: Context, names: list[str]) -> Figure:
 def _drift(values: list[float]) -> float:
     half = len(values) // 2
     return median(values[half:]) / median(values[:half])
-
-
-def _extra_title(context: Context, scenario: str) -> str:
-    metrics = context.metrics_of(scenario)
-    record = next((s for s in context.session.scenarios if s.name == scenario), None)
-    what = format.clean(record.title, 80) if record else scenario
-    return finding(context, context.select(scenario, metrics[0]), f"{what} ({metrics[0]})") if metrics else what
 
 
 SECTION = Section(50, "startup", "Startup and teardown", build)

@@ -17,7 +17,7 @@ from bench.report.context import Context, Difference
 from bench.report.flags import flags
 from bench.report.page import Page, Part
 from bench.report.rungs import find_rungs
-from bench.report.sections import claims, ladder, memory, startup, trust, verdict
+from bench.report.sections import _shared, claims, ladder, startup, trust, verdict
 from tests.unit.report.made import HOSTILE, context, estimate
 
 
@@ -191,8 +191,8 @@ def with_differences_of_none(made: Context) -> Context:
 
 def test_a_slope_is_a_least_squares_slope() -> None:
     """The line through exact points has their slope; a single point has none."""
-    assert memory.line_fit([1, 2, 4], [12, 14, 18]) == pytest.approx((2.0, 10.0))
-    assert memory.line_fit([3, 3], [1, 2]) is None
+    assert _shared.line_fit([1, 2, 4], [12, 14, 18]) == pytest.approx((2.0, 10.0))
+    assert _shared.line_fit([3, 3], [1, 2]) is None
 
 
 @pytest.mark.parametrize("words", [HOSTILE, "x" * 10_000, "\u202e" * 50])
