@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -63,6 +64,17 @@ static void reflect(int in, int out, int ours)
     _exit(0);
 }
 
+/* The same for datagrams, which have no end. */
+static void reflect_until_killed(int socket)
+{
+    if (fork() != 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (read(socket, buffer, 1) == 1)
+        check(write(socket, buffer, 1) == 1);
+    _exit(0);
+}
+
 static void two_pipes(void)
 {
     int a[2], b[2];
@@ -94,6 +106,52 @@ static void tcp_sockets(void)
     reflect(accepted, accepted, client);
     close(accepted);
     to = from = client;
+}
+
+static void udp_sockets(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}, b = a;
+    socklen_t size = sizeof a;
+    int one = socket(AF_INET, SOCK_DGRAM, 0), two = socket(AF_INET, SOCK_DGRAM, 0);
+    check(bind(one, (void *)&a, size) == 0 && bind(two, (void *)&b, size) == 0);
+    check(getsockname(one, (void *)&a, &size) == 0 && getsockname(two, (void *)&b, &size) == 0);
+    check(connect(one, (void *)&b, size) == 0 && connect(two, (void *)&a, size) == 0);
+    reflect_until_killed(two);
+    to = from = one;
+}
+
+/* A server that reads 17 bytes of each connection, answers one and reads to the end; in the style of lat_connect. */
+static struct sockaddr_in server_address;
+
+static void connect_server(void)
+{
+    socklen_t size = sizeof server_address;
+    int server = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+    server_address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    check(bind(server, (void *)&server_address, size) == 0 && listen(server, 8) == 0);
+    check(getsockname(server, (void *)&server_address, &size) == 0);
+    if (fork() != 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        int c = accept(server, NULL, NULL);
+        setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        check(read(c, buffer, 17) == 17 && write(c, buffer, 1) == 1);
+        while (read(c, buffer, 1) > 0)
+            ;
+        close(c);
+    }
+}
+
+static void connect_once(void)
+{
+    struct linger now = {1, 0};
+    int yes = 1, c = socket(AF_INET, SOCK_STREAM, 0);
+    check(connect(c, (void *)&server_address, sizeof server_address) == 0);
+    setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    check(write(c, buffer, 17) == 17 && read(c, buffer, 1) == 1);
+    setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(c);
 }
 
 static void handler(int number)
@@ -135,6 +193,7 @@ LOOP(do_spawn, pid_t p; char *arguments[] = {(char *)program, "syscall", "exit",
      check(posix_spawn(&p, program, NULL, NULL, arguments, none) == 0 && waitpid(p, NULL, 0) == p);)
 LOOP(do_thread, pthread_t t; check(pthread_create(&t, NULL, nothing, NULL) == 0); pthread_join(t, NULL);)
 LOOP(do_trip, check(write(to, buffer, 1) == 1 && read(from, buffer, 1) == 1);)
+LOOP(do_connect, connect_once();)
 LOOP(do_signal, check(kill(self, SIGUSR1) == 0);)
 
 static const struct {
@@ -158,6 +217,8 @@ static const struct {
     {"socketpair", unix_sockets, do_trip},
     {"tcp", tcp_sockets, do_trip},
     {"signal", catch, do_signal},
+    {"udp", udp_sockets, do_trip},
+    {"connect", connect_server, do_connect},
 };
 
 static int ascending(const void *a, const void *b)

@@ -17,6 +17,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from bench.probe.build import FLAGS, probe_path
 from crosscheck.floor import median_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench.environment import Sandbox
 
@@ -77,9 +78,40 @@ def perf() -> float:
     return float(ended.stdout) / PERF_CALLS * 1e9
 
 
-def compare(operations: Sequence[str], rounds: int, seed: int) -> dict[str, tuple[list[float], list[float]]]:
+def compare(
+    pairs: Mapping[str, tuple[Callable[[], float], Callable[[], float]]], rounds: int, seed: int
+) -> dict[str, tuple[list[float], list[float]]]:
     """Ours and theirs by name, paired and interleaved in random order; the first round is warm-up."""
     order = random.Random(seed)
+    taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in pairs}
+    for number in range(rounds + 1):
+        for name in order.sample(list(pairs), len(pairs)):
+            both = [0.0, 0.0]
+            for side in order.sample((0, 1), 2):
+                both[side] = pairs[name][side]()
+            if number > 0:
+                taken[name][0].append(both[0])
+                taken[name][1].append(both[1])
+    return taken
+
+
+def show(taken: Mapping[str, tuple[list[float], list[float]]], rounds: int, band: float = BAND) -> int:
+    """Print one line each; the number of those whose interval lies wholly outside the band."""
+    print(f"{'operation':20} {'isobench':>13} {'reference':>13}   ratio [95 %], {rounds} rounds")
+    apart = 0
+    for name, (our, their) in taken.items():
+        middle, low, high = median_interval([a / b for a, b in zip(our, their, strict=True)])
+        outside = low > 1 + band or high < 1 - band
+        apart += outside
+        figures = f"{statistics.median(our):10.1f} ns {statistics.median(their):10.1f} ns"
+        print(f"{name:20} {figures}   {middle:.4f} [{low:.4f}, {high:.4f}]{'  APART' if outside else ''}")
+    return apart
+
+
+@contextmanager
+def prepared() -> Iterator[tuple[Sandbox, Path]]:
+    """A sandbox of raw processes, and the compiled reference. All that is started from here on shares one CPU."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     environment = next(e for e in ENVIRONMENTS if e.name == "process")
     with tempfile.TemporaryDirectory(prefix="isobench-crosscheck-", dir="/var/tmp") as folder:
         workdir = Path(folder) / "isobench-crosscheck" / "process"
@@ -88,21 +120,7 @@ def compare(operations: Sequence[str], rounds: int, seed: int) -> dict[str, tupl
         source = Path(__file__).with_name("syscalls.c")
         subprocess.run(["cc", *FLAGS, "-o", str(binary), str(source)], check=True, timeout=300)
         with environment.open(workdir) as sandbox:
-            pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
-                name: (partial(ours, sandbox, name), partial(reference, binary, name)) for name in operations
-            }
-            if shutil.which("perf"):
-                pairs["getppid (perf)"] = (lambda: ours(sandbox, "getppid"), perf)
-            taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in pairs}
-            for number in range(rounds + 1):
-                for name in order.sample(list(pairs), len(pairs)):
-                    both = [0.0, 0.0]
-                    for side in order.sample((0, 1), 2):
-                        both[side] = pairs[name][side]()
-                    if number > 0:
-                        taken[name][0].append(both[0])
-                        taken[name][1].append(both[1])
-    return taken
+            yield sandbox, binary
 
 
 def main() -> int:
@@ -111,17 +129,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("operations", nargs="*", default=[])
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(f"{'operation':16} {'isobench':>12} {'reference':>12}   ratio [95 %], {arguments.rounds} rounds")
-    apart = 0
-    for name, (our, their) in compare(arguments.operations or OPERATIONS, arguments.rounds, arguments.seed).items():
-        middle, low, high = median_interval([a / b for a, b in zip(our, their, strict=True)])
-        outside = low > 1 + BAND or high < 1 - BAND
-        apart += outside
-        figures = f"{statistics.median(our):9.1f} ns {statistics.median(their):9.1f} ns"
-        print(f"{name:16} {figures}   {middle:.4f} [{low:.4f}, {high:.4f}]{'  APART' if outside else ''}")
-    if not shutil.which("perf"):
-        print("perf is not installed: apt-get install linux-perf")
+    with prepared() as (sandbox, binary):
+        pairs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+            name: (partial(ours, sandbox, name), partial(reference, binary, name))
+            for name in arguments.operations or OPERATIONS
+        }
+        if shutil.which("perf"):
+            pairs["getppid (perf)"] = (partial(ours, sandbox, "getppid"), perf)
+        else:
+            print("perf is not installed: apt-get install linux-perf")
+        apart = show(compare(pairs, arguments.rounds, arguments.seed), arguments.rounds)
     return 1 if apart else 0
 
 

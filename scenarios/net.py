@@ -78,13 +78,13 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     from bench.answers import first_answer
 
     server = first_answer(instance.stdout)
-    tried = []
+    tried = [] if server.get("addresses") else ["the instance has no address but its loopback's"]
     for path, address in _candidates(instance, server):
         found = _client(address, server)
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
-    return f"none ({'; '.join(tried) or 'no veth pair may be laid, and the instance has no address'})", []
+    return f"none ({'; '.join(tried)})", []
 
 
 def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str, str]]:
