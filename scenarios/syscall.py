@@ -2,6 +2,9 @@
 
 A sample is the median of one instance's batches. Nothing is subtracted: the loop around a call costs less than a
 nanosecond, and what an empty one costs is in every answer of the probe (bench/probe/syscalls.c).
+
+The usual scenario keeps an instance on one CPU. Left alone, the scheduler puts the child of a fork here or there, which
+varied its cost between instances by a factor of two and says nothing of isolation; `syscall-all` leaves it alone.
 """
 
 from __future__ import annotations
@@ -162,7 +165,7 @@ def _positive(value: object) -> bool:
 
 
 SCENARIOS = (
-    Syscall("syscall", "System calls", USUAL, groups=("default",)),
+    Syscall("syscall", "System calls", USUAL, options=("--pin",), groups=("default",)),
     Syscall("syscall-all", "All system calls", tuple(MEANINGS), options=("--batches=100",), quantiles=True),
     Syscall(
         "syscall-pinned",
