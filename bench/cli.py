@@ -23,9 +23,6 @@ COMMANDS = {
     "report": "write the report of a run again",
     "list": "the environments, scenarios or metrics there are",
     "doctor": "prove each environment by launching it; what disturbs measurements here",
-    "compare": "two runs of one host, metric by metric",
-    "trend": "what has changed over the nights",
-    "export": "a run in another tool's format",
     "clean": "remove what dead runs left behind",
     "provision": "install what is missing (Debian, Ubuntu)",
 }

@@ -11,6 +11,7 @@ from bench.runner import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     import pandas as pd
 
@@ -97,10 +98,13 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
     order = {e.name: index for index, e in enumerate(session.environments)}
     for wanted in SHOWN:
         rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
-        for row in sorted(rows.itertuples(), key=lambda r: order.get(str(r.environment), 99)):
-            ratio = format.ratio_interval(row.ratio, row.ratio_low, row.ratio_high)
-            verdict = "baseline" if row.environment == session.baseline else str(row.verdict)
-            table.add_row(wanted, str(row.environment), format.quantity(row.median, str(row.unit)), ratio, verdict)
+        records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
+        for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
+            ratio = format.ratio_interval(row["ratio"], row["ratio_low"], row["ratio_high"])
+            verdict = "baseline" if row["environment"] == session.baseline else str(row["verdict"])
+            table.add_row(
+                wanted, str(row["environment"]), format.quantity(row["median"], str(row["unit"])), ratio, verdict
+            )
         if len(rows):
             table.add_section()
     Console(width=None if sys.stdout.isatty() else 110, highlight=False).print(table)

@@ -23,7 +23,7 @@ COMMON = (
     "--filename=isobench.fio",
     "--size=32m",
     "--time_based",
-    "--runtime=250ms",
+    "--runtime=200ms",
     "--stonewall",
     "--randrepeat=1",
     "--percentile_list=50:99:99.9",

@@ -50,11 +50,17 @@ def interval(differences: np.ndarray) -> Interval:
 
 
 def p_value(differences: np.ndarray) -> float:
-    """The two-sided Wilcoxon signed-rank test that the differences are centred at zero; 1.0 where all are zero."""
+    """The two-sided t-test that the differences are centred at zero; 1.0 where all are zero.
+
+    Not the signed-rank test, whose smallest p at six pairs (0.03) survives no correction for many comparisons, however
+    large the effect. The interval, which decides, stays the rank one.
+    """
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) == 0 or not np.any(values):
+    if len(values) < 2 or not np.any(values):
         return 1.0
-    return float(stats.wilcoxon(values, zero_method="wilcox").pvalue)
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(stats.ttest_1samp(values, 0.0).pvalue)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ DIFFERENCE_COLUMNS = ("scenario", "metric", "environment", "compared_with", "uni
 
 def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
     """One row per metric and environment: absolute values, the paired ratio to the baseline with its 95 % interval,
-    p after Wilcoxon and after Holm, the verdict, the minimum detectable effect (a ratio less one).
+    p of the paired t-test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
 
     A metric that the baseline does not have is listed without a ratio. The baseline's own row has the ratio 1.
     """

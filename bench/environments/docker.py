@@ -100,9 +100,12 @@ class DockerSandbox:
         self._launches = 0
         self._fio = fio_version()
         tag = f"{environment.name}-{os.urandom(3).hex()}"
-        self._image = f"{run}:{tag}"
+        repository = run.lower()  # a reference has no capitals
+        self._image = f"{repository}:{tag}"
         with _engine_errors("importing the image"), rootfs_tar().open("rb") as file:
-            client.import_image_from_data(file, repository=run, tag=tag, changes=[f"LABEL {LABEL}={run}", "WORKDIR /"])
+            client.import_image_from_data(
+                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", "WORKDIR /"]
+            )
         self._info = client.info()
 
     def facts(self) -> Mapping[str, str]:

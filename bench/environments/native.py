@@ -260,7 +260,7 @@ ENVIRONMENTS = (
         Isolation(("user", *NAMESPACES), user_map=True),
         adds="a user namespace",
         compared_with="ns-all",
-        groups=("default", "ladder"),
+        groups=("ladder",),
     ),
     Native("ns-all+cgroup", "… and a cgroup", _CGROUP, adds="a fresh cgroup with limits", compared_with="ns-all"),
     Native(

@@ -42,16 +42,21 @@ def guest_kernel() -> Kernel:
     return Kernel(image, image.parent.parent / "lib/modules" / version, version, "a distribution package, unpacked")
 
 
+def has_guest_kernel() -> bool:
+    """Whether guests have a kernel to boot."""
+    try:
+        guest_kernel()
+    except Unavailable:
+        return False
+    return True
+
+
 def fetch_guest_kernel() -> Path | None:
     """Fetch and unpack (never install) the distribution's kernel where guests would have none; its folder.
 
     None where a kernel is there already. Wants apt; raises `BuildError`.
     """
-    try:
-        guest_kernel()
-    except Unavailable:
-        pass
-    else:
+    if has_guest_kernel():
         return None
     package = _image_package()
     return cached("kernel", package.removeprefix("linux-image-"), lambda folder: _unpack(package, folder))
