@@ -204,7 +204,8 @@ def _measure_block(
         record = CellRecord(cell.environment, cell.scenario, started - began, seconds, inside, interference)
         records.append(record)
         observer.cell_ends(cell, values, failure)
-    block = BlockRecord(index, block_began - began, time.monotonic() - block_began, records, marks(records))
+    presses = {name: getattr(scenario, "presses", ()) for name, scenario in scenarios.items()}
+    block = BlockRecord(index, block_began - began, time.monotonic() - block_began, records, marks(records, presses))
     return block, samples, failures
 
 

@@ -43,6 +43,7 @@ class Net:
     title = "Network"
     needs = frozenset({PROBE})
     groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_cpu_seconds"})  # its two ends share a CPU, and wait for it
     metrics = tuple(
         Metric(f"{path}-{what}", "second", f"{meaning}, {where}")
         for path, where in _PATHS.items()

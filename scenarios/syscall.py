@@ -85,11 +85,13 @@ class Syscall:
         *,
         options: tuple[str, ...] = (),
         quantiles: bool = False,
+        presses: tuple[str, ...] = (),
         groups: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.title = title
         self.groups = frozenset(groups)
+        self.presses = frozenset(presses)
         self.metrics = tuple(Metric(operation, "second", MEANINGS[operation]) for operation in operations)
         self._quantiles = _QUANTILES if quantiles else {}
         for quantile in self._quantiles:
@@ -120,7 +122,7 @@ class Syscall:
         """
         from bench.answers import answers
 
-        with sandbox.launch("syscall", "about") as instance:
+        with sandbox.launch("syscall", *self._options, "about") as instance:
             (about,) = answers(instance)
         with sandbox.launch("syscall", *self._options, "--batches=1", *self._operations) as instance:
             found = answers(instance)[1:]
@@ -164,14 +166,24 @@ def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+_PAIRS = ("psi_cpu_seconds",)  # two processes on one CPU wait for it, and for long where all pairs are measured
+
 SCENARIOS = (
     Syscall("syscall", "System calls", USUAL, options=("--pin",), groups=("default",)),
-    Syscall("syscall-all", "All system calls", tuple(MEANINGS), options=("--batches=100",), quantiles=True),
+    Syscall(
+        "syscall-all",
+        "All system calls",
+        tuple(MEANINGS),
+        options=("--batches=100",),
+        quantiles=True,
+        presses=_PAIRS,
+    ),
     Syscall(
         "syscall-pinned",
         "All system calls, on one CPU",
         tuple(name for name in MEANINGS if name != "pipe-2cpu"),
         options=("--batches=100", "--pin"),
         quantiles=True,
+        presses=_PAIRS,
     ),
 )

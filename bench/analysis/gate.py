@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bench.record import CellRecord
 
@@ -31,16 +31,21 @@ SHARES = {
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
 
 
-def marks(cells: Sequence[CellRecord]) -> list[str]:
-    """Why this block is to be left out; empty for a clean one."""
+def marks(cells: Sequence[CellRecord], presses: Mapping[str, Collection[str]] | None = None) -> list[str]:
+    """Why this block is to be left out; empty for a clean one.
+
+    `presses` says by scenario which counters it drives by itself (two processes that share a CPU wait for it): its
+    cells do not count for their shares.
+    """
     found = []
     for counter, (limit, words) in ANY.items():
         worst = max((abs(cell.interference.get(counter, 0.0)) for cell in cells), default=0.0)
         if worst > limit:
             found.append(f"{words} ({worst:g})")
-    seconds = sum(cell.seconds for cell in cells)
     for counter, (limit, words) in SHARES.items():
-        share = sum(cell.interference.get(counter, 0.0) for cell in cells) / seconds if seconds > 0 else 0.0
+        telling = [cell for cell in cells if counter not in (presses or {}).get(cell.scenario, ())]
+        seconds = sum(cell.seconds for cell in telling)
+        share = sum(cell.interference.get(counter, 0.0) for cell in telling) / seconds if seconds > 0 else 0.0
         if share > limit:
             found.append(f"{words} ({share:.0%} of the block)")
     return found

@@ -1,0 +1,63 @@
+"""The net scenario without a network: which paths it tries, and what it makes of answers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.analysis.gate import marks
+from bench.errors import ProbeError
+from bench.record import CellRecord
+from scenarios import net
+from scenarios.net import Net
+
+if TYPE_CHECKING:
+    from bench.environment import Role
+
+
+class _Instance:
+    """Only the host processes that an instance says it has."""
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+
+    def host_pids(self) -> dict[int, Role]:
+        return {pid: "payload" for pid in self._pids}
+
+
+def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> None:
+    """A process of the host, or a VMM: the loopback, then whatever address the instance names."""
+    found = net._candidates(_Instance(os.getpid()), {"addresses": ["192.0.2.7"]})  # type: ignore[arg-type]
+    assert [address for _, address in found] == ["127.0.0.1", "192.0.2.7"]
+
+
+def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
+    """Nothing is tried where nothing is known."""
+    assert net._candidates(_Instance(), {"addresses": []}) == []  # type: ignore[arg-type]
+
+
+def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None:
+    """Nanoseconds become seconds under the name of the path."""
+    found = [{"name": "tcp", "ns": [5.0, 7.0, 600.0]}, {"name": "udp", "unavailable": "no"}]
+    assert net._values("host", found) == {"host-tcp": pytest.approx(7e-9)}
+
+
+@pytest.mark.parametrize("answer", [{"name": "tcp", "ns": []}, {"name": "tcp", "ns": [0]}, {"name": "x", "ns": [1]}])
+def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, object]) -> None:
+    """No zero and no stranger becomes a sample."""
+    with pytest.raises(ProbeError):
+        net._values("loopback", [answer])
+
+
+def _cell(scenario: str, waited: float) -> CellRecord:
+    return CellRecord("process", scenario, 0.0, 1.0, 1.0, {"psi_cpu_seconds": waited, "steal_seconds": 0.0})
+
+
+def test_waiting_that_the_scenario_causes_does_not_mark_a_block() -> None:
+    """Two ends on one CPU wait for each other; in another scenario's cell the same waiting is interference."""
+    presses = {Net.name: Net.presses}
+    assert marks([_cell("net", 0.7), _cell("startup", 0.1)], presses) == []
+    assert marks([_cell("net", 0.0), _cell("startup", 0.4)], presses) != []
+    assert marks([_cell("net", 0.7)]) != []
