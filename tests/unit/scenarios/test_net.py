@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ class _Instance:
         self._pids = pids
 
     def host_pids(self) -> dict[int, Role]:
-        return {pid: "payload" for pid in self._pids}
+        return dict.fromkeys(self._pids, "payload")
 
 
 def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> None:
@@ -40,12 +40,12 @@ def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
 
 def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None:
     """Nanoseconds become seconds under the name of the path."""
-    found = [{"name": "tcp", "ns": [5.0, 7.0, 600.0]}, {"name": "udp", "unavailable": "no"}]
+    found: list[dict[str, Any]] = [{"name": "tcp", "ns": [5.0, 7.0, 600.0]}, {"name": "udp", "unavailable": "no"}]
     assert net._values("host", found) == {"host-tcp": pytest.approx(7e-9)}
 
 
 @pytest.mark.parametrize("answer", [{"name": "tcp", "ns": []}, {"name": "tcp", "ns": [0]}, {"name": "x", "ns": [1]}])
-def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, object]) -> None:
+def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, Any]) -> None:
     """No zero and no stranger becomes a sample."""
     with pytest.raises(ProbeError):
         net._values("loopback", [answer])
