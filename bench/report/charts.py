@@ -142,7 +142,7 @@ def ecdf(series: Sequence[Series], unit: str) -> Picture:
         x = sorted(line.x)
         y = [(i + 1) / len(x) for i in range(len(x))]
         axes.step([x[0], *x], [0, *y], where="post", color=_colour(line.style), linewidth=1.5)
-        middle = len(x) // 2
+        middle = (len(x) - 1) // 2
         axes.plot([x[middle]], [y[middle]], _marker(line.style), color=_colour(line.style), markersize=6,
                   markeredgecolor=_PAPER, linestyle="-", label=_short(line.label))  # fmt: skip
     axes.set_ylim(0, 1.02)

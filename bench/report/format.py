@@ -125,7 +125,7 @@ def visible(text: str) -> str:
 
 def clip(text: str, limit: int) -> str:
     """At most `limit` characters, saying how many are left out."""
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more characters)"
+    return text if len(text) <= limit * 1.1 else f"{text[:limit]}… ({len(text) - limit} more characters)"
 
 
 def _is_invisible(character: str) -> bool:

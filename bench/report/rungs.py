@@ -24,17 +24,27 @@ def find_rungs(context: Context) -> list[Rung]:
     """Every measured environment against the nearest measured rung beneath it."""
     measured = {row.environment for row in context.select("startup", "ready")}
     records = {record.name: record for record in context.session.environments}
-    found = (_rung(record, records, measured) for record in records.values() if record.name in measured)
+    found = (
+        _rung(record, records, measured, context.baseline) for record in records.values() if record.name in measured
+    )
     return [rung for rung in found if rung is not None]
 
 
-def _rung(record: EnvironmentRecord, records: dict[str, EnvironmentRecord], measured: set[str]) -> Rung | None:
-    """Walks down until a measured rung; what lies between was not measured, so the step is no single cause."""
+def _rung(
+    record: EnvironmentRecord, records: dict[str, EnvironmentRecord], measured: set[str], baseline: str
+) -> Rung | None:
+    """Walks down to a measured rung; what lies between was not measured, so that the step is no single cause.
+
+    A run that did not ask for the rungs between does not know their names: the step then starts at the baseline.
+    """
     adds, seen, lower = [record.adds], {record.name}, record.compared_with
     while lower is not None and lower not in measured and lower in records and lower not in seen:
         seen.add(lower)
         adds.insert(0, records[lower].adds)
         lower = records[lower].compared_with
+    if lower is not None and lower not in records:
+        adds.insert(0, f"all that lies beneath {format.clean(lower, 60)}, and that itself")
+        lower = baseline
     if lower is None or lower not in measured or lower in seen:
         return None
     words = format.listing([format.clean(words, 120) for words in adds if words], 4)

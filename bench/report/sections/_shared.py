@@ -186,6 +186,20 @@ def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate]
     return (others[0], others[-1]) if others else None
 
 
+def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
+    """A title over many metrics: how many equal the baseline, and which is dearest."""
+    others = [r for r in rows if r.environment != context.baseline and r.ratio == r.ratio]
+    if not others:
+        return f"{what}: only {context.title(context.baseline)} was measured"
+    same = sum(r.verdict == "equivalent" for r in others)
+    more = sum(r.verdict == "slower" for r in others)
+    dear = max(others, key=lambda r: r.ratio)
+    return (
+        f"{more} of {len(others)} {what} are above the baseline's, {same} equal it; the dearest is {dear.metric} "
+        f"in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
+    )
+
+
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
     """A title that states what came out: who is cheapest, who dearest."""
     ends = spread(rows, context.baseline)

@@ -20,7 +20,7 @@ def build(context: Context) -> list[Block]:
     session = context.session
     blocks: list[Block] = []
     rows: list[list[Cell | Text]] = [
-        [format.clean(key, 60), format.clean(text)] for key, text in session.host.items() if text
+        [format.clean(key, 60), format.clean(text, 600)] for key, text in session.host.items() if text
     ]
     if rows:
         blocks.append(table("What the host is", ["fact", "value"], rows, left=2))

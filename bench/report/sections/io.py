@@ -9,22 +9,22 @@ from bench.report import charts, format
 from bench.report.blocks import Block, Figure, Heading, table
 from bench.report.context import Section
 from bench.report.needs import representatives
-from bench.report.sections._shared import alt_of, dot_panels, finding, name_cell, scenario_details, style_of
+from bench.report.sections._shared import alt_of, dot_panels, name_cell, scenario_details, style_of, tally
 
 if TYPE_CHECKING:
     from bench.report.context import Context
 
-_FAMILIES = ("io", "io-meta", "net")
+_FAMILIES = ("io", "net")
+"""The first words of the scenarios shown here."""
 _TAIL = re.compile(r"[-.]p\d+$")
 _COPY_UP = re.compile(r"copy-?up-(?P<size>\d+)(?P<unit>k|m)", re.IGNORECASE)
 
 
 def build(context: Context) -> list[Block]:
+    found = [s for s in context.session.scenarios if s.name.split("-")[0] in _FAMILIES and context.metrics_of(s.name)]
     blocks: list[Block] = []
-    for scenario in context.session.scenarios:
-        family = next((f for f in _FAMILIES if scenario.name == f or scenario.name.startswith(f"{f}-")), None)
-        if family is not None:
-            blocks += _family(context, scenario.name, format.clean(scenario.title, 80))
+    for scenario in found:
+        blocks += _family(context, scenario.name, format.clean(scenario.title, 80) if len(found) > 1 else "")
     return blocks
 
 
@@ -33,9 +33,9 @@ def _family(context: Context, scenario: str, title: str) -> list[Block]:
     if not metrics:
         return []
     main = [m for m in metrics if not _TAIL.search(m) and not m.startswith("cpu") and not _COPY_UP.search(m)]
-    blocks: list[Block] = [Heading(title)]
+    blocks: list[Block] = [Heading(title)] if title else []
     if main:
-        headline = finding(context, context.select(scenario, main[0]), f"{scenario}.{main[0]}")
+        headline = tally(context, [r for m in main for r in context.select(scenario, m)], f"{scenario} costs")
         figure = dot_panels(context, scenario, main, headline, names=representatives(context))
         blocks += [figure] if figure else []
     blocks += _copy_up(context, scenario, metrics)

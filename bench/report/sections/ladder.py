@@ -47,7 +47,7 @@ def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
         while target is not None and target in below and len(chain) < 50:
             chain.insert(0, below[target])
             target = below[target].lower
-        if chain:
+        if len(chain) >= 2 or (chain and chain[0].lower != context.baseline):
             chains.append(chain)
     return chains
 

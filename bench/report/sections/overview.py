@@ -13,6 +13,7 @@ from bench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cel
 if TYPE_CHECKING:
     from bench.report.blocks import Block
     from bench.report.context import Context, Estimate
+    from bench.report.needs import Need
 
 _OWN_SECTION = ("startup", "memory", "density", "syscall", "io", "net")
 """The first words of the scenarios that have a section of their own."""
@@ -33,7 +34,7 @@ def build(context: Context) -> list[Block]:
         for row in found
         if row.environment in shown
     ]
-    title = _title(rows)
+    title = _title(groups)
     cells = [
         [f"{need.title} / {format.clean(row.environment, 60)}", *estimate_cells(context, row)]
         for need, found in groups
@@ -52,13 +53,14 @@ def build(context: Context) -> list[Block]:
     return [Figure(title, picture, alt_of(title, data), note, data), *_elsewhere(context)]
 
 
-def _title(rows: list[Estimate]) -> str:
+def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
+    rows = [row for _, found in groups for row in found]
     more = sum(row.verdict == "slower" for row in rows)
     same = sum(row.verdict == "equivalent" for row in rows)
-    dearest = max(rows, key=lambda row: row.ratio)
+    need, dearest = max(((need, row) for need, found in groups for row in found), key=lambda pair: pair[1].ratio)
     return (
-        f"{more} of {len(rows)} costs are measurably above the baseline, {same} equal it; the dearest is "
-        f"{format.clean(dearest.environment, 40)} with {format.ratio(dearest.ratio)} in {dearest.name}"
+        f"{more} of {len(rows)} costs are measurably above the baseline, {same} equal it; the dearest is the "
+        f"{need.title.lower()} of {format.clean(dearest.environment, 40)}, {format.ratio(dearest.ratio)}"
     )
 
 

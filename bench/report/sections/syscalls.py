@@ -9,7 +9,7 @@ from bench.report import charts, format
 from bench.report.blocks import Block, Cell, Figure, Span, table
 from bench.report.context import BAND, Section, shade
 from bench.report.needs import representatives
-from bench.report.sections._shared import alt_of, sample_note, scenario_details, style_of
+from bench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tally
 
 if TYPE_CHECKING:
     from bench.report.blocks import Table, Text
@@ -41,7 +41,8 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
                     )
                 )
     data = _heat(context, scenario, metrics)
-    title = _title(context, scenario, metrics)
+    rows_of_all = [row for metric in metrics for row in context.select(scenario, metric)]
+    title = tally(context, rows_of_all, "system-call costs")
     baseline = context.title(context.baseline)
     note = (
         f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
@@ -49,23 +50,6 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
     )
     picture = charts.dots(rows, f"times {baseline}", BAND)
     return Figure(title, picture, alt_of(title, data), note, data)
-
-
-def _title(context: Context, scenario: str, metrics: list[str]) -> str:
-    rows = [
-        r
-        for m in metrics
-        for r in context.select(scenario, m)
-        if r.environment != context.baseline and r.ratio == r.ratio
-    ]
-    if not rows:
-        return "System calls of the baseline alone"
-    same = sum(r.verdict == "equivalent" for r in rows)
-    dear = max(rows, key=lambda r: r.ratio)
-    return (
-        f"{same} of {len(rows)} system-call costs equal the baseline's; the dearest is {dear.metric} "
-        f"in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
-    )
 
 
 def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:

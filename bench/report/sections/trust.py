@@ -77,7 +77,7 @@ def _facts(context: Context) -> Block:
     if session.imprecise:
         names = format.listing([format.clean(name, 80) for name in session.imprecise], 8)
         rows.append(["imprecise", f"the interval was still too wide at the end for {names}"])
-    return table("What this run was", ["", "what was done"], rows, left=2)
+    return table("What this run was", ["about", "what was done"], rows, left=2)
 
 
 def control_sentence(context: Context) -> str:

@@ -66,7 +66,9 @@ def _spoken(context: Context, rows: list[Estimate]) -> list[Estimate]:
 
 
 def _times(row: Estimate) -> str:
-    return "the same" if row.verdict == "equivalent" else format.ratio(row.ratio)
+    if row.verdict == "equivalent":
+        return "the same"
+    return f"{format.ratio(row.ratio)}, inconclusive" if row.verdict == "inconclusive" else format.ratio(row.ratio)
 
 
 def _table(context: Context) -> Table:

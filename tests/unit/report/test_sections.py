@@ -116,6 +116,16 @@ def test_a_rung_is_compared_with_the_nearest_one_measured() -> None:
     assert rung.adds == "what tcg-null adds and what tcg adds"
 
 
+def test_a_rung_whose_neighbour_the_run_does_not_know_starts_at_the_baseline() -> None:
+    """A run without the rungs between still says what all of them cost together, and names no cause."""
+    made = context(estimates=[estimate("startup", "ready", n, 2.0) for n in ("process", "a")])
+    alone = EnvironmentRecord("a", "a", "engine", "an engine", "unknown", True)
+    session = msgspec.structs.replace(made.session, environments=[*made.session.environments, alone])
+    (rung,) = find_rungs(dataclasses.replace(made, run=made.run._replace(session=session)))
+    assert (rung.lower, rung.cause) == ("process", "")
+    assert rung.adds == "all that lies beneath unknown, and that itself and an engine"
+
+
 def test_a_ladder_that_bites_its_tail_ends() -> None:
     """Records that are compared with each other in a circle give no rung and no endless loop."""
     made = context(estimates=[estimate("startup", "ready", "process", 1.0), estimate("startup", "ready", "a", 2.0)])
