@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crosscheck.__main__ import main
 from crosscheck.syscalls import OPERATIONS, compare, show
 from scenarios.syscall import MEANINGS
 
@@ -37,3 +38,9 @@ def test_only_an_interval_wholly_outside_the_band_counts(capsys: pytest.CaptureF
     assert show({"noisy": noisy, "wrong": wrong}, rounds=8) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "APART" in lines[2] and "APART" not in lines[1]
+
+
+def test_an_unknown_part_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A part that does not exist gets one line that names those that do, and exit code 2."""
+    assert main(["nonsense"]) == 2
+    assert "syscalls" in capsys.readouterr().err
