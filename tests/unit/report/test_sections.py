@@ -17,7 +17,7 @@ from bench.report.context import Context, Difference
 from bench.report.flags import flags
 from bench.report.page import Page, Part
 from bench.report.rungs import find_rungs
-from bench.report.sections import _shared, claims, ladder, startup, trust, verdict
+from bench.report.sections import _shared, claims, io, ladder, startup, trust, verdict
 from tests.unit.report.made import HOSTILE, context, estimate
 
 
@@ -237,3 +237,37 @@ def test_drawings_are_reproducible() -> None:
 def _drawings(parts: list[Part]) -> list[str]:
     figures = [block for part in parts for block in part.blocks if isinstance(block, Figure)]
     return [text for figure in figures for text in (figure.picture.light, figure.picture.dark)]
+
+
+def test_lines_over_the_number_of_instances_have_their_slope() -> None:
+    """Metrics that end in a number become one figure, whose slope is the cost of one more instance."""
+    rows = [
+        estimate("memory", f"pss-{n}", name, 1.0, median=float((4 + n * each) << 20))
+        for name, each in (("process", 1), ("docker", 8))
+        for n in (1, 2, 4)
+    ]
+    made = context(estimates=rows)
+    (figure,) = _shared.over_count(made, "memory", ["process", "docker"], "idle instances", fit=True)
+    assert figure.title == "pss: one more instance costs 1.00 MiB in process and 8.00 MiB in docker"
+    assert row_of(figure.data, "docker") == ["docker", "8.00 MiB", "12.0 MiB", "20.0 MiB", "36.0 MiB"]
+
+
+def test_parts_show_their_sum() -> None:
+    """The parts of a cost stand beside their sum; a part that does not exist is a dash."""
+    rows = [estimate("startup", m, "docker", r) for m, r in (("cpu-payload", 1.0), ("cpu-engine", 3.0))]
+    rows.append(estimate("startup", "cpu-payload", "process", 1.0))
+    figure = _shared.parts_figure(
+        context(estimates=rows), "startup", ["cpu-payload", "cpu-engine"], "CPU", ["process", "docker"]
+    )
+    assert figure is not None
+    assert figure.title == "CPU: the largest part is cpu-engine in docker, 3.00 ms"
+    assert row_of(figure.data, "docker")[1:] == ["1.00 ms", "3.00 ms", "4.00 ms"]
+    assert row_of(figure.data, "process")[1:] == ["1.00 ms", "–", "1.00 ms"]
+
+
+def test_copy_up_is_drawn_against_the_size_of_the_file() -> None:
+    """Metrics of a first write become one figure over the size, whose title names the dearest."""
+    rows = [estimate("io", f"copy-up-{size}", "docker", r) for size, r in (("1k", 1.0), ("1m", 2.0), ("100m", 50.0))]
+    figure = next(b for b in io.build(context(estimates=rows)) if isinstance(b, Figure) and "first write" in b.title)
+    assert figure.title == "The dearest first write is to a file of 100 MiB in docker: 5.00 ms"
+    assert row_of(figure.data, "docker")[1:] == ["100 µs", "200 µs", "5.00 ms"]
