@@ -2,7 +2,7 @@
 
 Request and response, and connections, against plain C loops (syscalls.c); bulk against iperf3. Ours and theirs take
 turns on one CPU, as in `crosscheck.syscalls`. Exits with 1 where an interval lies wholly outside the band. iperf3 does
-more per MiB than isobench (it counts, and asks for the time), so its band is wider.
+more per MiB than isobench (a pselect before each read and write of 64 KiB), so its band is wider.
 """
 
 from __future__ import annotations

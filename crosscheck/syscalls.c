@@ -70,8 +70,8 @@ static void reflect_until_killed(int socket)
     if (fork() != 0)
         return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while (read(socket, buffer, 1) == 1)
-        check(write(socket, buffer, 1) == 1);
+    while (recv(socket, buffer, 1, 0) == 1)
+        check(send(socket, buffer, 1, 0) == 1);
     _exit(0);
 }
 
@@ -193,6 +193,7 @@ LOOP(do_spawn, pid_t p; char *arguments[] = {(char *)program, "syscall", "exit",
      check(posix_spawn(&p, program, NULL, NULL, arguments, none) == 0 && waitpid(p, NULL, 0) == p);)
 LOOP(do_thread, pthread_t t; check(pthread_create(&t, NULL, nothing, NULL) == 0); pthread_join(t, NULL);)
 LOOP(do_trip, check(write(to, buffer, 1) == 1 && read(from, buffer, 1) == 1);)
+LOOP(do_datagram, check(send(to, buffer, 1, 0) == 1 && recv(from, buffer, 1, 0) == 1);)
 LOOP(do_connect, connect_once();)
 LOOP(do_signal, check(kill(self, SIGUSR1) == 0);)
 
@@ -217,7 +218,7 @@ static const struct {
     {"socketpair", unix_sockets, do_trip},
     {"tcp", tcp_sockets, do_trip},
     {"signal", catch, do_signal},
-    {"udp", udp_sockets, do_trip},
+    {"udp", udp_sockets, do_datagram},
     {"connect", connect_server, do_connect},
 };
 
