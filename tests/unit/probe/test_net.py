@@ -78,7 +78,6 @@ def test_wrong_usage_is_an_error_answer(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="wants root for a network namespace")
 @pytest.mark.parametrize(("name", "path"), [("process", "host's own network"), ("ns-net", "veth")])
 def test_the_scenario_finds_the_path_from_the_host(name: str, path: str, tmp_path: Path) -> None:
     """A process is reached over the loopback, a network namespace over a veth pair that goes with it."""
