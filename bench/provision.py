@@ -1,4 +1,4 @@
-"""Installs what is missing (Debian, Ubuntu) and starts private daemons where no init system runs any.
+"""Installs what is missing (Debian, Ubuntu).
 
 Only the standard library and what imports no SDK: it runs before those are installed.
 """
@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import BuildError, IsobenchError, UsageError
-from bench.paths import state_dir
+from bench.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.daemons import Daemon
+    from collections.abc import Callable
 
 
 class Need(NamedTuple):
@@ -59,13 +54,22 @@ NEEDS = (
 )
 """Everything a full run uses, in the order of installation."""
 
+TEST_NEEDS = (
+    Need("chromium", _command("chromium")),
+    Need("chromium-driver", _command("chromedriver")),
+    Need("hyperfine", _command("hyperfine")),
+    Need("linux-perf", _command("perf")),
+    Need("iperf3", _command("iperf3")),
+)
+"""What only the tests use: a browser for the page, independent tools to check figures against."""
 
-def missing() -> list[str]:
+
+def missing(*, for_tests: bool = False) -> list[str]:
     """The packages whose purpose nothing on this host serves yet."""
-    return [need.package for need in NEEDS if not need.present()]
+    return [need.package for need in (*NEEDS, *(TEST_NEEDS if for_tests else ())) if not need.present()]
 
 
-def provision(*, dry_run: bool = False) -> list[str]:
+def provision(*, dry_run: bool = False, for_tests: bool = False) -> list[str]:
     """Install what is missing and fetch a kernel for guests where the host's own cannot be read.
 
     Says what it does before it does it, changes nothing else, and nothing at all with `dry_run`. Gives the lines it
@@ -73,7 +77,7 @@ def provision(*, dry_run: bool = False) -> list[str]:
     """
     from bench.images.kernel import fetch_guest_kernel, has_guest_kernel
 
-    packages = missing()
+    packages = missing(for_tests=for_tests)
     lines = [f"install {package}" for package in packages]
     if not has_guest_kernel():
         lines.append("fetch a kernel for guests (unpacked into the cache, not installed)")
@@ -90,59 +94,6 @@ def provision(*, dry_run: bool = False) -> list[str]:
         _apt("install", "--yes", "--no-install-recommends", *packages)
     fetch_guest_kernel()
     return lines
-
-
-@contextmanager
-def daemons() -> Iterator[None]:
-    """Private Docker and libvirt daemons for the time of the block, where no init system runs and none answers.
-
-    Their addresses are passed on in DOCKER_HOST and ISOBENCH_LIBVIRT_URI. One that does not start is named on
-    standard error; the rest is measured.
-    """
-    from bench.daemons import docker, libvirt
-
-    wanted: list[tuple[str, str, str, Callable[[Path], Daemon]]] = []
-    if os.geteuid() == 0 and not has_init():
-        wanted.append(("docker", "DOCKER_HOST", "/var/run/docker.sock", docker.start))
-        wanted.append(("libvirt", "ISOBENCH_LIBVIRT_URI", "/var/run/libvirt/libvirt-sock", libvirt.start))
-    before = dict(os.environ)
-    with ExitStack() as stack:
-        for name, variable, usual, start in wanted:
-            if variable in os.environ or _answers(usual):
-                continue
-            try:
-                daemon = start(daemon_state() / name)
-            except IsobenchError as error:
-                print(f"provision: {name}: {error.reason}", file=sys.stderr)
-                continue
-            stack.callback(daemon.stop)
-            os.environ[variable] = daemon.address
-        try:
-            yield
-        finally:
-            for _, variable, _, _ in wanted:
-                if variable not in before:
-                    os.environ.pop(variable, None)
-
-
-def daemon_state() -> Path:
-    """Where private daemons keep what they keep: on a real disk, for an overlay needs one."""
-    if "ISOBENCH_STATE" in os.environ:
-        return state_dir() / "daemons"
-    return Path("/var/lib/isobench")
-
-
-def has_init() -> bool:
-    """Whether an init system runs that would start daemons."""
-    return Path("/run/systemd/system").is_dir() or Path("/run/openrc").is_dir()
-
-
-def _answers(path: str) -> bool:
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
-        connection.connect(path)
-        return True
-    return False
 
 
 def _python_headers() -> Path:

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be installed, and change nothing")
+    parser.add_argument("--for-tests", action="store_true", help="and what the tests check against")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from bench import provision
 
-    provision.provision(dry_run=arguments.dry_run)
+    provision.provision(dry_run=arguments.dry_run, for_tests=arguments.for_tests)
     return 0

@@ -1,0 +1,23 @@
+"""`python -m bench.daemons COMMAND…`: run a command with private Docker and libvirt daemons where none run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from bench.daemons.private import private_daemons
+
+
+def main() -> int:
+    """Start what is missing, run the command, stop it again; gives the command's exit code."""
+    with private_daemons():
+        process = subprocess.Popen(sys.argv[1:])
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the terminal has told the command as well: let it end in order
+                continue
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

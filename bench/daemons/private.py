@@ -1,0 +1,70 @@
+"""Private daemons for the time of a block, where no init system runs and none answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.daemons import docker, libvirt
+from bench.errors import IsobenchError
+from bench.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.daemons import Daemon
+
+
+@contextmanager
+def private_daemons() -> Iterator[None]:
+    """Private Docker and libvirt daemons for the time of the block, where no init system runs and none answers.
+
+    Their addresses are passed on in DOCKER_HOST and ISOBENCH_LIBVIRT_URI. One that does not start is named on
+    standard error; the rest is measured.
+    """
+    wanted: list[tuple[str, str, str, Callable[[Path], Daemon]]] = []
+    if os.geteuid() == 0 and not has_init():
+        wanted.append(("docker", "DOCKER_HOST", "/var/run/docker.sock", docker.start))
+        wanted.append(("libvirt", "ISOBENCH_LIBVIRT_URI", "/var/run/libvirt/libvirt-sock", libvirt.start))
+    before = dict(os.environ)
+    with ExitStack() as stack:
+        for name, variable, usual, start in wanted:
+            if variable in os.environ or _answers(usual):
+                continue
+            try:
+                daemon = start(daemon_state() / name)
+            except IsobenchError as error:
+                print(f"isobench: no private {name}: {error.reason}", file=sys.stderr)
+                continue
+            stack.callback(daemon.stop)
+            os.environ[variable] = daemon.address
+        try:
+            yield
+        finally:
+            for _, variable, _, _ in wanted:
+                if variable not in before:
+                    os.environ.pop(variable, None)
+
+
+def daemon_state() -> Path:
+    """Where private daemons keep what they keep: on a real disk, for an overlay needs one."""
+    if "ISOBENCH_STATE" in os.environ:
+        return state_dir() / "daemons"
+    return Path("/var/lib/isobench")
+
+
+def has_init() -> bool:
+    """Whether an init system runs that would start daemons."""
+    return Path("/run/systemd/system").is_dir() or Path("/run/openrc").is_dir()
+
+
+def _answers(path: str) -> bool:
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(path)
+        return True
+    return False

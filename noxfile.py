@@ -1,0 +1,101 @@
+"""Sessions: bench (the entry point), report, tests, lint, typing, floor, crosscheck.
+
+    nox -s bench -- [--provision] [options of `isobench run`]
+    nox -s tests -- [--provision] [options of pytest]
+
+With `--provision` what is missing is installed first (Debian, Ubuntu; as root), and where no init system runs,
+private Docker and libvirt daemons are started for the time of the session. Without it nothing is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+SOURCES = ("bench", "scenarios", "crosscheck", "tests", "noxfile.py")
+WITH_DAEMONS = ("python", "-m", "bench.daemons")
+
+
+def prepare(session: nox.Session, *extras: str) -> list[str]:
+    """Provision if asked to, install isobench with what this host can build; gives the remaining arguments."""
+    words = [word for word in session.posargs if word != "--provision"]
+    if len(words) < len(session.posargs):
+        session.run("python", "-m", "bench", "provision", *(["--for-tests"] if "dev" in extras else []))
+    install(session, *extras)
+    return words
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    """Install the project with its extras, unless this environment has exactly that already."""
+    extras = (*extras, "docker", *(["libvirt"] if _has_libvirt_headers() else []))
+    wanted = hashlib.sha256(Path("pyproject.toml").read_bytes() + repr(extras).encode()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "isobench-installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    session.install("--quiet", "-e", f".[{','.join(extras)}]")
+    stamp.write_text(wanted)
+
+
+def with_daemons(session: nox.Session) -> tuple[str, ...]:
+    """The words before a command that give it private daemons, where provisioning was asked for."""
+    return WITH_DAEMONS if "--provision" in session.posargs else ()
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure and write the report: `isobench run`."""
+    words = prepare(session)
+    session.run(*with_daemons(session), "python", "-m", "bench", "run", *words)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of a run again: `isobench report`."""
+    session.run("python", "-m", "bench", "report", *prepare(session))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that this host can run; in CI one that it could run and skips is a failure."""
+    words = prepare(session, "dev", "parquet")
+    session.run(*with_daemons(session), "python", "-m", "pytest", *words)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: rules and format."""
+    session.install("--quiet", "ruff>=0.4")
+    session.run("ruff", "check", *SOURCES)
+    session.run("ruff", "format", "--check", *SOURCES)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """mypy, strict."""
+    prepare(session, "dev", "parquet")
+    session.run("mypy")
+
+
+@nox.session
+def floor(session: nox.Session) -> None:
+    """The native rungs against a bare C loop, interleaved."""
+    session.run("python", "-m", "crosscheck.floor", *prepare(session))
+
+
+@nox.session
+def crosscheck(session: nox.Session) -> None:
+    """The same quantities measured another way, interleaved."""
+    session.run(*with_daemons(session), "python", "-m", "crosscheck", *prepare(session))
+
+
+def _has_libvirt_headers() -> bool:
+    if shutil.which("pkg-config") is None:
+        return False
+    return subprocess.run(["pkg-config", "--exists", "libvirt"], check=False).returncode == 0

@@ -1,0 +1,63 @@
+"""What tests may need of the host. What it cannot do is skipped with the reason; in CI, what it can do is never."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.environments import docker, guest
+from bench.errors import Unavailable
+
+
+def _docker() -> str:
+    try:
+        docker.connect().close()
+    except Unavailable as error:
+        return error.reason
+    return ""
+
+
+def _libvirt() -> str:
+    try:
+        guest.connect().close()
+    except Unavailable as error:
+        return error.reason
+    return ""
+
+
+CAN: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "docker": lambda: os.geteuid() == 0 and shutil.which("dockerd") is not None,
+    "libvirt": lambda: os.geteuid() == 0 and shutil.which("libvirtd") is not None,
+    "kvm": lambda: os.access("/dev/kvm", os.R_OK | os.W_OK),
+    "browser": lambda: shutil.which("chromium") is not None and shutil.which("chromedriver") is not None,
+}
+"""Marker -> whether this host could do it, found without asking isobench."""
+
+LACKS: dict[str, Callable[[], str]] = {
+    "root": lambda: "" if os.geteuid() == 0 else "needs root",
+    "docker": _docker,
+    "libvirt": _libvirt,
+    "kvm": lambda: "" if Path("/dev/kvm").exists() else "there is no /dev/kvm",
+    "browser": lambda: "" if CAN["browser"]() else "chromium and chromium-driver are not installed",
+}
+"""Marker -> what is lacking right now, or nothing."""
+
+STRICT = bool(os.environ.get("CI") or os.environ.get("ISOBENCH_NO_SKIPS"))
+_found: dict[str, str] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the host cannot do; fail what it could do and is not set up for, where skips are forbidden."""
+    for marker, lacks in LACKS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = _found.setdefault(marker, lacks())
+        if reason and STRICT and CAN[marker]():
+            pytest.fail(f"this host can do {marker}, but: {reason}")
+        if reason:
+            pytest.skip(reason)

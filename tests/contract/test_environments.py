@@ -1,0 +1,184 @@
+"""The contract, held by every real environment: what launches, what it says, and that nothing of it remains."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench import catalog
+from bench.answers import answers
+from bench.environment import PROBE, READY, ROOTFS, Environment, Sandbox
+from bench.errors import MeasurementError, ProbeError, Unavailable
+from bench.lifecycle import new_run_id
+from bench.model import EVENTS
+from bench.paths import RUN_PREFIX, work_root
+
+ALWAYS = ("requested", "ready", "released", "exited", "gone")
+
+MARKERS = {"engine": pytest.mark.docker, "vm": pytest.mark.libvirt, "vmm": pytest.mark.libvirt}
+"""Layer -> what a host has to have; what else is needed an environment says itself, by being unavailable."""
+
+HERE = (
+    *("process", "process-fork", "chroot", "pivot-root", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-user"),
+    *("ns-cgroup", "ns-time", "ns-all", "ns-all-user", "ns-all+cgroup", "ns-all+caps", "ns-all+seccomp"),
+    *("ns-all+overlay", "handmade", "docker", "docker-nonet", "docker-hostnet", "tcg", "tcg-null"),
+)
+"""What every Debian machine with the packages of `isobench provision` can run: here unavailable is a failure."""
+
+
+def _parameters() -> Iterator[object]:
+    for environment in catalog.environments().values():
+        if not {"default", "ladder"} & environment.groups:
+            continue
+        marks = [MARKERS[environment.layer]] if environment.layer in MARKERS else []
+        if getattr(environment, "needs_root", False):
+            marks.append(pytest.mark.root)
+        if environment.name.startswith("kvm"):
+            marks.append(pytest.mark.kvm)
+        yield pytest.param(environment, id=environment.name, marks=marks)
+
+
+@pytest.fixture(scope="module", params=list(_parameters()))
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbox]]:
+    """An environment, opened; one that this kind of host need not have may be unavailable, with a reason."""
+    environment: Environment = request.param
+    workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / environment.name
+    workdir.mkdir(parents=True, mode=0o711)
+    workdir.parent.chmod(0o711)
+    before = _what_there_is()
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, workdir.parent)
+        try:
+            sandbox = stack.enter_context(environment.open(workdir))
+            with sandbox.launch("ready", timeout=60) as instance:
+                instance.wait()
+        except (Unavailable, MeasurementError) as error:
+            assert error.reason
+            if environment.name in HERE:
+                raise
+            pytest.skip(f"{environment.name}: {error.reason}")
+        yield environment, sandbox
+    left = _what_there_is() - before
+    assert not left, f"left behind: {left}"
+
+
+def _what_there_is() -> set[str]:
+    """Mounts and cgroups of ours, counted without isobench's own bookkeeping."""
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if RUN_PREFIX in line}
+    cgroups = {str(p) for p in Path("/sys/fs/cgroup").glob(f"**/{RUN_PREFIX}*") if p.is_dir()}
+    return mounts | cgroups
+
+
+def _living(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in _status(pid)]
+
+
+def _status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return "\nState:\tZ"
+
+
+def test_ready_and_events(opened: tuple[Environment, Sandbox]) -> None:
+    """The first bytes are the ready line; the events are complete and in order, on this host's clock."""
+    _, sandbox = opened
+    begin = time.monotonic_ns()
+    with sandbox.launch("ready", timeout=60) as instance:
+        assert instance.stdout.read(6) == b"ready\n"
+        assert instance.wait() == 0
+    events = dict(instance.events)
+    assert set(ALWAYS) <= set(events) <= set(EVENTS)
+    stamps = [events[name] for name in EVENTS if name in events]
+    assert stamps == sorted(stamps)
+    assert begin <= stamps[0] and stamps[-1] <= time.monotonic_ns()
+
+
+def test_host_processes_are_real_and_end(opened: tuple[Environment, Sandbox]) -> None:
+    """While it idles the host has processes because of it, one of them the payload; afterwards none of them lives."""
+    _, sandbox = opened
+    with sandbox.launch("ready", timeout=60) as instance:
+        pids = dict(instance.host_pids())
+        assert "payload" in pids.values()
+        assert _living(list(pids)) == list(pids)
+        instance.wait()
+    deadline = time.monotonic() + 5
+    while _living(list(pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _living(list(pids))
+
+
+def test_destroyed_when_the_body_raises(opened: tuple[Environment, Sandbox]) -> None:
+    """An instance that was never told to finish is gone all the same when the block is left by an exception."""
+    _, sandbox = opened
+    pids: list[int] = []
+
+    def fail() -> None:
+        with sandbox.launch("ready", timeout=60) as instance:
+            pids.extend(instance.host_pids())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    deadline = time.monotonic() + 5
+    while _living(pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert pids and not _living(pids)
+
+
+def test_an_unknown_verb(opened: tuple[Environment, Sandbox]) -> None:
+    """What the probe does not know is an error of ours, with its words."""
+    environment, sandbox = opened
+    if PROBE not in environment.offers:
+        assert environment.offers == {READY}
+        return
+    with pytest.raises((ProbeError, MeasurementError)), sandbox.launch("juggle", timeout=60) as instance:
+        answers(instance)
+
+
+def test_the_probe_works_inside(opened: tuple[Environment, Sandbox]) -> None:
+    """A working verb's answers come through whole."""
+    environment, sandbox = opened
+    if PROBE not in environment.offers:
+        assert environment.offers == {READY}
+        return
+    with sandbox.launch("syscall", "getppid", timeout=60) as instance:
+        said = answers(instance)
+    assert any(answer.get("name") == "getppid" for answer in said)
+
+
+def test_what_it_offers_is_true(opened: tuple[Environment, Sandbox]) -> None:
+    """Where the root file system is offered, fio runs out of it and writes to storage of the environment's own."""
+    environment, sandbox = opened
+    if ROOTFS not in environment.offers:
+        return
+    job = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
+    with sandbox.launch("fio", *job, timeout=60) as instance:
+        said = answers(instance)
+    assert said[0]["jobs"][0]["write"]["total_ios"] == 16
+
+
+def test_facts_are_text(opened: tuple[Environment, Sandbox]) -> None:
+    """The exact configuration is there for the record, and names no path of this run."""
+    _, sandbox = opened
+    facts = sandbox.facts()
+    assert facts
+    assert all(isinstance(key, str) and isinstance(text, str) for key, text in facts.items())
+
+
+def test_two_at_once(opened: tuple[Environment, Sandbox]) -> None:
+    """Instances of one sandbox do not get into each other's way."""
+    _, sandbox = opened
+    with sandbox.launch("ready", timeout=60) as first, sandbox.launch("ready", timeout=60) as second:
+        assert not set(_payload(first.host_pids())) & set(_payload(second.host_pids()))
+        assert second.wait() == 0
+        assert first.wait() == 0
+
+
+def _payload(pids: object) -> list[int]:
+    return [pid for pid, role in dict(pids).items() if role == "payload"]  # type: ignore[call-overload]

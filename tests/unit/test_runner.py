@@ -1,0 +1,148 @@
+"""The runner with fakes: the plan, what is recorded, what a failure does, when it stops."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import store
+from bench.environment import Environment
+from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, Unavailable
+from bench.model import Cell
+from bench.runner import GIVE_UP_AFTER, Request, execute, plan
+from tests.fake import FakeEnvironment, FakeScenario
+
+names = st.lists(st.sampled_from(["process", "chroot", "docker", "tcg"]), min_size=1, unique=True)
+
+
+def request(tmp_path: Path, environments: list[FakeEnvironment], **changes: object) -> Request:
+    """A request over fakes, two blocks after the warm-up."""
+    workdir = tmp_path / "isobench-20260101T000000Z-abcdef"
+    workdir.mkdir(exist_ok=True)
+    made = Request(
+        run_id="20260101T000000Z-abcdef",
+        environments=list[Environment](environments),
+        scenarios=[FakeScenario()],  # type: ignore[list-item]
+        baseline="process",
+        seed=1,
+        profile="quick",
+        min_blocks=2,
+        max_blocks=2,
+        max_time=None,
+        required=frozenset(),
+        results=tmp_path / "results",
+        workdir=workdir,
+        command=["isobench", "run"],
+    )
+    return made._replace(**changes)  # type: ignore[arg-type]
+
+
+@given(names, st.integers(0, 2**32), st.integers(0, 50))
+def test_plan_is_a_complete_block(environments: list[str], seed: int, block: int) -> None:
+    """Every cell once, the baseline's second copy in every scenario that has the baseline."""
+    cells = [Cell(e, s) for e in environments for s in ("startup", "io")]
+    order = plan(cells, "process", seed, block)
+    controls = [Cell("process@control", s) for s in ("startup", "io")] if "process" in environments else []
+    assert sorted(order) == sorted(cells + controls)
+
+
+@given(names, st.integers(0, 2**32), st.randoms())
+def test_plan_depends_on_the_seed_alone(environments: list[str], seed: int, shuffler: object) -> None:
+    """The order in which cells are given does not matter (promise G9)."""
+    cells = [Cell(e, s) for e in environments for s in ("startup", "io")]
+    shuffled = list(cells)
+    shuffler.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert plan(cells, "process", seed, 3) == plan(shuffled, "process", seed, 3)
+
+
+def test_plan_differs_from_block_to_block() -> None:
+    """Blocks are shuffled anew."""
+    cells = [Cell(e, "startup") for e in ("process", "chroot", "ns-all", "docker", "tcg")]
+    assert len({tuple(plan(cells, "process", 7, block)) for block in range(20)}) > 10
+
+
+def test_scenarios_stay_together() -> None:
+    """The environments of one scenario follow one another, so that pairs are close in time."""
+    cells = [Cell(e, s) for e in ("process", "chroot") for s in ("a", "b", "c")]
+    order = [cell.scenario for cell in plan(cells, "process", 5, 1)]
+    assert len([1 for x, y in itertools.pairwise(order) if x != y]) == 2
+
+
+def test_a_run_on_disk(tmp_path: Path) -> None:
+    """Every block is saved with its samples, block 0 as a warm-up, and everything is closed."""
+    environments = [FakeEnvironment("process", 0.001), FakeEnvironment("docker", 0.2)]
+    writer = execute(request(tmp_path, environments))
+    run = store.load(writer.path)
+    series = {s.environment: s for s in run.series}
+    assert set(series) == {"process", "process@control", "docker"}
+    assert series["docker"].blocks == [1, 2]
+    assert [value for _, value in series["docker"].warmups] == pytest.approx([0.2])
+    assert run.session.stopped == "blocks"
+    assert run.session.versions["fake"] == "1"
+    assert [len(block.cells) for block in run.session.blocks] == [3, 3, 3]
+    assert not any(e.open_now or e.living for e in environments)
+
+
+def test_a_failing_cell_is_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
+    """The reason and the console of a failed launch are in the record; other cells are measured."""
+    broken = FakeEnvironment("docker", errors={3: MeasurementError("it broke", console="last words")})
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), broken])).path)
+    assert [(f.block, f.environment, f.reason, f.console) for f in run.session.failures] == [
+        (1, "docker", "it broke", "last words")
+    ]
+    assert {s.environment: s.blocks for s in run.series}["docker"] == [2]
+
+
+def test_a_cell_that_always_fails_is_given_up(tmp_path: Path) -> None:
+    """After three blocks running it is not tried again."""
+    errors = {n: MeasurementError("dead") for n in range(2, 50)}
+    broken = FakeEnvironment("docker", errors=dict(errors))
+    execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8))
+    assert broken.launches == 1 + GIVE_UP_AFTER
+
+
+def test_an_unavailable_environment_is_a_skip(tmp_path: Path) -> None:
+    """Its reason and its remedy are in the record."""
+    absent = FakeEnvironment("docker", unavailable=Unavailable("no engine", remedy="install one"))
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), absent])).path)
+    assert [(s.environment, s.reason, s.remedy) for s in run.session.skips] == [("docker", "no engine", "install one")]
+
+
+def test_a_required_environment_that_is_missing_ends_the_run(tmp_path: Path) -> None:
+    """Nothing is measured then."""
+    absent = FakeEnvironment("docker", unavailable=Unavailable("no engine"))
+    with pytest.raises(RequiredMissing, match="no engine"):
+        execute(request(tmp_path, [FakeEnvironment("process"), absent], required=frozenset({"docker"})))
+
+
+def test_nothing_measured(tmp_path: Path) -> None:
+    """A run without a single sample says why."""
+    absent = FakeEnvironment("process", unavailable=Unavailable("no probe"))
+    with pytest.raises(NothingMeasured, match="no probe"):
+        execute(request(tmp_path, [absent]))
+
+
+def test_an_interruption_keeps_the_finished_blocks(tmp_path: Path) -> None:
+    """Ctrl-C loses the block it falls into; the record says that the run was interrupted."""
+
+    class Interrupting(FakeEnvironment):
+        @property
+        def seconds(self) -> float:
+            if self.launches > 4:
+                raise KeyboardInterrupt
+            return 0.001
+
+        @seconds.setter
+        def seconds(self, value: float) -> None: ...
+
+    environment = Interrupting("process")
+    with pytest.raises(KeyboardInterrupt):
+        execute(request(tmp_path, [environment], max_blocks=50))
+    run = store.load(next(store.find_runs(tmp_path / "results")))
+    assert run.session.stopped == "interrupted"
+    assert len(run.session.blocks) >= 1
+    assert not environment.open_now and environment.living == 0
