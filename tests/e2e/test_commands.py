@@ -1,0 +1,123 @@
+"""The commands as a user types them: exit codes, one clear line, nothing heavy to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import store
+
+ROOT = Path(__file__).parents[2]
+
+
+def isobench(*words: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m bench` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_a_run_from_end_to_end(tmp_path: Path) -> None:
+    """One command measures, prints verdicts and leaves the files that DESIGN names; pyperf reads them."""
+    words = ("run", "-e", "process", "-s", "startup,memory", "--blocks", "6", "--seed", "7")
+    done = isobench(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "startup.ready" in done.stdout and "report.md" in done.stdout
+    path = next(store.find_runs(tmp_path / "results"))
+    assert {f.name for f in path.iterdir()} == {"suite.json", "session.json"}
+    report = tmp_path / "reports" / path.parent.name / path.name
+    assert {f.name for f in report.iterdir()} == {"index.html", "report.md"}
+    run = store.load(path)
+    assert run.session.seed == 7 and run.session.stopped == "blocks"
+    assert {s.environment for s in run.series} == {"process", "process@control"}
+    stats = [sys.executable, "-m", "pyperf", "stats", str(path / "suite.json")]
+    assert subprocess.run(stats, capture_output=True, check=False).returncode == 0
+    again = isobench("report", str(path), "--out", str(tmp_path / "again"), folder=tmp_path)
+    assert again.returncode == 0
+    assert (tmp_path / "again" / "report.md").read_text() == (report / "report.md").read_text()
+
+
+def test_json_is_data(tmp_path: Path) -> None:
+    """With --json standard output is one JSON document; progress is on standard error."""
+    done = isobench("run", "-e", "process", "-s", "startup", "--blocks", "1", "--json", "--no-report", folder=tmp_path)
+    document = json.loads(done.stdout)
+    assert set(document) == {"run", "report", "summary"}
+    assert (tmp_path / document["run"] / "suite.json").is_file()
+    assert "block 1 of 1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("run", "-e", "dokcer"), 2, "did you mean 'docker'"),
+        (("run", "-s", "startpu"), 2, "did you mean 'startup'"),
+        (("run", "-e", "process", "--out", "/proc/nowhere"), 2, "cannot write results"),
+        (("run", "-e", "process", "--blocks", "0"), 2, "--blocks"),
+        (("run", "-e", "process", "--max-time", "soon"), 2, "not a time"),
+        (("run", "-e", "process", "--require", "docker"), 2, "not among the chosen"),
+        (("report", "nowhere"), 2, "session.json"),
+        (("report",), 2, "no run under"),
+        (("frobnicate",), 2, "invalid choice"),
+        ((), 2, "COMMAND"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
+    """One clear line that names what was wrong, exit code 2, nothing written."""
+    done = isobench(*words, folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_schema(tmp_path: Path) -> None:
+    """A run of a schema this version does not know is refused by name."""
+    (tmp_path / "session.json").write_text('{"schema": 99}')
+    done = isobench("report", str(tmp_path), folder=tmp_path)
+    assert done.returncode == 2 and "schema 99" in done.stderr
+
+
+def test_a_required_environment_that_is_missing(tmp_path: Path) -> None:
+    """Exit code 4, with the reason."""
+    words = ("run", "-e", "docker", "-s", "startup", "--blocks", "1", "--require", "docker")
+    done = isobench(*words, folder=tmp_path, DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 4
+    assert "docker is required but unavailable" in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`isobench --help` starts without pandas, matplotlib, docker, libvirt and what else is slow to import."""
+    program = (
+        "import sys; from bench.cli import main; main(['--help']);"
+        "heavy = {'pandas', 'matplotlib', 'docker', 'libvirt', 'scipy', 'numpy', 'rich', 'msgspec'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_lists_are_data_too(tmp_path: Path) -> None:
+    """Every environment, scenario and metric is explained, for people and for programs."""
+    for what in ("environments", "scenarios", "metrics"):
+        rows = json.loads(isobench("list", what, "--json", folder=tmp_path).stdout)
+        assert rows and all(row["name"] for row in rows)
+        text = isobench("list", what, folder=tmp_path).stdout
+        assert all(row["name"] in text for row in rows)
+
+
+def test_a_dry_run_measures_nothing(tmp_path: Path) -> None:
+    """It prints the plan and how long it takes."""
+    done = isobench("run", "--dry-run", folder=tmp_path)
+    assert done.returncode == 0 and "minutes" in done.stdout
+    assert list(tmp_path.iterdir()) == []
