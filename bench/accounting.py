@@ -50,10 +50,10 @@ def parent(pid: int) -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every living process below `pid`, parents before children."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            children = [int(child) for child in file.read().split()]
-    except OSError:
-        return []
+    """Every living process below `pid`, parents before children; any of a process's threads may have started them."""
+    children: list[int] = []
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                children += [int(child) for child in file.read().split()]
     return [found for child in children for found in (child, *descendants(child))]

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from bench.accounting import descendants
+from bench.accounting import descendants, process_name
 from bench.errors import DeadlineExceeded, MeasurementError
 from bench.probe.build import probe_path
 from bench.streams import DeadlineReader
@@ -56,10 +56,9 @@ class Launched:
         self.events.update(answer)
 
     def host_pids(self) -> Mapping[int, Role]:
-        """The program is the payload; what it started or what started it (but the launcher) are helpers."""
+        """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""
         living = descendants(self._process.pid)
-        payload = living[-1:]  # a runtime's innermost process; for a native rung the program itself
-        return {pid: "payload" if pid in payload else "helper" for pid in living}
+        return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living}
 
     def wait(self) -> int:
         if self._status is None:

@@ -1,8 +1,8 @@
 """The life of a run on its host: its name, the lock, the state file, its folder, and what is swept when it died.
 
 Everything a run makes carries its name, `isobench-<run id>`. The state file is written before the first of it is
-made and removed after the last is gone; `clean` goes by the state files of processes that no longer live, and by
-folders under the work root that have none.
+made and removed after the last is gone; a copy lies in the work folder. `clean` goes by the files of processes that
+no longer live, and touches no folder that does not say whose it is.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
+_OWNER = "run.json"
+"""In a run's work folder: the copy of its state file."""
 _ENGINES = ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI")
 
 
@@ -48,6 +50,7 @@ def running(run_id: str, *, wait: bool = False) -> Iterator[Path]:
         workdir = work_root() / name
         try:
             _make(workdir)
+            (workdir / _OWNER).write_text(state.read_text())
             yield workdir
         finally:
             unmount_below(workdir)
@@ -78,10 +81,9 @@ def clean(sweep: Callable[[str], list[str]], *, dry_run: bool = False) -> list[s
 
 def dead_runs() -> list[str]:
     """The names of runs that left a state file or a folder, and whose process is gone."""
-    names = {file.stem for file in state_dir().glob(f"{RUN_PREFIX}*.json")}
-    with suppress(OSError):
-        names |= {folder.name for folder in work_root().iterdir() if folder.is_dir()}
-    return sorted(name for name in names if _NAME.match(name) and not _alive(state_dir() / f"{name}.json"))
+    files = {file.stem: file for file in state_dir().glob(f"{RUN_PREFIX}*.json")}
+    files |= {file.parent.name: file for file in work_root().glob(f"{RUN_PREFIX}*/{_OWNER}")}
+    return sorted(name for name, file in files.items() if _NAME.match(name) and not _alive(file))
 
 
 def kill_processes(name: str) -> list[int]:

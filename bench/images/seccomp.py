@@ -61,6 +61,23 @@ def compile_default_profile() -> bytes:
         library.seccomp_release(context)
 
 
+def oci_profile() -> dict[str, object]:
+    """The same profile in the words of an OCI configuration (`linux.seccomp`). Raises `Unavailable`."""
+    names = [name for name in _known(_load()) if _comparisons(name) == (None,)]
+    rules: list[dict[str, object]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]
+    words = {_NE: "SCMP_CMP_NE", _EQ: "SCMP_CMP_EQ", _MASKED_EQ: "SCMP_CMP_MASKED_EQ"}
+    for name in ("clone", "personality", "socket"):
+        for check in _comparisons(name):
+            if check is not None:
+                argument = {"index": check.arg, "value": check.a, "valueTwo": check.b, "op": words[check.op]}
+                rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]})
+    rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+    if os.uname().machine == "aarch64":
+        architectures = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+    return {"defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": rules}
+
+
 def allowed(name: str) -> bool:
     """Whether the profile lets this system call pass (perhaps only with certain arguments)."""
     return name not in DENIED

@@ -1,0 +1,135 @@
+"""What command-line runtimes have in common: a tool, started by the C launcher, that runs the probe in its own way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bench.environment import Layer
+    from bench.launcher import Launched
+
+_INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
+_INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc"}
+
+
+class Runtime:
+    """A runtime (`bench.environment.Environment`); a subclass says how its command line looks."""
+
+    layer: Layer = "runtime"
+    offers = frozenset({READY, PROBE, ROOTFS})
+    single_factor = False
+    tool = ""
+    own_network = True
+    """Whether its instances get a network namespace, whose end is then waited for."""
+
+    def __init__(
+        self, name: str, title: str, adds: str, compared_with: str | None, groups: tuple[str, ...] = ("containers",)
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with = compared_with
+        self.groups = frozenset(groups)
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        """Untimed: what the runtime wants beside the root file system in `sandbox.root`."""
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        """The command line of one instance."""
+        raise TypeError(f"{type(self).__name__} does not say its command line")
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        """Undo `prepare` as far as removing the work folder does not."""
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
+        from bench.errors import Unavailable
+
+        if shutil.which(self.tool) is None:
+            raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
+        if os.geteuid() != 0:
+            raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
+        sandbox = RuntimeSandbox(self, workdir)
+        self.prepare(sandbox)
+        try:
+            yield sandbox
+        finally:
+            self.dispose(sandbox)
+
+
+class RuntimeSandbox:
+    """The root file system in the work folder, and the tool."""
+
+    def __init__(self, runtime: Runtime, workdir: Path) -> None:
+        from bench.images.rootfs import link_rootfs
+
+        self.runtime = runtime
+        self.workdir = workdir
+        self.root = workdir / "root"
+        self.run = workdir.parent.name
+        self._launches = 0
+        link_rootfs(self.root)
+
+    def facts(self) -> Mapping[str, str]:
+        command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
+        facts = {f"version.{self.runtime.tool}": version(self.runtime.tool)}
+        facts["command"] = command.replace(str(self.workdir), "WORK")
+        return facts
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+        from bench.launcher import NetnsWatch, launch
+
+        self._launches += 1
+        name = f"{self.run}-{self.runtime.name}-{self._launches}"
+        command = self.runtime.command(self, name, probe_args)
+        tool = shutil.which(command[0]) or command[0]
+        watch = NetnsWatch(timeout) if self.runtime.own_network else None
+        try:
+            with launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance:
+                watching = watch is not None and _watch(watch, instance)
+                yield instance
+            if watching and watch is not None and "gone" in instance.events:
+                instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
+        finally:
+            if watch is not None:
+                watch.close()
+
+    def tool(self, *words: str, timeout: float = 120) -> str:
+        """Run the runtime's tool for an untimed step; its output. Raises `MeasurementError`."""
+        from bench.errors import MeasurementError
+
+        try:
+            return subprocess.run(words, capture_output=True, text=True, check=True, timeout=timeout).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            said = str(getattr(error, "stderr", "") or error).strip()[-400:]
+            raise MeasurementError(f"{' '.join(words[:2])}: {said}") from error
+
+
+def version(tool: str) -> str:
+    """The first line of `TOOL --version`."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False)
+        return (done.stdout or done.stderr).strip().splitlines()[0]
+    return ""
+
+
+def _watch(watch: object, instance: Launched) -> bool:
+    """Watch the network namespace of the program, unless it has ended or shares the host's."""
+    from bench.errors import MeasurementError
+
+    payload = [pid for pid, role in instance.host_pids().items() if role == "payload"]
+    with suppress(OSError, MeasurementError):
+        if payload and os.readlink(f"/proc/{payload[0]}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
+            watch.watch(payload[0])  # type: ignore[attr-defined]
+            return True
+    return False

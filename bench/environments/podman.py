@@ -1,0 +1,50 @@
+"""Podman: an engine without a daemon, with runc and no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.environments._runtime import Runtime
+
+if TYPE_CHECKING:
+    from bench.environments._runtime import RuntimeSandbox
+
+_IMAGE = "localhost/isobench:latest"
+
+
+class Podman(Runtime):
+    """podman run, with storage of its own in the work folder."""
+
+    tool = "podman"
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        from bench.images.rootfs import rootfs_tar
+
+        sandbox.tool(*self._podman(sandbox), "import", "--quiet", str(rootfs_tar()), _IMAGE)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
+        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
+        return [*self._podman(sandbox), "run", *options, _IMAGE, "/probe", *probe_args]
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from contextlib import suppress
+
+        from bench.errors import MeasurementError
+        from bench.lifecycle import unmount_below
+
+        with suppress(MeasurementError):
+            sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
+            sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")
+        unmount_below(sandbox.workdir)
+
+    def _podman(self, sandbox: RuntimeSandbox) -> list[str]:
+        there = [
+            f"--root={sandbox.workdir}/storage",
+            f"--runroot={sandbox.workdir}/run",
+            f"--tmpdir={sandbox.workdir}/tmp",
+        ]
+        return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+
+
+ENVIRONMENTS = (Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),)
