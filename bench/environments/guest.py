@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URI = "qemu:///system"
 MEMORY_MIB = 192
-BOOT_SECONDS = {"qemu": 60.0, "kvm": 15.0}
+BOOT_SECONDS = {"qemu": 60.0, "kvm": 10.0}
 """A guest that has not said ready by then never will; TCG takes five on the slowest hosts seen, KVM under two."""
 
 _DISK_VERBS = frozenset({"fio", "meta", "mincore"})
