@@ -55,8 +55,8 @@ def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:
 def remove(run: str) -> list[str]:
     """Kill what still runs in the cgroups of this run and remove them; says what was removed."""
     removed = []
-    for place in _places(run):
-        if not place.exists():
+    for place in (ROOT / run, *(tree / run for tree in ROOT.iterdir())):
+        if not place.is_dir():
             continue
         for folder in sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True):
             _empty(folder)

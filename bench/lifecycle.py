@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
+from bench.mounts import unmount_below
 from bench.paths import RUN_PREFIX, state_dir, work_root
 
 if TYPE_CHECKING:
@@ -100,20 +101,6 @@ def kill_processes(name: str) -> list[int]:
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed.append(int(entry.name))
     return killed
-
-
-def unmount_below(folder: Path) -> list[str]:
-    """Unmount everything mounted at or below a folder, innermost first."""
-    import subprocess
-
-    with suppress(OSError):
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
-        inside = [point for point in points if point == str(folder) or point.startswith(f"{folder}/")]
-        for point in sorted(inside, reverse=True):
-            subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
-        return inside
-    return []
 
 
 def _state(name: str) -> dict[str, object]:

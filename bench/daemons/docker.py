@@ -10,6 +10,7 @@ from pathlib import Path
 from bench import daemons
 from bench.daemons import Daemon
 from bench.errors import Unavailable
+from bench.mounts import unmount_below
 
 _BRIDGE = "docker0"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -39,8 +40,7 @@ def start(state: Path) -> Daemon:
             _remove_chains()
             if forwarding is not None:
                 _FORWARDING.write_text(forwarding)
-        for mount in _mounts_under(state):
-            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+        unmount_below(state)
         shutil.rmtree(run, ignore_errors=True)
 
     return daemons.start(
@@ -96,9 +96,3 @@ def _remove_chains() -> None:
             if line.startswith(":DOCKER"):
                 chain = line[1:].split()[0]
                 subprocess.run(["iptables", "-t", table, "-X", chain], check=False, capture_output=True)
-
-
-def _mounts_under(folder: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    found = [line.split()[4] for line in lines if line.split()[4].startswith(f"{folder}/")]
-    return sorted(found, reverse=True)

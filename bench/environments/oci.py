@@ -49,6 +49,11 @@ class Oci(Runtime):
             _write_bundle(sandbox, bundle, name, probe_args, bool(self._options()))
         return [self.tool, *self._options(), f"--root={sandbox.workdir}/state", "run", f"--bundle={bundle}", name]
 
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from bench.cgroups import remove
+
+        remove(_cgroup(sandbox.run))  # a container that had to be killed leaves its cgroups
+
     def _options(self) -> list[str]:
         from bench.host import cgroup_layout
 
@@ -93,13 +98,25 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "uts", "ipc", "pid", "network", "cgroup")],
-            "cgroupsPath": f"/{run}/{name}",
+            "cgroupsPath": f"/{_cgroup(run)}/{name}",
             "resources": {"memory": {"limit": 536870912}, "pids": {"limit": 1024}, "cpu": {"shares": 1024}},
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
             "seccomp": oci_profile(),
         },
     }
+
+
+def _cgroup(run: str) -> str:
+    """The cgroup over those of all bundles of a run."""
+    return f"{run}-oci"
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the cgroups of a dead run's bundles."""
+    from bench.cgroups import remove
+
+    return remove(_cgroup(run))
 
 
 ENVIRONMENTS = (

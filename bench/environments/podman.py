@@ -31,7 +31,7 @@ class Podman(Runtime):
         from contextlib import suppress
 
         from bench.errors import MeasurementError
-        from bench.lifecycle import unmount_below
+        from bench.mounts import unmount_below
 
         with suppress(MeasurementError):
             sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
