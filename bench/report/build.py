@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.report import format, sections
-from bench.report.context import BAND, Context, Estimate, Section
+from bench.report.context import Context, Section, estimates_of
 from bench.report.page import Page, Part
 
 if TYPE_CHECKING:
@@ -64,18 +64,16 @@ def build(run_path: Path, compare_with: Path | None = None) -> Page:
 def make_context(run_path: Path, compare_with: Path | None = None) -> Context:
     """Load a run and analyse it."""
     from bench import store
-    from bench.analysis import frames, verdicts
+    from bench.analysis import frames
 
     run = store.load(run_path)
     samples = frames.samples(run)
-    summary = verdicts.summary(samples, run.session.baseline, BAND)
-    rows = summary.reindex(columns=list(Estimate._fields)).itertuples(index=False, name=None)
     results = run_path.resolve().parent.parent
     return Context(
         run=run,
         samples=samples,
-        estimates=[Estimate(*row) for row in rows],
-        compare_with=store.load(compare_with) if compare_with is not None else None,
+        estimates=estimates_of(samples, run.session.baseline),
+        other=make_context(compare_with) if compare_with is not None else None,
         history=results if (results / run.session.host_id).is_dir() else None,
     )
 

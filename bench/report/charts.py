@@ -23,7 +23,8 @@ WIDTH = 7.6
 
 _CYCLE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 _MARKERS = "osD^vPXph<>d8*"
-_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oooo", "++++")
+_HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//")
+"""Lines only: a hatch of circles makes an SVG a megabyte."""
 _INK, _FAINT, _GRID, _PAPER = "#1d2329", "#5b6570", "#dde2e7", "#fdfefe"
 _DARK = {
     _INK: "#e8ebee",
@@ -172,7 +173,7 @@ def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Picture:
     axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlabel("share of the whole")
-    _legend(axes)
+    _legend(axes, parts)
     return _svg(figure)
 
 
@@ -299,13 +300,19 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, order: Sequence[str] = ()) -> None:
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    if once:
-        columns = min(len(once), 4 if max(map(len, once)) < 22 else 2)
+    names = [name for name in order if name in once] or list(once)
+    if names:
+        columns = min(len(names), 4 if max(map(len, names)) < 22 else 2)
         axes.figure.legend(
-            list(once.values()), list(once), loc="outside lower center", ncols=columns, frameon=False, handlelength=1.6
+            [once[name] for name in names],
+            names,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            handlelength=1.6,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.model import CONTROL_SUFFIX
 from bench.report import format
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 BAND = 0.05
 """Equivalent means: the interval lies within ±5 % of the baseline."""
 
-T = TypeVar("T")
+MOST_NIGHTS = 60
+"""Runs that a trend reaches back."""
 
 
 class Section(NamedTuple):
@@ -68,6 +69,14 @@ class Estimate(NamedTuple):
         return format.quantity(self.median, self.unit)
 
 
+class Night(NamedTuple):
+    """An earlier run of the same host, or this one: the estimates of a few metrics."""
+
+    label: str
+    fingerprint: dict[str, str]
+    estimates: list[Estimate]
+
+
 class Difference(NamedTuple):
     """What one environment costs more than the one it is compared with, paired by block (seconds or bytes)."""
 
@@ -93,7 +102,8 @@ class Context:
     run: Run
     samples: pd.DataFrame
     estimates: list[Estimate]
-    compare_with: Run | None = None
+    other: Context | None = None
+    """A second run to compare with."""
     history: Path | None = None
     """The results folder that the run lies in, for the trend; None where it stands alone."""
 
@@ -165,6 +175,23 @@ class Context:
         table = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
         return [Difference(*row) for row in table.itertuples(index=False, name=None)]
 
+    def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
+        """These metrics in the newest runs of this host up to this one, oldest first; damaged runs are left out."""
+        from bench.errors import StoreError
+        from bench.store import find_runs, load
+
+        if self.history is None:
+            return []
+        here = self.run.path.resolve()
+        folders = [path for path in find_runs(self.history) if path.parent == here.parent and path.name <= here.name]
+        nights = []
+        for folder in folders[-MOST_NIGHTS:]:
+            try:
+                nights.append(_night(load(folder), metrics))
+            except StoreError:
+                continue
+        return nights
+
     @cached_property
     def _used(self) -> pd.DataFrame:
         frame = self.samples
@@ -182,10 +209,20 @@ class Context:
         return [int(b) for b in rows["block"]], [float(v) for v in rows["value"]]
 
 
-def need_metric(context: Context, candidates: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-    """The first of these (scenario, metric) that the run has values of in any environment."""
-    have = {(row.scenario, row.metric) for row in context.estimates}
-    return next((c for c in candidates if c in have), None)
+def estimates_of(samples: pd.DataFrame, baseline: str) -> list[Estimate]:
+    """The summary of a samples frame, row by row."""
+    from bench.analysis import verdicts
+
+    summary = verdicts.summary(samples, baseline, BAND).reindex(columns=list(Estimate._fields))
+    return [Estimate(*row) for row in summary.itertuples(index=False, name=None)]
+
+
+def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
+    from bench.analysis import frames
+
+    series = [s for s in run.series if (s.scenario, s.metric) in metrics]
+    found = estimates_of(frames.samples(run._replace(series=series)), run.session.baseline)
+    return Night(format.clean(run.session.started, 16), run.session.fingerprint, found)
 
 
 def verdict_span(row: Estimate) -> Span:

@@ -100,10 +100,14 @@ def _table(context: Context, rungs: list[Rung]) -> Table:
         adds: Text = rung.cause or (Span("several things:", "small"), Span(rung.adds))
         costs = [_difference(context, rung, metric) for metric, _ in _COSTS]
         cells = [d.text if d else format.MISSING for d in costs]
-        rows.append([name_cell(context, rung.upper), format.clean(rung.lower, 60), adds, *cells])
-    columns = ["rung", "compared with", "what it adds", *(title for _, title in _COSTS)]
+        rung_cell = (
+            Span(format.clean(rung.upper, 60), "strong"),
+            Span(f"against {format.clean(rung.lower, 60)}", "small"),
+        )
+        rows.append([rung_cell, adds, *cells])
+    columns = ["rung", "what it adds", *(title for _, title in _COSTS)]
     return table(
-        "The cost of every rung: paired difference to the one it is compared with [95 %]", columns, rows, left=3
+        "The cost of every rung: paired difference to the one it is compared with [95 %]", columns, rows, left=2
     )
 
 

@@ -31,7 +31,10 @@ def _absolute(context: Context, need: Need) -> Text:
     """What a need costs in the baseline and in one environment of each kind, absolute and as a ratio."""
     rows = rows_for(context, need)
     base = next((row for row in rows if row.environment == context.baseline), None)
-    parts = [f"{row.value_text} ({_times(row)}) in {context.title(row.environment)}" for row in _spoken(context, rows)]
+    parts = [
+        f"{row.value_text} ({', '.join(_times(row))}) in {context.title(row.environment)}"
+        for row in _spoken(context, rows)
+    ]
     if base is None or not parts:
         return ""
     what = {"Startup": "takes", "Memory": "occupies"}[need.title]
@@ -48,7 +51,7 @@ def _running(context: Context) -> Text:
         if chosen is not None and chosen not in need.candidates:
             what = f"I/O ({'.'.join(chosen)})"
         costs = [
-            f"{_times(row)} in {context.title(row.environment)}" for row in _spoken(context, rows_for(context, need))
+            f"{_said(row)} in {context.title(row.environment)}" for row in _spoken(context, rows_for(context, need))
         ]
         if costs:
             parts.append(f"{what} costs {format.listing(costs)}")
@@ -65,10 +68,16 @@ def _spoken(context: Context, rows: list[Estimate]) -> list[Estimate]:
     return chosen or list(found.values())[:3]
 
 
-def _times(row: Estimate) -> str:
+def _times(row: Estimate) -> list[str]:
+    """The ratio in words, and that it is inconclusive where it is."""
     if row.verdict == "equivalent":
-        return "the same"
-    return f"{format.ratio(row.ratio)}, inconclusive" if row.verdict == "inconclusive" else format.ratio(row.ratio)
+        return ["the same"]
+    return [format.ratio(row.ratio), *(["inconclusive"] if row.verdict == "inconclusive" else [])]
+
+
+def _said(row: Estimate) -> str:
+    first, *more = _times(row)
+    return f"{first} ({more[0]})" if more else first
 
 
 def _table(context: Context) -> Table:

@@ -136,6 +136,24 @@ def test_the_band_is_that_of_the_analysis() -> None:
     assert BAND == verdicts.BAND
 
 
+def test_a_history_becomes_a_trend_and_a_damaged_run_does_not_stop_it(tmp_path: Path) -> None:
+    """Three runs of a host make a trend; a fourth that cannot be read is left out; two make none."""
+    results = tmp_path / "results"
+    runs = [write_run(results, blocks=6) for _ in range(4)]
+    newest = max(runs, key=lambda path: path.name)
+    oldest = min(runs, key=lambda path: path.name)
+    (oldest / "suite.json").write_text("{")
+    page = render(newest, tmp_path / "out")["html"].read_text()
+    assert "3 runs of this host" in page and 'id="trend"' in page
+    assert 'id="trend"' not in render(sorted(runs)[2], tmp_path / "two")["html"].read_text()
+
+
+def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:
+    """A run compared with itself has changed in nothing."""
+    page = render(run, tmp_path, compare_with=run)["html"].read_text()
+    assert 'id="comparison"' in page and re.search(r"\b0 of \d+ costs changed", page)
+
+
 @pytest.mark.slow
 def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
     """A million samples: under 5 MB, from all of them, and in six times what it takes to read them with `json`.

@@ -11,13 +11,13 @@ import pytest
 
 from bench.record import EnvironmentRecord
 from bench.report import html, markdown
-from bench.report.blocks import Banner, Block, Details, Figure, Table, plain
+from bench.report.blocks import Banner, Block, Details, Figure, Paragraph, Table, plain
 from bench.report.build import find_sections
-from bench.report.context import Context, Difference
+from bench.report.context import Context, Difference, Estimate
 from bench.report.flags import flags
 from bench.report.page import Page, Part
 from bench.report.rungs import find_rungs
-from bench.report.sections import _shared, claims, io, ladder, startup, trust, verdict
+from bench.report.sections import _shared, claims, comparison, io, ladder, startup, trend, trust, verdict
 from tests.unit.report.made import HOSTILE, context, estimate
 
 
@@ -209,7 +209,7 @@ def test_a_slope_is_a_least_squares_slope() -> None:
 def test_hostile_results_are_neutral_in_every_format(words: str) -> None:
     """Nothing a result says becomes a tag, a link, or an invisible mark in HTML, SVG or Markdown."""
     made = with_differences(context(words))
-    parts = [Part(s.anchor, s.title, s.build(made)) for s in find_sections() if s.anchor not in ("trend", "comparison")]
+    parts = [Part(s.anchor, s.title, s.build(made)) for s in find_sections()]
     page = Page(f"T{words}", f"S{words}", f"F{words}", parts)
     outside_code = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$", "", markdown.lay_out(page))
     for text in (html.lay_out(page), outside_code, *_drawings(parts)):
@@ -220,10 +220,11 @@ def test_hostile_results_are_neutral_in_every_format(words: str) -> None:
 def test_every_figure_has_words_and_numbers() -> None:
     """Each figure has a title with a number, an alternative text, a note with n, and data."""
     made = with_differences(context())
-    figures = [b for s in find_sections() if s.anchor not in ("trend", "comparison")
+    figures = [b for s in find_sections()
                for b in s.build(made) if isinstance(b, Figure)]  # fmt: skip
     assert len(figures) >= 8
     for figure in figures:
+        assert len(figure.picture.light) < 200_000, "a drawing that heavy has a pattern made of circles"
         assert any(c.isdigit() for c in figure.title), figure.title
         assert figure.title[:20] in figure.alt and figure.data.rows and "n = " in figure.note
 
@@ -237,6 +238,38 @@ def test_drawings_are_reproducible() -> None:
 def _drawings(parts: list[Part]) -> list[str]:
     figures = [block for part in parts for block in part.blocks if isinstance(block, Figure)]
     return [text for figure in figures for text in (figure.picture.light, figure.picture.dark)]
+
+
+def compared(now: list[Estimate], before: list[Estimate]) -> list[Block]:
+    """The comparison section of a run against an earlier one."""
+    return comparison.build(dataclasses.replace(context(estimates=now), other=context(estimates=before)))
+
+
+def test_a_change_needs_intervals_that_do_not_meet() -> None:
+    """One cost of two moved beyond its interval; the other, and the baseline itself, are no change."""
+    before = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("chroot", 2.0), ("docker", 300.0))]
+    now = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("chroot", 2.02), ("docker", 330.0))]
+    blocks = compared(now, before)
+    figure = next(b for b in blocks if isinstance(b, Figure))
+    assert figure.title == "The largest change is startup.ready of docker: 1.10× what it was"
+    assert [row_of(figure.data, "startup.ready")[i] for i in (1, 3)] == ["300× [294, 306]", "1.10×"]
+    assert len(figure.data.rows) == 1
+    assert any("1 of 2 costs changed" in plain(b.text) for b in blocks if isinstance(b, Paragraph))
+
+
+def test_without_a_second_run_there_is_no_comparison_and_no_trend() -> None:
+    """Sections whose data are absent say nothing."""
+    assert comparison.build(context()) == [] and trend.build(context()) == []
+
+
+def test_a_comparison_names_what_differs_between_the_hosts() -> None:
+    """A changed fingerprint and another host are said before any number."""
+    made = context()
+    session = msgspec.structs.replace(made.session, host_id="other", fingerprint={"kernel": "6.1"})
+    other = dataclasses.replace(made, run=made.run._replace(session=session))
+    blocks = comparison.build(dataclasses.replace(made, other=other))
+    words = " ".join(plain(b.text) for b in blocks if isinstance(b, Banner))
+    assert "different hosts" in words and "kernel: 6.1 → none" in words
 
 
 def test_lines_over_the_number_of_instances_have_their_slope() -> None:

@@ -1,0 +1,67 @@
+"""9. The runs of this host so far: each need as a ratio to its own night's baseline, and the baseline itself.
+
+The lines show; they raise no alert. Confirmed changes are what `isobench trend` is for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.report import charts, format
+from bench.report.blocks import Block, Figure, Paragraph, table
+from bench.report.context import Section
+from bench.report.needs import NEEDS, metric_for, representatives
+from bench.report.sections._shared import alt_of, style_of
+
+if TYPE_CHECKING:
+    from bench.report.blocks import Cell, Text
+    from bench.report.context import Context, Estimate, Night
+    from bench.report.needs import Need
+
+FEWEST = 3
+"""Runs that make a history."""
+
+
+def build(context: Context) -> list[Block]:
+    wanted = [(need, chosen) for need in NEEDS if (chosen := metric_for(context, need)) is not None]
+    nights = context.nights([chosen for _, chosen in wanted])
+    if len(nights) < FEWEST:
+        return []
+    hosts = len({tuple(sorted(night.fingerprint.items())) for night in nights})
+    text = f"{len(nights)} runs of this host, from {nights[0].label} to {nights[-1].label}"
+    text += f"; its fingerprint (kernel, CPU, engine, QEMU) has {hosts} values among them." if hosts > 1 else "."
+    figures = [figure for need, chosen in wanted if (figure := _figure(context, need, chosen, nights)) is not None]
+    return [Paragraph(text), *figures]
+
+
+def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[Night]) -> Figure | None:
+    series, moves = [], []
+    rows: list[list[Cell | Text]] = []
+    for name in representatives(context):
+        found = [(index, _estimate(night, chosen, name)) for index, night in enumerate(nights, 1)]
+        points = [(index, row) for index, row in found if row is not None and row.ratio == row.ratio]
+        values = [(row.value_text if name == context.baseline else row.ratio_text) if row else "" for _, row in found]
+        rows.append([format.clean(name, 60), *(value or format.MISSING for value in values)])
+        if len(points) < FEWEST or name == context.baseline:
+            continue
+        ratios = [row.ratio for _, row in points]
+        lows, highs = [row.ratio_low for _, row in points], [row.ratio_high for _, row in points]
+        xs = [float(index) for index, _ in points]
+        series.append(charts.Series(name, xs, ratios, style_of(context, name), lows, highs))
+        moves.append((ratios[-1] / ratios[0], name))
+    if not series:
+        return None
+    move, name = max(moves, key=lambda pair: abs(pair[0] - 1))
+    title = f"{need.title}: from the first run to the last {format.clean(name, 40)} moved most, to {format.ratio(move)}"
+    caption = f"{'.'.join(chosen)} by run: the baseline absolute, the others against that run's baseline [95 %]"
+    data = table(caption, ["environment", *(night.label for night in nights)], rows)
+    note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs."
+    picture = charts.points(series, "run, oldest first", "ratio", lines=True)
+    return Figure(title, picture, alt_of(title, data), note, data)
+
+
+def _estimate(night: Night, chosen: tuple[str, str], name: str) -> Estimate | None:
+    return next((e for e in night.estimates if (e.scenario, e.metric, e.environment) == (*chosen, name)), None)
+
+
+SECTION = Section(90, "trend", "Trend", build)
