@@ -222,7 +222,8 @@ def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
 
     series = [s for s in run.series if (s.scenario, s.metric) in metrics]
     found = estimates_of(frames.samples(run._replace(series=series)), run.session.baseline)
-    return Night(format.clean(run.session.started, 16), run.session.fingerprint, found)
+    label = format.clean(run.session.started[:16].replace("T", " "))
+    return Night(label, run.session.fingerprint, found)
 
 
 def verdict_span(row: Estimate) -> Span:
