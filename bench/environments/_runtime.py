@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -76,7 +77,7 @@ class RuntimeSandbox:
         self.workdir = workdir
         self.root = workdir / "root"
         self.run = workdir.parent.name
-        self._launches = 0
+        self._numbers = itertools.count(1)  # also from several threads
         link_rootfs(self.root)
 
     def facts(self) -> Mapping[str, str]:
@@ -89,8 +90,8 @@ class RuntimeSandbox:
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
         from bench.launcher import NetnsWatch, launch
 
-        self._launches += 1
-        name = f"{self.run}-{self.runtime.name}-{self._launches}"
+        number = next(self._numbers)
+        name = f"{self.run}-{self.runtime.name}-{number}"
         command = self.runtime.command(self, name, probe_args)
         tool = shutil.which(command[0]) or command[0]
         watch = NetnsWatch(timeout) if self.runtime.own_network else None

@@ -7,6 +7,7 @@ are separate calls, each stamped; the streams are attached before the start, so 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import select
 import socket
@@ -97,7 +98,7 @@ class DockerSandbox:
         self._client = client
         self._environment = environment
         self._run = run
-        self._launches = 0
+        self._numbers = itertools.count(1)  # also from several threads
         self._fio = fio_version()
         tag = f"{environment.name}-{os.urandom(3).hex()}"
         repository = run.lower()  # a reference has no capitals
@@ -126,8 +127,8 @@ class DockerSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
-        self._launches += 1
-        name = f"{self._run}-{self._environment.name}-{os.getpid()}-{self._launches}"
+        number = next(self._numbers)
+        name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
         container = Container(self._client, name, timeout)
         try:
             container.start(self._image, self._run, ["/probe", *probe_args], self._environment.host_config)

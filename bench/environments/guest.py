@@ -7,6 +7,7 @@ harness, so that the first byte arrives without a hop. Nothing stands in for any
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import select
 import socket
@@ -113,7 +114,7 @@ class GuestSandbox:
         self.connection = connection
         self.environment = environment
         self._workdir = workdir
-        self._launches = 0
+        self._numbers = itertools.count(1)  # also from several threads
         if environment.null:
             self._kernel, self._initramfs, self._kernel_fact = null_kernel(), None, "the null kernel"
         else:
@@ -175,8 +176,8 @@ class GuestSandbox:
         from bench.images.disk import copy_disk
         from bench.images.initramfs import with_arguments
 
-        self._launches += 1
-        folder = self._workdir / f"{self._launches}"
+        number = next(self._numbers)
+        folder = self._workdir / f"{number}"
         folder.mkdir(mode=0o711)
         files = _Files(f"{folder}/serial", f"{folder}/console")
         if probe_args and probe_args[0] in _DISK_VERBS:
@@ -184,7 +185,7 @@ class GuestSandbox:
             copy_disk(folder / "disk.raw")
             with_arguments(folder / "initramfs", probe_args)
             _give_to_qemu(folder / "disk.raw")
-        name = f"{self._workdir.parent.name}-{self.environment.name}-{self._launches}"
+        name = f"{self._workdir.parent.name}-{self.environment.name}-{number}"
         xml = self.domain_xml(name, files, probe_args)
         instance = GuestInstance(self.connection, name, folder, timeout)
         try:

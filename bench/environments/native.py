@@ -6,6 +6,7 @@ against each other field by field in the tests.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import namedtuple
 from contextlib import contextmanager
@@ -83,13 +84,13 @@ class NativeSandbox:
         self._isolation = isolation
         self._workdir = workdir
         self._root = workdir / "root"
-        self._launches = 0
+        self._numbers = itertools.count(1)  # also from several threads
         link_rootfs(self._root)
         self._cgroups = _cgroup_parents(workdir.parent.name) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
 
     def facts(self) -> Mapping[str, str]:
-        options = self._options(self._workdir / "upper")
+        options = self._options(self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
         if "net" in self._isolation.namespaces and os.geteuid() != 0:
@@ -100,8 +101,8 @@ class NativeSandbox:
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
         from bench.launcher import launch
 
-        self._launches += 1
-        upper = self._workdir / f"upper-{self._launches}"
+        number = next(self._numbers)
+        upper = self._workdir / f"upper-{number}"
         if self._isolation.overlay:
             for folder in (upper, upper / "upper", upper / "work"):
                 folder.mkdir()
@@ -111,7 +112,7 @@ class NativeSandbox:
         # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
         with launch(
             ["./probe", *probe_args],
-            options=self._options(upper),
+            options=self._options(upper, number),
             timeout=timeout,
             environ=environ,
             folder=self._root,
@@ -127,7 +128,7 @@ class NativeSandbox:
         for parent in self._cgroups:
             os.rmdir(parent)  # noqa: PTH106 (a cgroup is no ordinary folder)
 
-    def _options(self, upper: Path) -> list[str]:
+    def _options(self, upper: Path, number: int) -> list[str]:
         isolation = self._isolation
         options = []
         if isolation.namespaces:
@@ -137,7 +138,7 @@ class NativeSandbox:
         if isolation.user_map:
             options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
         if isolation.cgroup:
-            options += _cgroup_options(self._cgroups, self._launches)
+            options += _cgroup_options(self._cgroups, number)
         if isolation.overlay:
             options.append(f"--overlay=lowerdir={self._root},upperdir={upper}/upper,workdir={upper}/work")
         if isolation.mounts:

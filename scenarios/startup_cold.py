@@ -1,0 +1,35 @@
+"""Cold startup: the same launch with nothing of it in the page cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import host
+from bench.environment import READY
+from bench.errors import MeasurementError
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Sandbox
+
+
+class StartupCold:
+    """Page cache, dentries and inodes dropped in an untimed step; where that fails there is no sample."""
+
+    name = "startup-cold"
+    title = "Cold startup"
+    needs = frozenset({READY})
+    groups: frozenset[str] = frozenset()
+    metrics = (Metric("ready", "second", "from the request to the first byte, the page cache dropped just before"),)
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        if not host.drop_caches():
+            raise MeasurementError("the page cache could not be dropped", remedy="run isobench as root")
+        with sandbox.launch("ready") as instance:
+            instance.wait()
+        return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}
+
+
+SCENARIOS = (StartupCold(),)

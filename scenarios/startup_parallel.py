@@ -1,0 +1,119 @@
+"""Many starts at once, and one start beside many idle instances."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bench.environment import READY
+from bench.memory import kernel_memory
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Instance, Sandbox
+
+AT_ONCE = (1, 2, 4, 8, 16, 32)
+BESIDE = (0, 8, 32, 64)
+RESERVE = 4 << 30
+"""Bytes of memory that must stay available: a step that would go below is not taken, and its metrics are left out."""
+PATIENCE = 20.0
+"""Seconds: a step is not taken where the one before already took longer."""
+
+
+class StartupParallel:
+    """N instances requested at the same moment, each from a thread of its own."""
+
+    name = "startup-parallel"
+    title = "Many starts at once"
+    needs = frozenset({READY})
+    groups: frozenset[str] = frozenset()
+    metrics = tuple(
+        Metric(f"{what}.n{count}", "second", f"{meaning}, {count} requested at once")
+        for count in AT_ONCE
+        for what, meaning in (
+            ("median", "median time from the request to the first byte"),
+            ("p99", "99th percentile of the time from the request to the first byte"),
+            ("last", "from the first request until the last is ready"),
+        )
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        values: dict[str, float] = {}
+        cost = 0.0
+        for count in AT_ONCE:
+            if not _affordable(cost, count):
+                break
+            began, available = time.monotonic(), kernel_memory()["MemAvailable"]
+            with ExitStack() as stack:
+                instances = launch_at_once(sandbox, count, stack)
+                cost = max(0.0, available - kernel_memory()["MemAvailable"]) / count
+            events = [instance.events for instance in instances]
+            ready = sorted((e["ready"] - e["requested"]) / 1e9 for e in events)
+            values[f"median.n{count}"] = statistics.median(ready)
+            values[f"p99.n{count}"] = ready[min(len(ready) - 1, round(0.99 * (len(ready) - 1)))]
+            values[f"last.n{count}"] = (max(e["ready"] for e in events) - min(e["requested"] for e in events)) / 1e9
+            if time.monotonic() - began > PATIENCE:
+                break
+        return values
+
+
+class StartupCrowded:
+    """One start more, beside idle instances of the same environment."""
+
+    name = "startup-crowded"
+    title = "One start beside idle instances"
+    needs = frozenset({READY})
+    groups: frozenset[str] = frozenset()
+    metrics = tuple(
+        Metric(f"ready.beside{count}", "second", f"from the request to the first byte, beside {count} idle instances")
+        for count in BESIDE
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        values: dict[str, float] = {}
+        began, available = time.monotonic(), kernel_memory()["MemAvailable"]
+        with ExitStack() as stack:
+            living = 0
+            for count in BESIDE:
+                spent = max(0.0, available - kernel_memory()["MemAvailable"]) / living if living else 0.0
+                if not _affordable(spent, count - living) or time.monotonic() - began > PATIENCE:
+                    break
+                while living < count:
+                    stack.enter_context(sandbox.launch("ready"))
+                    living += 1
+                with sandbox.launch("ready") as one_more:
+                    one_more.wait()
+                events = one_more.events
+                values[f"ready.beside{count}"] = (events["ready"] - events["requested"]) / 1e9
+        return values
+
+
+def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Instance]:
+    """Launch `count` instances, all requests released by one barrier; they live until `stack` is closed."""
+    barrier = threading.Barrier(count)
+
+    def one() -> Instance:
+        context = sandbox.launch("ready")
+        barrier.wait(60)
+        instance = context.__enter__()
+        with lock:
+            stack.push(context.__exit__)
+        return instance
+
+    lock = threading.Lock()
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(one) for _ in range(count)]]
+
+
+def _affordable(each: float, count: int) -> bool:
+    """Whether that many more instances, at this price in bytes, leave the reserve alone."""
+    return kernel_memory()["MemAvailable"] - each * count > RESERVE
+
+
+SCENARIOS = (StartupParallel(), StartupCrowded())
