@@ -191,8 +191,8 @@ def _measure_block(
         gc.disable()
         try:
             values = scenarios[cell.scenario].measure(sandbox)
-        except IsobenchError as error:
-            failure = error.reason
+        except (IsobenchError, OSError) as error:
+            failure = error.reason if isinstance(error, IsobenchError) else str(error)
             console = getattr(error, "console", "")
             failures.append(FailureRecord(index, cell.environment, cell.scenario, failure, console))
         finally:

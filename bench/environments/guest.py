@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any, BinaryIO
+    from xml.etree.ElementTree import Element
 
     from bench.environment import Layer, Role
 
@@ -65,7 +66,14 @@ class Guest:
         self.layer: Layer = "vmm" if null else "vm"
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
-        self.offers = frozenset({READY}) if null else frozenset({READY, PROBE, ROOTFS})
+        if null:
+            self.offers = frozenset({READY})
+
+    offers = frozenset({READY, PROBE, ROOTFS})
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        """What `open` gives."""
+        return GuestSandbox(connection, self, workdir)
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[GuestSandbox]:
@@ -76,7 +84,7 @@ class Guest:
             raise Unavailable(reason, remedy="enable virtualisation in the firmware, modprobe kvm, join the group kvm")
         connection = connect()
         try:
-            yield GuestSandbox(connection, self, workdir)
+            yield self.sandbox(connection, workdir)
         finally:
             with suppress(Exception):
                 connection.close()
@@ -99,28 +107,49 @@ def connect() -> Any:
         raise Unavailable(reason, remedy="systemctl start libvirtd, or isobench run after provisioning") from error
 
 
-_Files = namedtuple("_Files", ["serial", "console", "disk", "initrd"], defaults=["", ""])
+Files = namedtuple("Files", ["serial", "console", "disk", "initrd"], defaults=["", ""])
 """The paths of one instance: socket and log of its serial ports; disk and initramfs of its own where it has them."""
 
 
 class GuestSandbox:
     """What every instance boots: kernel, initramfs, and the image of its disk."""
 
-    def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
-        from bench.images.initramfs import initramfs
-        from bench.images.kernel import guest_kernel
-        from bench.images.nullkernel import null_kernel
+    memory_mib = MEMORY_MIB
+    disk_kind = "raw"
 
+    def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
         self.connection = connection
         self.environment = environment
         self._workdir = workdir
         self._numbers = itertools.count(1)  # also from several threads
-        if environment.null:
-            self._kernel, self._initramfs, self._kernel_fact = null_kernel(), None, "the null kernel"
+        self.find_kernel()
+
+    def find_kernel(self) -> None:
+        """Untimed: what the guest boots."""
+        from bench.images.initramfs import initramfs
+        from bench.images.kernel import guest_kernel
+        from bench.images.nullkernel import null_kernel
+
+        if self.environment.null:
+            self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
         else:
             kernel = guest_kernel()
             self._kernel, self._initramfs = kernel.image, initramfs()
-            self._kernel_fact = f"{kernel.version}, {kernel.origin}"
+            self._origin = f"{kernel.version}, {kernel.origin}"
+
+    def kernel_fact(self) -> str:
+        """Which kernel, and where it comes from."""
+        return self._origin
+
+    def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
+        """The part of the domain that says what is booted: a kernel, directly, the probe its init."""
+        from xml.etree import ElementTree as Xml
+
+        Xml.SubElement(system, "kernel").text = str(self._kernel)
+        if self._initramfs is not None:
+            Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
+            verb = ("disk", "arguments") if files.disk else probe_args
+            Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
     def facts(self) -> Mapping[str, str]:
         version = self.connection.getVersion()
@@ -128,27 +157,23 @@ class GuestSandbox:
         return {
             "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
-            "kernel": self._kernel_fact,
-            "memory": f"{MEMORY_MIB} MiB",
+            "kernel": self.kernel_fact(),
+            "memory": f"{self.memory_mib} MiB",
             "storage": "" if self.environment.null else "virtio-blk, raw image, cache none, ext4",
-            "domain": self.domain_xml("NAME", _Files("SOCKET", "CONSOLE"), ("ready",)),
+            "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
         }
 
-    def domain_xml(self, name: str, files: _Files, probe_args: tuple[str, ...]) -> str:
+    def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
         """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
         from xml.etree import ElementTree as Xml
 
         domain = Xml.Element("domain", type=self.environment.domain_type)
         Xml.SubElement(domain, "name").text = name
-        Xml.SubElement(domain, "memory", unit="MiB").text = str(MEMORY_MIB)
+        Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
         Xml.SubElement(domain, "vcpu").text = "1"
         system = Xml.SubElement(domain, "os")
         Xml.SubElement(system, "type", machine="q35").text = "hvm"
-        Xml.SubElement(system, "kernel").text = str(self._kernel)
-        if self._initramfs is not None:
-            Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
-            verb = ("disk", "arguments") if files.disk else probe_args
-            Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
+        self.boot(system, files, probe_args)
         features = Xml.SubElement(domain, "features")
         Xml.SubElement(features, "acpi")
         Xml.SubElement(features, "apic")
@@ -157,7 +182,7 @@ class GuestSandbox:
         devices = Xml.SubElement(domain, "devices")
         if files.disk:
             element = Xml.SubElement(devices, "disk", type="file", device="disk")
-            Xml.SubElement(element, "driver", name="qemu", type="raw", cache="none", io="native")
+            Xml.SubElement(element, "driver", name="qemu", type=self.disk_kind, cache="none", io="native")
             Xml.SubElement(element, "source", file=files.disk)
             Xml.SubElement(element, "target", dev="vda", bus="virtio")
         Xml.SubElement(devices, "controller", type="usb", model="none")
@@ -176,16 +201,13 @@ class GuestSandbox:
         from bench.images.disk import copy_disk
         from bench.images.initramfs import with_arguments
 
-        number = next(self._numbers)
-        folder = self._workdir / f"{number}"
-        folder.mkdir(mode=0o711)
-        files = _Files(f"{folder}/serial", f"{folder}/console")
+        name, folder = self.next_name()
+        files = Files(f"{folder}/serial", f"{folder}/console")
         if probe_args and probe_args[0] in _DISK_VERBS:
             files = files._replace(disk=f"{folder}/disk.raw", initrd=f"{folder}/initramfs")
             copy_disk(folder / "disk.raw")
             with_arguments(folder / "initramfs", probe_args)
-            _give_to_qemu(folder / "disk.raw")
-        name = f"{self._workdir.parent.name}-{self.environment.name}-{number}"
+            give_to_qemu(folder / "disk.raw")
         xml = self.domain_xml(name, files, probe_args)
         instance = GuestInstance(self.connection, name, folder, timeout)
         try:
@@ -193,6 +215,13 @@ class GuestSandbox:
             yield instance
         finally:
             instance.destroy()
+
+    def next_name(self) -> tuple[str, Path]:
+        """The next instance's name, and a folder of its own."""
+        number = next(self._numbers)
+        folder = self._workdir / f"{number}"
+        folder.mkdir(mode=0o711)
+        return f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
 
 
 class GuestInstance:
@@ -221,8 +250,8 @@ class GuestInstance:
         from bench.streams import DeadlineReader
 
         self._listener.bind(f"{self._folder}/serial")
-        _give_to_qemu(self._folder / "serial")
-        _give_to_qemu(self._folder)
+        give_to_qemu(self._folder / "serial")
+        give_to_qemu(self._folder)
         self._listener.listen(1)
         self._libvirtd = peer_pid(_daemon_socket())
         self._libvirtd_before = cpu_seconds(self._libvirtd)
@@ -392,7 +421,7 @@ def _qemu_pid(name: str) -> int:
     return 0
 
 
-def _give_to_qemu(path: Path) -> None:
+def give_to_qemu(path: Path) -> None:
     """Let the user that a system's libvirt runs QEMU as reach this file; nobody else gets in."""
     import pwd
 

@@ -1,0 +1,87 @@
+"""The virtual machine people really run: a stock Debian with systemd, through firmware and boot loader."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bench.environment import DEFAULT_TIMEOUT, READY
+from bench.environments.guest import Files, Guest, GuestInstance, GuestSandbox, give_to_qemu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+MEMORY_MIB = 512
+BOOT_SECONDS = {"qemu": 300.0, "kvm": 60.0}
+"""A whole distribution under TCG takes a minute; a guest that needs five times that never comes."""
+
+
+class Distro(Guest):
+    """Opt-in, for its time. Its service says ready once the system is up; it does no other verb."""
+
+    offers = frozenset({READY})
+
+    def sandbox(self, connection: Any, workdir: Path) -> DistroSandbox:
+        return DistroSandbox(connection, self, workdir)
+
+
+class DistroSandbox(GuestSandbox):
+    """The disk image; every instance writes to an overlay of its own."""
+
+    memory_mib = MEMORY_MIB
+    disk_kind = "qcow2"
+
+    def find_kernel(self) -> None:
+        from bench.images.distro import distro_image
+
+        self._image = distro_image()
+
+    def kernel_fact(self) -> str:
+        return "Debian's, from its disk, by firmware and boot loader"
+
+    def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
+        from xml.etree import ElementTree as Xml
+
+        Xml.SubElement(system, "boot", dev="hd")
+
+    def facts(self) -> Mapping[str, str]:
+        return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4"}
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+        from bench.errors import MeasurementError
+
+        if probe_args != ("ready",):
+            raise MeasurementError("a Debian guest says ready and does nothing else")
+        name, folder = self.next_name()
+        disk = folder / "disk.qcow2"
+        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
+        give_to_qemu(disk)
+        files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
+        boot = BOOT_SECONDS[self.environment.domain_type]
+        instance = GuestInstance(self.connection, name, folder, max(timeout, boot + 60))
+        try:
+            instance.start(self.domain_xml(name, files, probe_args), boot)
+            yield instance
+        finally:
+            instance.destroy()
+
+
+ENVIRONMENTS = tuple(
+    Distro(
+        f"{kind}-distro",
+        f"{title}, Debian",
+        "firmware, boot loader, a distribution's kernel and init system",
+        kind,
+        domain_type=domain_type,
+        single_factor=False,
+        groups=("vms",),
+    )
+    for kind, title, domain_type in (("tcg", "QEMU without KVM", "qemu"), ("kvm", "KVM", "kvm"))
+)
