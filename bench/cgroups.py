@@ -7,8 +7,12 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path("/sys/fs/cgroup")
 
@@ -26,25 +30,34 @@ _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "free
 """What Docker makes a cgroup in on v1 and can be joined without further set-up (cpuset wants its CPUs first)."""
 
 
-def make_parents(run: str) -> tuple[str, ...]:
-    """Make the folder(s) named after the run under which each instance gets its own; one on v2, one a controller on v1.
+def make_parents(run: str, name: str) -> tuple[str, ...]:
+    """Make the folder(s) `<run>/<name>` under which each instance gets its own; one on v2, one a controller on v1.
 
     Raises `Unavailable`.
     """
-    parents = _places(run)
-    if not parents:
+    places = _places(run)
+    if not places:
         raise Unavailable("no cgroup controller is mounted under /sys/fs/cgroup", remedy="mount cgroup v2 there")
+    parents = [place / name for place in places]
     try:
         for parent in parents:
-            parent.mkdir(exist_ok=True)
+            parent.mkdir(parents=True, exist_ok=True)
         if is_unified(parents):
             wanted = [c for c in ("memory", "pids", "cpu", "io") if c in _read(ROOT / "cgroup.controllers").split()]
-            for folder in (ROOT, *parents):
+            for folder in (ROOT, *places, *parents):
                 (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in wanted))
     except OSError as error:
-        remove(run)
+        remove_parents(parents)
         raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy="run isobench as root") from error
     return tuple(map(str, parents))
+
+
+def remove_parents(parents: Iterable[str | Path]) -> None:
+    """Remove these folders, and the run's above them once no other rung has one there."""
+    for parent in map(Path, parents):
+        for folder in (parent, parent.parent):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:

@@ -60,8 +60,18 @@ TEST_NEEDS = (
     Need("hyperfine", _command("hyperfine")),
     Need("linux-perf", _command("perf")),
     Need("iperf3", _command("iperf3")),
+    Need("crun", _command("crun")),
+    Need("podman", _command("podman")),
+    Need("bubblewrap", _command("bwrap")),
+    Need("systemd-container", _command("systemd-nspawn")),
+    Need("lxc", _command("lxc-start")),
+    Need("runsc", _command("runsc")),
+    Need("mmdebstrap", _command("mmdebstrap")),
+    Need("extlinux", _command("extlinux")),
+    Need("fdisk", _command("sfdisk")),
 )
-"""What only the tests use: a browser for the page, independent tools to check figures against."""
+"""What only the tests use: a browser for the page, independent tools to check figures against, and the runtimes and
+the Debian image that a plain run does without."""
 
 
 def missing(*, for_tests: bool = False) -> list[str]:

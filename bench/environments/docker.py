@@ -57,6 +57,8 @@ class Docker:
         self.host_config = dict(host_config or {})
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if self.host_config.get("read_only"):
+            self.offers = frozenset({READY, PROBE})
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[DockerSandbox]:

@@ -86,7 +86,7 @@ class NativeSandbox:
         self._root = workdir / "root"
         self._numbers = itertools.count(1)  # also from several threads
         link_rootfs(self._root)
-        self._cgroups = _cgroup_parents(workdir.parent.name) if isolation.cgroup else ()
+        self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
 
     def facts(self) -> Mapping[str, str]:
@@ -125,8 +125,10 @@ class NativeSandbox:
                     _remove_tree(upper)
 
     def close(self) -> None:
-        for parent in self._cgroups:
-            os.rmdir(parent)  # noqa: PTH106 (a cgroup is no ordinary folder)
+        if self._cgroups:
+            from bench.cgroups import remove_parents
+
+            remove_parents(self._cgroups)
 
     def _options(self, upper: Path, number: int) -> list[str]:
         isolation = self._isolation
@@ -161,10 +163,10 @@ def sweep(run: str) -> list[str]:
     return remove(run)
 
 
-def _cgroup_parents(run: str) -> tuple[str, ...]:
+def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
     from bench.cgroups import make_parents
 
-    return make_parents(run)
+    return make_parents(workdir.parent.name, workdir.name)
 
 
 def _cgroup_options(parents: tuple[str, ...], number: int) -> list[str]:

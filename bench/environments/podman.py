@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from bench.environments._runtime import Runtime
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.environments._runtime import RuntimeSandbox
 
 _IMAGE = "localhost/isobench:latest"
@@ -37,14 +39,36 @@ class Podman(Runtime):
             sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
             sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")
         unmount_below(sandbox.workdir)
+        sweep(sandbox.run)
 
     def _podman(self, sandbox: RuntimeSandbox) -> list[str]:
         there = [
             f"--root={sandbox.workdir}/storage",
-            f"--runroot={sandbox.workdir}/run",
+            f"--runroot={_runroot(sandbox.run)}",
             f"--tmpdir={sandbox.workdir}/tmp",
         ]
         return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+
+
+def sweep(run: str) -> list[str]:
+    """Remove what Podman keeps of this run outside its work folder."""
+    import shutil
+
+    from bench.mounts import unmount_below
+
+    folder = _runroot(run)
+    if not folder.is_dir():
+        return []
+    unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return [f"folder {folder}"]
+
+
+def _runroot(run: str) -> Path:
+    """Not in the work folder: Podman refuses a runroot of more than 50 characters."""
+    from bench.paths import state_dir
+
+    return state_dir() / f"podman-{run[-6:]}"
 
 
 ENVIRONMENTS = (Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),)

@@ -96,11 +96,12 @@ int netns_prepare(struct netns_watch *w)
 {
     w->id = w->sentinel_id = w->sentinel = -1;
     struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-    int group = RTNLGRP_NSID, here;
+    int group = RTNLGRP_NSID, here, room = 8 << 20; /* for what hundreds of other namespaces announce meanwhile */
     w->events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (w->events < 0 || bind(w->events, (struct sockaddr *)&address, sizeof address) < 0 ||
         setsockopt(w->events, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
         return -1;
+    setsockopt(w->events, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
     if ((here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) < 0)
         return -1;
     int result = -1;
