@@ -1,0 +1,49 @@
+"""What a third party writes to add an environment: one module, one entry point."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from bench.environment import Layer
+    from bench.launcher import Launched
+
+
+class Niced:
+    """The probe at the lowest priority."""
+
+    name = "niced"
+    title = "raw process, nice 19"
+    layer: Layer = "process"
+    adds = "the nice command"
+    compared_with: str | None = "process"
+    single_factor = True
+    groups = frozenset({"ladder"})
+    offers = frozenset({READY, PROBE})
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[NicedSandbox]:
+        yield NicedSandbox()
+
+
+class NicedSandbox:
+    """Nothing to prepare."""
+
+    def facts(self) -> Mapping[str, str]:
+        return {"command": "nice -n 19"}
+
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> AbstractContextManager[Launched]:
+        from bench.launcher import launch
+        from bench.probe.build import probe_path
+
+        return launch(["/usr/bin/nice", "-n", "19", str(probe_path()), *probe_args], timeout=timeout)
+
+
+ENVIRONMENTS = (Niced(),)
