@@ -25,6 +25,29 @@ def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
     return total
 
 
+_PF_KTHREAD = 0x00200000
+"""In a process's flags (include/linux/sched.h): a kernel thread."""
+
+
+def kernel_threads() -> dict[int, float]:
+    """CPU seconds of every kernel thread by its pid: what freeing a namespace costs is spent here only.
+
+    Empty where the host's kernel threads cannot be seen. Reading takes a few milliseconds; not for timed paths.
+    """
+    return {pid: cpu_seconds(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_kernel(pid)}
+
+
+def spent_between(before: dict[int, float], after: dict[int, float]) -> float:
+    """CPU seconds between two readings of `kernel_threads`; what a thread that ended in between spent is not known."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
+
+
+def _is_kernel(pid: int) -> bool:
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return bool(int(file.read().rpartition(")")[2].split()[6]) & _PF_KTHREAD)
+    return False
+
+
 def peer_pid(path: str) -> int:
     """The process that listens on a unix socket; 0 where nobody does."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:

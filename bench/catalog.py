@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import IsobenchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
     from bench.environment import Environment
@@ -51,6 +51,18 @@ def select_environments(words: str) -> list[Environment]:
     Raises `UsageError` with a suggestion for a name that is unknown.
     """
     return _select("environment", words, environments(), GROUPS)
+
+
+def beneath(chosen: Sequence[Environment]) -> list[Environment]:
+    """The rungs between the chosen ones and the bottom of the ladder that were not chosen."""
+    known, names = environments(), {e.name for e in chosen}
+    between: set[str] = set()
+    for one in chosen:
+        lower = one.compared_with
+        while lower is not None and lower in known and lower not in between:
+            between.add(lower)
+            lower = known[lower].compared_with
+    return [e for name, e in known.items() if name in between - names]
 
 
 def select_scenarios(words: str) -> list[Scenario]:

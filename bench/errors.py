@@ -5,6 +5,11 @@ Each class carries the exit code that the command line gives for it, so that no 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class IsobenchError(Exception):
     """The root of the tree: something went wrong that isobench foresaw. `remedy` names the next action, or is empty."""
@@ -57,6 +62,14 @@ class DeadlineExceeded(MeasurementError):
 
 class ProbeError(MeasurementError):
     """The probe answered with an error or with something that is not an answer."""
+
+
+class StoppedShort(MeasurementError):
+    """A cell gave some of its values and then had a reason to stop: a limit of the host. Not a failure."""
+
+    def __init__(self, reason: str, values: Mapping[str, float]) -> None:
+        super().__init__(reason)
+        self.values = values
 
 
 class BuildError(IsobenchError):

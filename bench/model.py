@@ -15,13 +15,14 @@ BASELINE = "process"
 CONTROL_SUFFIX = "@control"
 """Appended to the baseline's name for its second copy in each block (the live A/A control)."""
 
-EVENTS = ("requested", "created", "attached", "started", "ready", "released", "exited", "removed", "gone")
+EVENTS = ("requested", "created", "attached", "started", "booted", "ready", "released", "exited", "removed", "gone")
 """The startup events in order, all on the host's CLOCK_MONOTONIC, in nanoseconds.
 
 requested  the harness asks for an instance
 created    the mechanism says it exists (first instruction of a cloned child, create() of an engine, createXML())
 attached   its standard streams are connected (engines only)
 started    the mechanism is about to run the program (just before exec; an engine's start request is sent)
+booted     the guest's kernel has handed over to its user space (virtual machines with a kernel only)
 ready      the first byte that the program itself sends has reached the host
 released   the harness tells it to finish; the time between ready and released is the harness's and counts nowhere
 exited     the program, or the VMM that holds it, has ended

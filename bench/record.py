@@ -102,6 +102,8 @@ class Session(_Frozen, frozen=True):
     environments: list[EnvironmentRecord]
     scenarios: list[ScenarioRecord]
     skips: list[SkipRecord] = []
+    beneath: list[EnvironmentRecord] = []
+    """Rungs that were not run, but lie beneath one that was: what the ladder names where it has to leap."""
     failures: list[FailureRecord] = []
     blocks: list[BlockRecord] = []
     finished: str = ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import bench
 from bench import host
 from bench.analysis.gate import marks
-from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing
+from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
 from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
 from bench.record import (
     SCHEMA,
@@ -64,6 +64,8 @@ class Request(NamedTuple):
     workdir: Path
     """The run's own folder `isobench-<run id>`, made and removed by the caller."""
     command: Sequence[str]
+    beneath: Sequence[Environment] = ()
+    """Rungs of the ladder that are not run, but lie beneath one that is: the report names what they would tell."""
 
 
 class Stopper(Protocol):
@@ -157,10 +159,11 @@ def _measure_blocks(
         alive = [cell for cell in cells if failures_running.get(cell, 0) < GIVE_UP_AFTER]
         if not alive:
             return "nothing left to measure"
-        block, samples, failures = _measure_block(
+        block, samples, failures, short = _measure_block(
             index, plan(alive, request.baseline, request.seed, index), sandboxes, scenarios, began, observer
         )
         _count_failures(failures_running, alive, failures)
+        _record_short(writer, short)
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
         if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.series):
@@ -175,8 +178,9 @@ def _measure_block(
     scenarios: Mapping[str, Scenario],
     began: float,
     observer: Observer,
-) -> tuple[BlockRecord, list[Sample], list[FailureRecord]]:
+) -> tuple[BlockRecord, list[Sample], list[FailureRecord], list[SkipRecord]]:
     """One block: every cell in this order. A failing cell is recorded and the block goes on."""
+    short: list[SkipRecord] = []
     samples: list[Sample] = []
     failures: list[FailureRecord] = []
     records: list[CellRecord] = []
@@ -191,6 +195,9 @@ def _measure_block(
         gc.disable()
         try:
             values = scenarios[cell.scenario].measure(sandbox)
+        except StoppedShort as error:
+            values = error.values
+            short.append(SkipRecord(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario, error.reason))
         except (IsobenchError, OSError) as error:
             failure = error.reason if isinstance(error, IsobenchError) else str(error)
             console = getattr(error, "console", "")
@@ -206,7 +213,16 @@ def _measure_block(
         observer.cell_ends(cell, values, failure)
     presses = {name: getattr(scenario, "presses", ()) for name, scenario in scenarios.items()}
     block = BlockRecord(index, block_began - began, time.monotonic() - block_began, records, marks(records, presses))
-    return block, samples, failures
+    return block, samples, failures, short
+
+
+def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
+    """Say once for each cell that it stopped short, with the first reason: the next block's differs in a number."""
+    known = {(skip.environment, skip.scenario) for skip in writer.session.skips}
+    new = {(skip.environment, skip.scenario): skip for skip in reversed(short)}
+    added = [skip for key, skip in new.items() if key not in known]
+    if added:
+        writer.amend(skips=[*writer.session.skips, *added])
 
 
 class _TimedSandbox:
@@ -286,6 +302,7 @@ def _session(request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence
         fingerprint={**host.fingerprint(), **{k: v for k, v in versions.items() if k != "isobench"}},
         versions=versions,
         environments=environments,
+        beneath=[_environment_record(request, environment, None) for environment in request.beneath],
         scenarios=[
             ScenarioRecord(s.name, s.title, [MetricRecord(m.name, m.unit, m.meaning) for m in s.metrics])
             for s in request.scenarios

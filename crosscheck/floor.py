@@ -39,7 +39,7 @@ FLAG_BITS = {
 }
 """The CLONE_NEW* flags of sched.h, written out once more on purpose: this is the independent side."""
 
-CLEANUP_SECONDS = 0.2
+CLEANUP_SECONDS = 0.3
 """The loop does not see when the kernel has freed a network namespace; the next start must not compete with that."""
 
 RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup", "ns-time", "ns-all")

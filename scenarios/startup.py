@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.accounting import kernel_threads, spent_between
 from bench.environment import READY
 from bench.model import Metric
 
@@ -16,6 +17,7 @@ _SINCE_REQUEST = {
     "created": "from the request until the mechanism says that the instance exists",
     "attached": "from the request until its standard streams are connected",
     "started": "from the request until the program is about to be run",
+    "booted": "from the request until the guest's kernel has handed over to its user space",
     "ready": "from the request to the first byte that the program itself sends",
 }
 _TEARDOWN = {
@@ -23,7 +25,7 @@ _TEARDOWN = {
     "remove": ("exited", "removed", "from its end until the engine says that it is removed"),
     "gone": ("exited", "gone", "from its end until everything it used is freed, network namespaces included"),
 }
-_CPU = ("payload", "launcher", "helper", "engine")
+_CPU = ("payload", "launcher", "helper", "engine", "kernel")
 
 
 class Startup:
@@ -41,9 +43,11 @@ class Startup:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        before = kernel_threads()
         with sandbox.launch("ready") as instance:
             instance.wait()
-        return {**durations(instance.events), **cpu_seconds(instance.cpu)}
+        kernel = spent_between(before, kernel_threads())
+        return {**durations(instance.events), **cpu_seconds({**instance.cpu, "kernel": kernel})}
 
 
 def durations(events: Mapping[str, int]) -> dict[str, float]:

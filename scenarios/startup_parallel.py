@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from bench.capacity import Room
 from bench.environment import READY
-from bench.memory import kernel_memory
+from bench.errors import StoppedShort
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
 BESIDE = (0, 8, 32, 64)
-RESERVE = 4 << 30
-"""Bytes of memory that must stay available: a step that would go below is not taken, and its metrics are left out."""
 PATIENCE = 20.0
 """Seconds: a step is not taken where the one before already took longer."""
 
@@ -34,7 +33,7 @@ class StartupParallel:
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
     metrics = tuple(
-        Metric(f"{what}.n{count}", "second", f"{meaning}, {count} requested at once")
+        Metric(f"{what}-{count}", "second", f"{meaning}, {count} requested at once")
         for count in AT_ONCE
         for what, meaning in (
             ("median", "median time from the request to the first byte"),
@@ -45,21 +44,20 @@ class StartupParallel:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         values: dict[str, float] = {}
-        cost = 0.0
+        room = Room()
         for count in AT_ONCE:
-            if not _affordable(cost, count):
-                break
-            began, available = time.monotonic(), kernel_memory()["MemAvailable"]
+            _check(room, count, values)
+            began = time.monotonic()
             with ExitStack() as stack:
                 instances = launch_at_once(sandbox, count, stack)
-                cost = max(0.0, available - kernel_memory()["MemAvailable"]) / count
+                room.learn(count)
             events = [instance.events for instance in instances]
             ready = sorted((e["ready"] - e["requested"]) / 1e9 for e in events)
-            values[f"median.n{count}"] = statistics.median(ready)
-            values[f"p99.n{count}"] = ready[min(len(ready) - 1, round(0.99 * (len(ready) - 1)))]
-            values[f"last.n{count}"] = (max(e["ready"] for e in events) - min(e["requested"] for e in events)) / 1e9
-            if time.monotonic() - began > PATIENCE:
-                break
+            values[f"median-{count}"] = statistics.median(ready)
+            values[f"p99-{count}"] = ready[round(0.99 * (len(ready) - 1))]
+            values[f"last-{count}"] = (max(e["ready"] for e in events) - min(e["requested"] for e in events)) / 1e9
+            if count < AT_ONCE[-1]:
+                _check_patience(began, count, values)
         return values
 
 
@@ -71,26 +69,28 @@ class StartupCrowded:
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
     metrics = tuple(
-        Metric(f"ready.beside{count}", "second", f"from the request to the first byte, beside {count} idle instances")
+        Metric(f"ready-{count}", "second", f"from the request to the first byte, beside {count} idle instances")
         for count in BESIDE
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         values: dict[str, float] = {}
-        began, available = time.monotonic(), kernel_memory()["MemAvailable"]
+        room = Room()
         with ExitStack() as stack:
             living = 0
             for count in BESIDE:
-                spent = max(0.0, available - kernel_memory()["MemAvailable"]) / living if living else 0.0
-                if not _affordable(spent, count - living) or time.monotonic() - began > PATIENCE:
-                    break
+                _check(room, count - living, values)
+                began = time.monotonic()
                 while living < count:
                     stack.enter_context(sandbox.launch("ready"))
                     living += 1
+                room.learn(living)
                 with sandbox.launch("ready") as one_more:
                     one_more.wait()
                 events = one_more.events
-                values[f"ready.beside{count}"] = (events["ready"] - events["requested"]) / 1e9
+                values[f"ready-{count}"] = (events["ready"] - events["requested"]) / 1e9
+                if count < BESIDE[-1]:
+                    _check_patience(began, count, values)
         return values
 
 
@@ -111,9 +111,16 @@ def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Insta
         return [future.result() for future in [pool.submit(one) for _ in range(count)]]
 
 
-def _affordable(each: float, count: int) -> bool:
-    """Whether that many more instances, at this price in bytes, leave the reserve alone."""
-    return kernel_memory()["MemAvailable"] - each * count > RESERVE
+def _check(room: Room, count: int, values: Mapping[str, float]) -> None:
+    reason = room.refuses(count)
+    if reason:
+        raise StoppedShort(reason, values)
+
+
+def _check_patience(began: float, count: int, values: Mapping[str, float]) -> None:
+    took = time.monotonic() - began
+    if took > PATIENCE:
+        raise StoppedShort(f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}", values)
 
 
 SCENARIOS = (StartupParallel(), StartupCrowded())

@@ -121,6 +121,7 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
         results=arguments.out,
         workdir=Path(),
         command=_command(arguments, seed),
+        beneath=catalog.beneath(environments),
     )
 
 

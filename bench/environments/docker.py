@@ -203,17 +203,23 @@ class Container:
     def wait(self) -> int:
         if self._status is None:
             shim = parent(self._pid)
+            self.cpu["payload"] = cpu_seconds(self._pid)
+            self._count_shim(shim)
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have ended by itself
                 self.stdin.write(b"\n")
             exited = self._await_exit()
+            self._count_shim(shim)
             with _engine_errors("waiting for its end"):
                 answer = self._client.wait(self._id, timeout=max(1.0, self._deadline - time.monotonic()))
             self.events["exited"] = exited or time.monotonic_ns()
             self.events["released"] = min(self.events["released"], self.events["exited"])
-            self.cpu["helper"] = cpu_seconds(shim, with_children=True)
             self._status = int(answer["StatusCode"])
         return self._status
+
+    def _count_shim(self, shim: int) -> None:
+        """It ends with its container, so it is looked at as long as it lives; the runc it started is its child."""
+        self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def destroy(self) -> None:
         """Remove it, whatever state it is in, and stamp when everything is gone."""

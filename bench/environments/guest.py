@@ -33,6 +33,9 @@ MEMORY_MIB = 192
 BOOT_SECONDS = {"qemu": 60.0, "kvm": 10.0}
 """A guest that has not said ready by then never will; TCG takes five on the slowest hosts seen, KVM under two."""
 
+_BOOTED = b"+"
+"""What the guest's user space writes before anything else, so that the kernel's part can be told from its own."""
+
 _DISK_VERBS = frozenset({"fio", "meta", "mincore"})
 """The probe's verbs that want the root file system; for all others the guest has no disk."""
 
@@ -260,8 +263,7 @@ class GuestInstance:
         self.events["requested"] = time.monotonic_ns()
         self._creator.start()
         self._serial = self._accept(boot_deadline)
-        self._await_byte(self._serial, boot_deadline)
-        ready = time.monotonic_ns()
+        ready = self._await_ready(self._serial, boot_deadline)
         self._check_alive()
         self._creator.join(max(0.0, self._deadline - time.monotonic()))
         if self.events.get("created", ready) >= ready:  # a null kernel can speak before libvirt has answered
@@ -322,8 +324,16 @@ class GuestInstance:
         self._poll(self._listener, deadline)
         return self._listener.accept()[0]
 
-    def _await_byte(self, serial: socket.socket, deadline: float) -> None:
+    def _await_ready(self, serial: socket.socket, deadline: float) -> int:
+        """The moment of the first byte that the program itself sends; stamps booted on the way, where there is that."""
         self._poll(serial, deadline)
+        arrived = time.monotonic_ns()
+        if serial.recv(1, socket.MSG_PEEK) == _BOOTED:
+            self.events["booted"] = arrived
+            serial.recv(1)
+            self._poll(serial, deadline)
+            arrived = time.monotonic_ns()
+        return arrived
 
     def _poll(self, what: socket.socket, deadline: float) -> None:
         """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""

@@ -47,6 +47,19 @@ TTYPath=/dev/ttyS0
 [Install]
 WantedBy=multi-user.target
 """
+_BOOTED_UNIT = """\
+[Unit]
+Description=isobench: the kernel has handed over
+DefaultDependencies=no
+Before=sysinit.target systemd-journald.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'printf + > /dev/ttyS0'
+
+[Install]
+WantedBy=sysinit.target
+"""
 _LOADER = """\
 DEFAULT linux
 PROMPT 0
@@ -67,7 +80,9 @@ def distro_image() -> Path:
     if platform.machine() != "x86_64":
         raise Unavailable("the Debian image is made for x86-64")
     suite = _suite()
-    key = content_hash([suite.encode(), _UNIT.encode(), _LOADER.encode(), probe_path().read_bytes()])
+    key = content_hash(
+        [suite.encode(), _UNIT.encode(), _BOOTED_UNIT.encode(), _LOADER.encode(), probe_path().read_bytes()]
+    )
     return cached("distro", key, lambda folder: _build(folder / "disk.raw", suite)) / "disk.raw"
 
 
@@ -104,9 +119,12 @@ def _furnish(tree: Path) -> None:
     shutil.copyfile(probe_path(), tree / "probe")
     (tree / "probe").chmod(0o755)
     units = tree / "etc/systemd/system"
-    (units / "isobench.service").write_text(_UNIT)
-    (units / "multi-user.target.wants").mkdir(exist_ok=True)
-    (units / "multi-user.target.wants/isobench.service").symlink_to("../isobench.service")
+    services = (("isobench", _UNIT, "multi-user"), ("isobench-booted", _BOOTED_UNIT, "sysinit"))
+    for name, text, target in services:
+        wants = units / f"{target}.target.wants"
+        wants.mkdir(exist_ok=True)
+        (units / f"{name}.service").write_text(text)
+        (wants / f"{name}.service").symlink_to(f"../{name}.service")
     (tree / "etc/fstab").write_text("/dev/vda1 / ext4 errors=remount-ro 0 1\n")
     loader = tree / "boot/extlinux"
     loader.mkdir()

@@ -23,11 +23,10 @@ class Rung(NamedTuple):
 def find_rungs(context: Context) -> list[Rung]:
     """Every measured environment against the nearest measured rung beneath it."""
     measured = {row.environment for row in context.select("startup", "ready")}
-    records = {record.name: record for record in context.session.environments}
-    found = (
-        _rung(record, records, measured, context.baseline) for record in records.values() if record.name in measured
-    )
-    return [rung for rung in found if rung is not None]
+    session = context.session
+    records = {record.name: record for record in (*session.environments, *session.beneath)}
+    found = (_rung(record, records, measured, context.baseline) for record in session.environments)
+    return [rung for rung in found if rung is not None and rung.upper in measured]
 
 
 def _rung(
@@ -35,7 +34,7 @@ def _rung(
 ) -> Rung | None:
     """Walks down to a measured rung; what lies between was not measured, so that the step is no single cause.
 
-    A run that did not ask for the rungs between does not know their names: the step then starts at the baseline.
+    Where a rung between is not known by name (another package's), the step starts at the baseline.
     """
     adds, seen, lower = [record.adds], {record.name}, record.compared_with
     while lower is not None and lower not in measured and lower in records and lower not in seen:

@@ -30,6 +30,7 @@ LAYERS: dict[str, int] = {
     "bench.environments": 3,
     "bench.scenario": 3,
     "bench.answers": 3,
+    "bench.capacity": 3,
     "scenarios": 4,
     "bench.analysis": 4,
     "bench.runner": 4,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from bench import store
 from bench.environment import Environment
-from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, Unavailable
+from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell
 from bench.runner import GIVE_UP_AFTER, Request, execute, plan
-from tests.fake import FakeEnvironment, FakeScenario
+from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 
 names = st.lists(st.sampled_from(["process", "chroot", "docker", "tcg"]), min_size=1, unique=True)
 
@@ -103,6 +103,31 @@ def test_a_cell_that_always_fails_is_given_up(tmp_path: Path) -> None:
     broken = FakeEnvironment("docker", errors=dict(errors))
     execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8))
     assert broken.launches == 1 + GIVE_UP_AFTER
+
+
+def test_a_cell_that_stops_short_keeps_its_values_and_says_why_once(tmp_path: Path) -> None:
+    """A host's limit is no failure: the values are kept, and the first reason is told with what could not be run."""
+
+    class Limited(FakeScenario):
+        def measure(self, sandbox: FakeSandbox) -> dict[str, float]:
+            raise StoppedShort(f"no room, time {next(times)}", super().measure(sandbox))
+
+    times = itertools.count(1)
+    asked = request(tmp_path, [FakeEnvironment("process")], scenarios=[Limited()])
+    run = store.load(execute(asked).path)
+    assert run.session.failures == []
+    assert [(s.environment, s.scenario, s.reason) for s in run.session.skips] == [
+        ("process", "fake", "no room, time 1")
+    ]
+    assert {s.environment: s.blocks for s in run.series} == {"process": [1, 2], "process@control": [1, 2]}
+
+
+def test_rungs_beneath_are_recorded(tmp_path: Path) -> None:
+    """What lies between two measured rungs is known by name, though it was not run."""
+    between = FakeEnvironment("ns-all")
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process")], beneath=[between])).path)
+    assert [e.name for e in run.session.beneath] == ["ns-all"]
+    assert between.launches == 0
 
 
 def test_an_unavailable_environment_is_a_skip(tmp_path: Path) -> None:

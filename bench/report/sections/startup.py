@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 POINTS = 3000
 """Points that a drawing shows, all environments together; more are thinned evenly, and the note says so."""
 
-_STAMPS = ("created", "attached", "started", "ready")
+_STAMPS = ("created", "attached", "started", "booted", "ready")
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
