@@ -1,7 +1,7 @@
 /* The floor under isobench's native rungs, written without any of its code: posix_spawn, or glibc's clone with
  * namespace flags, of one program; the time to its first byte and to the return of waitpid.
  *
- * usage: floor PROGRAM ARGS...   reads lines "spawn" or "clone FLAGS", answers "READY_NS WHOLE_NS" a line.
+ * usage: floor PROGRAM ARGS...   reads lines "spawn", "clone FLAGS" and "hold", answers "READY_NS WHOLE_NS" a line.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,27 +39,15 @@ static int child(void *unused)
 }
 
 /* isobench watches for a namespace's end with a second one that it makes before the clock starts (netns.c). Making one
- * warms what making the next needs, so this side gets one, too. */
-static int hold[2], held[2];
-
-static pid_t hold_network_namespace(void)
+ * warms what making the next needs, so this side makes one, too, and keeps it until it ends. */
+static int hold_network_namespace(void)
 {
-    char byte;
-    if (pipe2(hold, O_CLOEXEC) < 0 || pipe2(held, O_CLOEXEC) < 0)
+    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (here < 0 || unshare(CLONE_NEWNET) < 0)
         return -1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(hold[1]);
-        if (unshare(CLONE_NEWNET) < 0 || write(held[1], "h", 1) != 1)
-            _exit(1);
-        _exit(read(hold[0], &byte, 1) != 0);
-    }
-    close(hold[0]);
-    close(held[1]);
-    if (read(held[0], &byte, 1) != 1)
-        pid = -1;
-    close(held[0]);
-    return pid;
+    if (open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) < 0 || setns(here, CLONE_NEWNET) < 0)
+        return -1;
+    return close(here);
 }
 
 static pid_t start(const char *how, uint64_t flags)
@@ -94,13 +82,15 @@ int main(int argc, char **argv)
         flags = 0;
         if (sscanf(line, "%15s %lx", how, &flags) < 1)
             return 2;
+        if (strcmp(how, "hold") == 0) {
+            if (hold_network_namespace() < 0)
+                return 1;
+            puts("0 0");
+            fflush(stdout);
+            continue;
+        }
         if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
             return 1;
-        pid_t holder = flags & CLONE_NEWNET ? hold_network_namespace() : 0;
-        if (holder < 0) {
-            perror("holding a network namespace");
-            return 1;
-        }
         uint64_t requested = now();
         pid_t pid = start(how, flags);
         if (pid < 0) {
@@ -116,10 +106,6 @@ int main(int argc, char **argv)
         uint64_t whole = now();
         printf("%llu %llu\n", (unsigned long long)(ready - requested), (unsigned long long)(whole - requested));
         fflush(stdout);
-        if (holder) {
-            close(hold[1]);
-            waitpid(holder, NULL, 0);
-        }
         close(in[0]);
         close(in[1]);
         close(out[0]);

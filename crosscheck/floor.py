@@ -40,43 +40,38 @@ FLAG_BITS = {
 """The CLONE_NEW* flags of sched.h, written out once more on purpose: this is the independent side."""
 
 CLEANUP_SECONDS = 0.3
-"""The loop does not see when the kernel has freed a network namespace; the next start must not compete with that."""
+"""The loop does not see when the kernel has freed a network namespace; the next start must not compete with that.
+Before both sides alike: a start after a pause is slower, for its caches are cold."""
 
 RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup", "ns-time", "ns-all")
 
 
 class Floor:
-    """The C loop, one process for the whole session."""
+    """The C loop, in a fresh process for each start, as isobench's launcher is."""
 
     def __init__(self, program: Path, workdir: Path) -> None:
-        binary = workdir / "floor"
+        self._binary = workdir / "floor"
+        self._program = program
         source = Path(__file__).with_name("floor.c")
-        subprocess.run(["cc", *FLAGS, "-o", str(binary), str(source)], check=True)
-        self._process = subprocess.Popen(
-            [str(binary), "./" + program.name, "ready"],
-            cwd=program.parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        subprocess.run(["cc", *FLAGS, "-o", str(self._binary), str(source)], check=True)
 
     def start(self, namespaces: Sequence[str]) -> float:
         """Seconds from the request to the first byte of one start, after another that is not timed, as in ours."""
         flags = sum(FLAG_BITS[name] for name in namespaces)
-        self._say("spawn")
-        seconds = self._say(f"clone {flags:x}" if flags else "spawn")
-        if "net" in namespaces:
-            time.sleep(CLEANUP_SECONDS)
-        return seconds
-
-    def _say(self, line: str) -> float:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline().split()[0]) / 1e9
-
-    def close(self) -> None:
-        self._process.communicate()
+        lines = ["spawn", f"clone {flags:x}" if flags else "spawn"]
+        with subprocess.Popen(
+            [str(self._binary), "./" + self._program.name, "ready"],
+            cwd=self._program.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None and process.stdout is not None
+            for line in ["hold", *lines] if "net" in namespaces else lines:
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+                answer = process.stdout.readline()
+        return int(answer.split()[0]) / 1e9
 
 
 def compare(names: Sequence[str], pairs: int, seed: int) -> list[tuple[str, list[float], list[float]]]:
@@ -91,13 +86,13 @@ def compare(names: Sequence[str], pairs: int, seed: int) -> list[tuple[str, list
                 (workdir / name).mkdir()
                 sandboxes[name] = stack.enter_context(rungs[name].open(workdir / name))
             floor = Floor(rootfs_path() / "probe", workdir)
-            stack.callback(floor.close)
             taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
             for round_number in range(pairs + 2):  # the first two are warm-up
                 for name in order.sample(list(names), len(names)):
                     both = [0.0, 0.0]
                     for side in order.sample((0, 1), 2):
                         namespaces = rungs[name].isolation.namespaces
+                        time.sleep(CLEANUP_SECONDS if "net" in namespaces else 0)
                         both[side] = floor.start(namespaces) if side else _ours(sandboxes[name])
                     if round_number >= 2:
                         taken[name][0].append(both[0])
