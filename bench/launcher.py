@@ -44,6 +44,8 @@ class Launched:
         self.stdout = cast("BinaryIO", io.BufferedReader(DeadlineReader(pipes.stdout, deadline)))
         self.events: dict[str, int] = {}
         self.cpu: dict[str, float] = {}
+        self.elsewhere: Mapping[int, Role] = {}
+        """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
         self.pid = 0
         self._status: int | None = None
 
@@ -58,7 +60,7 @@ class Launched:
     def host_pids(self) -> Mapping[int, Role]:
         """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""
         living = descendants(self._process.pid)
-        return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living}
+        return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living} | dict(self.elsewhere)
 
     def wait(self) -> int:
         if self._status is None:

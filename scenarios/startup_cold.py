@@ -22,6 +22,7 @@ class StartupCold:
     title = "Cold startup"
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_io_seconds"})  # it reads everything from the disk again
     metrics = (Metric("ready", "second", "from the request to the first byte, the page cache dropped just before"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:

@@ -24,6 +24,9 @@ BESIDE = (0, 8, 32, 64)
 PATIENCE = 20.0
 """Seconds: a step is not taken where the one before already took longer."""
 
+_PRESSES = frozenset({"psi_cpu_seconds", "psi_io_seconds"})
+"""Many instances at once wait for the CPUs and the disk by themselves."""
+
 
 class StartupParallel:
     """N instances requested at the same moment, each from a thread of its own."""
@@ -32,6 +35,7 @@ class StartupParallel:
     title = "Many starts at once"
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
+    presses = _PRESSES
     metrics = tuple(
         Metric(f"{what}-{count}", "second", f"{meaning}, {count} requested at once")
         for count in AT_ONCE
@@ -68,6 +72,7 @@ class StartupCrowded:
     title = "One start beside idle instances"
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
+    presses = _PRESSES
     metrics = tuple(
         Metric(f"ready-{count}", "second", f"from the request to the first byte, beside {count} idle instances")
         for count in BESIDE

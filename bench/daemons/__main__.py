@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ def main() -> int:
     """Start what is missing, run the command, stop it again; gives the command's exit code."""
     with private_daemons():
         process = subprocess.Popen(sys.argv[1:])
+        for number in (signal.SIGTERM, signal.SIGHUP):  # the daemons are stopped when the command has ended
+            signal.signal(number, lambda number, frame: process.send_signal(number))
         while True:
             try:
                 return process.wait()

@@ -9,17 +9,18 @@ import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench.accounting import cpu_seconds
 from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from bench.environment import Layer
+    from bench.environment import Layer, Role
     from bench.launcher import Launched
 
 _INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
-_INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc"}
+_INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc", "ctr": "containerd"}
 
 
 class Runtime:
@@ -51,6 +52,14 @@ class Runtime:
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         """Undo `prepare` as far as removing the work folder does not."""
 
+    def elsewhere(self, name: str) -> Mapping[int, Role]:
+        """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
+        return {}
+
+    def engine(self) -> list[int]:
+        """The daemons that work for every instance, whose CPU time counts."""
+        return []
+
     @contextmanager
     def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
         from bench.errors import Unavailable
@@ -60,8 +69,8 @@ class Runtime:
         if os.geteuid() != 0:
             raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
         sandbox = RuntimeSandbox(self, workdir)
-        self.prepare(sandbox)
         try:
+            self.prepare(sandbox)
             yield sandbox
         finally:
             self.dispose(sandbox)
@@ -95,10 +104,15 @@ class RuntimeSandbox:
         command = self.runtime.command(self, name, probe_args)
         tool = shutil.which(command[0]) or command[0]
         watch = NetnsWatch(timeout) if self.runtime.own_network else None
+        engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         try:
             with launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance:
+                instance.elsewhere = self.runtime.elsewhere(name)
+                spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
                 watching = watch is not None and _watch(watch, instance)
                 yield instance
+            if engine:
+                _account(instance.cpu, spent, sum(cpu_seconds(pid) - before for pid, before in engine.items()))
             if watching and watch is not None and "gone" in instance.events:
                 instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
         finally:
@@ -114,6 +128,16 @@ class RuntimeSandbox:
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", "") or error).strip()[-400:]
             raise MeasurementError(f"{' '.join(words[:2])}: {said}") from error
+
+
+def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
+    return sum(cpu_seconds(pid, with_children=role == "helper") for pid, role in elsewhere.items() if role == wanted)
+
+
+def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -> None:
+    """Where a daemon did the work, what the launcher started was its client only."""
+    cpu["launcher"] = cpu.get("launcher", 0.0) + cpu.get("payload", 0.0)
+    cpu.update(spent, engine=max(0.0, engine))
 
 
 def version(tool: str) -> str:

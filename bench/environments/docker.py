@@ -394,8 +394,8 @@ ENVIRONMENTS = (
     Docker(
         "docker-nonet",
         "Docker, no network",
-        "an engine: dockerd, containerd, a shim, an OCI runtime",
-        "runc",
+        "dockerd: its API, image layers, logs and bookkeeping",
+        "containerd",
         {"network_mode": "none"},
         single_factor=False,
         groups=("containers", "ladder"),

@@ -204,7 +204,7 @@ def _namespace_rungs() -> Iterator[Native]:
     }
     for kind, title in titles.items():
         isolation = Isolation((kind,), user_map=kind == "user")
-        adds = f"a {title} namespace"
+        adds = f"{'an' if title[0] == 'I' else 'a'} {title} namespace"
         yield Native(f"ns-{kind}", f"{title} namespace", isolation, adds=adds, compared_with="process")
     for kind in NAMESPACES:
         others = Isolation(tuple(k for k in NAMESPACES if k != kind))

@@ -52,7 +52,7 @@ class Oci(Runtime):
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from bench.cgroups import remove
 
-        remove(_cgroup(sandbox.run))  # a container that had to be killed leaves its cgroups
+        remove(cgroup_of(sandbox.run))  # a container that had to be killed leaves its cgroups
 
     def _options(self) -> list[str]:
         from bench.host import cgroup_layout
@@ -98,7 +98,7 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "uts", "ipc", "pid", "network", "cgroup")],
-            "cgroupsPath": f"/{_cgroup(run)}/{name}",
+            "cgroupsPath": f"/{cgroup_of(run)}/{name}",
             "resources": {"memory": {"limit": 536870912}, "pids": {"limit": 1024}, "cpu": {"shares": 1024}},
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
@@ -107,7 +107,7 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -
     }
 
 
-def _cgroup(run: str) -> str:
+def cgroup_of(run: str) -> str:
     """The cgroup over those of all bundles of a run."""
     return f"{run}-oci"
 
@@ -116,7 +116,7 @@ def sweep(run: str) -> list[str]:
     """Remove the cgroups of a dead run's bundles."""
     from bench.cgroups import remove
 
-    return remove(_cgroup(run))
+    return remove(cgroup_of(run))
 
 
 ENVIRONMENTS = (

@@ -1,15 +1,20 @@
 /* probe init COMMAND ARGS...: a first process for private daemons on hosts without an init system.
  *
  * Daemons leave orphans behind (QEMU, shims) that only an init would reap, and libvirt waits until they are. This one
- * adopts them, passes SIGTERM on, ends with its command, and dies with its parent.
+ * adopts them, passes SIGTERM on, ends with its command and takes with it whatever that left, and dies with its parent.
+ * A daemon that does not end (libvirtd may wait for ever for a call that hangs) is killed.
  */
 #include "probe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { PATIENCE = 20 /* seconds from SIGTERM to SIGKILL; the harness waits for 30 */ };
 
 static volatile pid_t command;
 
@@ -17,6 +22,31 @@ static void pass_on(int number)
 {
     if (command > 0)
         kill(command, number);
+    alarm(PATIENCE);
+}
+
+static void lose_patience(int number)
+{
+    (void)number;
+    if (command > 0)
+        kill(command, SIGKILL);
+}
+
+/* Kill what the command left behind, generation after generation, as it is adopted. */
+static void kill_the_rest(void)
+{
+    char text[4096];
+    do {
+        int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            return;
+        text[n] = 0;
+        for (char *at = text, *end; (n = strtol(at, &end, 10)) > 0 && end != at; at = end)
+            kill((pid_t)n, SIGKILL);
+    } while (wait(NULL) > 0);
 }
 
 int verb_init(int argc, char **argv)
@@ -28,6 +58,8 @@ int verb_init(int argc, char **argv)
     struct sigaction action = {.sa_handler = pass_on};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    struct sigaction alarmed = {.sa_handler = lose_patience};
+    sigaction(SIGALRM, &alarmed, NULL);
     command = fork();
     if (command < 0)
         return answer_error("fork", errno);
@@ -39,6 +71,8 @@ int verb_init(int argc, char **argv)
     for (;;) {
         int status;
         pid_t pid = wait(&status);
+        if (pid == command)
+            kill_the_rest();
         if (pid == command)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         if (pid < 0 && errno == ECHILD)
