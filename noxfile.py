@@ -1,4 +1,4 @@
-"""Sessions: bench (the entry point), report, tests, lint, typing, floor, crosscheck.
+"""Sessions: bench (the entry point), report, nightly, tests, lint, typing, floor, crosscheck, validity.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -19,7 +19,7 @@ import nox
 nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-SOURCES = ("bench", "scenarios", "crosscheck", "tests", "noxfile.py")
+SOURCES = ("bench", "scenarios", "crosscheck", "validity", "tests", "noxfile.py")
 WITH_DAEMONS = ("python", "-m", "bench.daemons")
 
 
@@ -59,6 +59,20 @@ def bench(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Write the report of a run again: `isobench report`."""
     session.run("python", "-m", "bench", "report", *prepare(session))
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Doctor, run, trend, report and exports into one folder; fails where something changed: `isobench nightly`."""
+    words = prepare(session, "parquet")
+    session.run(*with_daemons(session), "python", "-m", "bench", "nightly", *words)
+
+
+@nox.session
+def validity(session: nox.Session) -> None:
+    """The promises G1 to G12, simulated and live; writes VALIDITY.md."""
+    words = prepare(session)
+    session.run(*with_daemons(session), "python", "-m", "validity", *words)
 
 
 @nox.session

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "measure, and write the report",
     "report": "write the report of a run again",
+    "compare": "what got slower or faster from one run to another",
+    "trend": "what changed in the nights of a host",
+    "nightly": "doctor, run, trend, report and exports into one folder",
+    "export": "a run in other tools' formats",
     "list": "the environments, scenarios or metrics there are",
     "doctor": "prove each environment by launching it; what disturbs measurements here",
     "clean": "remove what dead runs left behind",

@@ -7,6 +7,7 @@ a client that has to start first and asks the engine for more; that part is time
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -17,11 +18,26 @@ from pathlib import Path
 
 from bench.environments.docker import ENVIRONMENTS, connect
 from bench.lifecycle import new_run_id
+from crosscheck.floor import median_interval
 
 ROUNDS = 12
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="the ratio of ours to hyperfine's less the client, as data")
+    arguments = parser.parse_args()
+    ours, whole, client = measure()
+    if arguments.json:
+        ratios = [o / (w - c) for w, c, o in zip(whole, client, ours, strict=True)]
+        print(json.dumps(dict(zip(("ratio", "low", "high"), median_interval(ratios), strict=True))))
+    else:
+        show(ours, whole, client)
+    return 0
+
+
+def measure() -> tuple[list[float], list[float], list[float]]:
+    """Seconds of ours, of hyperfine's `docker run`, and of the client alone, round by round."""
     environment = next(e for e in ENVIRONMENTS if e.name == "docker")
     workdir = (
         Path(tempfile.mkdtemp(prefix="isobench-crosscheck-", dir="/var/tmp")) / f"isobench-{new_run_id()}" / "docker"
@@ -49,6 +65,10 @@ def main() -> int:
                     client.append(look)
     finally:
         shutil.rmtree(workdir.parent.parent)
+    return ours, whole, client
+
+
+def show(ours: list[float], whole: list[float], client: list[float]) -> None:
     differences = [w - c - o for w, c, o in zip(whole, client, ours, strict=True)]
     spread = sorted(differences)
     print(f"ours, request to removed     {statistics.median(ours) * 1e3:8.1f} ms")
@@ -58,7 +78,6 @@ def main() -> int:
         f"what stays unexplained       {statistics.median(differences) * 1e3:8.1f} ms "
         f"[{spread[1] * 1e3:.1f}, {spread[-2] * 1e3:.1f}] of {ROUNDS} rounds"
     )
-    return 0
 
 
 def _hyperfine(command: str) -> float:

@@ -11,6 +11,7 @@ Exits with 1 where an interval lies wholly outside the band.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -131,6 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="the ratios as data")
     parser.add_argument("operations", nargs="*", default=[])
     arguments = parser.parse_args()
     with prepared() as (sandbox, binary):
@@ -142,7 +144,12 @@ def main() -> int:
             pairs["getppid (perf)"] = (partial(ours, sandbox, "getppid"), perf)
         else:
             print("perf is not installed: apt-get install linux-perf")
-        apart = show(compare(pairs, arguments.rounds, arguments.seed), arguments.rounds)
+        taken = compare(pairs, arguments.rounds, arguments.seed)
+    if arguments.json:
+        ratios = {n: median_interval([a / b for a, b in zip(*both, strict=True)]) for n, both in taken.items()}
+        print(json.dumps({n: dict(zip(("ratio", "low", "high"), found, strict=True)) for n, found in ratios.items()}))
+        return 0
+    apart = show(taken, arguments.rounds)
     return 1 if apart else 0
 
 

@@ -79,6 +79,16 @@ def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     return np.asarray(stats.false_discovery_control(np.asarray(p_values, dtype=np.float64)), dtype=np.float64)
 
 
+def pair(
+    blocks: np.ndarray, values: np.ndarray, other_blocks: np.ndarray, other_values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The values of both in the blocks that both have."""
+    if len(blocks) == len(other_blocks) and np.array_equal(blocks, other_blocks):
+        return values, other_values
+    _, mine, theirs = np.intersect1d(blocks, other_blocks, return_indices=True)
+    return values[mine], other_values[theirs]
+
+
 @cache
 def _rank(n: int) -> tuple[int, float]:
     """Which average from either end bounds the interval, and what that holds."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.frames import used
-from bench.analysis.paired import FEWEST_PAIRS, Interval, holm, interval, p_value
+from bench.analysis.paired import FEWEST_PAIRS, Interval, holm, interval, p_value, pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,7 +90,7 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
         for upper, lower in wanted:
             if upper not in table.values or lower not in table.values:
                 continue
-            first, second = _paired(*table.values[upper], *table.values[lower])
+            first, second = pair(*table.values[upper], *table.values[lower])
             found = interval(first - second)
             if found.n:
                 rows.append((scenario, metric, upper, lower, table.unit, found.n, found.centre, found.low, found.high))
@@ -99,7 +99,7 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
 
 def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
     """The interval of the log-ratio, pairs formed by block."""
-    mine, theirs = _paired(blocks, values, *base)
+    mine, theirs = pair(blocks, values, *base)
     return interval(np.log(mine / theirs))
 
 
@@ -125,16 +125,6 @@ def _tables(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], _Table]]:
     yield from tables.items()
 
 
-def _paired(
-    blocks: np.ndarray, values: np.ndarray, other_blocks: np.ndarray, other_values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The values of both in the blocks that both have."""
-    if len(blocks) == len(other_blocks) and np.array_equal(blocks, other_blocks):
-        return values, other_values
-    _, mine, theirs = np.intersect1d(blocks, other_blocks, return_indices=True)
-    return values[mine], other_values[theirs]
-
-
 def _describe(values: np.ndarray) -> dict[str, float]:
     q25, median, q75 = np.percentile(values, [25, 50, 75])
     return {"median": float(median), "q25": float(q25), "q75": float(q75), "minimum": float(values.min())}
@@ -148,7 +138,7 @@ def _against(
         return {**nothing, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
     if base is None:
         return nothing
-    mine, theirs = _paired(blocks, values, *base)
+    mine, theirs = pair(blocks, values, *base)
     found = interval(np.log(mine / theirs))
     if found.n == 0:
         return nothing

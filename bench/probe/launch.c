@@ -273,6 +273,20 @@ static double own_cpu(void)
     return seconds(&u.ru_utime) + seconds(&u.ru_stime);
 }
 
+/* Until a moment, to the microsecond: a sleep ends tens of microseconds late, so the last part is spent looking. */
+static void wait_exactly(uint64_t until)
+{
+    const uint64_t early = 500000;
+    uint64_t now = now_ns();
+    if (until > now + early) {
+        uint64_t rest = until - now - early;
+        struct timespec t = {(time_t)(rest / 1000000000u), (long)(rest % 1000000000u)};
+        nanosleep(&t, NULL);
+    }
+    while (now_ns() < until)
+        ;
+}
+
 int verb_launch(int argc, char **argv)
 {
     int watch = -1, feed = -1, option, cgroups = 0, limits = 0, into_cgroup = 0;
@@ -333,8 +347,7 @@ int verb_launch(int argc, char **argv)
     double cpu_before = own_cpu();
     uint64_t requested = now_ns();
     if (delay > 0) {
-        struct timespec t = {(time_t)delay, (long)((delay - (double)(time_t)delay) * 1e9)};
-        nanosleep(&t, NULL);
+        wait_exactly(requested + (uint64_t)(delay * 1e9));
     }
     struct clone_args args = {.flags = how.namespaces | CLONE_PIDFD, .pidfd = (uintptr_t)&child_fd, .exit_signal = SIGCHLD};
     if (!how.plain_fork)

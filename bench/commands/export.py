@@ -1,0 +1,37 @@
+"""isobench export: a run in other tools' formats."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from bench.export import FORMATS
+
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from bench import export, store
+
+    data = export.export(store.load(arguments.run), arguments.to)
+    if arguments.out is None:
+        if arguments.to == "parquet" and sys.stdout.isatty():
+            raise UsageError("parquet is no text", remedy="--out FILE")
+        sys.stdout.buffer.write(data)
+        return 0
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        store.write_atomically(arguments.out, data)
+    except OSError as error:
+        raise UsageError(f"cannot write {arguments.out}: {error.strerror}") from error
+    return 0

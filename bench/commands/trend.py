@@ -1,0 +1,50 @@
+"""isobench trend: what changed in the nights of this host, told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands.report import RESULTS
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bench.analysis.trend import Trend
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
+    parser.add_argument("--fail-on", choices=["change"], help="exit 1 where there is news")
+    parser.add_argument("--json", action="store_true", help="as data (docs/trend.schema.json)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from bench.analysis import history
+    from bench.analysis.trend import evaluate
+
+    if not arguments.results.is_dir():
+        raise UsageError(f"{arguments.results} is no folder", remedy="isobench run makes it")
+    found = history.read(arguments.results)
+    trend = evaluate(found, history.told_before(arguments.results, found))
+    if arguments.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(trend), indent=1).decode())
+    else:
+        _print(trend)
+    return 1 if arguments.fail_on and any(alert.news for alert in trend.alerts) else 0
+
+
+def _print(trend: Trend) -> None:
+    import sys
+
+    for problem in trend.problems:
+        print(f"isobench: left out: {problem}", file=sys.stderr)
+    hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
+    print(f"{trend.nights} runs of {hosts}, {trend.series} series")
+    for alert in trend.alerts:
+        print(f"{'NEWS ' if alert.news else ''}{alert.state}: {alert.text} ({alert.host_id})")
+    if not any(alert.news for alert in trend.alerts):
+        print("nothing new")

@@ -1,0 +1,204 @@
+"""Alerts over nights: the one that must come, and none else."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+from asv import step_detect
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bench.analysis import history
+from bench.analysis.history import INDEX, History, Night, Point
+from bench.analysis.trend import Trend, changes, evaluate, scale
+from tests.unit.analysis.made import night, write_run
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "trend.schema.json"
+
+
+def synthetic(nights: int, *, step: int = 60, host_change: int = 80, quiet: int = 60, seed: int = 1) -> History:
+    """The history of the issue: one series steps up by 5 %, the host changes, the others are quiet."""
+    random = np.random.default_rng(seed)
+    made = []
+    for index in range(nights):
+        noisy = np.exp(random.normal(0, 0.02, quiet + 1))
+        noisy[0] *= 1.05 if index >= step else 1.0
+        points = [Point("startup", "ready", "process", 1e-3 * math.exp(random.normal(0, 0.02)), math.nan)]
+        points += [Point("startup", "ready", f"env{n}", 1.0, float(ratio)) for n, ratio in enumerate(noisy)]
+        kernel = "6.1" if index < host_change else "6.2"
+        made.append(Night(f"h/{index}", f"r{index}", "h", night(index), "process", {"kernel": kernel}, points))
+    return History(made, [])
+
+
+def test_one_step_and_one_new_kernel() -> None:
+    """One alert near night 60, one notice at night 80, nothing else."""
+    trend = evaluate(synthetic(120))
+    assert [(alert.kind, alert.what) for alert in trend.alerts] == [
+        ("environment", ["startup.ready/env0"]),
+        ("fingerprint", ["kernel"]),
+    ]
+    step, notice = trend.alerts
+    assert night(57) <= step.near <= night(63)
+    assert 1.02 < step.change < 1.08
+    assert notice.near == night(80)
+    assert {step.state, notice.state} == {"known"} and not step.news and not notice.news
+
+
+def test_a_change_is_news_on_one_night_only() -> None:
+    """Asked every night, the step is new once; before it there is nothing, after it it is known."""
+    told = [[alert.state for alert in evaluate(synthetic(count)).alerts if alert.news] for count in range(58, 80)]
+    assert sum(len(states) for states in told) == 1
+    assert evaluate(synthetic(79)).alerts[0].state == "known"
+
+
+def test_nights_without_a_trend_are_caught_up() -> None:
+    """What was confirmed since the trend was last asked is news, however many nights ago that is."""
+    whole = synthetic(79)
+    assert not any(alert.news for alert in evaluate(whole).alerts)
+    assert [alert.state for alert in evaluate(whole, {"h": night(59)}).alerts] == ["new"]
+
+
+def test_a_return_is_a_recovery_and_no_second_alert() -> None:
+    """Up by 10 % at night 40, back at night 60."""
+    random = np.random.default_rng(2)
+    logs = random.normal(0, 0.01, 80)
+    logs[40:60] += 0.1
+    made = [
+        Night(f"h/{i}", "r", "h", night(i), "process", {}, [Point("s", "m", "env", 1.0, math.exp(value))])
+        for i, value in enumerate(logs)
+    ]
+    trend = evaluate(History(made, []))
+    assert [alert.state for alert in trend.alerts] == ["recovered"]
+    assert "back at the old level" in trend.alerts[0].text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_agree_with_asv(seed: int) -> None:
+    """On a step of five standard deviations asv's step detection (an L1 fit) finds the same change, to a night."""
+    random = np.random.default_rng(seed)
+    logs = random.normal(0, 0.01, 80)
+    logs[50:] += 0.05
+    ours = [level.at for level in changes(logs)]
+    places, *_ = step_detect.solve_potts_autogamma(list(logs), w=[1.0] * len(logs))
+    theirs = places[:-1]
+    assert len(ours) == len(theirs) == 1
+    assert abs(ours[0] - theirs[0]) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_agree_with_ruptures_run_directly(seed: int) -> None:
+    """Pelt with a least-squares cost on the bare series, told the true scale, places the change within a night."""
+    import ruptures
+
+    random = np.random.default_rng(100 + seed)
+    logs = random.normal(0, 0.02, 90)
+    logs[60:] += 0.08
+    theirs = ruptures.Pelt(model="l2", min_size=3, jump=1).fit((logs / 0.02).reshape(-1, 1)).predict(pen=13)[:-1]
+    ours = [level.at for level in changes(logs)]
+    assert len(ours) == len(theirs) == 1
+    assert abs(ours[0] - theirs[0]) <= 1
+
+
+def test_the_scale_knows_about_correlated_nights() -> None:
+    """Long series: standard deviation and correlation come out as they were put in."""
+    random = np.random.default_rng(7)
+    white = random.normal(0, 0.03, 3000)
+    correlated = np.zeros(3000)
+    for place in range(1, 3000):
+        correlated[place] = 0.5 * correlated[place - 1] + random.normal(0, 0.03 * math.sqrt(0.75))
+    assert scale(white) == pytest.approx((0.03, 0.0), abs=0.05)
+    deviation, correlation = scale(correlated)
+    assert deviation == pytest.approx(0.03, rel=0.1) and correlation == pytest.approx(0.5, abs=0.12)
+
+
+@given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-3, 3, width=32)), st.floats(-5, 5))
+def test_any_series_is_answered_alike_at_any_level(logs: np.ndarray, level: float) -> None:
+    """No series raises; another unit (a constant added to the logarithms) changes nothing but the levels."""
+    found = changes(logs)
+    assert all(0 < one.at <= one.confirmed < len(logs) for one in found)
+    assert [one.at for one in changes(logs * 1.0)] == [one.at for one in found]
+
+
+def test_the_document_is_as_documented() -> None:
+    """docs/trend.schema.json is made from the records, and what is printed obeys it (NaN is null)."""
+    documented = json.loads(SCHEMA.read_text())
+    assert documented == msgspec.json.schema(Trend)
+    document = json.loads(msgspec.json.encode(evaluate(synthetic(90))))
+    jsonschema.validate({**document, "alerts": [a for a in document["alerts"] if a["change"] is not None]}, documented)
+
+
+def _write_history(results: Path, count: int) -> list[Path]:
+    return [write_run(results, started=night(n), seed=n, blocks=6) for n in range(count)]
+
+
+def test_a_history_is_the_folders_and_an_index_that_may_go(tmp_path: Path) -> None:
+    """The same nights with the index, without it, after one folder is gone and after one changed."""
+    paths = _write_history(tmp_path, 5)
+    first = history.read(tmp_path)
+    assert len(first.nights) == 5 and first.problems == []
+    assert (tmp_path / INDEX).is_file()
+    assert repr(history.read(tmp_path)) == repr(first)  # NaN is not itself
+    (tmp_path / INDEX).unlink()
+    assert repr(history.read(tmp_path)) == repr(first)
+    shutil.rmtree(paths[2])
+    assert [n.started for n in history.read(tmp_path).nights] == [night(n) for n in (0, 1, 3, 4)]
+    (tmp_path / INDEX).write_bytes(b"this is no database" * 100)
+    assert len(history.read(tmp_path).nights) == 4
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "session.json is missing": lambda path: (path / "session.json").rename(path / "gone.json"),
+    "suite.json: No such file": lambda path: (path / "suite.json").unlink(),
+    "not a session record": lambda path: (path / "session.json").write_text('{"schema": 1, '),
+    "not a pyperf suite": lambda path: (path / "suite.json").write_text("[]"),
+    "schema 99": lambda path: _replace(path / "session.json", '"schema": 1', '"schema": 99'),
+    "NaN|not a pyperf suite": lambda path: _poison(path / "suite.json", "NaN"),
+    "costs are positive": lambda path: _poison(path / "suite.json", "-1.5"),
+    "has the value 0": lambda path: _poison(path / "suite.json", "0.0"),
+    "clock went backwards: finished": lambda path: _replace(
+        path / "session.json", '"finished": "2026', '"finished": "1999'
+    ),
+}
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def _poison(file: Path, value: str) -> None:
+    document = json.loads(file.read_text())
+    document["benchmarks"][0]["runs"][2]["values"] = ["POISON"]
+    file.write_text(json.dumps(document).replace('"POISON"', value))
+
+
+@pytest.mark.parametrize("reason", DAMAGE)
+def test_a_damaged_night_is_one_clear_line(tmp_path: Path, reason: str) -> None:
+    """The rest of the history works; so it does the second time, from the index."""
+    paths = _write_history(tmp_path, 3)
+    DAMAGE[reason](paths[1])
+    for _ in range(2):
+        found = history.read(tmp_path)
+        assert [n.started for n in found.nights] == [night(0), night(2)]
+        (problem,) = found.problems
+        assert any(part in problem for part in reason.split("|")), problem
+        assert "\n" not in problem and paths[1].name in problem
+
+
+def test_two_runs_of_one_second(tmp_path: Path) -> None:
+    """The first counts, the second is named."""
+    for seed in (1, 2):
+        write_run(tmp_path, started=night(0), seed=seed, blocks=6)
+    found = history.read(tmp_path)
+    assert len(found.nights) == 1
+    assert "same second" in found.problems[0]
