@@ -1,12 +1,13 @@
-"""10. Two runs side by side, each cost as a ratio to its own run's baseline, so that a faster host does not count.
+"""10. Two runs side by side: on one host the costs themselves, across hosts the ratios to each run's own baseline.
 
-A cost has changed where the two 95 % intervals do not meet: stricter than a test, and needs no pairs across runs.
+The verdicts are those of `isobench compare`: significance, size and noise have to agree before a cost has changed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.analysis.compare import Change, compare
 from bench.report import charts, format
 from bench.report.blocks import Banner, Block, Details, Figure, Paragraph, Span, table
 from bench.report.context import BAND, Section
@@ -14,7 +15,7 @@ from bench.report.sections._shared import alt_of
 
 if TYPE_CHECKING:
     from bench.report.blocks import Cell, Text
-    from bench.report.context import Context, Estimate
+    from bench.report.context import Context
 
 _DRAWN = 30
 """Changes that the figure shows, the largest first."""
@@ -24,23 +25,27 @@ def build(context: Context) -> list[Block]:
     other = context.other
     if other is None:
         return []
-    pairs = [(row, before) for row in context.estimates if (before := _same(other, row)) is not None]
-    changed = sorted((p for p in pairs if not _meet(*p)), key=lambda p: abs(_change(*p) - 1), reverse=True)
+    warnings = _warnings(context, other)
+    if other.baseline != context.baseline:
+        return warnings
+    changes = compare(other.run, context.run, across_hosts=other.session.host_id != context.session.host_id).changes
+    changed = sorted((c for c in changes if c.confirmed), key=lambda c: abs(c.ratio - 1), reverse=True)
     text = (
         f"Against the run of {format.clean(other.session.started, 40)} on {format.clean(other.session.host_id, 60)}: "
-        f"{len(changed)} of {format.count(len(pairs), 'cost')} changed, each a ratio to its own run's baseline."
+        f"{len(changed)} of {format.count(len(changes), 'cost')} changed, by their intervals, after correction for "
+        "their number, and by more than the baseline's second copy strayed."
     )
-    blocks: list[Block] = [*_warnings(context, other), Paragraph(text)]
+    blocks: list[Block] = [*warnings, Paragraph(text)]
     if changed:
-        blocks.append(_figure(context, changed))
-    same = [pair for pair in pairs if _meet(*pair)]
+        blocks.append(_figure(changed))
+    same = [change for change in changes if not change.confirmed]
     if same:
         blocks.append(Details("Costs that did not change measurably", [table(_CAPTION, _COLUMNS, _rows(same))]))
     return blocks
 
 
-_CAPTION = "Ratio to the own baseline, before and now [95 %]"
-_COLUMNS = ["cost / environment", "before", "now", "now against before", "before, absolute", "now, absolute"]
+_CAPTION = "Medians before and now, and what changed [95 %]"
+_COLUMNS = ["cost / environment", "before", "now", "now against before [95 %]", "verdict"]
 
 
 def _warnings(context: Context, other: Context) -> list[Block]:
@@ -58,53 +63,33 @@ def _warnings(context: Context, other: Context) -> list[Block]:
     return blocks
 
 
-def _figure(context: Context, changed: list[tuple[Estimate, Estimate]]) -> Figure:
-    drawn = []
-    for row, before in changed[:_DRAWN]:
-        group = f"{format.clean(row.environment, 40)} {row.name}"
-        drawn.append(charts.Interval("before", group, before.ratio, before.ratio_low, before.ratio_high, 3))
-        drawn.append(charts.Interval("now", group, row.ratio, row.ratio_low, row.ratio_high, 0))
-    row, before = changed[0]
+def _figure(changed: list[Change]) -> Figure:
+    drawn = [
+        charts.Interval(format.clean(c.environment, 40), f"{c.scenario}.{c.metric}", c.ratio, c.low, c.high, 0)
+        for c in changed[:_DRAWN]
+    ]
+    first = changed[0]
     title = (
-        f"The largest change is {row.name} of {format.clean(row.environment, 40)}: "
-        f"{format.ratio(_change(row, before))} what it was"
+        f"The largest change is {first.scenario}.{first.metric} of {format.clean(first.environment, 40)}: "
+        f"{format.ratio(first.ratio)} what it was"
     )
     data = table(_CAPTION, _COLUMNS, _rows(changed))
     left_out = f" The {_DRAWN} largest of {len(changed)} changes are drawn." if len(changed) > _DRAWN else ""
-    note = (
-        f"Point: ratio to the own baseline; line: 95 % interval. n = {before.n} blocks before, {row.n} now.{left_out}"
-    )
-    return Figure(title, charts.dots(drawn, "times its own baseline", BAND), alt_of(title, data), note, data)
+    note = f"Point: now to before; line: 95 % interval. n = {first.n_a} blocks before, {first.n_b} now.{left_out}"
+    return Figure(title, charts.dots(drawn, "times what it was", BAND), alt_of(title, data), note, data)
 
 
-def _rows(pairs: list[tuple[Estimate, Estimate]]) -> list[list[Cell | Text]]:
+def _rows(changes: list[Change]) -> list[list[Cell | Text]]:
     return [
         [
-            (Span(row.name, "strong"), Span(format.clean(row.environment, 60), "small")),
-            before.ratio_text,
-            row.ratio_text,
-            format.ratio(_change(row, before)),
-            before.value_text,
-            row.value_text,
+            (Span(f"{c.scenario}.{c.metric}", "strong"), Span(format.clean(c.environment, 60), "small")),
+            format.quantity(c.a, c.unit),
+            format.quantity(c.b, c.unit),
+            format.ratio_interval(c.ratio, c.low, c.high),
+            c.verdict if c.confirmed or c.verdict not in ("slower", "faster") else f"{c.verdict}, within the noise",
         ]
-        for row, before in pairs
+        for c in changes
     ]
-
-
-def _same(other: Context, row: Estimate) -> Estimate | None:
-    """The same cost in the other run, where both have a ratio that means something."""
-    found = other.find(row.scenario, row.metric, row.environment)
-    if found is None or row.control or row.ratio != row.ratio or found.ratio != found.ratio:
-        return None
-    return None if row.environment == other.baseline else found
-
-
-def _meet(row: Estimate, before: Estimate) -> bool:
-    return row.ratio_low <= before.ratio_high and before.ratio_low <= row.ratio_high
-
-
-def _change(row: Estimate, before: Estimate) -> float:
-    return row.ratio / before.ratio
 
 
 SECTION = Section(100, "comparison", "Comparison with another run", build)

@@ -1,6 +1,6 @@
 """9. The runs of this host so far: each need as a ratio to its own night's baseline, and the baseline itself.
 
-The lines show; they raise no alert. Confirmed changes are what `isobench trend` is for.
+The lines show; what changed for certain is in the table, as `isobench trend` tells it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,22 @@ def build(context: Context) -> list[Block]:
     text = f"{len(nights)} runs of this host, from {nights[0].label} to {nights[-1].label}"
     text += f"; its fingerprint (kernel, CPU, engine, QEMU) has {hosts} values among them." if hosts > 1 else "."
     figures = [figure for need, chosen in wanted if (figure := _figure(context, need, chosen, nights)) is not None]
-    return [Paragraph(text), *figures]
+    return [Paragraph(text), *_changes(context), *figures]
+
+
+def _changes(context: Context) -> list[Block]:
+    """The confirmed changes of this host, the newest first."""
+    from bench.analysis import history
+    from bench.analysis.trend import evaluate
+
+    if context.history is None:
+        return []
+    found = history.read(context.history)
+    session = context.session
+    nights = [n for n in found.nights if n.host_id == session.host_id and n.started <= session.started]
+    alerts = evaluate(found._replace(nights=nights)).alerts
+    rows: list[list[Cell | Text]] = [[a.near, format.clean(a.text, 300), a.state] for a in reversed(alerts)]
+    return [table("Confirmed changes of this host", ["near", "what", "state"], rows, left=3)] if rows else []
 
 
 def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[Night]) -> Figure | None:

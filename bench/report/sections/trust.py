@@ -21,6 +21,7 @@ def build(context: Context) -> list[Block]:
         *_banners(context),
         _facts(context),
         *_flagged(context),
+        *_shapes(context),
         *_skips(context),
         *_failures(context),
         *_marked(context),
@@ -115,6 +116,26 @@ def _flagged(context: Context) -> list[Block]:
     rows: list[list[Text]] = [[format.clean(f.benchmark, 120), f.value, f.reason] for f in found]
     caption = "Numbers that cannot be what they seem"
     return [table(caption, ["benchmark", "value", "likely reason"], rows, left=3)]
+
+
+def _shapes(context: Context) -> list[Block]:
+    """Series of which the median tells half the truth."""
+    from bench.analysis.shape import oddities
+
+    found = oddities(context.samples)
+    rows: list[list[Text]] = [
+        [f"{format.clean(o.scenario, 40)}.{format.clean(o.metric, 40)}/{format.clean(o.environment, 40)}", o.text]
+        for o in found
+    ]
+    if not rows:
+        return []
+    caption = "Benchmarks whose values are not one level with noise: two groups, or a drift within the run"
+    return [
+        Details(
+            f"{format.count(len(rows), 'benchmark')} in two groups or drifting",
+            [table(caption, ["benchmark", "what it is"], rows, left=2)],
+        )
+    ]
 
 
 def _skips(context: Context) -> list[Block]:

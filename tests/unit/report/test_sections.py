@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,12 +13,13 @@ import pytest
 from bench.record import EnvironmentRecord
 from bench.report import html, markdown
 from bench.report.blocks import Banner, Block, Details, Figure, Paragraph, Table, plain
-from bench.report.build import find_sections
-from bench.report.context import Context, Difference, Estimate
+from bench.report.build import find_sections, make_context
+from bench.report.context import Context, Difference
 from bench.report.flags import flags
 from bench.report.page import Page, Part
 from bench.report.rungs import find_rungs
 from bench.report.sections import _shared, claims, comparison, io, ladder, startup, trend, trust, verdict
+from tests.unit.analysis.made import night, write_run
 from tests.unit.report.made import HOSTILE, context, estimate
 
 
@@ -240,21 +242,26 @@ def _drawings(parts: list[Part]) -> list[str]:
     return [text for figure in figures for text in (figure.picture.light, figure.picture.dark)]
 
 
-def compared(now: list[Estimate], before: list[Estimate]) -> list[Block]:
-    """The comparison section of a run against an earlier one."""
-    return comparison.build(dataclasses.replace(context(estimates=now), other=context(estimates=before)))
-
-
-def test_a_change_needs_intervals_that_do_not_meet() -> None:
-    """One cost of two moved beyond its interval; the other, and the baseline itself, are no change."""
-    before = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("chroot", 2.0), ("docker", 300.0))]
-    now = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("chroot", 2.02), ("docker", 330.0))]
-    blocks = compared(now, before)
+def test_a_confirmed_change_is_drawn_and_the_rest_is_folded(tmp_path: Path) -> None:
+    """Docker a fifth slower than in the run before; nothing else moved."""
+    before = write_run(tmp_path, started="2026-01-01T02:00:00Z", seed=1)
+    now = write_run(tmp_path, started="2026-01-02T02:00:00Z", seed=2, factors={"docker": 240.0})
+    blocks = comparison.build(make_context(now, before))
     figure = next(b for b in blocks if isinstance(b, Figure))
-    assert figure.title == "The largest change is startup.ready of docker: 1.10× what it was"
-    assert [row_of(figure.data, "startup.ready")[i] for i in (1, 3)] == ["300× [294, 306]", "1.10×"]
-    assert len(figure.data.rows) == 1
-    assert any("1 of 2 costs changed" in plain(b.text) for b in blocks if isinstance(b, Paragraph))
+    assert figure.title.startswith("The largest change is startup.ready of docker: 1.2")
+    assert len(figure.data.rows) == 1 and row_of(figure.data, "startup.ready")[-1] == "slower"
+    assert any("1 of 3 costs changed" in plain(b.text) for b in blocks if isinstance(b, Paragraph))
+
+
+def test_the_trend_names_confirmed_changes(tmp_path: Path) -> None:
+    """Twenty nights, docker a fifth slower from the thirteenth on."""
+    for night_number in range(20):
+        factors = {"docker": 240.0} if night_number >= 13 else {}
+        path = write_run(tmp_path, started=night(night_number), seed=night_number, blocks=6, factors=factors)
+    blocks = trend.build(make_context(path))
+    (changes,) = (b for b in blocks if isinstance(b, Table))
+    assert len(changes.rows) == 1
+    assert "startup.ready/docker moved by +" in plain(changes.rows[0][1].text)
 
 
 def test_without_a_second_run_there_is_no_comparison_and_no_trend() -> None:

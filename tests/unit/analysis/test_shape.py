@@ -1,0 +1,53 @@
+"""Two groups and drift: found where they were put, and seldom elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import store
+from bench.analysis import frames
+from bench.analysis.shape import drift, oddities, two_groups
+from tests.unit.analysis.made import write_run
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_two_groups_are_found(share: float) -> None:
+    random = np.random.default_rng(1)
+    values = np.exp(random.normal(0, 0.02, 40))
+    values[: round(40 * share)] *= 1.3
+    found = two_groups(random.permutation(values))
+    assert found is not None
+    assert found.share == pytest.approx(share) and found.upper / found.lower == pytest.approx(1.3, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", ["normal", "uniform", "log-normal"])
+def test_one_cloud_is_seldom_taken_for_two(kind: str) -> None:
+    """At most one in fifty, at twenty values each."""
+    random = np.random.default_rng(2)
+    draw = {
+        "normal": lambda: np.exp(random.normal(0, 0.2, 20)),
+        "uniform": lambda: np.exp(random.uniform(0, 1, 20)),
+        "log-normal": lambda: random.lognormal(0, 1, 20),
+    }[kind]
+    assert sum(two_groups(draw()) is not None for _ in range(500)) <= 10
+
+
+def test_drift_is_the_whole_way() -> None:
+    blocks = np.arange(1, 41)
+    assert drift(blocks, 2.0 * 1.2 ** ((blocks - 1) / 39)) == pytest.approx(1.2)
+
+
+def test_a_run_in_words(tmp_path: Path) -> None:
+    """A quiet run has nothing to say; the same with a drift and with two groups has."""
+    run = store.load(write_run(tmp_path, blocks=40))
+    frame = frames.samples(run)
+    assert oddities(frame) == []
+    docker, chroot = (frame["environment"] == name for name in ("docker", "chroot"))
+    frame.loc[docker, "value"] *= 1 + 0.01 * frame.loc[docker, "block"]
+    frame.loc[chroot & (frame["block"] % 3 == 0), "value"] *= 1.5
+    said = {one.environment: one.text for one in oddities(frame)}
+    assert said.keys() == {"docker", "chroot"}
+    assert "drifted" in said["docker"] and "two groups: 68% around" in said["chroot"]
