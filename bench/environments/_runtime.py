@@ -52,6 +52,9 @@ class Runtime:
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         """Undo `prepare` as far as removing the work folder does not."""
 
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Remove what an instance that did not end by itself has outside its launcher's descendants."""
+
     def elsewhere(self, name: str) -> Mapping[int, Role]:
         """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
         return {}
@@ -105,17 +108,21 @@ class RuntimeSandbox:
         tool = shutil.which(command[0]) or command[0]
         watch = NetnsWatch(timeout) if self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
+        ended = False
         try:
             with launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance:
                 instance.elsewhere = self.runtime.elsewhere(name)
                 spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
                 watching = watch is not None and _watch(watch, instance)
                 yield instance
+                ended = "gone" in instance.events
             if engine:
                 _account(instance.cpu, spent, sum(cpu_seconds(pid) - before for pid, before in engine.items()))
             if watching and watch is not None and "gone" in instance.events:
                 instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
         finally:
+            if not ended:
+                self.runtime.destroy(self, name)
             if watch is not None:
                 watch.close()
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bench.accounting import descendants, peer_pid
+from bench.accounting import descendants, peer_pid, process_name
 from bench.environments._runtime import Runtime
 from bench.environments.oci import cgroup_of, configuration
 
@@ -39,9 +39,14 @@ class Containerd(Runtime):
         return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:
-        """Its shim, known by the instance's name on its command line, and what that started."""
+        """Its shim, known by the instance's name on its command line, and the program; a runc that ends is neither."""
         shim = _shim(name)
-        return {shim: "helper", **dict.fromkeys(descendants(shim), "payload")} if shim else {}
+        payload = [pid for pid in descendants(shim) if process_name(pid) == "probe"]
+        return {shim: "helper", **dict.fromkeys(payload, "payload")} if shim else {}
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Its shim is no descendant of the client that the launcher has killed."""
+        _remove(sandbox.run, name)
 
     def engine(self) -> list[int]:
         pid = peer_pid(address())
@@ -63,34 +68,32 @@ def address() -> str:
 
 def sweep(run: str) -> list[str]:
     """Remove the containers of a dead run, and its containerd namespace."""
-    import subprocess
-
     if not peer_pid(address()):
         return []
     removed = []
-    with suppress(OSError, subprocess.SubprocessError):
-        for task in _listed(run, "tasks", "list", "--quiet"):
-            subprocess.run(
-                [*_ctr(run), "tasks", "delete", "--force", task], capture_output=True, timeout=60, check=False
-            )
-        for container in _listed(run, "containers", "list", "--quiet"):
-            subprocess.run(
-                [*_ctr(run), "containers", "delete", container], capture_output=True, timeout=60, check=False
-            )
-            removed.append(f"container {container}")
-        subprocess.run([*_ctr(run), "namespaces", "remove", run], capture_output=True, timeout=60, check=False)
+    for container in _said(run, "containers", "list", "--quiet").split():
+        _remove(run, container)
+        removed.append(f"container {container}")
+    _said(run, "namespaces", "remove", run)
     return removed
+
+
+def _remove(run: str, container: str) -> None:
+    _said(run, "tasks", "delete", "--force", container)
+    _said(run, "containers", "delete", container)
 
 
 def _ctr(run: str) -> list[str]:
     return ["ctr", f"--address={address()}", f"--namespace={run}"]
 
 
-def _listed(run: str, *words: str) -> list[str]:
+def _said(run: str, *words: str) -> str:
+    """What `ctr` prints; nothing where it does not get through."""
     import subprocess
 
-    done = subprocess.run([*_ctr(run), *words], capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout.split()
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run([*_ctr(run), *words], capture_output=True, text=True, timeout=60, check=False).stdout
+    return ""
 
 
 def _shim(name: str) -> int:
