@@ -44,6 +44,8 @@ class Launched:
         self.stdout = cast("BinaryIO", io.BufferedReader(DeadlineReader(pipes.stdout, deadline)))
         self.events: dict[str, int] = {}
         self.cpu: dict[str, float] = {}
+        self.steps: dict[str, float] = {}
+        """Seconds that the steps of the start took by which it isolates, by name."""
         self.elsewhere: Mapping[int, Role] = {}
         """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
         self.pid = 0
@@ -54,8 +56,9 @@ class Launched:
         self._expect("prepared")
         self._control.send(b"go")
         answer = self._expect("ready")
-        self.pid = answer.pop("pid")
-        self.events.update(answer)
+        self.pid = answer["pid"]
+        self.events.update((name, answer[name]) for name in ("requested", "created", "started", "ready"))
+        self.steps.update((name, value / 1e9) for name, value in answer.items() if name.startswith("step-"))
 
     def host_pids(self) -> Mapping[int, Role]:
         """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""

@@ -25,6 +25,17 @@ _TEARDOWN = {
     "remove": ("exited", "removed", "from its end until the engine says that it is removed"),
     "gone": ("exited", "gone", "from its end until everything it used is freed, network namespaces included"),
 }
+_STEPS = {
+    "step-make-cgroup": "making the cgroup and writing its limits",
+    "step-clone": "creating the process and its namespaces, until its first instruction",
+    "step-join-cgroup": "joining the cgroup (version 1; on version 2 the process is created inside it)",
+    "step-root": "mounting the new root and making it the root",
+    "step-mounts": "mounting what a container has: proc, dev, pts, shm, mqueue, sys, masked paths",
+    "step-caps": "dropping capabilities",
+    "step-seccomp": "loading the seccomp filter",
+    "step-exec": "in the program, from just before exec to its first byte",
+}
+"""The parts of a native start in order; but for what lies between two stamps they add up to `ready`."""
 _CPU = ("payload", "launcher", "helper", "engine", "kernel")
 
 
@@ -38,6 +49,7 @@ class Startup:
     metrics = (
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
         *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),
+        *(Metric(name, "second", f"the part of ready spent {meaning}") for name, meaning in _STEPS.items()),
         Metric("cpu", "second", "CPU time the host spent on one start and end, by everybody it can be told of"),
         *(Metric(f"cpu-{who}", "second", f"the part of that CPU time spent by the {who}") for who in _CPU),
     )
@@ -47,7 +59,8 @@ class Startup:
         with sandbox.launch("ready") as instance:
             instance.wait()
         kernel = spent_between(before, kernel_threads())
-        return {**durations(instance.events), **cpu_seconds({**instance.cpu, "kernel": kernel})}
+        steps = steps_of(instance.events, getattr(instance, "steps", {}))
+        return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, "kernel": kernel})}
 
 
 def durations(events: Mapping[str, int]) -> dict[str, float]:
@@ -57,6 +70,16 @@ def durations(events: Mapping[str, int]) -> dict[str, float]:
         if begin in events and end in events:
             values[name] = (events[end] - events[begin]) / 1e9
     return values
+
+
+def steps_of(events: Mapping[str, int], told: Mapping[str, float]) -> dict[str, float]:
+    """The steps in seconds, where the mechanism tells any: its own, and those that lie between the events."""
+    if not told:
+        return {}
+    clone = (events["created"] - events["requested"]) / 1e9 - told.get("step-make-cgroup", 0.0)
+    exec_ = (events["ready"] - events["started"]) / 1e9
+    values = {**told, "step-clone": clone, "step-exec": exec_}
+    return {name: values[name] for name in _STEPS if values.get(name, 0.0) > 0}
 
 
 def cpu_seconds(cpu: Mapping[str, float]) -> dict[str, float]:

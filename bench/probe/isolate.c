@@ -176,6 +176,46 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The time since `begin`, added to a step's; what a rung does not do it does not stamp. */
+static uint64_t count(volatile struct stamps *stamps, enum step step, uint64_t begin)
+{
+    uint64_t now = now_ns();
+    stamps->took[step] += now - begin;
+    return now;
+}
+
+static void new_root(const struct isolation *how, volatile struct stamps *stamps)
+{
+    uint64_t begin = now_ns();
+    if (pivot(how->pivot, how->overlay) < 0)
+        give_up(stamps, how->overlay ? "mounting the overlay" : "mounting the new root");
+    begin = count(stamps, STEP_ROOT, begin);
+    if (how->mounts) {
+        if (oci_mounts() < 0)
+            give_up(stamps, "mounting proc, dev and sys");
+        begin = count(stamps, STEP_MOUNTS, begin);
+    }
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+        give_up(stamps, "pivot_root");
+    count(stamps, STEP_ROOT, begin);
+}
+
+static void fewer_privileges(const struct isolation *how, volatile struct stamps *stamps)
+{
+    uint64_t begin = now_ns();
+    if (how->drop_caps) {
+        if (drop_capabilities() < 0)
+            give_up(stamps, "dropping capabilities");
+        begin = count(stamps, STEP_CAPS, begin);
+    }
+    if (how->filter) {
+        /* Without no_new_privs loading a filter wants CAP_SYS_ADMIN, which a launcher run as root has. */
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, how->filter) < 0)
+            give_up(stamps, "loading the seccomp filter");
+        count(stamps, STEP_SECCOMP, begin);
+    }
+}
+
 _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct stamps *stamps, char **program)
 {
     stamps->created = now_ns();
@@ -183,27 +223,20 @@ _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct sta
     reset_signals();
     if (how->map_ids && map_ids(how->map_ids) < 0)
         give_up(stamps, "mapping ids into the user namespace");
-    if (how->cgroups[0] && how->into_cgroup < 0 && join_cgroups(how) < 0)
-        give_up(stamps, "joining the cgroup");
+    if (how->cgroups[0] && how->into_cgroup < 0) {
+        uint64_t begin = now_ns();
+        if (join_cgroups(how) < 0)
+            give_up(stamps, "joining the cgroup");
+        count(stamps, STEP_JOIN_CGROUP, begin);
+    }
     if (how->hostname && sethostname(how->hostname, strlen(how->hostname)) < 0)
         give_up(stamps, "setting the host name");
-    if (how->pivot) {
-        if (pivot(how->pivot, how->overlay) < 0)
-            give_up(stamps, how->overlay ? "mounting the overlay" : "mounting the new root");
-        if (how->mounts && oci_mounts() < 0)
-            give_up(stamps, "mounting proc, dev and sys");
-        if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
-            give_up(stamps, "pivot_root");
-    }
+    if (how->pivot)
+        new_root(how, stamps);
     if (how->chroot && (chroot(how->chroot) < 0 || chdir("/") < 0))
         give_up(stamps, "chroot");
-    if (how->drop_caps && drop_capabilities() < 0)
-        give_up(stamps, "dropping capabilities");
-    if (how->filter) {
-        /* Without no_new_privs loading a filter wants CAP_SYS_ADMIN, which a launcher run as root has. */
-        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, how->filter) < 0)
-            give_up(stamps, "loading the seccomp filter");
-    }
+    if (how->drop_caps || how->filter)
+        fewer_privileges(how, stamps);
     stamps->started = now_ns();
     execve(program[0], program, environ);
     give_up(stamps, "exec");

@@ -7,10 +7,14 @@
 #define MAX_CGROUPS 16
 #define MAX_LIMITS 16
 
+/* The steps of a start whose time is told apart. The first is the launcher's, before the child is there. */
+enum step { STEP_MAKE_CGROUP, STEP_JOIN_CGROUP, STEP_ROOT, STEP_MOUNTS, STEP_CAPS, STEP_SECCOMP, STEPS };
+
 /* What the child stamps and how it fails, in memory that both sides share. */
 struct stamps {
     uint64_t created; /* the child's first instruction */
     uint64_t started; /* just before exec */
+    uint64_t took[STEPS]; /* nanoseconds; 0 for a step that was not taken */
     int error;        /* errno of the step that failed, or 0 */
     const char *step; /* its name */
 };

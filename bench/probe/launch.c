@@ -6,7 +6,7 @@
  *
  *   launcher: prepared                     everything untimed is done
  *   harness:  go
- *   launcher: ready: requested, created, started, ready, pid
+ *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
  *   launcher: exited: released, exited, status
  *   harness:  destroy
@@ -287,6 +287,19 @@ static void wait_exactly(uint64_t until)
         ;
 }
 
+/* " step-NAME NANOSECONDS" for every step that was taken. */
+static void describe_steps(char *text, size_t size)
+{
+    static const char *const names[STEPS] = {
+        [STEP_MAKE_CGROUP] = "make-cgroup", [STEP_JOIN_CGROUP] = "join-cgroup", [STEP_ROOT] = "root",
+        [STEP_MOUNTS] = "mounts",           [STEP_CAPS] = "caps",               [STEP_SECCOMP] = "seccomp"};
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < STEPS; i++)
+        if (stamps->took[i])
+            used += (size_t)snprintf(text + used, size - used, " step-%s %llu", names[i], (unsigned long long)stamps->took[i]);
+}
+
 int verb_launch(int argc, char **argv)
 {
     int watch = -1, feed = -1, option, cgroups = 0, limits = 0, into_cgroup = 0;
@@ -346,14 +359,16 @@ int verb_launch(int argc, char **argv)
     /* The timed path. */
     double cpu_before = own_cpu();
     uint64_t requested = now_ns();
-    if (delay > 0) {
+    if (delay > 0)
         wait_exactly(requested + (uint64_t)(delay * 1e9));
-    }
     struct clone_args args = {.flags = how.namespaces | CLONE_PIDFD, .pidfd = (uintptr_t)&child_fd, .exit_signal = SIGCHLD};
     if (!how.plain_fork)
         args.flags |= CLONE_VM | CLONE_VFORK;
-    if (how.cgroups[0] && make_cgroups() < 0)
-        abandon("cannot make the cgroup: %s", strerror(errno));
+    if (how.cgroups[0]) {
+        if (make_cgroups() < 0)
+            abandon("cannot make the cgroup: %s", strerror(errno));
+        stamps->took[STEP_MAKE_CGROUP] = now_ns() - requested;
+    }
     if (how.cgroups[0] && into_cgroup) {
         how.into_cgroup = open(how.cgroups[0], O_DIRECTORY | O_RDONLY | O_CLOEXEC);
         args.flags |= CLONE_INTO_CGROUP;
@@ -379,8 +394,10 @@ int verb_launch(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     int net_lost = watching && netns_watch_pid(&net, child_pid) < 0 ? errno : 0;
-    tell("ready: requested %llu created %llu started %llu ready %llu pid %d", (unsigned long long)requested,
-         (unsigned long long)stamps->created, (unsigned long long)stamps->started, (unsigned long long)ready, child_pid);
+    char steps[512];
+    describe_steps(steps, sizeof steps);
+    tell("ready: requested %llu created %llu started %llu ready %llu pid %d%s", (unsigned long long)requested,
+         (unsigned long long)stamps->created, (unsigned long long)stamps->started, (unsigned long long)ready, child_pid, steps);
 
     /* Until it is told to finish, the instance is the harness's. It may end by itself. */
     uint64_t released = 0, exited = 0;

@@ -13,7 +13,7 @@ from bench.report import charts, format
 from bench.report.blocks import Block, Figure, Paragraph, Span, table
 from bench.report.context import Section
 from bench.report.rungs import Rung, find_rungs
-from bench.report.sections._shared import alt_of, name_cell
+from bench.report.sections._shared import alt_of, name_cell, parts_figure
 
 if TYPE_CHECKING:
     from bench.report.blocks import Cell, Table, Text
@@ -34,7 +34,15 @@ def build(context: Context) -> list[Block]:
         "Each rung is compared with the rung beneath it, block by block; the difference may be negative. A cause is "
         "named only where two rungs differ in that alone."
     )
-    return [Paragraph(note), *figures, _table(context, rungs)]
+    return [Paragraph(note), *figures, _table(context, rungs), *_steps(context)]
+
+
+def _steps(context: Context) -> list[Block]:
+    """The steps of the starts that tell them, each stamped: what the difference of two rungs is too coarse for."""
+    metrics = [m for m in context.metrics_of("startup") if m.startswith("step-")]
+    names = context.measured({row.environment for metric in metrics for row in context.select("startup", metric)})
+    figure = parts_figure(context, "startup", metrics, "The steps of a start made by hand", names)
+    return [figure] if figure else []
 
 
 def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
