@@ -17,6 +17,7 @@ from bench.errors import MeasurementError, ProbeError, Unavailable
 from bench.lifecycle import new_run_id
 from bench.model import EVENTS
 from bench.paths import RUN_PREFIX, work_root
+from tests.conftest import CAN
 
 ALWAYS = ("requested", "ready", "released", "exited", "gone")
 
@@ -27,7 +28,7 @@ HERE = (
     *("process", "process-fork", "chroot", "pivot-root", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-user"),
     *("ns-cgroup", "ns-time", "ns-all", "ns-all-user", "ns-all+cgroup", "ns-all+caps", "ns-all+seccomp"),
     *("ns-all+overlay", "handmade", "bubblewrap", "lxc", "nspawn", "runc", "podman", "docker", "docker-nonet"),
-    *("docker-hostnet", "docker-unconfined", "docker-readonly", "tcg", "tcg-null"),
+    *("docker-hostnet", "docker-unconfined", "docker-readonly", "docker-runsc", "containerd", "tcg", "tcg-null"),
 )
 """What every Debian machine with what `isobench provision --for-tests` installs can run: unavailable is a failure."""
 
@@ -60,7 +61,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
                 instance.wait()
         except (Unavailable, MeasurementError) as error:
             assert error.reason
-            if environment.name in HERE:
+            if environment.name in HERE or (environment.name == "kvm-null" and CAN["kvm"]()):
                 raise
             pytest.skip(f"{environment.name}: {error.reason}")
         yield environment, sandbox

@@ -1,0 +1,42 @@
+"""Fresh cgroups on this host's own layout and, where a version 2 tree is mounted beside it, on that tree, too."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import catalog, cgroups
+from bench.lifecycle import new_run_id
+from bench.paths import RUN_PREFIX, work_root
+
+pytestmark = pytest.mark.root
+
+UNIFIED = Path("/sys/fs/cgroup/unified")
+"""Where a hybrid layout has its version 2 tree: without most controllers, but processes are created inside it."""
+
+
+@pytest.mark.parametrize("root", [cgroups.ROOT, UNIFIED], ids=["own", "unified"])
+def test_an_instance_lives_in_a_cgroup_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes are in the fresh cgroup while it lives; with the sandbox the last folder of the run is gone."""
+    if not root.exists():
+        assert (cgroups.ROOT / "cgroup.controllers").exists(), "a host without a version 2 tree has version 1 only"
+        root = cgroups.ROOT
+    monkeypatch.setattr(cgroups, "ROOT", root)
+    run = f"{RUN_PREFIX}{new_run_id()}"
+    workdir = work_root() / run / "ns-all+cgroup"
+    workdir.mkdir(parents=True)
+    try:
+        with catalog.environments()["ns-all+cgroup"].open(workdir) as sandbox:
+            options = sandbox.facts()["launcher"]
+            assert ("--into-cgroup" in options) == (root / "cgroup.controllers").exists()
+            with sandbox.launch("ready", timeout=30) as instance:
+                (pid,) = (pid for pid, role in instance.host_pids().items() if role == "payload")
+                inside = [line for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if f"/{run}/" in line]
+                assert inside
+                assert ("0::" in "".join(inside)) == (root / "cgroup.controllers").exists()
+                instance.wait()
+    finally:
+        shutil.rmtree(workdir.parent)
+    assert not [place for place in root.glob(f"**/{run}") if place.is_dir()]
