@@ -80,8 +80,8 @@ def sweep(run: str) -> list[str]:
         if one is not None:
             try:
                 done += one(run)
-            except IsobenchError as error:
-                done.append(f"not cleaned: {error.reason}")
+            except (IsobenchError, OSError) as error:
+                done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else error}")
     return done
 
 

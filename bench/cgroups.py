@@ -71,13 +71,26 @@ def remove(run: str) -> list[str]:
     for place in (ROOT / run, *(tree / run for tree in ROOT.iterdir())):
         if not place.is_dir():
             continue
-        for folder in sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True):
+        for folder in (*sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True), place):
             _empty(folder)
-            folder.rmdir()
-        _empty(place)
-        place.rmdir()
+            _remove_when_free(folder)
         removed.append(f"cgroup {place}")
     return removed
+
+
+def _remove_when_free(folder: Path) -> None:
+    """Remove a cgroup; the kernel may call it busy for a moment after its last process has ended."""
+    for attempt in range(100, -1, -1):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if attempt == 0:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _places(run: str) -> list[Path]:

@@ -44,6 +44,7 @@ INTERNAL_ERROR, INTERRUPTED = 3, 130
 
 def main(words: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
+    os.umask(0o022)  # what is made can be written by nobody else, and read by a QEMU of another user where it has to
     try:
         arguments = _parse(words)
         module = importlib.import_module(f"bench.commands.{arguments.command}")

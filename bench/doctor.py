@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import host, lifecycle
+from bench import catalog, host, lifecycle
 from bench.errors import IsobenchError, Unavailable
-from bench.paths import RUN_PREFIX, work_root
 from bench.runner import prove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from bench.environment import Environment
 
@@ -33,15 +31,9 @@ TOOLS = ("cc", "fio", "runc", "crun", "dockerd", "libvirtd", "qemu-system-x86_64
 
 def check_environments(environments: Iterable[Environment], timeout: float) -> Iterator[Finding]:
     """Open each environment and launch the idle probe once under a deadline (seconds)."""
-    run = f"{RUN_PREFIX}{lifecycle.new_run_id()}"
-    workdir = Path(tempfile.mkdtemp(prefix=f"{RUN_PREFIX}doctor-", dir=work_root())) / run
-    workdir.mkdir(mode=0o711)
-    workdir.parent.chmod(0o711)
-    try:
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
         for environment in environments:
             yield _check(environment, workdir / environment.name, timeout)
-    finally:
-        shutil.rmtree(workdir.parent, ignore_errors=True)
 
 
 def _check(environment: Environment, workdir: Path, timeout: float) -> Finding:

@@ -21,7 +21,7 @@ from bench.probe.build import probe_path
 from bench.streams import DeadlineReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bench.environment import Role
@@ -92,20 +92,41 @@ class Launched:
         """The next message, which must be of this kind: `kind: key value key value …`."""
         self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + _GRACE)
         try:
-            message = self._control.recv(2048).decode()
+            message = self._control.recv(2048)
         except TimeoutError:
             raise DeadlineExceeded(f"the launcher did not say {kind!r} in time", console=self.console()) from None
-        found, _, rest = message.partition(":")
-        if found != kind:
-            reason = rest.strip() or "the launcher ended without a word"
-            error = DeadlineExceeded if reason.startswith("deadline") else MeasurementError
-            raise error(reason, console=self.console())
-        words = rest.split()
-        return {key: int(value) for key, value in zip(words[::2], words[1::2], strict=True)}
+        except OSError as error:
+            raise MeasurementError(f"the launcher: {error.strerror}", console=self.console()) from error
+        return parse_message(message, kind, self.console)
 
     def console(self) -> str:
         """The last lines of what it wrote to standard error (and to standard output where nobody has read it)."""
         return self._pipes.last_words()
+
+
+_PROMISED = {
+    "prepared": frozenset[str](),
+    "ready": frozenset({"pid", "requested", "created", "started", "ready"}),
+    "exited": frozenset({"released", "exited", "gone", "status", "cpu_payload_us", "cpu_launcher_us"}),
+}
+"""What each kind of message always says (bench/probe/launch.c)."""
+
+
+def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda: "") -> dict[str, int]:
+    """The numbers of a message of this kind. Raises `MeasurementError` for another kind, with what it says."""
+    found, _, rest = message.decode(errors="replace").partition(":")
+    if found != kind:
+        reason = rest.strip() or "the launcher ended without a word"
+        error = DeadlineExceeded if reason.startswith("deadline") else MeasurementError
+        raise error(reason, console=console())
+    words = rest.split()
+    try:
+        said = {key: int(value) for key, value in zip(words[::2], words[1::2], strict=True)}
+    except ValueError:
+        said = {}
+    if not said.keys() >= _PROMISED[kind]:
+        raise MeasurementError(f"the launcher said {kind!r} and not what belongs to it: {rest.strip()[:200]!r}")
+    return said
 
 
 class _Pipes:

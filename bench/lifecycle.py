@@ -1,8 +1,8 @@
 """The life of a run on its host: its name, the lock, the state file, its folder, and what is swept when it died.
 
 Everything a run makes carries its name, `isobench-<run id>`. The state file is written before the first of it is
-made and removed after the last is gone; a copy lies in the work folder. `clean` goes by the files of processes that
-no longer live, and touches no folder that does not say whose it is.
+made and removed after the last is gone; a copy lies in the work folder. Both are locked as long as their run lives:
+`clean` goes by those that it can lock, and touches no folder that does not say whose it is.
 """
 
 from __future__ import annotations
@@ -15,21 +15,27 @@ import secrets
 import shutil
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
+from bench.files import place
 from bench.mounts import unmount_below
-from bench.paths import RUN_PREFIX, state_dir, work_root
+from bench.paths import RUN_PREFIX, half_made, state_dir, work_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    Sweep = Callable[[str], list[str]]
+
 _NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
 _OWNER = "run.json"
 """In a run's work folder: the copy of its state file."""
+NOT_CLEANED = "not cleaned"
+PATIENCE = 20.0
+"""Seconds that a run has to end in after the first signal, before a second one may cut that short."""
 _ENGINES = ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI")
 
 
@@ -39,113 +45,168 @@ def new_run_id() -> str:
 
 
 @contextmanager
-def running(run_id: str, *, wait: bool = False) -> Iterator[Path]:
-    """Hold the host's lock, keep the state file, give the run's work folder, and remove all three at the end.
+def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) -> Iterator[Path]:
+    """A workspace for a run that measures: one at a time on a host.
 
     Raises `UsageError` when another run holds the lock (its pid is named) and `wait` is not set.
     """
+    with _lock(wait), workspace(run_id, sweep) as workdir:
+        yield workdir
+
+
+@contextmanager
+def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
+    """Keep a state file, give a work folder, and remove at the end all that carries this run's name, however it ends.
+
+    `sweep` asks the mechanisms (bench.catalog). What cannot be removed now stays written down for `clean`.
+    """
     name = f"{RUN_PREFIX}{run_id}"
-    with _lock(wait), _orderly_signals():
-        state = state_dir() / f"{name}.json"
-        state.write_text(json.dumps(_state(name)))
-        workdir = work_root() / name
+    with _orderly_signals(), ExitStack() as held:
+        held.enter_context(_claim(state_dir() / f"{name}.json", _record(name)))
         try:
-            _make(workdir)
-            (workdir / _OWNER).write_text(state.read_text())
+            workdir = _make(work_root() / name)
+            held.enter_context(_claim(workdir / _OWNER, _record(name)))
             yield workdir
         finally:
-            unmount_below(workdir)
-            shutil.rmtree(workdir, ignore_errors=True)
-            if not workdir.exists():
-                state.unlink(missing_ok=True)
+            _remove(name, sweep)
 
 
-def clean(sweep: Callable[[str], list[str]], *, dry_run: bool = False) -> list[str]:
-    """Remove whatever dead runs left behind; says what, a line each. `sweep` asks the mechanisms (bench.catalog)."""
+def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
+    """Remove whatever dead runs left behind; says what, a line each. What could not be begins with "not cleaned"."""
     done: list[str] = []
-    for name in dead_runs():
+    for name, record in _dead():
         if dry_run:
             done.append(f"would clean {name}")
             continue
-        state = state_dir() / f"{name}.json"
-        with _engines_of(state):
-            done += [f"killed process {pid} of {name}" for pid in kill_processes(name)]
-            done += sweep(name)
-        workdir = work_root() / name
-        done += [f"unmounted {mount}" for mount in unmount_below(workdir)]
-        if workdir.exists():
-            shutil.rmtree(workdir, ignore_errors=True)
-            done.append(f"folder {workdir}")
-        state.unlink(missing_ok=True)
+        with _engines_of(record):
+            done += _remove(name, sweep)
+    for folder in half_made():
+        done.append(f"{'would remove' if dry_run else 'folder'} {folder}")
+        if not dry_run:
+            unmount_below(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return done
 
 
 def dead_runs() -> list[str]:
     """The names of runs that left a state file or a folder, and whose process is gone."""
-    files = {file.stem: file for file in state_dir().glob(f"{RUN_PREFIX}*.json")}
-    files |= {file.parent.name: file for file in work_root().glob(f"{RUN_PREFIX}*/{_OWNER}")}
-    return sorted(name for name, file in files.items() if _NAME.match(name) and not _alive(file))
+    return [name for name, _ in _dead()]
 
 
 def kill_processes(name: str) -> list[int]:
-    """Kill every process that works in the run's folder or names it on its command line, but this one."""
+    """Kill the processes of this run: its programs run from its folder, what served them names that folder.
+
+    Somebody who looks at what is there is left alone: who has a terminal, and who is only working in the folder.
+    """
     needle = f"/{name}/".encode()
     killed = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        with suppress(OSError):
+        with suppress(OSError, ValueError, IndexError):
             words = (entry / "cmdline").read_bytes() + b"\0"
-            places = b"".join(bytes((entry / link).readlink()) + b"/\0" for link in ("cwd", "root", "exe"))
-            if needle in words or needle in places:
+            places = b"".join(bytes((entry / link).readlink()) + b"/\0" for link in ("root", "exe"))
+            if needle in places or (needle in words and not _has_terminal(entry)):
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed.append(int(entry.name))
     return killed
 
 
-def _state(name: str) -> dict[str, object]:
-    engines = {variable: os.environ[variable] for variable in _ENGINES if variable in os.environ}
-    return {"name": name, "pid": os.getpid(), "started": _start_time(os.getpid()), "engines": engines}
+def _remove(name: str, sweep: Sweep) -> list[str]:
+    """Remove all that carries a run's name; its state file last, and only if nothing remains."""
+    done = [f"killed process {pid} of {name}" for pid in kill_processes(name)]
+    done += sweep(name)
+    workdir = work_root() / name
+    done += [f"unmounted {mount}" for mount in unmount_below(workdir)]
+    if any(line.startswith(NOT_CLEANED) for line in done):
+        return done
+    if workdir.exists():
+        shutil.rmtree(workdir, ignore_errors=True)
+        done.append(f"{f'{NOT_CLEANED}: ' if workdir.exists() else ''}folder {workdir}")
+    if not workdir.exists():
+        (state_dir() / f"{name}.json").unlink(missing_ok=True)
+    return done
 
 
-def _alive(state: Path) -> bool:
-    """Whether the process that wrote this state file still lives (its pid may be another's by now)."""
+def _dead() -> Iterator[tuple[str, dict[str, object]]]:
+    """Name and record of every run that has died. Each is locked while the caller has it: two never clean one run."""
+    files: dict[str, list[Path]] = {}
+    for file in state_dir().glob(f"{RUN_PREFIX}*.json"):
+        files.setdefault(file.stem, []).append(file)
+    for file in work_root().glob(f"{RUN_PREFIX}*/{_OWNER}"):
+        files.setdefault(file.parent.name, []).append(file)
+    for name in sorted(filter(_NAME.match, files)):
+        with ExitStack() as held:
+            locked = [held.enter_context(_locked(file)) for file in files[name]]
+            if all(record is not None for record in locked):
+                yield name, next((record for record in locked if record), {})
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[dict[str, object] | None]:
+    """Lock a state file and read it; None where it cannot be locked because its run lives, or is gone already.
+
+    The kernel drops a lock with its process, so that neither a pid that is another's by now nor one that means
+    something else in another pid namespace can mislead. A file that says nothing was cut off with its machine.
+    """
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(file.open("rb"))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record = json.loads(handle.read())
+        except OSError:
+            yield None
+            return
+        except ValueError:
+            record = {}
+        yield record if isinstance(record, dict) else {}
+
+
+@contextmanager
+def _claim(file: Path, record: dict[str, object]) -> Iterator[None]:
+    """A state file, whole and locked from the first moment that it can be seen."""
     try:
-        record = json.loads(state.read_text())
-        return bool(_start_time(int(record["pid"])) == record["started"] != 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        descriptor = place(file, json.dumps(record).encode(), lock=True)
+    except OSError as error:
+        raise UsageError(f"cannot keep {file}: {error.strerror}", remedy="make room there") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def _start_time(pid: int) -> int:
-    """When a process began, in clock ticks since boot; 0 for one that is not there."""
-    with suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return 0 if fields[0] == "Z" else int(fields[19])
-    return 0
+def _record(name: str) -> dict[str, object]:
+    engines = {variable: os.environ[variable] for variable in _ENGINES if variable in os.environ}
+    return {"name": name, "pid": os.getpid(), "engines": engines}
 
 
-def _make(workdir: Path) -> None:
+def _has_terminal(process: Path) -> bool:
+    """Whether a process has a controlling terminal (proc(5), stat's tty_nr)."""
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[4] != "0"
+
+
+def _make(workdir: Path) -> Path:
     try:
         workdir.mkdir(mode=0o711, parents=True)
     except OSError as error:
         raise UsageError(f"cannot work in {workdir.parent}: {error.strerror}", remedy="set ISOBENCH_WORK") from error
+    return workdir
 
 
 @contextmanager
-def _engines_of(state: Path) -> Iterator[None]:
-    """The engines that a dead run used, for the time of its sweep."""
-    before = {variable: os.environ.get(variable) for variable in _ENGINES}
-    with suppress(OSError, ValueError, AttributeError):
-        engines = json.loads(state.read_text())["engines"]
-        os.environ.update({k: str(v) for k, v in engines.items() if k in _ENGINES and k not in os.environ})
+def _engines_of(record: dict[str, object]) -> Iterator[None]:
+    """The engines that a dead run used, and no others, for the time of its sweep."""
+    before = {variable: os.environ.pop(variable, None) for variable in _ENGINES}
+    engines = record.get("engines", before)
+    for variable, value in engines.items() if isinstance(engines, dict) else ():
+        if variable in _ENGINES and isinstance(value, str):
+            os.environ[variable] = value
     try:
         yield
     finally:
         for variable, value in before.items():
-            if value is None:
-                os.environ.pop(variable, None)
-            else:
+            os.environ.pop(variable, None)
+            if value is not None:
                 os.environ[variable] = value
 
 
@@ -168,12 +229,17 @@ def _lock(wait: bool) -> Iterator[None]:
 
 @contextmanager
 def _orderly_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does."""
+    """SIGTERM and SIGHUP end a run as Ctrl-C does; one that follows while it ends does not disturb the cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    first: list[float] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if first and time.monotonic() - first[0] < PATIENCE:
+            return
+        first[:] = [time.monotonic()]
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ with mode 0700, or 0711 where a QEMU of another user has to reach a disk inside 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
+from bench.errors import BuildError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 RUN_PREFIX = "isobench-"
 """Begins the name of everything a run makes: work directories, containers, images, domains, cgroups."""
@@ -46,13 +47,22 @@ def content_hash(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
+def opened(run: str, names: Iterable[str]) -> bool:
+    """Whether a run came as far as to open one of these environments: each has a folder in the run's work folder."""
+    return any((work_root() / run / name).exists() for name in names)
+
+
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder `<cache>/<kind>-<key>`, made by `build(folder)` unless it is there already. Never seen half made."""
+    """The folder `<cache>/<kind>-<key>`, made by `build(folder)` unless it is there already. Never seen half made.
+
+    Raises `BuildError` where the disk is full or cannot be written.
+    """
     target = cache_dir() / f"{kind}-{key}"
     if target.exists():
         return target
-    making = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=cache_dir()))
+    making, lock = None, -1
     try:
+        making, lock = _making_folder(kind)
         making.chmod(0o755)
         build(making)
         try:
@@ -60,9 +70,47 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         except OSError:
             if not target.exists():  # another process was quicker, or something is wrong
                 raise
+    except OSError as error:
+        remedy = "make room there, or set ISOBENCH_CACHE"
+        raise BuildError(f"making the {kind} in {target.parent}: {error.strerror or error}", remedy=remedy) from error
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        if making is not None:
+            shutil.rmtree(making, ignore_errors=True)
+            os.close(lock)
     return target
+
+
+def half_made() -> Iterator[Path]:
+    """What a process that has died was making in the cache. Each is held while the caller has it."""
+    for folder in cache_dir().glob(".*-*"):
+        lock = _held(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock >= 0:
+            yield folder
+            os.close(lock)
+
+
+def _making_folder(kind: str) -> tuple[Path, int]:
+    """A new folder in the cache, and the lock on it that tells that its maker lives."""
+    while True:
+        making = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=cache_dir()))
+        lock = _held(making, fcntl.LOCK_EX)
+        if lock >= 0 and making.exists():  # else `clean` took it for a dead one's in the moment before the lock
+            return making, lock
+        if lock >= 0:
+            os.close(lock)
+
+
+def _held(folder: Path, how: int) -> int:
+    """A descriptor that locks a folder, or -1 where that cannot be."""
+    descriptor = -1
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, how)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def _base(variable: str, for_root: str, xdg: str, under_home: str) -> Path:
@@ -81,5 +129,7 @@ def _private(path: Path, mode: int) -> Path:
         if path.stat().st_uid == os.geteuid() and path.stat().st_mode & 0o777 != mode:
             path.chmod(mode)
     except OSError as error:
-        raise UsageError(f"cannot use {path}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot use {path}: {error.strerror}", remedy="set ISOBENCH_CACHE, ISOBENCH_STATE, ISOBENCH_WORK"
+        ) from error
     return path

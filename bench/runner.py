@@ -314,7 +314,10 @@ def _session(request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence
 def _environment_record(request: Request, environment: Environment, sandbox: Sandbox | None) -> EnvironmentRecord:
     facts: dict[str, str] = {}
     if sandbox is not None:
-        facts.update(sandbox.facts())
+        try:
+            facts.update(sandbox.facts())
+        except (IsobenchError, OSError) as error:  # a daemon that has died since
+            facts["facts"] = f"not known: {error}"
         for scenario in request.scenarios:
             circumstances = getattr(scenario, "circumstances", None)
             if circumstances is not None and scenario.needs <= environment.offers:

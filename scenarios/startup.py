@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.accounting import kernel_threads, spent_between
 from bench.environment import READY
+from bench.errors import MeasurementError
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Startup:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         before = kernel_threads()
         with sandbox.launch("ready") as instance:
-            instance.wait()
+            status = instance.wait()
+        if status != 0:  # killed while it waited: its end is not what an end costs
+            raise MeasurementError(f"it ended with status {status}, not by itself")
         kernel = spent_between(before, kernel_threads())
         steps = steps_of(instance.events, getattr(instance, "steps", {}))
         return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, "kernel": kernel})}

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         stopper = WidthStopper(request.baseline, width)
     lifecycle.clean(catalog.sweep)
-    with lifecycle.running(run_id, wait=arguments.wait) as workdir:
+    with lifecycle.running(run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
         try:
             writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
         finally:

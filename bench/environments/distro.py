@@ -65,7 +65,7 @@ class DistroSandbox(GuestSandbox):
         give_to_qemu(disk)
         files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
         boot = BOOT_SECONDS[self.environment.domain_type]
-        instance = GuestInstance(self.connection, name, folder, max(timeout, boot + 60))
+        instance = GuestInstance(self.connected(), name, folder, max(timeout, boot + 60), idle=True)
         try:
             instance.start(self.domain_xml(name, files, probe_args), boot)
             yield instance

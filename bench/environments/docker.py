@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bench.accounting import cpu_seconds, descendants, parent, peer_pid, process_name
@@ -112,7 +112,8 @@ class DockerSandbox:
         self._info = client.info()
 
     def facts(self) -> Mapping[str, str]:
-        version = self._client.version()
+        with _engine_errors("asking for its version"):
+            version = self._client.version()
         facts = {
             "version.docker": version["Version"],
             "version.fio": self._fio,
@@ -368,16 +369,22 @@ def engine_pids() -> list[int]:
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the containers, volumes and images that carry this run's label."""
+    """Remove the containers, volumes and images that carry this run's label.
+
+    Raises `Unavailable` where the engine does not answer and the run had come as far as to use it.
+    """
     from bench.errors import Unavailable
+    from bench.paths import opened
 
     try:
         client = connect()
     except Unavailable:
+        if opened(run, (environment.name for environment in ENVIRONMENTS)):
+            raise
         return []
     removed = []
     wanted = {"label": f"{LABEL}={run}"}
-    with _engine_errors("cleaning up"):
+    with closing(client), _engine_errors("cleaning up"):
         for container in client.containers(all=True, filters=wanted):
             client.remove_container(container["Id"], force=True, v=True)
             removed.append(f"container {container['Id'][:12]}")

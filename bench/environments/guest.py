@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -154,9 +155,26 @@ class GuestSandbox:
             verb = ("disk", "arguments") if files.disk else probe_args
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
+    def connected(self) -> Any:
+        """The connection, made anew where its daemon has gone: a run outlives a restart of libvirtd."""
+        import libvirt
+
+        from bench.errors import MeasurementError, Unavailable
+
+        try:
+            self.connection.getLibVersion()
+        except libvirt.libvirtError:
+            with suppress(libvirt.libvirtError):
+                self.connection.close()
+            try:
+                self.connection = connect()
+            except Unavailable as error:
+                raise MeasurementError(error.reason) from error
+        return self.connection
+
     def facts(self) -> Mapping[str, str]:
-        version = self.connection.getVersion()
-        library = self.connection.getLibVersion()
+        connection = self.connected()
+        version, library = connection.getVersion(), connection.getLibVersion()
         return {
             "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
@@ -212,7 +230,7 @@ class GuestSandbox:
             with_arguments(folder / "initramfs", probe_args)
             give_to_qemu(folder / "disk.raw")
         xml = self.domain_xml(name, files, probe_args)
-        instance = GuestInstance(self.connection, name, folder, timeout)
+        instance = GuestInstance(self.connected(), name, folder, timeout, idle=probe_args == ("ready",))
         try:
             instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
             yield instance
@@ -230,8 +248,10 @@ class GuestSandbox:
 class GuestInstance:
     """One domain (`bench.environment.Instance`)."""
 
-    def __init__(self, connection: Any, name: str, folder: Path, timeout: float) -> None:
+    def __init__(self, connection: Any, name: str, folder: Path, timeout: float, *, idle: bool) -> None:
+        """`idle` says that the guest does nothing before it is told to finish."""
         self._connection = connection
+        self._idle = idle
         self._name = name
         self._folder = folder
         self._deadline = time.monotonic() + timeout
@@ -281,6 +301,7 @@ class GuestInstance:
 
     def wait(self) -> int:
         if self._status is None:
+            self._check_still_there()
             self.cpu["payload"] = cpu_seconds(self._qemu)  # its end cannot be seen: it is no child of ours
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have powered off by itself
@@ -294,13 +315,10 @@ class GuestInstance:
         """Destroy the domain if it is still there, wait until libvirt knows it no longer, remove its files."""
         import shutil
 
-        import libvirt
-
         if self._creator.ident is not None:
             self._creator.join(10)
-        with suppress(libvirt.libvirtError):
-            if self._domain is not None and self._status is None:
-                self._domain.destroy()
+        if self._status is None:
+            self._end_domain()
         self._await_forgotten()
         for stream in (self.stdout, self.stdin, self._serial, self._listener):
             if stream is not None:
@@ -310,6 +328,28 @@ class GuestInstance:
         self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
         if self._pidfd >= 0:
             os.close(self._pidfd)
+
+    def _end_domain(self) -> None:
+        """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""
+        import libvirt
+
+        with suppress(libvirt.libvirtError):
+            if self._domain is not None:
+                self._domain.destroy()
+                return
+        pid = _qemu_pid(self._name)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+
+    def _check_still_there(self) -> None:
+        """A guest that waits for the word does not end by itself."""
+        from bench.errors import MeasurementError
+
+        poll = select.poll()
+        if self._idle and self._pidfd >= 0:
+            poll.register(self._pidfd, select.POLLIN)
+            if poll.poll(0):
+                raise MeasurementError("QEMU ended before it was told to finish", console=self.console())
 
     def _create(self, xml: str) -> None:
         import libvirt
@@ -400,18 +440,24 @@ class GuestInstance:
 
 def sweep(run: str) -> list[str]:
     """Destroy the domains of a dead run, known by the run's name and a dash before theirs."""
-    from bench.errors import Unavailable
+    from bench.errors import MeasurementError, Unavailable
 
     try:
         connection = connect()
     except Unavailable:
         return []
+    import libvirt
+
     removed = []
-    for domain in connection.listAllDomains():
-        if domain.name().startswith(f"{run}-"):
-            removed.append(f"domain {domain.name()}")
-            domain.destroy()
-    connection.close()
+    try:
+        for domain in connection.listAllDomains():
+            if domain.name().startswith(f"{run}-"):
+                with suppress(libvirt.libvirtError):  # it may end at this moment
+                    domain.destroy()
+                removed.append(f"domain {domain.name()}")
+        connection.close()
+    except libvirt.libvirtError as error:
+        raise MeasurementError(f"cleaning up domains: {error}") from error
     return removed
 
 

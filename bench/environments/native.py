@@ -142,7 +142,8 @@ class NativeSandbox:
         if isolation.cgroup:
             options += _cgroup_options(self._cgroups, number)
         if isolation.overlay:
-            options.append(f"--overlay=lowerdir={self._root},upperdir={upper}/upper,workdir={upper}/work")
+            own = f"../{upper.name}"  # seen from the root folder: the user's own part of a path may hold , and :
+            options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
         if isolation.mounts:
             options.append("--mounts")
         if isolation.pivot:

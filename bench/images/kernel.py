@@ -77,7 +77,7 @@ def _image_package() -> str:
 
 def _unpack(package: str, folder: Path) -> None:
     """Download the package with what holds its modules (Ubuntu keeps them apart), unpack kernel and modules."""
-    with tempfile.TemporaryDirectory(prefix="isobench-kernel-") as name:
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as name:
         there = Path(name)
         there.chmod(0o755)
         wanted = [package, package.replace("linux-image-", "linux-modules-")]

@@ -26,6 +26,8 @@ _FILES = {
     "etc/hosts": "127.0.0.1 localhost\n",
     "etc/resolv.conf": "",
 }
+_MODE = 0o755
+"""Of every folder, /tmp included: on the host they lie where any user can reach them."""
 _MTIME = 1_700_000_000
 """Every file's time, so that the same content gives the same archive."""
 
@@ -35,7 +37,7 @@ def rootfs_path() -> Path:
     """The root file system's folder in the cache, made now if it is not there. Raises `BuildError`."""
     wanted = {Path("probe"): probe_path(), **_fio_closure()}
     parts = [f"{inside}".encode() + outside.read_bytes() for inside, outside in sorted(wanted.items())]
-    parts += [name.encode() + text.encode() for name, text in _FILES.items()] + [repr(FOLDERS).encode()]
+    parts += [name.encode() + text.encode() for name, text in _FILES.items()] + [repr((FOLDERS, _MODE)).encode()]
     return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted)) / "root"
 
 
@@ -54,7 +56,7 @@ def link_rootfs(target: Path) -> None:
     Hard links where the file system can, copies where it cannot; folders are fresh, so what is made in them is private.
     """
     source = rootfs_path()
-    target.mkdir(mode=0o755)
+    target.mkdir(mode=_MODE)
     for folder, folders, files in os.walk(source):
         here = target / Path(folder).relative_to(source)
         for name in folders:
@@ -62,10 +64,9 @@ def link_rootfs(target: Path) -> None:
             if original.is_symlink():
                 (here / name).symlink_to(original.readlink())
             else:
-                (here / name).mkdir(mode=0o755)
+                (here / name).mkdir(mode=_MODE)
         for name in files:
             _link(Path(folder, name), here / name)
-    (target / "tmp").chmod(0o1777)
 
 
 def rootfs_tar() -> Path:
@@ -77,7 +78,7 @@ def rootfs_tar() -> Path:
 
 def _make(root: Path, wanted: dict[Path, Path]) -> None:
     for name in FOLDERS:
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(mode=_MODE, parents=True)
     for inside, outside in wanted.items():
         (root / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(outside, root / inside)
@@ -87,7 +88,6 @@ def _make(root: Path, wanted: dict[Path, Path]) -> None:
     for folder, folders, files in os.walk(root, topdown=False):
         for name in (*folders, *files):
             os.utime(Path(folder, name), (_MTIME, _MTIME))
-    (root / "tmp").chmod(0o1777)
 
 
 def _fio_closure() -> dict[Path, Path]:

@@ -17,6 +17,7 @@ LAYERS: dict[str, int] = {
     "bench.record": 1,
     "bench.store": 1,
     "bench.streams": 1,
+    "bench.files": 1,
     "bench.mounts": 1,
     "bench.accounting": 1,
     "bench.host": 1,
