@@ -22,6 +22,8 @@ PROBE = "probe"
 """Offered where the probe itself runs, with all its verbs."""
 ROOTFS = "rootfs"
 """Offered where the shared root file system (with fio inside) and storage of the environment's own are there."""
+LOWER = "lower"
+"""Offered where files of known sizes come with the environment's storage (bench/images/lower.py), for `copyup` only."""
 
 DEFAULT_TIMEOUT = 120.0
 """Seconds an instance may take from launch to gone before it is killed and its cell fails."""
@@ -115,7 +117,7 @@ class Environment(Protocol):
 
     @property
     def offers(self) -> frozenset[str]:
-        """What it can do: READY, PROBE, ROOTFS. A scenario that needs more does not apply here."""
+        """What it can do: READY, PROBE, ROOTFS, LOWER. A scenario that needs more does not apply here."""
         ...
 
     def open(self, workdir: Path) -> AbstractContextManager[Sandbox]:

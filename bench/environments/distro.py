@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import DEFAULT_TIMEOUT, READY
+from bench.environments._storage import Storage
 from bench.environments.guest import Files, Guest, GuestInstance, GuestSandbox, give_to_qemu
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ class DistroSandbox(GuestSandbox):
     """The disk image; every instance writes to an overlay of its own."""
 
     memory_mib = MEMORY_MIB
-    disk_kind = "qcow2"
 
     def find_kernel(self) -> None:
         from bench.images.distro import distro_image
@@ -48,7 +48,7 @@ class DistroSandbox(GuestSandbox):
         Xml.SubElement(system, "boot", dev="hd")
 
     def facts(self) -> Mapping[str, str]:
-        return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4"}
+        return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4", "domain.disk": ""}
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
@@ -80,6 +80,7 @@ ENVIRONMENTS = tuple(
         "firmware, boot loader, a distribution's kernel and init system",
         kind,
         domain_type=domain_type,
+        storage=Storage(kind="qcow2"),
         single_factor=False,
         groups=("vms",),
     )

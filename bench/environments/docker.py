@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bench.accounting import cpu_seconds, descendants, parent, peer_pid, process_name
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ LABEL = "isobench.run"
 class Docker:
     """One variant (`bench.environment.Environment`). `host_config` is what `docker run` would be told by flags."""
 
-    offers = frozenset({READY, PROBE, ROOTFS})
+    offers = frozenset({READY, PROBE, ROOTFS, LOWER})
     layer: Layer = "engine"
 
     def __init__(
@@ -60,10 +60,14 @@ class Docker:
         if self.host_config.get("read_only"):
             self.offers = frozenset({READY, PROBE})
 
+    def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
+        """What `open` gives."""
+        return DockerSandbox(client, self, workdir)
+
     @contextmanager
     def open(self, workdir: Path) -> Iterator[DockerSandbox]:
         client = connect()
-        sandbox = DockerSandbox(client, self, workdir.parent.name)
+        sandbox = self.sandbox(client, workdir)
         try:
             yield sandbox
         finally:
@@ -94,25 +98,28 @@ def connect() -> Any:
 class DockerSandbox:
     """The imported image and what containers of it are started with."""
 
-    def __init__(self, client: Any, environment: Docker, run: str) -> None:
+    def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
         from bench.images.rootfs import fio_version, rootfs_tar
 
+        run = workdir.parent.name
         self._client = client
         self._environment = environment
+        self._workdir = workdir
         self._run = run
         self._numbers = itertools.count(1)  # also from several threads
         self._fio = fio_version()
         tag = f"{environment.name}-{os.urandom(3).hex()}"
         repository = run.lower()  # a reference has no capitals
         self._image = f"{repository}:{tag}"
-        with _engine_errors("importing the image"), rootfs_tar().open("rb") as file:
+        self._with_lower = ""
+        with engine_errors("importing the image"), rootfs_tar().open("rb") as file:
             client.import_image_from_data(
                 file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", "WORKDIR /"]
             )
         self._info = client.info()
 
     def facts(self) -> Mapping[str, str]:
-        with _engine_errors("asking for its version"):
+        with engine_errors("asking for its version"):
             version = self._client.version()
         facts = {
             "version.docker": version["Version"],
@@ -133,15 +140,38 @@ class DockerSandbox:
         number = next(self._numbers)
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
         container = Container(self._client, name, timeout)
-        try:
-            container.start(self._image, self._run, ["/probe", *probe_args], self._environment.host_config)
-            yield container
-        finally:
-            container.destroy()
+        image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
+        with self.storage(name, probe_args) as options:
+            try:
+                container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
+                yield container
+            finally:
+                container.destroy()
+
+    @contextmanager
+    def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        """What a container's host configuration has besides, for storage that is made for it and goes after it."""
+        yield {}
+
+    def _lower_image(self) -> str:
+        """The image with one more layer, the files whose copy-up is timed; built when first asked for."""
+        from bench.images.lower import lower_build
+
+        if not self._with_lower:
+            tag = f"{self._image}-lower"
+            with engine_errors("building the image with a lower layer"), lower_build(self._image) as context:
+                for line in self._client.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True):
+                    if "error" in line:
+                        from bench.errors import MeasurementError
+
+                        raise MeasurementError(f"building the image with a lower layer: {line['error']}")
+            self._with_lower = tag
+        return self._with_lower
 
     def close(self) -> None:
-        with suppress(Exception):  # an engine that has died has taken the image with it, or `clean` will
-            self._client.remove_image(self._image, force=True)
+        for image in filter(None, (self._with_lower, self._image)):
+            with suppress(Exception):  # an engine that has died has taken the image with it, or `clean` will
+                self._client.remove_image(image, force=True)
 
 
 class Container:
@@ -169,7 +199,7 @@ class Container:
 
     def start(self, image: str, run: str, command: list[str], host_config: Mapping[str, Any]) -> None:
         """create, attach, start; returns when the first byte has come."""
-        with _engine_errors("starting the container"):
+        with engine_errors("starting the container"):
             config = self._client.create_host_config(**host_config)
             self.events["requested"] = time.monotonic_ns()
             created = self._client.create_container(
@@ -211,7 +241,7 @@ class Container:
                 self.stdin.write(b"\n")
             exited = self._await_exit()
             self._count_shim(shim)
-            with _engine_errors("waiting for its end"):
+            with engine_errors("waiting for its end"):
                 answer = self._client.wait(self._id, timeout=max(1.0, self._deadline - time.monotonic()))
             self.events["exited"] = exited or time.monotonic_ns()
             self.events["released"] = min(self.events["released"], self.events["exited"])
@@ -226,7 +256,7 @@ class Container:
         """Remove it, whatever state it is in, and stamp when everything is gone."""
         try:
             if self._id:
-                with _engine_errors("removing the container"):
+                with engine_errors("removing the container"):
                     self._client.remove_container(self._id, force=True, v=True)
                 self.events["removed"] = time.monotonic_ns()
             gone = self._netns.await_gone() if self._watching and self._netns else time.monotonic_ns()
@@ -245,7 +275,7 @@ class Container:
 
     def _look(self) -> None:
         """Between ready and released: its init process, and the network namespace to watch."""
-        with _engine_errors("inspecting the container"):
+        with engine_errors("inspecting the container"):
             self._pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
         if self._pid == 0:
             return
@@ -271,7 +301,7 @@ class Container:
     def _raise_not_ready(self) -> None:
         from bench.errors import DeadlineExceeded, MeasurementError
 
-        with _engine_errors("inspecting the container"):
+        with engine_errors("inspecting the container"):
             state = self._client.inspect_container(self._id)["State"]
         if state["Running"]:
             raise DeadlineExceeded("deadline: the container did not say ready", console=self._console())
@@ -343,7 +373,7 @@ class _Frames(io.RawIOBase):
 
 
 @contextmanager
-def _engine_errors(doing: str) -> Iterator[None]:
+def engine_errors(doing: str) -> Iterator[None]:
     """Whatever the engine or the way to it says, as a `MeasurementError` with what was being done."""
     import docker
     import requests
@@ -384,7 +414,7 @@ def sweep(run: str) -> list[str]:
         return []
     removed = []
     wanted = {"label": f"{LABEL}={run}"}
-    with closing(client), _engine_errors("cleaning up"):
+    with closing(client), engine_errors("cleaning up"):
         for container in client.containers(all=True, filters=wanted):
             client.remove_container(container["Id"], force=True, v=True)
             removed.append(f"container {container['Id'][:12]}")

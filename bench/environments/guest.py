@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from bench.accounting import cpu_seconds, peer_pid
 from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.environments._storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,6 +59,7 @@ class Guest:
         *,
         domain_type: str,
         null: bool = False,
+        storage: Storage | None = None,
         single_factor: bool = True,
         groups: tuple[str, ...] = ("default", "ladder", "vms"),
     ) -> None:
@@ -67,6 +69,7 @@ class Guest:
         self.compared_with = compared_with
         self.domain_type = domain_type
         self.null = null
+        self.storage = storage or Storage()
         self.layer: Layer = "vmm" if null else "vm"
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
@@ -111,19 +114,20 @@ def connect() -> Any:
         raise Unavailable(reason, remedy="systemctl start libvirtd, or isobench run after provisioning") from error
 
 
-Files = namedtuple("Files", ["serial", "console", "disk", "initrd"], defaults=["", ""])
-"""The paths of one instance: socket and log of its serial ports; disk and initramfs of its own where it has them."""
+Files = namedtuple("Files", ["serial", "console", "disk", "initrd", "share"], defaults=["", "", ""])
+"""The paths of one instance: socket and log of its serial ports; disk, initramfs and a folder that the host shares,
+each its own, where it has them."""
 
 
 class GuestSandbox:
     """What every instance boots: kernel, initramfs, and the image of its disk."""
 
     memory_mib = MEMORY_MIB
-    disk_kind = "raw"
 
     def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
         self.connection = connection
         self.environment = environment
+        self.storage = environment.storage
         self._workdir = workdir
         self._numbers = itertools.count(1)  # also from several threads
         self.find_kernel()
@@ -138,7 +142,7 @@ class GuestSandbox:
             self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
         else:
             kernel = guest_kernel()
-            self._kernel, self._initramfs = kernel.image, initramfs()
+            self._kernel, self._initramfs = kernel.image, initramfs(self.storage.modules)
             self._origin = f"{kernel.version}, {kernel.origin}"
 
     def kernel_fact(self) -> str:
@@ -152,7 +156,7 @@ class GuestSandbox:
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
-            verb = ("disk", "arguments") if files.disk else probe_args
+            verb = ("disk", *self.storage.words, "arguments") if files.disk else probe_args
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
     def connected(self) -> Any:
@@ -180,9 +184,15 @@ class GuestSandbox:
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
             "kernel": self.kernel_fact(),
             "memory": f"{self.memory_mib} MiB",
-            "storage": "" if self.environment.null else "virtio-blk, raw image, cache none, ext4",
+            "storage": "" if self.environment.null else self.storage.description,
             "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
+            "domain.disk": "" if self.environment.null else self.disk_domain(),
         }
+
+    def disk_domain(self) -> str:
+        """The domain of an instance whose verb wants the disk, with words in the place of what is each instance's."""
+        files = Files("SOCKET", "CONSOLE", "DISK", "INITRAMFS", "FOLDER" if self.storage.share else "")
+        return self.domain_xml("NAME", files, ("fio",))
 
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
         """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
@@ -202,10 +212,7 @@ class GuestSandbox:
             Xml.SubElement(domain, event).text = "destroy"
         devices = Xml.SubElement(domain, "devices")
         if files.disk:
-            element = Xml.SubElement(devices, "disk", type="file", device="disk")
-            Xml.SubElement(element, "driver", name="qemu", type=self.disk_kind, cache="none", io="native")
-            Xml.SubElement(element, "source", file=files.disk)
-            Xml.SubElement(element, "target", dev="vda", bus="virtio")
+            self.storage.add_to(domain, devices, files.disk, files.share)
         Xml.SubElement(devices, "controller", type="usb", model="none")
         port = Xml.SubElement(devices, "serial", type="unix")
         Xml.SubElement(port, "source", mode="connect", path=files.serial)
@@ -219,16 +226,10 @@ class GuestSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
-        from bench.images.disk import copy_disk
-        from bench.images.initramfs import with_arguments
-
         name, folder = self.next_name()
         files = Files(f"{folder}/serial", f"{folder}/console")
         if probe_args and probe_args[0] in _DISK_VERBS:
-            files = files._replace(disk=f"{folder}/disk.raw", initrd=f"{folder}/initramfs")
-            copy_disk(folder / "disk.raw")
-            with_arguments(folder / "initramfs", probe_args)
-            give_to_qemu(folder / "disk.raw")
+            files = self._with_disk(files, folder, probe_args)
         xml = self.domain_xml(name, files, probe_args)
         instance = GuestInstance(self.connected(), name, folder, timeout, idle=probe_args == ("ready",))
         try:
@@ -236,6 +237,21 @@ class GuestSandbox:
             yield instance
         finally:
             instance.destroy()
+
+    def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
+        """A fresh copy of the image, and a fresh folder to share, for one instance."""
+        from bench.images.disk import copy_disk
+        from bench.images.initramfs import with_arguments
+
+        disk, share = folder / "disk", folder / "data"
+        copy_disk(disk, self.storage.kind)
+        with_arguments(folder / "initramfs", probe_args, self.storage.modules)
+        give_to_qemu(disk)
+        if self.storage.share:
+            share.mkdir()
+            give_to_qemu(share)
+        shared = str(share) if self.storage.share else ""
+        return files._replace(disk=str(disk), initrd=f"{folder}/initramfs", share=shared)
 
     def next_name(self) -> tuple[str, Path]:
         """The next instance's name, and a folder of its own."""
@@ -258,6 +274,7 @@ class GuestInstance:
         self._domain: Any = None
         self._failure: Exception | None = None
         self._qemu = 0
+        self._helpers: list[int] = []
         self._pidfd = -1
         self._status: int | None = None
         self._listener = socket.socket(socket.AF_UNIX)
@@ -294,14 +311,18 @@ class GuestInstance:
         self._qemu = _qemu_pid(self._name)
         if self._qemu:
             self._pidfd = os.pidfd_open(self._qemu)
+            self._helpers = virtiofsd_pids(self._folder / "data")
 
     def host_pids(self) -> Mapping[int, Role]:
-        """QEMU is the payload: the guest is inside it."""
-        return {self._qemu: "payload"} if self._qemu else {}
+        """QEMU is the payload: the guest is inside it. What serves a shared folder is a helper."""
+        pids: dict[int, Role] = dict.fromkeys(self._helpers, "helper")
+        return {self._qemu: "payload", **pids} if self._qemu else pids
 
     def wait(self) -> int:
         if self._status is None:
             self._check_still_there()
+            if self._helpers:
+                self.cpu["helper"] = sum(map(cpu_seconds, self._helpers))
             self.cpu["payload"] = cpu_seconds(self._qemu)  # its end cannot be seen: it is no child of ours
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have powered off by itself
@@ -468,13 +489,24 @@ def _daemon_socket() -> str:
 
 def _qemu_pid(name: str) -> int:
     """QEMU's process, known by the domain's name on its command line."""
-    wanted = f"guest={name},".encode()
+    return next(iter(_pids_with(f"guest={name},")), 0)
+
+
+def virtiofsd_pids(folder: Path) -> list[int]:
+    """virtiofsd's processes (it forks into its sandbox), known by the folder they share; none where it is not there."""
+    return _pids_with(f"{folder}", "virtiofsd") if folder.is_dir() else []
+
+
+def _pids_with(*words: str) -> list[int]:
+    """The processes whose command line holds all these words, the oldest first."""
+    found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
-                if wanted in file.read():
-                    return int(entry)
-    return 0
+                line = file.read()
+                if all(word.encode() in line for word in words):
+                    found.append(int(entry))
+    return sorted(found)
 
 
 def give_to_qemu(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections import namedtuple
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
 from bench.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Isolation = namedtuple(
 class Native:
     """One rung (`bench.environment.Environment`)."""
 
-    offers = frozenset({READY, PROBE, ROOTFS})
+    offers = frozenset({READY, PROBE, ROOTFS, LOWER})
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ class NativeSandbox:
             for folder in (upper, upper / "upper", upper / "work"):
                 folder.mkdir()
         own_root = self._isolation.chroot or self._isolation.pivot
-        root, data = ("/", "/data") if own_root else (str(self._root), str(self._root / "data"))
-        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": data}
+        root = "/" if own_root else str(self._root)
+        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": os.path.join(root, self._data(number, probe_args))}  # noqa: PTH118
         # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
         with launch(
             ["./probe", *probe_args],
@@ -121,8 +121,19 @@ class NativeSandbox:
                 yield instance
             finally:
                 instance.destroy()
-                if self._isolation.overlay:
-                    _remove_tree(upper)
+                _remove_tree(upper if self._isolation.overlay else self._root / "data" / str(number))
+
+    def _data(self, number: int, probe_args: tuple[str, ...]) -> str:
+        """Where the instance writes, fresh like the instance: its overlay's upper layer, or a folder of its own."""
+        from bench.images.lower import copy_lower
+
+        lower = self._root / "data" / "lower"
+        if probe_args[:1] == ("copyup",) and not lower.exists():
+            copy_lower(lower)
+        if self._isolation.overlay:
+            return "data"
+        (self._root / "data" / str(number)).mkdir()
+        return f"data/{number}"
 
     def close(self) -> None:
         if self._cgroups:

@@ -20,20 +20,26 @@ _FOLDER, _FILE, _DEVICE = 0o040755, 0o100644, 0o020600
 
 
 @cache
-def initramfs() -> Path:
-    """The archive for the guest kernel, made now if it is not in the cache. Raises `BuildError`, `Unavailable`."""
+def initramfs(more: tuple[str, ...] = ()) -> Path:
+    """The archive for the guest kernel with these modules, too, made now if it is not in the cache.
+
+    Raises `BuildError`, `Unavailable`.
+    """
     kernel = guest_kernel()
-    modules = [(path.name, _plain(path)) for path in module_files(kernel, MODULES)]
+    modules = [(path.name, _plain(path)) for path in module_files(kernel, (*MODULES, *more))]
     probe = probe_path().read_bytes()
     key = content_hash([probe, *(name.encode() + data for name, data in modules)])
     return cached("initramfs", key, lambda folder: _write(folder / "initramfs.cpio", probe, modules)) / "initramfs.cpio"
 
 
-def with_arguments(target: Path, arguments: tuple[str, ...]) -> None:
-    """The initramfs at `target` with the probe's arguments in a file: a kernel passes no more than 32 to its init."""
+def with_arguments(target: Path, arguments: tuple[str, ...], more: tuple[str, ...] = ()) -> None:
+    """The initramfs (with these modules, too) at `target`, the probe's arguments in a file of it.
+
+    A kernel passes no more than 32 to its init.
+    """
     data = b"".join(argument.encode() + b"\0" for argument in arguments)
     extra = _record(1, "arguments", _FILE, data) + _record(0, "TRAILER!!!", 0, b"")
-    target.write_bytes(_aligned(initramfs().read_bytes()) + extra)
+    target.write_bytes(_aligned(initramfs(more).read_bytes()) + extra)
     target.chmod(0o644)
 
 

@@ -1,5 +1,7 @@
 /* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
- * line ("disk" first where the verb wants the root file system, "arguments" where it is in a file). Sets up what the verb needs, runs it on the first serial port, powers off.
+ * line ("disk" first where the verb wants the root file system, then "share=TYPE" where its data is to be on a folder
+ * that the host shares, "arguments" where the verb is in a file). Sets up what the verb needs, runs it on the first
+ * serial port, powers off.
  */
 #include "probe.h"
 
@@ -77,25 +79,47 @@ static int load_modules(void)
     return 0;
 }
 
-/* The disk takes a moment to appear after its driver is loaded. */
+/* A device takes a moment to appear after its driver is loaded; the file systems each say in their own way that it is
+ * not there yet. */
+static int is_early(int number)
+{
+    return number == ENOENT || number == ENXIO || number == ENODEV || number == EINVAL;
+}
+
+/* The disk is virtio's first, or SCSI's. */
 static int mount_disk(void)
 {
     for (int i = 0; i < 5000; i++) {
-        if (mount("/dev/vda", "/root", "ext4", MS_NOATIME, NULL) == 0)
+        if (mount("/dev/vda", "/root", "ext4", MS_NOATIME, NULL) == 0 ||
+            (is_early(errno) && mount("/dev/sda", "/root", "ext4", MS_NOATIME, NULL) == 0))
             return 0;
-        if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+        if (!is_early(errno))
             return -1;
         usleep(1000);
     }
     return -1;
 }
 
-/* The shared root file system on the virtio disk becomes the root. */
-static int enter_disk(void)
+/* The host's folder, known by its tag "data", instead of the disk's. */
+static int mount_share(const char *type)
+{
+    const char *options = strcmp(type, "9p") == 0 ? "trans=virtio,version=9p2000.L,msize=262144" : NULL;
+    for (int i = 0; i < 5000; i++) {
+        if (mount("data", "/root/data", type, MS_NOATIME, options) == 0)
+            return 0;
+        if (!is_early(errno))
+            return -1;
+        usleep(1000);
+    }
+    return -1;
+}
+
+/* The shared root file system on the virtual disk becomes the root. */
+static int enter_disk(const char *share)
 {
     static const char *const moved[] = {"/proc", "/sys", "/dev"};
     char to[32];
-    if (load_modules() < 0 || mount_disk() < 0)
+    if (load_modules() < 0 || mount_disk() < 0 || (share && mount_share(share) < 0))
         return -1;
     for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
         snprintf(to, sizeof to, "/root%s", moved[i]);
@@ -105,7 +129,7 @@ static int enter_disk(void)
     return chroot("/root") < 0 || chdir("/") < 0 ? -1 : 0;
 }
 
-static int set_up(int disk)
+static int set_up(int disk, const char *share)
 {
     mount("dev", "/dev", "devtmpfs", 0, NULL); /* a kernel may have mounted it already */
     if (open_serial() < 0)
@@ -114,7 +138,7 @@ static int set_up(int disk)
         return give_up("mounting /proc");
     if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 && errno != EBUSY)
         return give_up("mounting /sys");
-    if (disk && enter_disk() < 0)
+    if (disk && enter_disk(share) < 0)
         return give_up("mounting the disk");
     return 0;
 }
@@ -141,10 +165,15 @@ int verb_guest(int argc, char **argv)
     int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
     char **verb = argv + 1 + disk;
     int count = argc - 1 - disk;
+    const char *share = count > 0 && strncmp(verb[0], "share=", 6) == 0 ? verb[0] + 6 : NULL;
+    if (share) {
+        verb++;
+        count--;
+    }
     if (count > 0 && strcmp(verb[0], "arguments") == 0 && (count = read_arguments(words, 298)) > 0)
         verb = words;
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-    if (set_up(disk) == 0) {
+    if (set_up(disk, share) == 0) {
         if (count > 0 && strcmp(verb[0], "ready") == 0) { /* the start-up path stays as short as it can be */
             run_verb(count, verb);
         } else {

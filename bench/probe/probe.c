@@ -2,7 +2,8 @@
  *
  * usage: probe VERB ARGS...
  *   ready              say ready, wait for a line or the end of standard input, exit
- *   syscall, fio, net  say ready, work, answer with JSON lines, exit
+ *   syscall, fio, meta, copyup, net
+ *                      say ready, work, answer with JSON lines, exit
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
  */
@@ -83,6 +84,8 @@ static const struct {
     {"guest", verb_guest},
     {"syscall", verb_syscall},
     {"fio", verb_fio},
+    {"meta", verb_meta},
+    {"copyup", verb_copyup},
     {"net", verb_net},
     {"netns", verb_netns},
     {"init", verb_init},

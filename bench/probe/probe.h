@@ -23,11 +23,16 @@ int answer_error(const char *what, int number);
 /* Write all of a buffer; 0, or -1 with errno. */
 int write_all(int fd, const char *data, size_t size);
 
+/* A setting out of the environment, or what holds without it. */
+const char *setting(const char *name, const char *otherwise);
+
 /* The verbs: argv[0] is the verb's name; the result is the exit status. Each says ready itself. */
 int verb_launch(int argc, char **argv);  /* launch.c: start another program in isolation and stamp it */
 int verb_guest(int argc, char **argv);   /* guest.c: be init of a guest, then do another verb and power off */
 int verb_syscall(int argc, char **argv); /* syscalls.c: cost of system calls */
 int verb_fio(int argc, char **argv);     /* storage.c: run fio out of the root file system */
+int verb_meta(int argc, char **argv);    /* files.c: many small files */
+int verb_copyup(int argc, char **argv);  /* files.c: the first write to a file of a lower layer */
 int verb_net(int argc, char **argv);     /* net.c: request and response over sockets */
 int verb_init(int argc, char **argv);    /* init.c: adopt the orphans of a private daemon */
 int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */

@@ -1,7 +1,10 @@
-/* probe fio ARGS...: run fio out of the shared root file system on the environment's own storage, answer its JSON.
+/* probe fio ARGS... [next [cold=FILE|warm=FILE] ARGS...]...: run fio out of the shared root file system on the
+ * environment's own storage, answer its JSON; then once more with what follows "next".
  *
  * ISOBENCH_ROOT says where the root file system is ("/" once it is the root), ISOBENCH_DATA where to write. Elsewhere
- * than at "/", the same bits run through their own loader and libraries.
+ * than at "/", the same bits run through their own loader and libraries. cold=FILE drops the file out of this kernel's
+ * page cache, says so and waits for a line, in which time the harness does the same outside; warm=FILE reads it whole.
+ * Either then says how much of the file this kernel's page cache holds.
  */
 #include "probe.h"
 
@@ -11,13 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MOST_ARGUMENTS 250
 
-static const char *setting(const char *name, const char *otherwise)
+const char *setting(const char *name, const char *otherwise)
 {
     const char *value = getenv(name);
     return value && *value ? value : otherwise;
@@ -49,81 +53,157 @@ static int fio_command(const char *root, char **words)
     return 4;
 }
 
-/* Send a file as one line: line ends and the indentation after them say nothing in JSON. */
-static int send_as_line(const char *file)
+/* Send fio's result as one line: line ends and the indentation after them say nothing in JSON. What fio says before it
+ * (a line that begins with a brace) is left out. */
+static int send_result(int fd)
 {
     char in[65536], out[65536];
-    int indented = 1;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    for (ssize_t n; (n = read(fd, in, sizeof in)) > 0;) {
+    int indented = 1, begun = 0;
+    off_t at = 0;
+    for (ssize_t n; (n = pread(fd, in, sizeof in, at)) > 0; at += n) {
         size_t kept = 0;
         for (ssize_t i = 0; i < n; i++) {
+            begun = begun || (in[i] == '{' && indented);
             if (in[i] == '\n')
                 indented = 1;
             else if (!indented || (in[i] != ' ' && in[i] != '\t')) {
                 indented = 0;
-                out[kept++] = in[i];
+                if (begun)
+                    out[kept++] = in[i];
             }
         }
         if (write_all(STDOUT_FILENO, out, kept) < 0)
             return -1;
     }
-    close(fd);
     return write_all(STDOUT_FILENO, "\n", 1);
 }
 
 /* fio's own words for what went wrong, as far as they fit into an answer. */
-static int answer_fio_error(const char *file, int status)
+static int answer_fio_error(int said, int result, int status)
 {
-    char words[400] = "fio failed: ", text[300];
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    char words[480] = "fio failed: ", text[400];
+    ssize_t n = pread(said, text, sizeof text, 0);
+    if (n <= 0)
+        n = pread(result, text, sizeof text, 0);
     if (WIFSIGNALED(status))
         snprintf(words, sizeof words, "fio was killed by signal %d: ", WTERMSIG(status));
     size_t length = strlen(words);
-    for (ssize_t i = 0; i < n && length < sizeof words - 1; i++)
+    for (ssize_t i = 0; i < n && length < sizeof words - 1 && text[i] != '{'; i++)
         words[length++] = text[i] == '"' || text[i] == '\\' || text[i] < ' ' ? ' ' : text[i];
     words[length] = 0;
     return answer_error(words, 0);
 }
 
-int verb_fio(int argc, char **argv)
+/* How many pages a file has, and how many of them are in this kernel's page cache; -1 with errno. */
+static int count_resident(int fd, size_t size, size_t *pages, size_t *resident)
 {
-    const char *root = setting("ISOBENCH_ROOT", "/"), *data = setting("ISOBENCH_DATA", "/data");
-    char *words[MOST_ARGUMENTS + 10], directory[600], output[600], result[512], errors[512];
-    say_ready();
-    int n = fio_command(root, words);
-    if (n < 0 || argc > MOST_ARGUMENTS)
-        return answer_error("there is no fio in the root file system", 0);
-    snprintf(result, sizeof result, "%s/fio.json", data);
-    snprintf(errors, sizeof errors, "%s/fio.err", data);
-    snprintf(output, sizeof output, "--output=%s", result);
-    snprintf(directory, sizeof directory, "--directory=%s", data);
-    words[n++] = "--output-format=json";
-    words[n++] = output;
-    words[n++] = directory;
-    for (int i = 1; i < argc; i++)
-        words[n++] = argv[i];
-    words[n] = NULL;
-    pid_t pid = fork();
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return -1;
+    *pages = (size + page - 1) / page;
+    *resident = 0;
+    unsigned char *in_core = malloc(*pages);
+    int failed = in_core == NULL || mincore(map, size, in_core) < 0;
+    for (size_t i = 0; !failed && i < *pages; i++)
+        *resident += in_core[i] & 1;
+    free(in_core);
+    munmap(map, size);
+    return failed ? -1 : 0;
+}
+
+/* All of this kernel's clean caches, where that is allowed; the reason why not, or "". */
+static const char *drop_caches(void)
+{
+    int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "3", 1) != 1) {
+        const char *reason = strerror(errno);
+        if (fd >= 0)
+            close(fd);
+        return reason;
+    }
+    close(fd);
+    return "";
+}
+
+static int read_whole(int fd)
+{
+    static char buffer[1 << 20];
+    ssize_t n;
+    off_t at = 0;
+    while ((n = pread(fd, buffer, sizeof buffer, at)) > 0)
+        at += n;
+    return (int)n;
+}
+
+/* Bring a file out of the page cache, or into it; 0, or the exit status of an error that has been answered. */
+static int set_temperature(const char *data, const char *word)
+{
+    char path[600], line[256];
+    int cold = strncmp(word, "cold=", 5) == 0;
+    size_t pages, resident;
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s", data, word + 5);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return answer_error(path, errno);
+    if (cold) {
+        fsync(fd);
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        int n = snprintf(line, sizeof line, "{\"cold\": \"inside\", \"all_caches\": \"%s\"}\n", drop_caches());
+        write_all(STDOUT_FILENO, line, (size_t)n);
+        await_release();
+    } else if (read_whole(fd) < 0) {
+        return answer_error(path, errno);
+    }
+    if (count_resident(fd, (size_t)status.st_size, &pages, &resident) < 0)
+        return answer_error("mincore", errno);
+    close(fd);
+    int n = snprintf(line, sizeof line, "{\"%.4s\": \"%s\", \"pages\": %zu, \"resident\": %zu}\n", word, word + 5,
+                     pages, resident);
+    return write_all(STDOUT_FILENO, line, (size_t)n) < 0;
+}
+
+/* One fio from its start to its end, its result answered; the exit status. Nothing of it needs storage: a full disk
+ * must not cost fio's words. */
+static int run_fio(char **words)
+{
+    int result = memfd_create("result", MFD_CLOEXEC), said = memfd_create("said", MFD_CLOEXEC), status = 0;
+    pid_t pid = result < 0 || said < 0 ? -1 : fork();
     if (pid == 0) {
-        int fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
+        dup2(result, STDOUT_FILENO);
+        dup2(said, STDERR_FILENO);
         execv(words[0], words);
         dprintf(STDERR_FILENO, "%s: %s", words[0], strerror(errno));
         _exit(127);
     }
-    int status = 0;
     if (pid < 0 || waitpid(pid, &status, 0) < 0)
         return answer_error("fork", errno);
-    if (status != 0)
-        return answer_fio_error(errors, status);
-    if (send_as_line(result) < 0)
-        return answer_error(result, errno);
-    unlink(result);
-    unlink(errors);
-    return 0;
+    int failed = status != 0 ? answer_fio_error(said, result, status) : send_result(result) < 0;
+    close(result);
+    close(said);
+    return failed;
+}
+
+int verb_fio(int argc, char **argv)
+{
+    const char *root = setting("ISOBENCH_ROOT", "/"), *data = setting("ISOBENCH_DATA", "/data");
+    char *words[MOST_ARGUMENTS + 10], directory[600];
+    say_ready();
+    int first = fio_command(root, words), failed = 0;
+    if (first < 0 || access(words[first - 1], X_OK) < 0 || argc > MOST_ARGUMENTS)
+        return answer_error("there is no fio in the root file system", 0);
+    snprintf(directory, sizeof directory, "--directory=%s", data);
+    words[first++] = "--output-format=json";
+    words[first++] = directory;
+    for (int i = 1; i < argc && !failed; i++) {
+        int n = first;
+        if (strncmp(argv[i], "cold=", 5) == 0 || strncmp(argv[i], "warm=", 5) == 0)
+            failed = set_temperature(data, argv[i++]);
+        for (; i < argc && strcmp(argv[i], "next") != 0; i++)
+            words[n++] = argv[i];
+        words[n] = NULL;
+        failed = failed || run_fio(words);
+    }
+    return failed;
 }

@@ -1,0 +1,61 @@
+"""Files of known sizes for the lower layer: what the first write to a file has to copy.
+
+Real data, because a file of holes would be copied as holes. Kept out of the shared root file system, which every other
+scenario would have to carry, and made when first asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.paths import cached, content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+SIZES = {"1k": 1 << 10, "1m": 1 << 20, "100m": 100 << 20}
+"""The files and their bytes; the probe (bench/probe/files.c) knows them by name."""
+
+_SEED = 1
+
+
+@cache
+def lower_files() -> Path:
+    """The folder in the cache with the files."""
+    return cached("lower", content_hash([repr((SIZES, _SEED)).encode()]), _make)
+
+
+def copy_lower(target: Path) -> None:
+    """The files, for one sandbox, on its own storage. They may be written to: nothing of them is shared."""
+    shutil.copytree(lower_files(), target)
+    target.chmod(0o755)
+
+
+@contextmanager
+def lower_build(image: str) -> Iterator[BinaryIO]:
+    """The context (a tar archive) of a build that adds the files to an image's /data as a layer."""
+    recipe = f"FROM {image}\nADD lower /data/lower\n".encode()
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            info = tarfile.TarInfo("Dockerfile")
+            info.size = len(recipe)
+            archive.addfile(info, io.BytesIO(recipe))
+            archive.add(lower_files(), "lower")
+        file.seek(0)
+        yield file
+
+
+def _make(folder: Path) -> None:
+    source = random.Random(_SEED)
+    for name, size in SIZES.items():
+        (folder / name).write_bytes(source.randbytes(size))
+        (folder / name).chmod(0o644)
