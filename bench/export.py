@@ -94,6 +94,7 @@ def _openmetrics(run: Run) -> bytes:
         lines += [
             f"isobench_ratio{_labels(run, row, bound=bound)} {value!r}"
             for bound, value in (("centre", row.ratio), ("low", row.ratio_low), ("high", row.ratio_high))
+            if math.isfinite(value)
         ]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
 

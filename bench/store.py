@@ -148,7 +148,7 @@ def load(path: Path) -> Run:
     """Load one run folder. Raises `StoreError`, naming the file and what is wrong with it."""
     session = load_session(path)
     suite = path / SUITE
-    if not suite.exists() and not any(block.index > 0 for block in session.blocks):
+    if not suite.exists() and _gave_nothing(session):
         return Run(path, session, [])
     try:
         decoded = _SUITE_DECODER.decode(suite.read_bytes())
@@ -157,6 +157,16 @@ def load(path: Path) -> Run:
     except msgspec.DecodeError as error:
         raise StoreError(f"{suite}: not a pyperf suite: {error}") from error
     return Run(path, session, [_from_pyperf(b, suite) for b in decoded.benchmarks])
+
+
+def _gave_nothing(session: Session) -> bool:
+    """Whether every measured cell failed, so that there never was a suite; true of a warm-up alone."""
+    failed = {(f.block, f.environment, f.scenario) for f in session.failures}
+    measured = [block for block in session.blocks if block.index > 0]
+    return all(
+        block.cells and all((block.index, cell.environment, cell.scenario) in failed for cell in block.cells)
+        for block in measured
+    )
 
 
 def load_session(path: Path) -> Session:

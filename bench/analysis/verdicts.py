@@ -31,7 +31,8 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
     """One row per metric and environment: absolute values, the paired ratio to the baseline with its 95 % interval,
     p of the paired t-test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
 
-    A metric that the baseline does not have is listed without a ratio. The baseline's own row has the ratio 1.
+    A metric that the baseline does not have is listed without a ratio, and a ratio of fewer than six pairs without an
+    interval: none that they could give holds at 95 %. The baseline's own row has the ratio 1.
     """
     rows = []
     for (scenario, metric), table in _tables(used(frame)):
@@ -48,15 +49,16 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
             }
             row.update(_against(blocks, values, base, environment == baseline))
             rows.append(row)
-    result = pd.DataFrame(rows, columns=[c for c in SUMMARY_COLUMNS if c not in ("p_holm", "verdict")])
+    result = pd.DataFrame(rows, columns=[*(c for c in SUMMARY_COLUMNS if c not in ("p_holm", "verdict")), "pairs"])
     tested = result["p"].where(~result["control"].astype(bool))  # the control is a check of the method, not a claim
     result["p_holm"] = np.where(result["control"].astype(bool), result["p"], holm(tested.to_numpy(dtype=float)))
     result["verdict"] = [
         verdict(low, high, p, band, n)
         for low, high, p, n in zip(
-            result["ratio_low"], result["ratio_high"], result["p_holm"], result["n"], strict=True
+            result["ratio_low"], result["ratio_high"], result["p_holm"], result["pairs"], strict=True
         )
     ]
+    result.loc[result["pairs"] < FEWEST_PAIRS, ["ratio_low", "ratio_high", "mde"]] = math.nan
     return result[list(SUMMARY_COLUMNS)]
 
 
@@ -83,7 +85,7 @@ def verdict(low: float, high: float, p: float, band: float, n: int) -> str:
 
 def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
-    negative, with a 95 % interval. One row per metric that both have."""
+    negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have."""
     wanted = list(pairs)
     rows = []
     for (scenario, metric), table in _tables(used(frame)):
@@ -92,8 +94,9 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
                 continue
             first, second = pair(*table.values[upper], *table.values[lower])
             found = interval(first - second)
+            ends = (found.low, found.high) if found.n >= FEWEST_PAIRS else (math.nan, math.nan)
             if found.n:
-                rows.append((scenario, metric, upper, lower, table.unit, found.n, found.centre, found.low, found.high))
+                rows.append((scenario, metric, upper, lower, table.unit, found.n, found.centre, *ends))
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
@@ -133,9 +136,9 @@ def _describe(values: np.ndarray) -> dict[str, float]:
 def _against(
     blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray] | None, itself: bool
 ) -> dict[str, float]:
-    nothing = dict.fromkeys(("ratio", "ratio_low", "ratio_high", "p", "mde"), math.nan)
+    nothing = {**dict.fromkeys(("ratio", "ratio_low", "ratio_high", "p", "mde"), math.nan), "pairs": 0}
     if itself:
-        return {**nothing, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
+        return {**nothing, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "pairs": math.inf}
     if base is None:
         return nothing
     mine, theirs = pair(blocks, values, *base)
@@ -149,4 +152,5 @@ def _against(
         "ratio_high": math.exp(found.high),
         "p": p_value(np.log(mine / theirs)),
         "mde": math.exp(half_width * _POWER_FACTOR) - 1,
+        "pairs": found.n,
     }

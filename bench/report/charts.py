@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.report import format
 from bench.report.blocks import Picture
@@ -71,14 +72,15 @@ class Bar(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rung of a waterfall: from `start` to `end`, with the interval of its end; a total starts at zero."""
+    """One rung of a waterfall: from `start` to `end`, with the interval of its end. A "whole" starts at zero and is
+    no rung; the "rest" is what the rungs leave open."""
 
     label: str
     start: float
     end: float
     low: float
     high: float
-    total: bool = False
+    kind: Literal["rung", "whole", "rest"] = "rung"
 
 
 class Panel(NamedTuple):
@@ -114,21 +116,23 @@ def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
 
 def waterfall(steps: Sequence[Step], unit: str) -> Picture:
     """Costs adding up rung by rung, each bar starting where the one before it ended."""
-    figure, axes = _figure(len(steps) * 0.3 + 0.8)
+    labels = [_wrapped(s.label) for s in steps]
+    figure, axes = _figure(len(steps) * 0.3 + sum(label.count("\n") for label in labels) * 0.07 + 0.8)
     factor, name = format.scale(max((abs(v) for s in steps for v in (s.start, s.end)), default=1.0), unit)
     for y, step in enumerate(steps):
         left, right = sorted((step.start / factor, step.end / factor))
-        colour = _CYCLE[8] if step.total else _CYCLE[0] if step.end >= step.start else _CYCLE[1]
-        hatch = "" if step.total or step.end >= step.start else "////"
+        rung = step.kind == "rung"
+        colour = _CYCLE[8] if not rung else _CYCLE[0] if step.end >= step.start else _CYCLE[1]
+        hatch = "xxxx" if step.kind == "rest" else "////" if rung and step.end < step.start else ""
         axes.barh(y, right - left, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=_PAPER, linewidth=0.4)
         if math.isfinite(step.low) and math.isfinite(step.high):
             axes.plot([step.low / factor, step.high / factor], [y, y], color=_INK, linewidth=1.1)
-        text = format.quantity(step.end, unit) if step.total else format.signed(step.end - step.start, unit)
+        text = format.quantity(step.end, unit) if step.kind == "whole" else format.signed(step.end - step.start, unit)
         edge = max(right, step.high / factor if math.isfinite(step.high) else right)
         axes.annotate(text, (edge, y), (5, 0), textcoords="offset points", va="center", color=_FAINT)
-        if y + 1 < len(steps) and not steps[y + 1].total:
+        if y + 1 < len(steps) and steps[y + 1].kind != "whole":
             axes.plot([step.end / factor] * 2, [y + 0.31, y + 0.69], color=_FAINT, linewidth=0.7)
-    axes.set_yticks(range(len(steps)), [_short(s.label, 44) for s in steps])
+    axes.set_yticks(range(len(steps)), labels)
     axes.set_ylim(len(steps) - 0.4, -0.6)
     axes.margins(x=0.14)
     axes.axvline(0, color=_FAINT, linewidth=0.9)
@@ -277,6 +281,12 @@ def _short(label: str, limit: int = _LABEL) -> str:
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
+def _wrapped(label: str) -> str:
+    """A label on two lines at most."""
+    lines = textwrap.wrap(_short(label, 3 * _LABEL), _LABEL + 4)
+    return "\n".join([*lines[:1], _short(" ".join(lines[1:]), _LABEL + 4)]) if len(lines) > 1 else "".join(lines)
+
+
 def _new_figure(height: float) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure as MplFigure
@@ -325,9 +335,10 @@ def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any, base: 
     good = [v for v in values if math.isfinite(v) and v > 0]
     if not good:
         return
-    low, high = min(good) / 1.12, max(good) * 1.12
+    margin = max(1.12, (max(good) / min(good)) ** 0.04)
+    low, high = min(good) / margin, max(good) * margin
     ticks = _log_ticks(low, high) if base == 10 else _binary_ticks(low, high)
-    ticks = ticks if len(ticks) >= 2 else [float(f"{low * (high / low) ** i:.3g}") for i in (0.1, 0.5, 0.9)]
+    ticks = ticks if len(ticks) >= 2 else _even_ticks(low, high, base)
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
@@ -351,6 +362,15 @@ def _binary_ticks(low: float, high: float) -> list[float]:
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
     step = next(step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5)
     return [2.0**power for power in powers if power % step == 0]
+
+
+def _even_ticks(low: float, high: float, base: float) -> list[float]:
+    """Round numbers at even distances, for a range too short for powers: 300, 400, 500, 600 µs."""
+    from matplotlib.ticker import MaxNLocator
+
+    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low) / 10))  # bytes: round in KiB, MiB …
+    ticks = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low / one, high / one)
+    return [float(tick) * one for tick in ticks if low <= tick * one <= high]
 
 
 def _whole_numbers() -> Any:

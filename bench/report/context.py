@@ -235,6 +235,11 @@ def verdict_span(row: Estimate) -> Span:
     return Span(word, style)  # type: ignore[arg-type]
 
 
+def shade_of(row: Estimate) -> int:
+    """The colour of a cell by what its interval holds for certain: its lower end, none where there is no interval."""
+    return shade(row.ratio_low)
+
+
 def shade(ratio: float) -> int:
     """How strongly a cell is coloured: one step at 1.05, 1.5, 5, 50 and 500 times the baseline."""
     return sum(ratio >= step for step in (1.05, 1.5, 5, 50, 500)) if ratio == ratio else 0

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MISSING = "–"
 """What stands where a number does not exist."""
@@ -56,7 +60,9 @@ def signed_interval(value: float, low: float, high: float, unit: str) -> str:
     """A difference and its interval in one unit: "+1.23 [+1.10, +1.40] ms"."""
     if not math.isfinite(value):
         return MISSING
-    factor, name = scale(value, unit)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{signed(value, unit)} [no interval]"
+    factor, name = scale(max(map(abs, (value, low, high))), unit)
     parts = [f"+{number(v / factor)}" if v > 0 else number(v / factor) for v in (value, low, high)]
     return f"{parts[0]} [{parts[1]}, {parts[2]}] {name}"
 
@@ -83,6 +89,19 @@ def percent(share: float) -> str:
 def about(share: float) -> str:
     """A share for a sentence, in whole percent: "55 %", "less than 1 %"."""
     return "less than 1 %" if abs(share) < 0.005 else f"{share * 100:.0f} %"
+
+
+def share(part: float) -> str:
+    """A signed share in whole percent: "+3 %", "−12 %"."""
+    return MISSING if not math.isfinite(part) else f"{part * 100:+.0f} %".replace("-", "−")
+
+
+def blocks(counts: Iterable[int]) -> str:
+    """How many blocks numbers come from: "n = 20 blocks.", "n = 6 to 20 blocks."."""
+    found = sorted(set(counts))
+    if not found:
+        return "n = 0 blocks."
+    return f"n = {count(found[0], 'block')}." if len(found) == 1 else f"n = {found[0]} to {found[-1]} blocks."
 
 
 def trimmed(text: str) -> str:

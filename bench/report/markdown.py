@@ -1,12 +1,13 @@
 """Blocks as GitHub Markdown, for pull requests and job summaries: under 64 kB whatever the run holds.
 
-A figure is its title, its note and, folded away, its numbers. Where the whole would be too long, what is folded is
-cut first, then the longest tables; each says how many rows are left out.
+A figure is its title, its note and, folded away, its numbers. Where the whole would be too long, the other folds are
+left to the page first, then the figures' numbers, then the longest tables; each says what is left out.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import format
@@ -21,7 +22,8 @@ LIMIT = 63_000
 
 
 class _Room(NamedTuple):
-    """Rows of a table, rows of a folded table (0: nothing is unfolded), characters of a piece of code."""
+    """Rows of a table, rows of a folded table (0: no figure's numbers), characters of a piece of code (0: no fold
+    but those of the figures)."""
 
     rows: int
     folded: int
@@ -30,6 +32,7 @@ class _Room(NamedTuple):
 
 _ROOMS = (
     _Room(300, 300, 6000), _Room(200, 60, 3000), _Room(200, 30, 1500), _Room(200, 15, 1000), _Room(200, 8, 600),
+    _Room(200, 60, 0), _Room(200, 30, 0), _Room(200, 15, 0), _Room(200, 8, 0),
     _Room(100, 0, 0), _Room(50, 0, 0), _Room(20, 0, 0), _Room(5, 0, 0),
 )  # fmt: skip
 _SPECIAL = re.compile(r"[\\`*_|~#$^]|(?<=\])\(")
@@ -64,8 +67,20 @@ def _page(page: Page, room: _Room) -> str:
     parts = [f"# {escape(page.title)}", _line(escape(page.subtitle))]
     for section in page.sections:
         parts.append(f"## {escape(section.title)}")
-        parts += [_block(block, room) for block in section.blocks]
+        parts += _blocks(section.blocks, room)
     return "\n\n".join([*parts, "---", _line(escape(page.footer))]) + "\n"
+
+
+def _blocks(blocks: list[Block], room: _Room) -> list[str]:
+    """Each block; folds that have no room are only named, neighbours on one line."""
+    parts: list[str] = []
+    for left_out, found in groupby(blocks, lambda block: isinstance(block, Details) and not room.code):
+        if left_out:
+            names = [block.summary for block in found if isinstance(block, Details)]
+            parts.append(_line(escape(f"In index.html: {format.listing(names, 5)}.")))
+        else:
+            parts += [_block(block, room) for block in found]
+    return parts
 
 
 def _block(block: Block, room: _Room) -> str:
@@ -85,14 +100,14 @@ def _block(block: Block, room: _Room) -> str:
         case Details():
             return _fold(block.summary, block.blocks, room)
         case Figure():
-            folded = _fold("The numbers in this figure", [block.data], room)
-            return f"**{escape(block.title)}**\n\n{_line(escape(block.note))}\n\n{folded}"
+            text = f"**{escape(block.title)}**\n\n{_line(escape(block.note))}"
+            if not room.folded:
+                return f"{text} Its numbers are in index.html."
+            return f"{text}\n\n{_fold('The numbers in this figure', [block.data], room)}"
 
 
 def _fold(summary: str, blocks: list[Block], room: _Room) -> str:
-    if not room.folded:
-        return f"({escape(summary)}: in index.html)"
-    inside = "\n\n".join(_block(block, room._replace(rows=room.folded)) for block in blocks)
+    inside = "\n\n".join(_blocks(blocks, room._replace(rows=room.folded)))
     return f"<details><summary>{escape(summary)}</summary>\n\n{inside}\n\n</details>"
 
 

@@ -15,6 +15,11 @@ class Need(NamedTuple):
     unit_of: str
     candidates: tuple[tuple[str, str], ...]
 
+    @property
+    def word(self) -> str:
+        """The need inside a sentence."""
+        return self.title if self.title.isupper() else self.title.lower()
+
 
 NEEDS = (
     Need("Startup", "request to first byte", (("startup", "ready"),)),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.report import charts, format
 from bench.report.blocks import Cell, Details, Figure, Span, Table, table
-from bench.report.context import shade, verdict_span
+from bench.report.context import shade_of, verdict_span
+from bench.report.needs import representatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,8 @@ def name_cell(context: Context, name: str) -> Text:
 
 
 def style_of(context: Context, name: str) -> int:
-    """The number of an environment's colour and marker, the same in every figure."""
-    names = context.measured({row.environment for row in context.estimates})
+    """The number of an environment's colour and marker, the same in every figure; those drawn most come first."""
+    names = [*representatives(context), *context.measured({row.environment for row in context.estimates})]
     return names.index(name) if name in names else 0
 
 
@@ -34,7 +35,7 @@ def estimate_cells(context: Context, row: Estimate) -> list[Cell | Text]:
     """n, median, quartiles, minimum, ratio and verdict of one estimate."""
     is_baseline = row.environment == context.baseline
     quartiles = f"{format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)}"
-    ratio: Cell | Text = "baseline" if is_baseline else Cell(row.ratio_text, shade(row.ratio))
+    ratio: Cell | Text = "baseline" if is_baseline else Cell(row.ratio_text, shade_of(row))
     verdict: Text = "" if is_baseline else verdict_span(row)
     minimum = format.quantity(row.minimum, row.unit)
     return [str(row.n), (Span(row.value_text, "strong"),), quartiles, minimum, ratio, verdict]
@@ -180,6 +181,19 @@ def alt_of(title: str, data: Table, limit: int = 12) -> str:
     return format.clean(f"{title} {data.caption}: {'. '.join(lines)}.{more}", 1500)
 
 
+def said(row: Estimate) -> str:
+    """A ratio for a sentence: a number only where a difference is seen, and that it is inconclusive where it is."""
+    if row.verdict == "equivalent":
+        return "the same"
+    if row.ratio_low != row.ratio_low:
+        return f"about {format.ratio(row.ratio)}"
+    if row.verdict == "inconclusive":
+        if row.ratio_low <= 1 <= row.ratio_high:
+            return "no certain difference"
+        return f"{format.ratio(row.ratio)}, inconclusive"
+    return format.ratio(row.ratio)
+
+
 def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate] | None:
     """The cheapest and the dearest isolation by ratio, or None where nothing but the baseline was measured."""
     others = sorted((r for r in rows if r.environment != baseline and r.ratio == r.ratio), key=lambda r: r.ratio)
@@ -190,25 +204,36 @@ def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
     """A title over many metrics: how many equal the baseline, and which is dearest."""
     others = [r for r in rows if r.environment != context.baseline and r.ratio == r.ratio]
     if not others:
-        return f"{what}: only {context.title(context.baseline)} was measured"
+        return f"{what[:1].upper()}{what[1:]}: {_alone(context, rows)}"
     same = sum(r.verdict == "equivalent" for r in others)
     more = sum(r.verdict == "slower" for r in others)
     dear = max(others, key=lambda r: r.ratio)
-    return (
-        f"{more} of {len(others)} {what} are above the baseline's, {same} equal it; the dearest is {dear.metric} "
-        f"in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
-    )
+    text = f"{more} of {len(others)} {what} are above the baseline's, {same} equal it"
+    less = sum(r.verdict == "faster" for r in others)
+    text += f", {less} are below it" if less else ""
+    if dear.verdict != "slower":
+        return text
+    return f"{text}; the dearest is {dear.metric} in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
 
 
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
     """A title that states what came out: who is cheapest, who dearest."""
     ends = spread(rows, context.baseline)
     if ends is None:
-        return f"{what}: only {context.title(context.baseline)} was measured"
+        return f"{what}: {_alone(context, rows)}"
     low, high = ends
+    baseline = format.clean(context.baseline, 40)
     if low.environment == high.environment:
-        return f"{what}: {format.clean(low.environment, 40)} costs {format.ratio(low.ratio)} the baseline"
+        return f"{what}: {format.clean(low.environment, 40)} against {baseline}: {said(low)}"
     return (
-        f"{what}: from {format.ratio(low.ratio)} ({format.clean(low.environment, 40)}) "
-        f"to {format.ratio(high.ratio)} ({format.clean(high.environment, 40)}) of {format.clean(context.baseline, 40)}"
+        f"{what}, against {baseline}: from {said(low)} ({format.clean(low.environment, 40)}) "
+        f"to {said(high)} ({format.clean(high.environment, 40)})"
     )
+
+
+def _alone(context: Context, rows: Sequence[Estimate]) -> str:
+    """Why there is no ratio: nothing beside the baseline, or no baseline."""
+    base = next((row for row in rows if row.environment == context.baseline), None)
+    if base is not None:
+        return f"{base.value_text} in {format.clean(context.baseline, 40)}, the only environment measured"
+    return f"no ratio, as the baseline {format.clean(context.baseline, 40)} has no value"

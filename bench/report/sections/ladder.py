@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))
 """What a waterfall leads up to: the first of each row that was measured."""
 
-_COSTS = (("ready", "to the first byte"), ("gone", "until all is freed"), ("cpu", "CPU"))
+_COSTS = (("ready", "to the first byte"), ("gone", "until all is freed"), ("cpu", "CPU time"))
+_SAYS = {"ready": "that {} takes to its first byte", "cpu": "of CPU time that one {} takes from start to end"}
+"""The costs that are stacked up, and how a title speaks of them."""
 
 
 def build(context: Context) -> list[Block]:
     rungs = find_rungs(context)
     if not any(_difference(context, rung, "ready") for rung in rungs):
         return []
-    figures = [_waterfall(context, chain) for chain in _chains(context, rungs)]
+    drawn = [_waterfall(context, chain, metric) for chain in _chains(context, rungs) for metric in _SAYS]
+    figures = [figure for figure in drawn if figure is not None]
     note = (
         "Each rung is compared with the rung beneath it, block by block; the difference may be negative. A cause is "
         "named only where two rungs differ in that alone."
@@ -60,40 +63,43 @@ def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
     return chains
 
 
-def _waterfall(context: Context, chain: list[Rung]) -> Figure:
+def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | None:
+    """The rungs of a chain stacked up in one metric, what they leave unexplained, and the whole as measured."""
     bottom, top = chain[0].lower, chain[-1].upper
-    base, whole = (context.find("startup", "ready", name) for name in (bottom, top))
-    start = base.median if base else 0.0
-    steps = [charts.Step(format.clean(bottom, 40), 0.0, start, math.nan, math.nan, total=True)]
-    rows: list[list[Cell | Text]] = [[name_cell(context, bottom), "", format.quantity(start, "second"), ""]]
-    at = start
+    base, whole = (context.find("startup", metric, name) for name in (bottom, top))
+    if base is None or whole is None:
+        return None
+    name = format.clean(top, 40)
+    steps = [charts.Step(f"{format.clean(bottom, 40)}, measured", 0.0, base.median, math.nan, math.nan, "whole")]
+    rows: list[list[Cell | Text]] = [[name_cell(context, bottom), "", base.value_text, ""]]
+    at, counts = base.median, {base.n}
     for rung in chain:
-        difference = _difference(context, rung, "ready")
+        difference = _difference(context, rung, metric)
         if difference is None:
             continue
-        end = at + difference.value
         low, high = at + difference.low, at + difference.high
-        steps.append(charts.Step(_label(rung), at, end, low, high))
-        rows.append(
-            [name_cell(context, rung.upper), rung.cause or f"several: {rung.adds}", difference.text, rung.lower]
-        )
-        at = end
-    total = whole.median if whole else at
-    steps.append(charts.Step("not explained", at, total, math.nan, math.nan))
-    steps.append(charts.Step(format.clean(top, 40), 0.0, total, math.nan, math.nan, total=True))
+        steps.append(charts.Step(_label(rung), at, at + difference.value, low, high))
+        adds = rung.cause or f"several: {rung.adds}"
+        rows.append([name_cell(context, rung.upper), adds, difference.text, format.clean(rung.lower, 60)])
+        at += difference.value
+        counts.add(difference.n)
+    steps.append(charts.Step("not explained", at, whole.median, math.nan, math.nan, "rest"))
+    steps.append(charts.Step(f"{name}, measured", 0.0, whole.median, math.nan, math.nan, "whole"))
+    rest = whole.median - at
     rows.append(["sum of the rungs", "", format.quantity(at, "second"), ""])
-    rows.append(["not explained by the rungs", "", format.signed(total - at, "second"), ""])
-    rows.append([f"{format.clean(top, 60)} as measured", "", format.quantity(total, "second"), ""])
+    rows.append(["not explained by the rungs", "", format.signed(rest, "second"), format.share(rest / whole.median)])
+    rows.append([f"{name} as measured", "", whole.value_text, ""])
+    what = _SAYS[metric]
     largest = max(steps[1:-2], key=lambda step: step.end - step.start, default=steps[0])
-    share = (largest.end - largest.start) / total
     title = (
-        f"Of the {format.quantity(total, 'second')} that {format.clean(top, 40)} takes to its first byte, "
-        f"{format.about(share)} is the step to {largest.label}; "
-        f"{format.about(abs(total - at) / total)} stays unexplained"
+        f"Of the {whole.value_text} {what.format(name)}, {format.about((largest.end - largest.start) / whole.median)} "
+        f"is the step to {largest.label}; {format.about(abs(rest) / whole.median)} stays unexplained"
     )
-    data = table("Rung by rung, to the first byte", ["rung", "adds", "cost [95 %]", "compared with"], rows, left=2)
-    count = base.n if base else 0
-    note = f"Bars: centres (Hodges–Lehmann) of the paired differences; line: 95 % interval. n = {count} blocks."
+    data = table(f"Rung by rung, {dict(_COSTS)[metric]}", ["rung", "adds", "cost [95 %]", "compared with"], rows, 2)
+    note = (
+        f"Bars: centres (Hodges–Lehmann) of the paired differences, one on the other; line: 95 % interval; grey: the "
+        f"medians measured, and what the rungs leave unexplained between them. {format.blocks(counts)}"
+    )
     return Figure(title, charts.waterfall(steps, "second"), alt_of(title, data, 20), note, data)
 
 
@@ -104,7 +110,7 @@ def _label(rung: Rung) -> str:
 
 def _table(context: Context, rungs: list[Rung]) -> Table:
     rows: list[list[Cell | Text]] = []
-    for rung in rungs:
+    for rung in _bottom_up(rungs):
         adds: Text = rung.cause or (Span("several things:", "small"), Span(rung.adds))
         costs = [_difference(context, rung, metric) for metric, _ in _COSTS]
         cells = [d.text if d else format.MISSING for d in costs]
@@ -117,6 +123,19 @@ def _table(context: Context, rungs: list[Rung]) -> Table:
     return table(
         "The cost of every rung: paired difference to the one it is compared with [95 %]", columns, rows, left=2
     )
+
+
+def _bottom_up(rungs: list[Rung]) -> list[Rung]:
+    """No rung before the one it is compared with; else in the order of the record."""
+    below = {rung.upper: rung.lower for rung in rungs}
+
+    def height(rung: Rung) -> int:
+        steps, at = 0, rung.upper
+        while at in below and steps <= len(below):
+            steps, at = steps + 1, below[at]
+        return steps
+
+    return sorted(rungs, key=height)
 
 
 def _difference(context: Context, rung: Rung, metric: str) -> Difference | None:

@@ -47,7 +47,7 @@ def build(context: Context) -> list[Block]:
     )
     note = (
         f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
-        f"Log axis, lower is better. {_note(rows)}{only}"
+        f"Log axis, lower is better. {format.blocks(row.n for row in rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)
     return [Figure(title, picture, alt_of(title, data), note, data), *_elsewhere(context)]
@@ -57,16 +57,16 @@ def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
     rows = [row for _, found in groups for row in found]
     more = sum(row.verdict == "slower" for row in rows)
     same = sum(row.verdict == "equivalent" for row in rows)
+    less = sum(row.verdict == "faster" for row in rows)
+    open_ = len(rows) - more - same - less
+    said = [(more, "measurably above the baseline"), (less, "below it"), (same, "equal to it"), (open_, "undecided")]
+    counted = [f"{number} {words}" for number, words in said if number]
+    text = f"Of {format.count(len(rows), 'cost')}, {format.listing(counted)}"
     need, dearest = max(((need, row) for need, found in groups for row in found), key=lambda pair: pair[1].ratio)
-    return (
-        f"{more} of {len(rows)} costs are measurably above the baseline, {same} equal it; the dearest is the "
-        f"{need.title.lower()} of {format.clean(dearest.environment, 40)}, {format.ratio(dearest.ratio)}"
-    )
-
-
-def _note(rows: list[Estimate]) -> str:
-    counts = sorted({row.n for row in rows})
-    return f"n = {counts[0]} blocks." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} blocks."
+    if dearest.verdict != "slower":
+        return text
+    whose = f"{need.word} of {format.clean(dearest.environment, 40)}"
+    return f"{text}; the dearest is the {whose}, {format.ratio(dearest.ratio)}"
 
 
 def _elsewhere(context: Context) -> list[Block]:

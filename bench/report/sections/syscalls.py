@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.report import charts, format
 from bench.report.blocks import Block, Cell, Figure, Span, table
-from bench.report.context import BAND, Section, shade
+from bench.report.context import BAND, Section, shade_of
 from bench.report.needs import representatives
 from bench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tally
 
@@ -28,7 +28,8 @@ def build(context: Context) -> list[Block]:
     return blocks
 
 
-def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
+def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure | Table:
+    """The ratios, drawn; only the table where there are none."""
     names = representatives(context)
     rows = []
     for metric in metrics:
@@ -41,6 +42,8 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure:
                     )
                 )
     data = _heat(context, scenario, metrics)
+    if not rows:
+        return data
     rows_of_all = [row for metric in metrics for row in context.select(scenario, metric)]
     title = tally(context, rows_of_all, "system-call costs")
     baseline = context.title(context.baseline)
@@ -64,7 +67,7 @@ def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:
             elif name == context.baseline:
                 cells.append((Span(row.value_text, "strong"),))
             else:
-                cells.append(Cell((Span(row.value_text, "strong"), Span(row.ratio_text, "small")), shade(row.ratio)))
+                cells.append(Cell((Span(row.value_text, "strong"), Span(row.ratio_text, "small")), shade_of(row)))
         rows.append(cells)
     caption = "Median time of one operation, and its ratio to the baseline; the deeper the colour, the dearer"
     return table(caption, ["operation", *(format.clean(n, 60) for n in names)], rows)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from bench.model import CONTROL_SUFFIX
 from bench.report import format
 from bench.report.blocks import Banner, Details, Items, Span, table
 from bench.report.context import BAND, Section
 from bench.report.flags import flags
+from bench.report.needs import NEEDS, metric_for
 
 if TYPE_CHECKING:
+    from bench.record import FailureRecord
     from bench.report.blocks import Block, Text
     from bench.report.context import Context, Estimate
+
+
+FEWEST_PAIRS = 6
+"""Blocks below which no interval holds at 95 % (`bench.analysis.paired`)."""
+
+_FAILED = 50
+"""Failed cells that the report lists, the most frequent first."""
+
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
 
 
 def build(context: Context) -> list[Block]:
@@ -41,9 +54,23 @@ def _banners(context: Context) -> list[Block]:
         blocks.append(
             Banner(f"{names} ran without KVM: an emulated processor, not what a virtual machine costs with KVM.")
         )
+    nested = [e.name for e in context.session.environments if e.name.startswith("kvm") and e.facts]
+    if nested and virtual and virtual != "bare metal":
+        names = format.listing([format.clean(name, 40) for name in nested])
+        text = f"{names} ran under a KVM that is itself nested or emulated, which may be slower than no KVM at all."
+        blocks.append(Banner(text))
     if not context.session.finished:
         blocks.append(Banner("The run was cut off; this report shows the blocks that were finished."))
+    counted = _counted(context)
+    if 0 < counted < FEWEST_PAIRS:
+        text = f"Only {format.count(counted, 'block')}: from fewer than six no interval holds at 95 %, so nothing is"
+        blocks.append(Banner(f"{text} concluded. The numbers are a first look."))
     return [*blocks]
+
+
+def _counted(context: Context) -> int:
+    """Blocks that the numbers come from."""
+    return sum(block.index > 0 and not block.marks for block in context.session.blocks)
 
 
 def _facts(context: Context) -> Block:
@@ -60,11 +87,12 @@ def _facts(context: Context) -> Block:
         "interrupted": "it was interrupted",
     }.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")
     rows: list[list[Text]] = [
-        ["blocks", f"{len(measured)} measured and 1 warm-up, of which {len(left_out)} left out for interference"],
+        ["blocks", f"{len(measured)} measured after 1 warm-up, {_left_out(len(left_out))}"],
         ["order", f"shuffled in every block from seed {session.seed}; each block launches every environment once"],
         ["duration", _duration(context)],
         ["ended because", stopped],
         ["A/A control", control_sentence(context)],
+        ["smallest effect seen", _smallest(context)],
         ["band", f"equivalent: the whole interval within ±{format.percent(BAND)} of the baseline"],
     ]
     if spent:
@@ -78,7 +106,39 @@ def _facts(context: Context) -> Block:
     if session.imprecise:
         names = format.listing([format.clean(name, 80) for name in session.imprecise], 8)
         rows.append(["imprecise", f"the interval was still too wide at the end for {names}"])
+    missing = _missing(context)
+    if missing:
+        rows.append(["fewer values than blocks", format.listing(missing, 12)])
     return table("What this run was", ["about", "what was done"], rows, left=2)
+
+
+def _left_out(count: int) -> str:
+    return f"{format.count(count, 'of them is', 'of them are')} left out for interference" if count else "none left out"
+
+
+def _smallest(context: Context) -> str:
+    """The minimum detectable effect of each need, from the control: what a true difference would have to be."""
+    rows = [(need, context.find(*chosen, context.baseline + CONTROL_SUFFIX))
+            for need in NEEDS if (chosen := metric_for(context, need))]  # fmt: skip
+    known = [f"{format.about(row.mde)} in {need.word}" for need, row in rows if row and row.mde == row.mde]
+    if not known:
+        return "not known: fewer than six blocks with a control"
+    return f"four of five runs like this one would find a difference of {format.listing(known)}"
+
+
+def _missing(context: Context) -> list[str]:
+    """Environments that gave fewer values than there are blocks, scenario by scenario: they failed or vanished."""
+    most: dict[tuple[str, str], int] = {}
+    for row in context.estimates:
+        if not row.control:
+            key = (row.environment, row.scenario)
+            most[key] = max(most.get(key, 0), row.n)
+    counted = _counted(context)
+    return [
+        f"{format.clean(scenario, 40)} in {format.clean(environment, 40)} ({n} of {counted})"
+        for (environment, scenario), n in most.items()
+        if n < counted
+    ]
 
 
 def control_sentence(context: Context) -> str:
@@ -88,7 +148,7 @@ def control_sentence(context: Context) -> str:
         return "not taken"
     hits = [row for row in rows if row.p < 0.05]
     widest = max(rows, key=lambda row: abs(row.ratio - 1))
-    expected = format.number(0.05 * len(rows))
+    expected = format.trimmed(format.number(0.05 * len(rows)))
     return (
         f"{context.baseline} against itself differs at p < 0.05 in {len(hits)} of {format.count(len(rows), 'metric')} "
         f"(chance alone: {expected}); the largest ratio is {widest.ratio_text} in {widest.name}"
@@ -155,28 +215,31 @@ def _skips(context: Context) -> list[Block]:
 
 
 def _failures(context: Context) -> list[Block]:
-    counted: Counter[tuple[str, str, str]] = Counter()
-    consoles: dict[tuple[str, str, str], str] = {}
+    """One row for each cell that failed: how often, the most frequent reason, and the last words of its console."""
+    found: dict[tuple[str, str], list[FailureRecord]] = {}
     for failure in context.session.failures:
-        key = (failure.environment, failure.scenario, failure.reason)
-        counted[key] += 1
-        consoles[key] = failure.console or consoles.get(key, "")
+        found.setdefault((failure.environment, failure.scenario), []).append(failure)
+    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
     rows: list[list[Text]] = [
-        [
-            (Span(format.clean(environment, 80), "strong"),),
-            format.clean(scenario, 80),
-            str(times),
-            (Span(format.clean(reason)), Span(format.clean(consoles[environment, scenario, reason], 200), "small")),
-        ]
-        for (environment, scenario, reason), times in counted.most_common(50)
+        [(Span(format.clean(environment, 80), "strong"),), format.clean(scenario, 80), *_reasons(failures)]
+        for (environment, scenario), failures in ordered[:_FAILED]
     ]
     if not rows:
         return []
-    more = len(counted) - len(rows)
-    caption = "Measurements that failed, with the last words of their console" + (
-        f" ({more} more kinds)" if more else ""
-    )
+    more = len(ordered) - len(rows)
+    caption = "Measurements that failed, with the last words of their console"
+    caption += f" ({format.count(more, 'more cell')} not shown)" if more else ""
     return [table(caption, ["environment", "scenario", "times", "reason"], rows, left=4)]
+
+
+def _reasons(failures: list[FailureRecord]) -> tuple[str, Text]:
+    """How often a cell failed, and why: the most frequent reason, numbers aside."""
+    kinds = Counter(_DIGITS.sub("#", failure.reason) for failure in failures)
+    kind = kinds.most_common(1)[0][0]
+    last = next(failure for failure in reversed(failures) if _DIGITS.sub("#", failure.reason) == kind)
+    others = f"and {format.count(len(kinds) - 1, 'other reason')}" if len(kinds) > 1 else ""
+    words = (Span(format.clean(last.reason)), Span(format.clean(last.console, 200), "small"), Span(others, "small"))
+    return str(len(failures)), words
 
 
 def _marked(context: Context) -> list[Block]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from bench.report import format
 from bench.report.blocks import Cell, Column, Paragraph, Span, Table
-from bench.report.context import Section, shade
+from bench.report.context import Section, shade_of
 from bench.report.needs import NEEDS, metric_for, representatives, rows_for
-from bench.report.sections._shared import name_cell, spread
+from bench.report.sections._shared import name_cell, said
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block, Text
@@ -22,40 +22,53 @@ _SPOKEN = (("namespace", ("ns-all", "handmade")), ("engine", ("docker", "podman"
 
 def build(context: Context) -> list[Block]:
     if not context.estimates:
-        return [Paragraph("Nothing was measured: the run has no block beyond its warm-up.")]
-    sentences = [s for s in (_absolute(context, NEEDS[0]), _absolute(context, NEEDS[1]), _running(context)) if s]
-    return [*(Paragraph(s) for s in sentences), _table(context)]
-
-
-def _absolute(context: Context, need: Need) -> Text:
-    """What a need costs in the baseline and in one environment of each kind, absolute and as a ratio."""
-    rows = rows_for(context, need)
-    base = next((row for row in rows if row.environment == context.baseline), None)
-    parts = [
-        f"{row.value_text} ({', '.join(_times(row))}) in {context.title(row.environment)}"
-        for row in _spoken(context, rows)
+        return [Paragraph(_nothing(context))]
+    sentences = [
+        _sentence(context, "Startup", [(NEEDS[0], "needs {} to its first byte")]),
+        _sentence(context, "Memory", [(NEEDS[1], "occupies {} an instance")]),
+        _sentence(context, "Running", [(NEEDS[2], "takes {} for a system call"), (NEEDS[3], _reading(context))]),
     ]
-    if base is None or not parts:
-        return ""
-    what = {"Startup": "takes", "Memory": "occupies"}[need.title]
-    subject = "one instance" if need.title == "Memory" else "the first byte"
-    text = f"{subject} {what} {base.value_text} as {context.title(base.environment)}, {format.listing(parts)}."
-    return (Span(f"{need.title}:", "strong"), Span(text))
+    if not any(sentences):
+        sentences = [f"There is no ratio: {context.title(context.baseline)}, the baseline, has no value in this run."]
+    return [*(Paragraph(s) for s in sentences if s), _table(context)]
 
 
-def _running(context: Context) -> Text:
-    """What the program notices once it runs: a system call and a read, as ratios."""
-    parts = []
-    for need, what in ((NEEDS[2], "a trivial system call"), (NEEDS[3], "a 4 KiB random read")):
-        chosen = metric_for(context, need)
-        if chosen is not None and chosen not in need.candidates:
-            what = f"I/O ({'.'.join(chosen)})"
-        costs = [
-            f"{_said(row)} in {context.title(row.environment)}" for row in _spoken(context, rows_for(context, need))
-        ]
-        if costs:
-            parts.append(f"{what} costs {format.listing(costs)}")
-    return (Span("Running:", "strong"), Span(f"{'; '.join(parts)}, each against the baseline.")) if parts else ""
+def _nothing(context: Context) -> str:
+    measured = [block for block in context.session.blocks if block.index > 0]
+    if not measured:
+        return "Nothing was measured: the run has no block beyond its warm-up."
+    if all(block.marks for block in measured):
+        return "Nothing counts: every block was disturbed and is left out."
+    return "Nothing was measured: every measurement failed."
+
+
+def _reading(context: Context) -> str:
+    chosen = metric_for(context, NEEDS[3])
+    known = chosen is None or chosen in NEEDS[3].candidates
+    return "{} for a 4 KiB random read" if known else f"{{}} for {'.'.join(chosen or ())}"
+
+
+def _sentence(context: Context, head: str, needs: list[tuple[Need, str]]) -> Text:
+    """What each need costs in the baseline, and what in one environment of each kind, as ratio and absolute value."""
+    parts: list[str] = []
+    for need, words in needs:
+        rows = rows_for(context, need)
+        base = next((row for row in rows if row.environment == context.baseline), None)
+        if base is not None:
+            subject = f"{context.title(base.environment)} " if not parts else ""
+            parts.append(subject + words.format(base.value_text) + _others(context, rows))
+    return (Span(f"{head}:", "strong"), Span("; ".join(parts) + ".")) if parts else ""
+
+
+def _others(context: Context, rows: list[Estimate]) -> str:
+    """Who differs, with ratio and value; then who does not."""
+    told = [(said(row), row) for row in _spoken(context, rows)]
+    differ = [f"{context.title(row.environment)} {words} ({row.value_text})" for words, row in told if "×" in words]
+    parts = [format.listing(differ)] if differ else []
+    for kind in ("the same", "no certain difference"):
+        alike = [context.title(row.environment) for words, row in told if words == kind]
+        parts += [f"{kind} in {format.listing(alike)}"] if alike else []
+    return "".join(f", {part}" for part in parts)
 
 
 def _spoken(context: Context, rows: list[Estimate]) -> list[Estimate]:
@@ -68,34 +81,27 @@ def _spoken(context: Context, rows: list[Estimate]) -> list[Estimate]:
     return chosen or list(found.values())[:3]
 
 
-def _times(row: Estimate) -> list[str]:
-    """The ratio in words, and that it is inconclusive where it is."""
-    if row.verdict == "equivalent":
-        return ["the same"]
-    return [format.ratio(row.ratio), *(["inconclusive"] if row.verdict == "inconclusive" else [])]
-
-
-def _said(row: Estimate) -> str:
-    first, *more = _times(row)
-    return f"{first} ({more[0]})" if more else first
-
-
 def _table(context: Context) -> Table:
+    """Every isolation that can run a program (a null kernel cannot), and what each need costs in it."""
     needs = [(need, {r.environment: r for r in rows_for(context, need)}) for need in NEEDS]
     needs = [(need, rows) for need, rows in needs if rows]
-    shown = representatives(context)
+    shown = [n for n in representatives(context) if not (e := context.environment(n)) or e.layer != "vmm"]
     columns = [Column("isolation", "left"), *(Column(f"{n.title}: {_what(context, n)}") for n, _ in needs)]
-    best = {need.title: _cheapest(context, list(rows.values())) for need, rows in needs}
+    best = {need.title: _cheapest(context, [rows[n] for n in shown if n in rows]) for need, rows in needs}
     rows = []
     for name in shown:
         cells = [Cell(name_cell(context, name))]
-        cells += [_cell(context, found.get(name), best[need.title] == name) for need, found in needs]
+        cells += [_cell(context, found.get(name), name in best[need.title]) for need, found in needs]
         rows.append(cells)
-    caption = (
+    return Table(_caption(any(best.values())), columns, rows)
+
+
+def _caption(ticked: bool) -> str:
+    text = (
         "Which isolation for which need: the median cost of one instance and how many times the baseline it is, "
-        "with its 95 % interval. ✓ is the cheapest isolation of a column; the deeper the colour, the dearer."
+        "with its 95 % interval."
     )
-    return Table(caption, columns, rows)
+    return f"{text} ✓ is the cheapest isolation of a column, or not told apart from it." if ticked else text
 
 
 def _cell(context: Context, row: Estimate | None, best: bool) -> Cell:
@@ -104,14 +110,17 @@ def _cell(context: Context, row: Estimate | None, best: bool) -> Cell:
     if row.environment == context.baseline:
         return Cell((Span(row.value_text, "strong"), Span("baseline", "small")))
     value = Span(f"✓ {row.value_text}" if best else row.value_text, "best" if best else "strong")
-    return Cell((value, Span(row.ratio_text, "small")), shade(row.ratio))
+    return Cell((value, Span(row.ratio_text, "small")), shade_of(row))
 
 
-def _cheapest(context: Context, rows: list[Estimate]) -> str:
-    shown = set(representatives(context))
-    running = [r for r in rows if (e := context.environment(r.environment)) and e.layer != "vmm" and e.name in shown]
-    ends = spread(running, context.baseline)
-    return ends[0].environment if ends and ends[0].environment != ends[1].environment else ""
+def _cheapest(context: Context, rows: list[Estimate]) -> set[str]:
+    """The cheapest isolation and all whose interval reaches into its; none where there is no choice."""
+    others = [row for row in rows if row.environment != context.baseline and row.ratio_high == row.ratio_high]
+    if len(others) < 2:
+        return set()
+    cheapest = min(others, key=lambda row: row.ratio)
+    found = {row.environment for row in others if row.ratio_low <= cheapest.ratio_high}
+    return found if len(found) < len(others) else set()
 
 
 def _what(context: Context, need: Need) -> str:

@@ -25,7 +25,7 @@ from bench.report.context import Context, Estimate
 from bench.store import Run, RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 HOSTILE = (
     "<script>alert(1)</script> | `code` \"quoted\" 'x' &amp; [a](http://evil.example) **b**\n# h\r\n"
@@ -53,7 +53,11 @@ ENVIRONMENTS = (
 _BASE = {"startup": 1e-3, "memory": 1 << 20, "syscall": 1e-7, "io": 1e-4}
 
 
-def session(words: str = "", skips: Sequence[SkipRecord] = ()) -> Session:
+def session(
+    words: str = "",
+    skips: Sequence[SkipRecord] = (),
+    environments: Sequence[tuple[str, str, str | None, bool, float]] = ENVIRONMENTS,
+) -> Session:
     """The record of the made run; `words` are put wherever a record holds free text."""
     return Session(
         schema=1,
@@ -72,7 +76,7 @@ def session(words: str = "", skips: Sequence[SkipRecord] = ()) -> Session:
             EnvironmentRecord(
                 name, name + words, layer, f"what {name} adds{words}", below, single, {"flags": f"-x{words}"}
             )
-            for name, layer, below, single, _ in ENVIRONMENTS
+            for name, layer, below, single, _ in environments
         ],
         scenarios=[
             ScenarioRecord(
@@ -131,11 +135,11 @@ def context(words: str = "", estimates: Sequence[Estimate] | None = None) -> Con
     return Context(run, pd.DataFrame(rows, columns=columns), chosen)
 
 
-def _estimates() -> list[Estimate]:
+def _estimates(environments: Sequence[tuple[str, str, str | None, bool, float]] = ENVIRONMENTS) -> list[Estimate]:
     found = []
     for scenario, metrics in METRICS.items():
         for metric in metrics:
-            for name, layer, _, _, times in ENVIRONMENTS:
+            for name, layer, _, _, times in environments:
                 if layer == "vmm" and scenario in ("syscall", "io"):
                     continue
                 found.append(estimate(scenario, metric, name, times if scenario != "syscall" else times**0.2))
@@ -143,9 +147,22 @@ def _estimates() -> list[Estimate]:
     return found
 
 
-def write_run(results: Path, words: str = "", blocks: int = 5) -> Path:
-    """The same run as a folder on disk; gives the folder."""
-    record = session(words)
+def write_run(
+    results: Path,
+    words: str = "",
+    blocks: int = 5,
+    *,
+    keep: Callable[[int, Estimate], bool] = lambda _block, _estimate: True,
+    environments: Sequence[tuple[str, str, str | None, bool, float]] = ENVIRONMENTS,
+    failures: Sequence[FailureRecord] | None = None,
+    **changes: object,
+) -> Path:
+    """The same run as a folder on disk; gives the folder.
+
+    Of each block only the samples that `keep` wants are written; `changes` replace fields of the record.
+    """
+    record = msgspec.structs.replace(session(words, environments=environments), **changes)
+    failed = record.failures if failures is None else failures
     units = {(s.name, m.name): m.unit for s in record.scenarios for m in s.metrics}
     empty = msgspec.structs.replace(record, blocks=[], failures=[])
     writer = RunWriter(results, empty, {key: str(unit) for key, unit in units.items()})
@@ -153,8 +170,9 @@ def write_run(results: Path, words: str = "", blocks: int = 5) -> Path:
     for index in range(blocks + 1):
         samples = [
             Sample(index, e.environment, e.scenario, e.metric, e.median * math.exp(noise.gauss(0, 0.03)))
-            for e in _estimates()
+            for e in _estimates(environments)
+            if keep(index, e)
         ]
         block = BlockRecord(index, index * 10.0, 10.0, [CellRecord("process", "startup", index * 10.0, 1.0, 0.97)])
-        writer.add_block(block, samples, record.failures if index == 2 else [])
+        writer.add_block(block, samples, [failure for failure in failed if failure.block == index])
     return writer.path
