@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import ProbeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from bench.environment import Instance
@@ -54,6 +55,20 @@ def first_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
     return _answer(line)
+
+
+def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[str, Any]]:
+    """The answers as they come, of a probe that waits now and then; waits for its end. Raises like `answers`."""
+    first = instance.stdout.readline(most)
+    if first.rstrip(b"\r\n") != b"ready":
+        raise ProbeError("the probe did not say the ready line first", console=_tail(first))
+    while line := instance.stdout.readline(most):
+        if not line.endswith(b"\n"):
+            raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
+        yield _answer(line)
+    status = instance.wait()
+    if status != 0:
+        raise ProbeError(f"the probe answered but ended with status {status}")
 
 
 def _read_to_end(stream: BinaryIO, most: int) -> bytes:

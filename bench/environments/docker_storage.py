@@ -10,6 +10,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.environment import LOWER
 from bench.environments.docker import LABEL, Docker, DockerSandbox, engine_errors
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class DockerStorage(Docker):
             f"docker-{kind}", f"Docker, {title}", adds, "docker", {"network_mode": "bridge"}, groups=("storage",)
         )
         self.kind = kind
+        if kind == "tmpfs":  # it is mounted over the files that the image has there
+            self.offers -= {LOWER}
 
     def sandbox(self, client: Any, workdir: Path) -> StorageSandbox:
         return StorageSandbox(client, self, workdir, self.kind)

@@ -64,11 +64,15 @@ class Native:
         """A user namespace gives an ordinary user what the other kinds want root for."""
         return self.isolation._replace(plain_fork=False) != Isolation() and not self.isolation.user_map
 
+    def sandbox(self, workdir: Path) -> NativeSandbox:
+        """What `open` gives."""
+        return NativeSandbox(self.isolation, workdir)
+
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NativeSandbox]:
         if self.needs_root and os.geteuid() != 0:
             raise Unavailable(f"{self.title} needs root", remedy="run isobench as root")
-        sandbox = NativeSandbox(self.isolation, workdir)
+        sandbox = self.sandbox(workdir)
         try:
             yield sandbox
         finally:
@@ -107,8 +111,9 @@ class NativeSandbox:
             for folder in (upper, upper / "upper", upper / "work"):
                 folder.mkdir()
         own_root = self._isolation.chroot or self._isolation.pivot
-        root = "/" if own_root else str(self._root)
-        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": os.path.join(root, self._data(number, probe_args))}  # noqa: PTH118
+        data = self._data(number, probe_args)
+        root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
+        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside}
         # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
         with launch(
             ["./probe", *probe_args],
@@ -121,19 +126,24 @@ class NativeSandbox:
                 yield instance
             finally:
                 instance.destroy()
-                _remove_tree(upper if self._isolation.overlay else self._root / "data" / str(number))
+                _remove_tree(upper if self._isolation.overlay else data)
 
-    def _data(self, number: int, probe_args: tuple[str, ...]) -> str:
+    def _data(self, number: int, probe_args: tuple[str, ...]) -> Path:
         """Where the instance writes, fresh like the instance: its overlay's upper layer, or a folder of its own."""
         from bench.images.lower import copy_lower
 
-        lower = self._root / "data" / "lower"
-        if probe_args[:1] == ("copyup",) and not lower.exists():
-            copy_lower(lower)
+        folder = self.data_folder()
+        if probe_args[:1] == ("copyup",) and not (folder / "lower").exists():
+            copy_lower(folder / "lower")
         if self._isolation.overlay:
-            return "data"
-        (self._root / "data" / str(number)).mkdir()
-        return f"data/{number}"
+            return folder
+        own = folder / str(number)
+        own.mkdir()
+        return own
+
+    def data_folder(self) -> Path:
+        """The folder on the host that holds the data of all instances."""
+        return self._root / "data"
 
     def close(self) -> None:
         if self._cgroups:

@@ -37,6 +37,8 @@ def _parameters() -> Iterator[object]:
     for environment in catalog.environments().values():
         if environment.name.endswith("-distro"):  # a minute each: tests/contract/test_guests.py
             continue
+        if "storage" in environment.groups:  # differ in their data's path alone: tests/contract/test_storage.py
+            continue
         marks = [MARKERS[environment.layer]] if environment.layer in MARKERS else []
         if getattr(environment, "needs_root", False):
             marks.append(pytest.mark.root)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
 
 from bench import catalog
-from bench.environment import Sandbox
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX, work_root
+from bench.environments.guest import Guest, connect
+from bench.errors import Unavailable
+from tests.contract.opening import opened
 
 pytestmark = pytest.mark.libvirt
 
@@ -24,18 +21,6 @@ PAIRS = {
     ("kvm", "kvm-null"): KERNEL,
 }
 """Rung and the one below -> the only places in the domain where they may differ."""
-
-
-@contextmanager
-def _open(name: str) -> Iterator[Sandbox]:
-    workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / name
-    workdir.mkdir(parents=True, mode=0o711)
-    workdir.parent.chmod(0o711)
-    try:
-        with catalog.environments()[name].open(workdir) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(workdir.parent)
 
 
 def _places(element: Xml.Element, path: str = "") -> dict[str, str]:
@@ -56,17 +41,51 @@ def test_a_single_factor_is_one(upper: str, lower: str) -> None:
         pytest.skip("there is no /dev/kvm")
     rung = catalog.environments()[upper]
     assert rung.single_factor and rung.compared_with == lower
-    with _open(upper) as here, _open(lower) as below:
+    with opened(upper) as here, opened(lower) as below:
         one, other = (_places(Xml.fromstring(sandbox.facts()["domain"])) for sandbox in (here, below))
     differing = {place for place in one.keys() | other.keys() if one.get(place) != other.get(place)}
     assert differing == PAIRS[upper, lower]
+
+
+DRIVER = "devices/disk/driver"
+STORAGE = {
+    ("iouring", ""): {f"{DRIVER}@io"},
+    ("writeback", "-iouring"): {f"{DRIVER}@cache"},
+    ("qcow2", ""): {f"{DRIVER}@type"},
+    ("scsi", ""): {"devices/disk/target@bus", "devices/disk/target@dev"},
+    ("virtiofs", ""): {"os/cmdline"},
+    ("9p", ""): {"os/cmdline"},
+}
+"""Storage path and the one it is compared with -> where the domains of guests with a disk differ in what both have."""
+
+
+@pytest.mark.parametrize("kind", ["tcg", "kvm"])
+@pytest.mark.parametrize(("suffix", "lower"), STORAGE, ids=[suffix for suffix, _ in STORAGE])
+def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tmp_path: Path) -> None:
+    """Nothing is launched: the domains as libvirt would be given them."""
+    upper = catalog.environments()[f"{kind}-{suffix}"]
+    assert upper.compared_with == f"{kind}{lower}"
+    below = catalog.environments()[f"{kind}{lower}"]
+    assert isinstance(upper, Guest) and isinstance(below, Guest)
+    assert upper.single_factor == (suffix != "virtiofs")
+    connection = connect()
+    if suffix == "9p":
+        with pytest.raises(Unavailable, match="9p"):
+            upper.sandbox(connection, tmp_path / "isobench-x" / upper.name)
+        return
+    one, other = (
+        _places(Xml.fromstring(e.sandbox(connection, tmp_path / "isobench-x" / e.name).disk_domain()))
+        for e in (upper, below)
+    )
+    connection.close()
+    assert {place for place in one.keys() & other.keys() if one[place] != other[place]} == STORAGE[suffix, lower]
 
 
 @pytest.mark.root
 @pytest.mark.slow
 def test_a_stock_debian_boots_until_its_service_says_ready() -> None:
     """Firmware, boot loader, kernel and systemd from a disk; told to finish, it powers off."""
-    with _open("tcg-distro") as sandbox, sandbox.launch("ready", timeout=400) as instance:
+    with opened("tcg-distro") as sandbox, sandbox.launch("ready", timeout=400) as instance:
         assert instance.stdout.readline().rstrip() == b"ready"  # a terminal of a stock system writes \r\n
         assert list(instance.host_pids().values()) == ["payload"]
         assert instance.wait() == 0

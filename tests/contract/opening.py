@@ -1,0 +1,24 @@
+"""Opening one environment by name, in a work folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench import catalog
+from bench.environment import Sandbox
+from bench.lifecycle import new_run_id
+from bench.paths import RUN_PREFIX, work_root
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Sandbox]:
+    workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / name
+    workdir.mkdir(parents=True, mode=0o711)
+    workdir.parent.chmod(0o711)
+    try:
+        with catalog.environments()[name].open(workdir) as sandbox:
+            yield sandbox
+    finally:
+        shutil.rmtree(workdir.parent)

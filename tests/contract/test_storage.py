@@ -1,0 +1,139 @@
+"""Storage paths: every one is written to, is what it says it is, and leaves nothing behind.
+
+The rest of the contract they share with the environment they differ from (tests/contract/test_environments.py).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.answers import answers, each_answer
+from bench.environment import LOWER
+from bench.errors import ProbeError, Unavailable
+from tests.contract.opening import opened
+
+pytestmark = pytest.mark.root
+
+JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread", "--direct=1")
+
+PATHS = {
+    "tcg-iouring": ('"driver":"raw"', '"aio":"io_uring"', '"direct":true'),
+    "tcg-writeback": ('"driver":"raw"', '"aio":"io_uring"', '"direct":false'),
+    "tcg-qcow2": ('"driver":"qcow2"', '"aio":"native"', '"direct":true'),
+    "tcg-scsi": ('"driver":"virtio-scsi-pci"', '"driver":"scsi-hd"'),
+    "tcg-virtiofs": ('"driver":"vhost-user-fs-pci"', '"share":true'),
+}
+"""Guest -> what QEMU was really told."""
+
+MOUNTED = {"docker-bind": "", "docker-volume": "", "docker-tmpfs": "tmpfs", "docker": None}
+"""Container -> the kind of file system mounted at /data; "" for the host's own, None for no mount."""
+
+
+@pytest.mark.libvirt
+@pytest.mark.parametrize("name", PATHS)
+def test_a_guests_storage_is_what_it_says(name: str) -> None:
+    """fio writes through it, in a QEMU that has just the devices of the name; all its processes end."""
+    with opened(name) as sandbox:
+        with sandbox.launch("fio", *JOB, timeout=60) as instance:
+            pids = dict(instance.host_pids())
+            qemu = next(pid for pid, role in pids.items() if role == "payload")
+            told = Path(f"/proc/{qemu}/cmdline").read_bytes().decode()
+            said = answers(instance)
+        assert said[0]["jobs"][0]["write"]["total_ios"] == 16
+        assert [words for words in PATHS[name] if words not in told] == []
+        assert ("helper" in pids.values()) == (name == "tcg-virtiofs")
+        assert not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    """Nothing for a zombie that its parent has not yet reaped."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.libvirt
+def test_9p_is_there_or_the_kernels_missing_module_is_named() -> None:
+    """Found by trying: Debian's cloud kernel has no 9p."""
+    try:
+        with opened("tcg-9p") as sandbox, sandbox.launch("fio", *JOB, timeout=60) as instance:
+            assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
+    except Unavailable as error:
+        assert "9p" in error.reason
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", MOUNTED)
+def test_a_containers_storage_is_what_it_says(name: str) -> None:
+    """What is mounted at /data in the container's own view, and that the files of the lower layer come with it."""
+    with opened(name) as sandbox:
+        with sandbox.launch("fio", *JOB, "next", "cold=x", *JOB, timeout=60) as instance:
+            pid = next(pid for pid, role in instance.host_pids().items() if role == "payload")
+            said = []
+            for answer in each_answer(instance):
+                said.append(answer)
+                if answer.get("cold") == "inside":  # it waits, so that its process can be looked at
+                    mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+                    instance.stdin.write(b"\n")
+        kinds = [line[line.index("-") + 1] for line in mounts if line[4] == "/data"]
+        assert len(kinds) == (MOUNTED[name] is not None)
+        assert not kinds or (kinds[0] == "tmpfs") == (MOUNTED[name] == "tmpfs")
+        assert [a["jobs"][0]["write"]["total_ios"] for a in said if "jobs" in a] == [16, 16]
+    assert name not in subprocess.run(["docker", "volume", "ls"], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_tmpfs_of_a_raw_process() -> None:
+    """The data is on a tmpfs that is gone afterwards."""
+    with opened("process-tmpfs") as sandbox:
+        with sandbox.launch("fio", *JOB[:-1], timeout=60) as instance:
+            assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
+        assert "process-tmpfs/tmpfs tmpfs" in Path("/proc/self/mounts").read_text()
+    assert "process-tmpfs" not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_full_disk_is_told_in_fios_words() -> None:
+    """A file larger than the tmpfs: the error is fio's own, not ours."""
+    big = ("--name=x", "--size=600m", "--rw=write", "--bs=1m", "--filename=x", "--thread", "--fallocate=none")
+    with (
+        opened("process-tmpfs") as sandbox,
+        pytest.raises(ProbeError, match="No space left on device"),
+        sandbox.launch("fio", *big, timeout=60) as instance,
+    ):
+        answers(instance)
+
+
+def test_an_overlay_copies_up_once() -> None:
+    """The first write to the largest file of the lower layer copies it; the second, and a plain file's, do not."""
+    times = {}
+    for name in ("process", "ns-all+overlay"):
+        with opened(name) as sandbox, sandbox.launch("copyup", timeout=60) as instance:
+            times[name] = {answer["name"]: answer["ns"][0] for answer in answers(instance)}
+    copied, plain = times["ns-all+overlay"], times["process"]
+    assert copied["copy-up-100m"] > 20 * copied["again-100m"]
+    assert copied["copy-up-100m"] > 20 * plain["copy-up-100m"]
+    assert copied["copy-up-100m"] > 5 * copied["copy-up-1m"]
+
+
+@pytest.mark.docker
+def test_dockers_lower_layer() -> None:
+    """A container copies up, a container on a volume does not; both were given the same files."""
+    times = {}
+    for name in ("docker", "docker-volume"):
+        with opened(name) as sandbox, sandbox.launch("copyup", timeout=60) as instance:
+            times[name] = {answer["name"]: answer["ns"][0] for answer in answers(instance)}
+    assert json.dumps(sorted(times["docker"])) == json.dumps(sorted(times["docker-volume"]))
+    assert times["docker"]["copy-up-100m"] > 20 * times["docker-volume"]["copy-up-100m"]
+
+
+def test_a_tmpfs_offers_no_lower_layer() -> None:
+    """What an engine mounts over the image's folder hides the files; the scenario does not apply there."""
+    from bench import catalog
+
+    environments = catalog.environments()
+    assert LOWER not in environments["docker-tmpfs"].offers
+    assert LOWER in environments["docker-volume"].offers
