@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.report import format
 from bench.report.blocks import Picture
+from bench.report.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -337,40 +338,12 @@ def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any, base: 
         return
     margin = max(1.12, (max(good) / min(good)) ** 0.04)
     low, high = min(good) / margin, max(good) * margin
-    ticks = _log_ticks(low, high) if base == 10 else _binary_ticks(low, high)
-    ticks = ticks if len(ticks) >= 2 else _even_ticks(low, high, base)
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    axis.set_major_locator(_fixed(ticks))
+    axis.set_major_locator(_fixed(log_ticks(low, high, base)))
     axis.set_minor_locator(_fixed([]))
     axis.set_major_formatter(lambda v, _: format.trimmed(text(v)))
-
-
-def _log_ticks(low: float, high: float) -> list[float]:
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for mantissas in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
-        if len(ticks) <= 6:
-            break
-    else:
-        ticks = ticks[:: math.ceil(len(ticks) / 6)]
-    return ticks
-
-
-def _binary_ticks(low: float, high: float) -> list[float]:
-    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
-    step = next(step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5)
-    return [2.0**power for power in powers if power % step == 0]
-
-
-def _even_ticks(low: float, high: float, base: float) -> list[float]:
-    """Round numbers at even distances, for a range too short for powers: 300, 400, 500, 600 µs."""
-    from matplotlib.ticker import MaxNLocator
-
-    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low) / 10))  # bytes: round in KiB, MiB …
-    ticks = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low / one, high / one)
-    return [float(tick) * one for tick in ticks if low <= tick * one <= high]
 
 
 def _whole_numbers() -> Any:

@@ -35,7 +35,7 @@ _ROOMS = (
     _Room(200, 60, 0), _Room(200, 30, 0), _Room(200, 15, 0), _Room(200, 8, 0),
     _Room(100, 0, 0), _Room(50, 0, 0), _Room(20, 0, 0), _Room(5, 0, 0),
 )  # fmt: skip
-_SPECIAL = re.compile(r"[\\`*_|~#$^]|(?<=\])\(")
+_SPECIAL = re.compile(r"[\\`*_|~#$^]|(?<=\])[(\[:]")
 _LINE_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 _SAFE_CODE = re.compile(r"[\w ./:=,%()-]+", re.ASCII)
 
@@ -52,10 +52,18 @@ def lay_out(page: Page) -> str:
 
 def escape(text: str) -> str:
     """Words that Markdown and HTML take for nothing but words, on one line."""
+    return _inactive(_SPECIAL.sub(lambda m: "\\" + m.group(), _as_html(text)))
+
+
+def _as_html(text: str) -> str:
+    """Words on one line without a tag or an entity of their own."""
     text = format.visible(" ".join(text.split()))
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = _SPECIAL.sub(lambda m: "\\" + m.group(), text)
-    return text.replace("@", "&#64;").replace("://", "&#58;//").replace("www.", "www&#46;")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _inactive(text: str) -> str:
+    """Words that become no link and mention nobody, wherever they stand: GitHub looks for those in plain words, too."""
+    return text.replace("@", "&#64;&#8203;").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def _line(text: str) -> str:
@@ -108,7 +116,7 @@ def _block(block: Block, room: _Room) -> str:
 
 def _fold(summary: str, blocks: list[Block], room: _Room) -> str:
     inside = "\n\n".join(_blocks(blocks, room._replace(rows=room.folded)))
-    return f"<details><summary>{escape(summary)}</summary>\n\n{inside}\n\n</details>"
+    return f"<details><summary>{_inactive(_as_html(summary))}</summary>\n\n{inside}\n\n</details>"
 
 
 def _table(table: Table, limit: int) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report import markdown
-from bench.report.blocks import Banner, Code, Details, Heading, Paragraph, Span, table
+from bench.report.blocks import Banner, Code, Details, Heading, Items, Paragraph, Span, table
 from bench.report.page import Page, Part
 from tests.unit.report.made import HOSTILE
 
@@ -70,3 +72,58 @@ def test_every_block_has_a_form() -> None:
     """Headings, banners and folds come out as Markdown."""
     text = markdown.lay_out(page(Heading("Head"), Banner("Careful"), Details("More", [Paragraph("inside")])))
     assert "### Head" in text and "> **Note:** Careful" in text and "<summary>More</summary>\n\ninside" in text
+
+
+ATTACKS = (
+    "![x](http://evil.example/x.png)", "![x][r]", "[r]: javascript:alert(1)", "[a][r] [r]", "[a](javascript:alert(1))",
+    "<http://evil.example>", "<!-- hidden", "--> <img src=x onerror=alert(1)>", "]]> <![CDATA[", "<?php ?>",
+    "</details></summary><script>alert(1)</script>", "&lt;script&gt;", "&#60;b&#62;", "\\<b>",
+    "a\n\n# b\n\n- c\n\n    code",
+    "`` ` ``", "```\nfence", "~~~", "a | b | c", "\\| x", "$$x$$", "~~s~~", "_e_ *e* **s**", "[^1]: note", "- [ ] task",
+    "===", "---", "user@evil.example", "@someone", "https://evil.example",
+    "www.evil.example", "\u202e\u2066\u200b\x00\x1b",
+)  # fmt: skip
+"""What a result may be called by someone who means harm."""
+
+HARMLESS = {
+    *("h1", "h2", "h3", "p", "strong", "code", "pre", "ul", "li", "hr", "blockquote", "details", "summary"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
+"""All that a report is made of."""
+
+
+def rendered(text: str) -> str:
+    """The page that a Markdown processor makes of it, with tables and with tags let through."""
+    from markdown_it import MarkdownIt
+
+    return str(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
+
+
+@pytest.mark.parametrize("words", ATTACKS)
+def test_no_attack_becomes_an_element(words: str) -> None:
+    """In every kind of block, the words come out of a Markdown processor as words, and nothing else does."""
+    blocks = [
+        Heading(words),
+        Paragraph(words),
+        Paragraph((Span(words, "strong"), Span(words, "small"), Span(words, "code"), Span(words, "best"))),
+        Items([words, (Span(words, "bad"),)]),
+        Banner(words),
+        table(words, [words, "b"], [[words, (Span(words, "code"), Span(words, "strong"))]]),
+        Details(words, [Paragraph(words), Code(words)]),
+        Code(words),
+    ]
+    page_of = Page(words, words, words, [Part("one", words, blocks)])
+    text = rendered(markdown.lay_out(page_of))
+    tags = set(re.findall(r"<[/!?]?([a-zA-Z0-9-]*)", text))
+    assert tags <= HARMLESS, (tags - HARMLESS, text)
+    assert not re.search(r"<[a-z][^>]* (href|src|on\w+)=|<!--|<s>", text)
+    assert text.count("<table>") == 1 and text.count("<details>") == text.count("</details>") == 1
+    assert text.count("<h2>") == 1 and text.count("<li>") == 2 and text.count("<pre>") == 2
+    said = html.unescape(re.sub(r"<[^>]*>", "", text)).replace("\u200b", "")
+    shown = markdown.format.visible(" ".join(words.split()))
+    assert said.count(shown.replace("\u200b", "")) >= 10
+
+
+def test_a_fold_is_named_without_backslashes() -> None:
+    """What stands inside a tag is HTML, where a backslash would be shown."""
+    assert "<summary>a_b | *c*</summary>" in markdown.lay_out(page(Details("a_b | *c*", [Paragraph("x")])))

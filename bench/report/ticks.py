@@ -1,0 +1,35 @@
+"""Where an axis has its ticks: round numbers, few enough to be read."""
+
+from __future__ import annotations
+
+import math
+
+
+def log_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
+    """Ticks of a log axis between two positive numbers; powers of two where `base` is 2."""
+    ticks = _decimal(low, high) if base == 10 else _binary(low, high)
+    return ticks if len(ticks) >= 2 else even_ticks(low, high, base)
+
+
+def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
+    """Round numbers at even distances, for a range too short for powers: 300, 400, 500 µs. Bytes are round in KiB …"""
+    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low) / 10))
+    low, high = low / one, high / one
+    decade = 10.0 ** math.floor(math.log10((high - low) / 2))
+    step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= (high - low) / 2)
+    return [i * step * one for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _decimal(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [m * 10.0**d for d in decades for m in mantissas if low <= m * 10.0**d <= high]
+        if len(ticks) <= 6:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / 6)]
+
+
+def _binary(low: float, high: float) -> list[float]:
+    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+    step = next(step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5)
+    return [2.0**power for power in powers if power % step == 0]
