@@ -9,6 +9,7 @@ Wolfe, Chicken, Nonparametric Statistical Methods (2013), sections 4.2 and 4.3.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -150,7 +151,9 @@ def welch(mine: np.ndarray, theirs: np.ndarray) -> float:
         return 1.0
     if np.ptp(mine) == 0 and np.ptp(theirs) == 0:
         return 1.0 if mine[0] == theirs[0] else 0.0
-    return float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue)
+    with warnings.catch_warnings():  # scipy warns of nearly equal values, and is right enough about them
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue)
 
 
 def _change(

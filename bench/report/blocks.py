@@ -130,7 +130,16 @@ class Code:
     text: str
 
 
-Block: TypeAlias = Heading | Paragraph | Items | Table | Figure | Details | Banner | Code
+@dataclass(frozen=True)
+class Attachment:
+    """A file inside the page, to be saved from there."""
+
+    kind: ClassVar[str] = "attachment"
+    name: str
+    data: bytes
+
+
+Block: TypeAlias = Heading | Paragraph | Items | Table | Figure | Details | Banner | Code | Attachment
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | Text]], left: int = 1) -> Table:

@@ -210,7 +210,7 @@ def points(
     for line in series:
         colour = _colour(line.style)
         if line.low:
-            below = [max(y - a, 0) for y, a in zip(line.y, line.low, strict=True)]
+            below = [max(y - a, 0.0) for y, a in zip(line.y, line.low, strict=True)]
             above = [max(b - y, 0) for y, b in zip(line.y, line.high, strict=True)]
             axes.errorbar(line.x, line.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
         axes.plot(line.x, line.y, _marker(line.style), color=colour, markersize=5.5 if lines else 4, alpha=0.9,
@@ -220,7 +220,7 @@ def points(
             ends = [min(line.x), max(line.x)]
             axes.plot(ends, [line.fit[0] * x + line.fit[1] for x in ends], color=colour, linewidth=1.2)
     axes.grid(axis="y", color=_GRID, linewidth=0.6)
-    values = [v for line in series for v in line.y]
+    values = [v for line in series for v in (*line.y, *line.low, *line.high) if math.isfinite(v)]
     if log and min(values, default=0) > 0:
         _log_axis(axes, "y", values, lambda v: _in_unit(v, unit), _base(unit))
     else:

@@ -30,9 +30,13 @@ def lay_out(page: Page) -> str:
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(_HERE / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(spans=blocks.spans, visible=format.visible, data_uri=_data_uri)
+    environment.filters.update(spans=blocks.spans, visible=format.visible, data_uri=_data_uri, size=_size)
     return environment.get_template("page.html.j2")
 
 
-def _data_uri(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+def _data_uri(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _size(length: int) -> str:
+    return format.quantity(length, "byte")

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import format
-from bench.report.blocks import Banner, Code, Details, Figure, Heading, Items, Paragraph, Span, Table, spans
+from bench.report.blocks import Attachment, Banner, Code, Details, Figure, Heading, Items, Paragraph, Span, Table, spans
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block, Text
@@ -103,6 +103,8 @@ def _block(block: Block, room: _Room) -> str:
             return f"> **Note:** {_words(block.text)}"
         case Code():
             return _fence(format.clip(block.text, room.code or 300))
+        case Attachment():
+            return f"{escape(block.name)} is attached to index.html."
         case Table():
             return f"{_line(escape(block.caption))}\n\n{_table(block, room.rows)}"
         case Details():

@@ -8,15 +8,15 @@ import math
 def log_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     """Ticks of a log axis between two positive numbers; powers of two where `base` is 2."""
     ticks = _decimal(low, high) if base == 10 else _binary(low, high)
-    return ticks if len(ticks) >= 2 else even_ticks(low, high, base)
+    return ticks if len(ticks) >= 3 else even_ticks(low, high, base)
 
 
 def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     """Round numbers at even distances, for a range too short for powers: 300, 400, 500 µs. Bytes are round in KiB …"""
-    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low) / 10))
+    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low * high) / 20))
     low, high = low / one, high / one
-    decade = 10.0 ** math.floor(math.log10((high - low) / 2))
-    step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= (high - low) / 2)
+    decade = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= (high - low) / 3)
     return [i * step * one for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -133,12 +134,16 @@ def test_dark_pages_have_dark_figures(browser: Chrome, pages: dict[str, Path]) -
 
 
 def test_every_link_leads_somewhere(browser: Chrome, pages: dict[str, Path]) -> None:
-    """All links stay on the page and have a target; the contents name every section."""
+    """All links stay on the page and have a target; the contents name every section; the run's files are inside."""
     show(browser, pages["ordinary"], 1280)
     links = browser.execute_script("return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
     targets = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => '#' + e.id)")
-    assert links and set(links) <= set(targets)
-    assert len(browser.execute_script("return document.querySelectorAll('section')")) == len(links)
+    inside = [link for link in links if link.startswith("#")]
+    assert inside and set(inside) <= set(targets)
+    assert len(browser.execute_script("return document.querySelectorAll('section')")) == len(inside)
+    files = [gzip.decompress(base64.b64decode(link.partition("base64,")[2])) for link in links if link not in inside]
+    run = next((pages["ordinary"].parents[1] / "results").glob("*/*"))
+    assert files == [(run / name).read_bytes() for name in ("suite.json", "session.json")]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -2,40 +2,77 @@
 
 from __future__ import annotations
 
+import gzip
 import shlex
 from typing import TYPE_CHECKING
 
 from bench.report import format
-from bench.report.blocks import Code, Paragraph, Span, table
+from bench.report.blocks import Attachment, Code, Heading, Paragraph, Span, table
 from bench.report.context import Section
-
-_FILES = "as suite.json (every value, in pyperf's format) and session.json (everything else)."
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block, Cell, Text
     from bench.report.context import Context
+
+_WORDS = {
+    "cpu": "processor",
+    "cpus": "processors, as the kernel counts them",
+    "smt": "simultaneous multithreading",
+    "governor": "frequency governor",
+    "turbo": "turbo",
+    "virtual": "bare metal or virtual",
+    "mitigations": "mitigations of processor faults",
+    "cgroup": "cgroup layout",
+    "thp": "transparent huge pages",
+    "ksm": "kernel same-page merging",
+    "clocksource": "clock source",
+    "load": "load averages when the run began",
+}
+"""What the short names of the host's facts stand for."""
+
+_FILES = "as suite.json (every value, in pyperf's format) and session.json (everything else)."
+
+_ATTACHED = 4_000_000
+"""Bytes of a run's files up to which they are packed into the page: about a tenth of it there."""
 
 
 def build(context: Context) -> list[Block]:
     session = context.session
     blocks: list[Block] = []
     rows: list[list[Cell | Text]] = [
-        [format.clean(key, 60), format.clean(text, 600)] for key, text in session.host.items() if text
+        [format.clean(_WORDS.get(key, key), 60), format.clean(_value(key, text), 600)]
+        for key, text in session.host.items()
+        if text
     ]
     if rows:
         blocks.append(table("What the host is", ["fact", "value"], rows, left=2))
     if session.command:
         blocks += [
-            Paragraph("To repeat this run, with its seed:"),
+            Heading("To repeat this run, with its seed"),
             Code(format.clip(shlex.join(session.command), 2000)),
         ]
     run = context.run.path
     folder = format.clean(f"results/{run.parent.name}/{run.name}/", 200)
-    blocks += [
-        Paragraph((Span("The raw data lie in"), Span(folder, "code"), Span(_FILES))),
+    return [
+        *blocks,
+        Heading("Raw data"),
+        Paragraph((Span("They lie in"), Span(folder, "code"), Span(_FILES))),
+        *_attachments(context),
         Code(f"python -m pyperf stats {folder}suite.json\nisobench export {folder} --to csv"),
     ]
-    return blocks
+
+
+def _value(key: str, text: str) -> str:
+    return {"0": "off", "1": "on"}.get(text, text) if key == "smt" else text
+
+
+def _attachments(context: Context) -> list[Block]:
+    """The run's own files, so that a page that was forwarded has its data with it; not where they are large."""
+    files = [context.run.path / name for name in ("suite.json", "session.json")]
+    files = [file for file in files if file.is_file()]
+    if sum(file.stat().st_size for file in files) > _ATTACHED:
+        return []
+    return [Attachment(f"{file.name}.gz", gzip.compress(file.read_bytes(), mtime=0)) for file in files]
 
 
 SECTION = Section(130, "host", "Host and raw data", build)

