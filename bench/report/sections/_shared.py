@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
@@ -204,16 +205,24 @@ def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
     """A title over many metrics: how many equal the baseline, and which is dearest."""
     others = [r for r in rows if r.environment != context.baseline and r.ratio == r.ratio]
     if not others:
-        return f"{what[:1].upper()}{what[1:]}: {_alone(context, rows)}"
-    same = sum(r.verdict == "equivalent" for r in others)
-    more = sum(r.verdict == "slower" for r in others)
+        why = f"{format.clean(context.baseline, 40)} has no value to compare with"
+        if any(r.environment == context.baseline for r in rows):
+            why = f"measured in {format.clean(context.baseline, 40)} alone"
+        return f"{what[:1].upper()}{what[1:]}: {why}"
+    text = verdict_counts(others, what)
     dear = max(others, key=lambda r: r.ratio)
-    text = f"{more} of {len(others)} {what} are above the baseline's, {same} equal it"
-    less = sum(r.verdict == "faster" for r in others)
-    text += f", {less} are below it" if less else ""
     if dear.verdict != "slower":
         return text
     return f"{text}; the dearest is {dear.metric} in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
+
+
+def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
+    """How many costs lie where: "Of 26 costs, 15 are above the baseline's, 2 equal it and 9 undecided"."""
+    if len(rows) == 1:
+        what = what.removesuffix("s")
+    words = {"slower": "above the baseline's", "faster": "below it", "equivalent": "equal to it", "": "undecided"}
+    counted = Counter(row.verdict if row.verdict in words else "" for row in rows)
+    return f"Of {len(rows)} {what}, {format.listing([f'{counted[v]} {w}' for v, w in words.items() if counted[v]])}"
 
 
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:

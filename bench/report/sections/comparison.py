@@ -55,8 +55,11 @@ def _warnings(context: Context, other: Context) -> list[Block]:
     mine, theirs = context.session.fingerprint, other.session.fingerprint
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if differing:
-        said = {key: (format.clean(f.get(key, "none"), 60) for f in (theirs, mine)) for key in differing}
-        entries = [f"{format.clean(key, 40)}: {' → '.join(values)}" for key, values in said.items()]
+        entries = [
+            f"{format.clean(key, 40)}: "
+            + " → ".join(format.clean(known.get(key, "not recorded"), 60) for known in (theirs, mine))
+            for key in differing
+        ]
         blocks.append(Banner(f"What differs between the two: {format.listing(entries, 8)}."))
     if other.baseline != context.baseline:
         blocks.append(Banner("The two runs have different baselines: their ratios do not mean the same."))

@@ -8,7 +8,14 @@ from bench.report import charts, format
 from bench.report.blocks import Figure, table
 from bench.report.context import BAND, Section
 from bench.report.needs import NEEDS, representatives, rows_for
-from bench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, scenario_details, style_of
+from bench.report.sections._shared import (
+    ESTIMATE_COLUMNS,
+    alt_of,
+    estimate_cells,
+    scenario_details,
+    style_of,
+    verdict_counts,
+)
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block
@@ -55,13 +62,7 @@ def build(context: Context) -> list[Block]:
 
 def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
     rows = [row for _, found in groups for row in found]
-    more = sum(row.verdict == "slower" for row in rows)
-    same = sum(row.verdict == "equivalent" for row in rows)
-    less = sum(row.verdict == "faster" for row in rows)
-    open_ = len(rows) - more - same - less
-    said = [(more, "measurably above the baseline"), (less, "below it"), (same, "equal to it"), (open_, "undecided")]
-    counted = [f"{number} {words}" for number, words in said if number]
-    text = f"Of {format.count(len(rows), 'cost')}, {format.listing(counted)}"
+    text = verdict_counts(rows, "costs")
     need, dearest = max(((need, row) for need, found in groups for row in found), key=lambda pair: pair[1].ratio)
     if dearest.verdict != "slower":
         return text

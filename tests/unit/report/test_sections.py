@@ -286,11 +286,11 @@ def test_without_a_second_run_there_is_no_comparison_and_no_trend() -> None:
 def test_a_comparison_names_what_differs_between_the_hosts() -> None:
     """A changed fingerprint and another host are said before any number."""
     made = context()
-    session = msgspec.structs.replace(made.session, host_id="other", fingerprint={"kernel": "6.1"})
+    session = msgspec.structs.replace(made.session, host_id="other", fingerprint={"kernel": "6.1", "qemu": "7.2"})
     other = dataclasses.replace(made, run=made.run._replace(session=session))
     blocks = comparison.build(dataclasses.replace(made, other=other))
     words = " ".join(plain(b.text) for b in blocks if isinstance(b, Banner))
-    assert "different hosts" in words and "kernel: 6.1 → none" in words
+    assert "different hosts" in words and "kernel: 6.1 → not recorded and qemu: 7.2 → not recorded" in words
 
 
 def test_lines_over_the_number_of_instances_have_their_slope() -> None:
