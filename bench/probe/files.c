@@ -8,15 +8,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 enum { BATCHES = 10, SMALL = 1024, DIRECTORIES = 16, IN_DIRECTORY = 8, LARGEST = 16384 };
 
 static char content[LARGEST];
+static unsigned long long run; /* part of every folder's name, which decides where ext4 puts it */
 
 typedef int operation(const char *folder, int number);
 
@@ -128,7 +132,7 @@ static int measure_unpack(const char *data, int synced)
     char folder[600];
     const char *name = synced ? "unpack-sync" : "unpack";
     const int entries = DIRECTORIES * IN_DIRECTORY;
-    snprintf(folder, sizeof folder, "%s/%s", data, name);
+    snprintf(folder, sizeof folder, "%s/%s-%llx", data, name, run);
     if (mkdir(folder, 0755) < 0)
         return answer_error(folder, errno);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -144,17 +148,38 @@ static int measure_unpack(const char *data, int synced)
     return 0;
 }
 
+/* Ask ext4 to put the folders made here far from one another, as it does with a disk's top-level folders, and say so. */
+static int spread_folders(const char *data)
+{
+    char line[256];
+    struct statfs status;
+    int flags = 0, fd = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstatfs(fd, &status) < 0)
+        return answer_error(data, errno);
+    int failed = ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0;
+    flags |= FS_TOPDIR_FL;
+    failed = failed || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0;
+    int n = snprintf(line, sizeof line, "{\"folders\": \"%s%s\", \"file system\": \"0x%lx\"}\n",
+                     failed ? "where the file system likes: " : "each time on another part of the disk",
+                     failed ? strerror(errno) : "", (unsigned long)status.f_type);
+    close(fd);
+    return write_all(STDOUT_FILENO, line, (size_t)n) < 0;
+}
+
 int verb_meta(int argc, char **argv)
 {
     const char *root = setting("ISOBENCH_ROOT", "/"), *data = setting("ISOBENCH_DATA", "/data");
     int count = argc > 1 ? atoi(argv[1]) : 300;
     char folder[600];
     say_ready();
+    run = now_ns();
     for (size_t i = 0; i < sizeof content; i++)
         content[i] = (char)(i * 131 + (i >> 8));
-    snprintf(folder, sizeof folder, "%s/meta", data);
+    snprintf(folder, sizeof folder, "%s/meta-%llx", data, run);
     if (count < BATCHES)
         return answer_error("meta wants at least as many files as batches", 0);
+    if (spread_folders(data) != 0)
+        return 1;
     if (mkdir(folder, 0755) < 0)
         return answer_error(folder, errno);
     sync(); /* what others have written must not be carried out by our journal */

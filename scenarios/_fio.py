@@ -1,0 +1,96 @@
+"""fio's job files (scenarios/fio/SCENARIO/METRIC.fio), the command line that they are, and the costs in fio's answer.
+
+A job file stands for itself: `fio scenarios/fio/io-direct/randread-4k-qd1.fio` is the same job by hand. Its first line
+says in a comment what it does.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.errors import MeasurementError, ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+FOLDER = Path(__file__).with_name("fio")
+
+MOST_BYTES = 1 << 19
+"""More than fio answers for any of our command lines."""
+
+PERCENTILES = {"p50": "50.000000", "p99": "99.000000", "p99.9": "99.900000"}
+"""What metrics call them -> what fio does."""
+
+_RUNTIME = re.compile(r"^--runtime=.*")
+
+
+class Job(NamedTuple):
+    """One job file."""
+
+    name: str
+    meaning: str
+    text: str
+    options: tuple[str, ...]
+
+    @property
+    def side(self) -> str:
+        """The part of fio's answer that counts."""
+        if "--unified_rw_reporting=mixed" in self.options:
+            return "mixed"
+        return "read" if {"--rw=read", "--rw=randread"} & set(self.options) else "write"
+
+    @property
+    def syncs(self) -> bool:
+        """Whether each write is brought to the disk; fio times that apart from the write."""
+        return bool({"--fsync=1", "--fdatasync=1"} & set(self.options))
+
+    def words(self, runtime: str = "") -> list[str]:
+        """Its part of a command line on which jobs follow one another; `runtime` in the place of its own."""
+        options = [_RUNTIME.sub(f"--runtime={runtime}", option) if runtime else option for option in self.options]
+        return [f"--name={self.name}", "--stonewall", *options]
+
+
+def read_job(scenario: str, name: str) -> Job:
+    """A scenario's job by the name of its metric."""
+    text = (FOLDER / scenario / f"{name}.fio").read_text()
+    comment, head, *lines = text.splitlines()
+    if head != f"[{name}]" or not comment.startswith("; "):
+        raise ValueError(f"{scenario}/{name}.fio does not begin with what it does and [{name}]")
+    return Job(name, comment[2:], text, tuple(f"--{line}" for line in lines))
+
+
+def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """fio's jobs by name. Raises `ProbeError` where this is no answer of fio."""
+    try:
+        return {str(job["jobname"]): job for job in document["jobs"]}
+    except (KeyError, TypeError) as error:
+        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+
+
+def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cpu: bool = False) -> dict[str, float]:
+    """Seconds of one operation by metric: the inverse of the rate, percentiles of the latency, CPU time.
+
+    The latency is that from submission to completion; fio's own default leaves the submission out, which is where
+    most of the time goes when a queue is served at once (a tmpfs). Where each write is synced, the percentiles are the
+    sync's: it is what takes the time, and fio has no latency of both together. Raises `ProbeError`, `MeasurementError`.
+    """
+    try:
+        if result["error"] != 0:
+            raise MeasurementError(f"fio's job {job.name} ended with error {result['error']}")
+        side = result[job.side]
+        rate, operations = float(side["iops"]), int(side["total_ios"])
+        if not 0 < rate < float("inf"):
+            raise MeasurementError(f"fio's job {job.name} did no operation")
+        found = {job.name: 1 / rate}
+        latencies = (result["sync"] if job.syncs else side)["lat_ns"]["percentile"]
+        for name in percentiles:
+            found[f"{job.name}-{name}"] = float(latencies[PERCENTILES[name]]) / 1e9
+        if cpu:
+            share = (float(result["usr_cpu"]) + float(result["sys_cpu"])) / 100
+            found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+    return {name: seconds for name, seconds in found.items() if seconds > 0}

@@ -1,0 +1,175 @@
+"""I/O with fio in depth: rates, latency percentiles and CPU time of one operation. Opt-in.
+
+`io-direct` goes past the instance's page cache, `io-buffered` through it: what is there already, what is there not, and
+what is written and synced. One instance does all jobs of a scenario on one file, so that it is laid out once.
+
+Cold means that nothing of the file is in the instance's page cache when the job begins, counted by mincore, after the
+instance has dropped it and the host has dropped all of its caches. Where a page stays (a tmpfs) or the host's caches
+cannot be dropped, there is no cold sample, and `circumstances` says so.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench import host
+from bench.answers import each_answer
+from bench.environment import PROBE, ROOTFS
+from bench.model import Metric
+from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, read_job, results
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from bench.environment import Sandbox
+
+FILE = "isobench.fio"
+SHORT = "20ms"
+"""How long a job runs when only its circumstances are asked for."""
+
+_TAILS = {
+    "p50": "the median latency",
+    "p99": "the latency that one in a hundred exceeds",
+    "p99.9": "the latency that one in a thousand exceeds (the highest, where there were fewer operations)",
+}
+
+
+class Step(NamedTuple):
+    """One fio in the instance: what is done to the file before ("cold", "warm" or nothing), and its jobs."""
+
+    before: str
+    jobs: tuple[Job, ...]
+
+
+class Said(NamedTuple):
+    """What one instance answered: fio's results by job, its version, and what became of cold and warm."""
+
+    jobs: Mapping[str, Mapping[str, Any]]
+    version: str
+    temperatures: Sequence[str]
+    cold: bool
+    """Whether every drop of the caches took effect, inside and outside."""
+
+
+class IoJobs:
+    """Some job files, one instance (`bench.scenario.Scenario`)."""
+
+    needs = frozenset({PROBE, ROOTFS})
+    groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_io_seconds"})  # a queue of 32 waits, whatever else the host does
+
+    def __init__(self, name: str, title: str, steps: Sequence[tuple[str, Sequence[str]]]) -> None:
+        self.name = name
+        self.title = title
+        self.steps = [Step(before, tuple(read_job(name, job) for job in jobs)) for before, jobs in steps]
+        self.layout = read_job(name, "layout")
+        self.metrics = tuple(metric for step in self.steps for job in step.jobs for metric in _metrics(job))
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        said = self._run(sandbox)
+        values: dict[str, float] = {}
+        for step in self.steps:
+            if step.before == "cold" and not said.cold:
+                continue
+            for job in step.jobs:
+                values |= costs(job, said.jobs.get(job.name, {}), PERCENTILES, cpu=True)
+        return values
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""
+        said = self._run(sandbox, SHORT)
+        engines = sorted({str(job["job options"]["ioengine"]) for job in said.jobs.values()})
+        found = {"fio": f"{said.version}, engines {', '.join(engines)}"}
+        if said.temperatures:
+            found["page cache"] = "; ".join(said.temperatures)
+            if not said.cold:
+                found["without.cold"] = "the caches could not be dropped: there are no cold metrics here"
+        return {**found, "jobs": "\n".join(job.text for job in self.jobs)}
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All job files in the order in which they run."""
+        return [self.layout, *(job for step in self.steps for job in step.jobs)]
+
+    def arguments(self, runtime: str = "") -> list[str]:
+        """What the probe is told (bench/probe/storage.c)."""
+        words = self.layout.words()
+        for step in self.steps:
+            words += ["next", *([f"{step.before}={FILE}"] if step.before else [])]
+            words += [word for job in step.jobs for word in job.words(runtime)]
+        return words
+
+    def _run(self, sandbox: Sandbox, runtime: str = "") -> Said:
+        """One instance, its caches dropped from outside whenever it has dropped its own and waits."""
+        jobs: dict[str, Mapping[str, Any]] = {}
+        version, temperatures, cold, outside, inside = "", [], True, False, ""
+        with sandbox.launch("fio", *self.arguments(runtime)) as instance:
+            for answer in each_answer(instance, most=MOST_BYTES):
+                if answer.get("cold") == "inside":
+                    outside, inside = _drop_outside(), str(answer.get("all_caches") or "dropped")
+                    with suppress(OSError):  # an instance that has died says so where it is read
+                        instance.stdin.write(b"\n")
+                elif "cold" in answer:
+                    cold = cold and outside and answer["resident"] == 0
+                    dropped = "dropped" if outside else "not dropped"
+                    temperatures.append(
+                        f"cold: {_resident(answer)}; all caches inside: {inside}, the host's: {dropped}"
+                    )
+                elif "warm" in answer:
+                    temperatures.append(f"cached: {_resident(answer)}")
+                else:
+                    jobs |= results(answer)
+                    version = str(answer.get("fio version", ""))
+        return Said(jobs, version, list(dict.fromkeys(temperatures)), cold)
+
+
+def _drop_outside() -> bool:
+    """The host's caches; tried again, because what others read meanwhile looks as if nothing had been dropped."""
+    return any(host.drop_caches() for _ in range(3))
+
+
+def _resident(answer: Mapping[str, Any]) -> str:
+    return f"{answer['resident']} of the file's {answer['pages']} pages in the instance's page cache"
+
+
+def _metrics(job: Job) -> list[Metric]:
+    whose = "of the sync alone" if job.syncs else "of one operation"
+    return [
+        Metric(job.name, "second", f"one operation: {job.meaning}"),
+        *(Metric(f"{job.name}-{tail}", "second", f"{words} {whose}: {job.meaning}") for tail, words in _TAILS.items()),
+        Metric(f"{job.name}-cpu", "second", f"CPU time of one operation inside the instance: {job.meaning}"),
+    ]
+
+
+SCENARIOS = (
+    IoJobs(
+        "io-direct",
+        "Direct I/O",
+        [
+            (
+                "",
+                (
+                    "seqread-1m",
+                    "randread-4k-qd1",
+                    "randread-4k-qd32",
+                    "mixed-4k-qd1",
+                    "randwrite-4k-qd1",
+                    "randwrite-4k-qd32",
+                    "seqwrite-1m",
+                ),
+            )
+        ],
+    ),
+    IoJobs(
+        "io-buffered",
+        "I/O through the page cache",
+        [
+            ("warm", ("randread-4k-cached", "seqread-1m-cached")),
+            ("cold", ("randread-4k-cold",)),
+            ("cold", ("seqread-1m-cold",)),
+            ("", ("write-fsync-4k", "write-fdatasync-4k", "randwrite-4k-buffered", "seqwrite-1m-buffered")),
+        ],
+    ),
+)

@@ -1,0 +1,95 @@
+"""Metadata: many small files on the environment's own storage, and files that came with the root file system.
+
+A sample is the median of one instance's batches, as with system calls. ext4 gives no inode out again that was deleted
+within the last minutes, and steps over each of them: creating a file cost 20 µs on a fresh part of the disk and 160 µs
+where earlier instances had created and deleted some thousand. So the probe has its folders put on another part of the
+disk each time, by the flag for top-level folders; `circumstances` says whether that could be set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.answers import answers
+from bench.environment import LOWER, PROBE, ROOTFS
+from bench.errors import ProbeError
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from bench.environment import Sandbox
+
+META = {
+    "create": "creating a file of 1 KiB",
+    "stat": "asking for the attributes of one of many small files by its path",
+    "rename": "renaming a file within its folder",
+    "unlink": "removing a small file",
+    "unpack": "unpacking one entry of a tree of 16 folders and 128 files of up to 16 KiB, each with its mode and times",
+    "unpack-sync": "unpacking one entry of such a tree, and its share of bringing all of it to the disk",
+    "lower-stat": "asking for the attributes of a file of the root file system (overlay: of its lower layer)",
+    "lower-read": "opening, reading and closing a file of the root file system (overlay: of its lower layer)",
+}
+"""The probe's operations (bench/probe/files.c)."""
+
+FEWEST = "10"
+"""Files that the probe makes when only the circumstances are asked for."""
+
+SIZES = {"1k": "1 KiB", "1m": "1 MiB", "100m": "100 MiB"}
+COPY_UP = {
+    **{f"copy-up-{size}": f"the first write of 1 byte to an existing file of {words}" for size, words in SIZES.items()},
+    **{f"again-{size}": f"the second write of 1 byte to the file of {words}" for size, words in SIZES.items()},
+}
+"""Each from opening the file to having closed it; the file is in the page cache."""
+
+
+class Meta:
+    """Many small files (`bench.scenario.Scenario`). Opt-in."""
+
+    name = "io-meta"
+    title = "Metadata"
+    needs = frozenset({PROBE, ROOTFS})
+    groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_io_seconds"})
+    metrics = tuple(Metric(name, "second", meaning) for name, meaning in META.items())
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        with sandbox.launch("meta") as instance:
+            return _medians(answers(instance)[1:], META)
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """The file system, and whether each instance's folders come to another part of it."""
+        with sandbox.launch("meta", FEWEST) as instance:
+            said = answers(instance)[0]
+        return {"folders": f"{said['folders']} (file system {said['file system']})"}
+
+
+class CopyUp:
+    """The first write to files of the lower layer, by their size (`bench.scenario.Scenario`). Opt-in."""
+
+    name = "io-copy-up"
+    title = "Copy-up"
+    needs = frozenset({PROBE, LOWER})
+    groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_io_seconds"})  # the copy is brought to the disk
+    metrics = tuple(Metric(name, "second", meaning) for name, meaning in COPY_UP.items())
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        with sandbox.launch("copyup") as instance:
+            return _medians(answers(instance), COPY_UP)
+
+
+def _medians(said: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, float]:
+    from statistics import median
+
+    values: dict[str, float] = {}
+    for answer in said:
+        name, batches = str(answer.get("name")), answer.get("ns")
+        if name not in known or not isinstance(batches, list) or not batches or not min(batches) > 0:
+            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        values[name] = median(batches) / 1e9
+    return values
+
+
+SCENARIOS = (Meta(), CopyUp())

@@ -1,0 +1,108 @@
+"""The I/O scenarios: job files, and costs out of what fio really answers on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.catalog import scenarios
+from bench.errors import MeasurementError, ProbeError
+from scenarios import _fio, io_jobs
+from scenarios.io import JOBS
+from scenarios.io_jobs import IoJobs
+
+ALL = [
+    *((job, "io") for job in JOBS),
+    *((job, s.name) for s in io_jobs.SCENARIOS for job in s.jobs),
+]
+needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
+
+
+@pytest.fixture
+def answered(tmp_path: Path) -> dict[str, Any]:
+    """fio's own answer to a job file, of a job that mixes reads and writes and of one that syncs."""
+    files = [_fio.FOLDER / "io-direct/mixed-4k-qd1.fio", _fio.FOLDER / "io-buffered/write-fsync-4k.fio"]
+    words = ["fio", "--output-format=json", f"--directory={tmp_path}"]
+    jobs: dict[str, Any] = {}
+    for file in files:
+        small = tmp_path / file.name
+        small.write_text(file.read_text().replace("size=64m", "size=1m").replace("direct=1", "direct=0"))
+        done = subprocess.run([*words, str(small)], capture_output=True, text=True, check=True, timeout=60)
+        jobs |= _fio.results(json.loads(done.stdout[done.stdout.index("{") :]))
+    return jobs
+
+
+@pytest.mark.parametrize(("job", "scenario"), ALL, ids=lambda x: x if isinstance(x, str) else x.name)
+def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> None:
+    """Name, queue depth, block size, direction and the page cache are in the file as they are in the metric's name."""
+    assert (_fio.FOLDER / scenario / f"{job.name}.fio").read_text() == job.text
+    options = dict(option.removeprefix("--").split("=", 1) for option in job.options)
+    name = job.name.split("-")
+    assert options["bs"] in name or job.name == "layout"
+    if "qd32" in name:
+        assert options["iodepth"] == "32"
+    assert options["rw"].startswith("rand") == any(word.startswith(("rand", "mixed")) for word in name)
+    assert options["direct"] == ("0" if scenario == "io-buffered" or job.name == "layout" else "1")
+    assert job.syncs == ("fsync" in name or "fdatasync" in name)
+    assert {"read": "read", "write": "write", "mixed": "mixed"}[job.side] in job.name or job.name == "layout"
+
+
+@needs_fio
+def test_every_job_file_is_one_that_fio_takes() -> None:
+    """fio reads each as it stands (--parse-only)."""
+    files = sorted(str(file) for file in _fio.FOLDER.glob("*/*.fio"))
+    assert len(files) == len(ALL)
+    done = subprocess.run(["fio", "--parse-only", *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_fio
+def test_the_costs_are_fios_own(answered: dict[str, Any]) -> None:
+    """Rate, percentiles and CPU time agree with the numbers in fio's answer, each in seconds."""
+    mixed = _fio.read_job("io-direct", "mixed-4k-qd1")
+    found = _fio.costs(mixed, answered[mixed.name], _fio.PERCENTILES, cpu=True)
+    side = answered[mixed.name]["mixed"]
+    assert found["mixed-4k-qd1"] == pytest.approx(1 / side["iops"])
+    assert found["mixed-4k-qd1-p50"] <= found["mixed-4k-qd1-p99"] <= found["mixed-4k-qd1-p99.9"]
+    assert found["mixed-4k-qd1-p99.9"] <= side["lat_ns"]["max"] / 1e9 * 1.02
+    assert found["mixed-4k-qd1-cpu"] <= found["mixed-4k-qd1"] * 1.1
+    synced = _fio.read_job("io-buffered", "write-fsync-4k")
+    found = _fio.costs(synced, answered[synced.name], ["p50"])
+    assert found["write-fsync-4k-p50"] == answered[synced.name]["sync"]["lat_ns"]["percentile"]["50.000000"] / 1e9
+
+
+@needs_fio
+def test_a_job_that_failed_is_an_error(answered: dict[str, Any]) -> None:
+    """An error number, no operation, and an answer of another form are told apart."""
+    job = _fio.read_job("io-direct", "mixed-4k-qd1")
+    result = answered[job.name]
+    with pytest.raises(MeasurementError, match="error 28"):
+        _fio.costs(job, {**result, "error": 28}, [])
+    with pytest.raises(MeasurementError, match="no operation"):
+        _fio.costs(job, {**result, "mixed": {**result["mixed"], "iops": 0}}, [])
+    with pytest.raises(ProbeError, match="form expected"):
+        _fio.costs(job, {}, [])
+
+
+@pytest.mark.parametrize("scenario", io_jobs.SCENARIOS, ids=lambda s: s.name)
+def test_one_command_line_has_all_jobs(scenario: IoJobs) -> None:
+    """Every job once, each waiting for the one before; short runs differ in nothing but their time."""
+    words = scenario.arguments()
+    assert [w.removeprefix("--name=") for w in words if w.startswith("--name=")] == [j.name for j in scenario.jobs]
+    assert words.count("--stonewall") == len(scenario.jobs)
+    assert len(words) < 250  # the probe takes no more
+    different = {(a, b) for a, b in zip(words, scenario.arguments("20ms"), strict=True) if a != b}
+    assert different == {("--runtime=300ms", "--runtime=20ms")}
+
+
+def test_metrics_are_named_once() -> None:
+    """Every I/O metric has a name of its own within its scenario and a meaning."""
+    for scenario in (s for name, s in scenarios().items() if name.split("-")[0] == "io"):
+        names = [metric.name for metric in scenario.metrics]
+        assert len(names) == len(set(names))
+        assert all(metric.meaning and metric.unit == "second" for metric in scenario.metrics)
