@@ -19,7 +19,7 @@ import nox
 nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-SOURCES = ("bench", "scenarios", "crosscheck", "validity", "tests", "noxfile.py")
+SOURCES = ("bench", "scenarios", "crosscheck", "validity", "faults", "tests", "noxfile.py")
 WITH_DAEMONS = ("python", "-m", "bench.daemons")
 
 

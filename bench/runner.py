@@ -43,7 +43,11 @@ PROVING_TIMEOUT = 90.0
 """Seconds an environment has to say ready once before it is taken into a run."""
 
 GIVE_UP_AFTER = 3
-"""A cell that failed in this many blocks running is not tried again: a dead daemon must not cost the night."""
+"""A cell that failed in this many blocks running rests: a dead daemon must not cost the night."""
+
+REST_SECONDS, REST_FACTOR = 10.0, 10.0
+"""How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
+daemon that was restarted is worth the rest of the night."""
 
 
 class Request(NamedTuple):
@@ -147,7 +151,7 @@ def _measure_blocks(
     environments = [e for e in request.environments if e.name in sandboxes]
     scenarios = {s.name: s for s in request.scenarios}
     cells = applicable(environments, request.scenarios)
-    failures_running: dict[Cell, int] = {}
+    rests = _Rests()
     began = time.monotonic()
     for index in range(request.max_blocks + 1):
         done = time.monotonic() - began
@@ -156,14 +160,13 @@ def _measure_blocks(
             return "max-time"
         left = None if per_block is None else per_block * (request.max_blocks + 1 - index)
         observer.block_begins(index, request.max_blocks, left)
-        alive = [cell for cell in cells if failures_running.get(cell, 0) < GIVE_UP_AFTER]
+        alive = rests.awake(cells)
         if not alive:
             return "nothing left to measure"
         block, samples, failures, short = _measure_block(
             index, plan(alive, request.baseline, request.seed, index), sandboxes, scenarios, began, observer
         )
-        _count_failures(failures_running, alive, failures)
-        _record_short(writer, short)
+        _record_short(writer, [*short, *rests.count(block, failures)])
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
         if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.series):
@@ -340,10 +343,37 @@ def _units(scenarios: Sequence[Scenario]) -> dict[tuple[str, str], str]:
     return {(s.name, m.name): m.unit for s in scenarios for m in s.metrics}
 
 
-def _count_failures(running: dict[Cell, int], alive: Sequence[Cell], failures: Sequence[FailureRecord]) -> None:
-    failed = {Cell(f.environment, f.scenario) for f in failures}
-    for cell in alive:
-        running[cell] = running.get(cell, 0) + 1 if cell in failed else 0
+class _Rests:
+    """Which cells rest, and until when."""
+
+    def __init__(self) -> None:
+        self._failed: dict[Cell, list[float]] = {}
+        """The seconds of the failures running."""
+        self._until: dict[Cell, float] = {}
+
+    def awake(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those that do not rest now."""
+        now = time.monotonic()
+        return [cell for cell in cells if self._until.get(cell, 0.0) <= now]
+
+    def count(self, block: BlockRecord, failures: Sequence[FailureRecord]) -> list[SkipRecord]:
+        """Take a block into account; says which cells begin to rest, and why."""
+        reasons = {Cell(f.environment, f.scenario): f.reason for f in failures}
+        begin = []
+        for record in block.cells:
+            cell = Cell(record.environment, record.scenario)
+            if cell not in reasons or cell.environment.endswith(CONTROL_SUFFIX):
+                self._failed.pop(cell, None)
+                continue
+            running = self._failed.setdefault(cell, [])
+            running.append(record.seconds)
+            if len(running) >= GIVE_UP_AFTER:
+                rest = max(REST_SECONDS, REST_FACTOR * sum(running))
+                self._until[cell] = time.monotonic() + rest
+                why = f"left out for {rest:.0f} s after it failed in {len(running)} blocks running: {reasons[cell]}"
+                begin.append(SkipRecord(*cell, why))
+                running.clear()
+        return begin
 
 
 def _why_nothing(session: Session) -> str:

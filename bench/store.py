@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -107,13 +108,15 @@ class RunWriter:
             failures=[*self.session.failures, *failures],
             warmups={n: s.warmups[0][1] for n, s in self._series.items() if s.warmups and not s.values},
         )
-        self._write_suite()
-        self._write_session()
+        with self._errors():
+            self._write_suite()
+            self._write_session()
 
     def amend(self, **changes: object) -> None:
         """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
         self.session = msgspec.structs.replace(self.session, **changes)
-        self._write_session()
+        with self._errors():
+            self._write_session()
 
     @property
     def series(self) -> list[Series]:
@@ -133,6 +136,15 @@ class RunWriter:
         else:
             series.blocks.append(sample.block)
             series.values.append(sample.value)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            saved = f"blocks up to {self.session.blocks[-1].index - 1} are saved" if self.session.blocks else "empty"
+            reason = f"cannot write results to {self.path} ({saved}): {error.strerror}"
+            raise StoreError(reason, remedy="make room there, or choose another --out") from error
 
     def _write_suite(self) -> None:
         benchmarks = [_to_pyperf(s) for s in self._series.values() if s.values]

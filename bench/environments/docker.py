@@ -422,9 +422,15 @@ def sweep(run: str) -> list[str]:
             client.remove_volume(volume["Name"], force=True)
             removed.append(f"volume {volume['Name']}")
         for image in client.images(filters=wanted):
-            client.remove_image(image["Id"], force=True)
-            removed.append(f"image {image['Id'][7:19]}")
+            for tag in _own_tags(image.get("RepoTags"), run) or [image["Id"]] * (not image.get("RepoTags")):
+                client.remove_image(tag, force=True)
+                removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
     return removed
+
+
+def _own_tags(tags: list[str] | None, run: str) -> list[str]:
+    """Those that the run gave; one that somebody else has given to its image since is not touched."""
+    return [tag for tag in tags or () if tag.startswith(f"{run.lower()}:")]
 
 
 ENVIRONMENTS = (

@@ -87,6 +87,26 @@ static void kill_descendants(void)
     }
 }
 
+/* Whether the kernel has killed something in the cgroup for want of memory (memory.events of v2, memory.oom_control of v1). */
+static int killed_for_memory(void)
+{
+    static const char *const files[] = {"memory.events", "memory.oom_control"};
+    for (int i = 0; i < MAX_CGROUPS && how.cgroups[i]; i++)
+        for (int j = 0; j < 2; j++) {
+            char file[512], text[512];
+            snprintf(file, sizeof file, "%s/%s", how.cgroups[i], files[j]);
+            int fd = open(file, O_RDONLY | O_CLOEXEC);
+            ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+            if (fd >= 0)
+                close(fd);
+            text[n > 0 ? n : 0] = 0;
+            const char *count = strstr(text, "oom_kill ");
+            if (count && atoi(count + 9) > 0)
+                return 1;
+        }
+    return 0;
+}
+
 static int remove_cgroups(uint64_t deadline)
 {
     for (int i = 0; i < MAX_CGROUPS && how.cgroups[i]; i++)
@@ -389,7 +409,8 @@ int verb_launch(int argc, char **argv)
     if (!(seen & SEEN_BYTE)) {
         kill_descendants();
         if (WIFSIGNALED(status))
-            abandon("it was killed by signal %d before it was ready", WTERMSIG(status));
+            abandon("it was killed by signal %d before it was ready%s", WTERMSIG(status),
+                    killed_for_memory() ? " (killed for want of memory)" : "");
         abandon("it ended with status %d before it was ready", WEXITSTATUS(status));
     }
     signal(SIGPIPE, SIG_IGN);

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import store
+from bench import runner, store
 from bench.environment import Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell
@@ -103,6 +103,16 @@ def test_a_cell_that_always_fails_is_given_up(tmp_path: Path) -> None:
     broken = FakeEnvironment("docker", errors=dict(errors))
     execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8))
     assert broken.launches == 1 + GIVE_UP_AFTER
+
+
+def test_a_cell_is_tried_again_after_its_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that comes back is measured again; the record says why its blocks are missing."""
+    monkeypatch.setattr(runner, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "REST_FACTOR", 0.0)
+    broken = FakeEnvironment("docker", errors={n: MeasurementError("dead") for n in range(2, 7)})
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8)).path)
+    assert {s.environment: s.blocks for s in run.series}["docker"] == [5, 6, 7, 8]
+    assert [(s.environment, s.reason[-4:]) for s in run.session.skips] == [("docker", "dead")]
 
 
 def test_a_cell_that_stops_short_keeps_its_values_and_says_why_once(tmp_path: Path) -> None:

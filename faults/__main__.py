@@ -1,0 +1,167 @@
+"""`python -m faults [ROW…]`: injects every fault for real, one line each; all of them are written to RELIABILITY.md.
+
+Wants root. Everything happens in namespaces of its own (mount, pid, network, IPC) with engines of its own, which end
+with it; host-wide are only the clock (stepped by 0.2 s and back) and a CPU (off for a second).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import host
+from bench.probe.build import probe_path
+from faults import disk, engine_faults, engines, fuzzing, hostile, hostwide, lacking, leaks, neighbours, stopping
+from faults.place import ROOT, Line, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROWS: dict[str, Callable[[Place], Line]] = {
+    "signals": stopping.signals,
+    "kill9": stopping.kill9,
+    "cut-off": disk.cut_off,
+    "while-writing": disk.while_writing,
+    "full-results": disk.full_results,
+    "full-cache": disk.full_cache,
+    "full-work": disk.full_work,
+    "dockerd": engine_faults.dockerd,
+    "containerd": engine_faults.containerd,
+    "libvirtd": engine_faults.libvirtd,
+    "qemu": engine_faults.qemu,
+    "shim": engine_faults.shim,
+    "hostile": hostile.programs,
+    "limits": hostile.limits,
+    "files": hostwide.files,
+    "cgroup": hostwide.busy_cgroup,
+    "clock": hostwide.clock,
+    "cpu": hostwide.cpu,
+    "two-runs": neighbours.two_runs,
+    "clean": neighbours.clean_beside,
+    "decoys": neighbours.decoys,
+    "privileges": lacking.privileges,
+    "layouts": lacking.layouts,
+    "paths": lacking.paths,
+    "fuzz": fuzzing.fuzz,
+}
+_INSIDE = "ISOBENCH_FAULTS_INSIDE"
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in ROWS]
+    if unknown or os.geteuid() != 0:
+        print(f"the rows are {', '.join(ROWS)}" if unknown else "the faults want root", file=sys.stderr)
+        return 2
+    if _INSIDE not in os.environ:
+        return _enter(names)
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    docker, libvirt = engines.docker(folder / "docker"), engines.libvirt(folder / "libvirt")
+    try:
+        docker.start()
+        libvirt.start()
+        lines = {name: _one(name, Place(folder / name, docker, libvirt)) for name in names or ROWS}
+    finally:
+        docker.stop()
+        libvirt.stop()
+        for point in sorted(
+            (what for kind, what in leaks.take(leaks.Where(folder, "", "")) if kind == "mount"), reverse=True
+        ):
+            if point.startswith(str(folder)):
+                subprocess.run(["umount", "--lazy", point], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+    if not names:
+        _write(lines)
+    return (
+        0 if all(line.survived == line.injected and not line.leaks and not line.wrong for line in lines.values()) else 1
+    )
+
+
+def _enter(names: list[str]) -> int:
+    """Once more, in namespaces of its own, under a first process that reaps orphans."""
+    inner = [sys.executable, "-m", "faults", *names]
+    script = 'ip link set lo up && exec "$@"'
+    command = [
+        "unshare",
+        "--mount",
+        "--pid",
+        "--net",
+        "--ipc",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+        script,
+    ]
+    environ = {
+        k: v for k, v in os.environ.items() if not k.startswith(("ISOBENCH_S", "ISOBENCH_W", "ISOBENCH_L", "DOCKER_"))
+    }
+    process = subprocess.Popen([*command, "sh", str(probe_path()), "init", *inner], env={**environ, _INSIDE: "1"})
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: process.kill())
+    return process.wait()
+
+
+def _one(name: str, place: Place) -> Line:
+    """One row; a row that breaks has not survived."""
+    began = time.monotonic()
+    before = place.before()
+    try:
+        line = ROWS[name](place)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        line = Line(
+            name,
+            1,
+            0,
+            leaks.left(place.where, before, 1),
+            "the row broke off",
+            [f"{error} ({where.filename}:{where.lineno})"],
+        )
+    shutil.rmtree(place.folder, ignore_errors=True)
+    print(
+        f"{line.fault}: injected {line.injected}, survived {line.survived}, leaks {len(line.leaks)}; {line.note}"
+        f"  ({time.monotonic() - began:.0f} s)",
+        flush=True,
+    )
+    for text in (*line.wrong, *(f"leak: {leak}" for leak in line.leaks[:10])):
+        print(f"    {text}", flush=True)
+    return line
+
+
+def _write(lines: dict[str, Line]) -> None:
+    facts = host.facts()
+    about = "; ".join(facts[key] for key in ("cpu", "cpus", "kernel", "virtual", "cgroup") if facts.get(key))
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    head = [
+        "# Reliability",
+        "",
+        f"Written by `nox -s faults` on {date}, host {host.host_id()}: {about}.",
+        "Leaks are counted before and after by faults/leaks.py, which knows nothing of isobench's own bookkeeping:",
+        "processes, namespaces by inode, mounts, cgroups, containers, images, volumes, networks, interfaces, domains,",
+        "loop devices, sockets, temporary files.",
+        "",
+        "| fault | injected | survived | leaks | |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for line in lines.values():
+        notes = (
+            "; ".join([line.note, *(f"**{text}**" for text in (*line.wrong[:3], *line.leaks[:3]))])
+            .replace("|", "\\|")
+            .replace("\n", " ")
+        )
+        head.append(f"| {line.fault} | {line.injected} | {line.survived} | {len(line.leaks)} | {notes} |")
+    (ROOT / "RELIABILITY.md").write_text("\n".join(head) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""What runs inside misbehaves: silence, floods, lies, more memory or processes than allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faults.place import Line, Tally
+
+if TYPE_CHECKING:
+    from faults.place import Place
+
+EXPECTED = {
+    "hostile-silent": "deadline",
+    "hostile-stubborn": "deadline",
+    "hostile-flood": "more than",
+    "hostile-errors": "deadline",
+    "hostile-half": "middle of a line",
+    "hostile-garbage": "not JSON",
+    "hostile-wrong": "not an object",
+    "hostile-liar": "ready line",
+    "hostile-docker-silent": "deadline",
+    "hostile-docker-stubborn": "deadline",
+    "hostile-docker-flood": "more than",
+    "hostile-docker-garbage": "not JSON",
+    "hostile-guest": "deadline",
+}
+"""Environment (faults/plugin) -> what its failures say."""
+LIMITS = {
+    "hostile-hog": "want of memory",
+    "hostile-forks": "Resource temporarily unavailable",
+    "hostile-docker-hog": "want of memory",
+    "hostile-docker-forks": "Resource temporarily unavailable",
+}
+
+
+def programs(place: Place) -> Line:
+    """All at once in one run: what one of them does must cost the others nothing."""
+    return _line(place, EXPECTED, "never ready, deaf to SIGTERM, floods, half a line, garbage, wrong answers")
+
+
+def limits(place: Place) -> Line:
+    """Memory and processes beyond what the cgroup allows."""
+    return _line(place, LIMITS, "OOM killer, pid limit")
+
+
+def _line(place: Place, expected: dict[str, str], fault: str) -> Line:
+    tally, before = Tally(place), place.before()
+    names = ",".join(["process", *expected])
+    words = ("run", "-e", names, "-s", "syscall", "--blocks", "1", "--no-report", "-v")
+    code, said = place.call(*words)
+    run = place.last_run()
+    for name, reason in expected.items():
+        failed = [f for f in run.session.failures if f.environment == name and f.block == 1]
+        told = failed[0].reason if failed else "no failure was recorded"
+        tally.injected += 1
+        tally.survived += reason.lower() in told.lower()
+        if reason.lower() not in told.lower():
+            tally.wrong.append(f"{name}: {told[:200]}")
+    measured = {s.environment for s in run.series if s.values}
+    if "process" not in measured or code != 1:
+        tally.wrong.append(f"exit code {code}, measured {sorted(measured)}: {said[-200:]}")
+    from faults import leaks
+
+    tally.leaks += leaks.left(place.where, before)
+    return tally.line(fault, "each cell fails with its reason, the rest of the run is measured")

@@ -1,0 +1,177 @@
+"""What there is on this host, counted without isobench's own bookkeeping: no import of `bench` in here.
+
+The faults run in namespaces of their own (pid, mount, network, IPC), so that whatever is seen there is theirs; what
+the kernel keeps host-wide (cgroups, loop devices) is told by the place's folder and by the names seen in it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PATIENCE = 15.0
+"""Seconds that what is ending has to be gone: a network namespace is freed by the kernel later, a few at a time."""
+
+
+class Where(NamedTuple):
+    """Where to look: the place's folder, and the engines' sockets (empty: none runs)."""
+
+    folder: Path
+    docker: str
+    libvirt: str
+
+
+Found = set[tuple[str, str]]
+"""(kind, what)."""
+
+
+def take(where: Where) -> Found:
+    """Everything there is now."""
+    found = _processes() | _mounts() | _sockets() | _interfaces() | _loops(where.folder) | _files(where.folder)
+    return found | _cgroups(where.folder) | _docker(where.docker) | _domains(where.libvirt)
+
+
+def left(where: Where, before: Found, patience: float = PATIENCE) -> list[str]:
+    """What there is now and was not before, once what is ending has had its time."""
+    deadline = time.monotonic() + patience
+    while True:
+        more = take(where) - before
+        if not more or time.monotonic() > deadline:
+            return sorted(f"{kind} {what}" for kind, what in more)
+        time.sleep(0.1)
+
+
+def _processes() -> Found:
+    """Every process but this one and its helpers' kin, and the namespaces they are in, by inode."""
+    found: Found = set()
+    own = os.getpid()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            pid = int(entry.name)
+            stat = (entry / "stat").read_text(errors="replace")
+            parent = int(stat.rpartition(")")[2].split()[1])
+            if (own in (pid, parent) and not _is_marked(entry)) or stat.split("(")[1].startswith("containerd)"):
+                continue  # the engines themselves are started again by the faults, and by dockerd
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            found.add(("process", f"{pid} {words[:120] or stat.split()[1]}"))
+            for link in (entry / "ns").iterdir():
+                found.add(("namespace", str(link.readlink())))
+    return found
+
+
+def _is_marked(entry: Path) -> bool:
+    """A child of this process that is no mere helper of the counting: isobench itself."""
+    return b"\0bench\0" in (entry / "cmdline").read_bytes()
+
+
+def _mounts() -> Found:
+    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    return {("mount", line.split()[4]) for line in lines}
+
+
+def _sockets() -> Found:
+    """Unix sockets with a path that somebody listens on or is connected to."""
+    lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+    return {("socket", line.split(None, 7)[7]) for line in lines if len(line.split(None, 7)) == 8}
+
+
+def _interfaces() -> Found:
+    return {("interface", name) for _, name in socket.if_nameindex()}
+
+
+def _loops(folder: Path) -> Found:
+    found: Found = set()
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):
+            if str(folder) in file.read_text():
+                found.add(("loop", f"{file.parts[3]} {file.read_text().strip()}"))
+    return found
+
+
+def _files(folder: Path) -> Found:
+    """Everything under the place but results, reports, logs and the cache's finished parts."""
+    found: Found = set()
+    for top in ("state", "work", "tmp"):
+        found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "lock"}
+    found |= {("file", str(path)) for path in (folder / "cache").glob(".*")}
+    return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}
+
+
+_seen: dict[Path, set[str]] = {}
+
+
+def note_names(folder: Path) -> None:
+    """Remember the names of runs that can be seen now: their cgroups are looked for even once all else is gone."""
+    names = _seen.setdefault(folder, set())
+    for place in (folder / "work", folder / "state"):
+        names |= {m[0] for p in place.glob("isobench-*") if (m := re.match(r"isobench-\w+-[0-9a-f]{6}", p.name))}
+    for record in (folder / "results").glob("*/*/session.json"):
+        with suppress(OSError, ValueError, KeyError):
+            names.add(f"isobench-{json.loads(record.read_bytes())['run_id']}")
+
+
+def _cgroups(folder: Path) -> Found:
+    note_names(folder)
+    found: Found = set()
+    for root, folders, _ in os.walk("/sys/fs/cgroup"):
+        for name in folders:
+            if any(name.startswith(run) for run in _seen[folder]):
+                found.add(("cgroup", f"{root}/{name}"))
+    return found
+
+
+def _docker(address: str) -> Found:
+    """Asked for without the SDK."""
+    found: Found = set()
+    if not address:
+        return found
+    asked = (
+        ("container", "/containers/json?all=1", "Id"),
+        ("image", "/images/json?all=1", "Id"),
+        ("network", "/networks", "Id"),
+    )
+    for kind, path, key in asked:
+        for one in _get(address, path) or ():
+            found.add((kind, str(one[key])[:20]))
+    volumes = _get(address, "/volumes")
+    names = (volumes.get("Volumes") or ()) if isinstance(volumes, dict) else ()
+    return found | {("volume", str(one["Name"])) for one in names}
+
+
+class _Unix(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+def _get(address: str, path: str) -> Any:
+    connection = _Unix(address.removeprefix("unix://"))
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    except OSError:
+        return []
+    finally:
+        connection.close()
+
+
+def _domains(uri: str) -> Found:
+    """Asked for with virsh."""
+    if not uri:
+        return set()
+    words = ["virsh", "--connect", uri, "list", "--all", "--name"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return {("domain", name) for name in done.stdout.split()}

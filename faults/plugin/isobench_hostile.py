@@ -1,0 +1,154 @@
+"""Environments whose program turns hostile after it was proved: through the real launcher, Docker and QEMU."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import subprocess
+import tarfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
+from bench.environments.docker import LABEL, Container, Docker, DockerSandbox
+from bench.environments.guest import Guest, GuestInstance, GuestSandbox
+from bench.environments.native import Isolation, Native, NativeSandbox
+from bench.paths import cached, content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
+
+    from bench.environments.guest import Files
+    from bench.launcher import Launched
+
+SECONDS = 2.5
+"""The deadline of a hostile instance."""
+KINDS = ("silent", "stubborn", "flood", "errors", "half", "garbage", "wrong", "liar", "hog", "forks")
+IN_DOCKER = ("silent", "stubborn", "flood", "garbage", "hog", "forks")
+
+
+def program() -> Path:
+    """The hostile program, static."""
+    source = Path(__file__).with_name("hostile.c")
+
+    def build(folder: Path) -> None:
+        subprocess.run(["cc", "-static", "-O1", "-o", str(folder / "hostile"), str(source)], check=True)
+
+    return cached("hostile", content_hash([source.read_bytes()]), build) / "hostile"
+
+
+class HostileNative(Native):
+    """A container made by hand as far as its cgroup, so that memory and processes are limited."""
+
+    def __init__(self, kind: str) -> None:
+        isolation = Isolation(("mnt", "pid", "net"), cgroup=True)
+        super().__init__(f"hostile-{kind}", f"hostile: {kind}", isolation, single_factor=False, groups=())
+        self.kind = kind
+        self.offers = frozenset({READY, PROBE})
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[NativeSandbox]:
+        sandbox = _HostileSandbox(self, workdir)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
+
+
+class _HostileSandbox(NativeSandbox):
+    def __init__(self, environment: HostileNative, workdir: Path) -> None:
+        super().__init__(environment.isolation, workdir)
+        self._kind = environment.kind
+        self._launches = itertools.count()
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+        if next(self._launches) == 1:
+            (self._root / "probe").unlink()
+            (self._root / "probe").write_bytes(program().read_bytes())
+            (self._root / "probe").chmod(0o755)
+        with super().launch(*_words(self._launches, self._kind, probe_args), timeout=SECONDS) as instance:
+            yield instance
+
+
+class HostileDocker(Docker):
+    """Memory and processes limited by the engine."""
+
+    def __init__(self, kind: str) -> None:
+        config = {"network_mode": "none", "mem_limit": "32m", "memswap_limit": "32m", "pids_limit": 20}
+        super().__init__(f"hostile-docker-{kind}", f"hostile in Docker: {kind}", "", "docker-nonet", config, groups=())
+        self.compared_with = None
+        self.kind = kind
+        self.offers = frozenset({READY, PROBE})
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[DockerSandbox]:
+        from bench.environments.docker import connect
+
+        client = connect()
+        sandbox = _HostileDockerSandbox(client, self, workdir.parent.name)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
+            client.close()
+
+
+class _HostileDockerSandbox(DockerSandbox):
+    def __init__(self, client: Any, environment: HostileDocker, run: str) -> None:
+        super().__init__(client, environment, run)
+        self._kind = environment.kind
+        self._launches = itertools.count()
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.add(program(), arcname="probe")
+        self._hostile = f"{run.lower()}:{environment.name}"
+        client.import_image_from_data(
+            buffer.getvalue(), repository=run.lower(), tag=environment.name, changes=[f"LABEL {LABEL}={run}"]
+        )
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
+        if next(self._launches) == 1:
+            self._client.remove_image(self._image, force=True)
+            self._image = self._hostile
+        with super().launch(*_words(self._launches, self._kind, probe_args), timeout=SECONDS) as instance:
+            yield instance
+
+
+class HostileGuest(Guest):
+    """A guest whose kernel finds no init, panics, and stays as it is."""
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        return _HostileGuestSandbox(connection, self, workdir)
+
+
+class _HostileGuestSandbox(GuestSandbox):
+    def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
+        super().__init__(connection, environment, workdir)
+        self._launches = itertools.count()
+
+    def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
+        super().boot(system, files, probe_args)
+        line = system.find("cmdline")
+        if line is not None and line.text and next(self._launches) > 0:
+            line.text = line.text.replace("panic=-1", "panic=0 rdinit=/nothing init=/nothing")
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+        with super().launch(*probe_args, timeout=40.0 if repr(self._launches) == "count(0)" else 9.0) as instance:
+            yield instance
+
+
+def _words(launches: object, kind: str, probe_args: tuple[str, ...]) -> tuple[str, ...]:
+    """The first launch is the proof, and honest."""
+    return probe_args if repr(launches) == "count(1)" else (kind,)
+
+
+ENVIRONMENTS = (
+    *(HostileNative(kind) for kind in KINDS),
+    *(HostileDocker(kind) for kind in IN_DOCKER),
+    HostileGuest("hostile-guest", "a guest without init", "nothing", None, domain_type="qemu", groups=()),
+)
