@@ -1,4 +1,5 @@
-"""Sessions: bench (the entry point), report, nightly, tests, lint, typing, floor, crosscheck, validity.
+"""Sessions: bench (the entry point), report, nightly, tests, lint, typing, floor, crosscheck, validity, faults, lowest,
+audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -73,6 +74,12 @@ def validity(session: nox.Session) -> None:
     """The promises G1 to G12, simulated and live; writes VALIDITY.md."""
     words = prepare(session)
     session.run(*with_daemons(session), "python", "-m", "validity", *words)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every fault that must be survived, injected for real (as root, a quarter of an hour); writes RELIABILITY.md."""
+    session.run("python", "-m", "faults", *prepare(session, "dev"))
 
 
 @nox.session

@@ -47,9 +47,9 @@ def content_hash(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def opened(run: str, names: Iterable[str]) -> bool:
-    """Whether a run came as far as to open one of these environments: each has a folder in the run's work folder."""
-    return any((work_root() / run / name).exists() for name in names)
+def opened(run: str, family: str) -> bool:
+    """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
+    return any((work_root() / run).glob(f"{family}*"))
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:

@@ -166,7 +166,7 @@ def load(path: Path) -> Run:
         decoded = _SUITE_DECODER.decode(suite.read_bytes())
     except OSError as error:
         raise StoreError(f"{suite}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{suite}: not a pyperf suite: {error}") from error
     return Run(path, session, [_from_pyperf(b, suite) for b in decoded.benchmarks])
 
@@ -189,11 +189,15 @@ def load_session(path: Path) -> Session:
         version = msgspec.json.decode(raw, type=_Versioned).schema
         if version != SCHEMA:
             raise StoreError(f"{file}: schema {version}, but this isobench reads schema {SCHEMA}")
-        return msgspec.json.decode(raw, type=Session)
+        session = msgspec.json.decode(raw, type=Session)
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise StoreError(f"{file}: not a session record: {error}") from error
+    for field, pattern in _PLAIN.items():
+        if not re.fullmatch(pattern, getattr(session, field)):
+            raise StoreError(f"{file}: {field} is {getattr(session, field)[:80]!r}, which no run writes")
+    return session
 
 
 def find_runs(results: Path) -> Iterator[Path]:
@@ -213,6 +217,13 @@ class _Versioned(msgspec.Struct):
     schema: int
 
 
+_PLAIN = {
+    "host_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+    "run_id": r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,99}",
+    "started": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+}
+"""What becomes part of a path somewhere must not be able to lead out of its folder."""
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SUITE_DECODER = msgspec.json.Decoder(_PyperfSuite)
 
 

@@ -56,7 +56,7 @@ def clean_beside(place: Place) -> Line:
     process = place.start("run", "-e", environments, "-s", "startup", "--no-report", "--blocks", "500")
     place.await_block(0, process)
     wrong = ""
-    for _ in range(10):
+    while place.block() < 4 and process.poll() is None:
         code, said = _beside(place, ["clean"])
         if code != 0 or "nothing to clean" not in said:
             wrong = f"clean: {code}: {said[-200:]}"
@@ -120,7 +120,7 @@ class _Decoys:
         self._processes = [
             subprocess.Popen(["sleep", "601"], cwd=inside),  # somebody who looks at what is there
             subprocess.Popen(["sleep", "602"], cwd=self._folders[0]),
-            subprocess.Popen(["sh", "-c", "sleep 603; true", f"{work}/{name}0/theirs"]),
+            subprocess.Popen(["sh", "-c", "read wait", f"{work}/{name}0/theirs"], stdin=subprocess.PIPE),
         ]
         root = next(p for p in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists())
         self._cgroups = [root / f"{name}0", root / f"{name[:-1]}"]

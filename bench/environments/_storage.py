@@ -59,7 +59,8 @@ class Storage(NamedTuple):
         if self.bus == "scsi":
             Xml.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
         element = Xml.SubElement(devices, "disk", type="file", device="disk")
-        Xml.SubElement(element, "driver", name="qemu", type=self.kind, cache=self.cache, io=self.io)
+        driver = Xml.SubElement(element, "driver", name="qemu", type=self.kind, cache=self.cache, io=self.io)
+        driver.set("error_policy", "report")  # a full disk is the guest's to hear of; else QEMU stops it for ever
         Xml.SubElement(element, "source", file=disk)
         Xml.SubElement(element, "target", dev=_DISKS[self.bus], bus=self.bus)
         if not self.share:

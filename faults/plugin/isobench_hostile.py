@@ -83,22 +83,14 @@ class HostileDocker(Docker):
         self.kind = kind
         self.offers = frozenset({READY, PROBE})
 
-    @contextmanager
-    def open(self, workdir: Path) -> Iterator[DockerSandbox]:
-        from bench.environments.docker import connect
-
-        client = connect()
-        sandbox = _HostileDockerSandbox(client, self, workdir.parent.name)
-        try:
-            yield sandbox
-        finally:
-            sandbox.close()
-            client.close()
+    def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
+        return _HostileDockerSandbox(client, self, workdir)
 
 
 class _HostileDockerSandbox(DockerSandbox):
-    def __init__(self, client: Any, environment: HostileDocker, run: str) -> None:
-        super().__init__(client, environment, run)
+    def __init__(self, client: Any, environment: HostileDocker, workdir: Path) -> None:
+        super().__init__(client, environment, workdir)
+        run = workdir.parent.name
         self._kind = environment.kind
         self._launches = itertools.count()
         buffer = io.BytesIO()

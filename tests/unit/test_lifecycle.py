@@ -1,0 +1,160 @@
+"""What marks a run as alive, what is swept when it died, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import lifecycle, paths
+from bench.errors import BuildError
+from bench.mounts import mount_points
+
+NAME = "isobench-20260101T000000Z-abcdef"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders of this test's own."""
+    for name in ("STATE", "WORK", "CACHE"):
+        (tmp_path / name.lower()).mkdir()
+        monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
+    return tmp_path
+
+
+def nothing(run: str) -> list[str]:
+    return []
+
+
+def test_a_living_run_is_not_dead_and_loses_nothing() -> None:
+    """Neither to `clean` nor to the list of dead runs, although another process looks."""
+    with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+        code = "from bench import lifecycle; print(lifecycle.dead_runs(), lifecycle.clean(lambda run: []))"
+        asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert asked.stdout == "[] []\n" and (workdir / "run.json").exists()
+    assert not workdir.exists() and list(paths.state_dir().glob("isobench-*")) == []
+
+
+def test_the_state_file_is_there_before_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is made is written down first; one who can read it reads all of it."""
+    seen: list[str] = []
+
+    def look(workdir: Path) -> Path:
+        seen.extend(json.loads(file.read_text())["name"] for file in paths.state_dir().glob("isobench-*.json"))
+        workdir.mkdir()
+        return workdir
+
+    monkeypatch.setattr(lifecycle, "_make", look)
+    with lifecycle.workspace("20260101T000000Z-abcdef"):
+        assert seen == [NAME]
+
+
+def test_a_pid_that_is_anothers_by_now_keeps_nothing_alive(place: Path) -> None:
+    """A dead run's state file with the pid of a living process."""
+    (place / "state" / f"{NAME}.json").write_text(json.dumps({"name": NAME, "pid": os.getpid(), "engines": {}}))
+    assert lifecycle.dead_runs() == [NAME]
+    lifecycle.clean(nothing)
+    assert lifecycle.dead_runs() == []
+
+
+def test_what_cannot_be_cleaned_now_is_kept_in_mind(place: Path) -> None:
+    """An engine that is down: folder and state file stay until it has been asked."""
+    (place / "state" / f"{NAME}.json").write_text("{}")
+    (place / "work" / NAME / "docker").mkdir(parents=True)
+    assert lifecycle.clean(lambda run: ["not cleaned: no engine"]) == ["not cleaned: no engine"]
+    assert (place / "work" / NAME).exists() and lifecycle.dead_runs() == [NAME]
+    assert lifecycle.clean(nothing) == [f"folder {place / 'work' / NAME}"]
+    assert lifecycle.dead_runs() == []
+
+
+def test_it_is_swept_at_the_engines_that_it_used(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the ones that whoever cleans has set."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///cleaner")
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", "cleaner:///")
+    record = {"name": NAME, "engines": {"DOCKER_HOST": "unix:///run", "PATH": "/evil"}}
+    (place / "state" / f"{NAME}.json").write_text(json.dumps(record))
+    seen: list[str | None] = []
+    lifecycle.clean(lambda run: seen.extend(map(os.environ.get, ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI", "PATH"))) or [])  # type: ignore[func-returns-value]
+    assert seen == ["unix:///run", None, os.environ["PATH"]]
+    assert os.environ["DOCKER_HOST"] == "unix:///cleaner"
+
+
+@pytest.mark.parametrize("name", ["isobench-x", f"{NAME}0", f"x{NAME}", NAME[:-1], "isobench-20260101T000000Z-ABCDEF"])
+def test_similar_names_are_nobodys_business(place: Path, name: str) -> None:
+    """A folder with a state file that no run can have written."""
+    (place / "work" / name).mkdir()
+    (place / "work" / name / "run.json").write_text("{}")
+    (place / "state" / f"{name}.json").write_text("{}")
+    assert lifecycle.clean(nothing) == []
+    assert (place / "work" / name / "run.json").exists()
+
+
+def test_who_only_looks_is_left_alone(place: Path) -> None:
+    """A process that works in a dead run's folder lives on; one that runs a program out of it does not."""
+    folder = place / "work" / NAME
+    folder.mkdir()
+    (folder / "program").write_bytes(Path("/bin/sleep").read_bytes())
+    (folder / "program").chmod(0o755)
+    looking = subprocess.Popen(["sleep", "60"], cwd=folder)
+    ours = subprocess.Popen([str(folder / "program"), "60"])
+    try:
+        time.sleep(0.1)
+        assert lifecycle.kill_processes(NAME) == [ours.pid]
+        assert ours.wait(10) == -signal.SIGKILL and looking.poll() is None
+    finally:
+        for process in (looking, ours):
+            process.kill()
+            process.wait()
+
+
+def test_what_a_dead_process_was_making_is_removed(place: Path) -> None:
+    """A folder of the cache that is held by nobody; one that is being made is not touched."""
+    dead = place / "cache" / ".rootfs-x"
+    dead.mkdir()
+
+    def build(folder: Path) -> None:
+        assert lifecycle.clean(nothing) == [f"folder {dead}"]
+        assert folder.exists() and not dead.exists()
+
+    assert paths.cached("kind", "key", build).exists()
+
+
+def test_a_full_disk_while_building_is_told() -> None:
+    """With the disk that is full, and nothing stays."""
+
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(BuildError, match=r"making the kind in .*cache: No space left on device"):
+        paths.cached("kind", "key", build)
+    assert list(paths.cache_dir().iterdir()) == []
+
+
+def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
+    """The first one interrupts; those that follow soon are for an impatient user."""
+    swept: list[str] = []
+
+    def slowly(run: str) -> list[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        swept.append(run)
+        return []
+
+    with pytest.raises(KeyboardInterrupt), lifecycle.workspace("20260101T000000Z-abcdef", slowly):
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(1)
+    assert swept == [NAME] and lifecycle.dead_runs() == []
+
+
+def test_mount_points_with_odd_names() -> None:
+    """mountinfo writes a space as three octal digits, and letters beyond ASCII as they are."""
+    line = "36 35 98:0 / /mnt/a\\040ü,b:c\\134d rw - ext3 /dev/root rw"
+    assert mount_points(line) == ["/mnt/a ü,b:c\\d"]
