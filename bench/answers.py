@@ -84,7 +84,7 @@ def _read_to_end(stream: BinaryIO, most: int) -> bytes:
 
 def _answer(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line, parse_float=_finite, parse_constant=_finite)
+        found = json.loads(line, parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
     except (ValueError, RecursionError):
         raise ProbeError("the probe answered with something that is not JSON", console=_tail(line)) from None
     if not isinstance(found, dict):
@@ -99,6 +99,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+def _bounded(text: str) -> int:
+    """No count of anything has more digits; what has cannot be reckoned with."""
+    if len(text) > 20:
+        raise ValueError(text[:20])
+    return int(text)
 
 
 def _tail(data: bytes) -> str:

@@ -95,8 +95,8 @@ def busy_cgroup(place: Place) -> Line:
         place.await_block(1, process)
         moved, folder = _move(stranger.pid)
         time.sleep(2)
-        if moved:
-            (moved.parents[len(moved.parts) - 5] / "cgroup.procs").write_text(str(stranger.pid))
+        if moved:  # back to where it was
+            (moved.parents[2] / "cgroup.procs").write_text(str(stranger.pid))
         code = process.wait(200)
         lives = stranger.poll() is None
         stranger.kill()

@@ -91,6 +91,6 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
         if cpu:
             share = (float(result["usr_cpu"]) + float(result["sys_cpu"])) / 100
             found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
     return {name: seconds for name, seconds in found.items() if seconds > 0}
