@@ -102,8 +102,8 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    """No count of anything has more digits; what has cannot be reckoned with."""
-    if len(text) > 20:
+    """What is longer than any float cannot be reckoned with."""
+    if len(text) > 300:
         raise ValueError(text[:20])
     return int(text)
 

@@ -68,6 +68,8 @@ def main(names: list[str]) -> int:
     try:
         docker.start()
         libvirt.start()
+        if not names:
+            fuzzing.background.start()
         lines = {name: _one(name, Place(folder / name, docker, libvirt)) for name in names or ROWS}
     finally:
         docker.stop()
