@@ -38,6 +38,8 @@ class EnvironmentRecord(_Frozen, frozen=True):
     compared_with: str | None
     single_factor: bool
     facts: dict[str, str] = {}
+    opened_seconds: float = 0.0
+    """What setting it up took, images that were in the cache already not made again; 0 where it did not open."""
 
 
 class SkipRecord(_Frozen, frozen=True):
@@ -112,5 +114,7 @@ class Session(_Frozen, frozen=True):
     """Why it ended: "precise", "blocks", "max-time", "interrupted", or empty."""
     warmups: dict[str, float] = {}
     """Warm-up values of benchmarks that have no measured value (yet): pyperf cannot hold a benchmark without one."""
+    left_behind: list[str] | None = None
+    """What the mechanisms still had of this run once every environment was closed; None where nobody looked."""
     imprecise: list[str] = []
     """Benchmark names whose interval was still too wide when the cap was reached."""

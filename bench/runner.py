@@ -31,7 +31,7 @@ from bench.record import (
 from bench.store import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -70,6 +70,8 @@ class Request(NamedTuple):
     command: Sequence[str]
     beneath: Sequence[Environment] = ()
     """Rungs of the ladder that are not run, but lie beneath one that is: the report names what they would tell."""
+    sweep: Callable[[str], list[str]] | None = None
+    """Removes what the mechanisms still have of a run of this name, and says what (`bench.catalog.sweep`)."""
 
 
 class Stopper(Protocol):
@@ -111,8 +113,8 @@ def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Ce
 
 
 def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario]) -> list[Cell]:
-    """Every scenario in every environment that offers what it needs."""
-    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.needs <= e.offers]
+    """Every scenario in every environment that offers what it needs; one without metrics only tells circumstances."""
+    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.metrics and s.needs <= e.offers]
 
 
 def execute(request: Request, stopper: Stopper | None = None, observer: Observer | None = None) -> RunWriter:
@@ -123,11 +125,11 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
     """
     observer = observer or Observer()
     with ExitStack() as stack:
-        sandboxes, skips = _open_all(request, stack, observer)
+        sandboxes, skips, seconds = _open_all(request, stack, observer)
         missing = [skip for skip in skips if skip.environment in request.required]
         if missing:
             raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
-        writer = RunWriter(request.results, _session(request, sandboxes, skips), _units(request.scenarios))
+        writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
         stopped = "interrupted"
         try:
             stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
@@ -135,6 +137,8 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             imprecise = stopper.imprecise(writer.series) if stopper else []
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
+    if request.sweep is not None:
+        writer.amend(left_behind=request.sweep(request.workdir.name))
     if not writer.series:
         raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session))
     return writer
@@ -250,17 +254,22 @@ class _TimedSandbox:
             self.inside += (events["gone"] - events["requested"]) / 1e9
 
 
-def _open_all(request: Request, stack: ExitStack, observer: Observer) -> tuple[dict[str, Sandbox], list[Skip]]:
-    """Open every environment and launch it once; what fails is a skip with its reason."""
+def _open_all(
+    request: Request, stack: ExitStack, observer: Observer
+) -> tuple[dict[str, Sandbox], list[Skip], dict[str, float]]:
+    """Open every environment and launch it once; what fails is a skip with its reason. Also the seconds of opening."""
     sandboxes: dict[str, Sandbox] = {}
     skips: list[Skip] = []
+    seconds: dict[str, float] = {}
     for environment in request.environments:
         observer.opening(environment.name)
         workdir = request.workdir / environment.name
         try:
             with ExitStack() as attempt:
                 workdir.mkdir(mode=0o711)
+                began = time.monotonic()
                 sandbox = attempt.enter_context(environment.open(workdir))
+                seconds[environment.name] = time.monotonic() - began
                 prove(sandbox)
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
@@ -269,7 +278,7 @@ def _open_all(request: Request, stack: ExitStack, observer: Observer) -> tuple[d
             skip = Skip(environment.name, "", _with_console(reason, error), getattr(error, "remedy", ""))
             skips.append(skip)
             observer.skipped(skip)
-    return sandboxes, skips
+    return sandboxes, skips, seconds
 
 
 def prove(sandbox: Sandbox, timeout: float = PROVING_TIMEOUT) -> None:
@@ -284,8 +293,12 @@ def _with_console(reason: str, error: Exception) -> str:
     return f"{reason} (last line: {lines[-1][:200]})" if lines else reason
 
 
-def _session(request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[Skip]) -> Session:
-    environments = [_environment_record(request, e, sandboxes.get(e.name)) for e in request.environments]
+def _session(
+    request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[Skip], seconds: Mapping[str, float]
+) -> Session:
+    environments = [
+        _environment_record(request, e, sandboxes.get(e.name), seconds.get(e.name, 0.0)) for e in request.environments
+    ]
     versions = {"isobench": bench.__version__}
     for environment in environments:
         for key, text in environment.facts.items():
@@ -314,7 +327,9 @@ def _session(request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence
     )
 
 
-def _environment_record(request: Request, environment: Environment, sandbox: Sandbox | None) -> EnvironmentRecord:
+def _environment_record(
+    request: Request, environment: Environment, sandbox: Sandbox | None, seconds: float = 0.0
+) -> EnvironmentRecord:
     facts: dict[str, str] = {}
     if sandbox is not None:
         try:
@@ -336,6 +351,7 @@ def _environment_record(request: Request, environment: Environment, sandbox: San
         compared_with=environment.compared_with,
         single_factor=environment.single_factor,
         facts=facts,
+        opened_seconds=seconds if sandbox is not None else 0.0,
     )
 
 

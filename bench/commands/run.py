@@ -122,6 +122,7 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
         workdir=Path(),
         command=_command(arguments, seed),
         beneath=catalog.beneath(environments),
+        sweep=catalog.sweep,
     )
 
 

@@ -4,6 +4,8 @@
  *   ready              say ready, wait for a line or the end of standard input, exit
  *   syscall, fio, meta, copyup, net
  *                      say ready, work, answer with JSON lines, exit
+ *   surface            say ready, answer what can be reached from here
+ *   limits             say ready, run into the limits that the harness sets, step by step
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
  */
@@ -88,6 +90,8 @@ static const struct {
     {"copyup", verb_copyup},
     {"net", verb_net},
     {"netns", verb_netns},
+    {"surface", verb_surface},
+    {"limits", verb_limits},
     {"init", verb_init},
 };
 

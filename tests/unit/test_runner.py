@@ -181,3 +181,34 @@ def test_an_interruption_keeps_the_finished_blocks(tmp_path: Path) -> None:
     assert run.session.stopped == "interrupted"
     assert len(run.session.blocks) >= 1
     assert not environment.open_now and environment.living == 0
+
+
+def test_setting_up_is_timed_and_what_is_left_is_recorded(tmp_path: Path) -> None:
+    """Opening takes time, of a skipped environment none is told; the sweep comes after everything is closed."""
+    environments = [FakeEnvironment("process"), FakeEnvironment("kvm", unavailable=Unavailable("no"))]
+    swept: list[tuple[str, bool]] = []
+
+    def sweep(run: str) -> list[str]:
+        swept.append((run, environments[0].open_now))
+        return ["container abc"]
+
+    session = store.load(execute(request(tmp_path, environments, sweep=sweep)).path).session
+    seconds = {e.name: e.opened_seconds for e in session.environments}
+    assert seconds["process"] > 0 and seconds["kvm"] == 0
+    assert session.left_behind == ["container abc"]
+    assert swept == [("isobench-20260101T000000Z-abcdef", False)]
+
+
+def test_a_scenario_without_metrics_tells_circumstances_only(tmp_path: Path) -> None:
+    """It has no cell in a block, and its facts stand with the environment."""
+
+    class Look(FakeScenario):
+        metrics = ()  # type: ignore[assignment]
+
+        def circumstances(self, sandbox: FakeSandbox) -> dict[str, str]:
+            return {"seen": "1"}
+
+    environments, scenarios = [FakeEnvironment("process")], [FakeScenario(), Look("look")]
+    session = store.load(execute(request(tmp_path, environments, scenarios=scenarios)).path).session
+    assert {cell.scenario for block in session.blocks for cell in block.cells} == {"fake"}
+    assert session.environments[0].facts["look.seen"] == "1"

@@ -1,0 +1,139 @@
+"""What a program inside can still reach, and the state it is started with: facts, kept with the environment.
+
+Nothing of it is a cost, so there is no metric. What was seen stands beside what the same environment costs: a weaker
+boundary is the other side of a cheap one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.environment import PROBE
+from bench.errors import ProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Sandbox
+    from bench.model import Metric
+
+_HARMLESS = frozenset(
+    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
+)
+"""Devices that every container has: they reach nothing of the host."""
+
+
+class Surface:
+    """One look from inside (`bench.scenario.Scenario`)."""
+
+    name = "surface"
+    title = "What a program inside can still reach"
+    needs = frozenset({PROBE})
+    groups = frozenset({"default"})
+    metrics: tuple[Metric, ...] = ()
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        """There is nothing to measure: what is seen does not vary from block to block."""
+        return {}
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """What one instance sees, in numbers where it can be counted and in names where they matter."""
+        from bench.answers import answers
+
+        with sandbox.launch("surface") as instance:
+            (seen,) = answers(instance)
+        try:
+            return {**_boundary(seen), **_reach(seen), **_state(seen)}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProbeError(f"the probe's answer lacks something: {error!r}") from error
+
+
+def _boundary(seen: Mapping[str, Any]) -> dict[str, str]:
+    """What stands between the program and the kernel that it runs on."""
+    return {
+        "kernel": "the host's" if _shares_kernel(seen) else f"its own ({seen['kernel']})",
+        "namespaces": _namespaces(seen),
+        "user": _user(seen),
+        "capabilities": str(int(seen["effective"]).bit_count()),
+        "bounding": str(int(seen["bounding"]).bit_count()),
+        "seccomp": {0: "none", 1: "strict", 2: "filter"}.get(seen["seccomp"], "not known"),
+        "no_new_privs": "yes" if seen["no_new_privs"] == 1 else "no",
+        "mount": "yes" if seen["mounts"] else "no",
+    }
+
+
+def _reach(seen: Mapping[str, Any]) -> dict[str, str]:
+    """What it can open: of fixed lists (bench/probe/surface.c), and counts."""
+    return {
+        "writable": _names(seen["writable"]),
+        "readable": _names(seen["readable"]),
+        "devices": _names([path for path in seen["devices"] if path not in _HARMLESS]),
+        "device_nodes": str(int(seen["device_nodes"])),
+        "processes": str(int(seen["processes"])),
+        "setuid": str(int(seen["setuid"])),
+        "files": f"{'at least ' if seen['cut'] else ''}{int(seen['files'])}",
+        "file_bytes": f"{'at least ' if seen['cut'] else ''}{int(seen['file_bytes'])}",
+    }
+
+
+def _state(seen: Mapping[str, Any]) -> dict[str, str]:
+    """What a process inherits: a sandbox that sets it up gives the program a state of its own."""
+    return {
+        "pid": str(int(seen["pid"])),
+        "environment": _names(sorted(seen["environment"])),
+        "umask": str(seen["umask"]),
+        "folder": str(seen["folder"]),
+        "nice": str(int(seen["nice"])),
+        "limits": ", ".join(f"{name} {value}" for name, value in seen["limits"].items()),
+    }
+
+
+def _shares_kernel(seen: Mapping[str, Any]) -> bool:
+    """The boot's own number tells; where /proc is not mounted inside, release and build have to."""
+    if "boot_id" in seen:
+        return bool(seen["boot_id"] == _text("/proc/sys/kernel/random/boot_id"))
+    host = (_text("/proc/sys/kernel/osrelease"), _text("/proc/sys/kernel/version"))
+    return (seen["kernel"], seen["kernel_build"]) == host
+
+
+def _namespaces(seen: Mapping[str, Any]) -> str:
+    """The kinds that are not the host's own."""
+    if not seen["namespaces"]:
+        return "not known: no /proc inside"
+    if not _shares_kernel(seen):
+        return "all, of its own kernel"
+    return _names([kind for kind, inode in seen["namespaces"].items() if inode != _inode(kind)])
+
+
+def _user(seen: Mapping[str, Any]) -> str:
+    """Whose root it is: in a user namespace the map says which user of the host stands behind."""
+    if seen["uid"] != 0:
+        return f"user {int(seen['uid'])}"
+    if not _shares_kernel(seen):
+        return "root of its own kernel"
+    if seen["namespaces"].get("user", _inode("user")) == _inode("user"):
+        return "the host's root"
+    behind = str(seen.get("uid_map", "")).split()
+    return f"root of a user namespace, the host's user {behind[1]}" if len(behind) > 1 else "root of a user namespace"
+
+
+def _inode(kind: str) -> int:
+    try:
+        return Path(f"/proc/self/ns/{kind}").stat().st_ino
+    except OSError:
+        return 0
+
+
+def _names(words: list[str]) -> str:
+    return ", ".join(map(str, words)) or "none"
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except OSError:
+        return ""
+
+
+SCENARIOS = (Surface(),)

@@ -1,0 +1,96 @@
+"""The surface scenario: what an answer means, and what the real probe sees of the process it is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.errors import ProbeError
+from bench.probe.build import probe_path
+from scenarios.surface import SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Instance:
+    def __init__(self, said: bytes) -> None:
+        self.stdout = io.BytesIO(said)
+
+    def wait(self) -> int:
+        return 0
+
+
+class _Sandbox:
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = 1.0) -> Iterator[_Instance]:
+        assert probe_args == ("surface",)
+        yield _Instance(self._said)
+
+
+def _facts(said: bytes) -> dict[str, str]:
+    return dict(SCENARIOS[0].circumstances(_Sandbox(said)))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def said() -> bytes:
+    """What the probe answers on this host, in no isolation."""
+    environ = {"PATH": "/bin", "ODD\n\"NAME'": "1"}
+    return subprocess.run([probe_path(), "surface"], capture_output=True, check=True, env=environ, timeout=60).stdout
+
+
+def _changed(said: bytes, **changes: Any) -> bytes:
+    seen = json.loads(said.split(b"\n")[1]) | changes
+    return b"ready\n" + json.dumps(seen).encode() + b"\n"
+
+
+def test_a_raw_process_has_what_this_one_has(said: bytes) -> None:
+    """The host's kernel, no namespace of its own, the capabilities of this process, its environment and its state."""
+    facts = _facts(said)
+    status = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    assert facts["kernel"] == "the host's"
+    assert facts["namespaces"] == "none"
+    assert facts["capabilities"] == str(int(status["CapEff"], 16).bit_count())
+    assert facts["bounding"] == str(int(status["CapBnd"], 16).bit_count())
+    assert facts["environment"] == "ODD  NAME', PATH"
+    assert facts["folder"] == str(Path.cwd())
+    assert int(facts["processes"]) > 1
+    assert facts["user"] == ("the host's root" if os.geteuid() == 0 else f"user {os.geteuid()}")
+
+
+def test_another_boot_is_another_kernel(said: bytes) -> None:
+    """A kernel of the same release that was booted by itself is the instance's own; so are its namespaces and root."""
+    facts = _facts(_changed(said, boot_id="0", uid=0))
+    assert facts["kernel"].startswith("its own")
+    assert facts["namespaces"] == "all, of its own kernel"
+    assert facts["user"] == "root of its own kernel"
+
+
+def test_root_of_a_user_namespace_says_who_stands_behind(said: bytes) -> None:
+    """Its root is some user of the host, named by the map."""
+    facts = _facts(_changed(said, uid=0, namespaces={"user": 1}, uid_map="0 1000 1"))
+    assert facts["user"] == "root of a user namespace, the host's user 1000"
+    assert facts["namespaces"] == "user"
+
+
+def test_devices_that_everybody_has_are_not_told(said: bytes) -> None:
+    """Only what reaches the host is named."""
+    assert _facts(_changed(said, devices=["/dev/null", "/dev/kmsg"]))["devices"] == "/dev/kmsg"
+    assert _facts(_changed(said, devices=["/dev/null"]))["devices"] == "none"
+
+
+@pytest.mark.parametrize("changes", [{"effective": "x"}, {"namespaces": None}, {"limits": 7}, {"environment": 1}])
+def test_an_answer_that_lacks_something_is_an_error(said: bytes, changes: dict[str, Any]) -> None:
+    """An instance that lies gives a `ProbeError`, not a crash."""
+    with pytest.raises(ProbeError, match="lacks"):
+        _facts(_changed(said, **changes))
