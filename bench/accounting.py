@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 from contextlib import suppress
 
 
@@ -50,6 +48,9 @@ def _is_kernel(pid: int) -> bool:
 
 def peer_pid(path: str) -> int:
     """The process that listens on a unix socket; 0 where nobody does."""
+    import socket
+    import struct
+
     with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(path)

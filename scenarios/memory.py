@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from bench.environment import READY
-from bench.memory import by_role, cgroup_memory, process_memory
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class Memory:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.memory import by_role, cgroup_memory, process_memory
+
         with sandbox.launch("ready") as instance:
             time.sleep(SETTLE_SECONDS)
             pids = instance.host_pids()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import host
 from bench.environment import READY
 from bench.errors import MeasurementError
 from bench.model import Metric
@@ -26,6 +25,8 @@ class StartupCold:
     metrics = (Metric("ready", "second", "from the request to the first byte, the page cache dropped just before"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench import host
+
         if not host.drop_caches():
             raise MeasurementError("the page cache could not be dropped", remedy="run isobench as root")
         with sandbox.launch("ready") as instance:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bench.capacity import Room
 from bench.environment import READY
 from bench.errors import StoppedShort
 from bench.model import Metric
@@ -17,6 +13,7 @@ from bench.model import Metric
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bench.capacity import Room
     from bench.environment import Instance, Sandbox
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
@@ -47,6 +44,10 @@ class StartupParallel:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        import statistics
+
+        from bench.capacity import Room
+
         values: dict[str, float] = {}
         room = Room()
         for count in AT_ONCE:
@@ -79,6 +80,8 @@ class StartupCrowded:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.capacity import Room
+
         values: dict[str, float] = {}
         room = Room()
         with ExitStack() as stack:
@@ -101,6 +104,9 @@ class StartupCrowded:
 
 def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Instance]:
     """Launch `count` instances, all requests released by one barrier; they live until `stack` is closed."""
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
     barrier = threading.Barrier(count)
 
     def one() -> Instance:

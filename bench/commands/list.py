@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from bench import catalog
@@ -19,6 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}[arguments.what]()
     if arguments.json:
+        import json
+
         print(json.dumps(rows, indent=1))
     else:
         _print(rows)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import subprocess
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -65,6 +63,8 @@ class Runtime:
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
+        import shutil
+
         from bench.errors import Unavailable
 
         if shutil.which(self.tool) is None:
@@ -100,6 +100,8 @@ class RuntimeSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+        import shutil
+
         from bench.launcher import NetnsWatch, launch
 
         number = next(self._numbers)
@@ -128,6 +130,8 @@ class RuntimeSandbox:
 
     def tool(self, *words: str, timeout: float = 120) -> str:
         """Run the runtime's tool for an untimed step; its output. Raises `MeasurementError`."""
+        import subprocess
+
         from bench.errors import MeasurementError
 
         try:
@@ -149,6 +153,8 @@ def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -
 
 def version(tool: str) -> str:
     """The first line of `TOOL --version`."""
+    import subprocess
+
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False)
         return (done.stdout or done.stderr).strip().splitlines()[0]

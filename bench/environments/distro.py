@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +51,8 @@ class DistroSandbox(GuestSandbox):
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+        import subprocess
+
         from bench.errors import MeasurementError
 
         if probe_args != ("ready",):

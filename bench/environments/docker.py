@@ -10,7 +10,6 @@ import io
 import itertools
 import os
 import select
-import socket
 import struct
 import threading
 import time
@@ -21,6 +20,7 @@ from bench.accounting import cpu_seconds, descendants, parent, peer_pid, process
 from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any, BinaryIO
@@ -326,6 +326,8 @@ class _FirstByte:
         self._thread.start()
 
     def _watch(self, stream: socket.socket) -> None:
+        import socket
+
         poll = select.poll()
         poll.register(stream, select.POLLIN)
         if poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):

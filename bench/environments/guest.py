@@ -11,7 +11,6 @@ import itertools
 import os
 import select
 import signal
-import socket
 import threading
 import time
 from collections import namedtuple
@@ -23,6 +22,7 @@ from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
 from bench.environments._storage import Storage
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any, BinaryIO
@@ -40,6 +40,9 @@ _BOOTED = b"+"
 
 _DISK_VERBS = frozenset({"fio", "meta", "mincore"})
 """The probe's verbs that want the root file system; for all others the guest has no disk."""
+
+_PEEK, _DO_NOT_WAIT = 0x02, 0x40
+"""MSG_PEEK and MSG_DONTWAIT of sys/socket.h."""
 
 _KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
 """Kernel messages go to the second serial port, a file; a panic ends the domain at once."""
@@ -277,6 +280,8 @@ class GuestInstance:
         self._helpers: list[int] = []
         self._pidfd = -1
         self._status: int | None = None
+        import socket
+
         self._listener = socket.socket(socket.AF_UNIX)
         self._serial: socket.socket | None = None
         self._creator = threading.Thread()
@@ -389,7 +394,7 @@ class GuestInstance:
         """The moment of the first byte that the program itself sends; stamps booted on the way, where there is that."""
         self._poll(serial, deadline)
         arrived = time.monotonic_ns()
-        if serial.recv(1, socket.MSG_PEEK) == _BOOTED:
+        if serial.recv(1, _PEEK) == _BOOTED:
             self.events["booted"] = arrived
             serial.recv(1)
             self._poll(serial, deadline)
@@ -420,7 +425,7 @@ class GuestInstance:
             raise MeasurementError(f"libvirt cannot start the domain: {self._failure}", console=self.console())
         if self._serial is not None:
             with suppress(BlockingIOError):
-                if not self._serial.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                if not self._serial.recv(1, _PEEK | _DO_NOT_WAIT):
                     self._creator.join(5)
                     reason = f": {self._failure}" if self._failure else ""
                     raise MeasurementError(f"the guest ended before it was ready{reason}", console=self.console())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from bench.environments.native import Isolation, Native, NativeSandbox
 from bench.errors import Unavailable
-from bench.mounts import unmount_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +27,8 @@ class TmpfsSandbox(NativeSandbox):
     """A tmpfs in the work directory, for all instances; each has a folder of its own there."""
 
     def __init__(self, isolation: Isolation, workdir: Path) -> None:
+        import subprocess
+
         super().__init__(isolation, workdir)
         self._tmpfs = workdir / "tmpfs"
         self._tmpfs.mkdir()
@@ -44,6 +44,8 @@ class TmpfsSandbox(NativeSandbox):
         return self._tmpfs
 
     def close(self) -> None:
+        from bench.mounts import unmount_below
+
         unmount_below(self._tmpfs)
         super().close()
 
