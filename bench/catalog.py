@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import IsobenchError, UsageError
+from bench.errors import IsobenchError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,18 +97,11 @@ def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str
             chosen.update(members)
         else:
             raise UsageError(
-                f"no {kind} is called {word!r}{_suggestion(word, [*known, *groups])}", remedy=f"isobench list {kind}s"
+                f"no {kind} is called {word!r}{suggestion(word, [*known, *groups])}", remedy=f"isobench list {kind}s"
             )
     if not chosen:
         raise UsageError(f"no {kind} was named", remedy=f"isobench list {kind}s")
     return [one for name, one in known.items() if name in chosen]
-
-
-def _suggestion(word: str, known: list[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _collect(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:

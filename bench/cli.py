@@ -13,10 +13,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import bench
-from bench.errors import IsobenchError
+from bench.errors import IsobenchError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 COMMANDS = {
     "run": "measure, and write the report",
@@ -29,6 +30,7 @@ COMMANDS = {
     "doctor": "prove each environment by launching it; what disturbs measurements here",
     "clean": "remove what dead runs left behind",
     "provision": "install what is missing (Debian, Ubuntu)",
+    "completion": "what a shell needs to complete isobench's words",
 }
 EXAMPLES = """\
 examples:
@@ -70,8 +72,30 @@ def main(words: Sequence[str]) -> int:
         return INTERNAL_ERROR
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, remedy=f"{self.prog} --help")
+
+
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    line = os.environ.get("COMP_LINE")  # a shell wants to know how this line could go on
+    words = words if line is None else line.split()[1:]
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    if line is None and chosen is not None and chosen not in COMMANDS:
+        raise UsageError(f"no command is called {chosen!r}{suggestion(chosen, COMMANDS)}", remedy="isobench --help")
+    parser = _parser(chosen)
+    if line is not None:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    return parser.parse_args(words)
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser of all commands, the chosen one with its options: the others' modules are not wanted."""
+    parser = _Parser(
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",
         epilog=EXAMPLES,
@@ -79,9 +103,20 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"isobench {bench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="isobench")
-    chosen = next((word for word in words if not word.startswith("-")), None)
     for name, text in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == chosen:  # the others' modules are not wanted
-            importlib.import_module(f"bench.commands.{name}").configure(sub)
-    return parser.parse_args(words)
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            module = importlib.import_module(f"bench.commands.{name}")
+            module.configure(sub)
+            if "COMP_LINE" in os.environ:
+                importlib.import_module("bench.commands.completion").complete_names(sub)
+            sub.epilog = f"examples:\n{module.EXAMPLES}"
+            from bench import config
+
+            config.apply(name, sub, COMMANDS)
+    return parser

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import catalog, host, lifecycle
+from bench.accounting import process_name
 from bench.errors import IsobenchError, Unavailable
+from bench.reasons import told
 from bench.runner import prove
 
 if TYPE_CHECKING:
@@ -26,7 +30,37 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-TOOLS = ("cc", "fio", "runc", "crun", "dockerd", "libvirtd", "qemu-system-x86_64", "mke2fs", "hyperfine", "perf")
+class Tool(NamedTuple):
+    """A program that isobench or its checks use: how it tells its version, and the Debian package it comes from."""
+
+    name: str
+    version: str
+    package: str
+
+
+TOOLS = (
+    Tool("cc", "--version", "gcc"),
+    Tool("fio", "--version", "fio"),
+    Tool("dockerd", "--version", "docker.io"),
+    Tool("containerd", "--version", "containerd"),
+    Tool("runc", "--version", "runc"),
+    Tool("crun", "--version", "crun"),
+    Tool("runsc", "--version", "runsc"),
+    Tool("podman", "--version", "podman"),
+    Tool("bwrap", "--version", "bubblewrap"),
+    Tool("lxc-start", "--version", "lxc"),
+    Tool("systemd-nspawn", "--version", "systemd-container"),
+    Tool("libvirtd", "--version", "libvirt-daemon-system"),
+    Tool("qemu-system-x86_64", "--version", "qemu-system-x86"),
+    Tool("qemu-img", "--version", "qemu-utils"),
+    Tool("mke2fs", "-V", "e2fsprogs"),
+    Tool("mmdebstrap", "--version", "mmdebstrap"),
+    Tool("hyperfine", "--version", "hyperfine"),
+    Tool("perf", "--version", "linux-perf"),
+)
+
+_OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x86": "virtual machine"}
+"""What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
 
 
 def check_environments(environments: Iterable[Environment], timeout: float) -> Iterator[Finding]:
@@ -41,56 +75,73 @@ def _check(environment: Environment, workdir: Path, timeout: float) -> Finding:
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
             prove(sandbox, timeout)
-    except Unavailable as error:
-        return Finding("environment", environment.name, "SKIP", error.reason, error.remedy)
-    except IsobenchError as error:
-        return Finding("environment", environment.name, "FAIL", error.reason, error.remedy)
-    except OSError as error:
-        return Finding("environment", environment.name, "FAIL", str(error))
+    except (IsobenchError, OSError) as error:
+        outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
+        return Finding("environment", environment.name, outcome, *told(error))
     return Finding("environment", environment.name, "PASS")
 
 
 def check_noise() -> Iterator[Finding]:
     """What is known to disturb measurements, from the host's facts. `pyperf system tune` is offered, never run."""
     facts = host.facts()
-    tune = "python -m pyperf system tune"
-    if facts.get("governor", "performance") != "performance":
-        yield Finding("noise", "governor", "WARN", f"the CPU governor is {facts['governor']}", tune)
-    if facts.get("turbo") == "on":
-        yield Finding("noise", "turbo", "WARN", "turbo makes the clock depend on the load", tune)
-    if facts.get("smt") == "1":
-        yield Finding(
-            "noise", "smt", "WARN", "sibling threads share their core", "echo off > /sys/devices/system/cpu/smt/control"
-        )
-    if facts.get("swap", "0.0 GiB") != "0.0 GiB":
-        yield Finding("noise", "swap", "WARN", f"{facts['swap']} of swap are on", "swapoff -a")
-    if facts.get("ksm") == "on":
-        yield Finding("noise", "ksm", "WARN", "KSM merges the guests' pages", "echo 0 > /sys/kernel/mm/ksm/run")
-    if facts.get("thp") == "always":
-        yield Finding(
-            "noise",
-            "thp",
-            "WARN",
-            "huge pages come and go by themselves",
-            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-        )
-    if "virtual" in facts.get("virtual", ""):
-        yield Finding(
-            "noise", "host", "WARN", f"this host is itself a {facts['virtual']}: use ratios, not absolute figures"
-        )
-    load = float(facts.get("load", "0").split()[0])
-    if load > 0.5:
-        yield Finding("noise", "load", "WARN", f"the load is {load:g}", "stop what else runs")
+    for name, fine, why, remedy in _DISTURBANCES:
+        value = facts.get(name, "")
+        if not value:
+            yield Finding("noise", name, "SKIP", "this host does not tell")
+        elif value == fine:
+            yield Finding("noise", name, "PASS", value)
+        else:
+            yield Finding("noise", name, "WARN", f"{value}: {why}", remedy)
+    load = facts.get("load", "0").split()[0]
+    busy = float(load) > 0.5
+    yield Finding("noise", "load", "WARN" if busy else "PASS", load, "stop what else runs" if busy else "")
+    yield from _other_instances()
+
+
+_TUNE = "python -m pyperf system tune"
+_DISTURBANCES = (
+    ("virtual", "bare metal", "use ratios, not absolute figures", "measure on bare metal"),
+    ("governor", "performance", "the clock follows the load", _TUNE),
+    ("turbo", "off", "the clock depends on the load and on the heat", _TUNE),
+    ("smt", "0", "sibling threads share their core", "echo off > /sys/devices/system/cpu/smt/control"),
+    ("swap", "0.0 GiB", "pages may go to the disk", "swapoff -a"),
+    ("thp", "madvise", "huge pages come and go by themselves",
+     "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"),
+    ("ksm", "off", "guests' pages are merged meanwhile", "echo 0 > /sys/kernel/mm/ksm/run"),
+)  # fmt: skip
+"""Host fact, its quiet value, what another one means, and what mends it."""
+
+
+def _other_instances() -> Iterator[Finding]:
+    """Containers and virtual machines of other people."""
+    names = [process_name(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
+    for kind in sorted(set(_OTHERS.values())):
+        count = sum(_OTHERS.get(name) == kind for name in names)
+        remedy = "stop them while isobench measures" if count else ""
+        yield Finding("noise", f"other {kind}s", "WARN" if count else "PASS", str(count or "none"), remedy)
 
 
 def check_tools() -> Iterator[Finding]:
-    """The tools in use, by where they are."""
+    """The tools in use, with their versions."""
     for tool in TOOLS:
-        path = shutil.which(tool)
-        yield Finding("tool", tool, "PASS" if path else "SKIP", path or "not installed")
+        if shutil.which(tool.name) is None:
+            yield Finding("tool", tool.name, "SKIP", "not installed", f"apt-get install {tool.package}")
+        else:
+            yield Finding("tool", tool.name, "PASS", _version(tool))
+
+
+def _version(tool: Tool) -> str:
+    try:
+        done = subprocess.run([tool.name, tool.version], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"does not tell its version: {error}"
+    return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")[:100]
 
 
 def check_leftovers() -> Iterator[Finding]:
     """What dead runs left behind."""
-    for name in lifecycle.dead_runs():
+    dead = lifecycle.dead_runs()
+    for name in dead:
         yield Finding("leftover", name, "WARN", "a dead run left something behind", "isobench clean")
+    if not dead:
+        yield Finding("leftover", "none", "PASS")

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-import time
 from typing import TYPE_CHECKING
 
+from bench.model import Cell
 from bench.runner import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
+    import numpy as np
     import pandas as pd
 
-    from bench.model import Cell, Skip
+    from bench.model import Skip
     from bench.record import BlockRecord, Session
-    from bench.store import RunWriter
+    from bench.store import RunWriter, Series
 
 SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "syscall.open-close", "io.randread-4k")
 """The metrics in the table at the end of a run; the report has all."""
@@ -26,13 +28,14 @@ SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "sysc
 class Progress(Observer):
     """On a terminal one line that changes; elsewhere a line a block. Standard error only."""
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, *, block_seconds: float = 0.0, quiet: bool = False, verbose: bool = False) -> None:
+        """`block_seconds` is what a block is expected to take before one has been seen; 0 for not known."""
+        self._expected = block_seconds
+        self._so_far: dict[Cell, str] = {}
         self._quiet = quiet
         self._verbose = verbose
         self._live = sys.stderr.isatty() and not quiet
         self._head = ""
-        self._done = 0
-        self._began = time.monotonic()
 
     def opening(self, environment: str) -> None:
         self._line(f"preparing {environment}")
@@ -43,14 +46,15 @@ class Progress(Observer):
 
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
         name = "warm-up block" if index == 0 else f"block {index} of {last}"
-        left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
+        if seconds_left is None and self._expected:
+            seconds_left = self._expected * (last + 1)
+        left = "" if seconds_left is None else f", about {_duration(seconds_left)} left"
         self._head = f"{name}{left}"
-        self._done = 0
         if not self._live:
             self._say(self._head)
 
     def cell_begins(self, cell: Cell) -> None:
-        self._line(f"{self._head}: {cell.scenario} in {cell.environment}")
+        self._line(f"{self._head}: {cell.scenario} in {cell.environment}{self._so_far.get(cell, '')}")
 
     def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None:
         if failure:
@@ -63,6 +67,8 @@ class Progress(Observer):
     def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
         if block.marks:
             self._say(f"block {block.index} is left out: {'; '.join(block.marks)}")
+        if self._live and block.index > 0:
+            self._so_far = intervals_so_far(writer.series, writer.session)
 
     def close(self) -> None:
         self._clear()
@@ -83,6 +89,38 @@ class Progress(Observer):
             print(text, file=sys.stderr, flush=True)
 
 
+def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, str]:
+    """For each cell the ratio of its first metric to the baseline's with its 95 % interval, marked blocks left out."""
+    from bench.analysis.verdicts import ratio_interval
+    from bench.report import format
+
+    marked = {block.index for block in session.blocks if block.marks}
+    leading = {(s.name, next((m.name for m in s.metrics if f"{s.name}.{m.name}" in SHOWN), s.metrics[0].name))
+               for s in session.scenarios if s.metrics}  # fmt: skip
+    clean = {
+        Cell(one.environment, one.scenario): {
+            b: v for b, v in zip(one.blocks, one.values, strict=True) if b not in marked
+        }
+        for one in series
+        if (one.scenario, one.metric) in leading
+    }
+    found = {}
+    for cell, values in clean.items():
+        base = clean.get(Cell(session.baseline, cell.scenario), {})
+        if cell.environment != session.baseline and values and base:
+            ratio = ratio_interval(*_arrays(values), _arrays(base))
+            if ratio.n:
+                low, centre, high = (math.exp(x) for x in (ratio.low, ratio.centre, ratio.high))
+                found[cell] = f", so far {format.ratio_interval(centre, low, high)}"
+    return found
+
+
+def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    return np.array(list(values)), np.array(list(values.values()))
+
+
 def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
     """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
     from rich.console import Console
@@ -90,8 +128,12 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
 
     from bench.report import format
 
+    measured = [block for block in session.blocks if block.index > 0]
+    if measured and all(block.marks for block in measured):
+        print(f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host")
+        return
     names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
-    table = Table(title=f"against {session.baseline}, {len(session.blocks) - 1} blocks", title_justify="left")
+    table = Table(title=f"against {session.baseline}, {len(measured)} blocks", title_justify="left")
     for title, justify in (("metric", "left"), ("environment", "left"), ("median", "right"), ("ratio", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("verdict")

@@ -17,6 +17,7 @@ from bench import host
 from bench.analysis.gate import marks
 from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
 from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
+from bench.reasons import told
 from bench.record import (
     SCHEMA,
     BlockRecord,
@@ -274,8 +275,7 @@ def _open_all(
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
         except (IsobenchError, OSError) as error:
-            reason = error.reason if isinstance(error, IsobenchError) else str(error)
-            skip = Skip(environment.name, "", _with_console(reason, error), getattr(error, "remedy", ""))
+            skip = Skip(environment.name, "", *told(error))
             skips.append(skip)
             observer.skipped(skip)
     return sandboxes, skips, seconds
@@ -286,11 +286,6 @@ def prove(sandbox: Sandbox, timeout: float = PROVING_TIMEOUT) -> None:
     with sandbox.launch("ready", timeout=timeout) as instance:
         if instance.wait() != 0:
             raise MeasurementError("it said ready but did not end properly")
-
-
-def _with_console(reason: str, error: Exception) -> str:
-    lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
-    return f"{reason} (last line: {lines[-1][:200]})" if lines else reason
 
 
 def _session(

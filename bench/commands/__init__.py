@@ -1,1 +1,1 @@
-"""One file a command: `HELP`, `configure(parser)` and `run(arguments) -> exit code`."""
+"""One file a command: `EXAMPLES`, `configure(parser)` and `run(arguments) -> exit code`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from bench import catalog, lifecycle
@@ -10,11 +11,21 @@ if TYPE_CHECKING:
     import argparse
 
 
+EXAMPLES = """\
+  isobench clean --dry-run                        what a dead run left behind
+  isobench clean                                  remove it
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--json", action="store_true", help="the lines as data")
 
 
 def run(arguments: argparse.Namespace) -> int:
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
-    print("\n".join(done) if done else "nothing to clean")
+    if arguments.json:
+        print(json.dumps(done, indent=1))
+    else:
+        print("\n".join(done) if done else "nothing to clean")
     return 1 if any(line.startswith("not cleaned") for line in done) else 0

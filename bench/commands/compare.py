@@ -17,6 +17,13 @@ FAILING = {"slower": ("slower",), "faster": ("faster",), "change": ("slower", "f
 """--fail-on -> the confirmed verdicts that make the exit code 1."""
 
 
+EXAMPLES = """\
+  isobench compare results/HOST/BEFORE results/HOST/AFTER
+  isobench compare A B --fail-on slower           a gate: exit 1 where a cost is confirmed to be higher
+  isobench compare A B --across-hosts --json      ratios to each run's own baseline, as data
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", type=Path, metavar="A", help="a run's folder, before")
     parser.add_argument("b", type=Path, metavar="B", help="a run's folder, after")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench import catalog
@@ -11,7 +13,16 @@ from bench import catalog
 if TYPE_CHECKING:
     import argparse
 
+    from bench.doctor import Finding
+
 REQUIRED_MISSING = 4
+
+
+EXAMPLES = """\
+  isobench doctor                                 everything
+  isobench doctor -e process,docker               two environments only
+  isobench doctor --require docker,kvm            exit 4 where one of these does not launch
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,20 +39,19 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = catalog.select_environments(arguments.environments)
     chosen += [e for e in required if e not in chosen]
     findings = []
-    for finding in (
-        *doctor.check_leftovers(),
-        *doctor.check_noise(),
-        *doctor.check_tools(),
+    show = (lambda finding: None) if arguments.json else _Printer()
+    for finding in itertools.chain(
+        doctor.check_leftovers(),
+        doctor.check_noise(),
+        doctor.check_tools(),
+        doctor.check_environments(chosen, arguments.timeout),
     ):
         findings.append(finding)
-        if not arguments.json:
-            _print(finding)
-    for finding in doctor.check_environments(chosen, arguments.timeout):
-        findings.append(finding)
-        if not arguments.json:
-            _print(finding)
+        show(finding)
     if arguments.json:
         print(json.dumps([f._asdict() for f in findings], indent=1))
+    else:
+        print(f"\n{_summary(findings)}")
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
@@ -50,7 +60,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print(finding: tuple[str, str, str, str, str]) -> None:
-    kind, name, outcome, reason, remedy = finding
-    mend = f"  -> {remedy}" if remedy and outcome != "PASS" else ""
-    print(f"{outcome}  {kind:11} {name:18} {reason}{mend}".rstrip(), flush=True)
+class _Printer:
+    """A heading a kind, a line a finding as it comes, and beneath what is not well the command that mends it."""
+
+    _HEADINGS = MappingProxyType(
+        {
+            "leftover": "Left behind",
+            "noise": "Noise",
+            "tool": "Tools",
+            "environment": "Environments, each launched once",
+        }
+    )
+    _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._kind = ""
+
+    def __call__(self, finding: Finding) -> None:
+        from rich.text import Text
+
+        if finding.kind != self._kind:
+            self._console.print(Text(("\n" if self._kind else "") + self._HEADINGS[finding.kind], style="bold"))
+            self._kind = finding.kind
+        line = Text("  ").append(finding.outcome, style=self._STYLES[finding.outcome])
+        self._console.print(line.append(f"  {finding.name:22} {finding.reason}".rstrip()))
+        if finding.remedy and finding.outcome != "PASS":
+            self._console.print(Text(f"        → {finding.remedy}", style="dim"))
+
+
+def _summary(findings: list[Finding]) -> str:
+    environments = [f.outcome for f in findings if f.kind == "environment"]
+    warnings = sum(f.outcome == "WARN" for f in findings)
+    passed = environments.count("PASS")
+    noted = f"{warnings} warning{'s' if warnings != 1 else ''}" if warnings else "no warnings"
+    return f"{passed} of {len(environments)} environments can be measured here; {noted}"

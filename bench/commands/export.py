@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import argparse
 
 
+EXAMPLES = """\
+  isobench export results/HOST/TIME --to csv
+  isobench export results/HOST/TIME --to parquet --out run.parquet
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     from bench.export import FORMATS
 

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     import argparse
 
 
+EXAMPLES = """\
+  isobench list environments                      every rung: what it adds, what it is compared with
+  isobench list scenarios
+  isobench list metrics --json                    as data
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("environments", "scenarios", "metrics"))
     parser.add_argument("--json", action="store_true", help="data that a program can read")

@@ -22,6 +22,12 @@ SUMMARY_LIMIT = 900_000
 """Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
 
 
+EXAMPLES = """\
+  isobench nightly --profile quick                tonight's run and all that follows from it, into nightly/
+  isobench nightly --against results/HOST/BASE    with a comparison
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="where all goes (nightly/)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
+EXAMPLES = """\
+  isobench report                                 the newest run again
+  isobench report results/HOST/TIME --format md   a run by its folder
+  isobench report --compare results/HOST/BEFORE   with a section that compares two runs
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder (the newest under results/)")
     parser.add_argument("--format", default="html,md", help="html, md or both (html,md)")
     parser.add_argument("--out", type=Path, help="where to write (reports/<host id>/<UTC stamp>/)")
+    parser.add_argument("--json", action="store_true", help="the files written as data")
     parser.add_argument("--compare", type=Path, metavar="RUN", help="a second run to compare with")
 
 
@@ -29,8 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"no report format is called {','.join(unknown)!r}", remedy="--format html,md")
     folder = Path(arguments.run) if arguments.run else newest(RESULTS)
     written = render(folder, arguments.out or report_folder(folder), formats, arguments.compare)
-    for path in written.values():
-        print(path)
+    if arguments.json:
+        print(json.dumps({name: str(path) for name, path in written.items()}, indent=1))
+    else:
+        print("\n".join(map(str, written.values())))
     return 0
 
 

@@ -19,6 +19,7 @@ from bench.model import BASELINE
 if TYPE_CHECKING:
     import argparse
 
+    from bench.estimate import Estimate
     from bench.runner import Request
 
 
@@ -36,6 +37,14 @@ PROFILES = {
     "rigorous": Profile(20, 100, 0.02),
 }
 """quick takes the fewest blocks that give a 95 % interval; rigorous goes on until the intervals are narrow."""
+
+
+EXAMPLES = """\
+  isobench run --profile quick                    a first look, in a few minutes
+  isobench run -e process,docker -s startup       one question
+  isobench run -e ladder -s startup               where the cost of a container comes from
+  isobench run --max-time 20m --json > run.json   within a time; the verdicts as data
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = _request(arguments, run_id)
     if arguments.dry_run:
         return _dry_run(request)
-    progress = Progress(quiet=arguments.quiet, verbose=arguments.verbose)
+    progress = Progress(block_seconds=_estimate(request).seconds, quiet=arguments.quiet, verbose=arguments.verbose)
     stopper = None
     width = PROFILES[arguments.profile].width
     if width is not None:
@@ -146,24 +155,27 @@ def _check_writable(folder: Path) -> None:
         raise UsageError(f"cannot write results to {folder}", remedy="choose another folder with --out")
 
 
+def _estimate(request: Request) -> Estimate:
+    from bench import host
+    from bench.estimate import block_seconds
+    from bench.runner import applicable
+
+    cells = applicable(request.environments, request.scenarios)
+    return block_seconds(cells, request.environments, request.baseline, request.results, host.host_id())
+
+
 def _dry_run(request: Request) -> int:
+    from bench.report import format
     from bench.runner import applicable, plan
 
     cells = applicable(request.environments, request.scenarios)
+    estimate = _estimate(request)
     print(shlex.join(request.command))
     print(f"{request.max_blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
-    known = [cell for cell in cells if cell.environment in _TYPICAL_SECONDS]
-    estimate = sum(_TYPICAL_SECONDS[c.environment] + _WORK_SECONDS.get(c.scenario, 0.1) for c in known)
-    print(f"about {estimate * (request.max_blocks + 1) / 60:.0f} minutes, from what a cell took on a small machine")
+    print(f"about {format.duration(estimate.seconds * (request.max_blocks + 1))} ({estimate.origin})")
     for cell in plan(cells, request.baseline, request.seed, 1):
         print(f"  {cell.scenario:12} {cell.environment}")
     return 0
-
-
-_TYPICAL_SECONDS = {"process": 0.01, "chroot": 0.01, "ns-all": 0.1, "ns-all-user": 0.1, "docker": 0.4, "tcg": 2.8}
-_TYPICAL_SECONDS |= {"tcg-null": 0.7, "kvm": 1.0, "kvm-null": 2.0}
-_WORK_SECONDS = {"io": 2.6, "syscall": 0.3}
-"""For the estimate of --dry-run only: seconds of one launch, and of the work in it."""
 
 
 def _conclude(path: Path, arguments: argparse.Namespace) -> int:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from bench.analysis.trend import Trend
 
 
+EXAMPLES = """\
+  isobench trend                                  what changed in results/
+  isobench trend /var/lib/isobench/results --fail-on change
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
     parser.add_argument("--fail-on", choices=["change"], help="exit 1 where there is news")

@@ -33,7 +33,8 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
     words = ("run", "-e", "process", "-s", "startup,memory", "--blocks", "6", "--seed", "7")
     done = isobench(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "startup.ready" in done.stdout and "report.md" in done.stdout
+    assert "startup.ready" in done.stdout or "no verdict" in done.stdout  # the latter where the host is busy
+    assert "report.md" in done.stdout
     path = next(store.find_runs(tmp_path / "results"))
     assert {f.name for f in path.iterdir()} == {"suite.json", "session.json"}
     report = tmp_path / "reports" / path.parent.name / path.name
@@ -68,7 +69,8 @@ def test_json_is_data(tmp_path: Path) -> None:
         (("run", "-e", "process", "--require", "docker"), 2, "not among the chosen"),
         (("report", "nowhere"), 2, "session.json"),
         (("report",), 2, "no run under"),
-        (("frobnicate",), 2, "invalid choice"),
+        (("frobnicate",), 2, "no command is called 'frobnicate'"),
+        (("rnu",), 2, "did you mean 'run'"),
         ((), 2, "COMMAND"),
     ],
 )
@@ -119,5 +121,5 @@ def test_lists_are_data_too(tmp_path: Path) -> None:
 def test_a_dry_run_measures_nothing(tmp_path: Path) -> None:
     """It prints the plan and how long it takes."""
     done = isobench("run", "--dry-run", folder=tmp_path)
-    assert done.returncode == 0 and "minutes" in done.stdout
+    assert done.returncode == 0 and "about" in done.stdout and "min" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,50 @@
+"""isobench completion: what a shell needs to complete commands, options, and names of environments and scenarios."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+SHELLS = ("bash", "zsh", "fish")
+EXAMPLES = """\
+  eval "$(isobench completion bash)"              in ~/.bashrc; the same with zsh in ~/.zshrc
+  isobench completion fish | source               in ~/.config/fish/config.fish
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from argcomplete.shell_integration import shellcode
+
+    print(shellcode(["isobench"], shell=arguments.shell))
+    return 0
+
+
+def complete_names(parser: argparse.ArgumentParser) -> None:
+    """Let the options that take names of environments or scenarios, with commas between, be completed with them."""
+    for action in parser._actions:
+        if action.metavar in ("ENV,..", "ENV", "SCENARIO,.."):
+            action.completer = _scenarios if action.metavar == "SCENARIO,.." else _environments  # type: ignore[attr-defined]
+
+
+def _environments(prefix: str, **context: object) -> list[str]:
+    from bench import catalog
+
+    return _after_comma(prefix, (*catalog.GROUPS, "all", *catalog.environments()))
+
+
+def _scenarios(prefix: str, **context: object) -> list[str]:
+    from bench import catalog
+
+    return _after_comma(prefix, ("default", "all", *catalog.scenarios()))
+
+
+def _after_comma(prefix: str, names: Iterable[str]) -> list[str]:
+    head, comma, _ = prefix.rpartition(",")
+    return [f"{head}{comma}{name}" for name in names]
