@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import catalog, host, lifecycle
@@ -76,6 +77,8 @@ def _check(environment: Environment, workdir: Path, timeout: float) -> Finding:
         with environment.open(workdir) as sandbox:
             prove(sandbox, timeout)
     except (IsobenchError, OSError) as error:
+        with suppress(OSError):
+            workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
         return Finding("environment", environment.name, outcome, *told(error))
     return Finding("environment", environment.name, "PASS")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import random
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import bench
@@ -275,6 +275,8 @@ def _open_all(
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
         except (IsobenchError, OSError) as error:
+            with suppress(OSError):
+                workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
             skip = Skip(environment.name, "", *told(error))
             skips.append(skip)
             observer.skipped(skip)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 EXAMPLES = """\
-  eval "$(isobench completion bash)"              in ~/.bashrc; the same with zsh in ~/.zshrc
+  source <(isobench completion bash)              in ~/.bashrc; the same with zsh in ~/.zshrc
   isobench completion fish | source               in ~/.config/fish/config.fish
 """
 

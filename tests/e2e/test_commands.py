@@ -96,6 +96,10 @@ def test_a_required_environment_that_is_missing(tmp_path: Path) -> None:
     done = isobench(*words, folder=tmp_path, DOCKER_HOST="unix:///nowhere.sock")
     assert done.returncode == 4
     assert "docker is required but unavailable" in done.stderr
+    state = {"ISOBENCH_STATE": str(tmp_path / "state"), "ISOBENCH_WORK": str(tmp_path)}
+    for command in (words, ("doctor", "-e", "docker")):
+        isobench(*command, folder=tmp_path, DOCKER_HOST="unix:///nowhere.sock", **state)
+        assert isobench("clean", folder=tmp_path, **state).stdout == "nothing to clean\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
