@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from argcomplete.shell_integration import shellcode
 
-    print(shellcode(["isobench"], shell=arguments.shell))
+    print(shellcode(["isobench"], True, arguments.shell))
     return 0
 
 
