@@ -10,7 +10,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ProbeError
+from bench.errors import MeasurementError, OutOfMemory, ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +26,29 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
     """All that the instance answers until it ends, waited for included.
 
     Raises `ProbeError` on an error answer, on garbage, on a line that was cut off, on more than `most` bytes and on a
-    bad exit status; `DeadlineExceeded` (from the stream) when it does not end in time.
+    bad exit status; `DeadlineExceeded` (from the stream) when it does not end in time; `OutOfMemory` in place of any
+    `ProbeError` where the instance knows that it was killed for want of memory.
     """
-    said = read_answers(instance.stdout, most=most)
+    try:
+        said = read_answers(instance.stdout, most=most)
+    except ProbeError as broken:
+        _blame_memory(instance, broken)
+        raise
     status = instance.wait()
     if status != 0:
         raise ProbeError(f"the probe answered but ended with status {status}", console=_tail(repr(said[-1:]).encode()))
     return said
+
+
+def _blame_memory(instance: Instance, broken: ProbeError) -> None:
+    """Raise `OutOfMemory` where that is why the answer is broken; any other end leaves the broken answer the reason."""
+    try:
+        instance.wait()
+    except OutOfMemory as error:
+        said = error.console or broken.console
+        raise OutOfMemory(f"{error.reason}: {broken.reason}", console=said) from broken
+    except MeasurementError:
+        pass
 
 
 def read_answers(stream: BinaryIO, *, most: int = MOST_BYTES) -> list[dict[str, Any]]:
@@ -63,9 +79,14 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
     if first.rstrip(b"\r\n") != b"ready":
         raise ProbeError("the probe did not say the ready line first", console=_tail(first))
     while line := instance.stdout.readline(most):
-        if not line.endswith(b"\n"):
-            raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
-        yield _answer(line)
+        try:
+            if not line.endswith(b"\n"):
+                raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
+            answer = _answer(line)
+        except ProbeError as broken:
+            _blame_memory(instance, broken)
+            raise
+        yield answer
     status = instance.wait()
     if status != 0:
         raise ProbeError(f"the probe answered but ended with status {status}")

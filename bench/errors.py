@@ -68,6 +68,10 @@ class DeadlineExceeded(MeasurementError):
     """A blocking step did not end within its deadline."""
 
 
+class OutOfMemory(MeasurementError):
+    """The kernel killed what ran in the instance because its memory limit was reached."""
+
+
 class ProbeError(MeasurementError):
     """The probe answered with an error or with something that is not an answer."""
 

@@ -246,7 +246,20 @@ class Container:
             self.events["exited"] = exited or time.monotonic_ns()
             self.events["released"] = min(self.events["released"], self.events["exited"])
             self._status = int(answer["StatusCode"])
+            if self._status:
+                self._raise_if_out_of_memory()
         return self._status
+
+    def _raise_if_out_of_memory(self) -> None:
+        """The engine's word for it: also where not the first process but one that it started was killed."""
+        from bench.errors import OutOfMemory
+
+        with engine_errors("inspecting the container"):
+            found = self._client.inspect_container(self._id)
+        if found["State"].get("OOMKilled"):
+            limit = found["HostConfig"].get("Memory", 0)
+            words = f"the container's limit is {limit / 2**20:.0f} MiB" if limit else "the host had none left"
+            raise OutOfMemory(f"killed for want of memory ({words})", console=self._console())
 
     def _count_shim(self, shim: int) -> None:
         """It ends with its container, so it is looked at as long as it lives; the runc it started is its child."""
@@ -305,10 +318,8 @@ class Container:
             state = self._client.inspect_container(self._id)["State"]
         if state["Running"]:
             raise DeadlineExceeded("deadline: the container did not say ready", console=self._console())
-        killed = " (killed for want of memory)" if state.get("OOMKilled") else ""
-        raise MeasurementError(
-            f"it ended with status {state['ExitCode']} before it was ready{killed}", console=self._console()
-        )
+        self._raise_if_out_of_memory()
+        raise MeasurementError(f"it ended with status {state['ExitCode']} before it was ready", console=self._console())
 
     def _console(self) -> str:
         with suppress(Exception):

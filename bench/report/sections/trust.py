@@ -59,6 +59,7 @@ def _banners(context: Context) -> list[Block]:
         names = format.listing([format.clean(name, 40) for name in nested])
         text = f"{names} ran under a KVM that is itself nested or emulated, which may be slower than no KVM at all."
         blocks.append(Banner(text))
+    blocks += [Banner(text) for text in _unsteady_clocks(context)]
     if not context.session.finished:
         blocks.append(Banner("The run was cut off; this report shows the blocks that were finished."))
     counted = _counted(context)
@@ -66,6 +67,16 @@ def _banners(context: Context) -> list[Block]:
         text = f"Only {format.count(counted, 'block')}: from fewer than six no interval holds at 95 %, so nothing is"
         blocks.append(Banner(f"{text} concluded. The numbers are a first look."))
     return [*blocks]
+
+
+def _unsteady_clocks(context: Context) -> list[str]:
+    """A sentence for each environment in which the probe found a clock that its own times cannot lean on."""
+    found = []
+    for environment in context.session.environments:
+        said = {text for key, text in environment.facts.items() if key.startswith("syscall") and key.endswith(".clock")}
+        name = format.clean(environment.name, 40)
+        found += [f"The clock inside {name} is {format.clean(text, 120)}." for text in sorted(said)]
+    return found
 
 
 def _counted(context: Context) -> int:

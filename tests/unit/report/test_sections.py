@@ -106,6 +106,16 @@ def test_trust_tells_of_the_host_the_skips_and_the_failures() -> None:
     assert "no guest came up" in words and "use bare metal" in words and "fio did not end" in words
 
 
+def test_an_unsteady_clock_is_flagged_where_trust_is_told() -> None:
+    """One banner for each environment whose clock the probe doubted, however many scenarios found it."""
+    made = context()
+    doubt = "not stable: acpi_pm; asking for the time enters the kernel"
+    environment = next(e for e in made.session.environments if e.name == "tcg")
+    environment.facts.update({"syscall.clock": doubt, "syscall-all.clock": doubt, "net.clock": "none"})
+    banners = [plain(b.text) for b in trust.build(made) if isinstance(b, Banner)]
+    assert [b for b in banners if "clock" in b] == [f"The clock inside tcg is {doubt}."]
+
+
 def test_the_control_is_reported_with_its_worst_metric() -> None:
     """The sentence counts false alarms and names the largest ratio."""
     rows = [
