@@ -1,5 +1,5 @@
-"""Sessions: bench (the entry point), report, nightly, tests, lint, typing, floor, crosscheck, validity, faults, lowest,
-audit.
+"""Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, floor, crosscheck, validity,
+faults, lowest, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -60,6 +60,12 @@ def bench(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Write the report of a run again: `isobench report`."""
     session.run("python", "-m", "bench", "report", *prepare(session))
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """Replace reports/example/ and the README's figures by those of a run: `nox -s example -- RUN`."""
+    session.run("python", "-m", "tests.example", *prepare(session, "dev"))
 
 
 @nox.session

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench.report.build import render
+from tests.example import chrome
 from tests.unit.report.made import HOSTILE, write_run
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.browser
-
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-quic"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 WIDTHS = (1280, 390)
 SCHEMES = ("light", "dark")
@@ -44,19 +39,9 @@ return [...document.querySelectorAll('body *')]
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium with a profile of its own, which logs what it asks the network for."""
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    started = chrome(tmp_path_factory.mktemp("profile"), loggingPrefs={"browser": "ALL", "performance": "ALL"})
+    yield started
+    started.quit()
 
 
 @pytest.fixture(scope="module")

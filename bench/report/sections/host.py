@@ -51,8 +51,7 @@ def build(context: Context) -> list[Block]:
             Heading("To repeat this run, with its seed"),
             Code(format.clip(shlex.join(session.command), 2000)),
         ]
-    run = context.run.path
-    folder = format.clean(f"results/{run.parent.name}/{run.name}/", 200)
+    folder = format.clean(f"results/{session.host_id}/{_stamp(context)}/", 200)
     return [
         *blocks,
         Heading("Raw data"),
@@ -64,6 +63,14 @@ def build(context: Context) -> list[Block]:
 
 def _value(key: str, text: str) -> str:
     return {"0": "off", "1": "on"}.get(text, text) if key == "smt" else text
+
+
+def _stamp(context: Context) -> str:
+    """The name of the run's folder, also where it has been copied to another place."""
+    path = context.run.path
+    if path.parent.name == context.session.host_id:
+        return path.name
+    return context.session.started.replace(":", "").replace("-", "")
 
 
 def _attachments(context: Context) -> list[Block]:

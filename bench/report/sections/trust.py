@@ -257,8 +257,22 @@ def _marked(context: Context) -> list[Block]:
     marks = Counter(mark for block in context.session.blocks if block.index > 0 for mark in block.marks)
     if not marks:
         return []
-    entries: list[Text] = [f"{format.clean(mark)}: {format.count(n, 'block')}" for mark, n in marks.most_common(20)]
+    kinds: dict[str, list[str]] = {}
+    for mark in marks.elements():
+        kinds.setdefault(_DIGITS.sub("#", mark), []).append(mark)
+    entries: list[Text] = [
+        f"{format.clean(_range(found))}: {format.count(len(found), 'block')}"
+        for found in sorted(kinds.values(), key=len, reverse=True)[:20]
+    ]
     return [Details("Why blocks were left out", [Items(entries)])]
+
+
+def _range(marks: list[str]) -> str:
+    """Marks that differ in one number as one text with its range: "waited (55 to 91% of the block)"."""
+    numbers = sorted({number for mark in marks for number in _DIGITS.findall(mark)}, key=float)
+    if len(numbers) < 2 or any(len(_DIGITS.findall(mark)) != 1 for mark in marks):
+        return marks[0]
+    return _DIGITS.sub(f"{numbers[0]} to {numbers[-1]}", marks[0])
 
 
 def _duration(context: Context) -> str:

@@ -63,7 +63,12 @@ def _sentence(context: Context, head: str, needs: list[tuple[Need, str]]) -> Tex
 def _others(context: Context, rows: list[Estimate]) -> str:
     """Who differs, with ratio and value; then who does not."""
     told = [(said(row), row) for row in _spoken(context, rows)]
-    differ = [f"{context.title(row.environment)} {words} ({row.value_text})" for words, row in told if "×" in words]
+    differ = [
+        f"{context.title(row.environment)} {ratio} ({row.value_text}{comma}{doubt})"
+        for words, row in told
+        for ratio, comma, doubt in [words.partition(", ")]
+        if "×" in ratio
+    ]
     parts = [format.listing(differ)] if differ else []
     for kind in ("the same", "no certain difference"):
         alike = [context.title(row.environment) for words, row in told if words == kind]

@@ -84,7 +84,7 @@ def test_a_sentence_names_no_number_for_what_is_not_a_difference() -> None:
         estimate("startup", "ready", "tcg", 1.0),
     ]
     first = plain(verdict.build(context(estimates=rows))[0].text)  # type: ignore[union-attr]
-    assert first.endswith(", docker 1.50×, inconclusive (1.50 ms), the same in tcg, no certain difference in ns-all.")
+    assert first.endswith(", docker 1.50× (1.50 ms, inconclusive), the same in tcg, no certain difference in ns-all.")
 
 
 def test_the_cheapest_isolation_is_one_that_can_run_a_program_and_ties_share_the_mark() -> None:
