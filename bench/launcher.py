@@ -48,6 +48,7 @@ class Launched:
         """Seconds that the steps of the start took by which it isolates, by name."""
         self.elsewhere: Mapping[int, Role] = {}
         """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
+        self.watchers: list[int] = []
         self.pid = 0
         self._status: int | None = None
 
@@ -64,6 +65,10 @@ class Launched:
         """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""
         living = descendants(self._process.pid)
         return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living} | dict(self.elsewhere)
+
+    def harness_pids(self) -> list[int]:
+        """Processes of the harness beside this instance: no cost of its isolation, but in the host's memory."""
+        return [self._process.pid, *self.watchers]
 
     def wait(self) -> int:
         if self._status is None:
@@ -206,6 +211,11 @@ class NetnsWatch:
         self._stdin = self._process.stdin
         self._stdout = io.BufferedReader(DeadlineReader(os.dup(self._process.stdout.fileno()), self._deadline))
         self._expect(b"prepared")
+
+    @property
+    def pid(self) -> int:
+        """The watching process."""
+        return self._process.pid
 
     def watch(self, pid: int) -> None:
         """Watch the network namespace that this process of the host is in."""

@@ -239,6 +239,7 @@ class _TimedSandbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.inside = 0.0
+        self.memory_bytes: int | None = getattr(sandbox, "memory_bytes", None)
 
     def facts(self) -> Mapping[str, str]:
         return self._sandbox.facts()

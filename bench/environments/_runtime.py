@@ -113,6 +113,7 @@ class RuntimeSandbox:
         ended = False
         try:
             with launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance:
+                instance.watchers = [watch.pid] if watch is not None else []
                 instance.elsewhere = self.runtime.elsewhere(name)
                 spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
                 watching = watch is not None and _watch(watch, instance)

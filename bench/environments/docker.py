@@ -231,6 +231,10 @@ class Container:
             pids[shim] = "helper"
         return pids
 
+    def harness_pids(self) -> list[int]:
+        """Processes of the harness beside this container: no cost of it, but in the host's memory."""
+        return [self._netns.pid] if self._netns is not None else []
+
     def wait(self) -> int:
         if self._status is None:
             shim = parent(self._pid)

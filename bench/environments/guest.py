@@ -38,7 +38,7 @@ BOOT_SECONDS = {"qemu": 60.0, "kvm": 10.0}
 _BOOTED = b"+"
 """What the guest's user space writes before anything else, so that the kernel's part can be told from its own."""
 
-_DISK_VERBS = frozenset({"fio", "meta", "mincore"})
+_DISK_VERBS = frozenset({"fio", "meta", "map"})
 """The probe's verbs that want the root file system; for all others the guest has no disk."""
 
 _PEEK, _DO_NOT_WAIT = 0x02, 0x40
@@ -126,6 +126,11 @@ class GuestSandbox:
     """What every instance boots: kernel, initramfs, and the image of its disk."""
 
     memory_mib = MEMORY_MIB
+
+    @property
+    def memory_bytes(self) -> int:
+        """What a guest is given: an instance of another mechanism has what its host has."""
+        return self.memory_mib << 20
 
     def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
         self.connection = connection

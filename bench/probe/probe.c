@@ -4,6 +4,7 @@
  *   ready              say ready, wait for a line or the end of standard input, exit
  *   syscall, fio, meta, copyup, net
  *                      say ready, work, answer with JSON lines, exit
+ *   touch, map         say ready, take memory or map a file, step by step, while the harness counts
  *   surface            say ready, answer what can be reached from here
  *   limits             say ready, run into the limits that the harness sets, step by step
  *   launch             start a program in isolation for the harness (launch.c)
@@ -92,6 +93,8 @@ static const struct {
     {"netns", verb_netns},
     {"surface", verb_surface},
     {"limits", verb_limits},
+    {"touch", verb_touch},
+    {"map", verb_map},
     {"init", verb_init},
 };
 

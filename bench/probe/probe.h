@@ -35,6 +35,8 @@ int verb_meta(int argc, char **argv);    /* files.c: many small files */
 int verb_copyup(int argc, char **argv);  /* files.c: the first write to a file of a lower layer */
 int verb_net(int argc, char **argv);     /* net.c: request and response over sockets */
 int verb_init(int argc, char **argv);    /* init.c: adopt the orphans of a private daemon */
+int verb_touch(int argc, char **argv);   /* memory.c: take memory and give it back */
+int verb_map(int argc, char **argv);     /* memory.c: keep a file of the root file system mapped */
 int verb_surface(int argc, char **argv); /* surface.c: what can be reached from here */
 int verb_limits(int argc, char **argv);  /* limits.c: run into the limits of a cgroup */
 int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */

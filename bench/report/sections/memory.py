@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bench.analysis.paired import interval
 from bench.report import format
 from bench.report.blocks import Cell, Heading, Span, table
 from bench.report.context import Section, shade
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from bench.report.blocks import Block, Text
     from bench.report.context import Context
 
+_WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")
+"""The slopes that the density scenario takes, and its intercept."""
+_ACCOUNTS = ("available", "pss", "kernel", "harness")
+"""The whole, and what explains it without counting anything twice."""
 _COUNTS = ("pss", "uss", "rss", "cgroup")
 _PARTS = {
     "PSS, by whose process": ["pss-payload", "pss-helper"],
@@ -75,9 +82,45 @@ def _density(context: Context) -> list[Block]:
     single = [m for m in metrics if not OVER_COUNT.match(m)]
     names = context.measured({row.environment for row in context.select("density")})
     blocks: list[Block] = [Heading("Many instances at once")]
-    blocks += [_side_by_side(context, "density", single)] if single else []
+    blocks += [_side_by_side(context, "density", [m for m in single if m in _WAYS])] if single else []
+    blocks += _accounts(context, names)
     blocks += over_count(context, "density", names, "idle instances", fit=True)
     return [*blocks, *scenario_details(context, "density")]
+
+
+def _accounts(context: Context, names: list[str]) -> list[Block]:
+    """What one more instance takes, and how far the independent counts explain it: the rest is shown, not hidden."""
+    rows: list[list[Cell | Text]] = []
+    for name in names:
+        found = {part: dict(zip(*context.values("density", part, name), strict=True)) for part in _ACCOUNTS}
+        if not found["available"]:
+            continue
+        rest = [
+            value - sum(found[part].get(block, 0.0) for part in _ACCOUNTS[1:])
+            for block, value in found["available"].items()
+        ]
+        whole = interval(np.array(list(found["available"].values())))
+        left = interval(np.array(rest))
+        parts = [_middle(found[part]) for part in _ACCOUNTS[1:]]
+        share = format.percent(left.centre / whole.centre)
+        rows.append([
+            name_cell(context, name),
+            format.signed_interval(whole.centre, whole.low, whole.high, "byte"),
+            *parts,
+            (Span(format.signed_interval(left.centre, left.low, left.high, "byte"), "strong"), Span(share, "small")),
+        ])  # fmt: skip
+    columns = ["environment", "fall of MemAvailable", "PSS", "kernel", "harness beside it", "not explained"]
+    caption = (
+        "One more idle instance: the fall of MemAvailable, what of it the PSS, the kernel's own count and the "
+        "harness's own processes explain, and the rest [95 %]. MemAvailable is the whole host's: what else ran "
+        "meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half of "
+        "which the kernel takes to be available."
+    )
+    return [table(caption, columns, rows)] if rows else []
+
+
+def _middle(values: dict[int, float]) -> str:
+    return format.quantity(interval(np.array(list(values.values()))).centre, "byte") if values else format.MISSING
 
 
 SECTION = Section(60, "memory", "Memory", build)

@@ -1,0 +1,133 @@
+"""Density: what one more idle instance takes from the host, as the slope over their number, counted in four ways."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.environment import READY
+from bench.errors import StoppedShort
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.environment import Instance, Sandbox
+
+COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+SETTLE_SECONDS = 0.5
+"""Idle time before each count: what ends with a start has ended, and what is freed late is free."""
+PATIENCE = 100.0
+"""Seconds: a step is not taken where the one before took longer."""
+LIFETIME = 1200.0
+"""Seconds after which an instance is given up: longer than all steps together."""
+
+_WAYS = {
+    "available": "fall of MemAvailable",
+    "pss": "proportional set size of every host process that exists because of the instances",
+    "cgroup": "what the instances' own cgroups are charged with",
+    "kernel": "growth of slab, page tables, kernel stacks and per-cpu memory",
+}
+"""The four counts, each also at every number of instances."""
+_PARTS = {
+    "slab": ("Slab", "the kernel's slab"),
+    "page-tables": ("PageTables", "page tables"),
+    "kernel-stacks": ("KernelStack", "kernel stacks"),
+    "per-cpu": ("Percpu", "per-cpu memory"),
+}
+_HARNESS = "harness"
+
+
+class Reading(NamedTuple):
+    """Bytes by what is counted, beyond what there was without instances."""
+
+    instances: int
+    counted: dict[str, float]
+
+
+class Density:
+    """Idle instances, more and more of them in one block; the slopes by least squares over all steps."""
+
+    name = "density"
+    title = "Many idle instances"
+    needs = frozenset({READY})
+    groups: frozenset[str] = frozenset()
+    presses = frozenset({"psi_cpu_seconds", "psi_io_seconds", "psi_memory_seconds"})  # many instances, started at once
+    metrics = (
+        *(Metric(way, "byte", f"{meaning}: slope over the number of instances") for way, meaning in _WAYS.items()),
+        *(Metric(part, "byte", f"{what} in the kernel's count: slope") for part, (_, what) in _PARTS.items()),
+        Metric(_HARNESS, "byte", "processes of the harness beside the instances, which are no cost of theirs: slope"),
+        Metric("fixed", "byte", "fall of MemAvailable that does not depend on the number of instances: intercept"),
+        *(
+            Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances")
+            for way, meaning in _WAYS.items()
+            for count in COUNTS
+        ),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.capacity import Room
+
+        room, readings, reason = Room(), [], ""
+        empty = _count([])
+        with ExitStack() as stack:
+            living: list[Instance] = []
+            for count in COUNTS:
+                reason = room.refuses(count - len(living))
+                if reason:
+                    break
+                began = time.monotonic()
+                while len(living) < count:
+                    living.append(stack.enter_context(sandbox.launch("ready", timeout=LIFETIME)))
+                now = _count(living)
+                readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
+                room.learn(count)
+                took = time.monotonic() - began
+                if took > PATIENCE and count < COUNTS[-1]:
+                    reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"
+                    break
+        values = results(readings)
+        if reason:
+            raise StoppedShort(reason, values)
+        return values
+
+
+def results(readings: Sequence[Reading]) -> dict[str, float]:
+    """The slopes, the intercept and the counts of every step. What is not positive is no cost and is left out."""
+    from statistics import linear_regression
+
+    values: dict[str, float] = {}
+    names = {name for reading in readings for name in reading.counted}
+    for name in names:
+        points = [(reading.instances, reading.counted[name]) for reading in readings if name in reading.counted]
+        if len(points) > 1:
+            slope, intercept = linear_regression(*zip(*points, strict=True))
+            values[name] = slope
+            if name == "available":
+                values["fixed"] = intercept
+        if name in _WAYS:
+            values.update({f"{name}-{count}": value for count, value in points})
+    return {name: value for name, value in values.items() if value > 0}
+
+
+def _count(living: Sequence[Instance]) -> dict[str, float]:
+    """All counts with these instances alive; the fall of MemAvailable with its sign turned."""
+    from bench.memory import cgroup_memory, kernel_memory, process_memory, settle
+
+    time.sleep(SETTLE_SECONDS)
+    settle()
+    host = kernel_memory()
+    found = {"available": -float(host["MemAvailable"])}
+    parts = {part: float(host[key]) for part, (key, _) in _PARTS.items() if key in host}
+    found.update(parts, kernel=sum(parts.values()))
+    found["pss"] = float(sum(process_memory(one.host_pids()).pss for one in living))
+    cgroups = [cgroup for one in living if (cgroup := cgroup_memory(one)) is not None]
+    if cgroups:
+        found["cgroup"] = float(sum(cgroup.total for cgroup in cgroups))
+    harness = [pid for one in living for pid in getattr(one, "harness_pids", list)()]
+    found[_HARNESS] = float(process_memory(harness).pss)
+    return found
+
+
+SCENARIOS = (Density(),)

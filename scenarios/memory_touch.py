@@ -1,0 +1,80 @@
+"""Memory given, taken and really spent: after the start, after the instance has used it, and after it gave it back.
+
+What a guest's kernel has once been given its host does not get back; what a process frees is free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.environment import PROBE
+from bench.errors import ProbeError
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bench.environment import Instance, Sandbox
+
+BYTES = 64 << 20
+"""What an instance touches that has no memory of its own: 64 MiB. A guest touches all that it was given."""
+
+
+class MemoryTouch:
+    """One instance, counted by the PSS of its host processes at three moments."""
+
+    name = "memory-touch"
+    title = "Memory given, taken and spent"
+    needs = frozenset({PROBE})
+    groups: frozenset[str] = frozenset()
+    metrics = (
+        Metric("given", "byte", "what a guest is given"),
+        Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs"),
+        Metric("started", "byte", "what the host spends once the instance is ready"),
+        Metric("touched", "byte", "what the host spends once it has touched its memory (64 MiB; a guest all it has)"),
+        Metric("freed", "byte", "what the host spends after the instance has given that memory back"),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.answers import each_answer
+
+        given: int | None = getattr(sandbox, "memory_bytes", None)
+        with sandbox.launch("touch", "0" if given else str(BYTES)) as instance:
+            answers = each_answer(instance)
+            about = _next(answers, "total")
+            values = {"started": _spent(instance)}
+            for wanted in ("touched", "freed"):
+                instance.stdin.write(b"\n")
+                _next(answers, wanted)
+                values[wanted] = _spent(instance)
+            instance.wait()
+        if given:
+            values.update(given=float(given), kernel=float(given - about["total"]))
+        return {name: value for name, value in values.items() if value > 0}
+
+    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """Whether the host merges equal pages meanwhile: then guests share what they would not."""
+        from pathlib import Path
+
+        facts = {}
+        for name in ("run", "pages_sharing"):
+            file = Path("/sys/kernel/mm/ksm", name)
+            if file.exists():
+                facts[f"ksm.{name}"] = file.read_text().strip()
+        return facts
+
+
+def _next(answers: Iterator[dict[str, Any]], wanted: str) -> dict[str, int]:
+    found = next(answers, {})
+    if not isinstance(found.get(wanted), int):
+        raise ProbeError(f"the probe did not say how much was {wanted}")
+    return found
+
+
+def _spent(instance: Instance) -> float:
+    from bench.memory import process_memory
+
+    return float(process_memory(instance.host_pids()).pss)
+
+
+SCENARIOS = (MemoryTouch(),)

@@ -1,0 +1,70 @@
+"""Sharing: what a second instance of the same image takes once both have read the same file of it.
+
+Two containers map the same page of the host's page cache; two virtual machines each keep a page of their own.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bench.environment import PROBE, ROOTFS
+from bench.errors import ProbeError
+from bench.model import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Instance, Sandbox
+
+FILE = "usr/bin/fio"
+"""The largest file of the shared root file system."""
+
+
+class Sharing:
+    """Two instances, each with the same file of its root file system mapped and read."""
+
+    name = "sharing"
+    title = "What a second instance shares with the first"
+    needs = frozenset({PROBE, ROOTFS})
+    groups: frozenset[str] = frozenset()
+    metrics = (
+        Metric("file", "byte", f"the size of the file that both read, {FILE}"),
+        Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)"),
+        Metric("alone", "byte", "PSS of the first instance's host processes while it is alone"),
+        Metric("second", "byte", "what the second instance adds to the PSS of both"),
+        Metric("shared", "byte", "pages of the second instance's host processes that others map too (smaps)"),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        from bench.memory import process_memory
+
+        with ExitStack() as stack:
+            first, _ = _mapped(sandbox, stack)
+            alone = process_memory(first.host_pids())
+            second, about = _mapped(sandbox, stack)
+            both = process_memory({**first.host_pids(), **second.host_pids()})
+            other = process_memory(second.host_pids())
+            for instance in (first, second):
+                instance.wait()
+        values = {
+            "file": about["bytes"],
+            "cached": about["resident"],
+            "alone": alone.pss,
+            "second": both.pss - alone.pss,
+            "shared": other.rss - other.uss,
+        }
+        return {name: float(value) for name, value in values.items() if value > 0}
+
+
+def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, dict[str, int]]:
+    from bench.answers import first_answer
+
+    instance = stack.enter_context(sandbox.launch("map", FILE))
+    about = first_answer(instance.stdout)
+    if not all(isinstance(about.get(name), int) for name in ("bytes", "resident")):
+        raise ProbeError("the probe did not say how large the file is")
+    return instance, about
+
+
+SCENARIOS = (Sharing(),)

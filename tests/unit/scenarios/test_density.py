@@ -1,0 +1,27 @@
+"""Slopes over the number of instances: found where they were put, left out where they are no cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios.density import COUNTS, Density, Reading, results
+
+
+def test_slopes_and_intercept() -> None:
+    """Each count grows by its own slope; what does not depend on the number is the fixed cost."""
+    made = [
+        Reading(n, {"available": 5e6 + 3e6 * n, "pss": 2e6 * n, "kernel": 1e5 * n, "harness": 7e4 * n}) for n in COUNTS
+    ]
+    found = results(made)
+    assert found["available"] == pytest.approx(3e6) and found["fixed"] == pytest.approx(5e6)
+    assert (found["pss"], found["kernel"], found["harness"]) == pytest.approx((2e6, 1e5, 7e4))
+    assert found["available-64"] == pytest.approx(5e6 + 64 * 3e6) and "harness-64" not in found
+    assert set(found) <= {m.name for m in Density.metrics}
+
+
+def test_what_is_not_positive_is_left_out() -> None:
+    """A slope lost in the noise of the host is no cost; one reading gives no slope."""
+    falling = [Reading(n, {"available": -1e5 * n, "pss": 1e6 * n}) for n in COUNTS]
+    assert set(results(falling)) == {"pss", *(f"pss-{n}" for n in COUNTS)}
+    assert set(results(falling[:1])) == {"pss-1"}
+    assert results([]) == {}
