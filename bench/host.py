@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import time
+from functools import cache
 from pathlib import Path
 
 _SYS = Path("/sys")
@@ -100,6 +101,9 @@ def read() -> dict[str, float]:
         **parse_stat(_text(_PROC / "stat")),
         **parse_vmstat(_text(_PROC / "vmstat")),
     }
+    throttled = [parse_throttled(_text(file), file.name) for file in _throttle_files()]
+    if throttled:
+        snapshot["throttled_seconds"] = sum(throttled)
     for resource in ("cpu", "io", "memory"):
         total = parse_pressure(_text(_PROC / "pressure" / resource))
         if total is not None:
@@ -138,6 +142,15 @@ def parse_vmstat(text: str) -> dict[str, float]:
     return {"swap_pages": float(sum(counts))} if counts else {}
 
 
+def parse_throttled(text: str, name: str) -> float:
+    """Seconds that a CPU was too hot (milliseconds in core_throttle_total_time_ms), or that a CPU quota held a cgroup
+    back (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
+    if name != "cpu.stat":
+        return int(text) / 1e3 if text.isascii() and text.isdigit() else 0.0
+    match = re.search(r"^throttled_(usec|time) (\d{1,18})$", text, re.MULTILINE | re.ASCII)
+    return int(match[2]) / (1e6 if match[1] == "usec" else 1e9) if match else 0.0
+
+
 def parse_pressure(text: str) -> float | None:
     """Total stall time in seconds of the "some" line of a /proc/pressure file, or None."""
     match = re.search(r"^some .*\btotal=(\d+)", text, re.MULTILINE)
@@ -147,6 +160,18 @@ def parse_pressure(text: str) -> float | None:
 def parse_meminfo(text: str) -> dict[str, int]:
     """/proc/meminfo in bytes."""
     return {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\S+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
+
+
+@cache
+def _throttle_files() -> tuple[Path, ...]:
+    """Where this host tells that its CPUs, or the cgroup that this process is in, were throttled."""
+    found = list(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_total_time_ms"))
+    for line in _text(_PROC / "self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "" or "cpu" in controllers.split(","):
+            folder = _SYS / "fs/cgroup" / (controllers and "cpu") / path.lstrip("/")
+            found += [file for file in (folder / "cpu.stat",) if file.exists()]
+    return tuple(found)
 
 
 _SWAPS = ("pswpin", "pswpout")

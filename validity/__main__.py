@@ -35,7 +35,7 @@ def main(names: list[str]) -> int:
     if not wanted:
         facts = host.facts()
         head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, host {host.host_id()}: " + "; ".join(
-            facts[key] for key in ("cpu", "kernel", "virtualisation") if facts.get(key)
+            facts[key] for key in ("cpu", "kernel", "virtual") if facts.get(key)
         )
         rows = [
             f"| {a.promise} | {a.promised} | {a.measured} | {'held' if a.held else f'**not held** {a.why}'} |"

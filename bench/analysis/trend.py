@@ -9,7 +9,6 @@ across it. Within a segment ruptures places the changes (penalised least squares
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -122,9 +121,9 @@ def evaluate(history: History, seen: dict[str, str] | None = None) -> Trend:
     for host in hosts:
         nights = [night for night in history.nights if night.host_id == host]
         told = (seen or {}).get(host) or (nights[-2].started if len(nights) > 1 else "")
-        for begin, end in _segments(nights):
-            if begin:
-                alerts.append(_fingerprint_alert(nights[begin - 1], nights[begin], told))
+        for begin, end, changed in _segments(nights):
+            if changed:
+                alerts.append(_fingerprint_alert(nights[begin], changed, told))
             series = _series(nights[begin:end])
             watched = max(watched, len(series))
             alerts += _segment_alerts(nights[begin:end], series, told)
@@ -224,9 +223,21 @@ def _largest_gain(scaled: np.ndarray) -> float:
     return float(max(best, pairs))
 
 
-def _segments(nights: Sequence[Night]) -> list[tuple[int, int]]:
-    starts = [0, *(i for i in range(1, len(nights)) if nights[i].fingerprint != nights[i - 1].fingerprint)]
-    return list(pairwise([*starts, len(nights)]))
+def _segments(nights: Sequence[Night]) -> list[tuple[int, int, list[str]]]:
+    """Begin and end of each segment, and the facts that changed before it, "what: old → new".
+
+    A night that did not record a fact, because nobody asked for QEMU, does not say that it changed.
+    """
+    begins: list[tuple[int, list[str]]] = [(0, [])]
+    known: dict[str, str] = {}
+    for index, night in enumerate(nights):
+        differing = sorted(key for key, text in night.fingerprint.items() if known.get(key, text) != text)
+        if differing:
+            begins.append((index, [f"{key}: {known[key]} → {night.fingerprint[key]}" for key in differing]))
+            known = {}
+        known.update(night.fingerprint)
+    ends = [*(index for index, _ in begins[1:]), len(nights)]
+    return [(begin, end, changed) for (begin, changed), end in zip(begins, ends, strict=True)]
 
 
 def _series(nights: Sequence[Night]) -> list[_Series]:
@@ -304,13 +315,9 @@ def _alert(kind: Kind, nights: Sequence[Night], moves: list[_Move], told: str) -
     return Alert(kind, nights[0].host_id, near, confirmed, state, news, what, change, text)
 
 
-def _fingerprint_alert(before: Night, after: Night, told: str) -> Alert:
-    keys = sorted(before.fingerprint.keys() | after.fingerprint.keys())
-    differing = [key for key in keys if before.fingerprint.get(key) != after.fingerprint.get(key)]
-    said = "; ".join(
-        f"{k}: {before.fingerprint.get(k, 'none')} → {after.fingerprint.get(k, 'none')}" for k in differing
-    )
-    new = after.started > told
-    text = f"the host changed at {after.started}, and a new segment begins: {said}"
+def _fingerprint_alert(night: Night, changed: list[str], told: str) -> Alert:
+    new = night.started > told
+    text = f"the host changed at {night.started}, and a new segment begins: {'; '.join(changed)}"
     state: State = "new" if new else "known"
-    return Alert("fingerprint", after.host_id, after.started, after.started, state, new, differing, math.nan, text)
+    what = [one.partition(":")[0] for one in changed]
+    return Alert("fingerprint", night.host_id, night.started, night.started, state, new, what, math.nan, text)

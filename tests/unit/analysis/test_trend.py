@@ -202,3 +202,15 @@ def test_two_runs_of_one_second(tmp_path: Path) -> None:
     found = history.read(tmp_path)
     assert len(found.nights) == 1
     assert "same second" in found.problems[0]
+
+
+def test_a_fact_that_a_night_did_not_record_has_not_changed() -> None:
+    """Without QEMU, with it, without, and with another: one notice, of QEMU's two versions."""
+    versions = [{}, {"qemu": "7.2"}, {}, {"qemu": "8.0"}, {}]
+    nights = [
+        Night(f"h/{n}", f"r{n}", "h", night(n), "process", {"kernel": "6.1", **found}, [])
+        for n, found in enumerate(versions)
+    ]
+    (notice,) = evaluate(History(nights, [])).alerts
+    assert (notice.kind, notice.near, notice.what) == ("fingerprint", night(3), ["qemu"])
+    assert "qemu: 7.2 → 8.0" in notice.text
