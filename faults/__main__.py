@@ -135,9 +135,15 @@ def _one(name: str, place: Place) -> Line:
         f"  ({time.monotonic() - began:.0f} s)",
         flush=True,
     )
-    for text in (*line.wrong, *(f"leak: {leak}" for leak in line.leaks[:10])):
+    for text in (*line.wrong, *(f"leak: {leak}" for leak in _shown(line.leaks))):
         print(f"    {text}", flush=True)
     return line
+
+
+def _shown(found: list[str]) -> list[str]:
+    """A few of each kind."""
+    kinds = {leak.split()[0] for leak in found}
+    return [leak for kind in sorted(kinds) for leak in [one for one in found if one.split()[0] == kind][:5]]
 
 
 def _write(lines: dict[str, Line]) -> None:

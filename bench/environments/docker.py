@@ -420,7 +420,7 @@ def sweep(run: str) -> list[str]:
 
     Raises `Unavailable` where the engine does not answer and the run had come as far as to use it.
     """
-    from bench.errors import Unavailable
+    from bench.errors import MeasurementError, Unavailable
     from bench.paths import opened
 
     try:
@@ -429,20 +429,36 @@ def sweep(run: str) -> list[str]:
         if opened(run, "docker"):
             raise
         return []
-    removed = []
-    wanted = {"label": f"{LABEL}={run}"}
-    with closing(client), engine_errors("cleaning up"):
-        for container in client.containers(all=True, filters=wanted):
-            client.remove_container(container["Id"], force=True, v=True)
-            removed.append(f"container {container['Id'][:12]}")
-        for volume in client.volumes(filters=wanted)["Volumes"] or ():
-            client.remove_volume(volume["Name"], force=True)
-            removed.append(f"volume {volume['Name']}")
-        for image in client.images(filters=wanted):
-            for tag in _own_tags(image.get("RepoTags"), run) or [image["Id"]] * (not image.get("RepoTags")):
-                client.remove_image(tag, force=True)
-                removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
+    removed: list[str] = []
+    with closing(client):
+        for attempt in range(_SWEEPS, -1, -1):
+            try:
+                with engine_errors("cleaning up"):
+                    _sweep(client, run, removed)
+                break
+            except MeasurementError:
+                if attempt == 0:
+                    raise
+                time.sleep(0.5)
     return removed
+
+
+_SWEEPS = 6
+"""A request that the run had made when it was stopped may still be worked on: its image is then in use for a while."""
+
+
+def _sweep(client: Any, run: str, removed: list[str]) -> None:
+    wanted = {"label": f"{LABEL}={run}"}
+    for container in client.containers(all=True, filters=wanted):
+        client.remove_container(container["Id"], force=True, v=True)
+        removed.append(f"container {container['Id'][:12]}")
+    for volume in client.volumes(filters=wanted)["Volumes"] or ():
+        client.remove_volume(volume["Name"], force=True)
+        removed.append(f"volume {volume['Name']}")
+    for image in client.images(filters=wanted):
+        for tag in _own_tags(image.get("RepoTags"), run) or [image["Id"]] * (not image.get("RepoTags")):
+            client.remove_image(tag, force=True)
+            removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
 
 
 def _own_tags(tags: list[str] | None, run: str) -> list[str]:
