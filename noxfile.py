@@ -89,6 +89,26 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def lowest(session: nox.Session) -> None:
+    """The unit tests with the lowest versions that pyproject.toml allows of what it names."""
+    session.install("--quiet", "uv")
+    extras = "docker,parquet,dev" + (",libvirt" if _has_libvirt_headers() else "")
+    words = ("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", f".[{extras}]")
+    session.run(*words, env={"VIRTUAL_ENV": session.virtualenv.location})
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what is installed; fails where the database cannot be reached, and says so."""
+    install(session)
+    session.install("--quiet", "pip-audit")
+    frozen = Path(session.create_tmp()) / "installed.txt"
+    frozen.write_text(str(session.run("pip", "freeze", "--exclude-editable", silent=True)))
+    session.run("pip-audit", "--strict", "--no-deps", "--disable-pip", f"--requirement={frozen}", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """All tests that this host can run; in CI one that it could run and skips is a failure."""
     words = prepare(session, "dev", "parquet")
