@@ -81,3 +81,15 @@ def descendants(pid: int) -> list[int]:
             with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
                 children += [int(child) for child in file.read().split()]
     return [found for child in children for found in (child, *descendants(child))]
+
+
+def pids_with(*words: str) -> list[int]:
+    """The processes whose command line holds all these words, the oldest first."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
+                line = file.read()
+                if all(word.encode() in line for word in words):
+                    found.append(int(entry))
+    return sorted(found)

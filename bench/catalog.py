@@ -24,6 +24,7 @@ GROUPS = {
     "containers": "engines and runtimes",
     "vms": "virtual machines",
     "storage": "the same with other storage paths",
+    "network": "the same with other paths from the host to the instance",
 }
 """Sets of environments that can be named like an environment."""
 

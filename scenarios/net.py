@@ -1,10 +1,11 @@
 """What the network costs: inside an instance over its loopback, and over the path between the host and the instance.
 
 The probe is both ends (bench/probe/net.c): a server in the instance that knows a token, a client in the instance or on
-the host. Each end stays on the first CPU that it may use. The path from the host is the one that there is:
-the loopback where the instance shares the host's network, an address of the instance where the host reaches one
-(a Docker bridge), else a veth pair laid into its network namespace, untimed; `circumstances` says which. Where there
-is none (a guest without a network card that the host reaches) the `host-` metrics do not exist.
+the host. Each end stays on the first CPU that it may use. The path from the host is the one that there is: a port of
+the host's loopback where the environment publishes one (and no other then), the loopback where the instance shares the
+host's network, an address of the instance where the host reaches one (a Docker bridge, a tap), else a veth pair laid
+into its network namespace, untimed; `circumstances` says which. Where there is none (a guest without a network card)
+the `host-` metrics do not exist.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Net:
 
         with sandbox.launch("net", "loopback") as instance:
             values = _values("loopback", answers(instance))
-        with sandbox.launch("net", "server") as instance:
+        with sandbox.launch(*_server_words(sandbox)) as instance:
             _, found = _over_the_path(instance)
             values.update(_values("host", found))
             instance.wait()
@@ -67,11 +68,17 @@ class Net:
 
         with sandbox.launch("net", "loopback") as instance:
             loopback = answers(instance)
-        with sandbox.launch("net", "server") as instance:
+        with sandbox.launch(*_server_words(sandbox)) as instance:
             path, _ = _over_the_path(instance)
             instance.wait()
         missing = [str(answer["unavailable"]) for answer in loopback if "unavailable" in answer]
         return {"path": path, **({"without.loopback": missing[0]} if missing else {})}
+
+
+def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
+    """The server, on the one port that is published where that is so, else on any."""
+    port = getattr(sandbox, "published_port", None)
+    return ("net", "server", *([] if port is None else [str(port)]))
 
 
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
@@ -80,22 +87,28 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
 
     server = first_answer(instance.stdout)
     tried = [] if server.get("addresses") else ["the instance has no address but its loopback's"]
-    for path, address in _candidates(instance, server):
-        found = _client(address, server)
+    for path, address, ports in _candidates(instance, server):
+        found = _client(address, {**server, **ports})
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
     return f"none ({'; '.join(tried)})", []
 
 
-def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]]]:
+    """Path, address, and the ports there where they are not the server's own."""
+    published = getattr(instance, "published", None)
+    if published is not None:
+        return [("a port published on the host's loopback", "127.0.0.1", published())]
     own = _own_namespace(instance)
-    found = [(f"the instance's address {address}", str(address)) for address in server.get("addresses", [])]
+    found: list[tuple[str, str, Mapping[str, int]]] = [
+        (f"the instance's address {address}", str(address), {}) for address in server.get("addresses", [])
+    ]
     if own is None:
-        return [("the host's own network, over its loopback", "127.0.0.1"), *found]
+        return [("the host's own network, over its loopback", "127.0.0.1", {}), *found]
     if found or not own:
         return found
-    return [("a veth pair laid for the purpose", address) for address in _lay_veth(own)]
+    return [("a veth pair laid for the purpose", address, {}) for address in _lay_veth(own)]
 
 
 def _own_namespace(instance: Instance) -> int | None:

@@ -98,6 +98,9 @@ def connect() -> Any:
 class DockerSandbox:
     """The imported image and what containers of it are started with."""
 
+    image_changes: tuple[str, ...] = ("WORKDIR /",)
+    """What the image says beside its files, as in a Dockerfile."""
+
     def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
         from bench.images.rootfs import fio_version, rootfs_tar
 
@@ -114,7 +117,7 @@ class DockerSandbox:
         self._with_lower = ""
         with engine_errors("importing the image"), rootfs_tar().open("rb") as file:
             client.import_image_from_data(
-                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", "WORKDIR /"]
+                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
             )
         self._info = client.info()
 
@@ -139,7 +142,7 @@ class DockerSandbox:
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
         number = next(self._numbers)
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
-        container = Container(self._client, name, timeout)
+        container = self.container(name, timeout)
         image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
         with self.storage(name, probe_args) as options:
             try:
@@ -147,6 +150,10 @@ class DockerSandbox:
                 yield container
             finally:
                 container.destroy()
+
+    def container(self, name: str, timeout: float) -> Container:
+        """One that is not yet made."""
+        return Container(self._client, name, timeout)
 
     @contextmanager
     def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
-from bench.accounting import cpu_seconds, peer_pid
+from bench.accounting import cpu_seconds, peer_pid, pids_with
 from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
 from bench.environments._storage import Storage
 
@@ -499,24 +499,12 @@ def _daemon_socket() -> str:
 
 def _qemu_pid(name: str) -> int:
     """QEMU's process, known by the domain's name on its command line."""
-    return next(iter(_pids_with(f"guest={name},")), 0)
+    return next(iter(pids_with(f"guest={name},")), 0)
 
 
 def virtiofsd_pids(folder: Path) -> list[int]:
     """virtiofsd's processes (it forks into its sandbox), known by the folder they share; none where it is not there."""
-    return _pids_with(f"{folder}", "virtiofsd") if folder.is_dir() else []
-
-
-def _pids_with(*words: str) -> list[int]:
-    """The processes whose command line holds all these words, the oldest first."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
-                line = file.read()
-                if all(word.encode() in line for word in words):
-                    found.append(int(entry))
-    return sorted(found)
+    return pids_with(f"{folder}", "virtiofsd") if folder.is_dir() else []
 
 
 def give_to_qemu(path: Path) -> None:

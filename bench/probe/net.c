@@ -1,7 +1,8 @@
 /* probe net: sockets over one path, measured from one end.
  *
  *   net loopback                       server and client in the instance, over its own loopback interface
- *   net server                         serve until released; answers with its ports, addresses and a token
+ *   net server [PORT]                  serve until released; answers with its ports, addresses and a token; both on
+ *                                      PORT where one is published
  *   net client ADDRESS TCP UDP TOKEN   measure the path to such a server
  *   net veth PID                       lay a veth pair into the network namespace of a process (veth.c)
  *
@@ -181,8 +182,8 @@ static int bound(int type, struct sockaddr_in *at)
     return type == SOCK_STREAM && listen(fd, 16) < 0 ? -1 : fd;
 }
 
-/* Start both servers on `address`; their ports are then in `server`. 0, or -1 with errno. */
-static int start_server(in_addr_t address, pid_t children[2])
+/* Start both servers on `address` and `port` (0 for any); their ports are then in `server`. 0, or -1 with errno. */
+static int start_server(in_addr_t address, int port, pid_t children[2])
 {
     unsigned char secret[TOKEN / 2];
     stay_on_first_cpu();
@@ -190,7 +191,8 @@ static int start_server(in_addr_t address, pid_t children[2])
         return -1;
     for (int i = 0; i < TOKEN / 2; i++)
         snprintf(server.token + 2 * i, 3, "%02x", secret[i]);
-    server.tcp = server.udp = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = address};
+    server.tcp = server.udp = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr.s_addr = address, .sin_port = htons((uint16_t)port)};
     int tcp = bound(SOCK_STREAM, &server.tcp), udp = bound(SOCK_DGRAM, &server.udp);
     if (tcp < 0 || udp < 0)
         return -1;
@@ -318,7 +320,7 @@ static int net_loopback(void)
         static const char why[] = "{\"unavailable\":\"the loopback interface is down and may not be brought up\"}\n";
         return write_all(STDOUT_FILENO, why, sizeof why - 1) < 0;
     }
-    if (start_server(htonl(INADDR_LOOPBACK), children) < 0) {
+    if (start_server(htonl(INADDR_LOOPBACK), 0, children) < 0) {
         stop_server(children);
         return answer_error("starting a server", errno);
     }
@@ -346,11 +348,11 @@ static void list_addresses(char *text, size_t size)
         close(fd);
 }
 
-static int net_server(void)
+static int net_server(int port)
 {
     pid_t children[2] = {0, 0};
     char addresses[800], line[1024];
-    if (start_server(htonl(INADDR_ANY), children) < 0) {
+    if (start_server(htonl(INADDR_ANY), port, children) < 0) {
         stop_server(children);
         return answer_error("starting a server", errno);
     }
@@ -389,11 +391,11 @@ int verb_net(int argc, char **argv)
     say_ready();
     if (argc == 2 && strcmp(what, "loopback") == 0)
         return net_loopback();
-    if (argc == 2 && strcmp(what, "server") == 0)
-        return net_server();
+    if ((argc == 2 || argc == 3) && strcmp(what, "server") == 0)
+        return net_server(argc == 3 ? atoi(argv[2]) : 0);
     if (argc == 6 && strcmp(what, "client") == 0)
         return net_client(argv + 2);
     if (argc == 3 && strcmp(what, "veth") == 0)
         return lay_veth(atoi(argv[2]));
-    return answer_error("usage: net loopback | server | client ADDRESS TCP UDP TOKEN | veth PID", 0);
+    return answer_error("usage: net loopback | server [PORT] | client ADDRESS TCP UDP TOKEN | veth PID", 0);
 }

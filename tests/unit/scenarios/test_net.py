@@ -30,7 +30,7 @@ class _Instance:
 def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> None:
     """A process of the host, or a VMM: the loopback, then whatever address the instance names."""
     found = net._candidates(_Instance(os.getpid()), {"addresses": ["192.0.2.7"]})  # type: ignore[arg-type]
-    assert [address for _, address in found] == ["127.0.0.1", "192.0.2.7"]
+    assert [address for _, address, _ in found] == ["127.0.0.1", "192.0.2.7"]
 
 
 def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
