@@ -6,40 +6,151 @@ import re
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
-from bench.report.blocks import Block, Figure, Heading, table
-from bench.report.context import Section
+from bench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
+from bench.report.context import Difference, Section
 from bench.report.needs import representatives
-from bench.report.sections._shared import alt_of, dot_panels, name_cell, scenario_details, style_of, tally
+from bench.report.sections._shared import alt_of, dot_panels, name_cell, sample_note, scenario_details, style_of, tally
 
 if TYPE_CHECKING:
+    from bench.report.blocks import Table
     from bench.report.context import Context
 
 _FAMILIES = ("io", "net")
 """The first words of the scenarios shown here."""
-_TAIL = re.compile(r"[-.]p\d+$")
+_TAIL = re.compile(r"[-.]p(?P<percentile>\d+(\.\d+)?)$")
 _COPY_UP = re.compile(r"copy-?up-(?P<size>\d+)(?P<unit>k|m)", re.IGNORECASE)
+_BESIDE = re.compile(r"(^cpu|-cpu$|^again-)")
+"""Metrics that stand beside another one: CPU time of the same operation, the second write after the first."""
+
+_PERCENTILES = ("p50", "p99", "p99.9")
+_MOST = 20
+"""Environments up to which a panel shows all."""
+
+_CACHED = re.compile(r"host's page cache|cache writeback|tmpfs")
+"""Words of the fact "storage" that say that memory of the host may answer."""
 
 
 def build(context: Context) -> list[Block]:
     found = [s for s in context.session.scenarios if s.name.split("-")[0] in _FAMILIES and context.metrics_of(s.name)]
-    blocks: list[Block] = []
+    blocks: list[Block] = _in_memory(context) if found else []
     for scenario in found:
         blocks += _family(context, scenario.name, format.clean(scenario.title, 80) if len(found) > 1 else "")
     return blocks
+
+
+def _in_memory(context: Context) -> list[Block]:
+    """Where less than a device is in the path, so that an order that looks odd is none."""
+    names = [e.name for e in context.session.environments if _CACHED.search(e.facts.get("storage", ""))]
+    if not names:
+        return []
+    words = format.listing([format.clean(name, 40) for name in names], 12)
+    return [
+        Paragraph(
+            f"In {words} memory of the host answers, direct I/O or not: it skips the page cache of the instance's own "
+            "kernel only. Such a path may well be faster than one that ends at the device."
+        )
+    ]
 
 
 def _family(context: Context, scenario: str, title: str) -> list[Block]:
     metrics = context.metrics_of(scenario)
     if not metrics:
         return []
-    main = [m for m in metrics if not _TAIL.search(m) and not m.startswith("cpu") and not _COPY_UP.search(m)]
+    main = [m for m in metrics if not _TAIL.search(m) and not _BESIDE.search(m) and not _COPY_UP.search(m)]
+    names = _shown(context, scenario)
     blocks: list[Block] = [Heading(title)] if title else []
     if main:
         headline = tally(context, [r for m in main for r in context.select(scenario, m)], f"{scenario} costs")
-        figure = dot_panels(context, scenario, main, headline, names=representatives(context))
+        figure = dot_panels(context, scenario, main, headline, names=names)
         blocks += [figure] if figure else []
+    blocks += _latencies(context, scenario, main, names)
+    blocks += _cpu(context, scenario, metrics, names)
     blocks += _copy_up(context, scenario, metrics)
+    blocks += _paths(context, scenario, main)
     return [*blocks, *scenario_details(context, scenario)]
+
+
+def _shown(context: Context, scenario: str) -> list[str]:
+    """Every environment that the scenario was measured in, or one of each kind where there are very many."""
+    names = context.measured({row.environment for row in context.select(scenario)})
+    return names if len(names) <= _MOST else representatives(context)
+
+
+def _latencies(context: Context, scenario: str, main: list[str], names: list[str]) -> list[Block]:
+    """From the median latency to the one in a thousand, a panel for each job that has all three."""
+    grid, rows = [], []
+    widest = (0.0, "", "")
+    for metric in main:
+        points = []
+        for name in names:
+            found = [context.find(scenario, f"{metric}-{p}", name) for p in _PERCENTILES]
+            known = [row for row in found if row is not None]
+            if len(known) < len(_PERCENTILES):
+                continue
+            low, middle, high = (row.median for row in known)
+            points.append(charts.Interval(name, "", middle, low, high, style_of(context, name)))
+            rows.append([f"{metric} / {format.clean(name, 60)}", *(row.value_text for row in known)])
+            widest = max(widest, (high / low, metric, name))
+        if points:
+            grid.append(charts.Panel(metric, points, "second"))
+    if not grid:
+        return []
+    title = (
+        f"{scenario} latencies: the longest tail is {widest[1]} in {format.clean(widest[2], 40)}, where one operation "
+        f"in a thousand takes {format.ratio(widest[0])} the median"
+    )
+    data = table(f"Latencies of {scenario}: medians over the instances",
+                 ["job / environment", *_PERCENTILES], rows)  # fmt: skip
+    tails = [f"{panel.title}-{p}" for panel in grid for p in _PERCENTILES]
+    note = f"Line: from p50 to p99.9; point: p99; log axes, lower is better. {sample_note(context, scenario, tails)}"
+    return [Figure(title, charts.panels(grid, min(len(grid), 2)), alt_of(title, data), note, data)]
+
+
+def _cpu(context: Context, scenario: str, metrics: list[str], names: list[str]) -> list[Block]:
+    chosen = [m for m in metrics if m.endswith("-cpu")]
+    rows = [row for metric in chosen for row in context.select(scenario, metric)]
+    if not rows:
+        return []
+    headline = tally(context, rows, f"{scenario} CPU times of an operation")
+    figure = dot_panels(context, scenario, chosen, headline, names=names)
+    return [figure] if figure else []
+
+
+def _paths(context: Context, scenario: str, main: list[str]) -> list[Block]:
+    """Every storage path against the one it is compared with, where that is not the baseline: qcow2 against raw."""
+    from bench.analysis import verdicts
+
+    names = {row.environment for row in context.select(scenario)}
+    pairs = [
+        (e.name, str(e.compared_with))
+        for e in context.session.environments
+        if e.name in names and e.compared_with in names and e.compared_with != context.baseline
+    ]
+    if not pairs or not main:
+        return []
+    frame = context.samples[context.samples["scenario"] == scenario]
+    found = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
+    differences = [Difference(*row) for row in found.itertuples(index=False, name=None)]
+    return [_path_table(context, scenario, main, pairs, differences)]
+
+
+def _path_table(
+    context: Context, scenario: str, main: list[str], pairs: list[tuple[str, str]], differences: list[Difference]
+) -> Table:
+    known = {(d.metric, d.environment, d.compared_with): d for d in differences}
+    rows: list[list[Cell | Text]] = []
+    for upper, lower in pairs:
+        record = context.environment(upper)
+        adds = format.clean(record.adds, 120) if record else ""
+        cause = adds if record and record.single_factor else f"several things: {adds}"
+        for metric in main:
+            difference = known.get((metric, upper, lower))
+            base = context.find(scenario, metric, lower)
+            if difference is not None and base is not None:
+                pair = f"{format.clean(upper, 60)} against {format.clean(lower, 60)}"
+                rows.append([pair, metric, cause, base.value_text, difference.text])
+    caption = f"{scenario}: what another storage path costs more, block by block [95 %]"
+    return table(caption, ["path", "operation", "what differs", "the other's median", "difference"], rows, left=3)
 
 
 def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]:

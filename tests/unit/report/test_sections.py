@@ -329,6 +329,27 @@ def test_parts_show_their_sum() -> None:
     assert row_of(figure.data, "process")[1:] == ["1.00 ms", "–", "1.00 ms"]
 
 
+def test_latencies_are_drawn_from_the_median_to_the_tail() -> None:
+    """A panel a job with p50, p99 and p99.9; a percentile and the CPU time are no costs of their own in the title."""
+    tails = {"p50": 0.5, "p99": 2.0, "p99.9": 20.0, "cpu": 0.1}
+    rows = [estimate("io", "randread-4k", name, 1.0) for name in ("process", "docker")]
+    rows += [estimate("io", f"randread-4k-{t}", n, r) for n in ("process", "docker") for t, r in tails.items()]
+    figures = [block for block in io.build(context(estimates=rows)) if isinstance(block, Figure)]
+    assert len(figures) == 3
+    assert "40.0× the median" in figures[1].title
+    assert [plain(cell.text) for cell in figures[1].data.rows[1]][1:] == ["50.0 µs", "200 µs", "2.00 ms"]
+    assert all("-p99" not in plain(row[0].text) for row in figures[0].data.rows)
+
+
+def test_a_storage_path_is_set_against_the_one_it_differs_from() -> None:
+    """Paired by block, with the cause named only where it is one; against the baseline there is the ratio already."""
+    rows = [estimate("io", "randread-4k", name, r) for name, r in (("process", 1.0), ("ns-all", 2.0), ("docker", 3.0))]
+    tables = [b for b in io.build(context(estimates=rows)) if isinstance(b, Table) and "storage path" in b.caption]
+    (row,) = [[plain(cell.text) for cell in row] for row in tables[0].rows]
+    assert row[0] == "docker against ns-all" and row[2].startswith("several things")
+    assert row[3] == "200 µs" and row[4].startswith("+1")
+
+
 def test_copy_up_is_drawn_against_the_size_of_the_file() -> None:
     """Metrics of a first write become one figure over the size, whose title names the dearest."""
     rows = [estimate("io", f"copy-up-{size}", "docker", r) for size, r in (("1k", 1.0), ("1m", 2.0), ("100m", 50.0))]
