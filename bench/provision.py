@@ -69,6 +69,8 @@ TEST_NEEDS = (
     Need("mmdebstrap", _command("mmdebstrap")),
     Need("extlinux", _command("extlinux")),
     Need("fdisk", _command("sfdisk")),
+    Need("busybox-static", _command("busybox")),
+    Need("cpio", _command("cpio")),
 )
 """What only the tests use: a browser for the page, independent tools to check figures against, and the runtimes and
 the Debian image that a plain run does without."""
