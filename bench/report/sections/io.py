@@ -149,7 +149,7 @@ def _path_table(
             if difference is not None and base is not None:
                 pair = f"{format.clean(upper, 60)} against {format.clean(lower, 60)}"
                 rows.append([pair, metric, cause, base.value_text, difference.text])
-    caption = f"{scenario}: what another storage path costs more, block by block [95 %]"
+    caption = f"{scenario}: each storage path against the one it differs from, paired differences [95 %]"
     return table(caption, ["path", "operation", "what differs", "the other's median", "difference"], rows, left=3)
 
 
