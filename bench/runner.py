@@ -135,7 +135,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
         try:
             stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
         finally:
-            imprecise = stopper.imprecise(writer.series) if stopper else []
+            imprecise = stopper.imprecise(writer.clean_series) if stopper else []
             finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
     if request.sweep is not None:
@@ -174,7 +174,7 @@ def _measure_blocks(
         _record_short(writer, [*short, *rests.count(block, failures)])
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
-        if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.series):
+        if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.clean_series):
             return "precise"
     return "blocks"
 

@@ -123,6 +123,18 @@ class RunWriter:
         """Everything saved so far."""
         return list(self._series.values())
 
+    @property
+    def clean_series(self) -> list[Series]:
+        """What the analysis will use: everything saved so far but for marked blocks."""
+        marked = {block.index for block in self.session.blocks if block.marks}
+        return [
+            one._replace(
+                blocks=[block for block in one.blocks if block not in marked],
+                values=[v for block, v in zip(one.blocks, one.values, strict=True) if block not in marked],
+            )
+            for one in self.series
+        ]
+
     def _add(self, sample: Sample) -> None:
         name = benchmark_name(sample.scenario, sample.metric, sample.environment)
         if not (math.isfinite(sample.value) and sample.value > 0):

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analysis.frames import samples, used
-from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, Interval, holm, pair
+from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, Interval, holm, interval, pair
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
 from bench.model import CONTROL_SUFFIX
@@ -171,7 +171,8 @@ def _change(
 
 
 def _costs(run: Run, relative: bool) -> tuple[dict[tuple[str, str, str], _Cost], dict[tuple[str, str], float]]:
-    """The costs of a run, and by metric how far (in logarithms) its second baseline strayed from the first."""
+    """The costs of a run, and by metric how far (in logarithms) its second baseline may have strayed from the
+    first: the far end of the interval, for a centre can be near zero by luck."""
     frame = used(samples(run))
     baseline = run.session.baseline
     values = {key: (blocks, numbers, unit) for key, blocks, numbers, unit in _series(frame)}
@@ -182,7 +183,8 @@ def _costs(run: Run, relative: bool) -> tuple[dict[tuple[str, str, str], _Cost],
         if environment == baseline + CONTROL_SUFFIX:
             if base is not None:
                 mine, theirs = pair(blocks, numbers, base[0], base[1])
-                noise[scenario, metric] = abs(float(np.median(np.log(mine / theirs)))) if len(mine) else 0.0
+                strayed = interval(np.log(mine / theirs))
+                noise[scenario, metric] = max(abs(strayed.low), abs(strayed.high)) if strayed.n else 0.0
             continue
         if not relative:
             costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), np.log(numbers))

@@ -66,8 +66,8 @@ class Alert(msgspec.Struct, frozen=True):
     """Whether this is to be reported now: it is new, or the recovery is."""
     what: list[str]
     """The costs that changed ("startup.ready/docker"), or the facts of the fingerprint."""
-    change: float
-    """New level to old, the median over `what`; NaN (null) for a fingerprint."""
+    change: float | None
+    """New level to old, the median over `what`; null for a fingerprint."""
     text: str
     """The same as a sentence."""
 
@@ -320,4 +320,4 @@ def _fingerprint_alert(night: Night, changed: list[str], told: str) -> Alert:
     text = f"the host changed at {night.started}, and a new segment begins: {'; '.join(changed)}"
     state: State = "new" if new else "known"
     what = [one.partition(":")[0] for one in changed]
-    return Alert("fingerprint", night.host_id, night.started, night.started, state, new, what, math.nan, text)
+    return Alert("fingerprint", night.host_id, night.started, night.started, state, new, what, None, text)

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         if old.is_file():
             old.unlink()
     known = _newest(arguments.out)
-    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, [])))
+    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, ["-e", arguments.environments])))
     failed = _kept(folder / "run.txt", lambda: measure.run(arguments))
     path = _newest(arguments.out)
     if path is None or path == known:
