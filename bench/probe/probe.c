@@ -6,7 +6,6 @@
  *                      say ready, work, answer with JSON lines, exit
  *   touch, map         say ready, take memory or map a file, step by step, while the harness counts
  *   surface            say ready, answer what can be reached from here
- *   limits             say ready, run into the limits that the harness sets, step by step
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
  */
@@ -92,7 +91,6 @@ static const struct {
     {"net", verb_net},
     {"netns", verb_netns},
     {"surface", verb_surface},
-    {"limits", verb_limits},
     {"touch", verb_touch},
     {"map", verb_map},
     {"init", verb_init},

@@ -38,7 +38,6 @@ int verb_init(int argc, char **argv);    /* init.c: adopt the orphans of a priva
 int verb_touch(int argc, char **argv);   /* memory.c: take memory and give it back */
 int verb_map(int argc, char **argv);     /* memory.c: keep a file of the root file system mapped */
 int verb_surface(int argc, char **argv); /* surface.c: what can be reached from here */
-int verb_limits(int argc, char **argv);  /* limits.c: run into the limits of a cgroup */
 int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */
 
 /* Find a verb by name and run it; 2 with an error answer where there is none. */
