@@ -25,8 +25,11 @@ class Answer(NamedTuple):
 
 
 class Claim(NamedTuple):
+    """What is said, how a run answers it, and the run that would where this one does not."""
+
     said: str
     answer: Callable[[Context], Answer]
+    command: str = "isobench run -e ladder -s startup"
 
 
 OPEN = Answer("open")
@@ -35,9 +38,9 @@ OPEN = Answer("open")
 def build(context: Context) -> list[Block]:
     if not context.estimates:
         return []
-    answers = [(claim.said, _answer(context, claim)) for claim in CLAIMS]
+    answers = [(claim, claim.answer(context)) for claim in CLAIMS]
     rows: list[list[Text]] = [
-        [said, Span(a.verdict, _STYLES[a.verdict]), a.words or "not measured by this run"] for said, a in answers
+        [claim.said, Span(a.verdict, _STYLES[a.verdict]), a.words or _elsewhere(claim)] for claim, a in answers
     ]
     is_open = sum(a.verdict == "open" for _, a in answers)
     text = f"{len(answers) - is_open} of {len(answers)} claims have a measurement in this run, {is_open} are open."
@@ -48,8 +51,8 @@ def build(context: Context) -> list[Block]:
 _STYLES: dict[str, Style] = {"holds": "good", "does not hold": "bad", "measured": "strong", "open": "neutral"}
 
 
-def _answer(context: Context, claim: Claim) -> Answer:
-    return claim.answer(context)
+def _elsewhere(claim: Claim) -> str:
+    return f"not measured by this run; {claim.command} would" if claim.command else "isobench has no measure for it yet"
 
 
 def _parts(context: Context) -> Answer:
@@ -68,10 +71,9 @@ def _own_kernel(context: Context) -> Answer:
         null, full = context.find("startup", "ready", f"{vm}-null"), context.find("startup", "ready", vm)
         if null is not None and full is not None:
             gap = format.signed(full.median - null.median, "second")
-            return Answer(
-                "measured",
-                f"{vm}: VMM and firmware take {null.value_text}, guest kernel and user space {gap} more",
-            )
+            words = f"{vm}: VMM and firmware take {null.value_text}, guest kernel and user space {gap} more"
+            kernels = _seen(context, "kernel", ["docker", vm])
+            return Answer("measured", f"{words}; the kernel seen inside: {kernels}" if kernels else words)
     return OPEN
 
 
@@ -92,16 +94,24 @@ def _chroot(context: Context) -> Answer:
     return _costs(context, "startup", "ready", ["chroot", "pivot-root"], "start with another root:")
 
 
-def _layers(context: Context) -> Answer:
-    return _rung(context, "ns-all+overlay", "ns-all+seccomp", "an overlay root adds")
-
-
 def _privileges(context: Context) -> Answer:
-    answer = _rung(context, "ns-all+caps", "ns-all+cgroup", "fewer capabilities add")
-    seccomp = _rung(context, "ns-all+seccomp", "ns-all+caps", "a seccomp filter adds")
-    if answer is OPEN or seccomp is OPEN:
-        return answer if seccomp is OPEN else seccomp
-    return Answer("measured", f"{answer.words}; {seccomp.words}")
+    steps = [
+        _rung(context, "ns-all+caps", "ns-all+cgroup", "fewer capabilities add").words,
+        _rung(context, "ns-all+seccomp", "ns-all+caps", "a seccomp filter adds").words,
+    ]
+    names = ["process", "ns-all-user", "docker", "docker-unconfined", "docker-privileged"]
+    held, filters = _seen(context, "capabilities", names), _seen(context, "seccomp", names)
+    steps += [f"capabilities held: {held}" if held else "", f"seccomp: {filters}" if filters else ""]
+    words = "; ".join(step for step in steps if step)
+    return Answer("measured", words) if words else OPEN
+
+
+def _state(context: Context) -> Answer:
+    """What a program is started with, here and there."""
+    names = ["process", "docker", *VM_NAMES]
+    told = {what: _seen(context, what, names) for what in ("pid", "environment", "umask")}
+    words = "; ".join(f"{what}: {text}" for what, text in told.items() if text)
+    return Answer("measured", words) if words else OPEN
 
 
 def _light(context: Context) -> Answer:
@@ -109,15 +119,27 @@ def _light(context: Context) -> Answer:
 
 
 def _saving(context: Context) -> Answer:
-    for scenario, metric in (("density", "memavailable-slope"), ("density", "pss-slope"), ("memory", "pss")):
-        answer = _below_vm(context, scenario, metric, "takes")
-        if answer is not OPEN:
-            return answer
-    return OPEN
+    answers = [_below_vm(context, *metric, "takes") for metric in (("density", "available"), ("memory", "pss"))]
+    answer = next((one for one in answers if one is not OPEN), OPEN)
+    freed = _costs(context, "memory-touch", "freed", ["docker", *VM_NAMES], "after touching memory and freeing it:")
+    return answer._replace(words=f"{answer.words}; {freed.words}") if answer is not OPEN and freed.words else answer
 
 
 def _clean(context: Context) -> Answer:
-    return _costs(context, "startup", "gone", ["docker", "handmade", *VM_NAMES], "from its end until all is freed:")
+    answer = _costs(context, "startup", "gone", ["docker", "handmade", *VM_NAMES], "from its end until all is freed:")
+    opened = [
+        f"{record.name} {format.quantity(record.opened_seconds, 'second')}"
+        for record in context.session.environments
+        if record.name in ("handmade", "docker", *VM_NAMES) and record.opened_seconds > 0
+    ]
+    left = context.session.left_behind
+    words = [
+        answer.words,
+        f"set up in {format.listing(opened)}" if opened else "",
+        "" if left is None else f"left behind after the run: {format.listing([format.clean(one, 80) for one in left])}",
+    ]
+    told = "; ".join(word for word in words if word)
+    return Answer("does not hold" if left else "measured", told) if told else OPEN
 
 
 def _overhead(context: Context) -> Answer:
@@ -128,7 +150,35 @@ def _overhead(context: Context) -> Answer:
         row = context.find(scenario, name, "docker")
         if row is not None:
             words.append(f"{what} ({row.name}) in Docker costs {row.ratio_text}")
+    names = ["docker", *VM_NAMES]
+    kernels = _seen(context, "kernel", names)
+    words += [f"the kernel seen inside: {kernels}"] if kernels else []
+    writable = [
+        f"{name} {0 if text == 'none' else len(text.split(', '))}"
+        for name, text in _facts(context, "writable", ["process", *names]).items()
+    ]
+    words += [f"kernel files it can open for writing: {format.listing(writable)}"] if writable else []
     return Answer("measured", "; ".join(words)) if words else OPEN
+
+
+def _layered(context: Context) -> Answer:
+    """An overlay root's cost, and what a second instance of one image adds."""
+    overlay = _rung(context, "ns-all+overlay", "ns-all+seccomp", "an overlay root adds")
+    copied = _costs(context, "io-copy-up", "copy-up-1m", ["docker"], "the first write to a file of 1 MiB in a layer:")
+    second = _costs(context, "sharing", "second", ["docker", *VM_NAMES], "a second instance of one image adds")
+    words = "; ".join(one.words for one in (overlay, copied, second) if one.words)
+    return Answer("measured", words) if words else OPEN
+
+
+def _facts(context: Context, fact: str, names: list[str]) -> dict[str, str]:
+    """What the surface scenario saw in these environments."""
+    records = [record for name in names if (record := context.environment(name)) is not None]
+    return {r.name: r.facts[f"surface.{fact}"] for r in records if f"surface.{fact}" in r.facts}
+
+
+def _seen(context: Context, fact: str, names: list[str]) -> str:
+    found = _facts(context, fact, names)
+    return format.listing([f"{name} {format.clean(text, 80)}" for name, text in found.items()]) if found else ""
 
 
 def _unmeasured(context: Context) -> Answer:
@@ -167,18 +217,22 @@ def _full(row: Estimate) -> str:
 
 CLAIMS = (
     Claim("A container is an ordinary process plus namespaces, a cgroup, a new root and fewer privileges", _parts),
-    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel),
+    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel, "isobench run"),
     Claim("Each namespace isolates one resource", _namespaces),
     Claim("cgroups monitor and limit CPU, memory, disk I/O and network bandwidth", _cgroup),
     Claim("chroot gives a process another root", _chroot),
-    Claim("Environment variables and the rest of a process's state are its own", _unmeasured),
-    Claim("Images are layers on a union file system", _layers),
-    Claim("Minimal images start faster, take less and expose less", _unmeasured),
+    Claim("Environment variables and the rest of a process's state are its own", _state, "isobench run"),
+    Claim("Images are layers on a union file system", _layered),
+    Claim("Minimal images start faster, take less and expose less", _unmeasured, ""),
     Claim("Capabilities, user namespaces and the like take privileges away from a container's root", _privileges),
-    Claim("Containers are lightweight: a very short start, no kernel of their own", _light),
-    Claim("Containers save resources: nothing is reserved per instance", _saving),
-    Claim("Containers are quick to set up and leave the host clean", _clean),
-    Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead),
+    Claim("Containers are lightweight: a very short start, no kernel of their own", _light, "isobench run"),
+    Claim(
+        "Containers save resources: nothing is reserved per instance",
+        _saving,
+        "isobench run -s memory,density,memory-touch",
+    ),
+    Claim("Containers are quick to set up and leave the host clean", _clean, "isobench run"),
+    Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead, "isobench run"),
 )
 
 
