@@ -126,6 +126,10 @@ class GuestSandbox:
     """What every instance boots: kernel, initramfs, and the image of its disk."""
 
     memory_mib = MEMORY_MIB
+    modules: tuple[str, ...] = ()
+    """Kernel modules beside those of its storage."""
+    words: tuple[str, ...] = ()
+    """What the probe as init is told before the verb (bench/probe/guest.c)."""
 
     @property
     def memory_bytes(self) -> int:
@@ -150,7 +154,7 @@ class GuestSandbox:
             self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
         else:
             kernel = guest_kernel()
-            self._kernel, self._initramfs = kernel.image, initramfs(self.storage.modules)
+            self._kernel, self._initramfs = kernel.image, initramfs((*self.storage.modules, *self.modules))
             self._origin = f"{kernel.version}, {kernel.origin}"
 
     def kernel_fact(self) -> str:
@@ -164,7 +168,7 @@ class GuestSandbox:
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
-            verb = ("disk", *self.storage.words, "arguments") if files.disk else probe_args
+            verb = ("disk", *self.storage.words, "arguments") if files.disk else (*self.words, *probe_args)
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
     def connected(self) -> Any:
@@ -239,12 +243,16 @@ class GuestSandbox:
         if probe_args and probe_args[0] in _DISK_VERBS:
             files = self._with_disk(files, folder, probe_args)
         xml = self.domain_xml(name, files, probe_args)
-        instance = GuestInstance(self.connected(), name, folder, timeout, idle=probe_args == ("ready",))
+        instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
         try:
             instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
             yield instance
         finally:
             instance.destroy()
+
+    def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
+        """One that is not yet started."""
+        return GuestInstance(self.connected(), name, folder, timeout, idle=idle)
 
     def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
         """A fresh copy of the image, and a fresh folder to share, for one instance."""
@@ -281,7 +289,7 @@ class GuestInstance:
         self._deadline = time.monotonic() + timeout
         self._domain: Any = None
         self._failure: Exception | None = None
-        self._qemu = 0
+        self.qemu = 0
         self._helpers: list[int] = []
         self._pidfd = -1
         self._status: int | None = None
@@ -318,22 +326,22 @@ class GuestInstance:
         self.events["ready"] = ready
         self.stdout = io.BufferedReader(DeadlineReader(os.dup(self._serial.fileno()), self._deadline))
         self.stdin = cast("BinaryIO", self._serial.makefile("wb", buffering=0))
-        self._qemu = _qemu_pid(self._name)
-        if self._qemu:
-            self._pidfd = os.pidfd_open(self._qemu)
+        self.qemu = _qemu_pid(self._name)
+        if self.qemu:
+            self._pidfd = os.pidfd_open(self.qemu)
             self._helpers = virtiofsd_pids(self._folder / "data")
 
     def host_pids(self) -> Mapping[int, Role]:
         """QEMU is the payload: the guest is inside it. What serves a shared folder is a helper."""
         pids: dict[int, Role] = dict.fromkeys(self._helpers, "helper")
-        return {self._qemu: "payload", **pids} if self._qemu else pids
+        return {self.qemu: "payload", **pids} if self.qemu else pids
 
     def wait(self) -> int:
         if self._status is None:
             self._check_still_there()
             if self._helpers:
                 self.cpu["helper"] = sum(map(cpu_seconds, self._helpers))
-            self.cpu["payload"] = cpu_seconds(self._qemu)  # its end cannot be seen: it is no child of ours
+            self.cpu["payload"] = cpu_seconds(self.qemu)  # its end cannot be seen: it is no child of ours
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have powered off by itself
                 self.stdin.write(b"\n")

@@ -1,9 +1,10 @@
 /* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
  * line ("disk" first where the verb wants the root file system, then "share=TYPE" where its data is to be on a folder
- * that the host shares, "arguments" where the verb is in a file). Sets up what the verb needs, runs it on the first
+ * that the host shares, "arguments" where the verb is in a file; "eth" first where it wants a network card). Sets up what the verb needs, runs it on the first
  * serial port, powers off.
  */
 #include "probe.h"
+#include "net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,7 +130,22 @@ static int enter_disk(const char *share)
     return chroot("/root") < 0 || chdir("/") < 0 ? -1 : 0;
 }
 
-static int set_up(int disk, const char *share)
+/* The one network card, with the address that QEMU's user-mode network gives its first guest (10.0.2.15/24). */
+static int set_up_card(void)
+{
+    if (load_modules() < 0)
+        return -1;
+    for (int i = 0; i < 5000; i++) {
+        if (interface_up("eth0", 0x0a00020fu, 0xffffff00u) == 0)
+            return 0;
+        if (!is_early(errno))
+            return -1;
+        usleep(1000);
+    }
+    return -1;
+}
+
+static int set_up(int disk, int card, const char *share)
 {
     mount("dev", "/dev", "devtmpfs", 0, NULL); /* a kernel may have mounted it already */
     if (open_serial() < 0)
@@ -140,6 +156,8 @@ static int set_up(int disk, const char *share)
         return give_up("mounting /sys");
     if (disk && enter_disk(share) < 0)
         return give_up("mounting the disk");
+    if (card && set_up_card() < 0)
+        return give_up("setting up the network card");
     return 0;
 }
 
@@ -163,8 +181,9 @@ int verb_guest(int argc, char **argv)
     if (getpid() != 1)
         return answer_error("guest is for the init process of a virtual machine", 0);
     int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
-    char **verb = argv + 1 + disk;
-    int count = argc - 1 - disk;
+    int card = argc > 1 && strcmp(argv[1], "eth") == 0;
+    char **verb = argv + 1 + disk + card;
+    int count = argc - 1 - disk - card;
     const char *share = count > 0 && strncmp(verb[0], "share=", 6) == 0 ? verb[0] + 6 : NULL;
     if (share) {
         verb++;
@@ -173,7 +192,7 @@ int verb_guest(int argc, char **argv)
     if (count > 0 && strcmp(verb[0], "arguments") == 0 && (count = read_arguments(words, 298)) > 0)
         verb = words;
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-    if (set_up(disk, share) == 0) {
+    if (set_up(disk, card, share) == 0) {
         if (count > 0 && strcmp(verb[0], "ready") == 0) { /* the start-up path stays as short as it can be */
             run_verb(count, verb);
         } else {

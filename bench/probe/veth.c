@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define NETWORK_OF_FOUR 0xfffffffcu
+
 struct request {
     struct nlmsghdr header;
     struct ifinfomsg link;
@@ -76,8 +78,7 @@ static int make_pair(const char *here, const char *there, int pid)
     return errno ? -1 : 0;
 }
 
-/* Give an interface of this namespace its address (host byte order, of a network of four) and bring it up. */
-static int set_up(const char *name, uint32_t address)
+int interface_up(const char *name, uint32_t address, uint32_t mask)
 {
     struct ifreq request;
     struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
@@ -89,7 +90,7 @@ static int set_up(const char *name, uint32_t address)
     in->sin_family = AF_INET;
     in->sin_addr.s_addr = htonl(address);
     int result = ioctl(fd, SIOCSIFADDR, &request);
-    in->sin_addr.s_addr = htonl(0xfffffffcu);
+    in->sin_addr.s_addr = htonl(mask);
     if (result == 0)
         result = ioctl(fd, SIOCSIFNETMASK, &request);
     if (result == 0)
@@ -115,9 +116,9 @@ int lay_veth(int pid)
         return answer_error("finding the network namespace", errno);
     if (make_pair(here, "isob0", pid) < 0)
         return answer_error("making a veth pair", errno);
-    if (set_up(here, network + 1) < 0)
+    if (interface_up(here, network + 1, NETWORK_OF_FOUR) < 0)
         return answer_error("giving the veth pair an address", errno);
-    if (setns(namespace, CLONE_NEWNET) < 0 || loopback_up() < 0 || set_up("isob0", network + 2) < 0)
+    if (setns(namespace, CLONE_NEWNET) < 0 || loopback_up() < 0 || interface_up("isob0", network + 2, NETWORK_OF_FOUR) < 0)
         return answer_error("giving the veth pair's other end an address", errno);
     int n = snprintf(line, sizeof line, "{\"address\":\"%s\"}\n", inet_ntoa(at));
     return write_all(STDOUT_FILENO, line, (size_t)n) < 0;
