@@ -175,7 +175,9 @@ int verb_meta(int argc, char **argv)
     run = now_ns();
     for (size_t i = 0; i < sizeof content; i++)
         content[i] = (char)(i * 131 + (i >> 8));
-    snprintf(folder, sizeof folder, "%s/meta-%llx", data, run);
+    snprintf(folder, sizeof folder, "meta-%llx", run);
+    if (chdir(data) < 0) /* a long way to the folder would be looked up with every file of it */
+        return answer_error(data, errno);
     if (count < BATCHES)
         return answer_error("meta wants at least as many files as batches", 0);
     if (spread_folders(data) != 0)
@@ -185,8 +187,8 @@ int verb_meta(int argc, char **argv)
     sync(); /* what others have written must not be carried out by our journal */
     return measure("create", do_create, folder, count) || measure("stat", do_stat, folder, count) ||
            measure("rename", do_rename, folder, count) || measure("unlink", do_unlink, folder, count) ||
-           measure_unpack(data, 0) || measure_unpack(data, 1) || measure("lower-stat", do_lower_stat, root, count) ||
-           measure("lower-read", do_lower_read, root, count);
+           measure_unpack(".", 0) || measure_unpack(".", 1) || chdir(root) < 0 ||
+           measure("lower-stat", do_lower_stat, ".", count) || measure("lower-read", do_lower_read, ".", count);
 }
 
 /* Where the files are: with the data, or beside the folder that the instance has for its own. */
@@ -238,6 +240,9 @@ int verb_copyup(int argc, char **argv)
     (void)argc;
     (void)argv;
     say_ready();
+    if (chdir(data) < 0)
+        return answer_error(data, errno);
+    data = ".";
     sync(); /* a copy that is brought to the disk at once must not wait for what others have written */
     return first_and_second_write(data, "1k") || first_and_second_write(data, "1m") ||
            first_and_second_write(data, "100m");

@@ -53,11 +53,11 @@ def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> N
 
 
 @needs_fio
-def test_every_job_file_is_one_that_fio_takes() -> None:
+def test_every_job_file_is_one_that_fio_takes(tmp_path: Path) -> None:
     """fio reads each as it stands (--parse-only)."""
     files = sorted(str(file) for file in _fio.FOLDER.glob("*/*.fio"))
     assert len(files) == len(ALL)
-    done = subprocess.run(["fio", "--parse-only", *files], capture_output=True, text=True, check=False)
+    done = subprocess.run(["fio", "--parse-only", *files], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
