@@ -36,9 +36,9 @@ def flags(context: Context) -> list[Flag]:
 
 
 def _reasons(context: Context, row: Estimate) -> Iterator[str]:
-    if row.scenario == "syscall" and row.unit == "second" and row.median < FASTEST_CALL and "loop" not in row.metric:
+    if _is_call(row) and row.median < FASTEST_CALL:
         yield "no system call is that fast: the loop was optimised away, or the guest's clock runs slow"
-    if row.scenario == "io" and row.median < _bytes_of(row.metric) * FASTEST_TRANSFER and not _in_memory(row):
+    if _is_fio(row) and row.median < _bytes_of(row.metric) * FASTEST_TRANSFER and not _in_memory(row):
         yield "faster than any device: the page cache was hit"
     if row.environment == context.baseline or row.control:
         return
@@ -48,6 +48,16 @@ def _reasons(context: Context, row: Estimate) -> Iterator[str]:
         yield "less memory than a plain process: pages that others share are counted for them, or a process was missed"
     if row.scenario.startswith("io") and row.ratio_high < MARGIN and not _in_memory(row):
         yield "faster than the host's own storage: a cache between the instance and the device answered"
+
+
+def _is_call(row: Estimate) -> bool:
+    """An operation of `syscall`, `syscall-all` or `syscall-pinned`, or a percentile of one."""
+    return row.scenario.split("-")[0] == "syscall" and row.unit == "second" and "loop" not in row.metric
+
+
+def _is_fio(row: Estimate) -> bool:
+    """An operation of fio; its CPU time (`-cpu`) is no time of a transfer."""
+    return row.scenario in ("io", "io-direct", "io-buffered") and not row.metric.endswith("-cpu")
 
 
 def _in_memory(row: Estimate) -> bool:

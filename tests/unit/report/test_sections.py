@@ -191,10 +191,23 @@ def test_phases_are_differences_of_stamps() -> None:
     ("row", "reason"),
     [
         (estimate("syscall", "getppid", "docker", 0.01), "no system call is that fast"),
+        (estimate("syscall", "getppid", "docker", 0.01)._replace(scenario="syscall-all"), "no system call"),
+        (
+            estimate("syscall", "getppid", "docker", 0.01)._replace(scenario="syscall-pinned", metric="getppid.p95"),
+            "no system call",
+        ),
         (estimate("startup", "ready", "docker", 0.5), "nothing starts faster"),
         (estimate("memory", "pss", "tcg", 0.5), "less memory"),
         (estimate("io", "randread-4k", "tcg", 0.5), "a cache"),
         (estimate("io", "seqread-1m", "process", 0.1), "page cache"),
+        (
+            estimate("io", "seqread-1m", "process", 0.1)._replace(scenario="io-direct", metric="seqread-1m-p99"),
+            "page cache",
+        ),
+        (
+            estimate("io", "seqread-1m", "process", 0.1)._replace(scenario="io-buffered", metric="seqread-1m-cold"),
+            "page cache",
+        ),
     ],
 )
 def test_impossible_numbers_are_flagged_with_a_reason(row: object, reason: str) -> None:
@@ -206,6 +219,13 @@ def test_impossible_numbers_are_flagged_with_a_reason(row: object, reason: str) 
 def test_ordinary_numbers_are_not_flagged() -> None:
     """The made run holds nothing impossible."""
     assert flags(context()) == []
+
+
+@pytest.mark.parametrize("metric", ["seqread-1m-cached", "seqwrite-1m-buffered", "seqread-1m-cpu"])
+def test_what_memory_serves_is_not_held_against_a_device(metric: str) -> None:
+    """Reading what is cached, writing into the cache and CPU time may be faster than any device."""
+    row = estimate("io", "seqread-1m", "process", 0.1)._replace(scenario="io-buffered", metric=metric)
+    assert flags(context(estimates=[row])) == []
 
 
 def test_claims_without_a_measurement_are_open() -> None:
