@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bench.accounting import descendants, process_name
-from bench.errors import DeadlineExceeded, MeasurementError
+from bench.errors import DeadlineExceeded, MeasurementError, OutOfMemory
 from bench.probe.build import probe_path
 from bench.streams import DeadlineReader
 
@@ -78,6 +78,8 @@ class Launched:
             self.events.update(released=answer["released"], exited=answer["exited"], gone=answer["gone"])
             self.cpu.update(payload=answer["cpu_payload_us"] / 1e6, launcher=answer["cpu_launcher_us"] / 1e6)
             self._status = answer["status"]
+            if answer["oom"]:
+                raise OutOfMemory("killed for want of memory (its cgroup's limit was reached)", console=self.console())
         return self._status
 
     def destroy(self) -> None:

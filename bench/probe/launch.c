@@ -456,14 +456,15 @@ int verb_launch(int argc, char **argv)
                 usleep(100);
         }
     }
+    int out_of_memory = status != 0 && killed_for_memory();
     if (remove_cgroups(deadline) < 0)
         abandon("the cgroup cannot be removed: %s", strerror(errno));
     if (watching && !net_lost && netns_await_gone(&net, deadline) < 0)
         abandon("the network namespace is still there: %s", strerror(errno));
     uint64_t gone = now_ns();
-    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d",
+    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d oom %d",
          (unsigned long long)released, (unsigned long long)exited, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
          (unsigned long long)gone, (long long)((seconds(&child_usage.ru_utime) + seconds(&child_usage.ru_stime)) * 1e6),
-         (long long)((own_cpu() - cpu_before) * 1e6), watching && !net_lost);
+         (long long)((own_cpu() - cpu_before) * 1e6), watching && !net_lost, out_of_memory);
     return 0;
 }

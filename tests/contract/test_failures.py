@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench import catalog
-from bench.answers import answers
+from bench import catalog, cgroups
+from bench.answers import answers, each_answer
 from bench.environments.docker import Docker
 from bench.errors import MeasurementError, OutOfMemory, ProbeError
 from tests.contract.opening import opened
@@ -43,5 +43,18 @@ def test_fio_fails_for_a_reason_that_is_told(
         with pytest.raises(error) as failed, sandbox.launch("fio", *JOB, timeout=60) as instance:
             answers(instance)
         assert [word for word in words if word not in failed.value.reason] == []
+        with sandbox.launch("ready") as instance:
+            assert instance.wait() == 0
+
+
+def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of 8 MiB and a program that touches 64: the cgroup says that it was killed, and the next one runs."""
+    tight = tuple(f"{limit.partition('=')[0]}=8388608" if "memory" in limit else limit for limit in cgroups.LIMITS)
+    monkeypatch.setattr(cgroups, "LIMITS", tight)
+    with opened("ns-all+cgroup") as sandbox:
+        killed = pytest.raises(OutOfMemory, match="killed for want of memory")
+        with killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+            instance.stdin.write(b"\n")
+            list(each_answer(instance))
         with sandbox.launch("ready") as instance:
             assert instance.wait() == 0
