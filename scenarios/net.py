@@ -2,10 +2,10 @@
 
 The probe is both ends (bench/probe/net.c): a server in the instance that knows a token, a client in the instance or on
 the host. Each end stays on the first CPU that it may use. The path from the host is the one that there is: a port of
-the host's loopback where the environment publishes one (and no other then), the loopback where the instance shares the
-host's network, an address of the instance where the host reaches one (a Docker bridge, a tap), else a veth pair laid
-into its network namespace, untimed; `circumstances` says which. Where there is none (a guest without a network card)
-the `host-` metrics do not exist.
+the host's loopback where the environment publishes one, or a guest's address behind its tap (no other then, and an
+error where nothing answers there); the loopback where the instance shares the host's network, an address of the
+instance where the host reaches one (a Docker bridge), else a veth pair laid into its network namespace, untimed;
+`circumstances` says which. Where there is none (a guest without a network card) the `host-` metrics do not exist.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     """The first path from the host on which the instance's own server answers, and what the client measured on it."""
     from bench.answers import first_answer
+    from bench.errors import MeasurementError
 
     server = first_answer(instance.stdout)
     tried = [] if server.get("addresses") else ["the instance has no address but its loopback's"]
@@ -92,6 +93,8 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
+    if hasattr(instance, "published") or hasattr(instance, "reached_at"):
+        raise MeasurementError(f"no path from the host: {'; '.join(tried)}")
     return f"none ({'; '.join(tried)})", []
 
 
@@ -100,6 +103,8 @@ def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str
     published = getattr(instance, "published", None)
     if published is not None:
         return [("a port published on the host's loopback", "127.0.0.1", published())]
+    if hasattr(instance, "reached_at"):
+        return [("a tap on a bridge of the host", str(instance.reached_at), {})]
     own = _own_namespace(instance)
     found: list[tuple[str, str, Mapping[str, int]]] = [
         (f"the instance's address {address}", str(address), {}) for address in server.get("addresses", [])

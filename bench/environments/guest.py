@@ -128,8 +128,6 @@ class GuestSandbox:
     memory_mib = MEMORY_MIB
     modules: tuple[str, ...] = ()
     """Kernel modules beside those of its storage."""
-    words: tuple[str, ...] = ()
-    """What the probe as init is told before the verb (bench/probe/guest.c)."""
 
     @property
     def memory_bytes(self) -> int:
@@ -168,8 +166,12 @@ class GuestSandbox:
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
-            verb = ("disk", *self.storage.words, "arguments") if files.disk else (*self.words, *probe_args)
+            verb = ("disk", *self.storage.words, "arguments") if files.disk else (*self.words(files), *probe_args)
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        """What the probe as init is told before the verb (bench/probe/guest.c)."""
+        return ()
 
     def connected(self) -> Any:
         """The connection, made anew where its daemon has gone: a run outlives a restart of libvirtd."""
@@ -189,16 +191,17 @@ class GuestSandbox:
         return self.connection
 
     def facts(self) -> Mapping[str, str]:
-        connection = self.connected()
+        """Without a disk where none is offered."""
+        connection, disk = self.connected(), ROOTFS in self.environment.offers
         version, library = connection.getVersion(), connection.getLibVersion()
         return {
             "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
             "kernel": self.kernel_fact(),
             "memory": f"{self.memory_mib} MiB",
-            "storage": "" if self.environment.null else self.storage.description,
+            "storage": self.storage.description if disk else "",
             "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
-            "domain.disk": "" if self.environment.null else self.disk_domain(),
+            "domain.disk": self.disk_domain() if disk else "",
         }
 
     def disk_domain(self) -> str:

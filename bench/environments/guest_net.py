@@ -1,20 +1,28 @@
-"""Virtual machines with a network card behind QEMU's user-mode network, one port of it forwarded from the loopback.
+"""Virtual machines with a network card: behind QEMU's user-mode network, or behind a tap on a bridge.
 
-libvirt 9 has no word for a forwarded port, so that the card is given on QEMU's own command line (libvirt's drvqemu,
-"Pass-through of arbitrary QEMU commands"). The guest has no route but to its own network, so that nothing of it leaves
-the machine. QEMU's `restrict=on` would say that, too, but then it drops the guest's UDP answers (found by trying).
+User-mode network: one port of it is forwarded from the loopback. libvirt 9 has no word for a forwarded port, so that
+the card is given on QEMU's own command line (libvirt's drvqemu, "Pass-through of arbitrary QEMU commands"). The guest
+has no route but to its own network, so that nothing of it leaves the machine. QEMU's `restrict=on` would say that, too,
+but then it drops the guest's UDP answers (found by trying).
+
+Tap: the bridge is made when the environment is opened, named after run and environment, so that it is found again
+without a record. Its network is one that no route of the host touches; here, too, the guest has no other route.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, cast
 
 from bench.environment import PROBE, READY
 from bench.environments.guest import Guest, GuestInstance, GuestSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import Any
 
     from bench.environments.guest import Files
 
@@ -25,6 +33,10 @@ _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 _KINDS = ("tcp", "udp")
 _SLOT = "0x10"
 """On pcie.0; libvirt counts its own devices up from 1."""
+_USER_ADDRESS = "10.0.2.15"
+"""What QEMU's user-mode network gives its first guest."""
+_PRIVATE = IPv4Network("10.213.0.0/16")
+"""Bridges take their networks from here; 198.18.0.0/15 is the veth pairs' (bench/probe/veth.c)."""
 
 
 class UserNetGuest(Guest):
@@ -32,7 +44,7 @@ class UserNetGuest(Guest):
 
     offers = frozenset({READY, PROBE})
 
-    def sandbox(self, connection: object, workdir: Path) -> UserNetSandbox:
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
         return UserNetSandbox(connection, self, workdir)
 
 
@@ -41,7 +53,9 @@ class UserNetSandbox(GuestSandbox):
 
     published_port = PORT
     modules = ("virtio_net",)
-    words = ("eth",)
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        return (f"eth={_USER_ADDRESS}",)
 
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
         """A record of the configuration (no folder yet) has no ports."""
@@ -74,7 +88,6 @@ class UserNetInstance(GuestInstance):
 
 def _bound_port(pid: int, kind: str) -> int:
     """The port of a process's socket on 127.0.0.1 (/proc/net: address in host order, port, both hexadecimal)."""
-    import os
     from pathlib import Path
 
     from bench.errors import MeasurementError
@@ -88,15 +101,160 @@ def _bound_port(pid: int, kind: str) -> int:
     raise MeasurementError(f"QEMU has no {kind} port on the loopback")
 
 
+class TapGuest(UserNetGuest):
+    """The same guest behind a tap, which libvirt makes, on a bridge of this environment's own."""
+
+    needs_root = True
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        return TapSandbox(connection, self, workdir)
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[TapSandbox]:
+        bridge = bridge_name(workdir.parent.name, self.name)
+        with super().open(workdir) as sandbox, _laid_bridge(bridge) as network:
+            tap = cast("TapSandbox", sandbox)
+            tap.bridge, tap.network = bridge, network
+            yield tap
+
+
+class TapSandbox(GuestSandbox):
+    """Each of its guests has an address of its own: the network's second for the first guest, and so on."""
+
+    modules = ("virtio_net",)
+    bridge: str
+    network: IPv4Network
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        return (f"eth={self._address(files)}",)
+
+    def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
+        """A record of the configuration (no folder yet) has words in the place of what is each run's."""
+        from xml.etree import ElementTree as Xml
+
+        domain = Xml.fromstring(super().domain_xml(name, files, probe_args))
+        devices = domain.find("devices")
+        assert devices is not None
+        card = Xml.SubElement(devices, "interface", type="bridge")
+        number = _number(files)
+        if number is not None:  # with the address, so that an address used again has the same card
+            Xml.SubElement(card, "mac", address=f"52:54:00:00:00:{_host_part(number):02x}")
+        Xml.SubElement(card, "source", bridge="BRIDGE" if number is None else self.bridge)
+        Xml.SubElement(card, "model", type="virtio")
+        Xml.SubElement(card, "rom", enabled="no")
+        return Xml.tostring(domain, encoding="unicode")
+
+    def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
+        made = TapInstance(self.connected(), name, folder, timeout, idle=idle)
+        made.reached_at = str(self.network[_host_part(int(folder.name))])
+        return made
+
+    def _address(self, files: Files) -> str:
+        number = _number(files)
+        return "ADDRESS" if number is None else str(self.network[_host_part(number)])
+
+
+class TapInstance(GuestInstance):
+    """Has the address at which the host reaches it."""
+
+    reached_at: str
+
+
+def _number(files: Files) -> int | None:
+    """Which instance of its sandbox, by its folder; None in a record."""
+    from pathlib import Path
+
+    folder = Path(files.serial).parent.name
+    return int(folder) if folder else None
+
+
+def _host_part(number: int) -> int:
+    """From 2 to 251: the bridge has 1."""
+    return 2 + (number - 1) % 250
+
+
+def bridge_name(run: str, environment: str) -> str:
+    """Of at most 15 characters, as the kernel wants it."""
+    import hashlib
+
+    return "iso" + hashlib.sha256(f"{run}/{environment}".encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
+    """A bridge with the first address of a network of its own. Raises `Unavailable` where that cannot be had."""
+    from bench.errors import MeasurementError, Unavailable
+
+    if os.geteuid() != 0:
+        raise Unavailable("making a bridge needs root", remedy="run isobench as root")
+    try:
+        network = _free_network()
+        _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0")
+    except MeasurementError as error:
+        raise Unavailable(f"no bridge: {error.reason}", remedy="install iproute2, modprobe bridge") from error
+    try:
+        _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        yield network
+    finally:
+        _ip("link", "delete", bridge)
+
+
+def _free_network() -> IPv4Network:
+    """The first network for 256 addresses that no route of this host (its addresses are routes, too) touches."""
+    import json
+
+    from bench.errors import MeasurementError
+
+    routes = json.loads(_ip("-json", "-4", "route", "show", "table", "all"))
+    used = [IPv4Network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
+    for network in _PRIVATE.subnets(new_prefix=24):
+        if not any(network.overlaps(other) for other in used):
+            return network
+    raise MeasurementError(f"every network of {_PRIVATE} is in use")
+
+
+def _ip(*words: str) -> str:
+    """What ip (iproute2) answers."""
+    import subprocess
+
+    from bench.errors import MeasurementError
+
+    try:
+        ended = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MeasurementError(f"ip {' '.join(words)}: {error}") from error
+    if ended.returncode != 0:
+        raise MeasurementError(f"ip {' '.join(words)}: {ended.stderr.strip()}")
+    return ended.stdout
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the bridges of a dead run, known by the names that this run would have given them."""
+    from pathlib import Path
+
+    removed = []
+    for environment in ENVIRONMENTS:
+        bridge = bridge_name(run, environment.name)
+        if isinstance(environment, TapGuest) and Path(f"/sys/class/net/{bridge}/bridge").is_dir():
+            _ip("link", "delete", bridge)
+            removed.append(f"bridge {bridge}")
+    return removed
+
+
 ENVIRONMENTS = tuple(
-    UserNetGuest(
-        f"{kind}-user",
-        f"{title}, user-mode network",
-        "a virtio network card set up at boot, behind QEMU's user-mode network; its and the disk's modules loaded",
+    guest(
+        f"{kind}-{path}",
+        f"{title}, {words}",
+        f"a virtio network card set up at boot, behind {behind}; its and the disk's modules loaded",
         kind,
         domain_type=domain_type,
         single_factor=False,
         groups=("network",),
+    )
+    for guest, path, words, behind in (
+        (UserNetGuest, "user", "user-mode network", "QEMU's user-mode network"),
+        (TapGuest, "tap", "a tap on a bridge", "a tap on a bridge of the host"),
     )
     for kind, title, domain_type in (("tcg", "QEMU without KVM", "qemu"), ("kvm", "KVM", "kvm"))
 )

@@ -1,11 +1,12 @@
 /* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
  * line ("disk" first where the verb wants the root file system, then "share=TYPE" where its data is to be on a folder
- * that the host shares, "arguments" where the verb is in a file; "eth" first where it wants a network card). Sets up what the verb needs, runs it on the first
- * serial port, powers off.
+ * that the host shares, "arguments" where the verb is in a file; "eth=ADDRESS" first where it wants a network card).
+ * Sets up what the verb needs, runs it on the first serial port, powers off.
  */
 #include "probe.h"
 #include "net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -130,13 +131,18 @@ static int enter_disk(const char *share)
     return chroot("/root") < 0 || chdir("/") < 0 ? -1 : 0;
 }
 
-/* The one network card, with the address that QEMU's user-mode network gives its first guest (10.0.2.15/24). */
-static int set_up_card(void)
+/* The one network card, with an IPv4 address in a network of 256. */
+static int set_up_card(const char *address)
 {
+    struct in_addr own;
+    if (inet_pton(AF_INET, address, &own) != 1) {
+        errno = EINVAL;
+        return -1;
+    }
     if (load_modules() < 0)
         return -1;
     for (int i = 0; i < 5000; i++) {
-        if (interface_up("eth0", 0x0a00020fu, 0xffffff00u) == 0)
+        if (interface_up("eth0", ntohl(own.s_addr), 0xffffff00u) == 0)
             return 0;
         if (!is_early(errno))
             return -1;
@@ -145,7 +151,7 @@ static int set_up_card(void)
     return -1;
 }
 
-static int set_up(int disk, int card, const char *share)
+static int set_up(int disk, const char *card, const char *share)
 {
     mount("dev", "/dev", "devtmpfs", 0, NULL); /* a kernel may have mounted it already */
     if (open_serial() < 0)
@@ -156,7 +162,7 @@ static int set_up(int disk, int card, const char *share)
         return give_up("mounting /sys");
     if (disk && enter_disk(share) < 0)
         return give_up("mounting the disk");
-    if (card && set_up_card() < 0)
+    if (card && set_up_card(card) < 0)
         return give_up("setting up the network card");
     return 0;
 }
@@ -181,9 +187,10 @@ int verb_guest(int argc, char **argv)
     if (getpid() != 1)
         return answer_error("guest is for the init process of a virtual machine", 0);
     int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
-    int card = argc > 1 && strcmp(argv[1], "eth") == 0;
-    char **verb = argv + 1 + disk + card;
-    int count = argc - 1 - disk - card;
+    const char *card = argc > 1 && strncmp(argv[1], "eth=", 4) == 0 ? argv[1] + 4 : NULL;
+    int first = 1 + disk + (card != NULL);
+    char **verb = argv + first;
+    int count = argc - first;
     const char *share = count > 0 && strncmp(verb[0], "share=", 6) == 0 ? verb[0] + 6 : NULL;
     if (share) {
         verb++;

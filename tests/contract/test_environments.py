@@ -29,7 +29,7 @@ HERE = (
     *("ns-cgroup", "ns-time", "ns-all", "ns-all-user", "ns-all+cgroup", "ns-all+caps", "ns-all+seccomp"),
     *("ns-all+overlay", "handmade", "bubblewrap", "lxc", "nspawn", "runc", "podman", "docker", "docker-nonet"),
     *("docker-hostnet", "docker-unconfined", "docker-readonly", "docker-runsc", "containerd", "tcg", "tcg-null"),
-    *("docker-published", "tcg-user"),
+    *("docker-published", "tcg-user", "tcg-tap"),
 )
 """What every Debian machine with what `isobench provision --for-tests` installs can run: unavailable is a failure."""
 

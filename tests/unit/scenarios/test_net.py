@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench.analysis.gate import marks
-from bench.errors import ProbeError
+from bench.errors import MeasurementError, ProbeError
 from bench.record import CellRecord
 from scenarios import net
 from scenarios.net import Net
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class _Instance:
-    """Only the host processes that an instance says it has."""
+    """Only the host processes that an instance says it has, and what a test gives it."""
+
+    stdout: io.BytesIO
+    reached_at: str
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
@@ -36,6 +40,18 @@ def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> 
 def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
     """Nothing is tried where nothing is known."""
     assert net._candidates(_Instance(), {"addresses": []}) == []  # type: ignore[arg-type]
+
+
+def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
+    """With the probe's reason, where the environment is there for that path; elsewhere it is told as none."""
+    answer = b'ready\n{"addresses":[],"tcp":1,"udp":1,"token":"0000000000000000"}\n'  # nothing listens at port 1
+    other, promised = _Instance(os.getpid()), _Instance(os.getpid())
+    other.stdout, promised.stdout = io.BytesIO(answer), io.BytesIO(answer)
+    promised.reached_at = "127.0.0.1"
+    path, found = net._over_the_path(other)  # type: ignore[arg-type]
+    assert path.startswith("none") and found == []
+    with pytest.raises(MeasurementError, match="a tap on a bridge of the host: Connection refused"):
+        net._over_the_path(promised)  # type: ignore[arg-type]
 
 
 def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None:
