@@ -157,7 +157,7 @@ def _measure_blocks(
     scenarios = {s.name: s for s in request.scenarios}
     cells = applicable(environments, request.scenarios)
     rests = _Rests()
-    began = time.monotonic()
+    began, reading = time.monotonic(), host.read()
     for index in range(request.max_blocks + 1):
         done = time.monotonic() - began
         per_block = done / index if index else None
@@ -169,8 +169,9 @@ def _measure_blocks(
         if not alive:
             return "nothing left to measure"
         block, samples, failures, short = _measure_block(
-            index, plan(alive, request.baseline, request.seed, index), sandboxes, scenarios, began, observer
+            index, plan(alive, request.baseline, request.seed, index), sandboxes, scenarios, began, observer, reading
         )
+        reading = host.read()
         _record_short(writer, [*short, *rests.count(block, failures)])
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
@@ -186,8 +187,12 @@ def _measure_block(
     scenarios: Mapping[str, Scenario],
     began: float,
     observer: Observer,
+    reading: Mapping[str, float],
 ) -> tuple[BlockRecord, list[Sample], list[FailureRecord], list[SkipRecord]]:
-    """One block: every cell in this order. A failing cell is recorded and the block goes on."""
+    """One block: every cell in this order. A failing cell is recorded and the block goes on.
+
+    `reading` is the host's counters after the block before: a CPU taken off between two cells is seen by none of them.
+    """
     short: list[SkipRecord] = []
     samples: list[Sample] = []
     failures: list[FailureRecord] = []
@@ -220,7 +225,9 @@ def _measure_block(
         records.append(record)
         observer.cell_ends(cell, values, failure)
     presses = {name: getattr(scenario, "presses", ()) for name, scenario in scenarios.items()}
-    block = BlockRecord(index, block_began - began, time.monotonic() - block_began, records, marks(records, presses))
+    seconds = time.monotonic() - block_began
+    found = marks(records, presses, host.delta(dict(reading), host.read()))
+    block = BlockRecord(index, block_began - began, seconds, records, found)
     return block, samples, failures, short
 
 

@@ -109,16 +109,18 @@ def _kill(name: str) -> None:
 
 
 def _kill_when_there(name: str, words: str, seed: list[int] = [0]) -> None:  # noqa: B006 (one moment after the other)
-    """As soon as there is one, or a moment later."""
+    """As soon as there is one, or a moment later. One that has ended by then does not count: the next is waited for."""
     seed[0] += 1
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        found = pids_of(name, words)
-        if found:
+        if pids_of(name, words):
             time.sleep(random.Random(seed[0]).uniform(0, 0.15))
-            for pid in found:
+            killed = False
+            for pid in pids_of(name, words):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            return
+                    killed = True
+            if killed:
+                return
         time.sleep(0.002)
     raise RuntimeError(f"no {name} was seen")

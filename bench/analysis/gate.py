@@ -31,15 +31,21 @@ SHARES = {
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
 
 
-def marks(cells: Sequence[CellRecord], presses: Mapping[str, Collection[str]] | None = None) -> list[str]:
-    """Why this block is to be left out; empty for a clean one.
+def marks(
+    cells: Sequence[CellRecord],
+    presses: Mapping[str, Collection[str]] | None = None,
+    whole: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Why this block is to be left out; empty for a clean one. `whole` has the counters over the block as one, for what
+    happened between its cells.
 
     `presses` says by scenario which counters it drives by itself (two processes that share a CPU wait for it): its
     cells do not count for their shares.
     """
     found = []
     for counter, (limit, words) in ANY.items():
-        worst = max((abs(cell.interference.get(counter, 0.0)) for cell in cells), default=0.0)
+        readings = [*(cell.interference for cell in cells), whole or {}]
+        worst = max(abs(reading.get(counter, 0.0)) for reading in readings)
         if worst > limit:
             found.append(f"{words} ({worst:g})")
     for counter, (limit, words) in SHARES.items():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import runner, store
+from bench import host, runner, store
 from bench.environment import Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell
@@ -212,3 +212,28 @@ def test_a_scenario_without_metrics_tells_circumstances_only(tmp_path: Path) -> 
     session = store.load(execute(request(tmp_path, environments, scenarios=scenarios)).path).session
     assert {cell.scenario for block in session.blocks for cell in block.cells} == {"fake"}
     assert session.environments[0].facts["look.seen"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("counter", "change", "said"),
+    [
+        ("cpus_online", -1.0, "a CPU went off or on line"),
+        ("clock_step_seconds", 3.0, "the clock was set"),
+        ("suspended_seconds", 60.0, "the machine was suspended"),
+    ],
+)
+def test_what_happens_between_two_cells_marks_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counter: str, change: float, said: str
+) -> None:
+    """A change while no cell is measured, between the second block and the third, is seen by the third as a whole."""
+    now = {"cpus_online": 4.0, "clock_step_seconds": 0.0, "suspended_seconds": 0.0}
+    monkeypatch.setattr(host, "read", lambda: dict(now))
+
+    class Between(runner.Observer):
+        def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
+            if index == 2:
+                now[counter] += change
+
+    writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]), None, Between())
+    marked = {block.index: block.marks for block in writer.session.blocks if block.marks}
+    assert list(marked) == [2] and marked[2][0].startswith(said)
