@@ -348,6 +348,7 @@ def _environment_record(
                     facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
                 except IsobenchError as error:
                     facts[f"{scenario.name}.circumstances"] = f"not known: {error.reason}"
+        facts = {key: text.replace(str(request.workdir), "WORK") for key, text in facts.items()}
     return EnvironmentRecord(
         name=environment.name,
         title=environment.title,

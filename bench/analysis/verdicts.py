@@ -29,7 +29,7 @@ DIFFERENCE_COLUMNS = ("scenario", "metric", "environment", "compared_with", "uni
 
 def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
     """One row per metric and environment: absolute values, the paired ratio to the baseline with its 95 % interval,
-    p of the paired t-test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
+    p of the paired test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
 
     A metric that the baseline does not have is listed without a ratio, and a ratio of fewer than six pairs without an
     interval: none that they could give holds at 95 %. The baseline's own row has the ratio 1.

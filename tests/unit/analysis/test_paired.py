@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.paired import benjamini_hochberg, holm, interval, p_value, pair
+from bench.analysis.paired import FEWEST_FOR_RANKS, benjamini_hochberg, holm, interval, p_value, pair
 
 values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=6, max_size=40).map(np.array)
 
@@ -94,3 +94,15 @@ def test_pairs_are_made_by_block() -> None:
         np.array([1, 2, 4]), np.array([1.0, 2.0, 4.0]), np.array([2, 3, 4]), np.array([20.0, 30.0, 40.0])
     )
     assert list(mine) == [2.0, 4.0] and list(theirs) == [20.0, 40.0]
+
+
+def test_one_wild_block_does_not_undo_a_clear_difference() -> None:
+    """Nineteen pairs twice as dear and one of them forty times: the ranks say so, as the interval does; a t-test would
+    be talked out of it by the wild one."""
+    values = np.log(2) + np.random.default_rng(3).normal(0, 0.15, 19)
+    values[4] = math.log(40)
+    assert interval(values).low > math.log(1.5)
+    assert p_value(values) == pytest.approx(stats.wilcoxon(values).pvalue)
+    assert p_value(values) * 1000 < 0.05
+    few = values[: FEWEST_FOR_RANKS - 1]
+    assert p_value(few) == pytest.approx(stats.ttest_1samp(few, 0.0).pvalue)
