@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from bench import catalog
 from bench.environment import Sandbox
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX, work_root
 from scenarios.memory_touch import BYTES, MemoryTouch
 from scenarios.sharing import Sharing
-
-
-@contextmanager
-def opened(name: str) -> Iterator[Sandbox]:
-    """A sandbox of this environment in a work folder of its own."""
-    workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / name
-    workdir.mkdir(parents=True, mode=0o711)
-    workdir.parent.chmod(0o711)
-    try:
-        with catalog.environments()[name].open(workdir) as sandbox:
-            yield sandbox
-    finally:
-        shutil.rmtree(workdir.parent)
+from tests.contract.opening import opened
 
 
 @pytest.mark.parametrize("name", ["process", pytest.param("docker", marks=pytest.mark.docker)])
