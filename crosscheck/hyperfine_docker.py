@@ -20,7 +20,7 @@ from bench.environments.docker import ENVIRONMENTS, connect
 from bench.lifecycle import new_run_id
 from crosscheck.floor import median_interval
 
-ROUNDS = 12
+ROUNDS = 40
 
 
 def main() -> int:
