@@ -65,10 +65,13 @@ def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:
     return len(parents) == 1 and (ROOT / "cgroup.controllers").exists()
 
 
-def remove(run: str) -> list[str]:
-    """Kill what still runs in the cgroups of this run and remove them; says what was removed."""
+def remove(name: str) -> list[str]:
+    """Kill what still runs in the cgroups of this name and remove them; says what was removed.
+
+    The name carries the run's, and may be a pattern (`fnmatch`) round it where a tool names cgroups in its own way.
+    """
     removed = []
-    for place in (ROOT / run, *(tree / run for tree in ROOT.iterdir())):
+    for place in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")):
         if not place.is_dir():
             continue
         for folder in (*sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True), place):

@@ -123,7 +123,7 @@ def _cgroups(folder: Path) -> Found:
     found: Found = set()
     for root, folders, _ in os.walk("/sys/fs/cgroup"):
         for name in folders:
-            if any(name.startswith(run) for run in _seen[folder]):
+            if any(run in name for run in _seen[folder]):
                 found.add(("cgroup", f"{root}/{name}"))
     return found
 

@@ -22,6 +22,22 @@ class Lxc(Runtime):
             file.write_text(_configuration(str(sandbox.root), name, probe_args))
         return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
 
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Killed, lxc-start leaves the cgroups behind that it made for itself and for the container."""
+        from bench.cgroups import remove
+
+        remove(f"lxc.*.{name}")
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the cgroups of a dead run's containers, which LXC names `lxc.monitor.NAME` and `lxc.payload.NAME`."""
+    from bench.cgroups import remove
+
+    return remove(f"lxc.*.{run}-*")
+
 
 def _configuration(root: str, name: str, probe_args: tuple[str, ...]) -> str:
     """LXC's own words (lxc.container.conf(5)): an empty network, proc and sys, the probe as init."""
