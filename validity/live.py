@@ -147,7 +147,7 @@ def _workplace() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def g10(pairs: int = 200, seed: int = 10) -> Line:
+def g10(pairs: int = 600, seed: int = 10) -> Line:
     """Two harness processes, one with 1 GB that it has touched, take turns in launching the chroot rung."""
     with ExitStack() as stack:
         sides = {size: stack.enter_context(_harness(size)) for size in (50 << 20, 1 << 30)}
