@@ -82,6 +82,10 @@ class Sandbox(Protocol):
         """The exact configuration, for the record: versions, flags, the domain XML, paths of kernel and image."""
         ...
 
+    def daemons(self) -> list[int]:
+        """The processes that serve every instance and are there without one; none for most mechanisms."""
+        ...
+
 
 class Environment(Protocol):
     """One way to run a program. Its attributes are data for `list`, for the ladder and for the report."""

@@ -251,6 +251,9 @@ class _TimedSandbox:
     def facts(self) -> Mapping[str, str]:
         return self._sandbox.facts()
 
+    def daemons(self) -> list[int]:
+        return self._sandbox.daemons()
+
     def launch(self, *probe_args: str, timeout: float = PROVING_TIMEOUT) -> AbstractContextManager[Instance]:
         return self._launch(probe_args, timeout)
 

@@ -16,7 +16,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench.environments.docker import ENVIRONMENTS, connect
+from bench.environments._docker import connect
+from bench.environments.docker import ENVIRONMENTS
 from bench.lifecycle import new_run_id
 from crosscheck.floor import median_interval
 

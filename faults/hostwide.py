@@ -59,7 +59,8 @@ def _marked(place: Place, inject: Callable[[], None], words: str, fault: str) ->
     except OSError as error:
         process.wait(120)
         tally.leaks += leaks.left(place.where, before)
-        return tally.line(fault, f"not possible on this host ({error.strerror}); simulated in tests/unit/test_runner.py")
+        note = f"not possible on this host ({error.strerror}); simulated in tests/unit/test_runner.py"
+        return tally.line(fault, note)
     process.wait(120)
     blocks = place.last_run().session.blocks
     hit = [b.index for b in blocks if any(words in mark for mark in b.marks)]

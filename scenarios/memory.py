@@ -28,6 +28,7 @@ class Memory:
         Metric("pss", "byte", "proportional set size of every host process that exists because of the instance"),
         Metric("pss-payload", "byte", "the part of it in the program itself (for a guest: QEMU)"),
         Metric("pss-helper", "byte", "the part of it in its helpers: shim, conmon, virtiofsd"),
+        Metric("pss-daemons", "byte", "of the daemons that serve every instance: there once, and in no other count"),
         Metric("uss", "byte", "what would be free if these processes ended: pages that nobody shares"),
         Metric("rss", "byte", "resident set size of these processes, shared pages counted in full"),
         Metric("cgroup", "byte", "what the instance's own cgroup is charged with"),
@@ -45,6 +46,7 @@ class Memory:
             whole = process_memory(pids)
             values = {"pss": whole.pss, "uss": whole.uss, "rss": whole.rss}
             values.update({f"pss-{role}": part.pss for role, part in by_role(pids).items()})
+            values["pss-daemons"] = process_memory(sandbox.daemons()).pss
             cgroup = cgroup_memory(instance)
             if cgroup is not None:
                 values["cgroup"] = cgroup.total

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.environments import docker, guest
+from bench.environments import _docker as docker
+from bench.environments import _libvirt as libvirt
 from bench.errors import Unavailable
 
 
@@ -23,7 +24,7 @@ def _docker() -> str:
 
 def _libvirt() -> str:
     try:
-        guest.connect().close()
+        libvirt.connect().close()
     except Unavailable as error:
         return error.reason
     return ""

@@ -41,6 +41,9 @@ class FakeSandbox:
     def __init__(self, environment: FakeEnvironment) -> None:
         self._environment = environment
 
+    def daemons(self) -> list[int]:
+        return []
+
     def facts(self) -> Mapping[str, str]:
         return {"version.fake": "1"}
 

@@ -92,6 +92,9 @@ class RuntimeSandbox:
         self._numbers = itertools.count(1)  # also from several threads
         link_rootfs(self.root)
 
+    def daemons(self) -> list[int]:
+        return self.runtime.engine()
+
     def facts(self) -> Mapping[str, str]:
         command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
         facts = {f"version.{self.runtime.tool}": version(self.runtime.tool)}

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import DEFAULT_TIMEOUT, READY
+from bench.environments._domain import GuestInstance
+from bench.environments._libvirt import give_to_qemu
 from bench.environments._storage import Storage
-from bench.environments.guest import Files, Guest, GuestInstance, GuestSandbox, give_to_qemu
+from bench.environments.guest import Files, Guest, GuestSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

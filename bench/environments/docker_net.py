@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.environments.docker import Container, Docker, DockerSandbox, engine_errors
+from bench.environments._container import Container
+from bench.environments._docker import engine_errors
+from bench.environments.docker import Docker, DockerSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import LOWER
-from bench.environments.docker import LABEL, Docker, DockerSandbox, engine_errors
+from bench.environments._docker import LABEL, engine_errors
+from bench.environments.docker import Docker, DockerSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,7 +17,8 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, cast
 
 from bench.environment import PROBE, READY
-from bench.environments.guest import Guest, GuestInstance, GuestSandbox
+from bench.environments._domain import GuestInstance
+from bench.environments.guest import Guest, GuestSandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

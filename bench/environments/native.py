@@ -93,6 +93,9 @@ class NativeSandbox:
         self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
 
+    def daemons(self) -> list[int]:
+        return []
+
     def facts(self) -> Mapping[str, str]:
         options = self._options(self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
-from bench.environments.docker import LABEL, Container, Docker, DockerSandbox
-from bench.environments.guest import Guest, GuestInstance, GuestSandbox
+from bench.environments._container import Container
+from bench.environments._docker import LABEL
+from bench.environments._domain import GuestInstance
+from bench.environments.docker import Docker, DockerSandbox
+from bench.environments.guest import Guest, GuestSandbox
 from bench.environments.native import Isolation, Native, NativeSandbox
 from bench.paths import cached, content_hash
 

@@ -168,6 +168,17 @@ def test_what_it_offers_is_true(opened: tuple[Environment, Sandbox]) -> None:
     assert said[0]["jobs"][0]["write"]["total_ios"] == 16
 
 
+def test_daemons_are_beside_its_instances(opened: tuple[Environment, Sandbox]) -> None:
+    """They live, an engine has some, and none of them is counted as an instance's."""
+    environment, sandbox = opened
+    daemons = sandbox.daemons()
+    assert _living(daemons) == daemons
+    assert bool(daemons) == (environment.layer in ("engine", "vmm", "vm") or environment.name == "containerd")
+    with sandbox.launch("ready", timeout=60) as instance:
+        assert not set(daemons) & set(instance.host_pids())
+        instance.wait()
+
+
 def test_facts_are_text(opened: tuple[Environment, Sandbox]) -> None:
     """The exact configuration is there for the record, and names no path of this run."""
     _, sandbox = opened

@@ -8,7 +8,8 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from bench import catalog
-from bench.environments.guest import Guest, connect
+from bench.environments._libvirt import connect
+from bench.environments.guest import Guest
 from bench.errors import Unavailable
 from tests.contract.opening import opened
 

@@ -24,7 +24,7 @@ class Guest:
     """A sandbox with memory of its own, as the runner hands one on."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.launch, self.facts = sandbox.launch, sandbox.facts
+        self.launch, self.facts, self.daemons = sandbox.launch, sandbox.facts, sandbox.daemons
         self.memory_bytes: int = sandbox.memory_bytes  # type: ignore[attr-defined]
 
 

@@ -55,8 +55,8 @@ ONLY_IN = {
     "pandas": ("bench.analysis", "bench.report", "bench.progress", "bench.export"),
     "scipy": ("bench.analysis",),
     "matplotlib": ("bench.report.charts",),
-    "docker": ("bench.environments.docker",),
-    "libvirt": ("bench.environments.guest",),
+    "docker": ("bench.environments._docker",),
+    "libvirt": ("bench.environments._libvirt", "bench.environments._domain", "bench.environments.guest"),
     "ruptures": ("bench.analysis",),
 }
 """Heavy packages and who may import them."""

@@ -30,6 +30,8 @@ _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-
 _ACCOUNTS = ("available", "pss", "kernel", "harness")
 """The whole, and what explains it without counting anything twice."""
 _COUNTS = ("pss", "uss", "rss", "cgroup")
+_ONCE = ("pss-daemons",)
+"""What is there once however many instances there are: shown beside the counts, no part of any."""
 _PARTS = {
     "PSS, by whose process": ["pss-payload", "pss-helper"],
     "The cgroup's count, by kind": ["cgroup-anonymous", "cgroup-file", "cgroup-kernel"],
@@ -48,7 +50,8 @@ def _single(context: Context) -> list[Block]:
     counts = [m for m in _COUNTS if m in metrics]
     title = finding(context, context.select("memory", counts[0] if counts else metrics[0]), "Memory of one instance")
     figure = dot_panels(context, "memory", counts or metrics[:4], title, names=representatives(context))
-    blocks: list[Block] = [_side_by_side(context, "memory", counts or metrics[:4])]
+    once = [m for m in _ONCE if m in metrics]
+    blocks: list[Block] = [_side_by_side(context, "memory", [*(counts or metrics[:4]), *once])]
     blocks += [figure] if figure else []
     for whole, parts in _PARTS.items():
         found = parts_figure(context, "memory", [m for m in parts if m in metrics], whole, representatives(context))
@@ -71,7 +74,8 @@ def _side_by_side(context: Context, scenario: str, counts: list[str]) -> Block:
     records = [(count, context.metric(scenario, count)) for count in counts]
     meanings = "; ".join(f"{count}: {format.clean(r.meaning, 160)}" for count, r in records if r and r.meaning)
     what = "One instance" if scenario == "memory" else "Many instances"
-    return table(f"{what}, counted in {len(counts)} ways. {meanings}.", ["environment", *counts], rows)
+    ways = len([count for count in counts if count not in _ONCE])
+    return table(f"{what}, counted in {ways} ways. {meanings}.", ["environment", *counts], rows)
 
 
 def _density(context: Context) -> list[Block]:

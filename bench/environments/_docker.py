@@ -1,0 +1,115 @@
+"""The Docker engine: the way to it, what it says when it fails, its daemons, and what a dead run left in it."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from bench.accounting import parent, peer_pid, process_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+LABEL = "isobench.run"
+"""Carried by every container, image and volume; its value is the run's name."""
+
+
+def connect() -> Any:
+    """A low-level client of the engine at DOCKER_HOST, or at the usual socket. Raises `Unavailable`."""
+    from bench.errors import Unavailable
+
+    try:
+        import docker
+    except ImportError as error:
+        raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
+    address = os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS)
+    try:
+        client = docker.APIClient(base_url=address, version="auto", timeout=60)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        denied = "PermissionError" in repr(error) or "Permission denied" in str(error)
+        reason = f"no permission to use {address}" if denied else f"no Docker engine answers at {address}"
+        remedy = "run isobench as root or join the group docker" if denied else "systemctl start docker"
+        raise Unavailable(reason, remedy=remedy) from error
+    return client
+
+
+@contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Whatever the engine or the way to it says, as a `MeasurementError` with what was being done."""
+    import docker
+    import requests
+
+    from bench.errors import MeasurementError
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise MeasurementError(f"{doing}: {error.explanation or error}") from error
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise MeasurementError(f"{doing}: {error}") from error
+
+
+def engine_pids() -> list[int]:
+    """dockerd, known by its end of the socket, and its containerd: its child, or the system's."""
+    dockerd = peer_pid(os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS).removeprefix("unix://"))
+    if not dockerd:
+        return []
+    others = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and process_name(int(pid)) == "containerd"]
+    own = [pid for pid in others if parent(pid) == dockerd]
+    return [dockerd, *(own or others)]
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the containers, volumes and images that carry this run's label.
+
+    Raises `Unavailable` where the engine does not answer and the run had come as far as to use it.
+    """
+    from bench.errors import MeasurementError, Unavailable
+    from bench.paths import opened
+
+    try:
+        client = connect()
+    except Unavailable:
+        if opened(run, "docker"):
+            raise
+        return []
+    removed: list[str] = []
+    with closing(client):
+        for attempt in range(_SWEEPS, -1, -1):
+            try:
+                with engine_errors("cleaning up"):
+                    _sweep(client, run, removed)
+                break
+            except MeasurementError:
+                if attempt == 0:
+                    raise
+                time.sleep(0.5)
+    return removed
+
+
+_SWEEPS = 6
+"""A request that the run had made when it was stopped may still be worked on: its image is then in use for a while."""
+
+
+def _sweep(client: Any, run: str, removed: list[str]) -> None:
+    wanted = {"label": f"{LABEL}={run}"}
+    for container in client.containers(all=True, filters=wanted):
+        client.remove_container(container["Id"], force=True, v=True)
+        removed.append(f"container {container['Id'][:12]}")
+    for volume in client.volumes(filters=wanted)["Volumes"] or ():
+        client.remove_volume(volume["Name"], force=True)
+        removed.append(f"volume {volume['Name']}")
+    for image in client.images(filters=wanted):
+        for tag in _own_tags(image.get("RepoTags"), run) or [image["Id"]] * (not image.get("RepoTags")):
+            client.remove_image(tag, force=True)
+            removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
+
+
+def _own_tags(tags: list[str] | None, run: str) -> list[str]:
+    """Those that the run gave; one that somebody else has given to its image since is not touched."""
+    return [tag for tag in tags or () if tag.startswith(f"{run.lower()}:")]
