@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from bench.memory import kernel_memory
+from bench.memory import available_memory
 
 RESERVE = 4 << 30
 """Bytes of memory that must stay available on any host."""
@@ -18,18 +18,18 @@ class Room:
     """Learns from the instances that live what one more takes. Make it while none does."""
 
     def __init__(self) -> None:
-        self._memory, self._pids = kernel_memory()["MemAvailable"], pids_free()
+        self._memory, self._pids = available_memory(), pids_free()
         self._each_memory = self._each_pids = 0.0
 
     def learn(self, living: int) -> None:
         """Take note of what is free now that `living` instances are there; the dearest reading counts."""
         if living > 0:
-            self._each_memory = max(self._each_memory, (self._memory - kernel_memory()["MemAvailable"]) / living)
+            self._each_memory = max(self._each_memory, (self._memory - available_memory()) / living)
             self._each_pids = max(self._each_pids, (self._pids - pids_free()) / living)
 
     def refuses(self, more: int) -> str:
         """Why `more` instances beside those that live do not fit; "" where they do."""
-        available, free = kernel_memory()["MemAvailable"], pids_free()
+        available, free = available_memory(), pids_free()
         if available - more * self._each_memory < RESERVE:
             return (
                 f"{more} more instances at {self._each_memory / 2**20:.0f} MiB each would leave less than "

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
 SETTLE_SECONDS = 0.5
 """Idle time before each count: what ends with a start has ended, and what is freed late is free."""
+REST_SECONDS = 10.0
+"""The longest that the host is given to come to rest before the first count."""
+STEADY = 256 << 10
+"""Bytes by which the available memory may differ between two looks at a host at rest."""
 PATIENCE = 100.0
 """Seconds: a step is not taken where the one before took longer."""
 LIFETIME = 1200.0
 """Seconds after which an instance is given up: longer than all steps together."""
 
 _WAYS = {
-    "available": "fall of MemAvailable",
+    "available": "fall of available memory (MemAvailable, and the free pages that CPUs keep at hand)",
     "pss": "proportional set size of every host process that exists because of the instances",
     "cgroup": "what the instances' own cgroups are charged with",
     "kernel": "growth of slab, page tables, kernel stacks and per-cpu memory",
@@ -58,7 +62,7 @@ class Density:
         *(Metric(way, "byte", f"{meaning}: slope over the number of instances") for way, meaning in _WAYS.items()),
         *(Metric(part, "byte", f"{what} in the kernel's count: slope") for part, (_, what) in _PARTS.items()),
         Metric(_HARNESS, "byte", "processes of the harness beside the instances, which are no cost of theirs: slope"),
-        Metric("fixed", "byte", "fall of MemAvailable that does not depend on the number of instances: intercept"),
+        Metric("fixed", "byte", "fall of available memory that does not depend on the number of instances: intercept"),
         *(
             Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances")
             for way, meaning in _WAYS.items()
@@ -70,6 +74,7 @@ class Density:
         from bench.capacity import Room
 
         room, readings, reason = Room(), [], ""
+        _await_rest()
         empty = _count([])
         with ExitStack() as stack:
             living: list[Instance] = []
@@ -111,14 +116,24 @@ def results(readings: Sequence[Reading]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value > 0}
 
 
+def _await_rest() -> None:
+    """What earlier instances had is freed late (dying cgroups, their per-CPU memory): wait until that has ended."""
+    from bench.memory import available_memory
+
+    before, deadline = 0, time.monotonic() + REST_SECONDS
+    while abs((now := available_memory()) - before) > STEADY and time.monotonic() < deadline:
+        before = now
+        time.sleep(SETTLE_SECONDS)
+
+
 def _count(living: Sequence[Instance]) -> dict[str, float]:
     """All counts with these instances alive; the fall of MemAvailable with its sign turned."""
-    from bench.memory import cgroup_memory, kernel_memory, process_memory, settle
+    from bench.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
 
     time.sleep(SETTLE_SECONDS)
     settle()
     host = kernel_memory()
-    found = {"available": -float(host["MemAvailable"])}
+    found = {"available": -float(available_memory())}
     parts = {part: float(host[key]) for part, (key, _) in _PARTS.items() if key in host}
     found.update(parts, kernel=sum(parts.values()))
     found["pss"] = float(sum(process_memory(one.host_pids()).pss for one in living))

@@ -20,7 +20,7 @@ class Host:
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host()
-    monkeypatch.setattr(capacity, "kernel_memory", lambda: {"MemAvailable": host.memory})
+    monkeypatch.setattr(capacity, "available_memory", lambda: host.memory)
     monkeypatch.setattr(capacity, "pids_free", lambda: host.pids)
     return host
 

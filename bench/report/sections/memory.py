@@ -113,7 +113,7 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
             *parts,
             (Span(format.signed_interval(left.centre, left.low, left.high, "byte"), "strong"), Span(share, "small")),
         ])  # fmt: skip
-    columns = ["environment", "fall of MemAvailable", "PSS", "kernel", "harness beside it", "not explained"]
+    columns = ["environment", "fall of available memory", "PSS", "kernel", "harness beside it", "not explained"]
     caption = (
         "One more idle instance: the fall of MemAvailable, what of it the PSS, the kernel's own count and the "
         "harness's own processes explain, and the rest [95 %]. MemAvailable is the whole host's: what else ran "

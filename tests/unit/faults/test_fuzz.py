@@ -114,7 +114,7 @@ def test_fios_json(data: st.DataObject) -> None:
 
 PROC = {
     name: Path(f"/proc/{name}").read_bytes()[:4000]
-    for name in ("stat", "vmstat", "meminfo", "self/smaps_rollup", "self/cgroup", "self/mountinfo", "pressure/cpu")
+    for name in ("stat", "vmstat", "meminfo", "zoneinfo", "self/smaps_rollup", "self/cgroup", "self/mountinfo", "pressure/cpu")
     if Path(f"/proc/{name}").exists()
 }
 PROC["memory.stat"] = b"anon 4096\nfile 0\nkernel 12\nrss 7\n"
@@ -123,6 +123,7 @@ PARSERS: list[tuple[str, Any]] = [
     ("stat", host.parse_stat),
     ("vmstat", host.parse_vmstat),
     ("meminfo", host.parse_meminfo),
+    ("zoneinfo", memory.per_cpu_free),
     ("pressure/cpu", host.parse_pressure),
     ("self/smaps_rollup", memory.parse_smaps_rollup),
     ("self/cgroup", memory.memory_cgroup),
