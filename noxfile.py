@@ -1,5 +1,5 @@
 """Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, floor, crosscheck, validity,
-faults, lowest, audit.
+faults, lowest, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -11,6 +11,7 @@ private Docker and libvirt daemons are started for the time of the session. With
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,6 +22,8 @@ nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 SOURCES = ("bench", "scenarios", "crosscheck", "validity", "faults", "tests", "noxfile.py")
+LOCK = Path(".ci/lock.txt")
+"""Every version that CI installs; `nox -s lock` writes it."""
 WITH_DAEMONS = ("python", "-m", "bench.daemons")
 
 
@@ -36,11 +39,12 @@ def prepare(session: nox.Session, *extras: str) -> list[str]:
 def install(session: nox.Session, *extras: str) -> None:
     """Install the project with its extras, unless this environment has exactly that already."""
     extras = (*extras, "docker", *(["libvirt"] if _has_libvirt_headers() else []))
-    wanted = hashlib.sha256(Path("pyproject.toml").read_bytes() + repr(extras).encode()).hexdigest()
+    pins = ["--constraint", str(LOCK)] if os.environ.get("CI") else []
+    wanted = hashlib.sha256(Path("pyproject.toml").read_bytes() + repr((extras, pins)).encode()).hexdigest()
     stamp = Path(session.virtualenv.location) / "isobench-installed"
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    session.install("--quiet", "-e", f".[{','.join(extras)}]")
+    session.install("--quiet", *pins, "-e", f".[{','.join(extras)}]")
     stamp.write_text(wanted)
 
 
@@ -96,6 +100,14 @@ def lowest(session: nox.Session) -> None:
     words = ("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", f".[{extras}]")
     session.run(*words, env={"VIRTUAL_ENV": session.virtualenv.location})
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session(reuse_venv=False)
+def lock(session: nox.Session) -> None:
+    """Write the lock file for CI: what pip chooses today for everything that the tests want."""
+    extras = "docker,parquet,dev" + (",libvirt" if _has_libvirt_headers() else "")
+    session.install("--quiet", "-e", f".[{extras}]")
+    LOCK.write_text(str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True)))
 
 
 @nox.session

@@ -3,7 +3,8 @@
 Ours and theirs take turns. Theirs: available memory as `free` tells it, before and with the containers, divided by
 their number; it knows nothing of instances, cgroups or processes. That is the whole host's, so what else runs
 meanwhile is in both. `free` does not count the free pages that each CPU keeps at hand (tens of MiB, more after 32
-clients have ended): the second line is `free` with these, by awk out of /proc/zoneinfo, and what ours is held against.
+clients have ended), and it counts what dockerd and containerd grew or gave back meanwhile. The last two lines leave
+both out, by awk out of /proc: these are held against each other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from bench.analysis.paired import interval
 from bench.errors import StoppedShort
 from bench.images.rootfs import rootfs_tar
 
-
 SETTLE_SECONDS = 4.0
 """Until what ended is freed, and what started has come to rest."""
 
@@ -38,15 +38,23 @@ def at_hand_bytes() -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * os.sysconf("SC_PAGE_SIZE")
 
 
+def daemons_bytes() -> int:
+    """The proportional set size of dockerd and containerd."""
+    pids = subprocess.run(["pgrep", "-x", "dockerd|containerd"], capture_output=True, text=True, check=True).stdout
+    files = [f"/proc/{pid}/smaps_rollup" for pid in pids.split()]
+    words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024
+
+
 def docker(*words: str) -> str:
     """The command-line client; its standard output."""
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def by_hand(image: str, count: int) -> tuple[float, float]:
-    """Bytes a container, by `free`, and with what CPUs keep at hand: `docker run` one after the other."""
+    """Bytes a container, by `free`, and corrected: `docker run` one after the other."""
     time.sleep(SETTLE_SECONDS)
-    before, at_hand = free_bytes(), at_hand_bytes()
+    before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes()
     names = []
     try:
         for _ in range(count):
@@ -55,19 +63,19 @@ def by_hand(image: str, count: int) -> tuple[float, float]:
             names.append(name)
         time.sleep(SETTLE_SECONDS)
         plain = before - free_bytes()
-        return plain / count, (plain + at_hand - at_hand_bytes()) / count
+        return plain / count, (plain + at_hand - at_hand_bytes() + daemons - daemons_bytes()) / count
     finally:
         if names:
             docker("rm", "--force", *names)
 
 
 def ours(sandbox: object) -> float:
-    """The density scenario's slope of available memory."""
+    """The density scenario's slope of available memory, without what is no container's."""
     try:
         values = density.Density().measure(sandbox)  # type: ignore[arg-type]
     except StoppedShort as error:
         values = error.values
-    return values.get("available", float("nan"))
+    return values["available"] - values.get("harness", 0.0) - values.get("daemons", 0.0)
 
 
 def main() -> int:
@@ -101,10 +109,10 @@ def main() -> int:
 
     middles = [statistics.median(side) / 2**20 for side in (mine, plain, theirs)]
     found = interval((np.array(mine) - np.array(theirs)) / 2**20)
-    print(f"docker, slope over 1 to {arguments.count} instances    {middles[0]:8.2f} MiB each")
-    print(f"free, {arguments.count} containers by hand              {middles[1]:8.2f} MiB each")
-    print(f"free and the pages that CPUs keep at hand  {middles[2]:8.2f} MiB each")
-    print(f"difference, paired                         {found.centre:+8.2f} [{found.low:+.2f}, {found.high:+.2f}] MiB")
+    print(f"free, {arguments.count} containers by hand         {middles[1]:8.2f} MiB each")
+    print(f"the same, corrected               {middles[2]:8.2f} MiB each")
+    print(f"docker, slope over 1 to {arguments.count:<9} {middles[0]:8.2f} MiB each")
+    print(f"difference, paired                {found.centre:+8.2f} [{found.low:+.2f}, {found.high:+.2f}] MiB")
     return 0 if found.low <= 0 <= found.high or abs(middles[0] / middles[2] - 1) <= 0.1 else 1
 
 

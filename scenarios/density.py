@@ -40,7 +40,10 @@ _PARTS = {
     "kernel-stacks": ("KernelStack", "kernel stacks"),
     "per-cpu": ("Percpu", "per-cpu memory"),
 }
-_HARNESS = "harness"
+_BESIDE = {
+    "harness": "processes of the harness beside the instances, which are no cost of theirs",
+    "daemons": "growth of the daemons that serve every instance",
+}
 
 
 class Reading(NamedTuple):
@@ -61,7 +64,7 @@ class Density:
     metrics = (
         *(Metric(way, "byte", f"{meaning}: slope over the number of instances") for way, meaning in _WAYS.items()),
         *(Metric(part, "byte", f"{what} in the kernel's count: slope") for part, (_, what) in _PARTS.items()),
-        Metric(_HARNESS, "byte", "processes of the harness beside the instances, which are no cost of theirs: slope"),
+        *(Metric(beside, "byte", f"{what}: slope") for beside, what in _BESIDE.items()),
         Metric("fixed", "byte", "fall of available memory that does not depend on the number of instances: intercept"),
         *(
             Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances")
@@ -75,7 +78,8 @@ class Density:
 
         room, readings, reason = Room(), [], ""
         _await_rest()
-        empty = _count([])
+        daemons = sandbox.daemons()
+        empty = _count([], daemons)
         with ExitStack() as stack:
             living: list[Instance] = []
             for count in COUNTS:
@@ -85,7 +89,7 @@ class Density:
                 began = time.monotonic()
                 while len(living) < count:
                     living.append(stack.enter_context(sandbox.launch("ready", timeout=LIFETIME)))
-                now = _count(living)
+                now = _count(living, daemons)
                 readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
                 room.learn(count)
                 took = time.monotonic() - began
@@ -126,8 +130,8 @@ def _await_rest() -> None:
         time.sleep(SETTLE_SECONDS)
 
 
-def _count(living: Sequence[Instance]) -> dict[str, float]:
-    """All counts with these instances alive; the fall of MemAvailable with its sign turned."""
+def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, float]:
+    """All counts with these instances alive; the fall of available memory with its sign turned."""
     from bench.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
 
     time.sleep(SETTLE_SECONDS)
@@ -141,7 +145,8 @@ def _count(living: Sequence[Instance]) -> dict[str, float]:
     if cgroups:
         found["cgroup"] = float(sum(cgroup.total for cgroup in cgroups))
     harness = [pid for one in living for pid in getattr(one, "harness_pids", list)()]
-    found[_HARNESS] = float(process_memory(harness).pss)
+    found["harness"] = float(process_memory(harness).pss)
+    found["daemons"] = float(process_memory(daemons).pss)
     return found
 
 

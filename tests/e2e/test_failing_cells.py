@@ -1,4 +1,4 @@
-"""A run in which one environment fails in every block: told in the terminal, the record and the report, and not hidden."""
+"""A run in which one environment fails in every block: told in the terminal, the record and the report."""
 
 from __future__ import annotations
 

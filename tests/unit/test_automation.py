@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github/workflows/nightly.yml"
@@ -45,3 +49,15 @@ def test_the_units_are_valid(unit: Path) -> None:
     )
     said = [line for line in done.stderr.splitlines() if unit.name in line or "isobench" in line]
     assert done.returncode == 0 and said == [], done.stderr
+
+
+def test_the_lock_file_locks_what_the_project_names() -> None:
+    """Every dependency is pinned to one version, which the lower bound in pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [Requirement(text) for text in project["dependencies"]]
+    named += [Requirement(text) for texts in project["optional-dependencies"].values() for text in texts]
+    lines = (ROOT / ".ci/lock.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", line) for line in lines)
+    pinned = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    for one in named:
+        assert one.specifier.contains(pinned[canonicalize_name(one.name)], prereleases=True), one

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")
 """The slopes that the density scenario takes, and its intercept."""
-_ACCOUNTS = ("available", "pss", "kernel", "harness")
+_ACCOUNTS = ("available", "pss", "kernel", "daemons", "harness")
 """The whole, and what explains it without counting anything twice."""
+_ACCOUNTED = ("PSS", "kernel", "daemons", "harness beside it")
 _COUNTS = ("pss", "uss", "rss", "cgroup")
 _ONCE = ("pss-daemons",)
 """What is there once however many instances there are: shown beside the counts, no part of any."""
@@ -113,12 +114,12 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
             *parts,
             (Span(format.signed_interval(left.centre, left.low, left.high, "byte"), "strong"), Span(share, "small")),
         ])  # fmt: skip
-    columns = ["environment", "fall of available memory", "PSS", "kernel", "harness beside it", "not explained"]
+    columns = ["environment", "fall of available memory", *_ACCOUNTED, "not explained"]
     caption = (
-        "One more idle instance: the fall of MemAvailable, what of it the PSS, the kernel's own count and the "
-        "harness's own processes explain, and the rest [95 %]. MemAvailable is the whole host's: what else ran "
-        "meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half of "
-        "which the kernel takes to be available."
+        "One more idle instance: the fall of available memory, what of it the PSS, the kernel's own count, the "
+        "daemons' growth and the harness's own processes explain, and the rest [95 %]. It is the whole host's: what "
+        "ran meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half "
+        "of which the kernel takes to be available."
     )
     return [table(caption, columns, rows)] if rows else []
 

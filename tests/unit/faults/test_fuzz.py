@@ -114,7 +114,10 @@ def test_fios_json(data: st.DataObject) -> None:
 
 PROC = {
     name: Path(f"/proc/{name}").read_bytes()[:4000]
-    for name in ("stat", "vmstat", "meminfo", "zoneinfo", "self/smaps_rollup", "self/cgroup", "self/mountinfo", "pressure/cpu")
+    for name in (
+        *("stat", "vmstat", "meminfo", "zoneinfo", "pressure/cpu"),
+        *("self/smaps_rollup", "self/cgroup", "self/mountinfo"),
+    )
     if Path(f"/proc/{name}").exists()
 }
 PROC["memory.stat"] = b"anon 4096\nfile 0\nkernel 12\nrss 7\n"

@@ -36,5 +36,5 @@ def test_the_rest_is_shown(tmp_path: Path) -> None:
     (row,) = accounts.rows
     words = [plain(cell.text) for cell in row]
     assert words[1].startswith("+10.0 [")
-    assert words[2:5] == ["6.00 MiB", "2.00 MiB", "512 KiB"]
-    assert words[5].startswith("+1.50 [") and words[5].endswith("15 %")
+    assert words[2:6] == ["6.00 MiB", "2.00 MiB", "–", "512 KiB"]
+    assert words[6].startswith("+1.50 [") and words[6].endswith("15 %")
