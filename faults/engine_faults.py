@@ -95,7 +95,9 @@ def _judge(place: Place, environment: str, code: int, hit: int, recovers: bool) 
     failed = [f.block for f in session.failures if f.environment == environment]
     if code not in (0, 1) or session.stopped not in ("blocks", "max-time"):
         return f"exit code {code}, stopped {session.stopped!r}: {place.last_lines()}"
-    if failed and code != 1:
+    if not failed:
+        return f"nothing was hit in {len(session.blocks)} blocks, so nothing is shown"
+    if code != 1:
         return "cells failed, and the exit code is 0"
     if recovers and (not blocks or blocks[-1] <= max([hit, *failed])):
         return f"not measured again: hit in block {hit}, failed {failed[:3]}…{failed[-1:]}, measured {blocks[-3:]}"

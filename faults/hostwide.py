@@ -80,9 +80,10 @@ def files(place: Place) -> Line:
         )
         said = done.stderr.strip()
         clear = done.returncode == 0 or "open files" in said or "Errno 24" in said
-        place.call("clean")  # with so few files a run cannot ask the engines at its end, and says so
+        code, swept = place.call("clean")  # with so few files a run cannot ask the engines at its end, and says so
         lines = "Traceback" not in said and "internal error" not in said
-        tally.add("" if clear and lines else f"{most} files: exit code {done.returncode}: {said[-300:]}", before)
+        wrong = "" if clear and lines else f"{most} files: exit code {done.returncode}: {said[-300:]}"
+        tally.add(wrong or (f"{most} files: clean: {code}, {swept[-300:]}" if code else ""), before)
     return tally.line("limit of open files reached", "one line each, or measured")
 
 
