@@ -1,4 +1,7 @@
-"""`python -m validity [G1 …]`: checks the promises, one line each; all of them are written to VALIDITY.md, too."""
+"""`python -m validity [G1 …]`: checks the promises, one line each, and writes them to VALIDITY.md.
+
+All of them make the file anew; some of them replace their own lines in it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from validity.promise import Line
 
 
+FILE = Path("VALIDITY.md")
+
+
 def main(names: list[str]) -> int:
     wanted = {name.lower() for name in names}
     checks: list[Callable[[], Line]] = sorted((*simulated.ALL, *live.ALL), key=lambda check: int(check.__name__[1:]))
@@ -33,18 +39,39 @@ def main(names: list[str]) -> int:
         lines.append(check())
         print(f"{lines[-1].text}  ({time.monotonic() - began:.0f} s)", flush=True)
     if not wanted:
-        facts = host.facts()
-        head = f"{time.strftime('%Y-%m-%d', time.gmtime())}, host {host.host_id()}: " + "; ".join(
-            facts[key] for key in ("cpu", "kernel", "virtual") if facts.get(key)
-        )
-        rows = [
-            f"| {a.promise} | {a.promised} | {a.measured} | {'held' if a.held else f'**not held** {a.why}'} |"
-            for a in lines
-        ]
-        table = ["| | promised | measured | |", "| --- | --- | --- | --- |", *rows]
-        text = "# Validity\n\nWritten by `nox -s validity`, " + head + ".\n\n" + "\n".join(table) + "\n"
-        Path("VALIDITY.md").write_text(text)
+        _write(lines)
+    elif FILE.exists():
+        _replace(lines)
     return 0 if all(line.held for line in lines) else 1
+
+
+def _write(lines: list[Line]) -> None:
+    facts = host.facts()
+    head = f"{_today()}, host {host.host_id()}: " + "; ".join(
+        facts[key] for key in ("cpu", "kernel", "virtual") if facts.get(key)
+    )
+    table = ["| | promised | measured | |", "| --- | --- | --- | --- |", *(_row(line) for line in lines)]
+    FILE.write_text("# Validity\n\nWritten by `nox -s validity`, " + head + ".\n\n" + "\n".join(table) + "\n")
+
+
+def _replace(lines: list[Line]) -> None:
+    """The lines of promises that were checked again on their own; each says so."""
+    rows = FILE.read_text().splitlines()
+    for line in lines:
+        again = line._replace(measured=f"{line.measured} (again on its own, {_today()})")
+        rows = [_row(again) if row.startswith(f"| {line.promise} |") else row for row in rows]
+    FILE.write_text("\n".join(rows) + "\n")
+
+
+def _row(line: Line) -> str:
+    return (
+        f"| {line.promise} | {line.promised} | {line.measured} | "
+        f"{'held' if line.held else f'**not held** {line.why}'} |"
+    )
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 if __name__ == "__main__":
