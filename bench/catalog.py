@@ -83,8 +83,8 @@ def sweep(run: str) -> list[str]:
         if one is not None:
             try:
                 done += one(run)
-            except (IsobenchError, OSError) as error:
-                done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else error}")
+            except Exception as error:  # whatever it is, the other mechanisms are swept, and the run is kept in mind
+                done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
     return done
 
 

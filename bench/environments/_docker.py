@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ def connect() -> Any:
     from bench.errors import Unavailable
 
     try:
-        import docker
+        docker = _sdk()
     except ImportError as error:
         raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
     address = os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS)
@@ -36,6 +37,19 @@ def connect() -> Any:
         remedy = "run isobench as root or join the group docker" if denied else "systemctl start docker"
         raise Unavailable(reason, remedy=remedy) from error
     return client
+
+
+def _sdk() -> Any:
+    """The package, imported with signals held back: an import that Ctrl-C breaks off leaves half a package in
+    `sys.modules`, which can never be imported whole, and the sweep at the end of the run wants it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        import docker
+        import requests  # noqa: F401 (of which docker imports parts)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return docker
 
 
 @contextmanager
