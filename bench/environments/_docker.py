@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -40,16 +41,28 @@ def connect() -> Any:
 
 
 def _sdk() -> Any:
-    """The package, imported with signals held back: an import that Ctrl-C breaks off leaves half a package in
-    `sys.modules`, which can never be imported whole, and the sweep at the end of the run wants it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    """The package; signals that come while it is imported are heeded when it is whole.
+
+    An import that Ctrl-C breaks off leaves half a package in `sys.modules`, which can never be imported again, and the
+    sweep at the end of the run wants it.
+    """
+    came: list[int] = []
+    here = threading.current_thread() is threading.main_thread()  # only there are handlers set, and run
+    before = {number: signal.getsignal(number) for number in _SIGNALS if here}
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        for number in before:
+            signal.signal(number, lambda number, frame: came.append(number))
         import docker
         import requests  # noqa: F401 (of which docker imports parts)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
     return docker
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
