@@ -57,8 +57,8 @@ def _sdk() -> Any:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in came:
-        signal.raise_signal(number)
+    for late in came:
+        signal.raise_signal(late)
     return docker
 
 
