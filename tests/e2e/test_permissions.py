@@ -1,0 +1,80 @@
+"""Nobody is let in: no file that everybody may write, private sockets, and a dry run that changes nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_commands import ROOT, isobench
+
+
+def _open_to_all(folder: Path) -> set[str]:
+    """Files, sockets and folders that everybody may write; a folder where only owners remove (/tmp) is none."""
+    found = set()
+    for path in folder.rglob("*"):
+        try:
+            mode = path.lstat().st_mode
+        except OSError:
+            continue  # gone by now
+        sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
+        if mode & stat.S_IWOTH and not stat.S_ISLNK(mode) and not stat.S_ISCHR(mode) and not sticky:
+            found.add(f"{path} {stat.filemode(mode)}")
+    return found
+
+
+@pytest.mark.root
+@pytest.mark.libvirt
+@pytest.mark.docker
+def test_nothing_is_open_to_all(tmp_path: Path) -> None:
+    """Not even for a user without any umask: looked at all the time while a run goes on, and when it has ended."""
+    folders = {f"ISOBENCH_{name.upper()}": str(tmp_path / name) for name in ("state", "work", "cache")}
+    words = ("run", "-e", "process,handmade,docker,tcg", "-s", "startup,io", "--blocks", "1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *words],
+        cwd=tmp_path,
+        env={**os.environ, **folders, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        umask=0,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    found: set[str] = set()
+    while process.poll() is None:
+        found |= _open_to_all(tmp_path)
+        time.sleep(0.05)
+    assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+    assert not found | _open_to_all(tmp_path)
+    assert {p.name for p in (tmp_path / "results").glob("*/*/*")} == {"suite.json", "session.json"}
+
+
+@pytest.mark.docker
+def test_the_engines_socket_is_private() -> None:
+    """Where isobench started the engine: nobody else may use its socket, nor reach the folder it is in."""
+    path = Path(os.environ.get("DOCKER_HOST", "").removeprefix("unix://"))
+    if "daemons" not in path.parts:
+        pytest.skip("the engine here is not one that isobench started")
+    assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_dry_run_of_provisioning_changes_nothing(tmp_path: Path) -> None:
+    """All is missing, all is said, and no tool is called: not apt-get, not curl, not dpkg."""
+    called = tmp_path / "called"
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "curl"):
+        (tools / name).write_text(f"#!/bin/sh\necho {name} >> {called}\n")
+        (tools / name).chmod(0o755)
+    folders = {f"ISOBENCH_{name.upper()}": str(tmp_path / name) for name in ("state", "work", "cache")}
+    words = ("provision", "--dry-run", "--for-tests")
+    done = isobench(*words, folder=tmp_path, PATH=str(tools), **folders)
+    assert done.returncode == 0, done.stderr
+    assert "provision: install qemu" in done.stderr
+    assert not called.exists()
+    assert not (tmp_path / "cache").exists() or not any((tmp_path / "cache").iterdir())
