@@ -20,13 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import catalog
+from bench import catalog, lifecycle
 from bench.answers import answers
 from bench.images.disk import disk_image
 from bench.images.kernel import guest_kernel
 from bench.images.rootfs import fio_version
-from bench.lifecycle import new_run_id
-from bench.paths import work_root
 from crosscheck.syscalls import compare, show
 from scenarios._fio import FOLDER, read_job
 
@@ -158,11 +156,9 @@ def _nanoseconds(document: dict[str, object], name: str) -> float:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[Sandbox, Path]]:
-    with tempfile.TemporaryDirectory(prefix="crosscheck-", dir=work_root()) as folder:
-        workdir = Path(folder) / f"isobench-{new_run_id()}" / name
-        workdir.mkdir(parents=True, mode=0o711)
-        for part in (Path(folder), workdir.parent):
-            part.chmod(0o711)
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
+        workdir = run / name
+        workdir.mkdir(mode=0o711)
         with catalog.environments()[name].open(workdir) as sandbox:
             yield sandbox, workdir
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
+from bench import catalog, lifecycle
 from bench.environments._docker import connect
 from bench.environments.docker import ENVIRONMENTS
-from bench.lifecycle import new_run_id
 from crosscheck.floor import median_interval
 
 ROUNDS = 40
@@ -40,11 +39,9 @@ def main() -> int:
 def measure() -> tuple[list[float], list[float], list[float]]:
     """Seconds of ours, of hyperfine's `docker run`, and of the client alone, round by round."""
     environment = next(e for e in ENVIRONMENTS if e.name == "docker")
-    workdir = (
-        Path(tempfile.mkdtemp(prefix="isobench-crosscheck-", dir="/var/tmp")) / f"isobench-{new_run_id()}" / "docker"
-    )
-    workdir.mkdir(parents=True)
-    try:
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
+        workdir = run / "docker"
+        workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
             image = next(
                 tag
@@ -58,14 +55,12 @@ def measure() -> tuple[list[float], list[float], list[float]]:
                 events = instance.events
                 held = events["released"] - events["ready"]  # the harness looked at the container meanwhile
                 taken = (events["removed"] - events["requested"] - held) / 1e9
-                run = _hyperfine(f"docker run --rm {image} /probe ready")
+                whole_run = _hyperfine(f"docker run --rm {image} /probe ready")
                 look = _hyperfine(f"docker image inspect {image}")
                 if number:  # the first round is a warm-up
                     ours.append(taken)
-                    whole.append(run)
+                    whole.append(whole_run)
                     client.append(look)
-    finally:
-        shutil.rmtree(workdir.parent.parent)
     return ours, whole, client
 
 

@@ -7,22 +7,20 @@ import math
 import multiprocessing
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench import catalog, lifecycle
 from bench.analysis import frames, paired, verdicts
 from bench.environments.native import ENVIRONMENTS
 from bench.images.rootfs import rootfs_path
 from bench.launcher import launch
-from bench.lifecycle import new_run_id
 from bench.runner import Observer, Request, execute
 from crosscheck.floor import compare as floor_compare
 from crosscheck.floor import median_interval
@@ -138,13 +136,8 @@ def _ratios(blocks: int, seed: int, loaded: set[int]) -> tuple[set[int], float]:
 
 @contextmanager
 def _workplace() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="isobench-validity-", dir="/var/tmp"))
-    inner = folder / f"isobench-{new_run_id()}"
-    inner.mkdir(mode=0o711)
-    try:
-        yield inner
-    finally:
-        shutil.rmtree(folder)
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as folder:
+        yield folder
 
 
 def g10(pairs: int = 600, seed: int = 10) -> Line:
