@@ -1,5 +1,6 @@
-"""`python -m faults [ROW…]`: injects every fault for real, one line each; all of them are written to RELIABILITY.md.
+"""`python -m faults [ROW…]`: injects every fault for real, one line each, and writes them to RELIABILITY.md.
 
+All of them make the file anew; some of them replace their own lines in it.
 Wants root. Everything happens in namespaces of its own (mount, pid, network, IPC) with engines of its own, which end
 with it; host-wide are only the clock (stepped by 0.2 s and back) and a CPU (off for a second).
 """
@@ -52,6 +53,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "paths": lacking.paths,
     "fuzz": fuzzing.fuzz,
 }
+FILE = ROOT / "RELIABILITY.md"
 _INSIDE = "ISOBENCH_FAULTS_INSIDE"
 
 
@@ -82,6 +84,8 @@ def main(names: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     if not names:
         _write(lines)
+    elif FILE.exists():
+        _replace(lines)
     return (
         0 if all(line.survived == line.injected and not line.leaks and not line.wrong for line in lines.values()) else 1
     )
@@ -161,14 +165,22 @@ def _write(lines: dict[str, Line]) -> None:
         "| fault | injected | survived | leaks | |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
+    FILE.write_text("\n".join([*head, *map(_row, lines.values())]) + "\n")
+
+
+def _replace(lines: dict[str, Line]) -> None:
+    """The rows that were run again on their own; each says so."""
+    rows = FILE.read_text().splitlines()
     for line in lines.values():
-        notes = (
-            "; ".join([line.note, *(f"**{text}**" for text in (*line.wrong[:3], *line.leaks[:3]))])
-            .replace("|", "\\|")
-            .replace("\n", " ")
-        )
-        head.append(f"| {line.fault} | {line.injected} | {line.survived} | {len(line.leaks)} | {notes} |")
-    (ROOT / "RELIABILITY.md").write_text("\n".join(head) + "\n")
+        again = line._replace(note=f"{line.note} (again on its own, {time.strftime('%Y-%m-%d', time.gmtime())})")
+        rows = [_row(again) if row.startswith(f"| {line.fault} |") else row for row in rows]
+    FILE.write_text("\n".join(rows) + "\n")
+
+
+def _row(line: Line) -> str:
+    notes = "; ".join([line.note, *(f"**{text}**" for text in (*line.wrong[:3], *line.leaks[:3]))])
+    notes = notes.replace("|", "\\|").replace("\n", " ")
+    return f"| {line.fault} | {line.injected} | {line.survived} | {len(line.leaks)} | {notes} |"
 
 
 if __name__ == "__main__":

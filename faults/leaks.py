@@ -29,6 +29,8 @@ class Where(NamedTuple):
     libvirt: str
 
 
+_ENGINES = ("dockerd", "containerd", "libvirtd")
+
 Found = set[tuple[str, str]]
 """(kind, what)."""
 
@@ -73,14 +75,29 @@ def _is_marked(entry: Path) -> bool:
 
 
 def _mounts() -> Found:
+    """But for those that dockerd makes for itself when the first network is wanted."""
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    return {("mount", line.split()[4]) for line in lines}
+    points = [line.split()[4] for line in lines]
+    return {("mount", point) for point in points if not point.endswith("/docker/run/exec/netns/default")}
 
 
 def _sockets() -> Found:
-    """Unix sockets with a path that somebody listens on or is connected to."""
-    lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
-    return {("socket", line.split(None, 7)[7]) for line in lines if len(line.split(None, 7)) == 8}
+    """Unix sockets with a name that somebody but the engines listens on or is connected to."""
+    rows = [line.split(None, 7) for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]]
+    engines = _sockets_of_engines()
+    return {("socket", row[7]) for row in rows if len(row) == 8 and row[6] not in engines}
+
+
+def _sockets_of_engines() -> set[str]:
+    """The inodes of the daemons' own sockets: each has others after it was started again."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "comm").read_text().strip() in _ENGINES:
+                found |= {
+                    str(link.readlink()).removeprefix("socket:[").rstrip("]") for link in (entry / "fd").iterdir()
+                }
+    return found
 
 
 def _interfaces() -> Found:
@@ -136,7 +153,7 @@ def _docker(address: str) -> Found:
     asked = (
         ("container", "/containers/json?all=1", "Id"),
         ("image", "/images/json?all=1", "Id"),
-        ("network", "/networks", "Id"),
+        ("network", "/networks", "Name"),
     )
     for kind, path, key in asked:
         for one in _get(address, path) or ():
