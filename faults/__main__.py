@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench import host
 from bench.probe.build import probe_path
-from faults import disk, engine_faults, engines, fuzzing, hostile, hostwide, lacking, leaks, neighbours, stopping
+from faults import disk, engine_faults, engines, fuzzing, hostile, hostwide, lacking, leaks, neighbours, soak, stopping
 from faults.place import ROOT, Line, Place
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "privileges": lacking.privileges,
     "layouts": lacking.layouts,
     "paths": lacking.paths,
+    "soak": soak.soak,
     "fuzz": fuzzing.fuzz,
 }
 FILE = ROOT / "RELIABILITY.md"
@@ -169,11 +170,12 @@ def _write(lines: dict[str, Line]) -> None:
 
 
 def _replace(lines: dict[str, Line]) -> None:
-    """The rows that were run again on their own; each says so."""
+    """The rows that were run on their own, in their places or at the end; each says so."""
     rows = FILE.read_text().splitlines()
     for line in lines.values():
-        again = line._replace(note=f"{line.note} (again on its own, {time.strftime('%Y-%m-%d', time.gmtime())})")
-        rows = [_row(again) if row.startswith(f"| {line.fault} |") else row for row in rows]
+        again = line._replace(note=f"{line.note} (run on its own, {time.strftime('%Y-%m-%d', time.gmtime())})")
+        at = next((n for n, row in enumerate(rows) if row.startswith(f"| {line.fault} |")), len(rows))
+        rows[at : at + 1] = [_row(again)]
     FILE.write_text("\n".join(rows) + "\n")
 
 
