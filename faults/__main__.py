@@ -65,8 +65,7 @@ def main(names: list[str]) -> int:
         return 2
     if _INSIDE not in os.environ:
         return _enter(names)
-    folder = Path(tempfile.mkdtemp(prefix="faults-", dir="/var/tmp"))
-    folder.chmod(0o711)
+    folder = Path(os.environ[_INSIDE])
     docker, libvirt = engines.docker(folder / "docker"), engines.libvirt(folder / "libvirt")
     try:
         docker.start()
@@ -82,7 +81,6 @@ def main(names: list[str]) -> int:
         ):
             if point.startswith(str(folder)):
                 subprocess.run(["umount", "--lazy", point], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
     if not names:
         _write(lines)
     elif FILE.exists():
@@ -112,10 +110,17 @@ def _enter(names: list[str]) -> int:
     environ = {
         k: v for k, v in os.environ.items() if not k.startswith(("ISOBENCH_S", "ISOBENCH_W", "ISOBENCH_L", "DOCKER_"))
     }
-    process = subprocess.Popen([*command, "sh", str(probe_path()), "init", *inner], env={**environ, _INSIDE: "1"})
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: process.kill())
-    return process.wait()
+    folder = tempfile.mkdtemp(prefix="faults-", dir="/var/tmp")
+    try:
+        Path(folder).chmod(0o711)
+        process = subprocess.Popen(
+            [*command, "sh", str(probe_path()), "init", *inner], env={**environ, _INSIDE: folder}
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: process.kill())
+        return process.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _one(name: str, place: Place) -> Line:
