@@ -119,8 +119,15 @@ class Container:
         self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def destroy(self) -> None:
-        """Remove it, whatever state it is in, and stamp when everything is gone."""
+        """Remove it, whatever state it is in, and stamp when everything is gone.
+
+        Its streams first: the engine waits for a client that is attached and does not read what a program floods.
+        """
         try:
+            self.stdout.close()
+            self.stdin.close()
+            if self._attached is not None:
+                self._attached.close()
             if self._id:
                 with engine_errors("removing the container"):
                     self._client.remove_container(self._id, force=True, v=True)
@@ -130,10 +137,6 @@ class Container:
             spent = (cpu_seconds(pid) - before for pid, before in self._engine.items())
             self.cpu["engine"] = sum(max(0.0, seconds) for seconds in spent)
         finally:
-            self.stdout.close()
-            self.stdin.close()
-            if self._attached is not None:
-                self._attached.close()
             if self._netns is not None:
                 self._netns.close()
             if self._pidfd >= 0:

@@ -132,11 +132,16 @@ def _sweep(client: Any, run: str, removed: list[str]) -> None:
         client.remove_volume(volume["Name"], force=True)
         removed.append(f"volume {volume['Name']}")
     for image in client.images(filters=wanted):
-        for tag in _own_tags(image.get("RepoTags"), run) or [image["Id"]] * (not image.get("RepoTags")):
+        tags = [tag for tag in image.get("RepoTags") or () if tag != _UNTAGGED]
+        for tag in _own_tags(tags, run) or [image["Id"]] * (not tags):
             client.remove_image(tag, force=True)
             removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
 
 
-def _own_tags(tags: list[str] | None, run: str) -> list[str]:
+_UNTAGGED = "<none>:<none>"
+"""What the engine calls the tag of an image that has none, as one has whose tag was removed while it was in use."""
+
+
+def _own_tags(tags: list[str], run: str) -> list[str]:
     """Those that the run gave; one that somebody else has given to its image since is not touched."""
-    return [tag for tag in tags or () if tag.startswith(f"{run.lower()}:")]
+    return [tag for tag in tags if tag.startswith(f"{run.lower()}:")]

@@ -58,3 +58,26 @@ def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeyp
             list(each_answer(instance))
         with sandbox.launch("ready") as instance:
             assert instance.wait() == 0
+
+
+@pytest.mark.docker
+def test_an_image_that_lost_its_tag_in_use_is_swept() -> None:
+    """The engine only untags an image that a container runs from; the sweep removes both."""
+    from bench.environments import _docker
+    from bench.images.rootfs import rootfs_tar
+    from bench.lifecycle import new_run_id
+
+    run = f"isobench-{new_run_id()}"
+    client = _docker.connect()
+    with rootfs_tar().open("rb") as file:
+        label = f"LABEL {_docker.LABEL}={run}"
+        client.import_image_from_data(file, repository=run.lower(), tag="x", changes=[label])
+    words = {"labels": {_docker.LABEL: run}, "stdin_open": True}
+    container = client.create_container(f"{run.lower()}:x", ["/probe", "ready"], **words)
+    client.start(container["Id"])
+    client.remove_image(f"{run.lower()}:x", force=True)
+    wanted = {"label": f"{_docker.LABEL}={run}"}
+    assert client.images(filters=wanted)
+    _docker.sweep(run)
+    assert not client.images(filters=wanted) and not client.containers(all=True, filters=wanted)
+    client.close()
