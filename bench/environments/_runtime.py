@@ -86,8 +86,8 @@ class RuntimeSandbox:
         from bench.images.rootfs import link_rootfs
 
         self.runtime = runtime
-        self.workdir = workdir
-        self.root = workdir / "root"
+        self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
+        self.root = self.workdir / "root"
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # also from several threads
         link_rootfs(self.root)
