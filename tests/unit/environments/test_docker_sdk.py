@@ -12,8 +12,9 @@ pytest.importorskip("docker")
 PROGRAM = """
 import os, signal, sys, threading
 from bench.environments import _docker
-threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
 try:
+    threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
     _docker._sdk()
     signal.pause()
 except KeyboardInterrupt:
