@@ -17,7 +17,8 @@ from tests.e2e.test_commands import ROOT, isobench
 def _open_to_all(folder: Path) -> set[str]:
     """Files, sockets and folders that everybody may write; a folder where only owners remove (/tmp) is none."""
     found = set()
-    for path in folder.rglob("*"):
+    paths = (Path(root, name) for root, folders, files in os.walk(folder) for name in (*folders, *files))
+    for path in paths:  # by os.walk, which passes over a folder that is gone by now
         try:
             mode = path.lstat().st_mode
         except OSError:
