@@ -127,6 +127,10 @@ class Container:
             self.stdout.close()
             self.stdin.close()
             if self._attached is not None:
+                import socket
+
+                with suppress(OSError):  # closing alone leaves it open while the SDK's response refers to it
+                    self._attached._sock.shutdown(socket.SHUT_RDWR)
                 self._attached.close()
             if self._id:
                 with engine_errors("removing the container"):

@@ -42,7 +42,7 @@ def _isobench(python: Path, folder: Path, *words: str) -> subprocess.CompletedPr
 
 
 def test_it_is_listed_and_measured(python: Path, tmp_path: Path) -> None:
-    """By name, and in a run beside the built-in ones (a busy host may mark all of its blocks: no verdict is asked for)."""
+    """By name, and in a run beside the built-in ones (no verdict is asked for: a busy host may mark all blocks)."""
     listed = _isobench(python, tmp_path, "list", "environments", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "niced" in {environment["name"] for environment in json.loads(listed.stdout)}
