@@ -3,8 +3,9 @@
 By hand means: on the host, fio itself; in a container, `docker run` of the same image by the command line's client; in
 a guest, QEMU by its own command line with the same kernel and a copy of the same disk, busybox as init and modprobe's
 list of modules, so that nothing of libvirt, of the probe or of our initramfs takes part. Ours and theirs take turns in
-random order. Each lays out the file, then runs the one job. Exits with 1 where an interval lies wholly outside the
-band.
+random order. Each lays out the file, then runs the one job, by hand in the folder where the file is to be: fio forgets
+a `--directory` before job files with the first of them, and the second would make a file of its own. Exits with 1 where
+an interval lies wholly outside the band.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read word file rest; do [ "$word" = insmod ] && insmod /modules/${file##*/}; done < /modules/list
 until mount -o noatime -t ext4 /dev/vda /mnt 2>/dev/null; do sleep 0.01; done
 mount -t devtmpfs dev /mnt/dev; mount -t proc proc /mnt/proc; mount -t sysfs sys /mnt/sys; cp -r /jobs /mnt/tmp/
-chroot /mnt /usr/bin/fio --output-format=json --directory=/data /tmp/jobs/layout.fio /tmp/jobs/job.fio > /dev/ttyS0
+for file in layout job; do echo directory=/data >> /mnt/tmp/jobs/$file.fio; done
+chroot /mnt /usr/bin/fio --output-format=json /tmp/jobs/layout.fio /tmp/jobs/job.fio > /dev/ttyS0
 poweroff -f
 """
 
@@ -63,20 +65,18 @@ def ours(sandbox: Sandbox, job: str) -> float:
 
 def on_the_host(folder: Path, job: str) -> float:
     """The same by hand, on the file system of the work folder."""
-    data = Path(tempfile.mkdtemp(dir=folder))
-    try:
-        command = ["fio", "--output-format=json", f"--directory={data}", *map(str, _files(job))]
-        return _by_hand(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout, job)
-    finally:
-        shutil.rmtree(data)
+    with tempfile.TemporaryDirectory(dir=folder) as data:
+        command = ["fio", "--output-format=json", *map(str, _files(job))]
+        done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=True, timeout=120)
+    return _by_hand(done.stdout, job)
 
 
 def in_a_container(image: str, job: str) -> float:
     """The same by `docker run`."""
     layout, file = _files(job)
     mounts = ["-v", f"{layout}:/tmp/layout.fio:ro", "-v", f"{file}:/tmp/job.fio:ro"]
-    fio = ["/usr/bin/fio", "--output-format=json", "--directory=/data", "/tmp/layout.fio", "/tmp/job.fio"]
-    command = ["docker", "run", "--rm", *mounts, image, *fio]
+    fio = ["/usr/bin/fio", "--output-format=json", "/tmp/layout.fio", "/tmp/job.fio"]
+    command = ["docker", "run", "--rm", "--workdir=/data", *mounts, image, *fio]
     return _by_hand(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout, job)
 
 
