@@ -22,6 +22,10 @@ MOST_BYTES = 1 << 20
 """More than any verb answers (1 MiB)."""
 
 
+class Flood(ProbeError):
+    """More than any verb answers, and no end in sight."""
+
+
 def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any]]:
     """All that the instance answers until it ends, waited for included.
 
@@ -31,6 +35,8 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
     """
     try:
         said = read_answers(instance.stdout, most=most)
+    except Flood:  # it goes on: its end is not worth waiting for
+        raise
     except ProbeError as broken:
         _blame_memory(instance, broken)
         raise
@@ -79,6 +85,8 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
     if first.rstrip(b"\r\n") != b"ready":
         raise ProbeError("the probe did not say the ready line first", console=_tail(first))
     while line := instance.stdout.readline(most):
+        if len(line) == most:
+            raise Flood(f"the probe answered with more than {most} bytes", console=_tail(line))
         try:
             if not line.endswith(b"\n"):
                 raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
@@ -99,7 +107,7 @@ def _read_to_end(stream: BinaryIO, most: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > most:
-            raise ProbeError(f"the probe answered with more than {most} bytes", console=_tail(part))
+            raise Flood(f"the probe answered with more than {most} bytes", console=_tail(part))
     return b"".join(parts)
 
 

@@ -119,32 +119,39 @@ class Container:
         self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def destroy(self) -> None:
-        """Remove it, whatever state it is in, and stamp when everything is gone.
-
-        Its streams first: the engine waits for a client that is attached and does not read what a program floods.
-        """
+        """Remove it, whatever state it is in, and stamp when everything is gone."""
         try:
-            self.stdout.close()
-            self.stdin.close()
-            if self._attached is not None:
-                import socket
-
-                with suppress(OSError):  # closing alone leaves it open while the SDK's response refers to it
-                    self._attached._sock.shutdown(socket.SHUT_RDWR)
-                self._attached.close()
+            if self._status is None:
+                self._hang_up()
             if self._id:
                 with engine_errors("removing the container"):
                     self._client.remove_container(self._id, force=True, v=True)
                 self.events["removed"] = time.monotonic_ns()
-            gone = self._netns.await_gone() if self._watching and self._netns else time.monotonic_ns()
-            self.events["gone"] = gone
+            ended = self._status is not None  # the rest of the deadline is not for one that was given up
+            watched = self._netns if self._watching and ended else None
+            self.events["gone"] = watched.await_gone() if watched else time.monotonic_ns()
             spent = (cpu_seconds(pid) - before for pid, before in self._engine.items())
             self.cpu["engine"] = sum(max(0.0, seconds) for seconds in spent)
         finally:
+            self.stdout.close()
+            self.stdin.close()
+            if self._attached is not None:
+                self._attached.close()
             if self._netns is not None:
                 self._netns.close()
             if self._pidfd >= 0:
                 os.close(self._pidfd)
+
+    def _hang_up(self) -> None:
+        """Of one that is given up: the engine removes none while a client is attached that does not read its flood.
+
+        Closing would leave the socket open as long as the SDK's response refers to it.
+        """
+        import socket
+
+        if self._attached is not None:
+            with suppress(OSError):
+                self._attached._sock.shutdown(socket.SHUT_RDWR)
 
     def _look(self) -> None:
         """Between ready and released: its init process, and the network namespace to watch."""

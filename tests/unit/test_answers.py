@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.answers import answers, first_answer, read_answers
+from bench.answers import Flood, answers, each_answer, first_answer, read_answers
 from bench.errors import DeadlineExceeded, ProbeError
 from bench.streams import DeadlineReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Ended:
@@ -123,3 +127,15 @@ def test_the_deadline_of_the_stream_passes_through() -> None:
             read_answers(stream)
     finally:
         os.close(writing)
+
+
+@pytest.mark.parametrize("read", [answers, lambda instance, most: list(each_answer(instance, most=most))])
+def test_a_flood_is_not_waited_for(read: Callable[..., object]) -> None:
+    """It has no end: waiting for one, to ask what killed it, would take the whole deadline."""
+
+    class Flooding(_Ended):
+        def wait(self) -> int:
+            raise AssertionError("waited")
+
+    with pytest.raises(Flood, match="more than 100 bytes"):
+        read(Flooding(b"ready\n" + b"x" * 200), most=100)
