@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import host
+from bench.cgroups import remove
 from bench.probe.build import probe_path
 from faults import disk, engine_faults, engines, fuzzing, hostile, hostwide, lacking, leaks, neighbours, soak, stopping
 from faults.place import ROOT, Line, Place
@@ -114,13 +115,23 @@ def _enter(names: list[str]) -> int:
     try:
         Path(folder).chmod(0o711)
         process = subprocess.Popen(
-            [*command, "sh", str(probe_path()), "init", *inner], env={**environ, _INSIDE: folder}
+            [*command, "sh", str(probe_path()), "init", *inner],
+            env={**environ, _INSIDE: folder},
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: process.kill())
         return process.wait()
     finally:
+        _clean_up(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clean_up(folder: Path) -> None:
+    """What the engine, and runs that were stopped with the faults, left host-wide: cgroups. The rest is gone."""
+    remove(engines.cgroup_of(folder))
+    for state in {file.parent for file in folder.rglob("isobench-*.json") if file.parent.name == "state"}:
+        places = {"ISOBENCH_STATE": str(state), "ISOBENCH_WORK": str(state.parent / "work")}
+        subprocess.run([sys.executable, "-m", "bench", "clean"], env={**os.environ, **places}, check=False)
 
 
 def _one(name: str, place: Place) -> Line:

@@ -67,7 +67,13 @@ def docker(state: Path) -> Engine:
     path = state / "run/docker.sock"
     dockerd = shutil.which("dockerd") or "dockerd"
     command = [dockerd, f"--data-root={state}/data", f"--exec-root={state}/run/exec", f"--pidfile={state}/run/pid"]
-    return Engine([*command, f"--host=unix://{path}", "--group=root", "--log-level=warn"], path, state / "log")
+    command += [f"--host=unix://{path}", "--group=root", "--log-level=warn"]
+    return Engine([*command, f"--cgroup-parent=/{cgroup_of(state.parent)}"], path, state / "log")
+
+
+def cgroup_of(folder: Path) -> str:
+    """The cgroup over those of all containers: what an engine leaves that was killed can then be told and removed."""
+    return f"isobench-{folder.name}"
 
 
 def libvirt(state: Path) -> Engine:

@@ -57,12 +57,13 @@ def soak(place: Place) -> Line:
                     seen.append((block, _look(process.pid, place)))
             time.sleep(0.02)
         slopes = {name: _slope([(b, found[name]) for b, found in seen]) for name in QUANTITIES}
-        slopes["harness"] = _slope(_harness_seconds(place))
+        harness = _harness_seconds(place)
+        slope, least = _slope(harness)
+        share = slope * blocks * len(harness) / sum(seconds for _, seconds in harness) if harness else 0.0
         wrong = [f"exit code {process.returncode}: {place.last_lines()}"] if process.returncode else []
         wrong += [f"{name} grows by {slopes[name][0]:.4g} {q.unit} a block" for name, q in QUANTITIES.items()
                   if slopes[name][1] > 0 and slopes[name][0] > q.allowed * (environments.count(",") + 2)]  # fmt: skip
-        share = _slower(place, slopes["harness"], blocks)
-        wrong += [f"the harness takes {share:+.0%} at the end"] if slopes["harness"][1] > 0 and share > 0.1 else []
+        wrong += [f"the harness takes {share:+.0%} at the end"] if least > 0 and share > 0.1 else []
         tally.add("; ".join(wrong), before)
         said = ", ".join(f"{name} {slopes[name][0]:+.2g} {q.unit}".rstrip() for name, q in QUANTITIES.items())
         told.append(f"{blocks} blocks of {environments}, a block: {said}; the harness's own time {share:+.1%} in all")
@@ -92,12 +93,6 @@ def _harness_seconds(place: Place) -> list[tuple[int, float]]:
     """What of each unmarked block was spent outside instances, in seconds."""
     blocks = [block for block in place.last_run().session.blocks if block.index > 0 and not block.marks]
     return [(b.index, b.seconds - sum(cell.inside or 0.0 for cell in b.cells)) for b in blocks]
-
-
-def _slower(place: Place, slope: tuple[float, float], blocks: int) -> float:
-    """The growth of the harness's own time over the whole run, as a share of its mean."""
-    values = [seconds for _, seconds in _harness_seconds(place)]
-    return slope[0] * blocks / (sum(values) / len(values)) if values else 0.0
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -62,3 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"this host can do {marker}, but: {reason}")
         if reason:
             pytest.skip(reason)
+    for wanted in item.iter_markers("tool"):
+        (name,) = wanted.args
+        if shutil.which(name) is None:  # provisioning installs every one of them
+            (pytest.fail if STRICT else pytest.skip)(f"{name} is not installed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -40,7 +39,7 @@ def test_strangers_do_not_run_on_the_machine() -> None:
     assert "pull_request" not in text and "concurrency:" in text and "self-hosted" in text
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.tool("systemd-analyze")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_units_are_valid(unit: Path) -> None:
     """systemd's own verifier has nothing to say."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.images.rootfs import fio_version, rootfs_path
+from bench.images.rootfs import rootfs_path
 from bench.probe.build import probe_path
 
-needs_fio = pytest.mark.skipif(not fio_version(), reason="fio is not installed")
+needs_fio = pytest.mark.tool("fio")
 SMALL = ("--name=x", "--size=256k", "--rw=write", "--bs=64k", "--filename=x", "--thread")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ ALL = [
     *((job, "io") for job in JOBS),
     *((job, s.name) for s in io_jobs.SCENARIOS for job in s.jobs),
 ]
-needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
+needs_fio = pytest.mark.tool("fio")
 
 
 @pytest.fixture
