@@ -50,7 +50,8 @@ while read word file rest; do [ "$word" = insmod ] && insmod /modules/${file##*/
 until mount -o noatime -t ext4 /dev/vda /mnt 2>/dev/null; do sleep 0.01; done
 mount -t devtmpfs dev /mnt/dev; mount -t proc proc /mnt/proc; mount -t sysfs sys /mnt/sys; cp -r /jobs /mnt/tmp/
 for file in layout job; do echo directory=/data >> /mnt/tmp/jobs/$file.fio; done
-chroot /mnt /usr/bin/fio --output-format=json /tmp/jobs/layout.fio /tmp/jobs/job.fio > /dev/ttyS0
+chroot /mnt /usr/bin/fio --output-format=json /tmp/jobs/layout.fio /tmp/jobs/job.fio > /said 2> /dev/null < /dev/null
+cat /said > /dev/ttyS0
 poweroff -f
 """
 
@@ -112,7 +113,7 @@ def _initramfs(here: Path, job: str) -> Path:
     for name in ("bin", "dev", "proc", "sys", "mnt", "modules", "jobs"):
         (root / name).mkdir(parents=True)
     shutil.copy(str(shutil.which("busybox")), root / "bin/busybox")
-    for applet in ("sh", "mount", "insmod", "sleep", "cp", "chroot", "poweroff"):
+    for applet in ("sh", "mount", "insmod", "sleep", "cp", "cat", "chroot", "poweroff"):
         (root / "bin" / applet).symlink_to("busybox")
     (root / "init").write_text(_INIT)
     (root / "init").chmod(0o755)
