@@ -31,7 +31,7 @@ class Memory:
         Metric("pss-daemons", "byte", "of the daemons that serve every instance: there once, and in no other count"),
         Metric("uss", "byte", "what would be free if these processes ended: pages that nobody shares"),
         Metric("rss", "byte", "resident set size of these processes, shared pages counted in full"),
-        Metric("cgroup", "byte", "what the instance's own cgroup is charged with"),
+        Metric("cgroup", "byte", "what its own cgroup is charged with (in batches: up to 64 pages a CPU too much)"),
         Metric("cgroup-anonymous", "byte", "the anonymous part of the cgroup's count"),
         Metric("cgroup-file", "byte", "the page cache in the cgroup's count"),
         Metric("cgroup-kernel", "byte", "the kernel's memory in the cgroup's count"),
