@@ -7,10 +7,17 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_BUFFER = 1 << 18
+"""Bytes in one write, where the parts are many and small."""
 
 
-def place(target: Path, data: bytes, *, mode: int = 0o644, lock: bool = False) -> int:
-    """Put `data` at `target`, synced, so that a reader or a crash sees the old file or the new one, never a part.
+def place(target: Path, parts: Iterable[bytes], *, mode: int = 0o644, lock: bool = False) -> int:
+    """Put these bytes at `target`, synced, so that a reader or a crash sees the old file or the new one, never a part.
 
     Gives the descriptor, which is the caller's to close. With `lock` it is locked before anybody can see the file.
     Until it is complete the file has no name where the file system can do that, so that kill -9 leaves nothing.
@@ -19,9 +26,8 @@ def place(target: Path, data: bytes, *, mode: int = 0o644, lock: bool = False) -
     try:
         if lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        with open(descriptor, "wb", buffering=_BUFFER, closefd=False) as file:
+            file.writelines(parts)
         os.fsync(descriptor)
         if not name.exists():
             os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor)  # only so does it follow the link

@@ -166,7 +166,7 @@ def _locked(file: Path) -> Iterator[dict[str, object] | None]:
 def _claim(file: Path, record: dict[str, object]) -> Iterator[None]:
     """A state file, whole and locked from the first moment that it can be seen."""
     try:
-        descriptor = place(file, json.dumps(record).encode(), lock=True)
+        descriptor = place(file, [json.dumps(record).encode()], lock=True)
     except OSError as error:
         raise UsageError(f"cannot keep {file}: {error.strerror}", remedy="make room there") from error
     try:

@@ -68,7 +68,7 @@ class Progress(Observer):
         if block.marks:
             self._say(f"block {block.index} is left out: {'; '.join(block.marks)}")
         if self._live and block.index > 0:
-            self._so_far = intervals_so_far(writer.series, writer.session)
+            self._so_far = intervals_so_far(writer.clean_series, writer.session)
 
     def close(self) -> None:
         self._clear()
@@ -90,17 +90,17 @@ class Progress(Observer):
 
 
 def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, str]:
-    """For each cell the ratio of its first metric to the baseline's with its 95 % interval, marked blocks left out."""
+    """For each cell the ratio of its first metric to the baseline's with its 95 % interval.
+
+    `series` without the marked blocks (`RunWriter.clean_series`).
+    """
     from bench.analysis.verdicts import ratio_interval
     from bench.report import format
 
-    marked = {block.index for block in session.blocks if block.marks}
     leading = {(s.name, next((m.name for m in s.metrics if f"{s.name}.{m.name}" in SHOWN), s.metrics[0].name))
                for s in session.scenarios if s.metrics}  # fmt: skip
     clean = {
-        Cell(one.environment, one.scenario): {
-            b: v for b, v in zip(one.blocks, one.values, strict=True) if b not in marked
-        }
+        Cell(one.environment, one.scenario): dict(zip(one.blocks, one.values, strict=True))
         for one in series
         if (one.scenario, one.metric) in leading
     }

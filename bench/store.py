@@ -2,7 +2,8 @@
 
 Every write goes to a temporary file beside its target, is synced and renamed, so that a reader never sees half a
 file and a crash loses at most the block that was not finished. The suite is the truth about values; the record is
-the truth about everything else.
+the truth about everything else. What has been written once is kept as the text that it became: a run of a thousand
+blocks must not encode them all again after each.
 """
 
 from __future__ import annotations
@@ -81,6 +82,9 @@ class _PyperfSuite(msgspec.Struct):
 class RunWriter:
     """Writes one run's folder, a block at a time. Owned by the runner."""
 
+    session: Session
+    """The record but for its blocks, of which only the text is kept."""
+
     def __init__(self, results: Path, session: Session, units: dict[tuple[str, str], str]) -> None:
         """Make `results/<host id>/<UTC stamp>/` for this run. `units` maps (scenario, metric) to its unit.
 
@@ -88,9 +92,15 @@ class RunWriter:
         """
         stamp = session.started.replace(":", "").replace("-", "")
         base = results / session.host_id / stamp
-        self.session = session
+        self.session = msgspec.structs.replace(session, blocks=[])
         self._units = units
         self._series: dict[str, Series] = {}
+        self._runs: dict[str, bytearray] = {}
+        """pyperf's runs of each benchmark, as text."""
+        self._blocks: list[bytes] = []
+        """The blocks of the record, as text."""
+        self._marked: set[int] = set()
+        self._saved = 0
         try:
             self.path = _fresh_folder(base)
             self._write_session()
@@ -102,15 +112,18 @@ class RunWriter:
         """Put one finished block on disk, synced, before the next may start."""
         for sample in samples:
             self._add(sample)
+        self._blocks.append(_indented(msgspec.json.encode(block), 2))
+        if block.marks:
+            self._marked.add(block.index)
         self.session = msgspec.structs.replace(
             self.session,
-            blocks=[*self.session.blocks, block],
             failures=[*self.session.failures, *failures],
             warmups={n: s.warmups[0][1] for n, s in self._series.items() if s.warmups and not s.values},
         )
         with self._errors():
             self._write_suite()
             self._write_session()
+        self._saved = len(self._blocks)
 
     def amend(self, **changes: object) -> None:
         """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
@@ -126,11 +139,10 @@ class RunWriter:
     @property
     def clean_series(self) -> list[Series]:
         """What the analysis will use: everything saved so far but for marked blocks."""
-        marked = {block.index for block in self.session.blocks if block.marks}
         return [
             one._replace(
-                blocks=[block for block in one.blocks if block not in marked],
-                values=[v for block, v in zip(one.blocks, one.values, strict=True) if block not in marked],
+                blocks=[block for block in one.blocks if block not in self._marked],
+                values=[v for block, v in zip(one.blocks, one.values, strict=True) if block not in self._marked],
             )
             for one in self.series
         ]
@@ -139,33 +151,60 @@ class RunWriter:
         name = benchmark_name(sample.scenario, sample.metric, sample.environment)
         if not (math.isfinite(sample.value) and sample.value > 0):
             raise StoreError(f"{name} is {sample.value}: costs are positive")
-        unit = self._units[sample.scenario, sample.metric]
-        series = self._series.setdefault(
-            name, Series(sample.scenario, sample.metric, sample.environment, unit, [], [], [])
-        )
+        if name not in self._series:
+            unit = self._units[sample.scenario, sample.metric]
+            self._series[name] = Series(sample.scenario, sample.metric, sample.environment, unit, [], [], [])
+            self._runs[name] = bytearray()
+        series, runs = self._series[name], self._runs[name]
         if sample.block == 0:
             series.warmups.append((0, sample.value))
+            run = _PyperfRun({"block": 0}, warmups=[(1, sample.value)])
         else:
             series.blocks.append(sample.block)
             series.values.append(sample.value)
+            run = _PyperfRun({"block": sample.block}, [sample.value])
+        runs += (b"," if runs else b"") + msgspec.json.encode(run)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            saved = f"blocks up to {self.session.blocks[-1].index - 1} are saved" if self.session.blocks else "empty"
-            reason = f"cannot write results to {self.path} ({saved}): {error.strerror}"
+            reason = f"cannot write results to {self.path} (blocks saved: {self._saved}): {error.strerror}"
             raise StoreError(reason, remedy="make room there, or choose another --out") from error
 
     def _write_suite(self) -> None:
-        benchmarks = [_to_pyperf(s) for s in self._series.values() if s.values]
-        if benchmarks:
-            metadata: dict[str, int | float | str] = {"isobench_run": self.session.run_id}
-            write_atomically(self.path / SUITE, msgspec.json.encode(_PyperfSuite(benchmarks, "1.0", metadata)))
+        if any(series.values for series in self._series.values()):
+            os.close(place(self.path / SUITE, self._suite_text()))
+
+    def _suite_text(self) -> Iterator[bytes]:
+        """`_PyperfSuite`, a benchmark at a time."""
+        begin = b'{"benchmarks":['
+        for name, series in self._series.items():
+            if series.values:  # pyperf cannot hold a benchmark without one
+                metadata = msgspec.json.encode({"name": name, "unit": series.unit})
+                yield from (begin, b'{"runs":[', bytes(self._runs[name]), b'],"metadata":', metadata, b"}")
+                begin = b","
+        yield b'],"version":"1.0","metadata":' + msgspec.json.encode({"isobench_run": self.session.run_id}) + b"}"
 
     def _write_session(self) -> None:
-        write_atomically(self.path / SESSION, msgspec.json.format(msgspec.json.encode(self.session), indent=1))
+        os.close(place(self.path / SESSION, self._session_text()))
+
+    def _session_text(self) -> Iterator[bytes]:
+        """The record with its blocks last, a block at a time."""
+        fields = msgspec.to_builtins(self.session)
+        del fields["blocks"]
+        yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
+        for index, text in enumerate(self._blocks):
+            yield b",\n" if index else b"\n"
+            yield text
+        yield b"\n ]\n}" if self._blocks else b"]\n}"
+
+
+def _indented(text: bytes, depth: int) -> bytes:
+    """JSON for people: each value on a line, a space a level, `depth` levels down."""
+    margin = b" " * depth
+    return margin + msgspec.json.format(text, indent=1).replace(b"\n", b"\n" + margin)
 
 
 def load(path: Path) -> Run:
@@ -222,7 +261,7 @@ def find_runs(results: Path) -> Iterator[Path]:
 
 def write_atomically(target: Path, data: bytes) -> None:
     """Write `data` to `target` so that a reader or a crash sees the old file or the new one, never a part."""
-    os.close(place(target, data))
+    os.close(place(target, [data]))
 
 
 class _Versioned(msgspec.Struct):
@@ -249,12 +288,6 @@ def _fresh_folder(base: Path) -> Path:
             continue
         return path
     raise FileExistsError(17, "a hundred runs with one stamp", str(base))
-
-
-def _to_pyperf(series: Series) -> _PyperfBenchmark:
-    runs = [_PyperfRun({"block": block}, warmups=[(1, value)]) for block, value in series.warmups]
-    runs += [_PyperfRun({"block": b}, [v]) for b, v in zip(series.blocks, series.values, strict=True)]
-    return _PyperfBenchmark(runs, {"name": series.benchmark, "unit": series.unit})
 
 
 def _from_pyperf(benchmark: _PyperfBenchmark, file: Path) -> Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ EVERY = 100
 class Grows(NamedTuple):
     """What is looked at: its unit, and how much of it a cell may add.
 
-    Of memory some: a cell's record (a score of counters, and its samples) is kept until the run is written, 5 KiB.
+    Of memory some: what a cell has become in the files (its record, its samples) is kept until the run ends.
     """
 
     unit: str
@@ -32,7 +33,7 @@ class Grows(NamedTuple):
 
 
 QUANTITIES = {
-    "memory": Grows("KiB", 8.0),
+    "memory": Grows("KiB", 4.0),
     "file descriptors": Grows("", 0.001),
     "threads": Grows("", 0.001),
     "mounts": Grows("", 0.001),
@@ -90,9 +91,12 @@ def _look(pid: int, place: Place) -> dict[str, float]:
 
 
 def _harness_seconds(place: Place) -> list[tuple[int, float]]:
-    """What of each unmarked block was spent outside instances, in seconds."""
-    blocks = [block for block in place.last_run().session.blocks if block.index > 0 and not block.marks]
-    return [(b.index, b.seconds - sum(cell.inside or 0.0 for cell in b.cells)) for b in blocks]
+    """What of each unmarked block was spent outside instances until the next began, its writing included; seconds."""
+    return [
+        (block.index, after.started - block.started - sum(cell.inside for cell in block.cells))
+        for block, after in pairwise(place.last_run().session.blocks)
+        if block.index > 0 and not block.marks
+    ]
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -235,5 +235,5 @@ def test_what_happens_between_two_cells_marks_the_block(
                 now[counter] += change
 
     writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]), None, Between())
-    marked = {block.index: block.marks for block in writer.session.blocks if block.marks}
+    marked = {block.index: block.marks for block in store.load_session(writer.path).blocks if block.marks}
     assert list(marked) == [2] and marked[2][0].startswith(said)

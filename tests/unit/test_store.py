@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from bench import store
 from bench.errors import StoreError
 from bench.model import Sample
-from bench.record import BlockRecord
+from bench.record import BlockRecord, CellRecord
 from tests.unit.report.made import session
 
 UNITS = {("startup", "ready"): "second", ("memory", "pss"): "byte"}
@@ -71,6 +72,53 @@ def test_what_pyperf_dumps_is_read(tmp_path: Path) -> None:
     assert {s.benchmark for s in store.load(path).series} == {
         f"{name}/{environment}" for name in ("startup.ready", "memory.pss") for environment in ("process", "docker")
     }
+
+
+def test_marked_blocks_are_not_clean(tmp_path: Path) -> None:
+    """They are saved with their marks, and left out of what the stopping rule and the terminal look at."""
+    writer = store.RunWriter(tmp_path, session(), UNITS)
+    for index in range(4):
+        marks = ["load"] if index == 2 else []
+        writer.add_block(
+            BlockRecord(index, 0.0, 1.0, [], marks), [Sample(index, "process", "startup", "ready", 1.0 + index)], []
+        )
+    (clean,) = writer.clean_series
+    assert (clean.blocks, clean.values) == ([1, 3], [2.0, 4.0])
+    run = store.load(writer.path)
+    assert [block.marks for block in run.session.blocks] == [[], [], ["load"], []]
+    assert run.series[0].blocks == [1, 2, 3]
+
+
+def test_the_record_is_whole_text(tmp_path: Path) -> None:
+    """Put together from parts, it is what the whole would be: the same fields, each on a line of its own."""
+    text = (write(tmp_path) / "session.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1, ensure_ascii=False)
+
+
+def test_a_block_costs_its_own_size(tmp_path: Path) -> None:
+    """What the writer keeps and what it takes for a moment: no more a block than the block's text and its values."""
+    writer = store.RunWriter(tmp_path, session(), UNITS)
+    cells = [CellRecord("process", "startup", 1.0, 1.0, 1.0, {f"counter_{n}": 0.123456789 for n in range(10)})] * 8
+
+    def add(first: int, last: int) -> None:
+        for index in range(first, last):
+            samples = [
+                Sample(index, f"e{n}", scenario, metric, 1.23456789 + index)
+                for n in range(20)
+                for scenario, metric in UNITS
+            ]
+            writer.add_block(BlockRecord(index, 1.0, 1.0, cells), samples, [])
+
+    add(0, 50)
+    tracemalloc.start()
+    try:
+        add(50, 150)
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    written = sum(file.stat().st_size for file in writer.path.iterdir()) / 150
+    assert kept / 100 < 2 * written
+    assert most < 1.5 * kept
 
 
 def test_two_runs_of_one_second(tmp_path: Path) -> None:
