@@ -81,7 +81,7 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
         if result["error"] != 0:
             raise MeasurementError(f"fio's job {job.name} ended with error {result['error']}")
         side = result[job.side]
-        rate, operations = float(side["iops"]), int(side["total_ios"])
+        rate = float(side["iops"])
         if not 0 < rate < float("inf"):
             raise MeasurementError(f"fio's job {job.name} did no operation")
         found = {job.name: 1 / rate}
@@ -90,7 +90,12 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
             found[f"{job.name}-{name}"] = float(latencies[PERCENTILES[name]]) / 1e9
         if cpu:
             share = (float(result["usr_cpu"]) + float(result["sys_cpu"])) / 100
-            found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations
+            found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations(job, result)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
     return {name: seconds for name, seconds in found.items() if seconds > 0}
+
+
+def operations(job: Job, result: Mapping[str, Any]) -> int:
+    """How many operations the job did."""
+    return int(result[job.side]["total_ios"])

@@ -3,6 +3,11 @@
 `io-direct` goes past the instance's page cache, `io-buffered` through it: what is there already, what is there not, and
 what is written and synced. One instance does all jobs of a scenario on one file, so that it is laid out once.
 
+A guest's own CPU time is not what its direct I/O costs the host: QEMU's is. The harness counts it from one answer to
+the next, so that each job has a fio of its own there, and takes off what a fio with one operation costs, which is its
+start and its end. Elsewhere the CPU time of the instance is the host's. What goes through a page cache is written back
+later, whoever waits then: no such count there.
+
 Cold means that nothing of the file is in the instance's page cache when the job begins, counted by mincore, after the
 instance has dropped it and the host has dropped all of its caches. Where a page stays (a tmpfs) or the host's caches
 cannot be dropped, there is no cold sample, and `circumstances` says so.
@@ -10,30 +15,39 @@ cannot be dropped, there is no cold sample, and `circumstances` says so.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import host
+from bench.accounting import cpu_seconds
 from bench.answers import each_answer
 from bench.environment import PROBE, ROOTFS
 from bench.model import Metric
-from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, read_job, results
+from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, operations, read_job, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bench.environment import Sandbox
+    from bench.environment import Instance, Sandbox
 
 FILE = "isobench.fio"
 SHORT = "20ms"
 """How long a job runs when only its circumstances are asked for."""
 
+_ON_HOST = "host-cpu"
 _TAILS = {
     "p50": "the median latency",
     "p99": "the latency that one in a hundred exceeds",
     "p99.9": "the latency that one in a thousand exceeds (the highest, where there were fewer operations)",
 }
+
+
+TELLABLE = 0.2
+"""A job whose CPU time on the host is less than this part of what a fio's start and end take gives no such metric:
+those vary by some per cent from one fio to the next."""
 
 
 class Step(NamedTuple):
@@ -47,6 +61,8 @@ class Said(NamedTuple):
     """What one instance answered: fio's results by job, its version, and what became of cold and warm."""
 
     jobs: Mapping[str, Mapping[str, Any]]
+    spent: Mapping[str, Sequence[float]]
+    """CPU seconds of QEMU and its helpers while each fio of that job ran; zeros where the instance is no guest."""
     version: str
     temperatures: Sequence[str]
     cold: bool
@@ -60,12 +76,18 @@ class IoJobs:
     groups: frozenset[str] = frozenset()
     presses = frozenset({"psi_io_seconds"})  # a queue of 32 waits, whatever else the host does
 
-    def __init__(self, name: str, title: str, steps: Sequence[tuple[str, Sequence[str]]]) -> None:
+    def __init__(
+        self, name: str, title: str, steps: Sequence[tuple[str, Sequence[str]]], *, on_host: bool = False
+    ) -> None:
+        """`on_host`: a step is one job, whose CPU time on the host is counted too."""
         self.name = name
         self.title = title
         self.steps = [Step(before, tuple(read_job(name, job) for job in jobs)) for before, jobs in steps]
         self.layout = read_job(name, "layout")
-        self.metrics = tuple(metric for step in self.steps for job in step.jobs for metric in _metrics(job))
+        self.start = read_job(name, "start") if on_host else None
+        metrics = [metric for step in self.steps for job in step.jobs for metric in _metrics(job)]
+        metrics += [_on_host(job) for step in self.steps for job in step.jobs if on_host]
+        self.metrics = tuple(metrics)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         said = self._run(sandbox)
@@ -75,7 +97,11 @@ class IoJobs:
                 continue
             for job in step.jobs:
                 values |= costs(job, said.jobs.get(job.name, {}), PERCENTILES, cpu=True)
-        return values
+                if self.start is not None:
+                    guest = any(said.spent[self.start.name])
+                    inside = values.get(f"{job.name}-cpu", 0.0)
+                    values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, self.start, said) if guest else inside
+        return {name: seconds for name, seconds in values.items() if seconds > 0}
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""
@@ -91,21 +117,26 @@ class IoJobs:
     @property
     def jobs(self) -> list[Job]:
         """All job files in the order in which they run."""
-        return [self.layout, *(job for step in self.steps for job in step.jobs)]
+        ends = [self.start] if self.start else []
+        return [self.layout, *ends, *(job for step in self.steps for job in step.jobs), *ends, *ends]
 
     def arguments(self, runtime: str = "") -> list[str]:
         """What the probe is told (bench/probe/storage.c)."""
-        words = self.layout.words()
+        start = ["next", *self.start.words()] if self.start else []
+        words = [*self.layout.words(), *start]
         for step in self.steps:
             words += ["next", *([f"{step.before}={FILE}"] if step.before else [])]
             words += [word for job in step.jobs for word in job.words(runtime)]
-        return words
+        return [*words, *start, *start]
 
     def _run(self, sandbox: Sandbox, runtime: str = "") -> Said:
         """One instance, its caches dropped from outside whenever it has dropped its own and waits."""
         jobs: dict[str, Mapping[str, Any]] = {}
+        spent: defaultdict[str, list[float]] = defaultdict(list)
         version, temperatures, cold, outside, inside = "", [], True, False, ""
         with sandbox.launch("fio", *self.arguments(runtime)) as instance:
+            count = partial(_spent, instance) if getattr(sandbox, "memory_bytes", None) else float
+            before = count()
             for answer in each_answer(instance, most=MOST_BYTES):
                 if answer.get("cold") == "inside":
                     outside, inside = _drop_outside(), str(answer.get("all_caches") or "dropped")
@@ -120,9 +151,25 @@ class IoJobs:
                 elif "warm" in answer:
                     temperatures.append(f"cached: {_resident(answer)}")
                 else:
-                    jobs |= results(answer)
+                    found, after = results(answer), count()
+                    for name in found:
+                        spent[name].append(after - before)
+                    jobs |= found
+                    before = after
                     version = str(answer.get("fio version", ""))
-        return Said(jobs, version, list(dict.fromkeys(temperatures)), cold)
+        return Said(jobs, spent, version, list(dict.fromkeys(temperatures)), cold)
+
+
+def _spent(instance: Instance) -> float:
+    """CPU seconds so far of every process on the host that is there because of the instance."""
+    return sum(map(cpu_seconds, instance.host_pids()))
+
+
+def _cpu_on_host(job: Job, start: Job, said: Said) -> float:
+    """CPU seconds of one operation of a guest's on the host; 0 where they cannot be told."""
+    _, beside, _ = said.spent[start.name]  # the first also empties the page cache, and the last may see the guest gone
+    own = said.spent[job.name][0] - beside
+    return own / operations(job, said.jobs[job.name]) if own > TELLABLE * beside else 0.0
 
 
 def _drop_outside() -> bool:
@@ -143,24 +190,25 @@ def _metrics(job: Job) -> list[Metric]:
     ]
 
 
+def _on_host(job: Job) -> Metric:
+    meaning = f"CPU time of one operation on the host (of a guest's: QEMU's): {job.meaning}"
+    return Metric(f"{job.name}-{_ON_HOST}", "second", meaning)
+
+
 SCENARIOS = (
     IoJobs(
         "io-direct",
         "Direct I/O",
         [
-            (
-                "",
-                (
-                    "seqread-1m",
-                    "randread-4k-qd1",
-                    "randread-4k-qd32",
-                    "mixed-4k-qd1",
-                    "randwrite-4k-qd1",
-                    "randwrite-4k-qd32",
-                    "seqwrite-1m",
-                ),
-            )
+            ("", ("seqread-1m",)),
+            ("", ("randread-4k-qd1",)),
+            ("", ("randread-4k-qd32",)),
+            ("", ("mixed-4k-qd1",)),
+            ("", ("randwrite-4k-qd1",)),
+            ("", ("randwrite-4k-qd32",)),
+            ("", ("seqwrite-1m",)),
         ],
+        on_host=True,
     ),
     IoJobs(
         "io-buffered",

@@ -14,6 +14,8 @@ import pytest
 from bench.answers import answers, each_answer
 from bench.environment import LOWER
 from bench.errors import ProbeError, Unavailable
+from scenarios.io_jobs import SCENARIOS as IN_DEPTH
+from scenarios.io_jobs import IoJobs
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -94,6 +96,21 @@ def test_a_tmpfs_of_a_raw_process() -> None:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
         assert "process-tmpfs/tmpfs tmpfs" in Path("/proc/self/mounts").read_text()
     assert "process-tmpfs" not in Path("/proc/self/mounts").read_text()
+
+
+@pytest.mark.tool("fio")
+@pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
+def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
+    """Rate, percentiles and CPU time of each job; on the host a guest's operation costs more than it can see itself."""
+    with opened(name) as sandbox:
+        values = scenario.measure(sandbox)
+    assert set(values) == {metric.name for metric in scenario.metrics}
+    for metric, seconds in values.items():
+        if metric.endswith("-host-cpu"):
+            job = metric.removesuffix("-host-cpu")
+            inside = values[f"{job}-cpu"]
+            assert seconds == inside if name == "process" else inside * 0.9 < seconds < 4 * values[job]
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:

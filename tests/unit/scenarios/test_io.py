@@ -14,11 +14,14 @@ from bench.errors import MeasurementError, ProbeError
 from scenarios import _fio, io_jobs
 from scenarios.io import JOBS
 from scenarios.io_jobs import IoJobs
+from tests.fake import FakeEnvironment, FakeSandbox
 
 ALL = [
     *((job, "io") for job in JOBS),
-    *((job, s.name) for s in io_jobs.SCENARIOS for job in s.jobs),
+    *((job, s.name) for s in io_jobs.SCENARIOS for job in dict.fromkeys(s.jobs)),
 ]
+BESIDE = ("layout", "start")
+"""Jobs that are no metrics."""
 needs_fio = pytest.mark.tool("fio")
 
 
@@ -42,13 +45,13 @@ def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> N
     assert (_fio.FOLDER / scenario / f"{job.name}.fio").read_text() == job.text
     options = dict(option.removeprefix("--").split("=", 1) for option in job.options)
     name = job.name.split("-")
-    assert options["bs"] in name or job.name == "layout"
+    assert options["bs"] in name or job.name in BESIDE
     if "qd32" in name:
         assert options["iodepth"] == "32"
     assert options["rw"].startswith("rand") == any(word.startswith(("rand", "mixed")) for word in name)
     assert options["direct"] == ("0" if scenario == "io-buffered" or job.name == "layout" else "1")
     assert job.syncs == ("fsync" in name or "fdatasync" in name)
-    assert {"read": "read", "write": "write", "mixed": "mixed"}[job.side] in job.name or job.name == "layout"
+    assert {"read": "read", "write": "write", "mixed": "mixed"}[job.side] in job.name or job.name in BESIDE
 
 
 @needs_fio
@@ -90,13 +93,40 @@ def test_a_job_that_failed_is_an_error(answered: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("scenario", io_jobs.SCENARIOS, ids=lambda s: s.name)
 def test_one_command_line_has_all_jobs(scenario: IoJobs) -> None:
-    """Every job once, each waiting for the one before; short runs differ in nothing but their time."""
+    """Every job in its order, each waiting for the one before; short runs differ in nothing but their time."""
     words = scenario.arguments()
     assert [w.removeprefix("--name=") for w in words if w.startswith("--name=")] == [j.name for j in scenario.jobs]
     assert words.count("--stonewall") == len(scenario.jobs)
     assert len(words) < 250  # the probe takes no more
     different = {(a, b) for a, b in zip(words, scenario.arguments("20ms"), strict=True) if a != b}
     assert different == {("--runtime=300ms", "--runtime=20ms")}
+
+
+@needs_fio
+@pytest.mark.parametrize(
+    ("laps", "expected"),
+    [
+        ({"start": [0.0, 0.0, 0.0], "job": [0.0]}, "inside"),
+        ({"start": [0.6, 0.5, 0.1], "job": [0.9]}, "told"),
+        ({"start": [0.6, 0.5, 0.1], "job": [0.55]}, "not told"),
+    ],
+    ids=["no guest", "a guest", "a guest that spent hardly more than a fio that does nothing"],
+)
+def test_what_an_operation_costs_the_host(
+    answered: dict[str, Any], monkeypatch: pytest.MonkeyPatch, laps: dict[str, list[float]], expected: str
+) -> None:
+    """Outside a guest the instance's own CPU time; of a guest QEMU's less fio's start, or nothing."""
+    job = _fio.read_job("io-direct", "mixed-4k-qd1")
+    scenario = IoJobs("io-direct", "", [("", (job.name,))], on_host=True)
+    said = io_jobs.Said(answered, {"start": laps["start"], job.name: laps["job"]}, "fio-3", [], True)
+    monkeypatch.setattr(scenario, "_run", lambda sandbox: said)
+    values = scenario.measure(FakeSandbox(FakeEnvironment("fake")))
+    wanted = {
+        "inside": values.get("mixed-4k-qd1-cpu"),
+        "told": 0.4 / answered[job.name]["mixed"]["total_ios"],
+        "not told": None,
+    }
+    assert values.get("mixed-4k-qd1-host-cpu") == pytest.approx(wanted[expected])
 
 
 def test_metrics_are_named_once() -> None:
