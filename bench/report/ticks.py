@@ -15,8 +15,9 @@ def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     """Round numbers at even distances, for a range too short for powers: 300, 400, 500 µs. Bytes are round in KiB …"""
     one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low * high) / 20))
     low, high = low / one, high / one
-    decade = 10.0 ** math.floor(math.log10((high - low) / 3))
-    step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= (high - low) / 3)
+    most = (high - low) / 3 * (1 + 1e-9)  # a third of 0.3 is a little less than a tenth, its logarithm is not
+    decade = 10.0 ** math.floor(math.log10(most))
+    step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= most)
     return [i * step * one for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

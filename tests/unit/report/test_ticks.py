@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.report.ticks import log_ticks
 
 
+@example(low=1 / 3, span=1.9, base=10.0)
 @given(low=st.floats(1e-9, 1e12), span=st.floats(1.05, 1e12), base=st.sampled_from([2.0, 10.0]))
 def test_an_axis_has_two_to_seven_ticks_inside_it(low: float, span: float, base: float) -> None:
     """Enough to read a value by, few enough not to overlap."""
