@@ -90,7 +90,10 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    return parser.parse_args(words)
+    arguments, rest = parser.parse_known_args(words)
+    if rest:
+        raise UsageError(f"unrecognized arguments: {' '.join(rest)}", remedy=f"isobench {arguments.command} --help")
+    return arguments
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from bench.store import RunWriter, Series
 
 SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "syscall.open-close", "io.randread-4k")
-"""The metrics in the table at the end of a run; the report has all."""
+"""The metrics in the table at the end of a run; a scenario that has none of these shows its first. The report has all.
+"""
 
 
 class Progress(Observer):
@@ -97,8 +98,7 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
     from bench.analysis.verdicts import ratio_interval
     from bench.report import format
 
-    leading = {(s.name, next((m.name for m in s.metrics if f"{s.name}.{m.name}" in SHOWN), s.metrics[0].name))
-               for s in session.scenarios if s.metrics}  # fmt: skip
+    leading = {(scenario, metrics[0]) for scenario, metrics in _shown_metrics(session).items()}
     clean = {
         Cell(one.environment, one.scenario): dict(zip(one.blocks, one.values, strict=True))
         for one in series
@@ -113,6 +113,12 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
                 low, centre, high = (math.exp(x) for x in (ratio.low, ratio.centre, ratio.high))
                 found[cell] = f", so far {format.ratio_interval(centre, low, high)}"
     return found
+
+
+def _shown_metrics(session: Session) -> dict[str, list[str]]:
+    """What is shown of each scenario while it runs and at its end."""
+    names = {s.name: [m.name for m in s.metrics] for s in session.scenarios if s.metrics}
+    return {s: [m for m in metrics if f"{s}.{m}" in SHOWN] or metrics[:1] for s, metrics in names.items()}
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +144,9 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("verdict")
     order = {e.name: index for index, e in enumerate(session.environments)}
-    for wanted in SHOWN:
+    for wanted in (
+        f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics
+    ):
         rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
         records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
         for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 
+APART = 0.16
+"""The least distance between two ticks, as a part of the axis: "250 µs" must have room on a small one."""
+
 
 def log_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     """Ticks of a log axis between two positive numbers; powers of two where `base` is 2."""
     ticks = _decimal(low, high) if base == 10 else _binary(low, high)
-    return ticks if len(ticks) >= 3 else even_ticks(low, high, base)
+    if len(ticks) >= 3:
+        return ticks
+    return max(ticks, _apart(even_ticks(low, high, base), APART * math.log(high / low)), key=len)
 
 
 def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
@@ -19,6 +24,15 @@ def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     decade = 10.0 ** math.floor(math.log10(most))
     step = max(m * decade for m in (1, 2, 2.5, 5) if m * decade <= most)
     return [i * step * one for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _apart(ticks: list[float], distance: float) -> list[float]:
+    """Those that are at least `distance` from the one kept before, in logarithms: even ticks crowd on the right."""
+    kept = ticks[:1]
+    for tick in ticks[1:]:
+        if math.log(tick / kept[-1]) >= distance:
+            kept.append(tick)
+    return kept
 
 
 def _decimal(low: float, high: float) -> list[float]:

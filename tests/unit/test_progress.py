@@ -50,6 +50,18 @@ def test_the_interval_so_far_is_the_analysis(tmp_path: Path) -> None:
     assert intervals_so_far([one._replace(blocks=[], values=[]) for one in run.series], run.session) == {}
 
 
+def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever was asked for has a line in the table at the end."""
+    run = store.load(write_run(tmp_path))
+    (scenario,) = run.session.scenarios
+    first = msgspec.structs.replace(scenario.metrics[0], name="odd")
+    session = msgspec.structs.replace(run.session, scenarios=[msgspec.structs.replace(scenario, metrics=[first])])
+    summary = verdicts.summary(frames.samples(run), "process")
+    summary["metric"] = "odd"
+    print_verdicts(summary, session)
+    assert "startup.odd" in capsys.readouterr().out
+
+
 def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty table would say nothing: the reason is said instead."""
     run = store.load(write_run(tmp_path, blocks=6))
