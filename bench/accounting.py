@@ -28,27 +28,23 @@ def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
 _CPUCLOCK_SCHED = 2
 """Which of a process's clocks (include/linux/posix-timers.h): what the scheduler counted."""
 
-_PF_KTHREAD = 0x00200000
-"""In a process's flags (include/linux/sched.h): a kernel thread."""
+_KTHREADD = 2
+"""The kernel thread whose children are all the others (kernel/kthread.c); its pid where no pid namespace hides it."""
 
 
 def kernel_threads() -> dict[int, float]:
     """CPU seconds of every kernel thread by its pid: what freeing a namespace costs is spent here only.
 
-    Empty where the host's kernel threads cannot be seen. Reading takes a few milliseconds; not for timed paths.
+    Empty where the host's kernel threads cannot be seen.
     """
-    return {pid: cpu_seconds(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_kernel(pid)}
+    if process_name(_KTHREADD) != "kthreadd":
+        return {}
+    return {pid: cpu_seconds(pid) for pid in (_KTHREADD, *children(_KTHREADD))}
 
 
 def spent_between(before: dict[int, float], after: dict[int, float]) -> float:
     """CPU seconds between two readings of `kernel_threads`; what a thread that ended in between spent is not known."""
     return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
-
-
-def _is_kernel(pid: int) -> bool:
-    with suppress(OSError, ValueError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-        return bool(int(file.read().rpartition(")")[2].split()[6]) & _PF_KTHREAD)
-    return False
 
 
 def peer_pid(path: str) -> int:
@@ -78,14 +74,19 @@ def parent(pid: int) -> int:
     return 0
 
 
-def descendants(pid: int) -> list[int]:
-    """Every living process below `pid`, parents before children; any of a process's threads may have started them."""
-    children: list[int] = []
+def children(pid: int) -> list[int]:
+    """The living processes that any of a process's threads has started."""
+    found: list[int] = []
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-                children += [int(child) for child in file.read().split()]
-    return [found for child in children for found in (child, *descendants(child))]
+                found += [int(child) for child in file.read().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Every living process below `pid`, parents before children."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
 def pids_with(*words: str) -> list[int]:
