@@ -74,7 +74,7 @@ class DockerSandbox:
     """What the image says beside its files, as in a Dockerfile."""
 
     def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
-        from bench.images.rootfs import fio_version, rootfs_tar
+        from bench.images.rootfs import rootfs_tar
 
         run = workdir.parent.name
         self._client = client
@@ -82,7 +82,6 @@ class DockerSandbox:
         self._workdir = workdir
         self._run = run
         self._numbers = itertools.count(1)  # also from several threads
-        self._fio = fio_version()
         tag = f"{environment.name}-{os.urandom(3).hex()}"
         repository = run.lower()  # a reference has no capitals
         self._image = f"{repository}:{tag}"
@@ -97,11 +96,13 @@ class DockerSandbox:
         return engine_pids()
 
     def facts(self) -> Mapping[str, str]:
+        from bench.images.rootfs import fio_fact
+
         with engine_errors("asking for its version"):
             version = self._client.version()
         facts = {
             "version.docker": version["Version"],
-            "version.fio": self._fio,
+            **fio_fact(),
             "storage": f"{self._info['Driver']} on {self._info['DockerRootDir']}",
             "security": ", ".join(self._info.get("SecurityOptions") or []),
             "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),

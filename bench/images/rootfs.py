@@ -50,6 +50,12 @@ def fio_version() -> str:
     return subprocess.run([fio, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout.strip()
 
 
+def fio_fact() -> dict[str, str]:
+    """The record of every environment that has the root file system: which fio is in it, or that there is none."""
+    version = fio_version()
+    return {"version.fio": version} if version else {"without.fio": "this host has no fio: no I/O is measured"}
+
+
 def link_rootfs(target: Path) -> None:
     """A root file system of one's own at `target`, sharing its files' blocks and page cache with the cached one.
 
