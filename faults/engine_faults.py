@@ -84,7 +84,8 @@ def _line(
         inject()
         code = process.wait(300)
         tally.add(_judge(place, environment, code, hit, recovers), before)
-    reasons = sorted({f.reason[:80] for run in place.runs() for f in run.session.failures})
+    told = {f.reason.replace(str(place.folder), "…") for run in place.runs() for f in run.session.failures}
+    reasons = sorted({reason[:80] for reason in told})
     return tally.line(fault, f"the cells say: {'; '.join(reasons)[:240]}" if reasons else "no cell was hit")
 
 
