@@ -23,7 +23,6 @@ from bench.images.rootfs import rootfs_path
 from bench.launcher import launch
 from bench.runner import Observer, Request, execute
 from crosscheck.floor import compare as floor_compare
-from crosscheck.floor import median_interval
 from scenarios.startup import Startup, durations
 from validity.promise import Line
 
@@ -93,21 +92,28 @@ class _Load(Observer):
         self._hogs = []
 
 
-def g8(blocks: int = 240, seed: int = 8) -> Line:
-    """Load in 30 % of the blocks of one run, against the same blocks of a second run without.
+def g8(blocks: int = 120, repeats: int = 6, seed: int = 8) -> Line:
+    """Load in 30 % of the blocks of a run, against a run of as many blocks without, several times over.
 
-    So many blocks, because the ratio of each run must itself be known to less than the 2 % that are asked for.
+    Several, because two runs without any load differ by a per cent or two themselves.
     """
-    chosen = set(random.Random(seed).sample(range(1, blocks + 1), round(0.3 * blocks)))
-    marked, loaded = _ratios(blocks, seed, chosen)
-    _, quiet = _ratios(blocks, seed, set())
-    share = len(marked & chosen) / len(chosen)
-    bias = loaded / quiet - 1
-    held = share >= 0.9 and abs(bias) < 0.02
+    hit = others = 0
+    logs, ratios = [], []
+    for repeat in range(seed, seed + repeats):
+        chosen = set(random.Random(repeat).sample(range(1, blocks + 1), round(0.3 * blocks)))
+        marked, loaded = _ratios(blocks, repeat, chosen)
+        _, quiet = _ratios(blocks, repeat, set())
+        hit, others = hit + len(marked & chosen), others + len(marked - chosen)
+        logs.append(math.log(loaded / quiet))
+        ratios.append((loaded, quiet))
+    loads = round(0.3 * blocks) * repeats
+    low, centre, high = _over_restarts(logs)
+    loaded, quiet = (statistics.median(side) for side in zip(*ratios, strict=True))
+    held = hit / loads >= 0.9 and abs(centre - 1) < 0.02
     return Line("G8", "load in 30 % of the blocks: ≥ 90 % of them marked, bias of the ratio < 2 %",
-                f"{share:.0%} of {len(chosen)} marked, {len(marked - chosen)} others too, "
-                f"ns-all to process {loaded:.3f} against {quiet:.3f} in a quiet run ({bias:+.1%})", held,
-                "two runs' own intervals are wider than 2 % here" if share >= 0.9 else "")  # fmt: skip
+                f"{hit / loads:.0%} of {loads} marked, {others} others too, ns-all to process {loaded:.3f} against "
+                f"{quiet:.3f} in quiet runs ({centre - 1:+.1%} [{low - 1:+.1%}, {high - 1:+.1%}], {repeats} of each)",
+                held)  # fmt: skip
 
 
 def _ratios(blocks: int, seed: int, loaded: set[int]) -> tuple[set[int], float]:
@@ -140,22 +146,36 @@ def _workplace() -> Iterator[Path]:
         yield folder
 
 
-def g10(pairs: int = 600, seed: int = 10) -> Line:
+def g10(pairs: int = 60, restarts: int = 12, seed: int = 10) -> Line:
     """Two harness processes, one with 1 GB that it has touched, take turns in launching the chroot rung."""
-    with ExitStack() as stack:
-        sides = {size: stack.enter_context(_harness(size)) for size in (50 << 20, 1 << 30)}
-        order = random.Random(seed)
-        taken: dict[int, list[float]] = {size: [] for size in sides}
-        for number in range(pairs + 2):
-            for size in order.sample(sorted(sides), 2):
-                value = sides[size]()
-                if number >= 2:
-                    taken[size].append(value)
-    small, large = (np.array(taken[size]) for size in sorted(sides))
-    found = paired.interval(np.log(large / small))
-    low, centre, high = (math.exp(value) for value in (found.low, found.centre, found.high))
+    order = random.Random(seed)
+    logs = []
+    for _ in range(restarts):
+        with ExitStack() as stack:
+            sides = {size: stack.enter_context(_harness(size)) for size in (50 << 20, 1 << 30)}
+            taken: dict[int, list[float]] = {size: [] for size in sides}
+            for number in range(pairs + 2):
+                for size in order.sample(sorted(sides), 2):
+                    value = sides[size]()
+                    if number >= 2:
+                        taken[size].append(value)
+        small, large = (np.array(taken[size]) for size in sorted(sides))
+        logs.append(float(np.median(np.log(large / small))))
+    low, centre, high = _over_restarts(logs)
     return Line("G10", "chroot startup from a harness of 1 GB or of 50 MB: < 2 % apart",
-                f"{centre:.4f} [{low:.4f}, {high:.4f}], {pairs} pairs", abs(centre - 1) < 0.02)  # fmt: skip
+                f"{centre:.4f} [{low:.4f}, {high:.4f}], {restarts} restarts of {pairs} pairs",
+                abs(centre - 1) < 0.02)  # fmt: skip
+
+
+def _over_restarts(logs: list[float]) -> tuple[float, float, float]:
+    """The ratio and its 95 % interval out of the logarithm that each restart gave.
+
+    Something that a restart settles (which pages its programs get is the likeliest) moves all of its starts by up to
+    4 %, seen with 3,000 pairs a restart: however many pairs, their own interval knows nothing of it (Kalibera and Jones
+    2013).
+    """
+    found = paired.interval(np.array(logs))
+    return math.exp(found.low), math.exp(found.centre), math.exp(found.high)
 
 
 @contextmanager
@@ -202,13 +222,16 @@ def _launched(sandbox: Sandbox) -> float:
     return durations(instance.events)["ready"]
 
 
-def g11(pairs: int = 300) -> Line:
-    """The floor benchmark's first rung."""
-    ((_, ours, theirs),) = floor_compare(["process"], pairs, 11)
-    centre, low, high = median_interval([a / b for a, b in zip(ours, theirs, strict=True)])
-    held = abs(centre - 1) <= 0.03
+def g11(pairs: int = 100, restarts: int = 12) -> Line:
+    """The floor benchmark's first rung, its C loop built anew each time."""
+    logs = []
+    for restart in range(restarts):
+        ((_, ours, theirs),) = floor_compare(["process"], pairs, 11 + restart)
+        logs.append(math.log(statistics.median(a / b for a, b in zip(ours, theirs, strict=True))))
+    low, centre, high = _over_restarts(logs)
     return Line("G11", "process startup is within 3 % of a bare C loop of posix_spawn and wait",
-                f"{centre:.4f} [{low:.4f}, {high:.4f}], {pairs} pairs", held)  # fmt: skip
+                f"{centre:.4f} [{low:.4f}, {high:.4f}], {restarts} restarts of {pairs} pairs",
+                abs(centre - 1) <= 0.03)  # fmt: skip
 
 
 def g12() -> Line:
