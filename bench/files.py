@@ -16,7 +16,7 @@ _BUFFER = 1 << 18
 """Bytes in one write, where the parts are many and small."""
 
 
-def place(target: Path, parts: Iterable[bytes], *, mode: int = 0o644, lock: bool = False) -> int:
+def place(target: Path, parts: Iterable[bytes | bytearray], *, mode: int = 0o644, lock: bool = False) -> int:
     """Put these bytes at `target`, synced, so that a reader or a crash sees the old file or the new one, never a part.
 
     Gives the descriptor, which is the caller's to close. With `lock` it is locked before anybody can see the file.

@@ -177,13 +177,13 @@ class RunWriter:
         if any(series.values for series in self._series.values()):
             os.close(place(self.path / SUITE, self._suite_text()))
 
-    def _suite_text(self) -> Iterator[bytes]:
+    def _suite_text(self) -> Iterator[bytes | bytearray]:
         """`_PyperfSuite`, a benchmark at a time."""
         begin = b'{"benchmarks":['
         for name, series in self._series.items():
             if series.values:  # pyperf cannot hold a benchmark without one
                 metadata = msgspec.json.encode({"name": name, "unit": series.unit})
-                yield from (begin, b'{"runs":[', bytes(self._runs[name]), b'],"metadata":', metadata, b"}")
+                yield from (begin, b'{"runs":[', self._runs[name], b'],"metadata":', metadata, b"}")
                 begin = b","
         yield b'],"version":"1.0","metadata":' + msgspec.json.encode({"isobench_run": self.session.run_id}) + b"}"
 

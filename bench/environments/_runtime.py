@@ -96,10 +96,8 @@ class RuntimeSandbox:
         return self.runtime.engine()
 
     def facts(self) -> Mapping[str, str]:
-        from bench.images.rootfs import fio_fact
-
         command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
-        facts = {f"version.{self.runtime.tool}": version(self.runtime.tool), **fio_fact()}
+        facts = {f"version.{self.runtime.tool}": version(self.runtime.tool)}
         facts["command"] = command.replace(str(self.workdir), "WORK")
         return facts
 

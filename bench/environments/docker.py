@@ -96,13 +96,10 @@ class DockerSandbox:
         return engine_pids()
 
     def facts(self) -> Mapping[str, str]:
-        from bench.images.rootfs import fio_fact
-
         with engine_errors("asking for its version"):
             version = self._client.version()
         facts = {
             "version.docker": version["Version"],
-            **fio_fact(),
             "storage": f"{self._info['Driver']} on {self._info['DockerRootDir']}",
             "security": ", ".join(self._info.get("SecurityOptions") or []),
             "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),

@@ -168,8 +168,6 @@ class GuestSandbox:
 
     def facts(self) -> Mapping[str, str]:
         """Without a disk where none is offered."""
-        from bench.images.rootfs import fio_fact
-
         connection, disk = self.connected(), ROOTFS in self.environment.offers
         version, library = connection.getVersion(), connection.getLibVersion()
         return {
@@ -180,7 +178,6 @@ class GuestSandbox:
             "storage": self.storage.description if disk else "",
             "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
             "domain.disk": self.disk_domain() if disk else "",
-            **(fio_fact() if disk else {}),
         }
 
     def disk_domain(self) -> str:

@@ -97,11 +97,8 @@ class NativeSandbox:
         return []
 
     def facts(self) -> Mapping[str, str]:
-        from bench.images.rootfs import fio_fact
-
         options = self._options(self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
-        facts |= fio_fact()
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
         if "net" in self._isolation.namespaces and os.geteuid() != 0:
             facts["gone"] = "without the end of the network namespace, which only root can see"

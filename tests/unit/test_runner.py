@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import host, runner, store
-from bench.environment import Environment
+from bench.environment import ROOTFS, Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell
 from bench.runner import GIVE_UP_AFTER, Request, execute, plan
@@ -237,3 +237,13 @@ def test_what_happens_between_two_cells_marks_the_block(
     writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]), None, Between())
     marked = {block.index: block.marks for block in store.load_session(writer.path).blocks if block.marks}
     assert list(marked) == [2] and marked[2][0].startswith(said)
+
+
+def test_fios_version_is_recorded_where_fio_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every environment with the root file system, whatever its mechanism tells of itself, and of no other."""
+    monkeypatch.setattr(runner, "fio_fact", lambda: {"version.fio": "fio-9.99"})
+    rooted = FakeEnvironment("rooted")
+    rooted.offers = frozenset({*rooted.offers, ROOTFS})
+    session = runner.execute(request(tmp_path, [FakeEnvironment("process"), rooted])).session
+    assert [environment.facts.get("version.fio") for environment in session.environments] == [None, "fio-9.99"]
+    assert session.versions["fio"] == "fio-9.99"
