@@ -22,7 +22,8 @@ from bench.environments.native import ENVIRONMENTS
 from bench.images.rootfs import rootfs_path
 from bench.launcher import launch
 from bench.runner import Observer, Request, execute
-from crosscheck.floor import compare as floor_compare
+from crosscheck.floor import measure as floor_measure
+from crosscheck.floor import over_restarts
 from scenarios.startup import Startup, durations
 from validity.promise import Line
 
@@ -107,7 +108,7 @@ def g8(blocks: int = 120, repeats: int = 6, seed: int = 8) -> Line:
         logs.append(math.log(loaded / quiet))
         ratios.append((loaded, quiet))
     loads = round(0.3 * blocks) * repeats
-    low, centre, high = _over_restarts(logs)
+    low, centre, high = over_restarts(logs)
     loaded, quiet = (statistics.median(side) for side in zip(*ratios, strict=True))
     held = hit / loads >= 0.9 and abs(centre - 1) < 0.02
     return Line("G8", "load in 30 % of the blocks: ≥ 90 % of them marked, bias of the ratio < 2 %",
@@ -161,21 +162,10 @@ def g10(pairs: int = 60, restarts: int = 12, seed: int = 10) -> Line:
                         taken[size].append(value)
         small, large = (np.array(taken[size]) for size in sorted(sides))
         logs.append(float(np.median(np.log(large / small))))
-    low, centre, high = _over_restarts(logs)
+    low, centre, high = over_restarts(logs)
     return Line("G10", "chroot startup from a harness of 1 GB or of 50 MB: < 2 % apart",
                 f"{centre:.4f} [{low:.4f}, {high:.4f}], {restarts} restarts of {pairs} pairs",
                 abs(centre - 1) < 0.02)  # fmt: skip
-
-
-def _over_restarts(logs: list[float]) -> tuple[float, float, float]:
-    """The ratio and its 95 % interval out of the logarithm that each restart gave.
-
-    Something that a restart settles (which pages its programs get is the likeliest) moves all of its starts by up to
-    4 %, seen with 3,000 pairs a restart: however many pairs, their own interval knows nothing of it (Kalibera and Jones
-    2013).
-    """
-    found = paired.interval(np.array(logs))
-    return math.exp(found.low), math.exp(found.centre), math.exp(found.high)
 
 
 @contextmanager
@@ -224,14 +214,10 @@ def _launched(sandbox: Sandbox) -> float:
 
 def g11(pairs: int = 100, restarts: int = 12) -> Line:
     """The floor benchmark's first rung, its C loop built anew each time."""
-    logs = []
-    for restart in range(restarts):
-        ((_, ours, theirs),) = floor_compare(["process"], pairs, 11 + restart)
-        logs.append(math.log(statistics.median(a / b for a, b in zip(ours, theirs, strict=True))))
-    low, centre, high = _over_restarts(logs)
+    (found,) = floor_measure(["process"], pairs, restarts, 11)
     return Line("G11", "process startup is within 3 % of a bare C loop of posix_spawn and wait",
-                f"{centre:.4f} [{low:.4f}, {high:.4f}], {restarts} restarts of {pairs} pairs",
-                abs(centre - 1) <= 0.03)  # fmt: skip
+                f"{found.centre:.4f} [{found.low:.4f}, {found.high:.4f}], {restarts} restarts of {pairs} pairs",
+                abs(found.centre - 1) <= 0.03)  # fmt: skip
 
 
 def g12() -> Line:
