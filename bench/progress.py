@@ -144,9 +144,8 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     table.add_column("verdict")
     order = {e.name: index for index, e in enumerate(session.environments)}
-    for wanted in (
-        f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics
-    ):
+    shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]
+    for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
         rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
         records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
         for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
