@@ -5,8 +5,9 @@ what is written and synced. One instance does all jobs of a scenario on one file
 
 A guest's own CPU time is not what its direct I/O costs the host: QEMU's is. The harness counts it from one answer to
 the next, so that each job has a fio of its own there, and takes off what a fio with one operation costs, which is its
-start and its end. Elsewhere the CPU time of the instance is the host's. What goes through a page cache is written back
-later, whoever waits then: no such count there.
+start and its end: the mean of the two right before and right after the job, because a CPU that becomes slower between
+them makes them dearer than what they stand for. Elsewhere the CPU time of the instance is the host's. What goes through
+a page cache is written back later, whoever waits then: no such count there.
 
 Cold means that nothing of the file is in the instance's page cache when the job begins, counted by mincore, after the
 instance has dropped it and the host has dropped all of its caches. Where a page stays (a tmpfs) or the host's caches
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import host
@@ -92,15 +94,15 @@ class IoJobs:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         said = self._run(sandbox)
         values: dict[str, float] = {}
-        for step in self.steps:
+        for number, step in enumerate(self.steps):
             if step.before == "cold" and not said.cold:
                 continue
             for job in step.jobs:
                 values |= costs(job, said.jobs.get(job.name, {}), PERCENTILES, cpu=True)
                 if self.start is not None:
-                    guest = any(said.spent[self.start.name])
+                    starts = said.spent[self.start.name][number + 1 : number + 3]
                     inside = values.get(f"{job.name}-cpu", 0.0)
-                    values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, self.start, said) if guest else inside
+                    values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, starts, said) if any(starts) else inside
         return {name: seconds for name, seconds in values.items() if seconds > 0}
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
@@ -112,22 +114,26 @@ class IoJobs:
             found["page cache"] = "; ".join(said.temperatures)
             if not said.cold:
                 found["without.cold"] = "the caches could not be dropped: there are no cold metrics here"
-        return {**found, "jobs": "\n".join(job.text for job in self.jobs)}
+        return {**found, "jobs": "\n".join(dict.fromkeys(job.text for job in self.jobs))}
 
     @property
     def jobs(self) -> list[Job]:
-        """All job files in the order in which they run."""
-        ends = [self.start] if self.start else []
-        return [self.layout, *ends, *(job for step in self.steps for job in step.jobs), *ends, *ends]
+        """All job files in the order in which they run.
+
+        Starts are between all of them. The first of two also empties the page cache, and the last of two may see the
+        guest gone: neither counts.
+        """
+        start = [self.start] if self.start else []
+        return [self.layout, *start, *start, *(job for step in self.steps for job in (*step.jobs, *start)), *start]
 
     def arguments(self, runtime: str = "") -> list[str]:
         """What the probe is told (bench/probe/storage.c)."""
         start = ["next", *self.start.words()] if self.start else []
-        words = [*self.layout.words(), *start]
+        words = [*self.layout.words(), *start, *start]
         for step in self.steps:
             words += ["next", *([f"{step.before}={FILE}"] if step.before else [])]
-            words += [word for job in step.jobs for word in job.words(runtime)]
-        return [*words, *start, *start]
+            words += [word for job in step.jobs for word in job.words(runtime)] + start
+        return [*words, *start]
 
     def _run(self, sandbox: Sandbox, runtime: str = "") -> Said:
         """One instance, its caches dropped from outside whenever it has dropped its own and waits."""
@@ -165,9 +171,12 @@ def _spent(instance: Instance) -> float:
     return sum(map(cpu_seconds, instance.host_pids()))
 
 
-def _cpu_on_host(job: Job, start: Job, said: Said) -> float:
-    """CPU seconds of one operation of a guest's on the host; 0 where they cannot be told."""
-    _, beside, _ = said.spent[start.name]  # the first also empties the page cache, and the last may see the guest gone
+def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
+    """CPU seconds of one operation of a guest's on the host, those of the starts beside it taken off.
+
+    0 where they cannot be told.
+    """
+    beside = fmean(starts)
     own = said.spent[job.name][0] - beside
     return own / operations(job, said.jobs[job.name]) if own > TELLABLE * beside else 0.0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -103,14 +104,21 @@ def test_a_tmpfs_of_a_raw_process() -> None:
 @pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
 def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
     """Rate, percentiles and CPU time of each job; on the host a guest's operation costs more than it can see itself."""
+    wanted = {metric.name for metric in scenario.metrics}
     with opened(name) as sandbox:
         values = scenario.measure(sandbox)
-    assert set(values) == {metric.name for metric in scenario.metrics}
-    for metric, seconds in values.items():
-        if metric.endswith("-host-cpu"):
-            job = metric.removesuffix("-host-cpu")
-            inside = values[f"{job}-cpu"]
-            assert seconds == inside if name == "process" else inside * 0.9 < seconds < 4 * values[job]
+        for _ in range(3):  # on the host they are differences: a CPU that changes its speed in one leaves it out
+            if set(values) != wanted and name == "tcg":
+                assert all(metric.endswith("-host-cpu") for metric in wanted - set(values))
+                values = scenario.measure(sandbox)
+    assert set(values) == wanted
+    jobs = [metric.removesuffix("-host-cpu") for metric in values if metric.endswith("-host-cpu")]
+    shares = [values[f"{job}-host-cpu"] / values[f"{job}-cpu"] for job in jobs]
+    if name == "process":
+        assert set(shares) <= {1.0}
+    elif jobs:
+        assert median(shares) > 1
+        assert all(0 < values[f"{job}-host-cpu"] < 4 * values[job] for job in jobs)
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:
