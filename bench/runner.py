@@ -355,8 +355,8 @@ def _environment_record(
             if circumstances is not None and scenario.needs <= environment.offers:
                 try:
                     facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
-                except IsobenchError as error:
-                    facts[f"{scenario.name}.circumstances"] = f"not known: {error.reason}"
+                except (IsobenchError, OSError) as error:
+                    facts[f"{scenario.name}.circumstances"] = f"not known: {error}"
         facts = {key: text.replace(str(request.workdir), "WORK") for key, text in facts.items()}
     return EnvironmentRecord(
         name=environment.name,

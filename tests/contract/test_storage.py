@@ -5,7 +5,6 @@ The rest of the contract they share with the environment they differ from (tests
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from statistics import median
@@ -132,13 +131,20 @@ def test_a_full_disk_is_told_in_fios_words() -> None:
         answers(instance)
 
 
+def _first_writes(name: str) -> dict[str, int]:
+    """Nanoseconds of the first and a second write to each file; the least of three instances, because one can wait."""
+    said: dict[str, int] = {}
+    with opened(name) as sandbox:
+        for _ in range(3):
+            with sandbox.launch("copyup", timeout=60) as instance:
+                for answer in answers(instance):
+                    said[answer["name"]] = min(said.get(answer["name"], answer["ns"][0]), answer["ns"][0])
+    return said
+
+
 def test_an_overlay_copies_up_once() -> None:
     """The first write to the largest file of the lower layer copies it; the second, and a plain file's, do not."""
-    times = {}
-    for name in ("process", "ns-all+overlay"):
-        with opened(name) as sandbox, sandbox.launch("copyup", timeout=60) as instance:
-            times[name] = {answer["name"]: answer["ns"][0] for answer in answers(instance)}
-    copied, plain = times["ns-all+overlay"], times["process"]
+    copied, plain = _first_writes("ns-all+overlay"), _first_writes("process")
     assert copied["copy-up-100m"] > 20 * copied["again-100m"]
     assert copied["copy-up-100m"] > 20 * plain["copy-up-100m"]
     assert copied["copy-up-100m"] > 5 * copied["copy-up-1m"]
@@ -147,12 +153,9 @@ def test_an_overlay_copies_up_once() -> None:
 @pytest.mark.docker
 def test_dockers_lower_layer() -> None:
     """A container copies up, a container on a volume does not; both were given the same files."""
-    times = {}
-    for name in ("docker", "docker-volume"):
-        with opened(name) as sandbox, sandbox.launch("copyup", timeout=60) as instance:
-            times[name] = {answer["name"]: answer["ns"][0] for answer in answers(instance)}
-    assert json.dumps(sorted(times["docker"])) == json.dumps(sorted(times["docker-volume"]))
-    assert times["docker"]["copy-up-100m"] > 20 * times["docker-volume"]["copy-up-100m"]
+    copied, plain = _first_writes("docker"), _first_writes("docker-volume")
+    assert sorted(copied) == sorted(plain)
+    assert copied["copy-up-100m"] > 20 * plain["copy-up-100m"]
 
 
 def test_a_tmpfs_offers_no_lower_layer() -> None:
