@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import bench
 from bench import host
 from bench.analysis.gate import marks
-from bench.environment import ROOTFS
+from bench.environment import PROBE, ROOTFS
 from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
 from bench.images.rootfs import fio_fact
 from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
+from bench.probe.build import probe_fact
 from bench.reasons import told
 from bench.record import (
     SCHEMA,
@@ -348,6 +349,8 @@ def _environment_record(
             facts.update(sandbox.facts())
         except (IsobenchError, OSError) as error:  # a daemon that has died since
             facts["facts"] = f"not known: {error}"
+        if PROBE in environment.offers:
+            facts.update(probe_fact())
         if ROOTFS in environment.offers:
             facts.update(fio_fact())
         for scenario in request.scenarios:

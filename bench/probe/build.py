@@ -28,6 +28,12 @@ def probe_path() -> Path:
     return cached("probe", content_hash(parts), lambda folder: _compile(compiler, sources, folder / "probe")) / "probe"
 
 
+def probe_fact() -> dict[str, str]:
+    """The record of every environment that runs the probe: which one. Other sources, or another compiler, make another
+    program, whose costs begin a new segment of the trend."""
+    return {"version.probe": probe_path().parent.name.removeprefix("probe-")}
+
+
 def _version(compiler: str) -> bytes:
     try:
         return subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import host, runner, store
-from bench.environment import ROOTFS, Environment
+from bench.environment import READY, ROOTFS, Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell
 from bench.runner import GIVE_UP_AFTER, Request, execute, plan
@@ -247,3 +247,13 @@ def test_fios_version_is_recorded_where_fio_is(tmp_path: Path, monkeypatch: pyte
     session = runner.execute(request(tmp_path, [FakeEnvironment("process"), rooted])).session
     assert [environment.facts.get("version.fio") for environment in session.environments] == [None, "fio-9.99"]
     assert session.versions["fio"] == "fio-9.99"
+
+
+def test_the_program_is_part_of_what_a_trend_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which probe was measured is recorded; where only a null kernel runs, there is none."""
+    monkeypatch.setattr(runner, "probe_fact", lambda: {"version.probe": "0123abcd"})
+    null = FakeEnvironment("null")
+    null.offers = frozenset({READY})
+    session = runner.execute(request(tmp_path, [FakeEnvironment("process"), null])).session
+    assert [environment.facts.get("version.probe") for environment in session.environments] == ["0123abcd", None]
+    assert session.fingerprint["probe"] == "0123abcd"
