@@ -175,14 +175,19 @@ class _Unix(http.client.HTTPConnection):
 
 
 def _get(address: str, path: str) -> Any:
-    connection = _Unix(address.removeprefix("unix://"))
-    try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    except OSError:
-        return []
-    finally:
-        connection.close()
+    """What the engine says; one that is on its way back has its time, and one that stays away cannot be counted."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        connection = _Unix(address.removeprefix("unix://"))
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        finally:
+            connection.close()
 
 
 def _domains(uri: str) -> Found:
@@ -190,5 +195,11 @@ def _domains(uri: str) -> Found:
     if not uri:
         return set()
     words = ["virsh", "--connect", uri, "list", "--all", "--name"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    return {("domain", name) for name in done.stdout.split()}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode == 0:
+            return {("domain", name) for name in done.stdout.split()}
+        if time.monotonic() > deadline:
+            raise OSError(f"domains cannot be counted: {done.stderr.strip()}")
+        time.sleep(0.1)
