@@ -178,7 +178,7 @@ def _write(lines: dict[str, Line]) -> None:
         "Leaks are counted before and after by faults/leaks.py, which knows nothing of isobench's own bookkeeping:",
         "processes, namespaces by inode, mounts, cgroups, containers, images, volumes, networks, interfaces, domains,",
         "loop devices, sockets, temporary files.",
-        "Not injected: a machine suspended (tests/unit/test_runner.py has the difference of clocks that marks a block),",
+        "Not injected: a machine suspended (tests/unit/test_runner.py has the difference of clocks that marks it),",
         "and of cgroup layouts and security modules all but what this host has.",
         "",
         "| fault | injected | survived | leaks | |",
