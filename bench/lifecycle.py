@@ -93,10 +93,17 @@ def dead_runs() -> list[str]:
     return [name for name, _ in _dead()]
 
 
+_PROGRAMS = {"probe", "virtiofsd", "conmon", "podman", "fuse-overlayfs"}
+_PROGRAMS |= {"runc", "crun", "runsc", "ctr", "systemd-nspawn", "bwrap"}
+_FAMILIES = ("qemu-system-", "containerd-shim", "lxc-")
+"""The programs that environments start with the run's folder on their command line; how others' names begin."""
+
+
 def kill_processes(name: str) -> list[int]:
     """Kill the processes of this run: its programs run from its folder, what served them names that folder.
 
-    Somebody who looks at what is there is left alone: who has a terminal, and who is only working in the folder.
+    Somebody who looks at what is there is left alone: who has a terminal, who is only working in the folder, and whose
+    program is none that an environment starts (the tar of a backup).
     """
     needle = f"/{name}/".encode()
     killed = []
@@ -106,10 +113,26 @@ def kill_processes(name: str) -> list[int]:
         with suppress(OSError, ValueError, IndexError):
             words = (entry / "cmdline").read_bytes() + b"\0"
             places = b"".join(bytes((entry / link).readlink()) + b"/\0" for link in ("root", "exe"))
-            if needle in places or (needle in words and not _has_terminal(entry)):
+            if needle in places or (needle in words and not _has_terminal(entry) and _is_ours(entry, name, words)):
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed.append(int(entry.name))
     return killed
+
+
+def _is_ours(process: Path, name: str, words: bytes) -> bool:
+    """Whether a process is in a cgroup of this run, or is a program that an environment starts, of this user.
+
+    A runtime that runs a sealed copy of itself (`/memfd:…`) is known by the name it was called by. libvirt runs QEMU as
+    a user of QEMU's own.
+    """
+    if f"/{name}" in (process / "cgroup").read_text(errors="replace"):
+        return True
+    program = os.fsdecode(bytes((process / "exe").readlink()))
+    if program.startswith("/memfd:"):
+        program = os.fsdecode(words.partition(b"\0")[0])
+    program = program.rpartition("/")[2]
+    mine = process.stat().st_uid == os.geteuid() or program.startswith("qemu-system-")
+    return mine and (program in _PROGRAMS or program.startswith(_FAMILIES))
 
 
 def _remove(name: str, sweep: Sweep) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,28 @@ def test_who_only_looks_is_left_alone(place: Path) -> None:
         assert ours.wait(10) == -signal.SIGKILL and looking.poll() is None
     finally:
         for process in (looking, ours):
+            process.kill()
+            process.wait()
+
+
+def test_who_only_names_the_folder_is_left_alone(place: Path) -> None:
+    """The tail of a service, without a terminal, on a file of a dead run; what served the run's instances dies."""
+    folder = place / "work" / NAME
+    folder.mkdir()
+    (folder / "console").touch()
+    (place / "virtiofsd").write_bytes(Path("/bin/sleep").read_bytes())
+    (place / "virtiofsd").chmod(0o755)
+    service: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "start_new_session": True}
+    looking = subprocess.Popen(["tail", "-f", str(folder / "console")], **service)
+    served = f"{folder}/data"
+    named = subprocess.Popen([f"{served}/probe", "60"], executable="/bin/sleep", **service)
+    ours = subprocess.Popen([served, "60"], executable=str(place / "virtiofsd"), **service)
+    try:
+        time.sleep(0.1)
+        assert lifecycle.kill_processes(NAME) == [ours.pid]
+        assert ours.wait(10) == -signal.SIGKILL and looking.poll() is None and named.poll() is None
+    finally:
+        for process in (looking, named, ours):
             process.kill()
             process.wait()
 
