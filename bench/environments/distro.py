@@ -59,21 +59,21 @@ class DistroSandbox(GuestSandbox):
 
         if probe_args != ("ready",):
             raise MeasurementError("a Debian guest says ready and does nothing else")
-        name, folder = self.next_name()
-        disk = folder / "disk.qcow2"
-        words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
-        give_to_qemu(disk)
-        files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
-        boot = BOOT_SECONDS[self.environment.domain_type]
-        instance = GuestInstance(self.connected(), name, folder, max(timeout, boot + 60), idle=True)
-        try:
-            instance.start(self.domain_xml(name, files, probe_args), boot)
-            yield instance
-        finally:
-            instance.destroy()
+        with self.next_folder() as (name, folder):
+            disk = folder / "disk.qcow2"
+            words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
+            give_to_qemu(disk)
+            files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
+            boot = BOOT_SECONDS[self.environment.domain_type]
+            instance = GuestInstance(self.connected(), name, folder, max(timeout, boot + 60), idle=True)
+            try:
+                instance.start(self.domain_xml(name, files, probe_args), boot)
+                yield instance
+            finally:
+                instance.destroy()
 
 
 ENVIRONMENTS = tuple(

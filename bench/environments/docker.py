@@ -115,9 +115,9 @@ class DockerSandbox:
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
         number = next(self._numbers)
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
-        container = self.container(name, timeout)
         image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
         with self.storage(name, probe_args) as options:
+            container = self.container(name, timeout)
             try:
                 container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
                 yield container

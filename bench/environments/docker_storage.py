@@ -83,9 +83,9 @@ class StorageSandbox(DockerSandbox):
 
         folder = self._workdir / name
         folder.mkdir(mode=0o755)
-        if probe_args[:1] == ("copyup",):
-            copy_lower(folder / "lower")
         try:
+            if probe_args[:1] == ("copyup",):
+                copy_lower(folder / "lower")
             yield {"binds": [f"{folder}:{DATA}"]}
         finally:
             shutil.rmtree(folder, ignore_errors=True)

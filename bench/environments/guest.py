@@ -217,17 +217,17 @@ class GuestSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
-        name, folder = self.next_name()
-        files = Files(f"{folder}/serial", f"{folder}/console")
-        if probe_args and probe_args[0] in _DISK_VERBS:
-            files = self._with_disk(files, folder, probe_args)
-        xml = self.domain_xml(name, files, probe_args)
-        instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
-        try:
-            instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
-            yield instance
-        finally:
-            instance.destroy()
+        with self.next_folder() as (name, folder):
+            files = Files(f"{folder}/serial", f"{folder}/console")
+            if probe_args and probe_args[0] in _DISK_VERBS:
+                files = self._with_disk(files, folder, probe_args)
+            xml = self.domain_xml(name, files, probe_args)
+            instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
+            try:
+                instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
+                yield instance
+            finally:
+                instance.destroy()
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
         """One that is not yet started."""
@@ -248,12 +248,18 @@ class GuestSandbox:
         shared = str(share) if self.storage.share else ""
         return files._replace(disk=str(disk), initrd=f"{folder}/initramfs", share=shared)
 
-    def next_name(self) -> tuple[str, Path]:
-        """The next instance's name, and a folder of its own."""
+    @contextmanager
+    def next_folder(self) -> Iterator[tuple[str, Path]]:
+        """The next instance's name, and a folder of its own, which goes also where the instance never came to be."""
+        import shutil
+
         number = next(self._numbers)
         folder = self._workdir / f"{number}"
         folder.mkdir(mode=0o711)
-        return f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
+        try:
+            yield f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 ENVIRONMENTS = (

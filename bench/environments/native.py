@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import namedtuple
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
@@ -110,26 +110,25 @@ class NativeSandbox:
 
         number = next(self._numbers)
         upper = self._workdir / f"upper-{number}"
-        if self._isolation.overlay:
-            for folder in (upper, upper / "upper", upper / "work"):
-                folder.mkdir()
-        own_root = self._isolation.chroot or self._isolation.pivot
-        data = self._data(number, probe_args)
-        root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
-        environ = {"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside}
-        # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
-        with launch(
-            ["./probe", *probe_args],
-            options=self._options(upper, number),
-            timeout=timeout,
-            environ=environ,
-            folder=self._root,
-        ) as instance:
-            try:
+        with ExitStack() as made:
+            if self._isolation.overlay:
+                made.callback(_remove_tree, upper)
+                for folder in (upper, upper / "upper", upper / "work"):
+                    folder.mkdir()
+            data = self._data(number, probe_args)
+            if not self._isolation.overlay:
+                made.callback(_remove_tree, data)
+            own_root = self._isolation.chroot or self._isolation.pivot
+            root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
+            # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
+            with launch(
+                ["./probe", *probe_args],
+                options=self._options(upper, number),
+                timeout=timeout,
+                environ={"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside},
+                folder=self._root,
+            ) as instance:
                 yield instance
-            finally:
-                instance.destroy()
-                _remove_tree(upper if self._isolation.overlay else data)
 
     def _data(self, number: int, probe_args: tuple[str, ...]) -> Path:
         """Where the instance writes, fresh like the instance: its overlay's upper layer, or a folder of its own."""
@@ -213,7 +212,8 @@ def _write_filter(workdir: Path) -> Path:
 def _remove_tree(folder: Path) -> None:
     import shutil
 
-    shutil.rmtree(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _namespace_rungs() -> Iterator[Native]:

@@ -35,9 +35,15 @@ def lower_files() -> Path:
 
 
 def copy_lower(target: Path) -> None:
-    """The files, for one sandbox, on its own storage. They may be written to: nothing of them is shared."""
-    shutil.copytree(lower_files(), target)
-    target.chmod(0o755)
+    """The files, for one sandbox, on its own storage, all or none. They may be written to: nothing is shared."""
+    making = Path(tempfile.mkdtemp(prefix=".lower-", dir=target.parent))
+    try:
+        shutil.copytree(lower_files(), making, dirs_exist_ok=True)
+        making.chmod(0o755)
+        making.rename(target)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
 
 
 @contextmanager

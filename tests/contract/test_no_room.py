@@ -1,0 +1,80 @@
+"""What an instance was given before it came to be is taken away where it never came to be: no room, no start."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from bench.accounting import children, pids_with
+from bench.answers import answers
+from bench.environments import native_storage
+from bench.environments.native import NativeSandbox
+from bench.errors import MeasurementError
+from bench.images import disk, lower
+from tests.contract.opening import opened
+
+pytestmark = pytest.mark.root
+
+
+def no_room(target: Path, kind: str = "") -> None:
+    """Write a part of a file, as a copy does on a disk that is full."""
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(b"part")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real file system that is too small: nothing of it stays, and with room the copied-up file is a whole one."""
+    monkeypatch.setattr(native_storage, "_OPTIONS", "size=50m,mode=755")
+    with opened("process-tmpfs") as sandbox:
+        data = cast("NativeSandbox", sandbox).data_folder()
+        with pytest.raises(OSError, match="No space left"), sandbox.launch("copyup", timeout=60):
+            pass
+        assert list(data.iterdir()) == []
+        subprocess.run(["mount", "-o", "remount,size=512m", str(data)], check=True)
+        with sandbox.launch("copyup", timeout=60) as instance:
+            answers(instance)
+            sizes = {file.name: file.stat().st_size for file in (data / "lower").iterdir()}
+        assert sizes == lower.SIZES and list(data.iterdir()) == [data / "lower"]
+
+
+@pytest.mark.parametrize("name", ["process", "handmade"])
+def test_a_rung_that_does_not_start_leaves_no_folder(name: str) -> None:
+    """Its data and its overlay's upper layer go at once, and not with the run."""
+    with opened(name) as sandbox:
+        data = cast("NativeSandbox", sandbox).data_folder()
+        (data.parent / "probe").unlink()
+        before = sorted([*data.iterdir(), *data.parent.parent.iterdir()])
+        with pytest.raises(MeasurementError, match="exec"), sandbox.launch("ready", timeout=30):
+            pass
+        assert sorted([*data.iterdir(), *data.parent.parent.iterdir()]) == before
+
+
+@pytest.mark.libvirt
+def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the part of the disk that there was room for, nor what was to lie beside it."""
+    with opened("tcg") as sandbox:
+        monkeypatch.setattr(disk, "copy_disk", no_room)
+        with pytest.raises(OSError, match="No space left"), sandbox.launch("fio", "null", "1", timeout=60):
+            pass
+        work = sandbox._workdir  # type: ignore[attr-defined]
+        assert [entry for entry in work.iterdir() if entry.name.isdigit()] == []
+
+
+@pytest.mark.docker
+def test_a_container_whose_storage_has_no_room_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder, and no process that waits for the end of a network which was never there."""
+    with opened("docker-bind") as sandbox:
+        sandbox._lower_image()  # type: ignore[attr-defined]
+        before = children(os.getpid())
+        monkeypatch.setattr(lower, "copy_lower", no_room)
+        with pytest.raises(OSError, match="No space left"), sandbox.launch("copyup", timeout=60):
+            pass
+        work = sandbox._workdir  # type: ignore[attr-defined]
+        assert [entry for entry in work.iterdir() if entry.is_dir()] == []
+        assert set(children(os.getpid())) & set(pids_with("netns")) <= set(before)
