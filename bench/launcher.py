@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bench.accounting import descendants, process_name
@@ -140,9 +140,15 @@ class _Pipes:
     """The three standard streams of one instance; `feed` and `stdout` and `errors` are the harness's ends."""
 
     def __init__(self) -> None:
-        self.child_stdin, self.feed = os.pipe()
-        self.stdout, self.child_stdout = os.pipe()
-        self.errors, self.child_stderr = os.pipe()
+        ends: list[int] = []
+        try:
+            for _ in range(3):
+                ends += os.pipe()
+        except OSError:
+            for descriptor in ends:
+                os.close(descriptor)
+            raise
+        self.child_stdin, self.feed, self.stdout, self.child_stdout, self.errors, self.child_stderr = ends
         os.set_blocking(self.errors, False)
 
     def close_child_ends(self) -> None:
@@ -174,22 +180,27 @@ def launch(
     `environ` is added to a minimal environment; `folder` is the working folder.
     Raises `MeasurementError` with the step that failed.
     """
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pipes = _Pipes()
-    command = [str(probe_path()), "launch", f"--control={there.fileno()}", f"--watch={pipes.stdout}"]
-    command += [f"--feed={pipes.feed}", f"--timeout={timeout:g}", *options, "--", *program]
-    process = subprocess.Popen(
-        command,
-        stdin=pipes.child_stdin,
-        stdout=pipes.child_stdout,
-        stderr=pipes.child_stderr,
-        pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
-        cwd=folder,
-        process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
-    )
-    there.close()
-    pipes.close_child_ends()
+    with ExitStack() as childs, ExitStack() as never_started:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        childs.callback(there.close)
+        never_started.callback(here.close)
+        pipes = _Pipes()
+        childs.callback(pipes.close_child_ends)
+        never_started.callback(pipes.close)
+        never_started.callback(os.close, pipes.stdout)
+        command = [str(probe_path()), "launch", f"--control={there.fileno()}", f"--watch={pipes.stdout}"]
+        command += [f"--feed={pipes.feed}", f"--timeout={timeout:g}", *options, "--", *program]
+        process = subprocess.Popen(
+            command,
+            stdin=pipes.child_stdin,
+            stdout=pipes.child_stdout,
+            stderr=pipes.child_stderr,
+            pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
+            cwd=folder,
+            process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
+        )
+        never_started.pop_all()
     instance = Launched(here, process, time.monotonic() + timeout, pipes)
     try:
         instance.start()
@@ -212,7 +223,11 @@ class NetnsWatch:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin = self._process.stdin
         self._stdout = io.BufferedReader(DeadlineReader(os.dup(self._process.stdout.fileno()), self._deadline))
-        self._expect(b"prepared")
+        try:
+            self._expect(b"prepared")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
