@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.environment import Layer, Role
-    from bench.launcher import Launched
+    from bench.launcher import Launched, NetnsWatch
 
 _INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
 _INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc", "ctr": "containerd"}
@@ -105,6 +105,7 @@ class RuntimeSandbox:
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
         import shutil
 
+        from bench.environments._oom import MemoryWatch
         from bench.launcher import NetnsWatch, launch
 
         number = next(self._numbers)
@@ -115,11 +116,16 @@ class RuntimeSandbox:
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
         try:
-            with launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance:
+            with (
+                MemoryWatch() as memory,
+                launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance,
+            ):
                 instance.watchers = [watch.pid] if watch is not None else []
                 instance.elsewhere = self.runtime.elsewhere(name)
                 spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
-                watching = watch is not None and _watch(watch, instance)
+                payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), 0)
+                memory.look_at(payload)
+                watching = watch is not None and _watch(watch, payload)
                 yield instance
                 ended = "gone" in instance.events
             if engine:
@@ -165,13 +171,12 @@ def version(tool: str) -> str:
     return ""
 
 
-def _watch(watch: object, instance: Launched) -> bool:
+def _watch(watch: NetnsWatch, payload: int) -> bool:
     """Watch the network namespace of the program, unless it has ended or shares the host's."""
     from bench.errors import MeasurementError
 
-    payload = [pid for pid, role in instance.host_pids().items() if role == "payload"]
     with suppress(OSError, MeasurementError):
-        if payload and os.readlink(f"/proc/{payload[0]}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
-            watch.watch(payload[0])  # type: ignore[attr-defined]
+        if payload and os.readlink(f"/proc/{payload}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
+            watch.watch(payload)
             return True
     return False

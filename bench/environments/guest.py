@@ -217,7 +217,9 @@ class GuestSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
-        with self.next_folder() as (name, folder):
+        from bench.environments._oom import MemoryWatch
+
+        with MemoryWatch() as memory, self.next_folder() as (name, folder):
             files = Files(f"{folder}/serial", f"{folder}/console")
             if probe_args and probe_args[0] in _DISK_VERBS:
                 files = self._with_disk(files, folder, probe_args)
@@ -225,6 +227,7 @@ class GuestSandbox:
             instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
             try:
                 instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
+                memory.look_at(instance.qemu)
                 yield instance
             finally:
                 instance.destroy()

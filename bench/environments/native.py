@@ -106,11 +106,12 @@ class NativeSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+        from bench.environments._oom import MemoryWatch
         from bench.launcher import launch
 
         number = next(self._numbers)
         upper = self._workdir / f"upper-{number}"
-        with ExitStack() as made:
+        with MemoryWatch() as memory, ExitStack() as made:
             if self._isolation.overlay:
                 made.callback(_remove_tree, upper)
                 for folder in (upper, upper / "upper", upper / "work"):
@@ -128,6 +129,7 @@ class NativeSandbox:
                 environ={"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside},
                 folder=self._root,
             ) as instance:
+                memory.look_at(instance.pid)
                 yield instance
 
     def _data(self, number: int, probe_args: tuple[str, ...]) -> Path:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import catalog, cgroups
 from bench.answers import answers, each_answer
+from bench.environments import containerd, oci
 from bench.environments.docker import Docker
 from bench.errors import MeasurementError, OutOfMemory, ProbeError
+from bench.lifecycle import new_run_id
 from tests.contract.opening import opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -58,6 +63,55 @@ def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeyp
             list(each_answer(instance))
         with sandbox.launch("ready") as instance:
             assert instance.wait() == 0
+
+
+@pytest.mark.parametrize("name", ["runc", "containerd"])
+def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """runc has removed the cgroup that knew by the time it ends; in the words for a container of Docker's."""
+    plain = oci.configuration
+
+    def tight(*words: Any) -> dict[str, Any]:
+        document = plain(*words)
+        document["linux"]["resources"]["memory"]["limit"] = 24 << 20
+        return document
+
+    with opened(name) as sandbox:
+        monkeypatch.setattr({"runc": oci, "containerd": containerd}[name], "configuration", tight)
+        killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the container's limit is 24 MiB\): ")
+        with killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+            instance.stdin.write(b"\n")
+            list(each_answer(instance))
+        with sandbox.launch("ready") as instance:
+            assert instance.wait() == 0
+
+
+@pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
+def test_what_has_no_limit_of_its_own_is_killed_for_want_of_memory(name: str) -> None:
+    """A cgroup that neither the launcher nor libvirt made holds 16 MiB more; its end is told as what it is."""
+    parents = cgroups.make_parents(f"isobench-{new_run_id()}", "tight")
+    try:
+        killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the host had none left\): ")
+        with opened(name) as sandbox, killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+            payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
+            for parent in map(Path, parents):
+                for limit in ("memory.max", "memory.limit_in_bytes"):
+                    if (parent / limit).exists():
+                        (parent / limit).write_text(str(16 << 20))
+                        (parent / "cgroup.procs").write_text(str(payload))
+            instance.stdin.write(b"\n")
+            if not any("touched" in answer for answer in each_answer(instance)):  # a guest's end is like any other
+                raise ProbeError("the probe did not say how much was touched")
+    finally:
+        cgroups.remove_parents(parents)
+
+
+@pytest.mark.parametrize("name", ["process", "runc"])
+def test_another_failure_is_not_blamed_on_memory(name: str) -> None:
+    """Killed by the same signal, by somebody and not for want of memory."""
+    with opened(name) as sandbox, pytest.raises(ProbeError), sandbox.launch("touch", "4096", timeout=60) as instance:
+        payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
+        os.kill(payload, signal.SIGKILL)
+        list(each_answer(instance))
 
 
 @pytest.mark.docker
