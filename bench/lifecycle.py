@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import signal
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.files import place
-from bench.mounts import unmount_below
+from bench.mounts import remove_tree, unmount_below
 from bench.paths import RUN_PREFIX, half_made, state_dir, work_root
 
 if TYPE_CHECKING:
@@ -81,10 +80,7 @@ def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
         with _engines_of(record):
             done += _remove(name, sweep)
     for folder in half_made():
-        done.append(f"{'would remove' if dry_run else 'folder'} {folder}")
-        if not dry_run:
-            unmount_below(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+        done += [f"would remove {folder}"] if dry_run else _remove_folder(folder)
     return done
 
 
@@ -144,11 +140,18 @@ def _remove(name: str, sweep: Sweep) -> list[str]:
     if any(line.startswith(NOT_CLEANED) for line in done):
         return done
     if workdir.exists():
-        shutil.rmtree(workdir, ignore_errors=True)
-        done.append(f"{f'{NOT_CLEANED}: ' if workdir.exists() else ''}folder {workdir}")
+        done += _remove_folder(workdir)
     if not workdir.exists():
         (state_dir() / f"{name}.json").unlink(missing_ok=True)
     return done
+
+
+def _remove_folder(folder: Path) -> list[str]:
+    """Says what it did, or what stood in the way."""
+    mounted = remove_tree(folder)
+    if mounted:
+        return [f"{NOT_CLEANED}: {point} is still mounted" for point in mounted]
+    return [f"{f'{NOT_CLEANED}: ' if folder.exists() else ''}folder {folder}"]
 
 
 def _dead() -> Iterator[tuple[str, dict[str, object]]]:

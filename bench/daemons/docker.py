@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import daemons
 from bench.daemons import Daemon
 from bench.errors import Unavailable
-from bench.mounts import unmount_below
+from bench.mounts import remove_tree, unmount_below
 
 _BRIDGE = "docker0"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -41,7 +41,7 @@ def start(state: Path) -> Daemon:
             if forwarding is not None:
                 _FORWARDING.write_text(forwarding)
         unmount_below(state)
-        shutil.rmtree(run, ignore_errors=True)
+        remove_tree(run)
 
     return daemons.start(
         "dockerd",

@@ -52,16 +52,13 @@ class Podman(Runtime):
 
 def sweep(run: str) -> list[str]:
     """Remove what Podman keeps of this run outside its work folder."""
-    import shutil
-
-    from bench.mounts import unmount_below
+    from bench.mounts import remove_tree
 
     folder = _runroot(run)
     if not folder.is_dir():
         return []
-    unmount_below(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    return [f"folder {folder}"]
+    left = remove_tree(folder)
+    return [f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"]
 
 
 def _runroot(run: str) -> Path:

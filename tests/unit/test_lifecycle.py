@@ -181,3 +181,25 @@ def test_mount_points_with_odd_names() -> None:
     """mountinfo writes a space as three octal digits, and letters beyond ASCII as they are."""
     line = "36 35 98:0 / /mnt/a\\040ü,b:c\\134d rw - ext3 /dev/root rw"
     assert mount_points(line) == ["/mnt/a ü,b:c\\d"]
+
+
+@pytest.mark.root
+def test_what_is_still_mounted_is_not_descended_into(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that cannot be taken away may hold what is not ours: it is told, and the next `clean` tries again."""
+    mounted = place / "work" / NAME / "process" / "data"
+    mounted.mkdir(parents=True)
+    (place / "state" / f"{NAME}.json").write_text("{}")
+    (place / "umount").write_text("#!/bin/sh\nexit 32\n")
+    (place / "umount").chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(mounted)], check=True)
+    try:
+        (mounted / "somebodys").touch()
+        for path in (str(place), "/nowhere"):
+            with monkeypatch.context() as without:
+                without.setenv("PATH", path)
+                assert lifecycle.clean(nothing) == [f"not cleaned: {mounted} is still mounted"]
+            assert (mounted / "somebodys").exists() and lifecycle.dead_runs() == [NAME]
+        assert lifecycle.clean(nothing) == [f"unmounted {mounted}", f"folder {place / 'work' / NAME}"]
+        assert not mounted.exists() and lifecycle.dead_runs() == []
+    finally:
+        subprocess.run(["umount", str(mounted)], check=False, capture_output=True)
