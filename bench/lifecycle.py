@@ -7,17 +7,20 @@ made and removed after the last is gone; a copy lies in the work folder. Both ar
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
 import secrets
 import signal
+import socket
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.accounting import peer_pid
 from bench.errors import UsageError
 from bench.files import place
 from bench.mounts import remove_tree, unmount_below
@@ -236,21 +239,52 @@ def _engines_of(record: dict[str, object]) -> Iterator[None]:
                 os.environ[variable] = value
 
 
+_HOST_LOCK = "\0isobench-measuring"
+"""An abstract unix socket: one name for all users of a host (of a network namespace), gone with who has it."""
+
+
 @contextmanager
 def _lock(wait: bool) -> Iterator[None]:
-    """One run at a time on a host. The kernel drops the lock with its process, so it is never stale."""
-    with (state_dir() / "lock").open("a+") as file:
+    """One run at a time on a host. The kernel drops the lock with its process, so it is never stale.
+
+    The state folder is another for another user, so that there is a lock for the host besides. Who sets ISOBENCH_STATE
+    stands apart from other runs on purpose, and has the lock of that folder alone.
+    """
+    with (state_dir() / "lock").open("a+") as file, ExitStack() as held:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            reason = f"another run is measuring on this host (pid {holder})"
-            raise UsageError(reason, remedy="wait for it, or run with --wait") from None
+            raise _refusal(file.read().strip()) from None
+        if "ISOBENCH_STATE" not in os.environ:
+            held.enter_context(_host_lock(wait))
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextmanager
+def _host_lock(wait: bool) -> Iterator[None]:
+    with socket.socket(socket.AF_UNIX) as lock:
+        while True:
+            try:
+                lock.bind(_HOST_LOCK)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                if not wait:
+                    raise _refusal(str(peer_pid(_HOST_LOCK) or "")) from None
+                time.sleep(0.2)
+            else:
+                break
+        lock.listen(socket.SOMAXCONN)  # so that others learn the pid; nobody is ever answered
+        yield
+
+
+def _refusal(holder: str) -> UsageError:
+    reason = f"another run is measuring on this host (pid {holder or 'unknown'})"
+    return UsageError(reason, remedy="wait for it, or run with --wait")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench import lifecycle, paths
-from bench.errors import BuildError
+from bench.errors import BuildError, UsageError
 from bench.mounts import mount_points
 
 NAME = "isobench-20260101T000000Z-abcdef"
@@ -181,6 +182,37 @@ def test_mount_points_with_odd_names() -> None:
     """mountinfo writes a space as three octal digits, and letters beyond ASCII as they are."""
     line = "36 35 98:0 / /mnt/a\\040ü,b:c\\134d rw - ext3 /dev/root rw"
     assert mount_points(line) == ["/mnt/a ü,b:c\\d"]
+
+
+def test_one_run_on_a_host_whoevers_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's state folder is another; the second run is refused with the pid, or waits until that has ended."""
+    name = f"\0isobench-test-{os.getpid()}"
+    code = f"from bench import lifecycle as l; l._HOST_LOCK = {name!r}\nwith l._lock(False): print(flush=True); input()"
+    plain = {key: value for key, value in os.environ.items() if key != "ISOBENCH_STATE"}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code.replace("l._HOST", f"l.state_dir = lambda: l.Path({str(place)!r}); l._HOST", 1)],
+        env=plain,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdin is not None and holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == b"\n"
+        with lifecycle._lock(wait=False):  # stands apart
+            pass
+        monkeypatch.setattr(lifecycle, "_HOST_LOCK", name)
+        monkeypatch.setattr(lifecycle, "state_dir", lambda: place / "state")
+        monkeypatch.delenv("ISOBENCH_STATE")
+        for _ in range(2):
+            with pytest.raises(UsageError, match=rf"on this host \(pid {holder.pid}\)"), lifecycle._lock(wait=False):
+                pass
+        killing = threading.Timer(0.3, holder.kill)
+        killing.start()
+        with lifecycle._lock(wait=True):
+            assert holder.wait(10) == -signal.SIGKILL
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 @pytest.mark.root
