@@ -8,10 +8,10 @@
  *   harness:  go
  *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
- *   launcher: exited: released, exited, status
- *   harness:  destroy
- *   launcher: gone: gone, cpu_payload, cpu_launcher, netns (1 when its end was seen)
- * or `error: WHY` at any point. When `control` closes, everything is killed and removed.
+ *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, netns (1 when the
+ *             end of its network namespace was seen), oom (1 when its cgroup had something killed for want of memory)
+ * or `error: WHY` at any point. The program may also end without `release`. When `control` closes, everything is killed
+ * and removed.
  */
 #include "probe.h"
 #include "isolate.h"
@@ -320,22 +320,27 @@ static void describe_steps(char *text, size_t size)
             used += (size_t)snprintf(text + used, size - used, " step-%s %llu", names[i], (unsigned long long)stamps->took[i]);
 }
 
-int verb_launch(int argc, char **argv)
+/* What is asked of the launcher itself; what is asked of the program's isolation is in `how`. */
+struct asked {
+    int watch, feed, into_cgroup;
+    double timeout, delay, idle;
+};
+
+static int read_options(int argc, char **argv, struct asked *asked)
 {
-    int watch = -1, feed = -1, option, cgroups = 0, limits = 0, into_cgroup = 0;
-    double timeout = 60, delay = 0, idle = 0;
+    int option, cgroups = 0, limits = 0;
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
         switch (option) {
         case 'c': control = atoi(optarg); break;
-        case 'w': watch = atoi(optarg); break;
-        case 'f': feed = atoi(optarg); break;
-        case 't': timeout = atof(optarg); break;
+        case 'w': asked->watch = atoi(optarg); break;
+        case 'f': asked->feed = atoi(optarg); break;
+        case 't': asked->timeout = atof(optarg); break;
         case 'n': how.namespaces = namespace_flags(optarg); break;
         case 'F': how.plain_fork = 1; break;
         case 'u': how.map_ids = optarg; break;
         case 'g': if (cgroups < MAX_CGROUPS) how.cgroups[cgroups++] = optarg; break;
         case 'l': if (limits < MAX_LIMITS && strchr(optarg, '=')) how.limits[limits++] = optarg; break;
-        case 'i': into_cgroup = 1; break;
+        case 'i': asked->into_cgroup = 1; break;
         case 'r': how.chroot = optarg; break;
         case 'p': how.pivot = optarg; break;
         case 'o': how.overlay = optarg; break;
@@ -345,17 +350,72 @@ int verb_launch(int argc, char **argv)
         case 's': how.seccomp = optarg; break;
         /* The validity controls inject a known truth: one side waits inside the timed path, the other just before it,
          * so that both start on a CPU that has waited as long (0.2 ms slower after 100 ms). */
-        case 'D': delay = atof(optarg); break;
-        case 'I': idle = atof(optarg); break;
-        default: return 2;
+        case 'D': asked->delay = atof(optarg); break;
+        case 'I': asked->idle = atof(optarg); break;
+        default: return -1;
         }
     }
+    return 0;
+}
+
+/* Until it is told to finish, the instance is the harness's. It may end by itself. Afterwards everything is removed, and
+ * its network namespace (`net`, where it has one that is watched) is awaited. */
+static void finish(const struct asked *asked, struct netns_watch *net, uint64_t deadline, double cpu_before)
+{
+    char message[256];
+    uint64_t released = 0, exited = 0;
+    while (!exited) {
+        int seen = await(-1, child_fd, deadline, message, sizeof message);
+        if (seen & SEEN_EXIT)
+            exited = now_ns();
+        if (seen & SEEN_CLOSED || (seen & SEEN_MESSAGE && strcmp(message, "release")))
+            abandon("the harness gave up");
+        if (seen & SEEN_MESSAGE) {
+            uint64_t now = now_ns();
+            released = exited ? exited : now;
+            if (!exited && write(asked->feed, "\n", 1) < 0 && errno != EPIPE && errno != EAGAIN)
+                abandon("writing to its standard input: %s", strerror(errno));
+        }
+        if (seen == 0)
+            abandon("deadline: still running after %g s", asked->timeout);
+    }
+    if (!released)
+        released = exited; /* a working verb ends when its work is done */
+    while (wait4(child_pid, &status, 0, &child_usage) < 0 && errno == EINTR)
+        ;
+    reaped = 1;
+    for (pid_t left = 0; left >= 0;) { /* whoever it left behind: wait a moment, then make sure */
+        left = wait4(-1, NULL, WNOHANG, NULL);
+        if (left == 0) {
+            if (now_ns() > exited + 2000000000u)
+                kill_descendants();
+            else
+                usleep(100);
+        }
+    }
+    int out_of_memory = status != 0 && killed_for_memory();
+    if (remove_cgroups(deadline) < 0)
+        abandon("the cgroup cannot be removed: %s", strerror(errno));
+    if (net && netns_await_gone(net, deadline) < 0)
+        abandon("the network namespace is still there: %s", strerror(errno));
+    uint64_t gone = now_ns();
+    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d oom %d",
+         (unsigned long long)released, (unsigned long long)exited, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+         (unsigned long long)gone, (long long)((seconds(&child_usage.ru_utime) + seconds(&child_usage.ru_stime)) * 1e6),
+         (long long)((own_cpu() - cpu_before) * 1e6), net != NULL, out_of_memory);
+}
+
+int verb_launch(int argc, char **argv)
+{
+    struct asked asked = {.watch = -1, .feed = -1, .timeout = 60};
+    if (read_options(argc, argv, &asked) < 0)
+        return 2;
     char **program = argv + optind;
-    if (control < 0 || watch < 0 || feed < 0 || program[0] == NULL)
+    if (control < 0 || asked.watch < 0 || asked.feed < 0 || program[0] == NULL)
         return answer_error("launch is for the harness: it wants control, watch, feed and a program", 0);
     fcntl(control, F_SETFD, FD_CLOEXEC);
-    fcntl(watch, F_SETFD, FD_CLOEXEC);
-    fcntl(feed, F_SETFD, FD_CLOEXEC);
+    fcntl(asked.watch, F_SETFD, FD_CLOEXEC);
+    fcntl(asked.feed, F_SETFD, FD_CLOEXEC);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
     /* Untimed preparation. */
@@ -371,10 +431,12 @@ int verb_launch(int argc, char **argv)
             abandon("cannot watch network namespaces: %s", strerror(errno));
         watching = 1;
     }
+    const int watch = asked.watch, into_cgroup = asked.into_cgroup;
+    const double delay = asked.delay, idle = asked.idle;
     warm_up();
 
     char message[256];
-    uint64_t deadline = now_ns() + (uint64_t)(timeout * 1e9);
+    uint64_t deadline = now_ns() + (uint64_t)(asked.timeout * 1e9);
     tell("prepared");
     if (await(-1, -1, deadline, message, sizeof message) != SEEN_MESSAGE)
         exit(0);
@@ -410,7 +472,7 @@ int verb_launch(int argc, char **argv)
     if (stamps->error)
         abandon("%s: %s", stamps->step, strerror(stamps->error));
     if (seen & (SEEN_CLOSED | SEEN_MESSAGE) || seen == 0)
-        abandon(seen == 0 ? "deadline: not ready within %g s" : "the harness gave up", timeout);
+        abandon(seen == 0 ? "deadline: not ready within %g s" : "the harness gave up", asked.timeout);
     if (!(seen & SEEN_BYTE)) {
         kill_descendants();
         if (WIFSIGNALED(status))
@@ -425,46 +487,6 @@ int verb_launch(int argc, char **argv)
     tell("ready: requested %llu created %llu started %llu ready %llu pid %d%s", (unsigned long long)requested,
          (unsigned long long)stamps->created, (unsigned long long)stamps->started, (unsigned long long)ready, child_pid, steps);
 
-    /* Until it is told to finish, the instance is the harness's. It may end by itself. */
-    uint64_t released = 0, exited = 0;
-    while (!exited) {
-        seen = await(-1, child_fd, deadline, message, sizeof message);
-        if (seen & SEEN_EXIT)
-            exited = now_ns();
-        if (seen & SEEN_CLOSED || (seen & SEEN_MESSAGE && strcmp(message, "release")))
-            abandon("the harness gave up");
-        if (seen & SEEN_MESSAGE) {
-            uint64_t now = now_ns();
-            released = exited ? exited : now;
-            if (!exited && write(feed, "\n", 1) < 0 && errno != EPIPE && errno != EAGAIN)
-                abandon("writing to its standard input: %s", strerror(errno));
-        }
-        if (seen == 0)
-            abandon("deadline: still running after %g s", timeout);
-    }
-    if (!released)
-        released = exited; /* a working verb ends when its work is done */
-    while (wait4(child_pid, &status, 0, &child_usage) < 0 && errno == EINTR)
-        ;
-    reaped = 1;
-    for (pid_t left = 0; left >= 0;) { /* whoever it left behind: wait a moment, then make sure */
-        left = wait4(-1, NULL, WNOHANG, NULL);
-        if (left == 0) {
-            if (now_ns() > exited + 2000000000u)
-                kill_descendants();
-            else
-                usleep(100);
-        }
-    }
-    int out_of_memory = status != 0 && killed_for_memory();
-    if (remove_cgroups(deadline) < 0)
-        abandon("the cgroup cannot be removed: %s", strerror(errno));
-    if (watching && !net_lost && netns_await_gone(&net, deadline) < 0)
-        abandon("the network namespace is still there: %s", strerror(errno));
-    uint64_t gone = now_ns();
-    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d oom %d",
-         (unsigned long long)released, (unsigned long long)exited, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-         (unsigned long long)gone, (long long)((seconds(&child_usage.ru_utime) + seconds(&child_usage.ru_stime)) * 1e6),
-         (long long)((own_cpu() - cpu_before) * 1e6), watching && !net_lost, out_of_memory);
+    finish(&asked, watching && !net_lost ? &net : NULL, deadline, cpu_before);
     return 0;
 }
