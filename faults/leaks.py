@@ -29,6 +29,9 @@ class Where(NamedTuple):
     libvirt: str
 
 
+LOGS = Path("/var/log/libvirt/qemu")
+"""Where libvirt keeps a log for each domain: the faults' own folder covers it (faults/engines.py)."""
+
 _ENGINES = ("dockerd", "containerd", "libvirtd")
 
 Found = set[tuple[str, str]]
@@ -114,11 +117,12 @@ def _loops(folder: Path) -> Found:
 
 
 def _files(folder: Path) -> Found:
-    """Everything under the place but results, reports, logs and the cache's finished parts."""
+    """Everything under the place but results, reports, logs and the cache's finished parts; libvirt's of domains."""
     found: Found = set()
     for top in ("state", "work", "tmp"):
         found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "lock"}
     found |= {("file", str(path)) for path in (folder / "cache").glob(".*")}
+    found |= {("file", str(path)) for path in LOGS.glob("*")}
     return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}
 
 

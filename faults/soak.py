@@ -85,6 +85,7 @@ def soak(place: Place) -> Line:
 def _look(pid: int, place: Place) -> dict[str, float]:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     folders = [path for top in ("state", "work", "tmp") for path in (place.folder / top).rglob("*")]
+    folders += leaks.LOGS.glob("*")
     disk = 0.0
     for path in folders:
         with suppress(OSError):

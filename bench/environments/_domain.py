@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from bench.accounting import cpu_seconds
-from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, virtiofsd_pids
+from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, remove_logs_of, virtiofsd_pids
 
 if TYPE_CHECKING:
     import socket
@@ -119,6 +119,7 @@ class GuestInstance:
         self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
         if self._pidfd >= 0:
             os.close(self._pidfd)
+        remove_logs_of(self._name)  # the mechanism leaves it, so that it counts nowhere
 
     def _end_domain(self) -> None:
         """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,25 +35,83 @@ def connect() -> Any:
 
 
 def sweep(run: str) -> list[str]:
-    """Destroy the domains of a dead run, known by the run's name and a dash before theirs."""
+    """Destroy the domains of a dead run, known by the run's name and a dash before theirs, and remove their logs.
+
+    Raises `Unavailable` where libvirt does not answer and the run had come as far as to use it, `MeasurementError`
+    where a domain remains.
+    """
     from bench.errors import MeasurementError, Unavailable
+    from bench.paths import opened
 
     try:
         connection = connect()
     except Unavailable:
+        if opened(run, "tcg") or opened(run, "kvm"):
+            raise
         return []
     import libvirt
 
-    removed = []
     try:
-        for domain in connection.listAllDomains():
-            if domain.name().startswith(f"{run}-"):
-                with suppress(libvirt.libvirtError):  # it may end at this moment
-                    domain.destroy()
-                removed.append(f"domain {domain.name()}")
-        connection.close()
+        removed = _destroy_all(connection, f"{run}-")
     except libvirt.libvirtError as error:
         raise MeasurementError(f"cleaning up domains: {error}") from error
+    finally:
+        with suppress(libvirt.libvirtError):
+            connection.close()
+    return [*(f"domain {name}" for name in removed), *remove_logs(rf"{re.escape(run)}-.+\.log(\.\d+)?")]
+
+
+_SWEEP_SECONDS = 20.0
+"""libvirt gives a QEMU that does not end at once 15."""
+
+
+def _destroy_all(connection: Any, prefix: str) -> list[str]:
+    """Destroy the domains whose names begin so until there are none; their names. Raises `MeasurementError`."""
+    import libvirt
+
+    from bench.errors import MeasurementError
+
+    destroyed: dict[str, str] = {}
+    deadline = time.monotonic() + _SWEEP_SECONDS
+    while there := [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]:
+        if time.monotonic() > deadline:
+            left = ", ".join(f"{domain.name()} ({destroyed.get(domain.name()) or 'still there'})" for domain in there)
+            raise MeasurementError(f"cleaning up domains: {left}")
+        for domain in there:
+            destroyed[domain.name()] = ""
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:  # it may end at this moment
+                destroyed[domain.name()] = str(error)
+        time.sleep(0.05)
+    return list(destroyed)
+
+
+def log_folder() -> Path:
+    """Where libvirt keeps a log for each domain, seen through its daemon: a private one has its own folder there."""
+    from pathlib import Path
+
+    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
+    if uri.partition("?")[0].endswith("/session"):
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "libvirt/qemu/log"
+    pid = libvirtd_pid()
+    return Path(f"/proc/{pid}/root" if pid else "/", "var/log/libvirt/qemu")
+
+
+def remove_logs_of(domain: str) -> None:
+    """What libvirt wrote about one domain, its helpers' logs and what was rotated included; libvirt never does."""
+    remove_logs(rf"{re.escape(domain)}(-fs\d+-virtiofsd)?\.log(\.\d+)?")
+
+
+def remove_logs(pattern: str) -> list[str]:
+    """Remove the logs of this name. Who may not is not root, and has to leave them."""
+    removed = []
+    folder = log_folder()
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            if re.fullmatch(pattern, name):
+                (folder / name).unlink(missing_ok=True)
+                removed.append(f"log {name}")
     return removed
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
 
 from bench import catalog
-from bench.environments._libvirt import connect
-from bench.environments.guest import Guest
+from bench.accounting import pids_with
+from bench.environments._libvirt import connect, log_folder, sweep
+from bench.environments.guest import Guest, GuestSandbox
 from bench.errors import Unavailable
+from bench.lifecycle import new_run_id
+from bench.paths import RUN_PREFIX
 from tests.contract.opening import opened
+from tests.contract.test_storage import JOB
 
 pytestmark = pytest.mark.libvirt
 
@@ -93,6 +98,58 @@ def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tm
     assert {place for place in here.keys() | there.keys() if here.get(place) != there.get(place)} == STORAGE[
         suffix, lower
     ]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("name", "verb"), [("tcg-null", ("ready",)), ("tcg-virtiofs", ("fio", *JOB))])
+def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
+    """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
+    with opened(name) as sandbox:
+        assert isinstance(sandbox, GuestSandbox)
+        stem, _, number = sandbox.next_name()[0].rpartition("-")
+        domain = f"{stem}-{int(number) + 1}"
+        others = [log_folder() / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]
+        log_folder().mkdir(mode=0o700, exist_ok=True)  # libvirt makes it for its first domain
+        for other in others:
+            other.touch()
+        try:
+            with sandbox.launch(*verb):
+                written = set(log_folder().glob(f"{domain}*")) - set(others)
+            assert log_folder() / f"{domain}.log" in written and len(written) == (2 if "virtiofs" in name else 1)
+            assert sorted(log_folder().glob(f"{domain}*")) == sorted(others)
+        finally:
+            for other in others:
+                other.unlink()
+
+
+@pytest.mark.root
+def test_a_dead_runs_guest_is_swept_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this run only; where libvirt does not answer, a run that had guests is not done with."""
+    run = f"{RUN_PREFIX}{new_run_id()}"
+    kept, old = log_folder() / f"{run}0-tcg-1.log", log_folder() / f"{run}-tcg-7.log.0"
+    monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
+    (tmp_path / run / "tcg-null").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?socket={tmp_path}/none")
+        with pytest.raises(Unavailable, match="no libvirt answers"):
+            sweep(run)
+        assert sweep(f"{run}0") == []
+    connection = connect()
+    environment = catalog.environments()["tcg-null"]
+    assert isinstance(environment, Guest)
+    xml = environment.sandbox(connection, tmp_path / run / "tcg-null").facts()["domain"]
+    xml = re.sub("<serial .*</serial>", "", xml.replace("NAME", f"{run}-tcg-null-1"))
+    log_folder().mkdir(mode=0o700, exist_ok=True)
+    connection.createXML(xml)
+    kept.touch()
+    old.touch()
+    try:
+        names = [f"domain {run}-tcg-null-1", f"log {run}-tcg-7.log.0", f"log {run}-tcg-null-1.log"]
+        assert sweep(run) == names
+        assert pids_with(f"guest={run}-") == [] and sweep(run) == [] and kept.exists()
+    finally:
+        kept.unlink()
+        connection.close()
 
 
 @pytest.mark.root
