@@ -40,6 +40,9 @@ class Runtime:
         self.compared_with = compared_with
         self.groups = frozenset(groups)
 
+    def require(self) -> None:
+        """Raise `Unavailable` where something beside the tool is lacking; nothing is made before."""
+
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         """Untimed: what the runtime wants beside the root file system in `sandbox.root`."""
 
@@ -71,6 +74,7 @@ class Runtime:
             raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
         if os.geteuid() != 0:
             raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
+        self.require()
         sandbox = RuntimeSandbox(self, workdir)
         try:
             self.prepare(sandbox)

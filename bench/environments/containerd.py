@@ -24,11 +24,15 @@ class Containerd(Runtime):
 
     tool = "ctr"
 
-    def prepare(self, sandbox: RuntimeSandbox) -> None:
+    def require(self) -> None:
         from bench.errors import Unavailable
 
         if not self.engine():
             raise Unavailable(f"no containerd answers at {address()}", remedy="start Docker or containerd")
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        """Its socket is written down: where to sweep cannot be told from what is there later."""
+        (sandbox.workdir / _USED).write_text(address())
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         import json
@@ -46,7 +50,7 @@ class Containerd(Runtime):
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
         """Its shim is no descendant of the client that the launcher has killed."""
-        _remove(sandbox.run, name)
+        _remove(sandbox.run, name, address())
 
     def engine(self) -> list[int]:
         pid = peer_pid(address())
@@ -54,8 +58,10 @@ class Containerd(Runtime):
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from bench.cgroups import remove
+        from bench.errors import IsobenchError
 
-        sweep(sandbox.run)
+        with suppress(IsobenchError):  # the run's sweep will say so
+            sweep(sandbox.run)
         remove(cgroup_of(sandbox.run))
 
 
@@ -67,33 +73,87 @@ def address() -> str:
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the containers of a dead run, and its containerd namespace."""
-    if not peer_pid(address()):
+    """Remove the containers of a dead run, and its containerd namespace.
+
+    Raises `Unavailable` where the containerd that the run used does not answer, `MeasurementError` where something
+    remains.
+    """
+    from bench.errors import MeasurementError, Unavailable
+
+    used = _used(run)
+    where = used or address()
+    if not peer_pid(where):
+        if used:
+            raise Unavailable(f"no containerd answers at {used}", remedy="start it, then isobench clean")
         return []
-    removed = []
-    for container in _said(run, "containers", "list", "--quiet").split():
-        _remove(run, container)
-        removed.append(f"container {container}")
-    _said(run, "namespaces", "remove", run)
+    try:
+        if run not in _said(run, where, "namespaces", "list", "--quiet").split():
+            return []
+    except Unavailable:
+        if used:
+            raise
+        return []
+    removed: list[str] = []
+    for _ in range(_SWEEPS):
+        there = _said(run, where, "containers", "list", "--quiet").split()
+        if not there:
+            break
+        for container in there:
+            _remove(run, container, where)
+        removed += [f"container {container}" for container in there if f"container {container}" not in removed]
+    _try(run, where, "namespaces", "remove", run)
+    if run in _said(run, where, "namespaces", "list", "--quiet").split():
+        left = _said(run, where, "containers", "list", "--quiet").split()
+        raise MeasurementError(f"cleaning up containerd: {', '.join(left) or f'the namespace {run}'} remains")
     return removed
 
 
-def _remove(run: str, container: str) -> None:
-    _said(run, "tasks", "delete", "--force", container)
-    _said(run, "containers", "delete", container)
+_SWEEPS = 3
+"""A task that has just been killed may not be gone at once, and its container is then not removed."""
+
+_USED = "containerd.sock.path"
+"""In the work folder: the socket of the containerd that this run uses."""
 
 
-def _ctr(run: str) -> list[str]:
-    return ["ctr", f"--address={address()}", f"--namespace={run}"]
+def _used(run: str) -> str:
+    """The socket of the containerd that a run used; nothing where it did not come so far."""
+    from bench.paths import work_root
+
+    for file in (work_root() / run).glob(f"*/{_USED}"):
+        return file.read_text()
+    return ""
 
 
-def _said(run: str, *words: str) -> str:
-    """What `ctr` prints; nothing where it does not get through."""
+def _remove(run: str, container: str, where: str) -> None:
+    _try(run, where, "tasks", "delete", "--force", container)
+    _try(run, where, "containers", "delete", container)
+
+
+def _ctr(run: str, where: str = "") -> list[str]:
+    return ["ctr", f"--address={where or address()}", f"--namespace={run}"]
+
+
+def _said(run: str, where: str, *words: str) -> str:
+    """What `ctr` prints. Raises `Unavailable` where it does not get through."""
     import subprocess
 
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run([*_ctr(run), *words], capture_output=True, text=True, timeout=60, check=False).stdout
-    return ""
+    from bench.errors import Unavailable
+
+    try:
+        return subprocess.run(
+            [*_ctr(run, where), *words], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip()[-200:]
+        raise Unavailable(f"containerd at {where} does not answer: {said}") from error
+
+
+def _try(run: str, where: str, *words: str) -> None:
+    """What may be done already; whoever asks looks afterwards."""
+    from bench.errors import Unavailable
+
+    with suppress(Unavailable):
+        _said(run, where, *words)
 
 
 def _shim(name: str) -> int:
