@@ -23,7 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from bench.daemons import private
+
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
+    done += private.clean(dry_run=arguments.dry_run)
     if arguments.json:
         print(json.dumps(done, indent=1))
     else:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-from pathlib import Path
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from bench import daemons
-from bench.daemons import Daemon
-from bench.errors import Unavailable
+from bench.daemons import Daemon, network
+from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
 
-_BRIDGE = "docker0"
-_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def start(state: Path) -> Daemon:
@@ -22,6 +22,7 @@ def start(state: Path) -> Daemon:
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = network.keep(state)
     run = state / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     socket_path = run / "docker.sock"
@@ -29,17 +30,13 @@ def start(state: Path) -> Daemon:
         (run / leftover).unlink(missing_ok=True)
     command = [dockerd, f"--data-root={state}/data", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid"]
     command += [f"--host=unix://{socket_path}", "--group=root", "--log-level=warn", *_runtimes(state)]
-    bridge_was_there = Path("/sys/class/net", _BRIDGE).exists()
-    chains_were_there = _docker_chains()
-    forwarding = _FORWARDING.read_text() if _FORWARDING.exists() else None
 
     def clean_up() -> None:
-        if not bridge_was_there and Path("/sys/class/net", _BRIDGE).exists():
-            subprocess.run(["ip", "link", "delete", _BRIDGE], check=False, capture_output=True)
-        if not chains_were_there:
-            _remove_chains()
-            if forwarding is not None:
-                _FORWARDING.write_text(forwarding)
+        nonlocal lock
+        if lock >= 0:
+            own, lock = lock, -1
+            with suppress(OSError):  # somebody has removed all of the state
+                network.put_back(state, own)
         unmount_below(state)
         remove_tree(run)
 
@@ -51,6 +48,22 @@ def start(state: Path) -> Daemon:
         answers=lambda: _answers(socket_path),
         after=clean_up,
     )
+
+
+def clean(state: Path, *, dry_run: bool = False) -> list[str]:
+    """Undo what the dockerd of a killed session left in the host's network and its mounts; says what, a line each."""
+    if not network.left_behind(state):
+        return []
+    if dry_run:
+        return [f"would put the host's network back as {state} says"]
+    try:
+        remains = network.put_back(state) is not None
+    except IsobenchError as error:
+        return [f"not cleaned: {error.reason}"]
+    done = [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
+    done += [f"unmounted {mount}" for mount in unmount_below(state)]
+    shutil.rmtree(state / "run", ignore_errors=True)
+    return done
 
 
 def _runtimes(state: Path) -> list[str]:
@@ -70,29 +83,3 @@ def _answers(path: Path) -> bool:
         connection.connect(str(path))
         connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
         return b"200 OK" in connection.recv(256)
-
-
-def _docker_chains() -> bool:
-    found = subprocess.run(["iptables-save"], check=False, capture_output=True, text=True) if _iptables() else None
-    return bool(found and ":DOCKER" in found.stdout)
-
-
-def _iptables() -> bool:
-    return shutil.which("iptables-save") is not None
-
-
-def _remove_chains() -> None:
-    """Take out the rules, chains and policy that dockerd made; all of its rules name its chains or its bridge."""
-    if not _iptables():
-        return
-    subprocess.run(["iptables", "-P", "FORWARD", "ACCEPT"], check=False, capture_output=True)
-    for table in ("filter", "nat"):
-        saved = subprocess.run(["iptables-save", "-t", table], check=False, capture_output=True, text=True).stdout
-        ours = [line for line in saved.splitlines() if "DOCKER" in line or _BRIDGE in line or "172.17." in line]
-        for line in ours:
-            if line.startswith("-A "):
-                subprocess.run(["iptables", "-t", table, "-D", *line.split()[1:]], check=False, capture_output=True)
-        for line in ours:
-            if line.startswith(":DOCKER"):
-                chain = line[1:].split()[0]
-                subprocess.run(["iptables", "-t", table, "-X", chain], check=False, capture_output=True)

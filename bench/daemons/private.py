@@ -50,6 +50,11 @@ def private_daemons() -> Iterator[None]:
                     os.environ.pop(variable, None)
 
 
+def clean(*, dry_run: bool = False) -> list[str]:
+    """Undo what daemons of a killed session changed on the host; says what, a line each, as `lifecycle.clean` does."""
+    return docker.clean(daemon_state() / "docker", dry_run=dry_run) if os.geteuid() == 0 else []
+
+
 def daemon_state() -> Path:
     """Where private daemons keep what they keep: on a real disk, for an overlay needs one."""
     if "ISOBENCH_STATE" in os.environ:

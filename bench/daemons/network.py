@@ -1,0 +1,234 @@
+"""What a private dockerd changes in the host's network, written down before and put back afterwards.
+
+It makes a bridge, chains and rules, turns forwarding on and sets FORWARD's policy, and takes none of that back. What
+was there before lies in a file, locked as long as its session lives, so that the next one can put back what a killed
+one left. Rules that are not dockerd's, and those that were there before, are not touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.accounting import pids_with
+from bench.errors import Unavailable
+from bench.files import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_BRIDGE = "docker0"
+_TOOLS = ("iptables", "ip6tables")
+_SETTINGS = (
+    *("net/ipv4/ip_forward", "net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"),
+    *("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"),
+)
+_ENDING = 20.0
+"""Seconds that the dockerd of a killed session has to be gone."""
+
+
+class Table(NamedTuple):
+    """Chain -> policy ("-" where it is none of the kernel's), and the rules, as iptables-save(8) writes them."""
+
+    chains: dict[str, str]
+    rules: list[str]
+
+
+def keep(state: Path) -> int:
+    """Write down how things are, once what a killed session left is put back; the descriptor that holds the lock.
+
+    Raises `Unavailable` where a session lives.
+    """
+    kept: Mapping[str, Any] | None = None
+    with suppress(FileNotFoundError):
+        kept = put_back(state)
+    if kept is None:
+        kept = {
+            "boot": _boot(),
+            "bridge": _has_bridge(),
+            "settings": {name: file.read_text() for name in _SETTINGS if (file := Path("/proc/sys", name)).exists()},
+            "rules": {tool: _saved(tool) for tool in _TOOLS},
+        }
+    return place(_file(state), [json.dumps(kept).encode()], mode=0o600, lock=True)
+
+
+def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
+    """Put back what is written down and forget it; what could not be put back stays written down, and is given.
+
+    `own` is the descriptor of the session whose file it is; without it, raises `FileNotFoundError` where there is
+    none, and `Unavailable` where its session or dockerd lives.
+    """
+    file = _file(state)
+    descriptor = own if own >= 0 else _locked(file)
+    try:
+        if own < 0:
+            _await_end(state)
+        kept: dict[str, Any] = json.loads(file.read_bytes())
+        if kept["boot"] == _boot():
+            _put_back(kept)
+            if any(_differences(kept)):
+                return kept
+        file.unlink()
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def left_behind(state: Path) -> bool:
+    """Whether a killed session left something to put back."""
+    try:
+        os.close(_locked(_file(state)))
+    except (FileNotFoundError, Unavailable):
+        return False
+    return True
+
+
+def _file(state: Path) -> Path:
+    """One for each network namespace: another's can be put back there only."""
+    return state / f"network-{Path('/proc/self/ns/net').stat().st_ino}.json"
+
+
+def _locked(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise Unavailable(f"another session's private Docker runs in {file.parent}") from error
+    return descriptor
+
+
+def _await_end(state: Path) -> None:
+    """A dockerd dies with its session, but not in the same moment, and would make its rules anew."""
+    deadline = time.monotonic() + _ENDING
+    while living := pids_with("dockerd", f"--data-root={state}/data"):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"a killed session's dockerd lives (pid {living[0]})")
+        time.sleep(0.1)
+
+
+def _boot() -> str:
+    """What was changed before the machine started is gone."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _has_bridge() -> bool:
+    """Not by /sys, which may show another network namespace's."""
+    return _BRIDGE in (name for _, name in socket.if_nameindex())
+
+
+def _put_back(kept: Mapping[str, Any]) -> None:
+    for command in _differences(kept):
+        subprocess.run(command, check=False, capture_output=True)
+    for name, value in kept["settings"].items():
+        file = Path("/proc/sys", name)
+        with suppress(OSError):
+            if file.read_text() != value:
+                file.write_text(value)
+
+
+def _differences(kept: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The commands that undo what differs."""
+    subnets = _subnets()
+    for tool in _TOOLS:
+        before, now = kept["rules"].get(tool), _saved(tool)
+        if before is not None and now is not None:
+            for words in undoing(parsed(before), parsed(now), subnets):
+                yield [tool, "-w", *words]
+    if not kept["bridge"] and _has_bridge():
+        yield ["ip", "link", "delete", _BRIDGE]
+
+
+def undoing(before: Mapping[str, Table], now: Mapping[str, Table], subnets: Sequence[str]) -> Iterator[list[str]]:
+    """iptables' words that lead from the rules of now to those before, as far as dockerd made the difference."""
+    for name in dict.fromkeys((*now, *before)):
+        old, new = before.get(name, Table({}, [])), now.get(name, Table({}, []))
+        table = ["-t", name]
+        made = [chain for chain in new.chains if chain.startswith("DOCKER") and chain not in old.chains]
+        more = Counter(new.rules) - Counter(old.rules)
+        for rule in new.rules:
+            words = shlex.split(rule)
+            if more[rule] > 0 and words[1] not in made and _is_dockers(words, subnets):
+                more[rule] -= 1
+                yield [*table, "-D", *words[1:]]
+        yield from ([*table, "-F", chain] for chain in made)
+        yield from ([*table, "-X", chain] for chain in made)
+        yield from (
+            [*table, "-N", chain] for chain in old.chains if chain.startswith("DOCKER") and chain not in new.chains
+        )
+        yield from ([*table, *words] for words in _lost(old, new, subnets))
+        policy = old.chains.get("FORWARD", "ACCEPT")
+        if name == "filter" and new.chains.get("FORWARD", policy) != policy:
+            yield [*table, "-P", "FORWARD", policy]
+
+
+def _lost(old: Table, new: Table, subnets: Sequence[str]) -> Iterator[list[str]]:
+    """Rules that dockerd took away (it empties chains of its names when it starts), each at its place."""
+    less = Counter(old.rules) - Counter(new.rules)
+    places: Counter[str] = Counter()
+    for rule in old.rules:
+        words = shlex.split(rule)
+        gone = less[rule] > 0
+        less[rule] -= gone
+        if gone and not (_is_dockers(words, subnets) and (words[1] in new.chains or words[1].startswith("DOCKER"))):
+            continue  # whoever made it has taken it away
+        places[words[1]] += 1
+        if gone:
+            yield ["-I", words[1], str(places[words[1]]), *words[2:]]
+
+
+def _is_dockers(words: Sequence[str], subnets: Sequence[str]) -> bool:
+    """dockerd's rules name its chains or its bridge; but for those that let a container reach its own port."""
+    target = words[words.index("-j") + 1] if "-j" in words else ""
+    if words[1].startswith("DOCKER") or target.startswith("DOCKER") or _BRIDGE in words:
+        return True
+    source = words[words.index("-s") + 1] if "-s" in words else ""
+    return words[1] == "POSTROUTING" and target == "MASQUERADE" and any(_within(source, subnet) for subnet in subnets)
+
+
+def _within(source: str, subnet: str) -> bool:
+    with suppress(ValueError):
+        inner, outer = ipaddress.ip_network(source), ipaddress.ip_network(subnet, strict=False)
+        return inner.version == outer.version and outer.supernet_of(inner)  # type: ignore[arg-type]
+    return False
+
+
+def _subnets() -> list[str]:
+    """The bridge's."""
+    words = ["ip", "-oneline", "address", "show", "dev", _BRIDGE]
+    told = subprocess.run(words, check=False, capture_output=True, text=True).stdout.split()
+    return [after for word, after in pairwise(told) if word in ("inet", "inet6")]
+
+
+def _saved(tool: str) -> str | None:
+    """All rules; None where they cannot be read, and are then not touched."""
+    if shutil.which(f"{tool}-save") is None:
+        return None
+    done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
+
+
+def parsed(text: str) -> dict[str, Table]:
+    """What iptables-save wrote, by table."""
+    tables: dict[str, Table] = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = tables.setdefault(line[1:], Table({}, []))
+        elif line.startswith(":"):
+            chain, policy = line[1:].split()[:2]
+            table.chains[chain] = policy
+        elif line.startswith("-A "):
+            table.rules.append(line)
+    return tables
