@@ -106,7 +106,8 @@ def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
         assert isinstance(sandbox, GuestSandbox)
-        stem, _, number = sandbox.next_name()[0].rpartition("-")
+        with sandbox.next_folder() as (last, _):
+            stem, _, number = last.rpartition("-")
         domain = f"{stem}-{int(number) + 1}"
         others = [log_folder() / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]
         log_folder().mkdir(mode=0o700, exist_ok=True)  # libvirt makes it for its first domain
