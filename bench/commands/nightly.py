@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SUMMARY_LIMIT = 900_000
 """Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
 
+OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
+"""What a night writes beside the report's files and the exports."""
 
 EXAMPLES = """\
   isobench nightly --profile quick                tonight's run and all that follows from it, into nightly/
@@ -37,9 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():  # yesterday's night must not be taken for today's
-        if old.is_file():
-            old.unlink()
+    _forget(folder)
     known = _newest(arguments.out)
     _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, ["-e", arguments.environments])))
     failed = _kept(folder / "run.txt", lambda: measure.run(arguments))
@@ -55,6 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"isobench: {line}", file=sys.stderr)
     print(f"nightly: {folder}")
     return 1 if failed or changed else 0
+
+
+def _forget(folder: Path) -> None:
+    """Yesterday's night must not be taken for today's. Only what a night writes goes: the folder may hold more."""
+    from bench import export
+    from bench.report.build import FILES
+
+    for name in (*OWN, *FILES.values(), *(f"isobench.{suffix}" for suffix in export.SUFFIXES.values())):
+        old = folder / name
+        if old.is_file() or old.is_symlink():
+            old.unlink()
 
 
 def _newest(results: Path) -> Path | None:
