@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bench.report.context import Context, Estimate
 
 FASTEST_CALL = 5e-9
 """Seconds. Entering and leaving the kernel takes tens of nanoseconds on any processor."""
 
-FASTEST_TRANSFER = 1 / 40e9
-"""Seconds a byte: forty gigabytes a second is more than a storage device gives, and about what memory gives."""
+FASTEST_DEVICE = 4e-6
+"""Seconds. The fastest devices answer one request in 5 µs or more; a page cache reads 4 KiB in about one."""
+
+LIKE_MEMORY = 1.25
+"""A device is taken for a page cache where it needs less than this many times what reading out of one takes."""
 
 MARGIN = 0.9
 """Faster than the baseline counts as impossible where the whole interval lies below nine tenths of it."""
+
+_ONE = re.compile(r"(?P<job>(?P<way>seqread|randread|seqwrite|randwrite|mixed)-(4k|1m))(-qd1|-cold)?$")
+"""An operation of fio that ends at the device and has no other beside it; 32 at once may come to less each."""
+
+_SYNC = re.compile(r"write-f(data)?sync-4k$")
+
+_AT_ONCE = re.compile(r"(?P<way>rand(read|write))-4k-qd32$")
+
+_IN_MEMORY = re.compile(r"host's page cache|cache writeback|tmpfs")
+"""Words of the fact "storage" that say that memory of the host may answer."""
 
 
 class Flag(NamedTuple):
@@ -35,37 +49,60 @@ def flags(context: Context) -> list[Flag]:
     ]
 
 
+def memory_answers(context: Context, environment: str) -> bool:
+    """Whether the environment's storage is memory of the host, or may be served out of it."""
+    record = context.environment(environment)
+    return record is not None and _IN_MEMORY.search(record.facts.get("storage", "")) is not None
+
+
 def _reasons(context: Context, row: Estimate) -> Iterator[str]:
     if _is_call(row) and row.median < FASTEST_CALL:
         yield "no system call is that fast: the loop was optimised away, or the guest's clock runs slow"
-    if _is_fio(row) and row.median < _bytes_of(row.metric) * FASTEST_TRANSFER and not _in_memory(row):
-        yield "faster than any device: the page cache was hit"
+    if _is_fio(row) and not memory_answers(context, row.environment):
+        yield from _storage_reasons(context, row)
     if row.environment == context.baseline or row.control:
         return
     if row.scenario == "startup" and row.metric == "ready" and row.ratio_high < MARGIN:
         yield "nothing starts faster than a plain process: was the baseline's program larger, or cold?"
     if row.scenario == "memory" and row.metric == "pss" and row.ratio_high < MARGIN:
         yield "less memory than a plain process: pages that others share are counted for them, or a process was missed"
-    if row.scenario.startswith("io") and row.ratio_high < MARGIN and not _in_memory(row):
-        yield "faster than the host's own storage: a cache between the instance and the device answered"
+
+
+def _storage_reasons(context: Context, row: Estimate) -> Iterator[str]:
+    """One reason at most: an operation at the device that is faster than devices, than memory, or than the host's."""
+    one, sync = _ONE.match(row.metric), _SYNC.match(row.metric)
+    way = one or _AT_ONCE.match(row.metric)
+    cached = _cached(context, one["job"], row.environment) if one else None
+    if one and row.median < FASTEST_DEVICE:
+        yield "no device answers that fast: a page cache did, in spite of direct I/O"
+    elif sync and row.median < FASTEST_DEVICE:
+        yield "no device confirms that fast: the sync did not reach it"
+    elif cached and row.median < LIKE_MEMORY * cached.median:
+        yield (
+            f"as fast as out of the page cache ({cached.value_text} in {cached.environment}): the page cache answered, "
+            "in spite of direct I/O or dropped caches"
+        )
+    elif row.environment == context.baseline or row.control or not row.ratio_high < MARGIN:
+        return
+    elif sync:
+        yield "faster than the host's own storage: a sync that is confirmed before the device has the data"
+    elif way and way["way"].endswith("write"):
+        yield "faster than the host's own storage: a cache that writes later, between the instance and the device"
+    elif way:
+        cut = "; or a large request is cut up another way" if way["way"].startswith("seq") else ""
+        yield f"faster than the host's own storage: a cache between the instance and the device, often the host's{cut}"
+
+
+def _cached(context: Context, job: str, environment: str) -> Estimate | None:
+    """What the same operation takes out of the page cache: in the environment itself, or in the baseline."""
+    found = (context.find("io-buffered", f"{job}-cached", name) for name in (environment, context.baseline))
+    return next((row for row in found if row is not None), None)
 
 
 def _is_call(row: Estimate) -> bool:
     """An operation of `syscall`, `syscall-all` or `syscall-pinned`, or a percentile of one."""
-    return row.scenario.split("-")[0] == "syscall" and row.unit == "second" and "loop" not in row.metric
+    return row.scenario.split("-")[0] == "syscall" and row.unit == "second"
 
 
 def _is_fio(row: Estimate) -> bool:
-    """An operation of fio; its CPU time (`-cpu`) is no time of a transfer."""
-    return row.scenario in ("io", "io-direct", "io-buffered") and not row.metric.endswith("-cpu")
-
-
-def _in_memory(row: Estimate) -> bool:
-    words = f"{row.metric} {row.environment}"
-    return any(word in words for word in ("buffered", "tmpfs", "cached"))
-
-
-def _bytes_of(metric: str) -> float:
-    """How much one operation of an I/O metric moves, read from its name ("read-1m" …); 0 where it does not say."""
-    sizes: Iterable[tuple[str, float]] = (("4k", 4096.0), ("1m", 1048576.0))
-    return next((size for word, size in sizes if word in metric.split("-")), 0.0)
+    return row.scenario in ("io", "io-direct", "io-buffered")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.report import charts, format
 from bench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
 from bench.report.context import Difference, Section
+from bench.report.flags import memory_answers
 from bench.report.needs import representatives
 from bench.report.sections._shared import alt_of, dot_panels, name_cell, sample_note, scenario_details, style_of, tally
 
@@ -26,9 +27,6 @@ _PERCENTILES = ("p50", "p99", "p99.9")
 _MOST = 20
 """Environments up to which a panel shows all."""
 
-_CACHED = re.compile(r"host's page cache|cache writeback|tmpfs")
-"""Words of the fact "storage" that say that memory of the host may answer."""
-
 
 def build(context: Context) -> list[Block]:
     found = [s for s in context.session.scenarios if s.name.split("-")[0] in _FAMILIES and context.metrics_of(s.name)]
@@ -40,7 +38,7 @@ def build(context: Context) -> list[Block]:
 
 def _in_memory(context: Context) -> list[Block]:
     """Where less than a device is in the path, so that an order that looks odd is none."""
-    names = [e.name for e in context.session.environments if _CACHED.search(e.facts.get("storage", ""))]
+    names = [e.name for e in context.session.environments if memory_answers(context, e.name)]
     if not names:
         return []
     words = format.listing([format.clean(name, 40) for name in names], 12)
