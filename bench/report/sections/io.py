@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import charts, format
 from bench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
@@ -14,7 +14,7 @@ from bench.report.sections._shared import alt_of, dot_panels, name_cell, sample_
 
 if TYPE_CHECKING:
     from bench.report.blocks import Table
-    from bench.report.context import Context
+    from bench.report.context import Context, Estimate
 
 _FAMILIES = ("io", "net")
 """The first words of the scenarios shown here."""
@@ -26,6 +26,18 @@ _BESIDE = re.compile(r"(^cpu|-cpu$|^again-)")
 _PERCENTILES = ("p50", "p99", "p99.9")
 _MOST = 20
 """Environments up to which a panel shows all."""
+
+
+class _Path(NamedTuple):
+    """Two environments whose storage is compared, and what differs between them."""
+
+    upper: str
+    lower: str
+    cause: str
+
+    @property
+    def title(self) -> str:
+        return f"{format.clean(self.upper, 60)} against {format.clean(self.lower, 60)}"
 
 
 def build(context: Context) -> list[Block]:
@@ -116,38 +128,49 @@ def _cpu(context: Context, scenario: str, metrics: list[str], names: list[str]) 
 
 def _paths(context: Context, scenario: str, main: list[str]) -> list[Block]:
     """Every storage path against the one it is compared with, where that is not the baseline: qcow2 against raw."""
-    from bench.analysis import verdicts
-
     names = {row.environment for row in context.select(scenario)}
-    pairs = [
-        (e.name, str(e.compared_with))
+    paths = [
+        _Path(e.name, str(e.compared_with), _cause(context, e.name))
         for e in context.session.environments
         if e.name in names and e.compared_with in names and e.compared_with != context.baseline
     ]
-    if not pairs or not main:
+    if not paths or not main:
         return []
+    caption = f"{scenario}: each storage path against the one it differs from, paired differences [95 %]"
+    return [_path_table(context, caption, main, paths, _differences(context, scenario, paths))]
+
+
+def _cause(context: Context, name: str) -> str:
+    """What an environment has that the one it is compared with has not."""
+    record = context.environment(name)
+    adds = format.clean(record.adds, 120) if record else ""
+    return adds if record and record.single_factor else f"several things: {adds}"
+
+
+def _differences(context: Context, scenario: str, paths: list[_Path]) -> dict[tuple[str, str, str], Difference]:
+    """The paired differences by metric and the two ends of a path."""
+    from bench.analysis import verdicts
+
     frame = context.samples[context.samples["scenario"] == scenario]
-    found = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
-    differences = [Difference(*row) for row in found.itertuples(index=False, name=None)]
-    return [_path_table(context, scenario, main, pairs, differences)]
+    found = verdicts.differences(frame, [(p.upper, p.lower) for p in paths]).reindex(columns=list(Difference._fields))
+    rows = [Difference(*row) for row in found.itertuples(index=False, name=None)]
+    return {(d.metric, d.environment, d.compared_with): d for d in rows}
 
 
 def _path_table(
-    context: Context, scenario: str, main: list[str], pairs: list[tuple[str, str]], differences: list[Difference]
+    context: Context,
+    caption: str,
+    metrics: list[str],
+    paths: list[_Path],
+    known: dict[tuple[str, str, str], Difference],
 ) -> Table:
-    known = {(d.metric, d.environment, d.compared_with): d for d in differences}
     rows: list[list[Cell | Text]] = []
-    for upper, lower in pairs:
-        record = context.environment(upper)
-        adds = format.clean(record.adds, 120) if record else ""
-        cause = adds if record and record.single_factor else f"several things: {adds}"
-        for metric in main:
-            difference = known.get((metric, upper, lower))
-            base = context.find(scenario, metric, lower)
+    for path in paths:
+        for metric in metrics:
+            difference = known.get((metric, path.upper, path.lower))
+            base = context.find(difference.scenario, metric, path.lower) if difference else None
             if difference is not None and base is not None:
-                pair = f"{format.clean(upper, 60)} against {format.clean(lower, 60)}"
-                rows.append([pair, metric, cause, base.value_text, difference.text])
-    caption = f"{scenario}: each storage path against the one it differs from, paired differences [95 %]"
+                rows.append([path.title, metric, path.cause, base.value_text, difference.text])
     return table(caption, ["path", "operation", "what differs", "the other's median", "difference"], rows, left=3)
 
 
@@ -163,17 +186,68 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
         lows, highs = [row.q25 for _, row in points], [row.q75 for _, row in points]
         xs, ys = [size / 1024 for size, _ in points], [row.median for _, row in points]
         series.append(charts.Series(name, xs, ys, style_of(context, name), lows, highs))
-        rows.append([name_cell(context, name), *(row.value_text if row else format.MISSING for _, row in found)])
+        rows.append([name_cell(context, name), *(_with_quartiles(row) for _, row in found)])
         dearest = max([dearest, *((row.median, name, format.quantity(size, "byte")) for size, row in points)])
     title = (
         f"The dearest first write is to a file of {dearest[2]} in {format.clean(dearest[1], 40)}: "
         f"{format.quantity(dearest[0], 'second')}"
     )
-    data = table("First write to an existing file, by its size",
+    data = table("First write to an existing file, by its size: median (quartiles)",
                  ["environment", *(format.quantity(size, "byte") for size, _ in sizes)], rows)  # fmt: skip
     picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)
-    note = "Median and quartiles; log axes, lower is better."
+    note = f"Median and quartiles; log axes, lower is better. {sample_note(context, scenario, [m for _, m in sizes])}"
+    return [Figure(title, picture, alt_of(title, data), note, data), *_overlay_adds(context, scenario, sizes)]
+
+
+def _with_quartiles(row: Estimate | None) -> str:
+    if row is None:
+        return format.MISSING
+    return f"{row.value_text} ({format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)})"
+
+
+def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]]) -> list[Block]:
+    """What an overlay adds to the first write, paired: each against the same without one where that was measured."""
+    paths = _overlay_paths(context, scenario)
+    known = _differences(context, scenario, paths) if paths else {}
+    series, dearest = [], (0.0, "", "", "")
+    for path in paths:
+        found = [(size, known.get((metric, path.upper, path.lower))) for size, metric in sizes]
+        points = [(size, difference) for size, difference in found if difference is not None]
+        sure = all(d.low == d.low for _, d in points)
+        lows, highs = ([d.low for _, d in points], [d.high for _, d in points]) if sure else ([], [])
+        xs, ys = [size / 1024 for size, _ in points], [d.value for _, d in points]
+        series.append(charts.Series(path.title, xs, ys, style_of(context, path.upper), lows, highs))
+        dearest = max([dearest, *((d.value, path.title, format.quantity(s, "byte"), d.text) for s, d in points)])
+    if not known:
+        return []
+    metrics = [metric for _, metric in sizes] + [m for m in context.metrics_of(scenario) if m.startswith("again-")]
+    data = _path_table(context, f"{scenario}: with an overlay against without one, paired differences [95 %]",
+                       metrics, paths, known)  # fmt: skip
+    title = "No first write is dearer through an overlay"
+    if dearest[0] > 0:
+        title = f"An overlay adds most to the first write to a file of {dearest[2]} in {dearest[1]}: {dearest[3]}"
+    picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)
+    counts = sorted({d.n for d in known.values()})
+    pairs = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    note = f"Paired difference and its 95 % interval; n = {pairs} pairs a point."
     return [Figure(title, picture, alt_of(title, data), note, data)]
+
+
+def _overlay_paths(context: Context, scenario: str) -> list[_Path]:
+    """Docker against Docker with a volume; an overlay that has no such partner against the baseline."""
+    names = {row.environment for row in context.select(scenario)}
+    records = [e for e in context.session.environments if e.name in names]
+    overlays = {e.name for e in records if e.facts.get("storage", "").startswith("overlay")}
+    paths = []
+    for record in records:
+        other = str(record.compared_with)
+        if record.name not in overlays and other in overlays:
+            paths.append(_Path(other, record.name, f"the overlay (the other: {_cause(context, record.name)})"))
+        elif record.name in overlays and other in names - overlays and record.single_factor:
+            paths.append(_Path(record.name, other, _cause(context, record.name)))
+    alone = overlays - {path.upper for path in paths} if context.baseline in names - overlays else set()
+    cause = "several things, the overlay among them"
+    return paths + [_Path(e.name, context.baseline, cause) for e in records if e.name in alone]
 
 
 def _size(metric: str) -> float:
