@@ -8,6 +8,7 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from bench.report.build import make_context, render
 from bench.report.context import BAND
 from bench.store import load
 from tests.unit.report.made import HOSTILE, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NUMBER = re.compile(r"[+−]?\d+(?:\.\d+)?(?:×| s| ms| µs| ns| B| KiB| MiB| GiB)")
 
@@ -154,11 +158,19 @@ def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:
     assert 'id="comparison"' in page and re.search(r"\b0 of \d+ costs changed", page)
 
 
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """What calling it takes of the CPU."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 @pytest.mark.slow
 def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
     """A million samples: under 5 MB, from all of them, and in six times what it takes to read them with `json`.
 
-    Seconds depend on the machine; where reading takes 3 s, this keeps the report below 20 s.
+    Seconds depend on the machine, and elapsed ones on what else it does: both are CPU time, the report's the least of
+    up to three. Where reading takes 3 s, this keeps the report below 20 s.
     """
     run = write_run(tmp_path / "results", blocks=1)
     session, suite = (json.loads((run / name).read_text()) for name in ("session.json", "suite.json"))
@@ -173,11 +185,9 @@ def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
         ]
     (run / "session.json").write_text(json.dumps(session))
     (run / "suite.json").write_text(json.dumps(suite))
-    began = time.monotonic()
-    json.loads((run / "suite.json").read_text())
-    reading = time.monotonic() - began
-    began = time.monotonic()
-    written = render(run, tmp_path / "out")
-    assert time.monotonic() - began < 6 * reading
+    reading = min(cpu_seconds(lambda: json.loads((run / "suite.json").read_text())) for _ in range(3))
+    written = {"html": tmp_path / "out" / "index.html", "md": tmp_path / "out" / "report.md"}
+    tries = (cpu_seconds(lambda: render(run, tmp_path / "out")) for _ in range(3))
+    assert any(took < 6 * reading for took in tries)
     assert written["html"].stat().st_size < 5_000_000 and written["md"].stat().st_size < 64_000
     assert make_context(run).estimates[0].n == blocks
