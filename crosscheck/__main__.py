@@ -1,4 +1,4 @@
-"""`python -m crosscheck [PART...]`: every part prints ours, theirs and the ratio; 1 where one of them fails.
+"""`python -m crosscheck [PART...]`: every part prints ours, theirs and the ratio; 1 where one of them differs.
 
 A part is a module of this folder with a `main`, run in a process of its own (some pin themselves to a CPU). `floor` is
 left out unless named: it has a session of its own.
@@ -27,7 +27,7 @@ def main(names: list[str]) -> int:
         if subprocess.run([sys.executable, "-m", f"crosscheck.{name}"], check=False).returncode != 0:
             failed.append(name)
     if failed:
-        print(f"apart: {', '.join(failed)}", file=sys.stderr)
+        print(f"differ, or failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 

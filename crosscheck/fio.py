@@ -172,7 +172,7 @@ def _image(run: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--guest-rounds", type=int, default=6)
+    parser.add_argument("--guest-rounds", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if not fio_version():

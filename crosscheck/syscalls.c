@@ -2,23 +2,32 @@
  * loop of at least 5 ms, eleven times, the median; timed with CLOCK_MONOTONIC_RAW.
  * On one CPU, so that where the scheduler puts a child is not what is compared.
  *
- * usage: syscalls OPERATION PROGRAM   prints the nanoseconds of one. PROGRAM is what is looked at and executed.
+ * usage: syscalls OPERATION PROGRAM   prints the nanoseconds of one. PROGRAM is what is looked at and executed. What
+ * needs a folder makes one beside this program's own file.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +38,9 @@
 static const char *program;
 static int fd, to, from;
 static pid_t self;
+static char *pages, place[4096];
+static double not_counted; /* seconds in a loop that are no part of the operation */
+static sem_t ping, pong;
 static char buffer[4096] __attribute__((aligned(4096)));
 
 static void check(int fine)
@@ -164,6 +176,74 @@ static void catch(void)
     signal(SIGUSR1, handler);
 }
 
+static void own_folder(void)
+{
+    check(mkdtemp(place) != NULL);
+}
+
+static void full_folder(void)
+{
+    own_folder();
+    fd = open(place, O_RDONLY | O_DIRECTORY);
+    for (char name[] = "00"; name[0] < '4'; name[0]++)
+        for (name[1] = '0'; name[1] < '8'; name[1]++)
+            check(close(openat(fd, name, O_CREAT | O_WRONLY, 0600)) == 0);
+}
+
+static void own_mounts(void)
+{
+    own_folder();
+    check(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_PRIVATE | MS_REC, NULL) == 0);
+}
+
+/* Small pages, none of which is there; forgetting them again is not what is measured. Few enough to find those that are
+ * given again in the CPU's cache, as isobench's do: with 512 a fault takes a fifth longer. */
+#define PAGES 128
+static void no_pages(void)
+{
+    pages = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(pages != MAP_FAILED);
+    madvise(pages, PAGES * 4096, MADV_NOHUGEPAGE);
+}
+
+static void forget_pages(void)
+{
+    double start = seconds();
+    check(madvise(pages, PAGES * 4096, MADV_DONTNEED) == 0);
+    not_counted += seconds() - start;
+}
+
+static void ready_event(void)
+{
+    struct epoll_event wanted = {.events = EPOLLIN};
+    int event = eventfd(1, 0);
+    fd = epoll_create1(0);
+    check(fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, event, &wanted) == 0);
+}
+
+static void file_and_pipe(void)
+{
+    int ends[2];
+    memory_file();
+    check(pipe(ends) == 0);
+    from = ends[0];
+    to = ends[1];
+}
+
+/* A second thread that answers each post of one semaphore with one of another. */
+static void *answer(void *p)
+{
+    for (;;)
+        check(sem_wait(&ping) == 0 && sem_post(&pong) == 0);
+    return p;
+}
+
+static void second_thread(void)
+{
+    pthread_t t;
+    check(sem_init(&ping, 0, 0) == 0 && sem_init(&pong, 0, 0) == 0 && pthread_create(&t, NULL, answer, NULL) == 0);
+}
+
 static void *nothing(void *p)
 {
     return p;
@@ -192,12 +272,18 @@ static void execute(void)
     }
 LOOP(do_getppid, getppid();)
 LOOP(do_clock, struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t);)
+LOOP(do_clock_syscall, struct timespec t; check(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t) == 0);)
 LOOP(do_read_1b, check(pread(fd, buffer, 1, 0) == 1);)
 LOOP(do_read_4k, check(pread(fd, buffer, 4096, 0) == 4096);)
 LOOP(do_write_1b, check(pwrite(fd, buffer, 1, 0) == 1);)
 LOOP(do_write_4k, check(pwrite(fd, buffer, 4096, 0) == 4096);)
 LOOP(do_open, int f = open(program, O_RDONLY); check(f >= 0); close(f);)
 LOOP(do_stat, struct stat s; check(stat(program, &s) == 0);)
+LOOP(do_list, lseek(fd, 0, SEEK_SET); check(getdents64(fd, buffer, sizeof buffer) > 0);)
+LOOP(do_map, void *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+     check(munmap(p, 4096) == 0);)
+LOOP(do_fault, pages[i % PAGES * 4096] = 1; if (i % PAGES == PAGES - 1 || i == n - 1) forget_pages();)
+LOOP(do_brk, check(sbrk(4096) != (void *)-1 && sbrk(-4096) != (void *)-1);)
 LOOP(do_touch, char *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); p[0] = 1;
      munmap(p, 4096);)
 LOOP(do_fork, pid_t p = fork(); if (p == 0) _exit(0); check(p > 0 && waitpid(p, NULL, 0) == p);)
@@ -207,6 +293,11 @@ LOOP(do_trip, check(write(to, buffer, 1) == 1 && read(from, buffer, 1) == 1);)
 LOOP(do_datagram, check(send(to, buffer, 1, 0) == 1 && recv(from, buffer, 1, 0) == 1);)
 LOOP(do_connect, connect_once();)
 LOOP(do_signal, check(kill(self, SIGUSR1) == 0);)
+LOOP(do_wake, static uint32_t word; check(syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1) == 0);)
+LOOP(do_turns, check(sem_post(&ping) == 0 && sem_wait(&pong) == 0);)
+LOOP(do_epoll, struct epoll_event e; check(epoll_wait(fd, &e, 1, 0) == 1);)
+LOOP(do_sendfile, off_t o = 0; check(sendfile(to, fd, &o, 4096) == 4096 && read(from, buffer, 4096) == 4096);)
+LOOP(do_mount, check(mount("none", place, "tmpfs", 0, NULL) == 0 && umount2(place, 0) == 0);)
 
 static const struct {
     const char *name;
@@ -215,20 +306,30 @@ static const struct {
 } table[] = {
     {"getppid", NULL, do_getppid},
     {"clock-vdso", NULL, do_clock},
+    {"clock-syscall", NULL, do_clock_syscall},
     {"read-1b", memory_file, do_read_1b},
     {"read-4k", memory_file, do_read_4k},
     {"write-1b", memory_file, do_write_1b},
     {"write-4k", memory_file, do_write_4k},
     {"open-close", NULL, do_open},
     {"stat", NULL, do_stat},
+    {"getdents", full_folder, do_list},
+    {"mmap", NULL, do_map},
     {"mmap-touch", NULL, do_touch},
+    {"minor-fault", no_pages, do_fault},
+    {"brk", NULL, do_brk},
     {"fork", NULL, do_fork},
     {"vfork-exec", NULL, do_exec},
     {"thread", NULL, do_thread},
     {"pipe", two_pipes, do_trip},
     {"socketpair", unix_sockets, do_trip},
     {"tcp", tcp_sockets, do_trip},
+    {"futex-wake", NULL, do_wake},
+    {"futex-pair", second_thread, do_turns},
     {"signal", catch, do_signal},
+    {"epoll", ready_event, do_epoll},
+    {"sendfile", file_and_pipe, do_sendfile},
+    {"mount", own_mounts, do_mount},
     {"udp", udp_sockets, do_datagram},
     {"connect", connect_server, do_connect},
 };
@@ -244,6 +345,7 @@ int main(int argc, char **argv)
     double taken[REPEATS];
     check(argc == 3);
     program = argv[2];
+    check(snprintf(place, sizeof place, "%s-XXXXXX", argv[0]) < (int)sizeof place);
     cpu_set_t here;
     CPU_ZERO(&here);
     CPU_SET(sched_getcpu(), &here);
@@ -262,8 +364,9 @@ int main(int argc, char **argv)
         }
         for (int r = 0; r < REPEATS; r++) {
             double start = seconds();
+            not_counted = 0;
             table[i].loop(n);
-            taken[r] = (seconds() - start) / (double)n;
+            taken[r] = (seconds() - start - not_counted) / (double)n;
         }
         qsort(taken, REPEATS, sizeof *taken, ascending);
         printf("%.2f\n", taken[REPEATS / 2] * 1e9);
