@@ -33,17 +33,17 @@ def dockerd(place: Place) -> Line:
         return inject
 
     injections = [away(signal.SIGKILL), away(signal.SIGTERM)]
-    return _line(place, "docker", injections, "dockerd killed, restarted", blocks=60, recovers=True)
+    return _line(place, "docker", injections, "dockerd killed, restarted", blocks=60)
 
 
 def containerd(place: Place) -> Line:
     """Started again by dockerd."""
-    return _line(place, "docker", [lambda: _kill("containerd")] * 2, "containerd killed", blocks=40, recovers=True)
+    return _line(place, "docker", [lambda: _kill("containerd")] * 2, "containerd killed", blocks=40)
 
 
 def shim(place: Place) -> Line:
     injections = [lambda: _kill_when_there("containerd-shim-runc-v2", "")] * 3
-    return _line(place, "docker", injections, "a container's shim killed", blocks=10, recovers=True)
+    return _line(place, "docker", injections, "a container's shim killed", blocks=10)
 
 
 def libvirtd(place: Place) -> Line:
@@ -56,12 +56,12 @@ def libvirtd(place: Place) -> Line:
         return inject
 
     injections = [away(signal.SIGKILL), away(signal.SIGTERM)]
-    return _line(place, "tcg-null", injections, "libvirtd killed, restarted", blocks=30, recovers=True)
+    return _line(place, "tcg-null", injections, "libvirtd killed, restarted", blocks=30)
 
 
 def qemu(place: Place) -> Line:
     injections = [lambda: _kill_when_there("qemu-system-x86_64", "isobench-")] * 3
-    return _line(place, "tcg-null", injections, "QEMU killed", blocks=8, recovers=True)
+    return _line(place, "tcg-null", injections, "QEMU killed", blocks=8)
 
 
 def _line(
@@ -71,7 +71,6 @@ def _line(
     fault: str,
     *,
     blocks: int,
-    recovers: bool,
 ) -> Line:
     """For each injection a run: it ends by its blocks, names the failure, and measures again afterwards."""
     tally = Tally(place)
@@ -83,13 +82,13 @@ def _line(
         hit = place.block()
         inject()
         code = process.wait(300)
-        tally.add(_judge(place, environment, code, hit, recovers), before)
+        tally.add(_judge(place, environment, code, hit), before)
     told = {f.reason.replace(str(place.folder), "…") for run in place.runs() for f in run.session.failures}
     reasons = sorted({reason[:80] for reason in told})
     return tally.line(fault, f"the cells say: {'; '.join(reasons)[:240]}" if reasons else "no cell was hit")
 
 
-def _judge(place: Place, environment: str, code: int, hit: int, recovers: bool) -> str:
+def _judge(place: Place, environment: str, code: int, hit: int) -> str:
     session = place.last_run().session
     series = [s for s in place.last_run().series if s.environment == environment and s.metric == "ready"]
     blocks = series[0].blocks if series else []
@@ -100,7 +99,7 @@ def _judge(place: Place, environment: str, code: int, hit: int, recovers: bool) 
         return f"nothing was hit in {len(session.blocks)} blocks, so nothing is shown"
     if code != 1:
         return "cells failed, and the exit code is 0"
-    if recovers and (not blocks or blocks[-1] <= max([hit, *failed])):
+    if not blocks or blocks[-1] <= max([hit, *failed]):
         return f"not measured again: hit in block {hit}, failed {failed[:3]}…{failed[-1:]}, measured {blocks[-3:]}"
     return ""
 
