@@ -85,7 +85,7 @@ static int pivot(const char *root, const char *overlay)
 }
 
 /* What an OCI runtime mounts for Docker: the same list, kinds and flags as in the configuration Docker writes. */
-static int oci_mounts(void)
+static int mount_file_systems(void)
 {
     static const struct {
         const char *type, *where, *data;
@@ -104,6 +104,12 @@ static int oci_mounts(void)
         if (mount(list[i].type, list[i].where, list[i].type, list[i].flags, list[i].data) < 0)
             return -1;
     }
+    return 0;
+}
+
+/* The devices and links that it makes in /dev. */
+static int fill_dev(void)
+{
     static const struct {
         const char *path;
         unsigned minor;
@@ -119,6 +125,12 @@ static int oci_mounts(void)
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
         if (symlink(links[i][0], links[i][1]) < 0)
             return -1;
+    return 0;
+}
+
+/* What it masks and makes read-only in /proc and /sys. */
+static int mask_paths(void)
+{
     static const char *const masked[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats",
                                          "proc/sched_debug"};
     for (size_t i = 0; i < sizeof masked / sizeof *masked; i++)
@@ -196,7 +208,7 @@ static void new_root(const struct isolation *how, volatile struct stamps *stamps
         give_up(stamps, how->overlay ? "mounting the overlay" : "mounting the new root");
     begin = count(stamps, STEP_ROOT, begin);
     if (how->mounts) {
-        if (oci_mounts() < 0)
+        if (mount_file_systems() < 0 || fill_dev() < 0 || mask_paths() < 0)
             give_up(stamps, "mounting proc, dev and sys");
         begin = count(stamps, STEP_MOUNTS, begin);
     }
