@@ -71,9 +71,13 @@ class Instance(Protocol):
 class Sandbox(Protocol):
     """An environment that has been prepared: images built, disks made."""
 
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> AbstractContextManager[Instance]:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> AbstractContextManager[Instance]:
         """Start the probe with these arguments in a fresh instance; enter when its first byte has arrived.
 
+        `watch_end` is False where no end is timed: then `gone` need not wait for what the kernel frees by itself, and
+        the harness keeps nothing beside the instance for that. Everything is removed all the same.
         Raises `MeasurementError` when it does not get that far, with the last lines of its console.
         """
         ...

@@ -259,12 +259,14 @@ class _TimedSandbox:
     def daemons(self) -> list[int]:
         return self._sandbox.daemons()
 
-    def launch(self, *probe_args: str, timeout: float = PROVING_TIMEOUT) -> AbstractContextManager[Instance]:
-        return self._launch(probe_args, timeout)
+    def launch(
+        self, *probe_args: str, timeout: float = PROVING_TIMEOUT, watch_end: bool = True
+    ) -> AbstractContextManager[Instance]:
+        return self._launch(probe_args, timeout, watch_end)
 
     @contextmanager
-    def _launch(self, probe_args: tuple[str, ...], timeout: float) -> Iterator[Instance]:
-        with self._sandbox.launch(*probe_args, timeout=timeout) as instance:
+    def _launch(self, probe_args: tuple[str, ...], timeout: float, watch_end: bool) -> Iterator[Instance]:
+        with self._sandbox.launch(*probe_args, timeout=timeout, watch_end=watch_end) as instance:
             yield instance
         events = instance.events
         if "requested" in events and "gone" in events:

@@ -31,7 +31,8 @@ _WAYS = {
     "available": "fall of available memory (MemAvailable, and the free pages that CPUs keep at hand)",
     "pss": "proportional set size of every host process that exists because of the instances",
     "cgroup": "what the instances' own cgroups are charged with",
-    "kernel": "growth of slab, page tables, kernel stacks and per-cpu memory",
+    "kernel": "growth of slab, page tables, kernel stacks and per-cpu memory (the harness's launcher, a process beside "
+    "each instance that it starts itself, has some of it)",
 }
 """The four counts, each also at every number of instances."""
 _PARTS = {
@@ -41,7 +42,7 @@ _PARTS = {
     "per-cpu": ("Percpu", "per-cpu memory"),
 }
 _BESIDE = {
-    "harness": "processes of the harness beside the instances, which are no cost of theirs",
+    "harness": "PSS of the harness's launchers beside the instances, which is no cost of theirs",
     "daemons": "growth of the daemons that serve every instance",
 }
 
@@ -88,7 +89,7 @@ class Density:
                     break
                 began = time.monotonic()
                 while len(living) < count:
-                    living.append(stack.enter_context(sandbox.launch("ready", timeout=LIFETIME)))
+                    living.append(stack.enter_context(sandbox.launch("ready", timeout=LIFETIME, watch_end=False)))
                 now = _count(living, daemons)
                 readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
                 room.learn(count)
@@ -96,6 +97,7 @@ class Density:
                 if took > PATIENCE and count < COUNTS[-1]:
                     reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"
                     break
+        _await_rest()  # network namespaces whose end nobody waited for: not while the next cell is timed
         values = results(readings)
         if reason:
             raise StoppedShort(reason, values)
@@ -121,7 +123,7 @@ def results(readings: Sequence[Reading]) -> dict[str, float]:
 
 
 def _await_rest() -> None:
-    """What earlier instances had is freed late (dying cgroups, their per-CPU memory): wait until that has ended."""
+    """What earlier instances had is freed late (dying cgroups, namespaces, per-CPU memory): wait until that ended."""
     from bench.memory import available_memory
 
     before, deadline = 0, time.monotonic() + REST_SECONDS

@@ -48,7 +48,9 @@ class FakeSandbox:
         return {"version.fake": "1"}
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[FakeInstance]:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[FakeInstance]:
         self._environment.launches += 1
         error = self._environment.errors.get(self._environment.launches)
         if error is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Container:
     """One container (`bench.environment.Instance`)."""
 
-    def __init__(self, client: Any, name: str, timeout: float) -> None:
+    def __init__(self, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
         from bench.launcher import NetnsWatch
 
         self._client = client
@@ -36,7 +36,7 @@ class Container:
         self._pid = 0
         self._pidfd = -1
         self._status: int | None = None
-        self._netns: NetnsWatch | None = NetnsWatch(timeout) if os.geteuid() == 0 else None
+        self._netns: NetnsWatch | None = NetnsWatch(timeout) if watch_end and os.geteuid() == 0 else None
         self._watching = False
         self._attached: Any = None
         self._errors = bytearray()

@@ -106,7 +106,7 @@ class RuntimeSandbox:
         return facts
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
         import shutil
 
         from bench.environments._oom import MemoryWatch
@@ -116,7 +116,7 @@ class RuntimeSandbox:
         name = f"{self.run}-{self.runtime.name}-{number}"
         command = self.runtime.command(self, name, probe_args)
         tool = shutil.which(command[0]) or command[0]
-        watch = NetnsWatch(timeout) if self.runtime.own_network else None
+        watch = NetnsWatch(timeout) if watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
         try:

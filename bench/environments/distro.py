@@ -52,7 +52,9 @@ class DistroSandbox(GuestSandbox):
         return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4", "domain.disk": ""}
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[GuestInstance]:
         import subprocess
 
         from bench.errors import MeasurementError

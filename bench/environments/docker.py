@@ -112,21 +112,21 @@ class DockerSandbox:
         return facts
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Container]:
         number = next(self._numbers)
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
         image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
         with self.storage(name, probe_args) as options:
-            container = self.container(name, timeout)
+            container = self.container(name, timeout, watch_end=watch_end)
             try:
                 container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
                 yield container
             finally:
                 container.destroy()
 
-    def container(self, name: str, timeout: float) -> Container:
+    def container(self, name: str, timeout: float, *, watch_end: bool) -> Container:
         """One that is not yet made."""
-        return Container(self._client, name, timeout)
+        return Container(self._client, name, timeout, watch_end=watch_end)
 
     @contextmanager
     def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:

@@ -37,8 +37,8 @@ class PublishedSandbox(DockerSandbox):
     published_port = PORT
     image_changes = (*DockerSandbox.image_changes, *(f"EXPOSE {PORT}/{kind}" for kind in _KINDS))
 
-    def container(self, name: str, timeout: float) -> Container:
-        return PublishedContainer(self._client, name, timeout)
+    def container(self, name: str, timeout: float, *, watch_end: bool) -> Container:
+        return PublishedContainer(self._client, name, timeout, watch_end=watch_end)
 
 
 class PublishedContainer(Container):

@@ -216,7 +216,9 @@ class GuestSandbox:
         return Xml.tostring(domain, encoding="unicode")
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[GuestInstance]:
         from bench.environments._oom import MemoryWatch
 
         with MemoryWatch() as memory, self.next_folder() as (name, folder):

@@ -105,7 +105,7 @@ class NativeSandbox:
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
         from bench.environments._oom import MemoryWatch
         from bench.launcher import launch
 
@@ -124,7 +124,7 @@ class NativeSandbox:
             # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
             with launch(
                 ["./probe", *probe_args],
-                options=self._options(upper, number),
+                options=[*self._options(upper, number), *([] if watch_end else ["--no-watch"])],
                 timeout=timeout,
                 environ={"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside},
                 folder=self._root,

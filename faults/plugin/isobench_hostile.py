@@ -67,12 +67,14 @@ class _HostileSandbox(NativeSandbox):
         self._launches = itertools.count()
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Launched]:
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
         if next(self._launches) == 1:
             (self._root / "probe").unlink()
             (self._root / "probe").write_bytes(program().read_bytes())
             (self._root / "probe").chmod(0o755)
-        with super().launch(*_words(self._launches, self._kind, probe_args), timeout=SECONDS) as instance:
+        with super().launch(
+            *_words(self._launches, self._kind, probe_args), timeout=SECONDS, watch_end=watch_end
+        ) as instance:
             yield instance
 
 
@@ -105,11 +107,13 @@ class _HostileDockerSandbox(DockerSandbox):
         )
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[Container]:
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Container]:
         if next(self._launches) == 1:
             self._client.remove_image(self._image, force=True)
             self._image = self._hostile
-        with super().launch(*_words(self._launches, self._kind, probe_args), timeout=SECONDS) as instance:
+        with super().launch(
+            *_words(self._launches, self._kind, probe_args), timeout=SECONDS, watch_end=watch_end
+        ) as instance:
             yield instance
 
 
@@ -132,8 +136,11 @@ class _HostileGuestSandbox(GuestSandbox):
             line.text = line.text.replace("panic=-1", "panic=0 rdinit=/nothing init=/nothing")
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> Iterator[GuestInstance]:
-        with super().launch(*probe_args, timeout=40.0 if repr(self._launches) == "count(0)" else 9.0) as instance:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[GuestInstance]:
+        seconds = 40.0 if repr(self._launches) == "count(0)" else 9.0
+        with super().launch(*probe_args, timeout=seconds, watch_end=watch_end) as instance:
             yield instance
 
 

@@ -39,7 +39,9 @@ class NicedSandbox:
     def facts(self) -> Mapping[str, str]:
         return {"command": "nice -n 19"}
 
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT) -> AbstractContextManager[Launched]:
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> AbstractContextManager[Launched]:
         from bench.launcher import launch
         from bench.probe.build import probe_path
 

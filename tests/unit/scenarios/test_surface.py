@@ -33,7 +33,7 @@ class _Sandbox:
         self._said = said
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0) -> Iterator[_Instance]:
+    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[_Instance]:
         assert probe_args == ("surface",)
         yield _Instance(self._said)
 

@@ -35,7 +35,7 @@ class _Sandbox:
         self._answers = list(answers)
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0) -> Iterator[_Instance]:
+    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[_Instance]:
         self.launched.append(probe_args)
         yield _Instance(self._answers.pop(0))
 
