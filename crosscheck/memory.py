@@ -19,6 +19,7 @@ import time
 import scenarios.density as density
 from bench import catalog, lifecycle
 from bench.analysis.paired import interval
+from bench.environments._docker import LABEL
 from bench.errors import StoppedShort
 from bench.images.rootfs import rootfs_tar
 
@@ -51,15 +52,16 @@ def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def by_hand(image: str, count: int) -> tuple[float, float]:
-    """Bytes a container, by `free`, and corrected: `docker run` one after the other."""
+def by_hand(image: str, run: str, count: int) -> tuple[float, float]:
+    """Bytes a container, by `free`, and corrected: `docker run` one after the other. They carry the run's name."""
     time.sleep(SETTLE_SECONDS)
     before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes()
     names = []
     try:
         for _ in range(count):
-            name = f"isobench-crosscheck-{secrets.token_hex(4)}"
-            docker("run", "--detach", "--interactive", "--name", name, image, "/probe", "ready")
+            name = f"{run}-by-hand-{secrets.token_hex(4)}"
+            words = ["--detach", "--interactive", "--label", f"{LABEL}={run}", "--name", name]
+            docker("run", *words, image, "/probe", "ready")
             names.append(name)
         time.sleep(SETTLE_SECONDS)
         plain = before - free_bytes()
@@ -84,27 +86,27 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     density.COUNTS = tuple(n for n in density.COUNTS if n <= arguments.count)
-    image = f"isobench-crosscheck-{os.getpid()}"
-    docker("import", str(rootfs_tar()), image)
     mine: list[float] = []
     plain: list[float] = []
     theirs: list[float] = []
-    try:
-        with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
-            folder = workdir / "docker"
-            folder.mkdir(mode=0o711)
-            with catalog.environments()["docker"].open(folder) as sandbox:
-                by_hand(image, arguments.count)  # the engine grows with the first containers that it sees
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+        run, folder = workdir.name, workdir / "docker"
+        image = f"{run.lower()}:by-hand"
+        folder.mkdir(mode=0o711)
+        with catalog.environments()["docker"].open(folder) as sandbox:
+            docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
+            try:
+                by_hand(image, run, arguments.count)  # the engine grows with the first containers that it sees
                 for number in range(arguments.rounds):
                     if number % 2:
                         mine.append(ours(sandbox))
-                    one = by_hand(image, arguments.count)
+                    one = by_hand(image, run, arguments.count)
                     plain.append(one[0])
                     theirs.append(one[1])
                     if not number % 2:
                         mine.append(ours(sandbox))
-    finally:
-        docker("image", "rm", "--force", image)
+            finally:
+                docker("image", "rm", "--force", image)
     import numpy as np
 
     middles = [statistics.median(side) / 2**20 for side in (mine, plain, theirs)]
