@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.analysis import slopes
 from bench.analysis.paired import interval
 from bench.report import format
-from bench.report.blocks import Cell, Heading, Span, table
+from bench.report.blocks import Cell, Heading, Paragraph, Span, table
 from bench.report.context import Section, shade
 from bench.report.needs import representatives
 from bench.report.sections._shared import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")
 """The slopes that the density scenario takes, and its intercept."""
+_HOST_WIDE = ("available", "kernel")
+"""They exist everywhere: where there is none, it was not positive."""
 _ACCOUNTS = ("available", "pss", "kernel", "daemons", "harness")
 """The whole, and what explains it without counting anything twice."""
 _ACCOUNTED = ("PSS", "kernel", "daemons", "harness beside it")
@@ -87,7 +90,9 @@ def _density(context: Context) -> list[Block]:
     single = [m for m in metrics if not OVER_COUNT.match(m)]
     names = context.measured({row.environment for row in context.select("density")})
     blocks: list[Block] = [Heading("Many instances at once")]
-    blocks += [_side_by_side(context, "density", [m for m in single if m in _WAYS])] if single else []
+    if single:
+        slopes_taken = [m for m in single if m in _WAYS]
+        blocks += [_side_by_side(context, "density", slopes_taken), *_left_out(context, names, slopes_taken)]
     blocks += _accounts(context, names)
     blocks += over_count(context, "density", names, "idle instances", fit=True)
     return [*blocks, *scenario_details(context, "density")]
@@ -96,36 +101,92 @@ def _density(context: Context) -> list[Block]:
 def _accounts(context: Context, names: list[str]) -> list[Block]:
     """What one more instance takes, and how far the independent counts explain it: the rest is shown, not hidden."""
     rows: list[list[Cell | Text]] = []
+    biased: list[str] = []
     for name in names:
-        found = {part: dict(zip(*context.values("density", part, name), strict=True)) for part in _ACCOUNTS}
+        found, stored = _slopes(context, name)
         if not found["available"]:
             continue
-        rest = [
-            value - sum(found[part].get(block, 0.0) for part in _ACCOUNTS[1:])
-            for block, value in found["available"].items()
-        ]
-        whole = interval(np.array(list(found["available"].values())))
+        blocks = [block for block in found["available"] if all(block in found[p] for p in _ACCOUNTS[1:] if found[p])]
+        if not blocks:
+            continue
+        rest = [found["available"][b] - sum(found[p][b] for p in _ACCOUNTS[1:] if found[p]) for b in blocks]
+        whole = interval(np.array([found["available"][block] for block in blocks]))
         left = interval(np.array(rest))
-        parts = [_middle(found[part]) for part in _ACCOUNTS[1:]]
-        share = format.percent(left.centre / whole.centre)
+        parts = [_middle(found[part], blocks) for part in _ACCOUNTS[1:]]
+        share = format.percent(left.centre / whole.centre) if whole.centre > 0 else ""
         rows.append([
             name_cell(context, name),
             format.signed_interval(whole.centre, whole.low, whole.high, "byte"),
             *parts,
             (Span(format.signed_interval(left.centre, left.low, left.high, "byte"), "strong"), Span(share, "small")),
         ])  # fmt: skip
+        if stored:
+            biased.append(f"{format.clean(name, 40)} ({', '.join(stored)})")
     columns = ["environment", "fall of available memory", *_ACCOUNTED, "not explained"]
     caption = (
         "One more idle instance: the fall of available memory, what of it the PSS, the kernel's own count, the "
         "daemons' growth and the harness's own processes explain, and the rest [95 %]. It is the whole host's: what "
         "ran meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half "
-        "of which the kernel takes to be available."
+        "of which the kernel takes to be available. Slopes have their sign: they are taken from the counts at each "
+        "number of instances."
     )
+    if biased:
+        caption += (
+            f" Where those do not suffice, only blocks with a positive slope are in, and it is too high: "
+            f"{format.listing(biased)}."
+        )
     return [table(caption, columns, rows)] if rows else []
 
 
-def _middle(values: dict[int, float]) -> str:
-    return format.quantity(interval(np.array(list(values.values()))).centre, "byte") if values else format.MISSING
+def _slopes(context: Context, name: str) -> tuple[dict[str, dict[int, float]], list[str]]:
+    """The slopes of the accounts by block, and which of them lack blocks because they were not positive there."""
+    counts = {way: _counts(context, way, name) for way in _ACCOUNTS}
+    steps = slopes.reached(counts)
+    found: dict[str, dict[int, float]] = {}
+    stored = []
+    for part in _ACCOUNTS:
+        found[part] = slopes.signed(counts[part], steps)
+        if not found[part]:
+            found[part] = dict(zip(*context.values("density", part, name), strict=True))
+            if (found[part] or part in _HOST_WIDE) and not found[part].keys() >= steps.keys():
+                stored.append(f"{part}: {len(found[part])} of {len(steps)} blocks")
+    return found, stored
+
+
+def _counts(context: Context, way: str, name: str) -> dict[int, dict[int, float]]:
+    """Number of instances -> block -> count."""
+    found = {}
+    for metric in context.metrics_of("density"):
+        match = OVER_COUNT.match(metric)
+        if match and match["what"] == way:
+            found[int(match["count"])] = dict(zip(*context.values("density", metric, name), strict=True))
+    return found
+
+
+def _left_out(context: Context, names: list[str], metrics: list[str]) -> list[Block]:
+    """In how many blocks a slope was not positive: the medians above are of the others."""
+    said = []
+    for name in names:
+        counts = {way: _counts(context, way, name) for way in _ACCOUNTS}
+        fewest = min((count for way in counts.values() for count in way), default=0)
+        blocks = {block for block, highest in slopes.reached(counts).items() if highest > fewest}
+        lacking = []
+        for metric in metrics:
+            missing = len(blocks.difference(context.values("density", metric, name)[0]))
+            if missing and (missing < len(blocks) or metric != "cgroup"):
+                lacking.append(f"{metric} in {missing} of {len(blocks)}")
+        if lacking:
+            said.append(f"{format.clean(name, 40)}: {', '.join(lacking)}")
+    if not said:
+        return []
+    text = "Blocks left out of these medians, which are too high for that, as their value was not positive"
+    return [Paragraph(f"{text}: {'; '.join(said)}.")]
+
+
+def _middle(values: dict[int, float], blocks: list[int]) -> str:
+    if not values:
+        return format.MISSING
+    return format.quantity(interval(np.array([values[block] for block in blocks])).centre, "byte")
 
 
 SECTION = Section(60, "memory", "Memory", build)

@@ -19,6 +19,13 @@ def test_slopes_and_intercept() -> None:
     assert set(found) <= {m.name for m in Density.metrics}
 
 
+def test_the_daemons_are_kept_in_full_at_every_number() -> None:
+    """What they give back is a falling line of positive counts, so that its slope is not lost with its sign."""
+    found = results([Reading(n, {"daemons": 9e7 - 1e5 * n}) for n in COUNTS])
+    assert set(found) == {f"daemons-{n}" for n in COUNTS} <= {m.name for m in Density.metrics}
+    assert found["daemons-64"] == pytest.approx(9e7 - 64e5)
+
+
 def test_what_is_not_positive_is_left_out() -> None:
     """A slope lost in the noise of the host is no cost; one reading gives no slope."""
     falling = [Reading(n, {"available": -1e5 * n, "pss": 1e6 * n}) for n in COUNTS]
