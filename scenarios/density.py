@@ -79,9 +79,17 @@ class Density:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        readings, reason = self.take(sandbox)
+        values = results(readings)
+        if reason:
+            raise StoppedShort(reason, values)
+        return values
+
+    def take(self, sandbox: Sandbox) -> tuple[list[Reading], str]:
+        """All counts, of whatever sign, and why they end before the last number of instances, or nothing."""
         from bench.capacity import Room
 
-        room, readings, reason = Room(), [], ""
+        room, readings, reason = Room(), list[Reading](), ""
         _await_rest()
         daemons = sandbox.daemons()
         empty = _count([], daemons) | {"daemons": 0.0}
@@ -102,10 +110,7 @@ class Density:
                     reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"
                     break
         _await_rest()  # network namespaces whose end nobody waited for: not while the next cell is timed
-        values = results(readings)
-        if reason:
-            raise StoppedShort(reason, values)
-        return values
+        return readings, reason
 
 
 def results(readings: Sequence[Reading]) -> dict[str, float]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.environment import Sandbox
+from scenarios import density
 from scenarios.memory_touch import BYTES, MemoryTouch
 from scenarios.sharing import Sharing
 from tests.contract.opening import opened
@@ -46,3 +49,62 @@ def test_a_second_instance_shares_the_file(name: str) -> None:
     assert found["cached"] == found["file"]
     assert found["shared"] > found["file"] * 0.9
     assert found["second"] < found["alone"]
+
+
+@pytest.mark.libvirt
+def test_a_second_guest_shares_no_page_of_the_file() -> None:
+    """Each guest has the file in a page cache of its own, which the host spends twice."""
+    with opened("tcg") as sandbox:
+        found = Sharing().measure(sandbox)
+    assert found["cached"] == found["file"]
+    assert found["second"] > found["file"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "process",
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("tcg", marks=pytest.mark.libvirt),
+    ],
+)
+def test_density_counts_one_and_two(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PSS of two is that of one and the slope; what is counted is named, and what is not positive is not there."""
+    monkeypatch.setattr(density, "COUNTS", (1, 2))
+    monkeypatch.setattr(density, "REST_SECONDS", 1.0)
+    with opened(name) as sandbox:
+        found = density.Density().measure(sandbox)
+    assert found.keys() <= {metric.name for metric in density.Density.metrics}
+    assert all(value > 0 for value in found.values())
+    assert found["pss-1"] + found["pss"] == pytest.approx(found["pss-2"])
+    assert found["pss"] < 1.1 * found["pss-1"]
+    assert ("harness" in found) == (name == "process")
+    assert ("daemons-2" in found) == (name != "process")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ns-all",
+        pytest.param("runc", marks=pytest.mark.tool("runc")),
+        pytest.param("docker", marks=pytest.mark.docker),
+    ],
+)
+def test_without_a_watch_on_its_end_there_is_nothing_beside_an_instance(name: str) -> None:
+    """No watching process, and no network namespace of the harness's; the instance ends all the same."""
+    beside = {}
+    with opened(name) as sandbox:
+        for watched in (True, False):
+            with sandbox.launch("ready", watch_end=watched) as instance:
+                harness: list[int] = getattr(instance, "harness_pids", list)()
+                beside[watched] = (len(harness), sum(map(_namespaces_held, harness)))
+                assert instance.wait() == 0
+            assert instance.events["gone"] >= instance.events["exited"]
+    assert beside[True][1] == 1 and beside[False][1] == 0
+    assert beside[True][0] - beside[False][0] == (0 if name == "ns-all" else 1)
+
+
+def _namespaces_held(pid: int) -> int:
+    """Network namespaces that this process keeps open."""
+    return sum(str(file.readlink()).startswith("net:") for file in Path(f"/proc/{pid}/fd").iterdir())

@@ -1,0 +1,32 @@
+"""Startup scenarios on real instances: cold, and several at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios import startup_parallel
+from scenarios.startup import Startup
+from scenarios.startup_cold import StartupCold
+from tests.contract.opening import opened
+
+
+@pytest.mark.root
+def test_a_cold_start_takes_longer_than_a_warm_one() -> None:
+    """With the page cache dropped the program is read from the disk, or at least faulted in again."""
+    with opened("process") as sandbox:
+        warm = min(Startup().measure(sandbox)["ready"] for _ in range(3))
+        found = StartupCold().measure(sandbox)
+    assert set(found) == {"ready"}
+    assert found["ready"] > warm
+
+
+@pytest.mark.parametrize("name", ["process", "ns-all"])
+def test_two_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are ready, the last no sooner than the median, and each number of starts has its values."""
+    monkeypatch.setattr(startup_parallel, "AT_ONCE", (1, 2))
+    with opened(name) as sandbox:
+        found = startup_parallel.StartupParallel().measure(sandbox)
+    assert set(found) == {f"{what}-{count}" for what in ("median", "p99", "last") for count in (1, 2)}
+    assert 0 < found["median-1"] == found["last-1"] == found["p99-1"]
+    assert 0 < found["median-2"] <= found["p99-2"]
+    assert found["median-2"] <= found["last-2"]
