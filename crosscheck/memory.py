@@ -44,10 +44,9 @@ def at_hand_bytes() -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * os.sysconf("SC_PAGE_SIZE")
 
 
-def daemons_bytes() -> int:
-    """The proportional set size of dockerd and containerd."""
-    pids = subprocess.run(["pgrep", "-x", "dockerd|containerd"], capture_output=True, text=True, check=True).stdout
-    files = [f"/proc/{pid}/smaps_rollup" for pid in pids.split()]
+def daemons_bytes(pids: list[int]) -> int:
+    """The proportional set size of dockerd and containerd: those that serve here, of several on a host."""
+    files = [f"/proc/{pid}/smaps_rollup" for pid in pids]
     words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024
 
@@ -57,10 +56,10 @@ def docker(*words: str) -> str:
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def by_hand(image: str, run: str, count: int) -> tuple[float, float]:
+def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float, float]:
     """Bytes a container, by `free`, and corrected: `docker run` one after the other. They carry the run's name."""
     time.sleep(SETTLE_SECONDS)
-    before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes()
+    before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes(engine)
     names = []
     try:
         for _ in range(count):
@@ -70,7 +69,7 @@ def by_hand(image: str, run: str, count: int) -> tuple[float, float]:
             names.append(name)
         time.sleep(SETTLE_SECONDS)
         plain = before - free_bytes()
-        return plain / count, (plain + at_hand - at_hand_bytes() + daemons - daemons_bytes()) / count
+        return plain / count, (plain + at_hand - at_hand_bytes() + daemons - daemons_bytes(engine)) / count
     finally:
         if names:
             docker("rm", "--force", *names)
@@ -99,11 +98,13 @@ def main() -> int:
         with catalog.environments()["docker"].open(folder) as sandbox:
             docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
             try:
-                by_hand(image, run, arguments.count)  # the engine grows with the first containers that it sees
+                by_hand(
+                    image, run, arguments.count, sandbox.daemons()
+                )  # the engine grows with the first containers that it sees
                 for number in range(arguments.rounds):
                     if number % 2:
                         mine.append(ours(sandbox))
-                    one = by_hand(image, run, arguments.count)
+                    one = by_hand(image, run, arguments.count, sandbox.daemons())
                     plain.append(one[0])
                     theirs.append(one[1])
                     if not number % 2:
