@@ -429,7 +429,7 @@ int verb_launch(int argc, char **argv)
         abandon("no memory");
     if (how.seccomp && (how.filter = load_filter(how.seccomp)) == NULL)
         abandon("cannot read the seccomp program %s", how.seccomp);
-    if (watch_end && how.namespaces & CLONE_NEWNET && geteuid() == 0) {
+    if (asked.watch_end && how.namespaces & CLONE_NEWNET && geteuid() == 0) {
         if (netns_prepare(&net) < 0)
             abandon("cannot watch network namespaces: %s", strerror(errno));
         watching = 1;
