@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import MeasurementError, OutOfMemory, ProbeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from bench.environment import Instance
 
 MOST_BYTES = 1 << 20
 """More than any verb answers (1 MiB)."""
+MOST_DEPTH = 20
+"""Deeper than any answer is nested: what is nested as deeply as it can be read cannot be shown any more."""
+MOST_NANOSECONDS = 1e18
+"""Longer than anything takes (30 years); sums of such times stay finite."""
 
 
 class Flood(ProbeError):
@@ -100,6 +104,60 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
         raise ProbeError(f"the probe answered but ended with status {status}")
 
 
+def only(said: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The one answer of a verb that gives one. Raises `ProbeError`."""
+    if len(said) != 1:
+        raise ProbeError(f"the probe answered {len(said)} times where it answers once", console=_shown(said))
+    return said[0]
+
+
+def at_least(count: int, said: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The answers of a verb that gives so many or more. Raises `ProbeError`."""
+    if len(said) < count:
+        reason = f"the probe answered {len(said)} times where it answers at least {count} times"
+        raise ProbeError(reason, console=_shown(said))
+    return said
+
+
+def text(answer: Mapping[str, Any], key: str) -> str:
+    """The text of this name in an answer. Raises `ProbeError`."""
+    found = answer.get(key)
+    if not isinstance(found, str):
+        raise ProbeError(f"the probe's answer has no text {key!r}", console=_shown(answer))
+    return found
+
+
+def whole(answer: Mapping[str, Any], key: str) -> int:
+    """The number of this name in an answer, of bytes or pages or of a port: whole, and not below 0, nor above what 63
+    bits hold. Raises `ProbeError`."""
+    found = answer.get(key)
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < 1 << 63:
+        raise ProbeError(f"the probe's answer has no whole number {key!r}", console=_shown(answer))
+    return found
+
+
+def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[float]]:
+    """What an answer says of an operation: its name, one of these, and the nanoseconds of its batches, one or more.
+
+    Raises `ProbeError`.
+    """
+    name, batches = answer.get("name"), answer.get("ns")
+    if not isinstance(name, str) or name not in known:
+        shown = repr(name)[:100]
+        raise ProbeError(f"the probe answered with the operation {shown}, which nobody asked for")
+    if not isinstance(batches, list) or not batches or not all(map(_positive, batches)):
+        raise ProbeError(f"the probe gave no positive times for {name!r}", console=_shown(batches))
+    return name, batches
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_NANOSECONDS
+
+
+def _shown(found: object) -> str:
+    return repr(found)[:500]
+
+
 def _read_to_end(stream: BinaryIO, most: int) -> bytes:
     parts = []
     size = 0
@@ -113,14 +171,33 @@ def _read_to_end(stream: BinaryIO, most: int) -> bytes:
 
 def _answer(line: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(line, parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
+        found = json.loads(line.decode(), parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
+        if b"\\u" in line:
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text: it cannot be kept
     except (ValueError, RecursionError):
         raise ProbeError("the probe answered with something that is not JSON", console=_tail(line)) from None
+    if _is_deep(found):
+        raise ProbeError("the probe answered with JSON that is nested too deeply", console=_tail(line))
     if not isinstance(found, dict):
         raise ProbeError("the probe answered with JSON that is not an object", console=_tail(line))
     if "error" in found:
         raise ProbeError(f"the probe: {str(found['error'])[:500]}")
     return found
+
+
+def _is_deep(found: object) -> bool:
+    level = [found]
+    for _ in range(MOST_DEPTH):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(found: object) -> Iterable[object]:
+    if isinstance(found, dict):
+        return found.values()
+    return found if isinstance(found, list) else ()
 
 
 def _finite(text: str) -> float:

@@ -242,7 +242,10 @@ class NetnsWatch:
     def await_gone(self) -> int:
         """Wait until the kernel has freed it; the moment it had, in nanoseconds of CLOCK_MONOTONIC."""
         self._say("gone\n")
-        return int(self._expect(b'{"gone": ').strip(b"} \n"))
+        said = self._expect(b'{"gone": ').strip(b"} \n")
+        if not said.isdigit():
+            raise MeasurementError(f"watching a network namespace: gone at {said.decode(errors='replace')!r}")
+        return int(said)
 
     def close(self) -> None:
         self._process.kill()

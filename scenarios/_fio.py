@@ -6,6 +6,7 @@ says in a comment what it does.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -93,7 +94,17 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
             found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations(job, result)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+    if not all(map(math.isfinite, found.values())):
+        raise ProbeError(f"fio's answer has not the form expected: {found}")
     return {name: seconds for name, seconds in found.items() if seconds > 0}
+
+
+def engine(result: Mapping[str, Any]) -> str:
+    """The I/O engine that a job used. Raises `ProbeError`."""
+    try:
+        return str(result["job options"]["ioengine"])
+    except (KeyError, TypeError) as error:
+        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
 
 
 def operations(job: Job, result: Mapping[str, Any]) -> int:

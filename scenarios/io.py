@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import answers
+from bench.answers import answers, only
 from bench.environment import PROBE, ROOTFS
-from bench.errors import ProbeError
 from bench.model import Metric
 from scenarios._fio import MOST_BYTES, costs, read_job, results
 
@@ -43,10 +42,7 @@ class Io:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch("fio", *arguments()) as instance:
-            said = answers(instance, most=MOST_BYTES)
-        if len(said) != 1:
-            raise ProbeError(f"fio answered {len(said)} documents")
-        found = results(said[0])
+            found = results(only(answers(instance, most=MOST_BYTES)))
         return {name: cost for job in JOBS for name, cost in costs(job, found.get(job.name, {}), [_TAIL]).items()}
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench import host
 from bench.accounting import cpu_seconds
-from bench.answers import each_answer
+from bench.answers import each_answer, whole
 from bench.environment import PROBE, ROOTFS
 from bench.model import Metric
-from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, operations, read_job, results
+from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, engine, operations, read_job, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ class IoJobs:
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""
         said = self._run(sandbox, SHORT)
-        engines = sorted({str(job["job options"]["ioengine"]) for job in said.jobs.values()})
+        engines = sorted(set(map(engine, said.jobs.values())))
         found = {"fio": f"{said.version}, engines {', '.join(engines)}"}
         if said.temperatures:
             found["page cache"] = "; ".join(said.temperatures)
@@ -149,7 +149,7 @@ class IoJobs:
                     with suppress(OSError):  # an instance that has died says so where it is read
                         instance.stdin.write(b"\n")
                 elif "cold" in answer:
-                    cold = cold and outside and answer["resident"] == 0
+                    cold = cold and outside and whole(answer, "resident") == 0
                     dropped = "dropped" if outside else "not dropped"
                     temperatures.append(
                         f"cold: {_resident(answer)}; all caches inside: {inside}, the host's: {dropped}"
@@ -187,7 +187,8 @@ def _drop_outside() -> bool:
 
 
 def _resident(answer: Mapping[str, Any]) -> str:
-    return f"{answer['resident']} of the file's {answer['pages']} pages in the instance's page cache"
+    resident, pages = whole(answer, "resident"), whole(answer, "pages")
+    return f"{resident} of the file's {pages} pages in the instance's page cache"
 
 
 def _metrics(job: Job) -> list[Metric]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import answers
+from bench.answers import answers, at_least, text, times
 from bench.environment import LOWER, PROBE, ROOTFS
-from bench.errors import ProbeError
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -56,13 +55,13 @@ class Meta:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch("meta") as instance:
-            return _medians(answers(instance)[1:], META)
+            return _medians(at_least(2, answers(instance))[1:], META)
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The file system, and whether each instance's folders come to another part of it."""
         with sandbox.launch("meta", FEWEST) as instance:
-            said = answers(instance)[0]
-        return {"folders": f"{said['folders']} (file system {said['file system']})"}
+            said = at_least(1, answers(instance))[0]
+        return {"folders": f"{text(said, 'folders')} (file system {text(said, 'file system')})"}
 
 
 class CopyUp:
@@ -77,7 +76,7 @@ class CopyUp:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch("copyup") as instance:
-            return _medians(answers(instance), COPY_UP)
+            return _medians(at_least(1, answers(instance)), COPY_UP)
 
 
 def _medians(said: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, float]:
@@ -85,9 +84,7 @@ def _medians(said: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dic
 
     values: dict[str, float] = {}
     for answer in said:
-        name, batches = str(answer.get("name")), answer.get("ns")
-        if name not in known or not isinstance(batches, list) or not batches or not min(batches) > 0:
-            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        name, batches = times(answer, known)
         values[name] = median(batches) / 1e9
     return values
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.environment import PROBE
-from bench.errors import ProbeError
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class MemoryTouch:
         given: int | None = getattr(sandbox, "memory_bytes", None)
         with sandbox.launch("touch", "0" if given else str(BYTES)) as instance:
             answers = each_answer(instance)
-            about = _next(answers, "total")
+            total = _next(answers, "total")
             values = {"started": _spent(instance)}
             for wanted in ("touched", "freed"):
                 instance.stdin.write(b"\n")
@@ -49,7 +48,7 @@ class MemoryTouch:
                 values[wanted] = _spent(instance)
             instance.wait()
         if given:
-            values.update(given=float(given), kernel=float(given - about["total"]))
+            values.update(given=float(given), kernel=float(given - total))
         return {name: value for name, value in values.items() if value > 0}
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
@@ -64,11 +63,10 @@ class MemoryTouch:
         return facts
 
 
-def _next(answers: Iterator[dict[str, Any]], wanted: str) -> dict[str, int]:
-    found = next(answers, {})
-    if not isinstance(found.get(wanted), int):
-        raise ProbeError(f"the probe did not say how much was {wanted}")
-    return found
+def _next(answers: Iterator[dict[str, Any]], wanted: str) -> int:
+    from bench.answers import whole
+
+    return whole(next(answers, {}), wanted)
 
 
 def _spent(instance: Instance) -> float:

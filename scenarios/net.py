@@ -11,14 +11,14 @@ instance where the host reaches one (a Docker bridge), else a veth pair laid int
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.environment import PROBE
 from bench.errors import ProbeError
 from bench.model import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from bench.environment import Instance, Sandbox
@@ -52,10 +52,10 @@ class Net:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.answers import answers
+        from bench.answers import answers, at_least
 
         with sandbox.launch("net", "loopback") as instance:
-            values = _values("loopback", answers(instance))
+            values = _values("loopback", at_least(1, answers(instance)))
         with sandbox.launch(*_server_words(sandbox)) as instance:
             _, found = _over_the_path(instance)
             values.update(_values("host", found))
@@ -75,6 +75,31 @@ class Net:
         return {"path": path, **({"without.loopback": missing[0]} if missing else {})}
 
 
+class _Server(NamedTuple):
+    """What the server in the instance says of itself: its ports, what a client has to know, its IPv4 addresses."""
+
+    tcp: int
+    udp: int
+    token: str
+    addresses: tuple[str, ...] = ()
+
+
+def _server(answer: Mapping[str, Any]) -> _Server:
+    """Read with care: these words come to a command line of the host. Raises `ProbeError`."""
+    import re
+
+    from bench.answers import text, whole
+
+    token, addresses = text(answer, "token"), answer.get("addresses", [])
+    if not re.fullmatch("[0-9a-f]{1,64}", token):
+        raise ProbeError("the server in the instance gave no token")
+    if not isinstance(addresses, list) or not all(
+        re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", str(a)) for a in addresses
+    ):
+        raise ProbeError("the server in the instance gave something else than a list of its addresses")
+    return _Server(whole(answer, "tcp"), whole(answer, "udp"), token, tuple(map(str, addresses)))
+
+
 def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
     """The server, on the one port that is published where that is so, else on any."""
     port = getattr(sandbox, "published_port", None)
@@ -86,10 +111,10 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     from bench.answers import first_answer
     from bench.errors import MeasurementError
 
-    server = first_answer(instance.stdout)
-    tried = [] if server.get("addresses") else ["the instance has no address but its loopback's"]
+    server = _server(first_answer(instance.stdout))
+    tried = [] if server.addresses else ["the instance has no address but its loopback's"]
     for path, address, ports in _candidates(instance, server):
-        found = _client(address, {**server, **ports})
+        found = _client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
@@ -98,7 +123,7 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     return f"none ({'; '.join(tried)})", []
 
 
-def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, int]]]:
+def _candidates(instance: Instance, server: _Server) -> list[tuple[str, str, Mapping[str, int]]]:
     """Path, address, and the ports there where they are not the server's own."""
     published = getattr(instance, "published", None)
     if published is not None:
@@ -107,7 +132,7 @@ def _candidates(instance: Instance, server: Mapping[str, Any]) -> list[tuple[str
         return [("a tap on a bridge of the host", str(instance.reached_at), {})]
     own = _own_namespace(instance)
     found: list[tuple[str, str, Mapping[str, int]]] = [
-        (f"the instance's address {address}", str(address), {}) for address in server.get("addresses", [])
+        (f"the instance's address {address}", address, {}) for address in server.addresses
     ]
     if own is None:
         return [("the host's own network, over its loopback", "127.0.0.1", {}), *found]
@@ -135,14 +160,16 @@ def _own_namespace(instance: Instance) -> int | None:
 
 def _lay_veth(pid: int) -> list[str]:
     """The instance's end of a veth pair that is laid now and goes with its namespace; empty where that is forbidden."""
+    from bench.answers import only, text
+
     try:
-        return [str(_run_probe("veth", str(pid))[0]["address"])]
+        return [text(only(_run_probe("veth", str(pid))), "address")]
     except ProbeError:
         return []
 
 
-def _client(address: str, server: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return _run_probe("client", address, str(server.get("tcp")), str(server.get("udp")), str(server.get("token")))
+def _client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]]:
+    return _run_probe("client", address, str(tcp), str(udp), token)
 
 
 def _run_probe(*arguments: str) -> list[dict[str, Any]]:
@@ -161,16 +188,16 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
     return read_answers(io.BytesIO(ended.stdout))
 
 
-def _values(path: str, found: list[dict[str, Any]]) -> dict[str, float]:
+def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     from statistics import median
+
+    from bench.answers import times
 
     values = {}
     for answer in found:
         if "unavailable" in answer:
             continue
-        name, batches = answer.get("name"), answer.get("ns")
-        if name not in _MEANINGS or not isinstance(batches, list) or not batches or not min(batches) > 0:
-            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        name, batches = times(answer, _MEANINGS)
         values[f"{path}-{name}"] = median(batches) / 1e9
     return values
 

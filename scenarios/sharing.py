@@ -6,10 +6,9 @@ Two containers map the same page of the host's page cache; two virtual machines 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.environment import PROBE, ROOTFS
-from bench.errors import ProbeError
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ class Sharing:
             for instance in (first, second):
                 instance.wait()
         values = {
-            "file": about["bytes"],
-            "cached": about["resident"],
+            "file": about.size,
+            "cached": about.cached,
             "alone": alone.pss,
             "second": both.pss - alone.pss,
             "shared": other.rss - other.uss,
@@ -57,14 +56,24 @@ class Sharing:
         return {name: float(value) for name, value in values.items() if value > 0}
 
 
-def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, dict[str, int]]:
+class _File(NamedTuple):
+    """Bytes: how large the file is, and what of it is in the page cache."""
+
+    size: int
+    cached: int
+
+
+def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, _File]:
     from bench.answers import first_answer
 
     instance = stack.enter_context(sandbox.launch("map", FILE))
-    about = first_answer(instance.stdout)
-    if not all(isinstance(about.get(name), int) for name in ("bytes", "resident")):
-        raise ProbeError("the probe did not say how large the file is")
-    return instance, about
+    return instance, _file(first_answer(instance.stdout))
+
+
+def _file(answer: Mapping[str, Any]) -> _File:
+    from bench.answers import whole
+
+    return _File(whole(answer, "bytes"), whole(answer, "resident"))
 
 
 SCENARIOS = (Sharing(),)

@@ -39,10 +39,10 @@ class Surface:
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
-        from bench.answers import answers
+        from bench.answers import answers, only
 
         with sandbox.launch("surface") as instance:
-            (seen,) = answers(instance)
+            seen = only(answers(instance))
         try:
             return {**_boundary(seen), **_reach(seen), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.environment import PROBE
-from bench.errors import ProbeError
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -105,10 +104,10 @@ class Syscall:
         self._options = options
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.answers import answers
+        from bench.answers import answers, at_least
 
         with sandbox.launch("syscall", *self._options, *self._operations) as instance:
-            found = answers(instance)[1:]
+            _, *found = at_least(2, answers(instance))
         values = {}
         for answer in found:
             if "unavailable" not in answer:
@@ -120,12 +119,12 @@ class Syscall:
 
         Names the operations that do not exist there, with the reason.
         """
-        from bench.answers import answers
+        from bench.answers import answers, at_least, only, text
 
         with sandbox.launch("syscall", *self._options, "about") as instance:
-            (about,) = answers(instance)
+            about = only(answers(instance))
         with sandbox.launch("syscall", *self._options, "--batches=1", *self._operations) as instance:
-            found = answers(instance)[1:]
+            _, *found = at_least(2, answers(instance))
         facts = {key: str(about[key]) for key in _CIRCUMSTANCES if key in about}
         mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_CIRCUMSTANCES, "batch_ns")]
         if mitigations:
@@ -137,18 +136,16 @@ class Syscall:
             facts["clock"] = f"not stable: {clock}; asking for the time enters the kernel"
         for answer in found:
             if "unavailable" in answer:
-                facts[f"without.{answer['name']}"] = str(answer["unavailable"])
+                facts[f"without.{text(answer, 'name')}"] = str(answer["unavailable"])
         return facts
 
     def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:
         """Seconds by metric, out of the nanoseconds of one operation's batches."""
         from statistics import median
 
-        name, batches = answer.get("name"), answer.get("ns")
-        if name not in self._operations:
-            raise ProbeError(f"the probe answered with the operation {name!r}, which nobody asked for")
-        if not isinstance(batches, list) or not batches or not all(map(_positive, batches)):
-            raise ProbeError(f"the probe gave no positive times for {name!r}")
+        from bench.answers import times
+
+        name, batches = times(answer, self._operations)
         values = {name: median(batches) / 1e9}
         for suffix, share in self._quantiles.items():
             values[f"{name}.{suffix}"] = nearest_rank(batches, share) / 1e9
@@ -160,10 +157,6 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
     from math import ceil
 
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 _PAIRS = ("psi_cpu_seconds",)  # two processes on one CPU wait for it, and for long where all pairs are measured

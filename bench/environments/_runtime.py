@@ -169,7 +169,7 @@ def version(tool: str) -> str:
     """The first line of `TOOL --version`."""
     import subprocess
 
-    with suppress(OSError, subprocess.SubprocessError):
+    with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
         done = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False)
         return (done.stdout or done.stderr).strip().splitlines()[0]
     return ""

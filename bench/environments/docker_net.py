@@ -47,8 +47,8 @@ class PublishedContainer(Container):
     def published(self) -> Mapping[str, int]:
         """The ports of 127.0.0.1 by protocol ("tcp", "udp")."""
         with engine_errors("asking for its ports"):
-            ports = self._client.inspect_container(self._id)["NetworkSettings"]["Ports"]
-        return {kind: int(ports[f"{PORT}/{kind}"][0]["HostPort"]) for kind in _KINDS}
+            about = self._client.inspect_container(self._id)
+        return parse_ports(about)
 
     def host_pids(self) -> Mapping[int, Role]:
         """The proxies are there for this container alone: helpers."""
@@ -59,6 +59,17 @@ class PublishedContainer(Container):
             words = ("docker-proxy", f"-proto\0{kind}\0", f"-host-port\0{port}\0")
             pids.update(dict.fromkeys(pids_with(*words), "helper"))
         return pids
+
+
+def parse_ports(about: Mapping[str, Any]) -> dict[str, int]:
+    """The published ports by protocol, in what the engine says of a container. Raises `MeasurementError`."""
+    from bench.errors import MeasurementError
+
+    try:
+        ports = about["NetworkSettings"]["Ports"]
+        return {kind: int(ports[f"{PORT}/{kind}"][0]["HostPort"]) for kind in _KINDS}
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise MeasurementError(f"the engine does not say where the port is published: {error!r}") from error
 
 
 ENVIRONMENTS = (

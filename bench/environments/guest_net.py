@@ -21,7 +21,7 @@ from bench.environments._domain import GuestInstance
 from bench.environments.guest import Guest, GuestSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -93,13 +93,26 @@ def _bound_port(pid: int, kind: str) -> int:
 
     from bench.errors import MeasurementError
 
-    links = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}  # noqa: PTH115
-    for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
-        fields = line.split()
-        address, _, port = fields[1].partition(":")
-        if address == "0100007F" and fields[2].endswith(":0000") and f"socket:[{fields[9]}]" in links:
-            return int(port, 16)
-    raise MeasurementError(f"QEMU has no {kind} port on the loopback")
+    links = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            links.add(os.readlink(link))  # noqa: PTH115
+    port = parse_bound_port(Path(f"/proc/net/{kind}").read_text(errors="replace"), links)
+    if port is None:
+        raise MeasurementError(f"QEMU has no {kind} port on the loopback")
+    return port
+
+
+def parse_bound_port(text: str, links: Container[str]) -> int | None:
+    """The port out of /proc/net/tcp or udp of the first socket on 127.0.0.1 that is among these links."""
+    import re
+
+    for line in text.splitlines():
+        words = [*line.split(), *[""] * 10]
+        bound = re.fullmatch("0100007F:([0-9A-F]{4})", words[1])
+        if bound and words[2].endswith(":0000") and f"socket:[{words[9]}]" in links:
+            return int(bound[1], 16)
+    return None
 
 
 class TapGuest(UserNetGuest):
@@ -204,16 +217,26 @@ def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
 
 def _free_network() -> IPv4Network:
     """The first network for 256 addresses that no route of this host (its addresses are routes, too) touches."""
-    import json
-
     from bench.errors import MeasurementError
 
-    routes = json.loads(_ip("-json", "-4", "route", "show", "table", "all"))
-    used = [IPv4Network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
+    used = parse_routes(_ip("-json", "-4", "route", "show", "table", "all"))
     for network in _PRIVATE.subnets(new_prefix=24):
         if not any(network.overlaps(other) for other in used):
             return network
     raise MeasurementError(f"every network of {_PRIVATE} is in use")
+
+
+def parse_routes(text: str) -> list[IPv4Network]:
+    """The networks in what `ip -json route` says, the default route left out. Raises `MeasurementError`."""
+    import json
+
+    from bench.errors import MeasurementError
+
+    try:
+        found = [str(route["dst"]) for route in json.loads(text)]
+        return [IPv4Network(network, strict=False) for network in found if network != "default"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise MeasurementError(f"ip's answer about routes has not the form expected: {error!r}") from error
 
 
 def _ip(*words: str) -> str:

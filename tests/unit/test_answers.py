@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.answers import Flood, answers, each_answer, first_answer, read_answers
+from bench.answers import (
+    Flood,
+    answers,
+    at_least,
+    each_answer,
+    first_answer,
+    only,
+    read_answers,
+    text,
+    times,
+    whole,
+)
 from bench.errors import DeadlineExceeded, ProbeError
 from bench.streams import DeadlineReader
 
@@ -76,6 +87,9 @@ def test_a_cut_answer_is_noticed(said: list[dict[str, object]], data: st.DataObj
         (b'ready\n{"a": 1e999}\n', "not JSON"),
         (b'ready\n{"a": ' + b"[" * 100_000 + b"\n", "not JSON"),
         (b'ready\n{"a": ' + b"9" * 5000 + b"}\n", "not JSON"),
+        (b'ready\n{"a": ' + b"[" * 30 + b"]" * 30 + b"}\n", "nested too deeply"),
+        (b'ready\n{"a": "\\ud800"}\n', "not JSON"),
+        (b'ready\n{"a": "\xed\xa0\x80"}\n', "not JSON"),
         (b'ready\n{"error": "no such file"}\n', "no such file"),
         (b"ready\n" + b"\0" * 70_000, "more than"),
     ],
@@ -98,6 +112,50 @@ def test_a_broken_first_answer_is_a_probe_error(said: bytes) -> None:
     """No ready line, no answer, half an answer or no JSON."""
     with pytest.raises(ProbeError):
         first_answer(io.BytesIO(said))
+
+
+def test_how_many_answers_there_are() -> None:
+    """One where a verb answers once, and never fewer than it must."""
+    assert only([{"a": 1}]) == {"a": 1}
+    assert at_least(1, [{"a": 1}, {}]) == [{"a": 1}, {}]
+    for count in (0, 2):
+        with pytest.raises(ProbeError, match=f"{count} times where it answers once"):
+            only([{}] * count)
+    with pytest.raises(ProbeError, match="1 times where it answers at least 2"):
+        at_least(2, [{}])
+
+
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
+def test_what_is_no_text(value: object) -> None:
+    """Missing or of another type."""
+    assert text({"a": "b"}, "a") == "b"
+    with pytest.raises(ProbeError, match="no text 'a'"):
+        text({"a": value}, "a")
+    with pytest.raises(ProbeError, match="no text 'a'"):
+        text({}, "a")
+
+
+@pytest.mark.parametrize("value", [None, "1", True, 1.0, -1, 1 << 63, [1]])
+def test_what_is_no_whole_number(value: object) -> None:
+    """Missing, of another type, below zero or more than any count."""
+    assert whole({"a": 0}, "a") == 0
+    with pytest.raises(ProbeError, match="no whole number 'a'"):
+        whole({"a": value}, "a")
+
+
+@pytest.mark.parametrize("ns", [None, 7, "7", {"7": 7}, [], [0], [-1.0, 2.0], ["a"], [None], [True], [[1]], [1, 1e18]])
+def test_what_are_no_times(ns: object) -> None:
+    """One positive number of nanoseconds at least, and nothing else among them."""
+    assert times({"name": "a", "ns": [1, 2.5]}, "ab") == ("a", [1, 2.5])
+    with pytest.raises(ProbeError, match="no positive times for 'a'"):
+        times({"name": "a", "ns": ns}, {"a": ""})
+
+
+@pytest.mark.parametrize("name", [None, "c", ["a"], {"a": 1}, 1])
+def test_times_of_what_nobody_asked_for(name: object) -> None:
+    """Also where the name is nothing that could be looked up."""
+    with pytest.raises(ProbeError, match="nobody asked for"):
+        times({"name": name, "ns": [1]}, {"a": ""})
 
 
 def test_a_serial_lines_carriage_returns_do_not_count() -> None:

@@ -33,13 +33,13 @@ class _Instance:
 
 def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> None:
     """A process of the host, or a VMM: the loopback, then whatever address the instance names."""
-    found = net._candidates(_Instance(os.getpid()), {"addresses": ["192.0.2.7"]})  # type: ignore[arg-type]
+    found = net._candidates(_Instance(os.getpid()), net._Server(1, 2, "0", ("192.0.2.7",)))  # type: ignore[arg-type]
     assert [address for _, address, _ in found] == ["127.0.0.1", "192.0.2.7"]
 
 
 def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
     """Nothing is tried where nothing is known."""
-    assert net._candidates(_Instance(), {"addresses": []}) == []  # type: ignore[arg-type]
+    assert net._candidates(_Instance(), net._Server(1, 2, "0")) == []  # type: ignore[arg-type]
 
 
 def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
@@ -60,11 +60,52 @@ def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None
     assert net._values("host", found) == {"host-tcp": pytest.approx(7e-9)}
 
 
-@pytest.mark.parametrize("answer", [{"name": "tcp", "ns": []}, {"name": "tcp", "ns": [0]}, {"name": "x", "ns": [1]}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"name": "tcp", "ns": []},
+        {"name": "tcp", "ns": [0]},
+        {"name": "tcp", "ns": ["a"]},
+        {"name": "tcp", "ns": [None]},
+        {"name": "tcp", "ns": {"a": 1}},
+        {"name": "x", "ns": [1]},
+        {"name": ["tcp"], "ns": [1]},
+        {},
+    ],
+)
 def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, Any]) -> None:
     """No zero and no stranger becomes a sample."""
     with pytest.raises(ProbeError):
         net._values("loopback", [answer])
+
+
+TRUE = {"tcp": 1, "udp": 2, "token": "00ff", "addresses": ["192.0.2.7"]}
+
+
+def test_what_the_server_says_of_itself() -> None:
+    """Ports, token, addresses; no address is fine."""
+    assert net._server(TRUE) == (1, 2, "00ff", ("192.0.2.7",))
+    assert net._server({**TRUE, "addresses": []}).addresses == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"addresses": 7},
+        {"addresses": None},
+        {"addresses": [7]},
+        {"addresses": ["\0"]},
+        {"addresses": ["--help"]},
+        {"tcp": "80"},
+        {"udp": -1},
+        {"token": None},
+        {"token": "a\0b"},
+    ],
+)
+def test_a_server_that_lies_about_itself_is_an_error(changes: dict[str, Any]) -> None:
+    """Its words come to a command line: only what looks like ports, a token and addresses does."""
+    with pytest.raises(ProbeError):
+        net._server({**TRUE, **changes})
 
 
 def _cell(scenario: str, waited: float) -> CellRecord:

@@ -1,0 +1,102 @@
+"""Every scenario that reads an instance's answers, given well-formed JSON of the wrong type or number.
+
+Whatever it is, the cell fails with a reason: never a sample, never an error of isobench's own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.catalog import scenarios
+from bench.environment import PROBE
+from bench.errors import MeasurementError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.environment import Role
+
+
+class _Instance:
+    def __init__(self, said: list[Any]) -> None:
+        self.stdin = io.BytesIO()
+        self.stdout = io.BytesIO(b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said))
+
+    def host_pids(self) -> dict[int, Role]:
+        return {}
+
+    def wait(self) -> int:
+        return 0
+
+
+class _Sandbox:
+    """Every instance of it says the same."""
+
+    memory_bytes = 1 << 28
+
+    def __init__(self, said: list[Any]) -> None:
+        self._said = said
+
+    def daemons(self) -> list[int]:
+        return []
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = 1.0) -> Iterator[_Instance]:
+        yield _Instance(self._said)
+
+
+READING = [scenario for scenario in scenarios().values() if PROBE in scenario.needs]
+TIMES: list[Any] = [["a"], [None], [[1]], {}, 7]
+TEXTS: list[Any] = [None, [1]]
+JOBS: list[Any] = [None, 7, "x", [7], [[]], [{"jobname": []}], {"a": 1}]
+SAID: list[list[Any]] = [
+    [],
+    [{}],
+    [{}, {}],
+    *([{}, {"name": name, "ns": ns}] for name in ("tcp", "create", "getppid") for ns in TIMES),
+    [{}, {"name": ["tcp"], "ns": [1]}],
+    [{"name": None, "ns": [True]}],
+    *([{"folders": odd, "file system": odd}] for odd in TEXTS),
+    [{"cold": "fio"}],
+    [{"warm": "fio", "resident": 0}],
+    [{"cold": "fio", "resident": None, "pages": "7"}],
+    *([{"jobs": odd}] for odd in JOBS),
+    [{"fio version": 7, "jobs": [{"jobname": "randread-4k-qd1", "error": "x"}]}],
+    [{"total": "1"}],
+    [{"total": 1}, {"touched": None}],
+    [{"bytes": "1", "resident": []}],
+    [{"tcp": "x", "udp": [], "token": 7, "addresses": 7}],
+    [{"tcp": 1, "udp": 1, "token": "00\0", "addresses": ["\0"]}],
+    [{"effective": [], "namespaces": 7, "limits": "x"}],
+]
+
+
+def test_there_are_scenarios_to_ask() -> None:
+    """The list above is not empty by a slip."""
+    assert {"net", "io", "io-meta", "io-copy-up", "io-buffered", "syscall", "memory-touch", "sharing", "surface"} <= {
+        scenario.name for scenario in READING
+    }
+
+
+@pytest.mark.parametrize("name", ["syscall", "net", "surface"])
+def test_what_is_not_there_has_a_name(name: str) -> None:
+    """An operation that is said to be missing and is not named: circumstances that are not known."""
+    with pytest.raises(MeasurementError):
+        scenarios()[name].circumstances(_Sandbox([{"name": 7, "unavailable": 1}]))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: json.dumps(said)[:60])
+@pytest.mark.parametrize("scenario", READING, ids=lambda scenario: scenario.name)
+def test_a_wrong_answer_is_the_failure_of_its_cell(scenario: Any, said: list[Any]) -> None:
+    """Of measuring, and of asking for circumstances."""
+    if scenario.metrics:
+        with pytest.raises(MeasurementError):
+            scenario.measure(_Sandbox(said))
+    if getattr(scenario, "circumstances", None) is not None and scenario.name not in ("io", "memory-touch"):
+        with suppress(MeasurementError):
+            scenario.circumstances(_Sandbox(said))
