@@ -7,6 +7,7 @@ plan, the precision asked for, or the time is reached.
 from __future__ import annotations
 
 import gc
+import math
 import random
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,11 +17,11 @@ import bench
 from bench import host
 from bench.analysis.gate import marks
 from bench.environment import PROBE, ROOTFS
-from bench.errors import IsobenchError, MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
+from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
 from bench.images.rootfs import fio_fact
 from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
 from bench.probe.build import probe_fact
-from bench.reasons import told
+from bench.reasons import as_text, reason_of, told
 from bench.record import (
     SCHEMA,
     BlockRecord,
@@ -212,13 +213,11 @@ def _measure_block(
         values: Mapping[str, float] = {}
         gc.disable()
         try:
-            values = scenarios[cell.scenario].measure(sandbox)
-        except StoppedShort as error:
-            values = error.values
-            short.append(SkipRecord(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario, error.reason))
-        except (IsobenchError, OSError) as error:
-            failure = error.reason if isinstance(error, IsobenchError) else str(error)
-            console = getattr(error, "console", "")
+            values, reason = _measure(scenarios[cell.scenario], sandbox)
+            if reason:
+                short.append(SkipRecord(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario, reason))
+        except Exception as error:  # whatever it is, it must not cost the other cells
+            failure, console = reason_of(error), as_text(str(getattr(error, "console", "")))
             failures.append(FailureRecord(index, cell.environment, cell.scenario, failure, console))
         finally:
             gc.enable()
@@ -234,6 +233,22 @@ def _measure_block(
     found = marks(records, presses, host.delta(dict(reading), host.read()))
     block = BlockRecord(index, block_began - began, seconds, records, found)
     return block, samples, failures, short
+
+
+def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float], str]:
+    """The values, and the reason where it stopped short. Raises `MeasurementError` where one is no cost of its."""
+    reason = ""
+    try:
+        values = scenario.measure(sandbox)
+    except StoppedShort as error:
+        values, reason = error.values, as_text(error.reason)
+    known = {metric.name for metric in scenario.metrics}
+    for name, value in values.items():
+        if name not in known:
+            raise MeasurementError(f"{scenario.name} gave {name!r}, which is none of its metrics")
+        if not (math.isfinite(value) and value > 0):
+            raise MeasurementError(f"{name} is {value}: costs are positive")
+    return values, reason
 
 
 def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
@@ -292,7 +307,7 @@ def _open_all(
                 prove(sandbox)
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
-        except (IsobenchError, OSError) as error:
+        except Exception as error:
             with suppress(OSError):
                 workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
             skip = Skip(environment.name, "", *told(error))
@@ -349,8 +364,8 @@ def _environment_record(
     if sandbox is not None:
         try:
             facts.update(sandbox.facts())
-        except (IsobenchError, OSError) as error:  # a daemon that has died since
-            facts["facts"] = f"not known: {error}"
+        except Exception as error:  # a daemon that has died since, an answer that nobody foresaw
+            facts["facts"] = f"not known: {reason_of(error)}"
         if PROBE in environment.offers:
             facts.update(probe_fact())
         if ROOTFS in environment.offers:
@@ -360,9 +375,9 @@ def _environment_record(
             if circumstances is not None and scenario.needs <= environment.offers:
                 try:
                     facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
-                except (IsobenchError, OSError) as error:
-                    facts[f"{scenario.name}.circumstances"] = f"not known: {error}"
-        facts = {key: text.replace(str(request.workdir), "WORK") for key, text in facts.items()}
+                except Exception as error:
+                    facts[f"{scenario.name}.circumstances"] = f"not known: {reason_of(error)}"
+        facts = {key: as_text(str(text).replace(str(request.workdir), "WORK")) for key, text in facts.items()}
     return EnvironmentRecord(
         name=environment.name,
         title=environment.title,

@@ -132,6 +132,60 @@ def test_a_cell_that_stops_short_keeps_its_values_and_says_why_once(tmp_path: Pa
     assert {s.environment: s.blocks for s in run.series} == {"process": [1, 2], "process@control": [1, 2]}
 
 
+@pytest.mark.parametrize(
+    "error", [KeyError("resident"), TypeError("a < b"), RecursionError("deep"), ValueError("\ud800")]
+)
+def test_what_nobody_foresaw_costs_one_cell(tmp_path: Path, error: Exception) -> None:
+    """An error of isobench's own in one cell, in circumstances and in facts is recorded as such; the run goes on."""
+
+    class Broken(FakeScenario):
+        def measure(self, sandbox: FakeSandbox) -> dict[str, float]:
+            raise error
+
+        def circumstances(self, sandbox: FakeSandbox) -> dict[str, str]:
+            raise error
+
+    scenarios = [FakeScenario(), Broken("broken")]
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process")], scenarios=scenarios)).path)
+    assert {s.scenario: s.blocks for s in run.series} == {"fake": [1, 2]}
+    assert {f.scenario for f in run.session.failures} == {"broken"} and len(run.session.failures) == 6
+    for told in (run.session.failures[0].reason, run.session.environments[0].facts["broken.circumstances"]):
+        assert f"please report it: {type(error).__name__}: " in told
+
+
+def test_facts_that_break_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an environment says of itself is asked for with the same care."""
+
+    def broken(self: FakeSandbox) -> dict[str, str]:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(FakeSandbox, "facts", broken)
+    session = execute(request(tmp_path, [FakeEnvironment("process")])).session
+    assert "please report it: IndexError" in session.environments[0].facts["facts"]
+
+
+def test_an_environment_that_breaks_is_a_skip(tmp_path: Path) -> None:
+    """Whatever an engine's library raises while it is opened."""
+    odd = FakeEnvironment("docker", unavailable=AttributeError("no such thing"))  # type: ignore[arg-type]
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), odd])).path)
+    assert [s.environment for s in run.session.skips] == ["docker"]
+    assert "AttributeError: no such thing" in run.session.skips[0].reason
+
+
+@pytest.mark.parametrize("values", [{"ready": 0.0}, {"ready": float("inf")}, {"ready": float("nan")}, {"other": 1.0}])
+def test_what_is_no_cost_fails_its_cell(tmp_path: Path, values: dict[str, float]) -> None:
+    """The store refuses it: known before it gets there, so that the run goes on."""
+
+    class Odd(FakeScenario):
+        def measure(self, sandbox: FakeSandbox) -> dict[str, float]:
+            return values
+
+    scenarios = [FakeScenario(), Odd("odd")]
+    run = store.load(execute(request(tmp_path, [FakeEnvironment("process")], scenarios=scenarios)).path)
+    assert {f.scenario for f in run.session.failures} == {"odd"}
+    assert {s.scenario for s in run.series} == {"fake"}
+
+
 def test_rungs_beneath_are_recorded(tmp_path: Path) -> None:
     """What lies between two measured rungs is known by name, though it was not run."""
     between = FakeEnvironment("ns-all")
