@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
-from contextlib import suppress
+import re
 from pathlib import Path
 
+from bench.host import parse_meminfo
 from bench.memory import available_memory
 
-RESERVE = 4 << 30
-"""Bytes of memory that must stay available on any host."""
+MOST_RESERVE = 4 << 30
+"""Bytes of memory that must stay available on a large host; on one with less than 16 GiB a quarter of it."""
 PID_RESERVE = 1000
 """Process ids that must stay free."""
 
@@ -30,10 +32,10 @@ class Room:
     def refuses(self, more: int) -> str:
         """Why `more` instances beside those that live do not fit; "" where they do."""
         available, free = available_memory(), pids_free()
-        if available - more * self._each_memory < RESERVE:
+        if available - more * self._each_memory < (reserve := memory_reserve()):
             return (
                 f"{more} more instances at {self._each_memory / 2**20:.0f} MiB each would leave less than "
-                f"{RESERVE >> 30} GiB of the {available / 2**30:.1f} GiB of memory that are available"
+                f"{reserve / 2**30:.1f} GiB of the {available / 2**30:.1f} GiB of memory that are available"
             )
         if free - more * self._each_pids < PID_RESERVE:
             return (
@@ -43,23 +45,51 @@ class Room:
         return ""
 
 
+def memory_reserve() -> float:
+    """Bytes of memory that must stay available on this host."""
+    total = parse_meminfo(_text(Path("/proc/meminfo"))).get("MemTotal", 0)
+    return min(MOST_RESERVE, total / 4) if total else MOST_RESERVE
+
+
 def pids_free() -> float:
-    """How many tasks may still be made: by the kernel's limit, and by our cgroup's."""
-    tasks = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[2])
-    limits = [_number("/proc/sys/kernel/pid_max") - tasks, _number("/proc/sys/kernel/threads-max") - tasks]
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path(f"/proc/{os.getpid()}/cgroup").read_text(encoding="ascii").splitlines()
-        lines.sort(key=lambda line: "pids" not in line)  # version 1 has a hierarchy of its own for it
-        _, name, own = next(line for line in (line.split(":", 2) for line in lines) if line[1] in ("", "pids"))
-        folder = Path("/sys/fs/cgroup", name, own.lstrip("/"))
-        limits.append(_number(str(folder / "pids.max")) - _number(str(folder / "pids.current")))
+    """How many tasks may still be made: by the kernel's limit, and by our cgroup's. Infinite where nothing says."""
+    tasks = parse_tasks(_text(Path("/proc/loadavg")))
+    limits = [parse_limit(_text(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
+    folder = pids_cgroup(_text(Path(f"/proc/{os.getpid()}/cgroup")))
+    if folder is not None:
+        used = parse_limit(_text(folder / "pids.current"))
+        limits.append(parse_limit(_text(folder / "pids.max")) - (used if math.isfinite(used) else 0.0))
     return min(limits)
 
 
-def _number(path: str) -> float:
-    """A limit in a file; "max" and no file are no limit."""
+def parse_tasks(text: str) -> int:
+    """How many tasks there are, out of /proc/loadavg; 0 where it does not say."""
+    match = re.search(r"(?<=/)\d{1,9}(?=\s)", text, re.ASCII)
+    return int(match[0]) if match else 0
+
+
+def pids_cgroup(text: str) -> Path | None:
+    """The folder of a process's cgroup that counts tasks, out of /proc/PID/cgroup: version 1's hierarchy of its own
+    for it, or version 2's tree."""
+    unified: Path | None = None
+    for line in text.splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path.startswith("/") or "\0" in path:
+            continue
+        if "pids" in controllers.split(","):
+            return Path("/sys/fs/cgroup/pids", path.lstrip("/"))
+        if controllers == "":
+            unified = Path("/sys/fs/cgroup", path.lstrip("/"))
+    return unified
+
+
+def parse_limit(text: str) -> float:
+    """The number in a file of a limit; "max", nothing and anything else is no limit."""
+    return float(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else float("inf")
+
+
+def _text(file: Path) -> str:
     try:
-        text = Path(path).read_text(encoding="ascii").strip()
+        return file.read_text(errors="replace").strip()
     except OSError:
-        return float("inf")
-    return float("inf") if text == "max" else float(text)
+        return ""
