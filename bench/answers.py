@@ -22,8 +22,8 @@ MOST_BYTES = 1 << 20
 """More than any verb answers (1 MiB)."""
 MOST_DEPTH = 20
 """Deeper than any answer is nested: what is nested as deeply as it can be read cannot be shown any more."""
-MOST_NANOSECONDS = 1e18
-"""Longer than anything takes (30 years); sums of such times stay finite."""
+NANOSECONDS = (1e-6, 1e18)
+"""Shorter than anything takes, and longer (30 years): what lies between stays positive and finite in seconds."""
 
 
 class Flood(ProbeError):
@@ -151,7 +151,7 @@ def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[f
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST_NANOSECONDS
+    return isinstance(value, int | float) and not isinstance(value, bool) and NANOSECONDS[0] < value < NANOSECONDS[1]
 
 
 def _shown(found: object) -> str:

@@ -143,7 +143,9 @@ def test_what_is_no_whole_number(value: object) -> None:
         whole({"a": value}, "a")
 
 
-@pytest.mark.parametrize("ns", [None, 7, "7", {"7": 7}, [], [0], [-1.0, 2.0], ["a"], [None], [True], [[1]], [1, 1e18]])
+@pytest.mark.parametrize(
+    "ns", [None, 7, "7", {"7": 7}, [], [0], [-1.0, 2.0], ["a"], [None], [True], [[1]], [1, 1e18], [1e-320]]
+)
 def test_what_are_no_times(ns: object) -> None:
     """One positive number of nanoseconds at least, and nothing else among them."""
     assert times({"name": "a", "ns": [1, 2.5]}, "ab") == ("a", [1, 2.5])

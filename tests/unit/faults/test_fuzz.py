@@ -5,14 +5,15 @@ A few hundred examples here; `nox -s faults` takes ten thousand (ISOBENCH_FUZZ_E
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import msgspec
@@ -20,14 +21,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import answers, host, launcher, lifecycle, memory, mounts, store
-from bench.errors import IsobenchError
+from bench import answers, capacity, config, host, launcher, lifecycle, memory, mounts, store
+from bench.catalog import scenarios
+from bench.commands import run
+from bench.environments import docker_net, guest_net
+from bench.errors import IsobenchError, UsageError
 from bench.images import initramfs
-from scenarios import _fio
-from scenarios.io import JOBS
-from scenarios.syscall import SCENARIOS as SYSCALL
+from scenarios import _fio, io_jobs, io_meta, net
+from scenarios.io import JOBS as IO_JOBS
 from tests.unit.report.made import session
 from tests.unit.test_store import write
+
+if TYPE_CHECKING:
+    from bench.environment import Role
 
 EXAMPLES = int(os.environ.get("ISOBENCH_FUZZ_EXAMPLES", "200"))
 fuzzed = settings(
@@ -37,6 +43,9 @@ fuzzed = settings(
     derandomize=EXAMPLES < 1000,
     suppress_health_check=list(HealthCheck),
 )
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where folders are made: in memory where that can be."""
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=20),
@@ -81,46 +90,154 @@ def test_probe_replies(data: st.DataObject) -> None:
             read(io.BytesIO(said))
 
 
-@fuzzed
-@given(JSON)
-def test_answers_about_system_calls(answer: Any) -> None:
-    """Objects of the syscall verb, read and reckoned with."""
-    said = answer if isinstance(answer, dict) else {"name": "getppid", "ns": answer}
-    with contextlib.suppress(IsobenchError):
-        for one in answers.read_answers(io.BytesIO(b"ready\n" + json.dumps(said).encode() + b"\n")):
-            SYSCALL[0]._values(one)
+class _Instance:
+    """An instance that says this, whatever it is asked."""
+
+    def __init__(self, said: bytes) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(said)
+
+    def host_pids(self) -> dict[int, Role]:
+        return {}
+
+    def wait(self) -> int:
+        return 0
+
+
+class _Sandbox:
+    """Made of guests that say this."""
+
+    memory_bytes = 1 << 28
+
+    def __init__(self, said: list[Any]) -> None:
+        self._said = b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said)
+
+    @contextlib.contextmanager
+    def launch(self, *words: str, timeout: float = 1.0) -> Iterator[_Instance]:
+        yield _Instance(self._said)
 
 
 SIDE = {"iops": 10.0, "total_ios": 4, "lat_ns": {"percentile": dict.fromkeys(_fio.PERCENTILES.values(), 7.0)}}
-FIO = {
-    "jobs": [
-        {"jobname": job.name, "error": 0, job.side: SIDE, "sync": SIDE, "usr_cpu": 1, "sys_cpu": 1, "job_runtime": 9}
-        for job in JOBS
-    ]
+
+
+def fio_document(jobs: Iterable[_fio.Job]) -> dict[str, Any]:
+    """What fio answers to these jobs, as far as it is read."""
+    beside = {"error": 0, "sync": SIDE, "usr_cpu": 1, "sys_cpu": 1, "job_runtime": 9}
+    options = {"job options": {"ioengine": "libaio"}}
+    return {
+        "fio version": "fio-3.33",
+        "jobs": [{"jobname": job.name, job.side: SIDE, **beside, **options} for job in jobs],
+    }
+
+
+def batches(*names: str) -> list[dict[str, Any]]:
+    """The answers about these operations."""
+    return [{"name": name, "ns": [5.5, 7, 9]} for name in names]
+
+
+SEEN = json.loads("""
+{"kernel": "6.1", "kernel_build": "#1", "boot_id": "0", "effective": 7, "bounding": 7, "seccomp": 2, "uid": 0,
+ "no_new_privs": 1, "mounts": 0, "writable": ["/proc/x"], "readable": [], "devices": ["/dev/kmsg"], "device_nodes": 9,
+ "processes": 2, "setuid": 0, "cut": 0, "files": 70, "file_bytes": 900, "pid": 1, "environment": ["PATH"],
+ "umask": "0022", "folder": "/", "nice": 0, "limits": {"nofile": "1024"}, "namespaces": {"user": 1},
+ "uid_map": "0 1000 1"}
+""")
+TEMPERATURES: list[dict[str, Any]] = [
+    {"warm": "isobench.fio", "pages": 16384, "resident": 16384},
+    {"cold": "inside", "all_caches": "dropped"},
+    {"cold": "isobench.fio", "pages": 16384, "resident": 0},
+]
+SERVER = {"tcp": 1, "udp": 2, "token": "0011223344556677", "addresses": ["192.0.2.7"]}
+TRUE: dict[str, list[dict[str, Any]]] = {
+    "syscall": [{"kernel": "6.1", "clocksource": "hpet"}, *batches("getppid", "stat"), {"name": "x", "unavailable": 1}],
+    "syscall-all": [{"kernel": "6.1"}, *batches("mount")],
+    "io": [fio_document(IO_JOBS)],
+    "io-meta": [{"folders": "spread", "file system": "ext4"}, *batches(*io_meta.META)],
+    "io-copy-up": batches(*io_meta.COPY_UP),
+    **{s.name: [*TEMPERATURES, *(fio_document([job]) for job in s.jobs)] for s in io_jobs.SCENARIOS},
+    "memory-touch": [{"total": 1 << 27}, {"touched": 1 << 27}, {"freed": 1 << 27}],
+    "sharing": [{"bytes": 1 << 21, "resident": 1 << 20}],
+    "surface": [SEEN],
 }
+"""Scenario -> what its probe says, as far as it is read."""
+
+
+def test_the_true_answers_are_true() -> None:
+    """What is replaced below gives values as it stands."""
+    for name, said in TRUE.items():
+        scenario = scenarios()[name]
+        assert set(scenario.measure(_Sandbox(said))) or name in ("surface", "sharing")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", TRUE)
+@fuzzed
+@given(data=st.data())
+def test_answers_of_a_scenarios_probe(name: str, data: st.DataObject) -> None:
+    """Well-formed JSON with any part replaced by another type, answers missing, doubled and out of order."""
+    scenario: Any = scenarios()[name]
+    changed = replaced(data, TRUE[name])
+    said: list[Any] = changed if isinstance(changed, list) else [changed]
+    if data.draw(st.booleans()) and said:
+        said = data.draw(st.lists(st.sampled_from(said), max_size=len(said) + 1))
+    with NO_CACHES:
+        with contextlib.suppress(IsobenchError):
+            values = scenario.measure(_Sandbox(said))
+            assert all(isinstance(value, float) and 0 < value < float("inf") for value in values.values())
+            assert set(values) <= {metric.name for metric in scenario.metrics}
+        if hasattr(scenario, "circumstances"):
+            with contextlib.suppress(IsobenchError):
+                for text in scenario.circumstances(_Sandbox(said)).values():
+                    text.encode()
+
+
+NO_CACHES = mock.patch("bench.host.drop_caches", return_value=True)
+"""The host's own stay as they are."""
+
+
+@fuzzed
+@given(st.data())
+def test_answers_about_the_network(data: st.DataObject) -> None:
+    """Times over a path, and what a server says of itself before it comes to a command line."""
+    with contextlib.suppress(IsobenchError):
+        for one in read(replaced(data, batches("tcp", "udp", "mib"))):
+            assert all(0 < value < float("inf") for value in net._values("host", [one]).values())
+    with contextlib.suppress(IsobenchError):
+        for one in read([replaced(data, SERVER)]):
+            server = net._server(one)
+            assert not any("\0" in word or word.startswith("-") for word in (server.token, *server.addresses))
+
+
+def read(said: Any) -> list[dict[str, Any]]:
+    """These answers as they come out of an instance."""
+    lines = said if isinstance(said, list) else [said]
+    return answers.read_answers(io.BytesIO(b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in lines)))
 
 
 @fuzzed
 @given(st.data())
 def test_fios_json(data: st.DataObject) -> None:
     """fio's document with any part replaced."""
-    document = replaced(data, FIO)
+    document = replaced(data, fio_document(IO_JOBS))
     with contextlib.suppress(IsobenchError):
         found = _fio.results(document)
-        for job in JOBS:
+        for job in IO_JOBS:
             for cost in _fio.costs(job, found.get(job.name, {}), _fio.PERCENTILES, cpu=True).values():
-                assert cost > 0
+                assert 0 < cost < float("inf")
 
 
 PROC = {
     name: Path(f"/proc/{name}").read_bytes()[:4000]
     for name in (
-        *("stat", "vmstat", "meminfo", "zoneinfo", "pressure/cpu"),
+        *("stat", "vmstat", "meminfo", "zoneinfo", "pressure/cpu", "loadavg"),
         *("self/smaps_rollup", "self/cgroup", "self/mountinfo"),
     )
     if Path(f"/proc/{name}").exists()
 }
 PROC["memory.stat"] = b"anon 4096\nfile 0\nkernel 12\nrss 7\n"
+PROC["pids.max"] = b"32768"
+PROC["net/tcp"] = (
+    b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    b"   0: 0100007F:9C41 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 7 1 0000000000000000 100 0\n"
+)
 PROC["modules.dep"] = b"kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz kernel/fs/jbd2/jbd2.ko.xz\n"
 PARSERS: list[tuple[str, Any]] = [
     ("stat", host.parse_stat),
@@ -132,6 +249,10 @@ PARSERS: list[tuple[str, Any]] = [
     ("self/cgroup", memory.memory_cgroup),
     ("memory.stat", memory.parse_memory_stat),
     ("self/mountinfo", mounts.mount_points),
+    ("loadavg", capacity.parse_tasks),
+    ("self/cgroup", capacity.pids_cgroup),
+    ("pids.max", capacity.parse_limit),
+    ("net/tcp", lambda text: guest_net.parse_bound_port(text, {"socket:[7]"})),
     ("modules.dep", initramfs._parse_dependencies),
 ]
 
@@ -157,11 +278,59 @@ def test_launcher_messages(data: st.DataObject, kind: str) -> None:
         launcher.parse_message(mutated(data, true[kind]), kind)
 
 
+ENGINE = {"NetworkSettings": {"Ports": {f"7001/{kind}": [{"HostPort": "32768"}] for kind in ("tcp", "udp")}}}
+ROUTES = [{"dst": "default", "dev": "eth0"}, {"type": "local", "dst": "10.213.0.1"}, {"dst": "192.0.2.0/24"}]
+
+
+@fuzzed
+@given(st.data())
+def test_what_engines_and_tools_say(data: st.DataObject) -> None:
+    """A container's ports in Docker's words, the host's routes in those of ip: any part replaced, or damaged."""
+    with contextlib.suppress(IsobenchError):
+        docker_net.parse_ports(replaced(data, ENGINE))
+    with contextlib.suppress(IsobenchError):
+        guest_net.parse_routes(json.dumps(replaced(data, ROUTES)))
+    with contextlib.suppress(IsobenchError):
+        guest_net.parse_routes(mutated(data, json.dumps(ROUTES).encode()).decode(errors="replace"))
+
+
+def toml(value: Any) -> str:
+    """JSON in TOML's words; what TOML has no word for is a text."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return str(value)
+    return json.dumps(str(value)) if value is None else json.dumps(value)
+
+
+@fuzzed
+@given(st.data())
+def test_configuration(data: st.DataObject) -> None:
+    """A file with any value of any type under an option's name, or damaged, and a variable: defaults or a usage error
+    that names the place."""
+    parser = argparse.ArgumentParser()
+    run.configure(parser)
+    option = data.draw(st.sampled_from(sorted(config._options(parser))))
+    text = f"[run]\n{option} = {toml(data.draw(JSON))}\n".encode(errors="surrogatepass")
+    text = mutated(data, text) if data.draw(st.booleans()) else text
+    variable = f"ISOBENCH_RUN_{option.upper().replace('-', '_')}"
+    value = data.draw(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, contextlib.chdir(name), mock.patch.dict(os.environ):
+        Path(config.FILE).write_bytes(text)
+        if value is not None:
+            os.environ[variable] = value
+        try:
+            config.apply("run", parser, ("run", "report"))
+        except UsageError as error:
+            assert config.FILE in error.reason or variable in error.reason
+
+
 @pytest.fixture(scope="module")
 def run_folder() -> Iterator[tuple[Path, dict[str, bytes]]]:
     """A run's folder, in memory where that can be, and its files as they were."""
-    shm = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         path = write(Path(name))
         (path / store.SESSION).write_bytes(
             msgspec.json.encode(msgspec.structs.replace(session(), blocks=session().blocks[:1]))
