@@ -41,6 +41,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "qemu": engine_faults.qemu,
     "shim": engine_faults.shim,
     "hostile": hostile.programs,
+    "answers": hostile.answers,
     "limits": hostile.limits,
     "files": hostwide.files,
     "cgroup": hostwide.busy_cgroup,

@@ -18,6 +18,25 @@ static void wait_for_ever(void)
         pause();
 }
 
+/* One for each instance of a sandbox in turn: the wrong type, the wrong number, a name that is none. */
+static const char *const types[] = {
+    "",
+    "{}\n{}\n",
+    "{}\n{\"name\":[\"tcp\"],\"ns\":[1]}\n",
+    "{}\n{\"name\":\"getppid\",\"ns\":[\"a\"]}\n",
+    "{}\n{\"name\":\"create\",\"ns\":[null]}\n",
+    "{\"name\":\"tcp\",\"ns\":[[1],{}]}\n{\"name\":\"tcp\",\"ns\":{\"a\":1}}\n",
+    "{}\n{\"name\":{},\"unavailable\":{}}\n{\"name\":7,\"ns\":1e-320}\n",
+    "{\"cold\":\"isobench.fio\"}\n",
+    "{\"warm\":1,\"resident\":[],\"pages\":\"x\"}\n",
+    "{\"jobs\":[{\"jobname\":\"seqwrite-1m\",\"error\":0,\"write\":{\"iops\":1e-320}}]}\n",
+    "{\"jobs\":{\"a\":1}}\n",
+    "{\"total\":\"1\",\"bytes\":true,\"resident\":-1}\n",
+    "{\"tcp\":[],\"udp\":-1,\"token\":\"00\\u0000\",\"addresses\":7}\n",
+    "{\"folders\":\"\\ud800\",\"file system\":\"\\udfff\"}\n",
+    "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}\n",
+};
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -48,6 +67,8 @@ int main(int argc, char **argv)
         say("\xff\xfe\x01 \x1b[2J]]>{{{\n");
     if (!strcmp(kind, "wrong"))
         say("{\"name\": \"getppid\", \"ns\": \"-1e999\"}\n[1]\n");
+    if (!strcmp(kind, "types")) /* every line is JSON, and an object, and not what was asked for */
+        say(argc > 2 ? types[(unsigned)atoi(argv[2]) % (sizeof types / sizeof *types)] : "");
     if (!strcmp(kind, "forks")) {
         for (;;) {
             pid_t pid = fork();

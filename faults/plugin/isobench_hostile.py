@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
+from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
 from bench.environments._container import Container
 from bench.environments._docker import LABEL
 from bench.environments._domain import GuestInstance
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SECONDS = 2.5
 """The deadline of a hostile instance."""
 KINDS = ("silent", "stubborn", "flood", "errors", "half", "garbage", "wrong", "liar", "hog", "forks")
+LYING = "types"
+"""Says what is JSON and no answer, something else in each instance."""
 IN_DOCKER = ("silent", "stubborn", "flood", "garbage", "hog", "forks")
 
 
@@ -49,7 +51,7 @@ class HostileNative(Native):
         isolation = Isolation(("mnt", "pid", "net"), cgroup=True)
         super().__init__(f"hostile-{kind}", f"hostile: {kind}", isolation, single_factor=False, groups=())
         self.kind = kind
-        self.offers = frozenset({READY, PROBE})
+        self.offers = frozenset({READY, PROBE, *((ROOTFS, LOWER) if kind == LYING else ())})
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NativeSandbox]:
@@ -146,11 +148,12 @@ class _HostileGuestSandbox(GuestSandbox):
 
 def _words(launches: object, kind: str, probe_args: tuple[str, ...]) -> tuple[str, ...]:
     """The first launch is the proof, and honest."""
-    return probe_args if repr(launches) == "count(1)" else (kind,)
+    number = repr(launches).removeprefix("count(").removesuffix(")")
+    return probe_args if number == "1" else (kind, number)
 
 
 ENVIRONMENTS = (
-    *(HostileNative(kind) for kind in KINDS),
+    *(HostileNative(kind) for kind in (*KINDS, LYING)),
     *(HostileDocker(kind) for kind in IN_DOCKER),
     HostileGuest("hostile-guest", "a guest without init", "nothing", None, domain_type="qemu", groups=()),
 )
