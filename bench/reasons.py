@@ -1,4 +1,4 @@
-"""Why an environment cannot be had here, in words for people, and what mends it."""
+"""Why an environment cannot be had here or a cell failed, in words for people, and what mends it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class _Background:
         if self._process is None:
             self.start()
         assert self._process is not None
-        said, _ = self._process.communicate(timeout=1800)
+        said, _ = self._process.communicate(timeout=3600)
         return self._process.returncode, said
 
 
