@@ -386,10 +386,10 @@ const struct operation operations[] = {
     {"open-close", prepare_own, run_open_close, NULL, NULL, 0, 0},
     {"stat", prepare_own, run_stat, NULL, NULL, 0, 0},
     {"getdents", prepare_getdents, run_getdents, NULL, clean_place, 0, 0},
-    {"mmap", NULL, run_mmap, NULL, NULL, 0, 0},
-    {"mmap-touch", NULL, run_mmap_touch, NULL, NULL, 0, 0},
+    {"mmap", NULL, run_mmap, NULL, NULL, 0, 1},
+    {"mmap-touch", NULL, run_mmap_touch, NULL, NULL, 0, 1},
     {"minor-fault", prepare_fault, run_fault, forget_region, clean_fault, REGION / PAGE, 0},
-    {"brk", prepare_brk, run_brk, NULL, NULL, 0, 0},
+    {"brk", prepare_brk, run_brk, NULL, NULL, 0, 1},
     {"fork", NULL, run_fork, NULL, NULL, 0, 1},
     {"vfork-exec", prepare_exec, run_exec, NULL, clean_exec, 0, 1},
     {"thread", NULL, run_thread, NULL, NULL, 0, 1},
@@ -402,6 +402,6 @@ const struct operation operations[] = {
     {"tcp", prepare_tcp, run_round_trip, NULL, clean_partner, 0, 0},
     {"epoll", prepare_epoll, run_epoll, NULL, clean_files, 0, 0},
     {"sendfile", prepare_sendfile, run_sendfile, NULL, clean_files, 0, 0},
-    {"mount", prepare_mount, run_mount, NULL, clean_place, 0, 0},
+    {"mount", prepare_mount, run_mount, NULL, clean_place, 0, 1},
 };
 const unsigned operation_count = sizeof operations / sizeof *operations;
