@@ -261,12 +261,17 @@ def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
 
 
 class _TimedSandbox:
-    """A sandbox that adds up the seconds its instances lived, from requested to gone."""
+    """A sandbox that adds up the seconds its instances lived, from requested to gone.
+
+    What else the sandbox has (a guest's memory, a published port) is its own, and seen through.
+    """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.inside = 0.0
-        self.memory_bytes: int | None = getattr(sandbox, "memory_bytes", None)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sandbox, name)
 
     def facts(self) -> Mapping[str, str]:
         return self._sandbox.facts()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -311,3 +313,22 @@ def test_the_program_is_part_of_what_a_trend_depends_on(tmp_path: Path, monkeypa
     session = runner.execute(request(tmp_path, [FakeEnvironment("process"), null])).session
     assert [environment.facts.get("version.probe") for environment in session.environments] == ["0123abcd", None]
     assert session.fingerprint["probe"] == "0123abcd"
+
+
+def test_a_scenario_sees_what_a_sandbox_has_beside_the_protocol(tmp_path: Path) -> None:
+    """A published port, a guest's memory: the runner's own sandbox is between, and hides nothing."""
+
+    class Published(FakeSandbox):
+        published_port = 7001
+
+    class WithPort(FakeEnvironment):
+        @contextmanager
+        def open(self, workdir: Path) -> Iterator[FakeSandbox]:
+            yield Published(self)
+
+    class Asking(FakeScenario):
+        def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
+            return {"ready": getattr(sandbox, "published_port", 0) / 7001 + hasattr(sandbox, "memory_bytes")}
+
+    writer = runner.execute(request(tmp_path, [WithPort("process")], scenarios=[Asking()]))
+    assert {value for series in writer.series for value in series.values} == {1.0}

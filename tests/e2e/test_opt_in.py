@@ -1,0 +1,46 @@
+"""Scenarios that are asked for by name, through the command: what a sandbox has beside its protocol reaches them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import store
+from tests.e2e.test_commands import isobench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCENARIOS = "io-copy-up,memory-touch,sharing,startup-parallel"
+
+
+def _values(folder: Path, environments: str, scenarios: str) -> dict[tuple[str, str], set[str]]:
+    """The metrics of one block by scenario and environment; nothing may have failed."""
+    words = ("run", "-e", environments, "-s", scenarios, "--blocks", "1", "--no-report")
+    done = isobench(*words, folder=folder)
+    assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
+    found: dict[tuple[str, str], set[str]] = {}
+    for series in store.load(next(store.find_runs(folder / "results"))).series:
+        found.setdefault((series.scenario, series.environment), set()).add(series.metric)
+    return found
+
+
+@pytest.mark.root
+@pytest.mark.docker
+@pytest.mark.libvirt
+def test_every_network_path_is_measured_in_a_run(tmp_path: Path) -> None:
+    """From the host, too, where the path is a published port, QEMU's user network or a tap."""
+    environments = ["docker-published", "tcg-user", "tcg-tap"]
+    found = _values(tmp_path, ",".join(["process", *environments]), "net")
+    host = {"host-tcp", "host-udp", "host-connect", "host-mib"}
+    assert all(host <= found["net", name] for name in environments), found
+
+
+@pytest.mark.root
+@pytest.mark.docker
+def test_others_are_measured_in_a_run(tmp_path: Path) -> None:
+    """Some of each family; the rest is measured by tests/contract."""
+    found = _values(tmp_path, "process,docker", SCENARIOS)
+    wanted = {(scenario, name) for scenario in SCENARIOS.split(",") for name in ("process", "docker")}
+    assert wanted - found.keys() == set()
