@@ -7,6 +7,7 @@ larger toolkit alone would use up. A command's module is imported when it is cal
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -41,7 +42,7 @@ examples:
 exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
 missing, 5 nothing was measured, 130 interrupted
 """
-INTERNAL_ERROR, INTERRUPTED = 3, 130
+LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
 
 
 def main(words: Sequence[str]) -> int:
@@ -64,6 +65,9 @@ def main(words: Sequence[str]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (nobody reads any more; nothing is to be flushed at exit)
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            print("isobench: too many open files for this host's limit (ulimit -n 1024)", file=sys.stderr)
+            return LIMITED
         if os.environ.get("ISOBENCH_DEBUG"):
             raise
         print(

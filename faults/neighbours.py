@@ -165,6 +165,7 @@ class _Decoys:
 
     def remove(self) -> None:
         self._virsh("destroy", f"{self._name}0")
+        (leaks.LOGS / f"{self._name}0.log").unlink(missing_ok=True)
         self._docker("rm", "-f", f"{self._name}0")
         self._docker("network", "rm", f"{self._name}0")
         self._docker("volume", "rm", f"{self._name}0")

@@ -1,0 +1,35 @@
+"""The command line's last resort: what comes up from below is one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+
+import pytest
+
+from bench import cli
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/proc"), 1, "too many open files"),
+        (OSError(errno.EIO, "Input/output error"), 3, "internal error"),
+        (ZeroDivisionError("division by zero"), 3, "internal error: ZeroDivisionError"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_no_command_foresaw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    """A limit of the host is not an error of isobench's own."""
+
+    def fail(arguments: object) -> int:
+        raise error
+
+    monkeypatch.delenv("ISOBENCH_DEBUG", raising=False)
+    monkeypatch.setattr(importlib.import_module("bench.commands.list"), "run", fail)
+    assert cli.main(["list", "environments"]) == code
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
