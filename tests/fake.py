@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -60,6 +61,35 @@ class FakeSandbox:
             yield FakeInstance(self._environment.seconds)
         finally:
             self._environment.living -= 1
+
+
+class SayingInstance:
+    """An instance that is ready and then says this, whatever it is asked."""
+
+    def __init__(self, said: bytes) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(said)
+
+    def host_pids(self) -> Mapping[int, Role]:
+        return {}
+
+    def wait(self) -> int:
+        return 0
+
+
+class SayingSandbox:
+    """Made of guests that answer with these JSON values, one a line."""
+
+    memory_bytes = 1 << 28
+
+    def __init__(self, said: Sequence[object]) -> None:
+        self._said = b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said)
+
+    def daemons(self) -> list[int]:
+        return []
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[SayingInstance]:
+        yield SayingInstance(self._said)
 
 
 class FakeEnvironment:

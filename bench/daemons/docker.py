@@ -62,7 +62,7 @@ def clean(state: Path, *, dry_run: bool = False) -> list[str]:
         return [f"not cleaned: {error.reason}"]
     done = [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
     done += [f"unmounted {mount}" for mount in unmount_below(state)]
-    shutil.rmtree(state / "run", ignore_errors=True)
+    remove_tree(state / "run")
     return done
 
 

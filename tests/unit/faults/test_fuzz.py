@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -29,11 +29,9 @@ from bench.errors import IsobenchError, UsageError
 from bench.images import initramfs
 from scenarios import _fio, io_jobs, io_meta, net
 from scenarios.io import JOBS as IO_JOBS
+from tests.fake import SayingSandbox
 from tests.unit.report.made import session
 from tests.unit.test_store import write
-
-if TYPE_CHECKING:
-    from bench.environment import Role
 
 EXAMPLES = int(os.environ.get("ISOBENCH_FUZZ_EXAMPLES", "200"))
 fuzzed = settings(
@@ -90,32 +88,6 @@ def test_probe_replies(data: st.DataObject) -> None:
             read(io.BytesIO(said))
 
 
-class _Instance:
-    """An instance that says this, whatever it is asked."""
-
-    def __init__(self, said: bytes) -> None:
-        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(said)
-
-    def host_pids(self) -> dict[int, Role]:
-        return {}
-
-    def wait(self) -> int:
-        return 0
-
-
-class _Sandbox:
-    """Made of guests that say this."""
-
-    memory_bytes = 1 << 28
-
-    def __init__(self, said: list[Any]) -> None:
-        self._said = b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said)
-
-    @contextlib.contextmanager
-    def launch(self, *words: str, timeout: float = 1.0) -> Iterator[_Instance]:
-        yield _Instance(self._said)
-
-
 SIDE = {"iops": 10.0, "total_ios": 4, "lat_ns": {"percentile": dict.fromkeys(_fio.PERCENTILES.values(), 7.0)}}
 
 
@@ -165,7 +137,7 @@ def test_the_true_answers_are_true() -> None:
     """What is replaced below gives values as it stands."""
     for name, said in TRUE.items():
         scenario = scenarios()[name]
-        assert set(scenario.measure(_Sandbox(said))) or name in ("surface", "sharing")  # type: ignore[arg-type]
+        assert set(scenario.measure(SayingSandbox(said))) or name in ("surface", "sharing")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", TRUE)
@@ -180,12 +152,12 @@ def test_answers_of_a_scenarios_probe(name: str, data: st.DataObject) -> None:
         said = data.draw(st.lists(st.sampled_from(said), max_size=len(said) + 1))
     with NO_CACHES:
         with contextlib.suppress(IsobenchError):
-            values = scenario.measure(_Sandbox(said))
+            values = scenario.measure(SayingSandbox(said))
             assert all(isinstance(value, float) and 0 < value < float("inf") for value in values.values())
             assert set(values) <= {metric.name for metric in scenario.metrics}
         if hasattr(scenario, "circumstances"):
             with contextlib.suppress(IsobenchError):
-                for text in scenario.circumstances(_Sandbox(said)).values():
+                for text in scenario.circumstances(SayingSandbox(said)).values():
                     text.encode()
 
 

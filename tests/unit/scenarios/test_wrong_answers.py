@@ -5,50 +5,16 @@ Whatever it is, the cell fails with a reason: never a sample, never an error of 
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from bench.catalog import scenarios
 from bench.environment import PROBE
 from bench.errors import MeasurementError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.environment import Role
-
-
-class _Instance:
-    def __init__(self, said: list[Any]) -> None:
-        self.stdin = io.BytesIO()
-        self.stdout = io.BytesIO(b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in said))
-
-    def host_pids(self) -> dict[int, Role]:
-        return {}
-
-    def wait(self) -> int:
-        return 0
-
-
-class _Sandbox:
-    """Every instance of it says the same."""
-
-    memory_bytes = 1 << 28
-
-    def __init__(self, said: list[Any]) -> None:
-        self._said = said
-
-    def daemons(self) -> list[int]:
-        return []
-
-    @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0) -> Iterator[_Instance]:
-        yield _Instance(self._said)
-
+from tests.fake import SayingSandbox
 
 READING = [scenario for scenario in scenarios().values() if PROBE in scenario.needs]
 TIMES: list[Any] = [["a"], [None], [[1]], {}, 7]
@@ -87,7 +53,7 @@ def test_there_are_scenarios_to_ask() -> None:
 def test_what_is_not_there_has_a_name(name: str) -> None:
     """An operation that is said to be missing and is not named: circumstances that are not known."""
     with pytest.raises(MeasurementError):
-        scenarios()[name].circumstances(_Sandbox([{"name": 7, "unavailable": 1}]))  # type: ignore[attr-defined]
+        scenarios()[name].circumstances(SayingSandbox([{"name": 7, "unavailable": 1}]))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("said", SAID, ids=lambda said: json.dumps(said)[:60])
@@ -96,7 +62,7 @@ def test_a_wrong_answer_is_the_failure_of_its_cell(scenario: Any, said: list[Any
     """Of measuring, and of asking for circumstances."""
     if scenario.metrics:
         with pytest.raises(MeasurementError):
-            scenario.measure(_Sandbox(said))
+            scenario.measure(SayingSandbox(said))
     if getattr(scenario, "circumstances", None) is not None and scenario.name not in ("io", "memory-touch"):
         with suppress(MeasurementError):
-            scenario.circumstances(_Sandbox(said))
+            scenario.circumstances(SayingSandbox(said))
