@@ -69,8 +69,7 @@ def memory_limit(pid: int) -> int:
         folder = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
         for name in ("memory.max", "memory.limit_in_bytes"):
             if folder is not None and (folder / name).exists():
-                limit = int(
-                    (folder / name).read_text()
-                )  # v2 says "max" where there is none, v1 a number beyond all memory
+                # Where there is none, v2 says "max" (no int), v1 a number beyond all memory.
+                limit = int((folder / name).read_text())
                 return limit if limit < 1 << 60 else 0
     return 0
