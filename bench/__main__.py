@@ -6,9 +6,11 @@ import sys
 
 
 def main() -> int:
-    """Run the command line; the exit code is DESIGN's."""
+    """Run the command line; gives its exit code."""
+    from bench import terminal
     from bench.cli import main as run
 
+    terminal.prepare()
     return run(sys.argv[1:])
 
 

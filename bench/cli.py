@@ -51,7 +51,9 @@ def main(words: Sequence[str]) -> int:
     try:
         arguments = _parse(words)
         module = importlib.import_module(f"bench.commands.{arguments.command}")
-        return int(module.run(arguments))
+        code = int(module.run(arguments))
+        sys.stdout.flush()  # what cannot be written is told here, not by Python at its exit
+        return code
     except SystemExit as end:  # argparse, for --help and wrong usage
         return end.code if isinstance(end.code, int) else 2
     except IsobenchError as error:
@@ -61,8 +63,7 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("isobench: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (nobody reads any more; nothing is to be flushed at exit)
+    except BrokenPipeError:  # whoever read the output has gone
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -70,6 +71,9 @@ def main(words: Sequence[str]) -> int:
             return LIMITED
         if os.environ.get("ISOBENCH_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.filename is not None and error.strerror:
+            print(f"isobench: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+            return UsageError.exit_code
         print(
             f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from typing import TYPE_CHECKING
 
+from bench import terminal
 from bench.model import Cell
 from bench.runner import Observer
 
@@ -76,13 +76,11 @@ class Progress(Observer):
 
     def _line(self, text: str) -> None:
         if self._live:
-            width = os.get_terminal_size(sys.stderr.fileno()).columns
-            sys.stderr.write("\r\x1b[K" + text[: width - 1])
-            sys.stderr.flush()
+            terminal.live(text)
 
     def _clear(self) -> None:
         if self._live:
-            sys.stderr.write("\r\x1b[K")
+            terminal.clear_line()
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -129,7 +127,6 @@ def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
 
 def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
     """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
-    from rich.console import Console
     from rich.table import Table
 
     from bench.report import format
@@ -139,10 +136,11 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         print(f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host")
         return
     names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
-    table = Table(title=f"against {session.baseline}, {len(measured)} blocks", title_justify="left")
-    for title, justify in (("metric", "left"), ("environment", "left"), ("median", "right"), ("ratio", "right")):
-        table.add_column(title, justify=justify)  # type: ignore[arg-type]
-    table.add_column("verdict")
+    title = terminal.cell(f"against {session.baseline}, {len(measured)} blocks")
+    table = Table(title=title, title_justify="left")
+    for head, justify in (("metric", "left"), ("environment", "left"), ("median", "right"), ("ratio", "right")):
+        table.add_column(head, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("verdict", overflow="fold")
     order = {e.name: index for index, e in enumerate(session.environments)}
     shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]
     for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
@@ -151,12 +149,11 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
             ratio = format.ratio_interval(row["ratio"], row["ratio_low"], row["ratio_high"])
             verdict = "baseline" if row["environment"] == session.baseline else str(row["verdict"])
-            table.add_row(
-                wanted, str(row["environment"]), format.quantity(row["median"], str(row["unit"])), ratio, verdict
-            )
+            words = (wanted, row["environment"], format.quantity(row["median"], str(row["unit"])), ratio, verdict)
+            table.add_row(*map(terminal.cell, words))
         if len(rows):
             table.add_section()
-    Console(width=None if sys.stdout.isatty() else 110, highlight=False).print(table)
+    terminal.console().print(table)
 
 
 def _duration(seconds: float) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from bench import catalog, lifecycle
+from bench import catalog, lifecycle, terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.json:
-        print(json.dumps(done, indent=1))
+        terminal.print_json(done)
     else:
         print("\n".join(done) if done else "nothing to clean")
     return 1 if any(line.startswith("not cleaned") for line in done) else 0

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import terminal
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     a, b = store.load(arguments.a), store.load(arguments.b)
     found = compare(a, b, band=arguments.band, across_hosts=arguments.across_hosts)
     if arguments.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+        terminal.print_json(found)
     else:
         _print(found)
     failing = [c for c in found.changes if c.confirmed and c.verdict in FAILING.get(arguments.fail_on, ())]
@@ -67,26 +66,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(found: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     print(f"A {found.a.host_id} {found.a.started}  {found.a.path}")
     print(f"B {found.b.host_id} {found.b.started}  {found.b.path}")
     for key, (before, after) in found.differing.items():
         print(f"  {key}: {before or 'none'} → {after or 'none'}")
     told = [change for change in found.changes if change.verdict in ("slower", "faster")]
-    table = Table(title=f"B against A, {found.compared}", title_justify="left")
+    table = Table(title=terminal.cell(f"B against A, {found.compared}"), title_justify="left")
     for name in ("metric", "environment", "A", "B", "B to A [95 %]", "verdict"):
-        table.add_column(name, justify="left" if name in ("metric", "environment", "verdict") else "right")
+        justify = "left" if name in ("metric", "environment", "verdict") else "right"
+        table.add_column(terminal.cell(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
     for change in sorted(told, key=lambda one: -abs(one.ratio - 1)):
         from bench.report import format
 
         words = change.verdict if change.confirmed else f"{change.verdict}, within the noise"
         values = (format.quantity(change.a, change.unit), format.quantity(change.b, change.unit))
-        table.add_row(f"{change.scenario}.{change.metric}", change.environment, *values, _ratio(change), words)
+        row = (f"{change.scenario}.{change.metric}", change.environment, *values, _ratio(change), words)
+        table.add_row(*map(terminal.cell, row))
     if told:
-        console.print(table)
+        terminal.console().print(table)
     count = {word: sum(c.verdict == word for c in found.changes) for word in ("equivalent", "inconclusive")}
     print(
         f"{len(told)} of {len(found.changes)} costs changed, {count['equivalent']} are equivalent within "

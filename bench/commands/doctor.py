@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bench import catalog
+from bench import catalog, terminal
+from bench.text import visible
 
 if TYPE_CHECKING:
     import argparse
+
+    from rich.text import Text
 
     from bench.doctor import Finding
 
@@ -28,8 +30,14 @@ EXAMPLES = """\
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="which to prove (all)")
     parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these does not launch")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds an environment has to say ready (60)")
+    parser.add_argument("--timeout", type=_seconds, default=60.0, help="seconds an environment has to say ready (60)")
     parser.add_argument("--json", action="store_true", help="data that a program can read")
+
+
+def _seconds(text: str) -> float:
+    from bench.commands.run import seconds
+
+    return seconds(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         findings.append(finding)
         show(finding)
     if arguments.json:
-        print(json.dumps([f._asdict() for f in findings], indent=1))
+        terminal.print_json([f._asdict() for f in findings])
     else:
         print(f"\n{_summary(findings)}")
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
@@ -74,21 +82,22 @@ class _Printer:
     _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = terminal.console()
         self._kind = ""
 
     def __call__(self, finding: Finding) -> None:
         from rich.text import Text
 
         if finding.kind != self._kind:
-            self._console.print(Text(("\n" if self._kind else "") + self._HEADINGS[finding.kind], style="bold"))
+            self._say(Text(("\n" if self._kind else "") + self._HEADINGS[finding.kind], style="bold"))
             self._kind = finding.kind
         line = Text("  ").append(finding.outcome, style=self._STYLES[finding.outcome])
-        self._console.print(line.append(f"  {finding.name:22} {finding.reason}".rstrip()))
+        self._say(line.append(visible(f"  {finding.name:22} {finding.reason}".rstrip())))
         if finding.remedy and finding.outcome != "PASS":
-            self._console.print(Text(f"        → {finding.remedy}", style="dim"))
+            self._say(Text(visible(f"        → {finding.remedy}"), style="dim"))
+
+    def _say(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
 
 
 def _summary(findings: list[Finding]) -> str:

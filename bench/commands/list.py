@@ -25,9 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}[arguments.what]()
     if arguments.json:
-        import json
+        from bench import terminal
 
-        print(json.dumps(rows, indent=1))
+        terminal.print_json(rows)
     else:
         _print(rows)
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import terminal
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.run) if arguments.run else newest(RESULTS)
     written = render(folder, arguments.out or report_folder(folder), formats, arguments.compare)
     if arguments.json:
-        print(json.dumps({name: str(path) for name, path in written.items()}, indent=1))
+        terminal.print_json({name: str(path) for name, path in written.items()})
     else:
         print("\n".join(map(str, written.values())))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import terminal
 from bench.commands.report import RESULTS
 from bench.errors import UsageError
 
@@ -35,9 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = history.read(arguments.results)
     trend = evaluate(found, history.told_before(arguments.results, found))
     if arguments.json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(trend), indent=1).decode())
+        terminal.print_json(trend)
     else:
         _print(trend)
     return 1 if arguments.fail_on and any(alert.news for alert in trend.alerts) else 0

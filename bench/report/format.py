@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from typing import TYPE_CHECKING
+
+from bench.text import clean as clean
+from bench.text import clip as clip
+from bench.text import visible as visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +19,6 @@ MISSING = "–"
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZE = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 _ZEROS = re.compile(r"(?:(\.\d*?[1-9])|\.)0+(?!\d)")
-_BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
 
 
 def number(value: float) -> str:
@@ -128,24 +130,3 @@ def listing(words: list[str], limit: int = 6) -> str:
     if len(words) > limit:
         words = [*words[: limit - 1], f"{len(words) - limit + 1} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
-
-
-def clean(text: str, limit: int = 300) -> str:
-    """Words from results on one line: at most `limit` characters, control and direction marks made visible."""
-    return visible(_BREAKS.sub(" ", clip(text, limit)))
-
-
-def visible(text: str) -> str:
-    """Control characters and invisible direction marks as ⟨U+202E⟩; line ends and tabs stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c in "\n\t" or not _is_invisible(c) else f"⟨U+{ord(c):04X}⟩" for c in text)
-
-
-def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, saying how many are left out."""
-    return text if len(text) <= limit * 1.1 else f"{text[:limit]}… ({len(text) - limit} more characters)"
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn")

@@ -13,6 +13,8 @@ LAYERS: dict[str, int] = {
     "bench": 0,
     "bench.errors": 0,
     "bench.model": 0,
+    "bench.text": 0,
+    "bench.terminal": 1,
     "bench.reasons": 1,
     "bench.paths": 1,
     "bench.record": 1,
