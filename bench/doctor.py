@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench import catalog, host, lifecycle
 from bench.accounting import process_name
 from bench.errors import Unavailable
+from bench.launcher import learn_deadlines
 from bench.reasons import told
 from bench.runner import prove
 
@@ -64,18 +65,19 @@ _OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x
 """What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
 
 
-def check_environments(environments: Iterable[Environment], timeout: float) -> Iterator[Finding]:
-    """Open each environment and launch the idle probe once under a deadline (seconds)."""
+def check_environments(environments: Iterable[Environment]) -> Iterator[Finding]:
+    """Open each environment and launch the idle probe once."""
     with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+        learn_deadlines()
         for environment in environments:
-            yield _check(environment, workdir / environment.name, timeout)
+            yield _check(environment, workdir / environment.name)
 
 
-def _check(environment: Environment, workdir: Path, timeout: float) -> Finding:
+def _check(environment: Environment, workdir: Path) -> Finding:
     try:
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
-            prove(sandbox, timeout)
+            prove(sandbox)
     except Exception as error:  # also one that nobody foresaw: the others are asked all the same
         with suppress(OSError):
             workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean

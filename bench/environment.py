@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bench.deadlines import LIFETIME
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
@@ -25,8 +27,8 @@ ROOTFS = "rootfs"
 LOWER = "lower"
 """Offered where files of known sizes come with the environment's storage (bench/images/lower.py), for `copyup` only."""
 
-DEFAULT_TIMEOUT = 120.0
-"""Seconds an instance may take from launch to gone before it is killed and its cell fails."""
+DEFAULT_TIMEOUT = LIFETIME
+"""Seconds from launch to gone where the caller says nothing; a run says what its host needs (bench/deadlines.py)."""
 
 
 class Instance(Protocol):

@@ -73,6 +73,12 @@ def virtualisation() -> str:
     return "bare metal"
 
 
+def virtualises() -> bool:
+    """Whether the CPU itself runs virtual machines, as far as it tells: only x86 has a flag for that."""
+    flags = _cpuinfo().get("flags", "").split()
+    return not flags or "vmx" in flags or "svm" in flags
+
+
 def cgroup_layout() -> str:
     """ "v2", "hybrid" (controllers on v1, a v2 tree without), "v1", or empty."""
     if (_SYS / "fs/cgroup/cgroup.controllers").exists():

@@ -10,9 +10,8 @@ from bench.errors import IsobenchError
 _REMEDIES = {
     "hybrid mode not supported": "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2",
     "unable to apply caps": "run on a host that has all capabilities: this one is itself confined",
-    "the guest was not ready": "grep -c -E 'vmx|svm' /proc/cpuinfo: at 0, enable virtualisation in the firmware",
     "QEMU stopped the guest": "grep -c -E 'vmx|svm' /proc/cpuinfo: at 0, enable virtualisation in the firmware",
-    "did not say ready": "isobench doctor --timeout 300, where the host is only slow",
+    "did not say ready": "--timeout 5m, where the host is only slow",
     "No space left": "make room on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to another",
 }
 """What other programs say where their words are the reason -> what mends it."""

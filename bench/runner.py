@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import bench
-from bench import host
+from bench import deadlines, host
 from bench.analysis.gate import marks
 from bench.environment import PROBE, ROOTFS
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from bench.environment import Environment, Instance, Sandbox
     from bench.scenario import Scenario
     from bench.store import Series
-
-PROVING_TIMEOUT = 90.0
-"""Seconds an environment has to say ready once before it is taken into a run."""
 
 GIVE_UP_AFTER = 3
 """A cell that failed in this many blocks running rests: a dead daemon must not cost the night."""
@@ -280,9 +277,9 @@ class _TimedSandbox:
         return self._sandbox.daemons()
 
     def launch(
-        self, *probe_args: str, timeout: float = PROVING_TIMEOUT, watch_end: bool = True
+        self, *probe_args: str, timeout: float = deadlines.LIFETIME, watch_end: bool = True
     ) -> AbstractContextManager[Instance]:
-        return self._launch(probe_args, timeout, watch_end)
+        return self._launch(probe_args, deadlines.scaled(timeout), watch_end)
 
     @contextmanager
     def _launch(self, probe_args: tuple[str, ...], timeout: float, watch_end: bool) -> Iterator[Instance]:
@@ -321,11 +318,13 @@ def _open_all(
     return sandboxes, skips, seconds
 
 
-def prove(sandbox: Sandbox, timeout: float = PROVING_TIMEOUT) -> None:
+def prove(sandbox: Sandbox) -> None:
     """Launch the idle probe once and let it end. Raises `MeasurementError` with the reason where it does not."""
-    with sandbox.launch("ready", timeout=timeout) as instance:
+    began = time.monotonic()
+    with sandbox.launch("ready", timeout=deadlines.ready()) as instance:
         if instance.wait() != 0:
             raise MeasurementError("it said ready but did not end properly")
+    deadlines.learn_proof(time.monotonic() - began)
 
 
 def _session(

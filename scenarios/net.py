@@ -177,14 +177,16 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
     import io
     import subprocess
 
+    from bench import deadlines
     from bench.answers import read_answers
     from bench.probe.build import probe_path
 
     command = [str(probe_path()), "net", *arguments]
+    limit = deadlines.stretched(CLIENT_TIMEOUT)
     try:
-        ended = subprocess.run(command, capture_output=True, timeout=CLIENT_TIMEOUT)
+        ended = subprocess.run(command, capture_output=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        raise ProbeError(f"`probe net {arguments[0]}` did not end in {CLIENT_TIMEOUT:g} s") from None
+        raise ProbeError(f"`probe net {arguments[0]}` did not end in {limit:g} s") from None
     return read_answers(io.BytesIO(ended.stdout))
 
 

@@ -7,7 +7,8 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bench import catalog, terminal
+from bench import catalog, deadlines, terminal
+from bench.commands.run import add_timeout
 from bench.text import visible
 
 if TYPE_CHECKING:
@@ -30,19 +31,14 @@ EXAMPLES = """\
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="which to prove (all)")
     parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these does not launch")
-    parser.add_argument("--timeout", type=_seconds, default=60.0, help="seconds an environment has to say ready (60)")
+    add_timeout(parser)
     parser.add_argument("--json", action="store_true", help="data that a program can read")
-
-
-def _seconds(text: str) -> float:
-    from bench.commands.run import seconds
-
-    return seconds(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from bench import doctor
 
+    deadlines.begin(arguments.timeout)
     required = catalog.select_environments(arguments.require) if arguments.require else []
     chosen = catalog.select_environments(arguments.environments)
     chosen += [e for e in required if e not in chosen]
@@ -52,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         doctor.check_leftovers(),
         doctor.check_noise(),
         doctor.check_tools(),
-        doctor.check_environments(chosen, arguments.timeout),
+        doctor.check_environments(chosen),
     ):
         findings.append(finding)
         show(finding)

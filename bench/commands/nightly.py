@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     _forget(folder)
     known = _newest(arguments.out)
-    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, ["-e", arguments.environments])))
+    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, _doctor_words(arguments))))
     failed = _kept(folder / "run.txt", lambda: measure.run(arguments))
     path = _newest(arguments.out)
     if path is None or path == known:
@@ -55,6 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"isobench: {line}", file=sys.stderr)
     print(f"nightly: {folder}")
     return 1 if failed or changed else 0
+
+
+def _doctor_words(arguments: argparse.Namespace) -> list[str]:
+    words = ["-e", arguments.environments]
+    return words if arguments.timeout is None else [*words, "--timeout", f"{arguments.timeout:g}"]
 
 
 def _forget(folder: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench import catalog, lifecycle
+from bench import catalog, deadlines, lifecycle
 from bench.commands.report import REPORTS, RESULTS
 from bench.errors import UsageError
 from bench.model import BASELINE
@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="decides the order of everything (random)")
     parser.add_argument("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
     parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these is unavailable")
+    add_timeout(parser)
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (results/)")
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="reports folder (reports/)")
     parser.add_argument("--no-report", action="store_true", help="measure only")
@@ -64,6 +65,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the verdicts as data on standard output")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for every cell")
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """The one option for every deadline, the same in every command that launches instances."""
+    text = "what an instance has to say ready, all other deadlines in proportion (learned from the host, from 60s)"
+    parser.add_argument("--timeout", type=timeout, metavar="5m", help=text)
+
+
+def timeout(text: str) -> float:
+    """A time that can be waited for an instance."""
+    told = seconds(text)
+    if told > deadlines.LONGEST:
+        raise UsageError(f"{text!r} is too long for one instance", remedy="an hour at most: --timeout 1h")
+    return told
 
 
 def seconds(text: str) -> float:
@@ -76,6 +91,7 @@ def seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     from bench import runner
+    from bench.launcher import learn_deadlines
     from bench.progress import Progress
 
     run_id = lifecycle.new_run_id()
@@ -90,8 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
 
         stopper = WidthStopper(request.baseline, width)
     lifecycle.clean(catalog.sweep)
+    deadlines.begin(arguments.timeout)
     with lifecycle.running(run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
         try:
+            learn_deadlines()
             writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
         finally:
             progress.close()
@@ -141,6 +159,8 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
     words += ["--profile", arguments.profile, "--seed", str(seed)]
     if arguments.blocks is not None:
         words += ["--blocks", str(arguments.blocks)]
+    if arguments.timeout is not None:
+        words += ["--timeout", f"{arguments.timeout:g}"]
     if arguments.baseline != BASELINE:
         words += ["--baseline", arguments.baseline]
     return words

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.errors import Unavailable
 from bench.probe.build import probe_path
 
@@ -58,7 +59,7 @@ def start(
             start_new_session=True,
         )
     daemon = Daemon(address, process, after)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + deadlines.stretched(timeout)
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

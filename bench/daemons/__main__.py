@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 from bench.daemons.private import private_daemons
+from bench.launcher import learn_deadlines
 
 
 def main() -> int:
     """Start what is missing, run the command, stop it again; gives the command's exit code."""
+    learn_deadlines()
     with private_daemons():
         process = subprocess.Popen(sys.argv[1:])
         for number in (signal.SIGTERM, signal.SIGHUP):  # the daemons are stopped when the command has ended

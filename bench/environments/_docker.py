@@ -9,6 +9,7 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.accounting import parent, peer_pid, process_name
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def connect() -> Any:
         raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
     address = os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS)
     try:
-        client = docker.APIClient(base_url=address, version="auto", timeout=60)
+        client = docker.APIClient(base_url=address, version="auto", timeout=deadlines.stretched(60))
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         denied = "PermissionError" in repr(error) or "Permission denied" in str(error)

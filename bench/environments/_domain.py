@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
+from bench import deadlines
 from bench.accounting import cpu_seconds
 from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, remove_logs_of, virtiofsd_pids
 
@@ -55,7 +56,7 @@ class GuestInstance:
         self.events: dict[str, int] = {}
         self.cpu: dict[str, float] = {}
 
-    def start(self, xml: str, boot_seconds: float) -> None:
+    def start(self, xml: str) -> None:
         """createXML in a thread of its own, because it has no deadline; the first byte is awaited here."""
         from bench.streams import DeadlineReader
 
@@ -66,11 +67,10 @@ class GuestInstance:
         self._libvirtd = libvirtd_pid()
         self._libvirtd_before = cpu_seconds(self._libvirtd)
         self._creator = threading.Thread(target=self._create, args=(xml,), daemon=True)
-        boot_deadline = min(self._deadline, time.monotonic() + boot_seconds)
         self.events["requested"] = time.monotonic_ns()
         self._creator.start()
-        self._serial = self._accept(boot_deadline)
-        ready = self._await_ready(self._serial, boot_deadline)
+        self._serial = self._accept()
+        ready = self._await_ready(self._serial)
         self._check_alive()
         self._creator.join(max(0.0, self._deadline - time.monotonic()))
         if self.events.get("created", ready) >= ready:  # a null kernel can speak before libvirt has answered
@@ -107,7 +107,7 @@ class GuestInstance:
         import shutil
 
         if self._creator.ident is not None:
-            self._creator.join(10)
+            self._creator.join(deadlines.stretched(10))
         if self._status is None:
             self._end_domain()
         self._await_forgotten()
@@ -152,22 +152,22 @@ class GuestInstance:
         except libvirt.libvirtError as error:
             self._failure = error
 
-    def _accept(self, deadline: float) -> socket.socket:
-        self._poll(self._listener, deadline)
+    def _accept(self) -> socket.socket:
+        self._poll(self._listener)
         return self._listener.accept()[0]
 
-    def _await_ready(self, serial: socket.socket, deadline: float) -> int:
+    def _await_ready(self, serial: socket.socket) -> int:
         """The moment of the first byte that the program itself sends; stamps booted on the way, where there is that."""
-        self._poll(serial, deadline)
+        self._poll(serial)
         arrived = time.monotonic_ns()
         if serial.recv(1, _PEEK) == _BOOTED:
             self.events["booted"] = arrived
             serial.recv(1)
-            self._poll(serial, deadline)
+            self._poll(serial)
             arrived = time.monotonic_ns()
         return arrived
 
-    def _poll(self, what: socket.socket, deadline: float) -> None:
+    def _poll(self, what: socket.socket) -> None:
         """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""
         from bench.errors import DeadlineExceeded
 
@@ -175,7 +175,7 @@ class GuestInstance:
         poll.register(what, select.POLLIN)
         while not poll.poll(1000):
             self._check_alive()
-            if time.monotonic() > deadline:
+            if time.monotonic() > self._deadline:
                 waited = (time.monotonic_ns() - self.events["requested"]) / 1e9
                 raise DeadlineExceeded(
                     f"deadline: the guest was not ready after {waited:.0f} s", console=self.console()
@@ -217,7 +217,7 @@ class GuestInstance:
     def _await_forgotten(self) -> None:
         import libvirt
 
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + deadlines.stretched(15)
         with suppress(libvirt.libvirtError):
             while time.monotonic() < deadline:
                 self._connection.lookupByName(self._name)

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.accounting import peer_pid, pids_with
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _destroy_all(connection: Any, prefix: str) -> list[str]:
     from bench.errors import MeasurementError
 
     destroyed: dict[str, str] = {}
-    deadline = time.monotonic() + _SWEEP_SECONDS
+    deadline = time.monotonic() + deadlines.stretched(_SWEEP_SECONDS)
     while there := [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]:
         if time.monotonic() > deadline:
             left = ", ".join(f"{domain.name()} ({destroyed.get(domain.name()) or 'still there'})" for domain in there)

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.accounting import descendants, peer_pid, process_name
 from bench.environments._runtime import Runtime
 from bench.environments.oci import cgroup_of, configuration
@@ -141,7 +142,7 @@ def _said(run: str, where: str, *words: str) -> str:
 
     try:
         return subprocess.run(
-            [*_ctr(run, where), *words], capture_output=True, text=True, timeout=60, check=True
+            [*_ctr(run, where), *words], capture_output=True, text=True, timeout=deadlines.stretched(60), check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip()[-200:]

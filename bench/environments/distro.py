@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MEMORY_MIB = 512
-BOOT_SECONDS = {"qemu": 300.0, "kvm": 60.0}
-"""A whole distribution under TCG takes a minute; a guest that needs five times that never comes."""
+LONGER = 5.0
+"""How many times as long as a kernel with the probe a whole distribution may take: under TCG it takes a minute."""
 
 
 class Distro(Guest):
@@ -69,10 +69,9 @@ class DistroSandbox(GuestSandbox):
                 raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
             give_to_qemu(disk)
             files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
-            boot = BOOT_SECONDS[self.environment.domain_type]
-            instance = GuestInstance(self.connected(), name, folder, max(timeout, boot + 60), idle=True)
+            instance = GuestInstance(self.connected(), name, folder, timeout * LONGER, idle=True)
             try:
-                instance.start(self.domain_xml(name, files, probe_args), boot)
+                self.start(instance, self.domain_xml(name, files, probe_args), timeout)
                 yield instance
             finally:
                 instance.destroy()

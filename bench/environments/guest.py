@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
 
 MEMORY_MIB = 192
-BOOT_SECONDS = {"qemu": 60.0, "kvm": 10.0}
-"""A guest that has not said ready by then never will; TCG takes five on the slowest hosts seen, KVM under two."""
+_heard: dict[tuple[str, bool], str] = {}
+"""Kind of domain, and whether it has no kernel -> why its first guest did not come up in this process; "" where it did.
+All of a kind boot alike, so that one that was waited for in vain tells of the others."""
 
 _DISK_VERBS = frozenset({"fio", "meta", "map"})
 """The probe's verbs that want the root file system; for all others the guest has no disk."""
@@ -71,6 +72,11 @@ class Guest:
 
     offers = frozenset({READY, PROBE, ROOTFS})
 
+    @property
+    def boots_like(self) -> tuple[str, bool]:
+        """The kind of domain, and whether it has no kernel."""
+        return self.domain_type, self.null
+
     def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
         """What `open` gives."""
         return GuestSandbox(connection, self, workdir)
@@ -82,6 +88,8 @@ class Guest:
         if self.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             reason = "no permission to use /dev/kvm" if os.path.exists("/dev/kvm") else "there is no /dev/kvm"  # noqa: PTH110
             raise Unavailable(reason, remedy="enable virtualisation in the firmware, modprobe kvm, join the group kvm")
+        if _heard.get(self.boots_like):
+            raise Unavailable(_heard[self.boots_like], remedy=_remedy(self.domain_type))
         connection = connect()
         try:
             yield self.sandbox(connection, workdir)
@@ -228,11 +236,26 @@ class GuestSandbox:
             xml = self.domain_xml(name, files, probe_args)
             instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
             try:
-                instance.start(xml, BOOT_SECONDS[self.environment.domain_type])
+                self.start(instance, xml, timeout)
                 memory.look_at(instance.qemu)
                 yield instance
             finally:
                 instance.destroy()
+
+    def start(self, instance: GuestInstance, xml: str, timeout: float) -> None:
+        """Also keeps in mind whether guests of this kind come up at all."""
+        from bench import deadlines
+        from bench.errors import DeadlineExceeded
+
+        kind = self.environment.boots_like
+        try:
+            instance.start(xml)
+        except DeadlineExceeded as error:
+            error.remedy = _remedy(self.environment.domain_type)
+            if timeout >= deadlines.ready():
+                _heard.setdefault(kind, f"{error.reason} (found with {self.environment.name})")
+            raise
+        _heard[kind] = ""
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
         """One that is not yet started."""
@@ -265,6 +288,15 @@ class GuestSandbox:
             yield f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remedy(domain_type: str) -> str:
+    """What mends a guest that was waited for in vain."""
+    from bench.host import virtualises
+
+    if domain_type == "kvm" and not virtualises():
+        return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
+    return "--timeout 10m, where the host is only slow"
 
 
 ENVIRONMENTS = (

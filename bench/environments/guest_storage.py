@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.environments._storage import Storage
 from bench.environments.guest import Guest
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.environments.guest import GuestSandbox
-
-_silent: dict[str, str] = {}
-"""Kind of domain -> why its guests did not come up in this process. All of a kind boot alike, so that one that waited
-for the deadline in vain tells of the others."""
 
 _FEWEST_FILES = "10"
 
@@ -39,13 +36,10 @@ class StorageGuest(Guest):
         from bench.answers import answers
         from bench.errors import DeadlineExceeded, MeasurementError, Unavailable
 
-        if self.domain_type in _silent:
-            raise Unavailable(_silent[self.domain_type])
         try:
-            with sandbox.launch("meta", _FEWEST_FILES) as instance:
+            with sandbox.launch("meta", _FEWEST_FILES, timeout=deadlines.scaled()) as instance:
                 answers(instance)
-        except DeadlineExceeded as error:
-            _silent[self.domain_type] = f"{error.reason} (found with {self.name})"
+        except DeadlineExceeded:
             raise
         except MeasurementError as error:
             raise Unavailable(f"its storage cannot be used: {error.reason} {_last_line(error.console)}") from error

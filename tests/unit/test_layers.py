@@ -20,6 +20,7 @@ LAYERS: dict[str, int] = {
     "bench.record": 1,
     "bench.store": 1,
     "bench.streams": 1,
+    "bench.deadlines": 1,
     "bench.files": 1,
     "bench.mounts": 1,
     "bench.accounting": 1,
