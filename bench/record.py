@@ -118,3 +118,16 @@ class Session(_Frozen, frozen=True):
     """What the mechanisms still had of this run once every environment was closed; None where nobody looked."""
     imprecise: list[str] = []
     """Benchmark names whose interval was still too wide when the cap was reached."""
+
+
+HARDWARE = ("cpu", "cpus")
+"""Facts of the fingerprint that belong to the machine itself: software does not change them."""
+
+
+def machine(host_id: str, fingerprint: dict[str, str]) -> str:
+    """The name of the machine that absolute values belong to: its host id and the hardware that was seen.
+
+    The id alone is not enough. Machines made from one image have one machine-id, and one machine may move to another
+    processor: neither time nor memory of the two may be compared, other than by ratio to a baseline of their own.
+    """
+    return " ".join([host_id, *(fingerprint[fact] for fact in HARDWARE if fingerprint.get(fact))])
