@@ -1,5 +1,5 @@
 """Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, floor, crosscheck, validity,
-faults, lowest, lock, audit.
+faults, hosts, lowest, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -21,7 +21,7 @@ import nox
 nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-SOURCES = ("bench", "scenarios", "crosscheck", "validity", "faults", "tests", "noxfile.py")
+SOURCES = ("bench", "scenarios", "crosscheck", "validity", "faults", "hosts", "tests", "noxfile.py")
 LOCK = Path(".ci/lock.txt")
 """Every version that CI installs; `nox -s lock` writes it."""
 WITH_DAEMONS = ("python", "-m", "bench.daemons")
@@ -90,6 +90,12 @@ def validity(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Every fault that must be survived, injected for real (as root, over half an hour); writes RELIABILITY.md."""
     session.run("python", "-m", "faults", *prepare(session, "dev"))
+
+
+@nox.session
+def hosts(session: nox.Session) -> None:
+    """Whole hosts, booted on an emulated CPU with KVM of its own (as root, hours); writes HOSTS.md."""
+    session.run("python", "-m", "hosts", *prepare(session))
 
 
 @nox.session

@@ -1,0 +1,102 @@
+"""`python -m hosts [HOST…] [--keep | --shell]`: boots whole hosts, runs isobench in them, writes HOSTS.md.
+
+Wants root, mmdebstrap, 10 GB of disk and 9 GB of memory; hours a host. One host at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from bench.errors import IsobenchError
+from hosts import checks, host, image, machine, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hosts.host import Host
+
+KEPT = image.ROOT / "build/hosts"
+"""A folder a host: console, what each check said, results, reports."""
+
+
+def main(words: Sequence[str]) -> int:
+    known = host.known()
+    parser = argparse.ArgumentParser(prog="python -m hosts", description=__doc__)
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"which ({', '.join(known)})")
+    parser.add_argument("--only", action="append", metavar="CHECK", help="this check; may be given more than once")
+    parser.add_argument("--keep", action="store_true", help="leave the host on after its checks, until Ctrl-C")
+    parser.add_argument("--shell", action="store_true", help="a shell in the host instead of the checks")
+    arguments = parser.parse_args(words)
+    wrong = [name for name in arguments.hosts if name not in known]
+    chosen = [check for check in checks.CHECKS if arguments.only is None or check.name in arguments.only]
+    if wrong or not chosen:
+        parser.error(f"the hosts are {', '.join(known)}; the checks {', '.join(one.name for one in checks.CHECKS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        seen = [_one(known[name], chosen, arguments) for name in arguments.hosts or known]
+    except IsobenchError as error:
+        print(f"hosts: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    if arguments.shell:
+        return 0
+    if arguments.only is None:
+        table.write(image.ROOT / "HOSTS.md", KEPT, seen)
+    return (
+        1
+        if any("**FAIL**" in line for one in seen for line in (*one.checks.values(), *one.environments.values()))
+        else 0
+    )
+
+
+def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> table.Seen:
+    """Build, boot, lay in, check, fetch, power off."""
+    folder = KEPT / one.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    commit, tree = _tree()
+    print(f"{one.name}: {one.about}", flush=True)
+    with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
+        booted.lay_in(tree)
+        if arguments.shell:
+            subprocess.run(booted.ssh("-t"), check=False)
+            return table.Seen(one.name, one.about, {}, {})
+        about = f"{one.about}. {booted.facts()}; {platform.machine()}; commit {commit}, {table.today()}"
+        outcomes = {check.name: _carry_out(check, booted) for check in chosen}
+        booted.fetch("results reports out")
+        if arguments.keep:
+            print(f"{one.name} stays on until Ctrl-C: {' '.join(booted.ssh())}", flush=True)
+            signal.pause()
+        outcomes["power off"] = checks.Outcome(booted.off(), "", 0.0)
+    return table.seen(one.name, about, outcomes, folder)
+
+
+def _carry_out(check: checks.Check, booted: machine.Machine) -> checks.Outcome:
+    outcome = checks.carry_out(check, booted)
+    print(
+        f"  {'PASS' if outcome.passed else 'FAIL'}  {check.name:20} {outcome.minutes:5.1f} min  {outcome.note}",
+        flush=True,
+    )
+    return outcome
+
+
+def _tree() -> tuple[str, bytes]:
+    """The commit, and what git knows of this tree, uncommitted changes included, as a tar archive."""
+    changed = _git("stash", "create").decode().strip()
+    commit = _git("rev-parse", "--short", "HEAD").decode().strip()
+    return commit + (" with changes" if changed else ""), _git("archive", "--format=tar", changed or "HEAD")
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(image.ROOT), *words], capture_output=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

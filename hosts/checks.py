@@ -1,0 +1,110 @@
+"""What each host runs, in this order: words for root's shell in /srv/isobench, and how long they may take.
+
+The README's two commands want a network for pipx and nox, which a host of the lab has not: what they call is run by
+itself, in an environment with the dependencies laid in. One block: the question is what works, not what it costs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from hosts.machine import Done, Machine
+
+_RUN = "isobench run --quiet --blocks 1"
+_LONG = "isobench run --quiet --no-report -e process,handmade,docker,kvm -s startup --blocks 500 > out/long.txt 2>&1"
+_LEFT = """\
+left=$(ls -d /var/tmp/isobench-* 2> /dev/null
+    find /sys/fs/cgroup -name '*isobench-*'
+    virsh --quiet list --all --name | grep isobench-
+    docker ps --all --quiet --filter label=isobench
+    grep -o '/[^ ]*isobench-[^ ]*' /proc/self/mountinfo
+    pgrep --full --list-full '[i]sobench-[0-9]')
+if [ -n "$left" ]; then echo "left behind: $left" >&2; exit 1; fi
+"""
+_NIGHTLY = """\
+ln -sfn /srv/isobench /opt/isobench
+cp contrib/systemd/isobench-nightly.* /etc/systemd/system
+mkdir -p /etc/systemd/system/isobench-nightly.service.d /etc/systemd/system/isobench-nightly.timer.d
+cat > /etc/systemd/system/isobench-nightly.service.d/lab.conf << END
+[Service]
+ExecStart=
+ExecStart=$(command -v isobench) nightly --folder /var/lib/isobench/nightly --out /var/lib/isobench/results \
+ -e process,docker,kvm -s startup --blocks 1
+END
+printf '[Timer]\\nOnCalendar=\\nOnActiveSec=5\\n' > /etc/systemd/system/isobench-nightly.timer.d/lab.conf
+systemctl daemon-reload
+systemctl start isobench-nightly.timer
+ended=--property=ExecMainExitTimestampMonotonic
+until systemctl show $ended isobench-nightly.service | grep -q '=[1-9]'; do sleep 5; done
+journalctl --unit isobench-nightly.service --output cat | tail -30
+test "$(systemctl show --property=Result --value isobench-nightly.service)" = success
+ls /var/lib/isobench/nightly
+"""
+_USER = """\
+id anna > /dev/null 2>&1 || useradd --create-home --groups docker,libvirt,kvm anna
+runuser --login anna --command "cd && PATH=/opt/isobench-python/bin:\\$PATH && isobench doctor > doctor.txt;
+ isobench run --quiet -e default,kvm -s startup --blocks 1; code=\\$?; isobench clean; exit \\$code"
+code=$?
+cp -r ~anna/results/* results/; cp ~anna/doctor.txt out/doctor-of-a-user.txt
+exit $code
+"""
+
+
+class Check(NamedTuple):
+    """Passes where the command ends with 0, and where it names an `afterwards`, that does, too, after a reboot."""
+
+    name: str
+    command: str
+    minutes: float
+    afterwards: str = ""
+
+
+class Outcome(NamedTuple):
+    """`note` says what was seen last, or what went wrong."""
+
+    passed: bool
+    note: str
+    minutes: float
+
+
+CHECKS = (
+    Check("doctor", "isobench doctor --json > out/doctor.json", 60),
+    Check("default", f"{_RUN} -e default", 180),
+    Check("ladder", f"{_RUN} -e ladder,containers -s startup,memory", 180),
+    Check("storage", f"{_RUN} -e storage -s io", 180),
+    Check("network", f"{_RUN} -e network -s net", 180),
+    Check("distributions", f"{_RUN} -e kvm-distro,tcg-distro -s startup,memory", 180),
+    Check("contract tests", "python -m pytest -q -m 'not slow and not browser' tests/contract", 300),
+    Check("nightly by a timer", _NIGHTLY, 120),
+    Check("compare", "set -- $(ls -d results/*/* | head -1); isobench compare $1 $1", 10),
+    Check("kill -9 and clean", f"{_LONG} & sleep 200; kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
+    Check("an ordinary user", _USER, 120),
+    Check("reboot in a run", f"{_LONG} & sleep 200", 10, f"isobench clean; {_LEFT} isobench report --no-open"),
+)
+
+
+def carry_out(check: Check, machine: Machine) -> Outcome:
+    """Its output is kept beside the console."""
+    done = _shell(machine, check.command, check.minutes)
+    said = f"$ {check.command}\n{done.out}{done.err}"
+    if check.afterwards and done.code == 0:
+        machine.reboot()
+        done = _shell(machine, check.afterwards, check.minutes)
+        said += f"rebooted\n$ {check.afterwards}\n{done.out}{done.err}"
+    file = machine.folder / f"{check.name.replace(' ', '-')}.txt"
+    file.write_text(f"{said}\nended with {done.code} after {done.seconds:.0f} s\n")
+    return Outcome(done.code == 0, _note(done), done.seconds / 60)
+
+
+def _shell(machine: Machine, command: str, minutes: float) -> Done:
+    return machine.run(f"mkdir -p out; export PATH=/opt/isobench-python/bin:$PATH; {command}", minutes * 60)
+
+
+def _note(done: Done) -> str:
+    """The exit code where it is not 0, and the last line."""
+    if done.code == 124:
+        return f"took longer than {done.seconds / 60:.0f} minutes"
+    lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
+    said = lines[-1] if lines else ""
+    return f"exit {done.code}: {said}" if done.code else said

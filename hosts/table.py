@@ -1,0 +1,100 @@
+"""HOSTS.md: what each host did with each check, and each environment of the catalogue."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench import catalog, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from hosts.checks import Outcome
+
+HEAD = """\
+# Hosts
+
+Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's TCG with AMD's SVM and nested paging), so
+that its KVM is real software on emulated hardware. What works there is told here; what it costs there is no figure for
+anybody. In a cell stand the scenarios that were measured, or why there is none. Not proven here: the network (a host of
+the lab has none; dependencies are laid in beforehand, so that the README's two commands are run without pipx and nox).
+"""
+
+
+class Seen(NamedTuple):
+    """One host: what was tested when, its facts, a line a check, a word an environment."""
+
+    host: str
+    about: str
+    checks: dict[str, str]
+    environments: dict[str, str]
+
+
+def seen(host: str, about: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
+    """What the fetched folder says of a host's environments, and the outcomes of its checks."""
+    lines = {
+        name: ("" if o.passed else "**FAIL** ") + f"{o.note} ({o.minutes:.0f} min)" for name, o in outcomes.items()
+    }
+    return Seen(host, about, lines, dict(_environments(folder)))
+
+
+def _environments(folder: Path) -> Iterable[tuple[str, str]]:
+    """A word for each environment of the catalogue: what was measured; else why not."""
+    measured: dict[str, set[str]] = defaultdict(set)
+    failed: dict[str, str] = {}
+    for path in sorted(store.find_runs(folder / "results")):
+        session = store.load_session(path)
+        for failure in session.failures:
+            failed[failure.environment] = f"{failure.scenario}: {failure.reason}"
+        broken = {(failure.environment, failure.scenario) for failure in session.failures}
+        cells = {(cell.environment, cell.scenario) for block in session.blocks for cell in block.cells}
+        for environment, scenario in cells - broken:
+            measured[environment].add(scenario)
+    doctor = folder / "out/doctor.json"
+    findings = json.loads(doctor.read_text() or "[]") if doctor.exists() else []
+    said = {one["name"]: one for one in findings if one["kind"] == "environment"}
+    for name in catalog.environments():
+        yield name, _word(measured[name], failed.get(name, ""), said.get(name, {}))
+
+
+def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
+    scenarios = ", ".join(sorted(measured))
+    if failed:
+        return f"{scenarios}; **FAIL** {failed}".lstrip("; ")
+    if scenarios:
+        return scenarios
+    if said.get("outcome") == "PASS":
+        return "launched, not measured"
+    remedy = f" → {said['remedy']}" if said.get("remedy") else ""
+    mark = "**FAIL** " if said.get("outcome") == "FAIL" else ""
+    return f"{mark}{said.get('reason', 'not asked')}{remedy}"
+
+
+def write(file: Path, kept: Path, new: Iterable[Seen]) -> None:
+    """The page anew. Hosts that did not run this time keep what `kept`, a folder, has of them."""
+    for one in new:
+        (kept / f"{one.host}.json").write_text(json.dumps(one._asdict(), indent=1))
+    hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob("*.json"))]
+    checks = list(dict.fromkeys(name for one in hosts for name in one.checks))
+    environments = list(dict.fromkeys(name for one in hosts for name in one.environments))
+    parts = [HEAD, *(f"- **{one.host}**: {one.about}" for one in hosts), ""]
+    parts += _table("check", [one.host for one in hosts], checks, [one.checks for one in hosts])
+    parts += _table("environment", [one.host for one in hosts], environments, [one.environments for one in hosts])
+    file.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _table(kind: str, hosts: list[str], rows: list[str], columns: list[dict[str, str]]) -> list[str]:
+    lines = [f"| {kind} | {' | '.join(hosts)} |", f"| --- |{' --- |' * len(hosts)}"]
+    for row in rows:
+        cells = (column.get(row, "not asked").replace("|", "\\|").replace("\n", " ") for column in columns)
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def today() -> str:
+    """The date in UTC."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
