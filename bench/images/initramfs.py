@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import subprocess
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.errors import BuildError
-from bench.images.kernel import Kernel, guest_kernel
+from bench.images.kernel import guest_kernel
+from bench.images.modules import content, modules_of
 from bench.paths import cached, content_hash
 from bench.probe.build import probe_path
 
@@ -26,9 +24,9 @@ def initramfs(more: tuple[str, ...] = ()) -> Path:
     Raises `BuildError`, `Unavailable`.
     """
     kernel = guest_kernel()
-    modules = [(path.name, _plain(path)) for path in module_files(kernel, (*MODULES, *more))]
+    modules = [_Packed(m.file.name, m.optional, content(m.file)) for m in modules_of(kernel, (*MODULES, *more))]
     probe = probe_path().read_bytes()
-    key = content_hash([probe, *(name.encode() + data for name, data in modules)])
+    key = content_hash([probe, *(module.line.encode() + module.data for module in modules)])
     return cached("initramfs", key, lambda folder: _write(folder / "initramfs.cpio", probe, modules)) / "initramfs.cpio"
 
 
@@ -43,56 +41,22 @@ def with_arguments(target: Path, arguments: tuple[str, ...], more: tuple[str, ..
     target.chmod(0o644)
 
 
-def module_files(kernel: Kernel, names: tuple[str, ...]) -> list[Path]:
-    """The files of these modules and of all they depend on, in the order in which they must be loaded.
+class _Packed(NamedTuple):
+    name: str
+    optional: bool
+    data: bytes
 
-    Raises `BuildError` for one that is neither a file nor built in.
-    """
-    depends = _parse_dependencies(_text(kernel.modules / "modules.dep"))
-    builtin = {_module_name(line) for line in _text(kernel.modules / "modules.builtin").split()}
-    ordered: list[str] = []
-    for name in names:
-        if name in builtin:
-            continue
-        path = next((p for p in depends if _module_name(p) == name), None)
-        if path is None:
-            raise BuildError(f"the kernel {kernel.version} has no module {name}")
-        for wanted in (*reversed(depends[path]), path):
-            if wanted not in ordered:
-                ordered.append(wanted)
-    return [kernel.modules / path for path in ordered]
+    @property
+    def line(self) -> str:
+        """What bench/probe/guest.c reads: the file, behind a dash where it may fail to load."""
+        return f"{'-' if self.optional else ''}/modules/{self.name}\n"
 
 
-def _parse_dependencies(text: str) -> dict[str, list[str]]:
-    """modules.dep: each module's path and the paths it depends on (last one to be loaded first)."""
-    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
-    return {path.strip(): rest.split() for path, _, rest in pairs}
-
-
-def _module_name(path: str) -> str:
-    return Path(path).name.partition(".ko")[0].replace("-", "_")
-
-
-def _plain(path: Path) -> bytes:
-    """A module's file, uncompressed, so that the guest needs no decompressor."""
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
-    if path.suffix == ".gz":
-        return gzip.decompress(data)
-    if path.suffix == ".zst":
-        try:
-            return subprocess.run(["zstd", "-dc", str(path)], capture_output=True, check=True, timeout=60).stdout
-        except (OSError, subprocess.SubprocessError) as error:
-            raise BuildError(f"cannot decompress {path}: {error}", remedy="apt-get install zstd") from error
-    return data
-
-
-def _write(target: Path, probe: bytes, modules: list[tuple[str, bytes]]) -> None:
+def _write(target: Path, probe: bytes, modules: list[_Packed]) -> None:
     entries = [(name, _FOLDER, b"") for name in ("dev", "proc", "sys", "root", "modules")]
     entries += [("dev/console", _DEVICE, b""), ("init", 0o100755, probe)]
-    entries += [(f"modules/{name}", _FILE, data) for name, data in modules]
-    entries.append(("modules.list", _FILE, "".join(f"/modules/{name}\n" for name, _ in modules).encode()))
+    entries += [(f"modules/{module.name}", _FILE, module.data) for module in modules]
+    entries.append(("modules.list", _FILE, "".join(module.line for module in modules).encode()))
     with target.open("wb") as file:
         for number, (name, mode, data) in enumerate(entries, 1):
             file.write(_record(number, name, mode, data))
@@ -115,10 +79,3 @@ def _padded(data: bytes) -> bytes:
 def _aligned(data: bytes) -> bytes:
     """Archives that follow one another begin at multiples of four; more zeros between them do no harm."""
     return data + bytes(-len(data) % 512)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise BuildError(f"{path}: {error.strerror}") from error

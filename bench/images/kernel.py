@@ -27,19 +27,54 @@ class Kernel(NamedTuple):
     origin: str
 
 
+_IMAGES = (
+    "/boot/vmlinuz-{release}",
+    "/lib/modules/{release}/vmlinuz",
+    "/usr/lib/modules/{release}/vmlinuz",
+    "/usr/lib/kernel/vmlinuz-{release}",
+    "/boot/{machine_id}/{release}/linux",
+    "/boot/efi/{machine_id}/{release}/linux",
+    "/efi/{machine_id}/{release}/linux",
+    "/boot/kernel-{release}",
+    "/boot/Image-{release}",
+    "/boot/vmlinux-{release}",
+    "/run/booted-system/kernel",
+)
+"""Where distributions keep the running kernel: Debian and Ubuntu; Fedora, Arch and openSUSE beside its modules; Clear
+Linux; kernel-install (systemd-boot); Gentoo; built by hand; NixOS."""
+_MODULES = (
+    "/lib/modules/{release}",
+    "/usr/lib/modules/{release}",
+    "/run/booted-system/kernel-modules/lib/modules/{release}",
+)
+"""Where its modules are; usable where depmod has listed them."""
+
+
 def guest_kernel() -> Kernel:
     """The kernel guests boot. Raises `Unavailable` with the remedy where there is none."""
     release = platform.release()
-    own = Path("/boot") / f"vmlinuz-{release}"
-    modules = Path("/lib/modules") / release
-    if os.access(own, os.R_OK) and modules.is_dir():
+    own = next((image for image in map(Path, _places(_IMAGES, release)) if os.access(image, os.R_OK)), None)
+    modules = next((m for m in map(Path, _places(_MODULES, release)) if (m / "modules.dep").is_file()), None)
+    if own is not None and modules is not None:
         return Kernel(own, modules, release, "the host's own")
-    fetched = sorted(cache_dir().glob("kernel-*/boot/vmlinuz-*"))
+    fetched = sorted(cache_dir().glob("kernel-*/boot/vmlinuz-*"), key=lambda image: _by_number(image.name))
     if not fetched:
-        raise Unavailable(f"no kernel for guests: {own} cannot be read", remedy="isobench provision")
+        what = "its modules are not there" if own is not None else "its image cannot be read or is not there"
+        raise Unavailable(f"no kernel for guests: of the running {release}, {what}", remedy="isobench provision")
     image = fetched[-1]
     version = image.name.removeprefix("vmlinuz-")
     return Kernel(image, image.parent.parent / "lib/modules" / version, version, "a distribution package, unpacked")
+
+
+def _places(templates: tuple[str, ...], release: str) -> list[str]:
+    machine_id = Path("/etc/machine-id")
+    known = machine_id.read_text().strip() if os.access(machine_id, os.R_OK) else "none"
+    return [template.format(release=release, machine_id=known) for template in templates]
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts 6.1.0-9 before 6.1.0-10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def has_guest_kernel() -> bool:

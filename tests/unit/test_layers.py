@@ -21,6 +21,7 @@ LAYERS: dict[str, int] = {
     "bench.store": 1,
     "bench.streams": 1,
     "bench.deadlines": 1,
+    "bench.programs": 1,
     "bench.files": 1,
     "bench.mounts": 1,
     "bench.accounting": 1,

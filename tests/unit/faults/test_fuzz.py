@@ -26,7 +26,7 @@ from bench.catalog import scenarios
 from bench.commands import run
 from bench.environments import docker_net, guest_net
 from bench.errors import IsobenchError, UsageError
-from bench.images import initramfs
+from bench.images import modules
 from scenarios import _fio, io_jobs, io_meta, net
 from scenarios.io import JOBS as IO_JOBS
 from tests.fake import SayingSandbox
@@ -211,6 +211,9 @@ PROC["net/tcp"] = (
     b"   0: 0100007F:9C41 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 7 1 0000000000000000 100 0\n"
 )
 PROC["modules.dep"] = b"kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz kernel/fs/jbd2/jbd2.ko.xz\n"
+PROC["modules.softdep"] = b"softdep ext4 pre: crypto-crc32c post: b\n"
+PROC["modules.alias"] = b"alias crypto-crc32c crc32c_intel\nalias fs-ext4 ext4\n"
+PROC["modules.builtin.modinfo"] = b"ext4.softdep=pre: crypto-crc32c\0main.parmtype=x:bool\0"
 PARSERS: list[tuple[str, Any]] = [
     ("stat", host.parse_stat),
     ("vmstat", host.parse_vmstat),
@@ -225,7 +228,10 @@ PARSERS: list[tuple[str, Any]] = [
     ("self/cgroup", capacity.pids_cgroup),
     ("pids.max", capacity.parse_limit),
     ("net/tcp", lambda text: guest_net.parse_bound_port(text, {"socket:[7]"})),
-    ("modules.dep", initramfs._parse_dependencies),
+    ("modules.dep", modules.parse_dependencies),
+    ("modules.softdep", modules.parse_soft),
+    ("modules.alias", modules.parse_aliases),
+    ("modules.builtin.modinfo", modules.parse_builtin),
 ]
 
 

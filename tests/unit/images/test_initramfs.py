@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BuildError
 from bench.images import initramfs
 from bench.images.kernel import Kernel
 
@@ -44,14 +43,6 @@ def kernel(tmp_path: Path) -> Kernel:
     (folder / "kernel/bus-core.ko").write_bytes(b"bus")
     (folder / "kernel/ring.ko.xz").write_bytes(lzma.compress(b"ring"))
     return Kernel(image=tmp_path / "vmlinuz", version="6.1", modules=folder, origin="a test")
-
-
-def test_modules_come_after_what_they_want(kernel: Kernel) -> None:
-    """Each once, dependencies first; what is built in needs no file, and what is missing is named."""
-    names = [path.name for path in initramfs.module_files(kernel, ("disk", "ext4", "bus_core"))]
-    assert names == ["bus-core.ko", "ring.ko.xz", "disk.ko"]
-    with pytest.raises(BuildError, match=r"6\.1 has no module zfs"):
-        initramfs.module_files(kernel, ("zfs",))
 
 
 def test_the_archive_is_what_a_kernel_unpacks(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
