@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from functools import cache
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
@@ -89,11 +90,36 @@ def descendants(pid: int) -> list[int]:
     return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
+def users_of(pid: int) -> tuple[bool, bool]:
+    """Whether a process is this user's or root's, and whether it is QEMU's own user's (libvirt runs QEMU as one).
+
+    By its real and its effective user, not by the owner of its folder in /proc, who is root also for a process that
+    hides its memory. A stranger's command line is not read at all: it says what he likes, and he can have it hang.
+    """
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        line = next(line for line in file if line.startswith("Uid:"))
+        users = {int(word) for word in line.split()[1:3]}
+        return users in ({os.geteuid()}, {0}), len(users) == 1 and users <= qemu_users()
+    return False, False
+
+
+@cache
+def qemu_users() -> frozenset[int]:
+    """The users that a system's libvirt runs QEMU as, where there are any."""
+    import pwd
+
+    found = set()
+    for name in ("libvirt-qemu", "qemu"):
+        with suppress(KeyError):
+            found.add(pwd.getpwnam(name).pw_uid)
+    return frozenset(found)
+
+
 def pids_with(*words: str) -> list[int]:
-    """The processes whose command line holds all these words, the oldest first."""
+    """The processes whose command line holds all these words, the oldest first; no stranger's (see `users_of`)."""
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
+        if entry.isdigit() and any(users_of(int(entry))):
             with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
                 line = file.read()
                 if all(word.encode() in line for word in words):

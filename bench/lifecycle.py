@@ -1,30 +1,31 @@
 """The life of a run on its host: its name, the lock, the state file, its folder, and what is swept when it died.
 
 Everything a run makes carries its name, `isobench-<run id>`. The state file is written before the first of it is
-made and removed after the last is gone; a copy lies in the work folder. Both are locked as long as their run lives:
-`clean` goes by those that it can lock, and touches no folder that does not say whose it is.
+made and removed after the last is gone; a copy lies in the work folder, for that outlives a restart of the machine.
+Both are locked as long as their run lives. `clean` goes by those of this user that it can lock (bench/ownership.py),
+and finds there whose they are and which engines, of those it knows itself, they used.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import re
 import secrets
 import signal
-import socket
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.accounting import peer_pid
+from bench.accounting import users_of
+from bench.cache import half_made
 from bench.errors import UsageError
-from bench.files import place
+from bench.files import place, try_lock
+from bench.measuring import measuring
 from bench.mounts import remove_tree, unmount_below
-from bench.paths import RUN_PREFIX, half_made, state_dir, work_root
+from bench.ownership import NotOurs, folder, open_file, open_folder
+from bench.paths import RUN_PREFIX, state_dir, variable, work_folder, work_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,11 @@ _OWNER = "run.json"
 NOT_CLEANED = "not cleaned"
 PATIENCE = 20.0
 """Seconds that a run has to end in after the first signal, before a second one may cut that short."""
-_ENGINES = ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI")
+_ENGINES = {
+    "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
+    "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
+}
+"""Variable -> the addresses of the system's own engine. Another is believed only where whoever cleans names it, too."""
 
 
 def new_run_id() -> str:
@@ -52,7 +57,7 @@ def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) 
 
     Raises `UsageError` when another run holds the lock (its pid is named) and `wait` is not set.
     """
-    with _lock(wait), workspace(run_id, sweep) as workdir:
+    with measuring(wait), workspace(run_id, sweep) as workdir:
         yield workdir
 
 
@@ -67,7 +72,7 @@ def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
         held.enter_context(_claim(state_dir() / f"{name}.json", _record(name)))
         try:
             workdir = _make(work_root() / name)
-            held.enter_context(_claim(workdir / _OWNER, _record(name)))
+            held.enter_context(_claim(workdir / _OWNER, _record(name), unlocked=True))
             yield workdir
         finally:
             _remove(name, sweep)
@@ -79,12 +84,14 @@ def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
     for name, record in _dead():
         if dry_run:
             done.append(f"would clean {name}")
-            continue
-        with _engines_of(record):
-            done += _remove(name, sweep)
-    for folder in half_made():
-        done += [f"would remove {folder}"] if dry_run else _remove_folder(folder)
-    return done
+        elif unknown := _unknown_engines(record):
+            done.append(f"{NOT_CLEANED}: {name} used another engine; set {unknown} if it is yours, then isobench clean")
+        else:
+            with _engines_of(record):
+                done += _remove(name, sweep)
+    for making in half_made():
+        done += [f"would remove {making}"] if dry_run else _remove_folder(making)
+    return done + _left_alone()
 
 
 def dead_runs() -> list[str]:
@@ -101,50 +108,66 @@ _FAMILIES = ("qemu-system-", "containerd-shim", "lxc-")
 def kill_processes(name: str) -> list[int]:
     """Kill the processes of this run: its programs run from its folder, what served them names that folder.
 
-    Somebody who looks at what is there is left alone: who has a terminal, who is only working in the folder, and whose
-    program is none that an environment starts (the tar of a backup).
+    Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
+    what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
+    an environment starts (the tar of a backup).
     """
-    needle = f"/{name}/".encode()
+    needle = f"{work_root() / name}/".encode()
     killed = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        with suppress(OSError, ValueError, IndexError):
-            words = (entry / "cmdline").read_bytes() + b"\0"
-            places = b"".join(bytes((entry / link).readlink()) + b"/\0" for link in ("root", "exe"))
-            if needle in places or (needle in words and not _has_terminal(entry) and _is_ours(entry, name, words)):
-                os.kill(int(entry.name), signal.SIGKILL)
+        with suppress(OSError, ValueError, IndexError), ExitStack() as opened:
+            process = os.pidfd_open(int(entry.name))  # so that no other that has its number by then is killed
+            opened.callback(os.close, process)
+            if _is_ours(entry, name, needle):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
                 killed.append(int(entry.name))
     return killed
 
 
-def _is_ours(process: Path, name: str, words: bytes) -> bool:
-    """Whether a process is in a cgroup of this run, or is a program that an environment starts, of this user.
+def _is_ours(process: Path, name: str, needle: bytes) -> bool:
+    """Whether a process runs from the run's folder, or names it and is in a cgroup of the run, or is a program that an
+    environment starts.
 
     A runtime that runs a sealed copy of itself (`/memfd:…`) is known by the name it was called by. libvirt runs QEMU as
     a user of QEMU's own.
     """
-    if f"/{name}" in (process / "cgroup").read_text(errors="replace"):
+    mine, qemus = users_of(int(process.name))
+    if not (mine or qemus):
+        return False
+    words = (process / "cmdline").read_bytes() + b"\0"
+    if mine and needle in b"".join(bytes((process / link).readlink()) + b"/\0" for link in ("root", "exe")):
+        return True
+    if needle not in words or _has_terminal(process):
+        return False
+    if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in _cgroups(process)):
         return True
     program = os.fsdecode(bytes((process / "exe").readlink()))
     if program.startswith("/memfd:"):
         program = os.fsdecode(words.partition(b"\0")[0])
     program = program.rpartition("/")[2]
-    mine = process.stat().st_uid == os.geteuid() or program.startswith("qemu-system-")
+    if qemus and program.startswith("qemu-system-"):
+        return True
     return mine and (program in _PROGRAMS or program.startswith(_FAMILIES))
+
+
+def _cgroups(process: Path) -> list[str]:
+    return (process / "cgroup").read_text(errors="replace").splitlines()
 
 
 def _remove(name: str, sweep: Sweep) -> list[str]:
     """Remove all that carries a run's name; its state file last, and only if nothing remains."""
     done = [f"killed process {pid} of {name}" for pid in kill_processes(name)]
     done += sweep(name)
-    workdir = work_root() / name
-    done += [f"unmounted {mount}" for mount in unmount_below(workdir)]
+    workdir = work_folder(name)
+    if workdir is not None:
+        done += [f"unmounted {mount}" for mount in unmount_below(workdir)]
     if any(line.startswith(NOT_CLEANED) for line in done):
         return done
-    if workdir.exists():
+    if workdir is not None:
         done += _remove_folder(workdir)
-    if not workdir.exists():
+    if work_folder(name) is None:
         (state_dir() / f"{name}.json").unlink(missing_ok=True)
     return done
 
@@ -159,43 +182,93 @@ def _remove_folder(folder: Path) -> list[str]:
 
 def _dead() -> Iterator[tuple[str, dict[str, object]]]:
     """Name and record of every run that has died. Each is locked while the caller has it: two never clean one run."""
-    files: dict[str, list[Path]] = {}
-    for file in state_dir().glob(f"{RUN_PREFIX}*.json"):
-        files.setdefault(file.stem, []).append(file)
-    for file in work_root().glob(f"{RUN_PREFIX}*/{_OWNER}"):
-        files.setdefault(file.parent.name, []).append(file)
-    for name in sorted(filter(_NAME.match, files)):
-        with ExitStack() as held:
-            locked = [held.enter_context(_locked(file)) for file in files[name]]
-            if all(record is not None for record in locked):
-                yield name, next((record for record in locked if record), {})
+    with folder(state_dir()) as state, _work() as work:
+        names = {name.removesuffix(".json") for name in os.listdir(state)} | set(_names(work))
+        for name in sorted(filter(_NAME.match, names)):
+            with ExitStack() as held, suppress(_Alive):
+                found = [_locked(f"{name}.json", state, held)]
+                with suppress(OSError, NotOurs):
+                    inside = open_folder(name, work)
+                    held.callback(os.close, inside)
+                    found.append(_locked(_OWNER, inside, held, known_dead=found[0] is not None))
+                if found != [None] * len(found):
+                    yield name, next(filter(None, found), {})
 
 
-@contextmanager
-def _locked(file: Path) -> Iterator[dict[str, object] | None]:
-    """Lock a state file and read it; None where it cannot be locked because its run lives, or is gone already.
+class _Alive(Exception):
+    """The run lives, or nothing can tell."""
+
+
+def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False) -> dict[str, object] | None:
+    """Lock a state file and read it; None where there is none of ours. Raises `_Alive` where it cannot be locked.
 
     The kernel drops a lock with its process, so that neither a pid that is another's by now nor one that means
     something else in another pid namespace can mislead. A file that says nothing was cut off with its machine.
     """
-    with ExitStack() as stack:
-        try:
-            handle = stack.enter_context(file.open("rb"))
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            record = json.loads(handle.read())
-        except OSError:
-            yield None
-            return
-        except ValueError:
-            record = {}
-        yield record if isinstance(record, dict) else {}
+    try:
+        descriptor = open_file(file, where, write=True)
+    except (OSError, NotOurs):
+        return None
+    held.callback(os.close, descriptor)
+    try:
+        if not try_lock(descriptor):
+            raise _Alive
+    except OSError:  # no locks on that file system: the other file has to tell
+        if not known_dead:
+            raise _Alive from None
+    if os.fstat(descriptor).st_nlink == 0:  # somebody else has cleaned it in this moment
+        return None
+    try:
+        record = json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
+    except (ValueError, RecursionError):
+        record = {}
+    return record if isinstance(record, dict) else {}
 
 
 @contextmanager
-def _claim(file: Path, record: dict[str, object]) -> Iterator[None]:
-    """A state file, whole and locked from the first moment that it can be seen."""
+def _work() -> Iterator[int]:
+    """A descriptor of the folder that holds work folders, others' among them; -1 where there is none."""
+    descriptor = -1
+    with suppress(OSError):
+        descriptor = os.open(work_root(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        descriptor = place(file, [json.dumps(record).encode()], lock=True)
+        yield descriptor
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _names(work: int) -> list[str]:
+    """What has the name of a run there."""
+    return sorted(filter(_NAME.match, os.listdir(work))) if work >= 0 else []
+
+
+def _left_alone() -> list[str]:
+    """Other users' folders that have the name of a run: they may be theirs, and may be traps."""
+    theirs = []
+    with _work() as work:
+        for name in _names(work):
+            with suppress(OSError):
+                if os.stat(name, dir_fd=work, follow_symlinks=False).st_uid != os.geteuid():
+                    theirs.append(name)
+    if not theirs:
+        return []
+    more = f" and {len(theirs) - 3} more" if len(theirs) > 3 else ""
+    return [f"left alone, not this user's: {', '.join(theirs[:3])}{more} in {work_root()}"]
+
+
+@contextmanager
+def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> Iterator[None]:
+    """A state file, whole and locked from the first moment that it can be seen. Others may not open it: who can, can
+    lock it. `unlocked`: it may do without where its file system has no locks."""
+    text = [json.dumps(record).encode()]
+    try:
+        try:
+            descriptor = place(file, text, mode=0o600, lock=True)
+        except OSError:
+            if not unlocked:
+                raise
+            descriptor = place(file, text, mode=0o600)
     except OSError as error:
         raise UsageError(f"cannot keep {file}: {error.strerror}", remedy="make room there") from error
     try:
@@ -205,7 +278,7 @@ def _claim(file: Path, record: dict[str, object]) -> Iterator[None]:
 
 
 def _record(name: str) -> dict[str, object]:
-    engines = {variable: os.environ[variable] for variable in _ENGINES if variable in os.environ}
+    engines = {name: variable(name) for name in _ENGINES if variable(name)}
     return {"name": name, "pid": os.getpid(), "engines": engines}
 
 
@@ -216,75 +289,42 @@ def _has_terminal(process: Path) -> bool:
 
 def _make(workdir: Path) -> Path:
     try:
-        workdir.mkdir(mode=0o711, parents=True)
+        workdir.parent.mkdir(parents=True, exist_ok=True)
+        workdir.mkdir(mode=0o711)
     except OSError as error:
         raise UsageError(f"cannot work in {workdir.parent}: {error.strerror}", remedy="set ISOBENCH_WORK") from error
     return workdir
 
 
+def _unknown_engines(record: dict[str, object]) -> str:
+    """The variables whose value in a record is no engine that we know without it: "DOCKER_HOST=tcp://…"; or nothing."""
+    from bench.daemons import private
+
+    used = record.get("engines")
+    unknown = []
+    for name, known in _ENGINES.items():
+        value = used.get(name) if isinstance(used, dict) else None
+        if value is not None and value not in (*known, variable(name), private.addresses()[name]):
+            unknown.append(f"{name}={str(value)[:200]}")
+    return " ".join(unknown)
+
+
 @contextmanager
 def _engines_of(record: dict[str, object]) -> Iterator[None]:
-    """The engines that a dead run used, and no others, for the time of its sweep."""
-    before = {variable: os.environ.pop(variable, None) for variable in _ENGINES}
+    """The engines that a dead run used, and no others, for the time of its sweep. They are known ones."""
+    before = {name: os.environ.pop(name, None) for name in _ENGINES}
     engines = record.get("engines", before)
-    for variable, value in engines.items() if isinstance(engines, dict) else ():
-        if variable in _ENGINES and isinstance(value, str):
-            os.environ[variable] = value
+    for name in _ENGINES:
+        value = engines.get(name) if isinstance(engines, dict) else None
+        if value:
+            os.environ[name] = str(value)
     try:
         yield
     finally:
-        for variable, value in before.items():
-            os.environ.pop(variable, None)
+        for name, value in before.items():
+            os.environ.pop(name, None)
             if value is not None:
-                os.environ[variable] = value
-
-
-_HOST_LOCK = "\0isobench-measuring"
-"""An abstract unix socket: one name for all users of a host (of a network namespace), gone with who has it."""
-
-
-@contextmanager
-def _lock(wait: bool) -> Iterator[None]:
-    """One run at a time on a host. The kernel drops the lock with its process, so it is never stale.
-
-    The state folder is another for another user, so that there is a lock for the host besides. Who sets ISOBENCH_STATE
-    stands apart from other runs on purpose, and has the lock of that folder alone.
-    """
-    with (state_dir() / "lock").open("a+") as file, ExitStack() as held:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.seek(0)
-            raise _refusal(file.read().strip()) from None
-        if "ISOBENCH_STATE" not in os.environ:
-            held.enter_context(_host_lock(wait))
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-@contextmanager
-def _host_lock(wait: bool) -> Iterator[None]:
-    with socket.socket(socket.AF_UNIX) as lock:
-        while True:
-            try:
-                lock.bind(_HOST_LOCK)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                if not wait:
-                    raise _refusal(str(peer_pid(_HOST_LOCK) or "")) from None
-                time.sleep(0.2)
-            else:
-                break
-        lock.listen(socket.SOMAXCONN)  # so that others learn the pid; nobody is ever answered
-        yield
-
-
-def _refusal(holder: str) -> UsageError:
-    reason = f"another run is measuring on this host (pid {holder or 'unknown'})"
-    return UsageError(reason, remedy="wait for it, or run with --wait")
+                os.environ[name] = value
 
 
 @contextmanager

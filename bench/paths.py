@@ -1,41 +1,69 @@
 """Where isobench keeps things on the host: what may be rebuilt, what marks a live run, what a run works in.
 
-As root: /var/cache/isobench, /run/isobench and /var/tmp. Otherwise the XDG folders of the user. Every folder is made
-with mode 0700, or 0711 where a QEMU of another user has to reach a disk inside it.
+As root: /var/cache/isobench, /run/isobench and /var/lib/isobench/work, where nobody else can write. Otherwise the XDG
+folders of the user, and /var/tmp, because a QEMU of another user has to reach what is in there.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
+import pwd
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BuildError, UsageError
+from bench.errors import UsageError
+from bench.ownership import NotOurs, folder, own_folder, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 RUN_PREFIX = "isobench-"
 """Begins the name of everything a run makes: work directories, containers, images, domains, cgroups."""
 
 
+def variable(name: str) -> str:
+    """A variable of the environment; an empty one is one that is not set."""
+    return os.environ.get(name, "")
+
+
 def cache_dir() -> Path:
     """What is built or fetched once and may be deleted at any time: probe, root file system, guest kernel."""
-    return _private(_base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache"), 0o711)
+    return _own("ISOBENCH_CACHE", _base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache"))
 
 
 def state_dir() -> Path:
     """What marks live runs and private daemons: the lock, one state file a run, sockets."""
-    return _private(_base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"), 0o711)
+    return _own("ISOBENCH_STATE", _base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"))
 
 
 def work_root() -> Path:
-    """The folder on a real disk under which each run makes its own `isobench-<run id>/`."""
-    return Path(os.environ.get("ISOBENCH_WORK", "/var/tmp"))
+    """The folder on a real disk under which each run makes its own `isobench-<run id>/`.
+
+    It may be shared with others as /var/tmp is (sticky): see `work_folder`.
+    """
+    given = variable("ISOBENCH_WORK")
+    if not given and os.geteuid() == 0:
+        return _own("ISOBENCH_WORK", Path("/var/lib/isobench/work"))
+    try:
+        return settled(Path(given or "/var/tmp"))
+    except (OSError, NotOurs) as error:
+        raise _refusal("ISOBENCH_WORK", Path(given), error) from error
+
+
+def work_folder(run: str) -> Path | None:
+    """The work folder of a run of ours; None where there is none, or what has its name is somebody else's."""
+    place = work_root() / run
+    with suppress(OSError, NotOurs), folder(place):
+        return place
+    return None
+
+
+def opened(run: str, family: str) -> bool:
+    """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
+    place = work_folder(run)
+    return place is not None and any(place.glob(f"{family}*"))
 
 
 def content_hash(parts: Iterable[bytes]) -> str:
@@ -47,89 +75,26 @@ def content_hash(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def opened(run: str, family: str) -> bool:
-    """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
-    return any((work_root() / run).glob(f"{family}*"))
-
-
-def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder `<cache>/<kind>-<key>`, made by `build(folder)` unless it is there already. Never seen half made.
-
-    Raises `BuildError` where the disk is full or cannot be written.
-    """
-    target = cache_dir() / f"{kind}-{key}"
-    if target.exists():
-        return target
-    making, lock = None, -1
-    try:
-        making, lock = _making_folder(kind)
-        making.chmod(0o755)
-        build(making)
-        try:
-            making.rename(target)
-        except OSError:
-            if not target.exists():  # another process was quicker, or something is wrong
-                raise
-    except OSError as error:
-        remedy = "make room there, or set ISOBENCH_CACHE"
-        raise BuildError(f"making the {kind} in {target.parent}: {error.strerror or error}", remedy=remedy) from error
-    finally:
-        if making is not None:
-            shutil.rmtree(making, ignore_errors=True)
-            os.close(lock)
-    return target
-
-
-def half_made() -> Iterator[Path]:
-    """What a process that has died was making in the cache. Each is held while the caller has it."""
-    for folder in cache_dir().glob(".*-*"):
-        lock = _held(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if lock >= 0:
-            yield folder
-            os.close(lock)
-
-
-def _making_folder(kind: str) -> tuple[Path, int]:
-    """A new folder in the cache, and the lock on it that tells that its maker lives."""
-    while True:
-        making = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=cache_dir()))
-        lock = _held(making, fcntl.LOCK_EX)
-        if lock >= 0 and making.exists():  # else `clean` took it for a dead one's in the moment before the lock
-            return making, lock
-        if lock >= 0:
-            os.close(lock)
-
-
-def _held(folder: Path, how: int) -> int:
-    """A descriptor that locks a folder, or -1 where that cannot be."""
-    descriptor = -1
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(descriptor, how)
-    except OSError:
-        if descriptor >= 0:
-            os.close(descriptor)
-        return -1
-    return descriptor
-
-
-def _base(variable: str, for_root: str, xdg: str, under_home: str) -> Path:
-    if variable in os.environ:
-        return Path(os.environ[variable])
+def _base(name: str, for_root: str, xdg: str, under_home: str) -> Path:
+    if variable(name):
+        return Path(variable(name))
     if os.geteuid() == 0:
         return Path(for_root)
-    if xdg in os.environ:
-        return Path(os.environ[xdg]) / "isobench"
-    return Path(os.path.expanduser("~")) / under_home / "isobench"  # noqa: PTH111 (works without HOME)
+    if variable(xdg).startswith("/"):  # the specification has relative ones ignored
+        return Path(variable(xdg), "isobench")
+    with suppress(KeyError):
+        return Path(variable("HOME") or pwd.getpwuid(os.geteuid()).pw_dir, under_home, "isobench")
+    raise UsageError(f"user {os.geteuid()} has no home folder", remedy=f"set HOME or {name}")
 
 
-def _private(path: Path, mode: int) -> Path:
+def _own(name: str, path: Path) -> Path:
+    """Mode 0711 where it is made: a QEMU of another user has to reach a disk inside it."""
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.stat().st_uid == os.geteuid() and path.stat().st_mode & 0o777 != mode:
-            path.chmod(mode)
-    except OSError as error:
-        raise UsageError(
-            f"cannot use {path}: {error.strerror}", remedy="set ISOBENCH_CACHE, ISOBENCH_STATE, ISOBENCH_WORK"
-        ) from error
-    return path
+        return own_folder(path, 0o711)
+    except (OSError, NotOurs) as error:
+        raise _refusal(name, path, error) from error
+
+
+def _refusal(name: str, path: Path, error: OSError | NotOurs) -> UsageError:
+    reason = error.reason if isinstance(error, NotOurs) else f"{error.strerror}"
+    return UsageError(f"cannot use {path}: {reason}", remedy=f"set {name} to a folder of your own")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench import store
+from bench.cache import found
 from bench.errors import IsobenchError, StoreError
-from bench.paths import cache_dir
 from faults.place import Line, Tally
 
 if TYPE_CHECKING:
@@ -110,11 +110,9 @@ def full_cache(place: Place) -> Line:
         ("12m", "docker"),
         ("1500k", "tcg"),
     ):
-        with _tmpfs(place.folder / "cache", size):
+        with _tmpfs(place.folder / "cache", size), _kernel(place.folder / "cache"):
             before = place.before()
             cache = str(place.folder / "cache")
-            for kernel in cache_dir().glob("kernel-*"):  # fetched, not built: it is there before the disk is full
-                (place.folder / "cache" / kernel.name).symlink_to(kernel)
             code, said = place.call(
                 "run", "-e", environment, "--baseline", environment, *STARTUP, "--blocks", "1", ISOBENCH_CACHE=cache
             )
@@ -134,6 +132,20 @@ def full_work(place: Place) -> Line:
             told = "No space left" in said or "Input/output error" in said
             tally.add("" if code in (1, 5) and told else f"{size}, {environment}: {code}: {said[-300:]}", before)
     return tally.line("disk full while a guest or a process writes", "the cell fails with what fio says, or is skipped")
+
+
+@contextmanager
+def _kernel(cache: Path) -> Iterator[None]:
+    """The one that was fetched, not built: it is there before the disk is full."""
+    kernels = {image.parents[1] for image in found("kernel-*", "boot/vmlinuz-*")}
+    for kernel in kernels:
+        (cache / kernel.name).mkdir()
+        subprocess.run(["mount", "--bind", str(kernel), str(cache / kernel.name)], check=True)
+    try:
+        yield
+    finally:
+        for kernel in kernels:
+            subprocess.run(["umount", str(cache / kernel.name)], check=True)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _files(folder: Path) -> Found:
     found: Found = set()
     for top in ("state", "work", "tmp"):
         found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "lock"}
-    found |= {("file", str(path)) for path in (folder / "cache").glob(".*")}
+    found |= {("file", str(path)) for path in (folder / "cache/built").glob(".making-*")}
     found |= {("file", str(path)) for path in LOGS.glob("*")}
     return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}
 

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import paths
+from bench import cache, paths
 from bench.errors import BuildError, Unavailable
 
 if TYPE_CHECKING:
@@ -47,10 +47,8 @@ def build(host: Host) -> Path:
     made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, DISK)
     key = paths.content_hash([*(word.encode() for word in made_of), (ROOT / "hosts/dress.sh").read_bytes()])
     kind = f"host-{host.release}"
-    for old in paths.cache_dir().glob(f"{kind}-*"):
-        if old.name != f"{kind}-{key}":
-            shutil.rmtree(old)
-    return paths.cached(kind, key, lambda folder: _build(host, requirements, folder))
+    cache.drop_others(kind, key)
+    return cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
 
 
 def emulator() -> Path:
@@ -60,7 +58,12 @@ def emulator() -> Path:
     release = "trixie"
     words = ("--variant=extract", f"--include={','.join(packages)}")
     key = paths.content_hash(word.encode() for word in (release, *words))
-    return paths.cached("host-emulator", key, lambda folder: _debian(release, folder / "tree", words)) / "tree"
+
+    def unpack(folder: Path) -> None:
+        folder.chmod(0o700)  # a Debian tree has folders in which everybody may write
+        _debian(release, folder / "tree", words)
+
+    return cache.cached("host-emulator", key, unpack) / "tree"
 
 
 def _look_for_tools() -> None:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def address(state: Path) -> str:
+    """Where the dockerd with this state answers."""
+    return f"unix://{state}/run/docker.sock"
+
+
 def start(state: Path) -> Daemon:
     """Start dockerd with everything it keeps under `state` (0700). Raises `Unavailable`."""
     dockerd = shutil.which("dockerd")
@@ -44,7 +49,7 @@ def start(state: Path) -> Daemon:
         "dockerd",
         command,
         log=state / "dockerd.log",
-        address=f"unix://{socket_path}",
+        address=address(state),
         answers=lambda: _answers(socket_path),
         after=clean_up,
     )

@@ -30,6 +30,11 @@ namespaces = []
 """
 
 
+def address(state: Path) -> str:
+    """Where the libvirtd with this state answers."""
+    return f"qemu+unix:///system?socket={state}/sockets/libvirt-sock"
+
+
 def start(state: Path) -> Daemon:
     """Start libvirtd with everything it keeps under `state` (0700). Raises `Unavailable`."""
     libvirtd = shutil.which("libvirtd")
@@ -56,7 +61,7 @@ def start(state: Path) -> Daemon:
         "libvirtd",
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
         log=state / "libvirtd.log",
-        address=f"qemu+unix:///system?socket={path}",
+        address=address(state),
         answers=lambda: _answers(path),
         after=lambda: shutil.rmtree(state / "run", ignore_errors=True),
     )

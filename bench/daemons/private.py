@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.daemons import docker, libvirt
 from bench.errors import IsobenchError
-from bench.paths import state_dir
+from bench.paths import state_dir, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def private_daemons() -> Iterator[None]:
     before = dict(os.environ)
     with ExitStack() as stack:
         for name, variable, usual, start in wanted:
-            if variable in os.environ or _answers(usual):
+            if os.environ.get(variable) or _answers(usual):
                 continue
             try:
                 daemon = start(daemon_state() / name)
@@ -55,9 +55,15 @@ def clean(*, dry_run: bool = False) -> list[str]:
     return docker.clean(daemon_state() / "docker", dry_run=dry_run) if os.geteuid() == 0 else []
 
 
+def addresses() -> dict[str, str]:
+    """The addresses that private daemons have when they run, by the variable that tells them."""
+    state = daemon_state()
+    return {"DOCKER_HOST": docker.address(state / "docker"), "ISOBENCH_LIBVIRT_URI": libvirt.address(state / "libvirt")}
+
+
 def daemon_state() -> Path:
     """Where private daemons keep what they keep: on a real disk, for an overlay needs one."""
-    if "ISOBENCH_STATE" in os.environ:
+    if variable("ISOBENCH_STATE"):
         return state_dir() / "daemons"
     return Path("/var/lib/isobench")
 

@@ -68,9 +68,13 @@ class Containerd(Runtime):
 
 def address() -> str:
     """The socket of the containerd that Docker uses: beside a private engine's own, or the system's."""
+    beside = _beside()
+    return beside if beside and os.path.exists(beside) else _SYSTEM  # noqa: PTH110
+
+
+def _beside() -> str:
     host = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
-    beside = os.path.join(os.path.dirname(host), "exec/containerd/containerd.sock")  # noqa: PTH118, PTH120
-    return beside if host and os.path.exists(beside) else _SYSTEM  # noqa: PTH110
+    return os.path.join(os.path.dirname(host), "exec/containerd/containerd.sock") if host else ""  # noqa: PTH118, PTH120
 
 
 def sweep(run: str) -> list[str]:
@@ -117,11 +121,18 @@ _USED = "containerd.sock.path"
 
 
 def _used(run: str) -> str:
-    """The socket of the containerd that a run used; nothing where it did not come so far."""
-    from bench.paths import work_root
+    """The socket of the containerd that a run used; nothing where it did not come so far.
 
-    for file in (work_root() / run).glob(f"*/{_USED}"):
-        return file.read_text()
+    It says which of the two that we know it was; it cannot name another.
+    """
+    from bench.ownership import NotOurs, folder, read_file
+    from bench.paths import work_folder
+
+    place = work_folder(run)
+    for opened in place.iterdir() if place is not None else ():
+        with suppress(OSError, NotOurs), folder(opened) as inside:
+            said = read_file(_USED, inside).decode(errors="replace")
+            return next((known for known in (_beside(), _SYSTEM) if said == known), "")
     return ""
 
 

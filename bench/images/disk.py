@@ -6,9 +6,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from bench.cache import cached
 from bench.errors import BuildError
 from bench.images.rootfs import rootfs_path
-from bench.paths import cached
 
 SIZE = "2G"
 """Sparse: what the root file system and a guest's data do not fill takes no room."""

@@ -13,10 +13,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from bench.cache import cached
 from bench.errors import BuildError, Unavailable
 from bench.images.kernel import PACKAGES
 from bench.mounts import unmount_below
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 from bench.probe.build import probe_path
 
 TOOLS = {

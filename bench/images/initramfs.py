@@ -6,9 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.cache import cached
 from bench.images.kernel import guest_kernel
 from bench.images.modules import content, modules_of
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 from bench.probe.build import probe_path
 
 MODULES = ("virtio_pci", "virtio_blk", "ext4")

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.cache import cached, found
 from bench.errors import BuildError, Unavailable
-from bench.paths import cache_dir, cached
 
 PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
 UBUNTU_PACKAGES = {"x86_64": "linux-image-virtual", "aarch64": "linux-image-virtual"}
@@ -57,7 +57,7 @@ def guest_kernel() -> Kernel:
     modules = next((m for m in map(Path, _places(_MODULES, release)) if (m / "modules.dep").is_file()), None)
     if own is not None and modules is not None:
         return Kernel(own, modules, release, "the host's own")
-    fetched = sorted(cache_dir().glob("kernel-*/boot/vmlinuz-*"), key=lambda image: _by_number(image.name))
+    fetched = sorted(found("kernel-*", "boot/vmlinuz-*"), key=lambda image: _by_number(image.name))
     if not fetched:
         what = "its modules are not there" if own is not None else "its image cannot be read or is not there"
         raise Unavailable(f"no kernel for guests: of the running {release}, {what}", remedy="isobench provision")

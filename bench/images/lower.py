@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.paths import cached, content_hash
+from bench.cache import cached
+from bench.paths import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,8 @@ _SEED = 1
 @cache
 def lower_files() -> Path:
     """The folder in the cache with the files."""
-    return cached("lower", content_hash([repr((SIZES, _SEED)).encode()]), _make)
+    key = content_hash([repr((SIZES, _SEED)).encode()])
+    return cached("lower", key, lambda folder: _make(folder / "files")) / "files"
 
 
 def copy_lower(target: Path) -> None:
@@ -61,6 +63,7 @@ def lower_build(image: str) -> Iterator[BinaryIO]:
 
 
 def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
     source = random.Random(_SEED)
     for name, size in SIZES.items():
         (folder / name).write_bytes(source.randbytes(size))

@@ -9,8 +9,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from bench.cache import cached
 from bench.errors import BuildError, Unavailable
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 
 SOURCE = Path(__file__).with_name("nullkernel.S")
 FLAGS = (

@@ -13,8 +13,9 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+from bench.cache import cached
 from bench.errors import BuildError
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 from bench.probe.build import probe_path
 
 FOLDERS = ("data", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var")

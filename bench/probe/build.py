@@ -9,8 +9,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from bench.cache import cached
 from bench.errors import BuildError
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.cache import cached
 from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
 from bench.environments._container import Container
 from bench.environments._docker import LABEL
@@ -17,7 +18,7 @@ from bench.environments._domain import GuestInstance
 from bench.environments.docker import Docker, DockerSandbox
 from bench.environments.guest import Guest, GuestSandbox
 from bench.environments.native import Isolation, Native, NativeSandbox
-from bench.paths import cached, content_hash
+from bench.paths import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
