@@ -76,12 +76,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns. The first column names the row."""
+    """Rows under columns. The first column names the row. `cost` is the one that all rows are about
+    ("startup.ready"), or empty."""
 
     kind: ClassVar[str] = "table"
     caption: str
     columns: list[Column]
     rows: list[list[Cell]]
+    cost: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,17 @@ class Attachment:
 
 
 Block: TypeAlias = Heading | Paragraph | Items | Table | Figure | Details | Banner | Code | Attachment
+
+
+def costs_shown(blocks: Sequence[Block]) -> set[str]:
+    """The costs that have a table of their own among these blocks."""
+    found: set[str] = set()
+    for block in blocks:
+        if isinstance(block, Table) and block.cost:
+            found.add(block.cost)
+        elif isinstance(block, Details):
+            found |= costs_shown(block.blocks)
+    return found
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | Text]], left: int = 1) -> Table:

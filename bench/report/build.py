@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
 from bench.report import format, sections
+from bench.report.blocks import costs_shown
 from bench.report.context import Context, Section, estimates_of
 from bench.report.page import Page, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from bench.report.blocks import Block
 
 FILES = {"html": "index.html", "md": "report.md"}
 """The formats and the names of their files."""
@@ -44,12 +47,18 @@ def render(
 
 def build(run_path: Path, compare_with: Path | None = None) -> Page:
     """The report of a run before it has a format."""
-    context = make_context(run_path, compare_with)
-    parts = []
-    for section in find_sections():
-        blocks = section.build(context)
-        if blocks:
-            parts.append(Part(section.anchor, section.title, blocks))
+    return page_of(make_context(run_path, compare_with))
+
+
+def page_of(context: Context) -> Page:
+    """All sections that have something to say of a run."""
+    sections = find_sections()
+    built = {section.anchor: section.build(context) for section in sections}
+    shown = costs_shown([block for blocks in built.values() for block in blocks])
+    others = Section(_AFTER_THE_COSTS, "others", "Other costs", lambda context: _others(context, shown))
+    built[others.anchor] = others.build(context)
+    ordered = sorted([*sections, others], key=lambda section: section.order)
+    parts = [Part(s.anchor, s.title, built[s.anchor]) for s in ordered if built[s.anchor]]
     session = context.session
     blocks_taken = sum(block.index > 0 for block in session.blocks)
     subtitle = (
@@ -59,6 +68,22 @@ def build(run_path: Path, compare_with: Path | None = None) -> Page:
     )
     footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."
     return Page("What isolation costs", subtitle, footer, parts)
+
+
+_AFTER_THE_COSTS = 85
+"""Where the section of other costs comes."""
+
+
+def _others(context: Context, shown: set[str]) -> list[Block]:
+    """What no other section shows, a plug-in's scenario for one: whatever was measured has a row."""
+    from bench.report.sections._shared import whole_scenario
+
+    blocks: list[Block] = []
+    for scenario in dict.fromkeys(row.scenario for row in context.estimates):
+        metrics = context.metrics_of(scenario)
+        rest = [metric for metric in metrics if f"{scenario}.{metric}" not in shown]
+        blocks += whole_scenario(context, scenario, None if rest == metrics else rest)
+    return blocks
 
 
 def make_context(run_path: Path, compare_with: Path | None = None) -> Context:

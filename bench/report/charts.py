@@ -7,9 +7,13 @@ a marker or a hatch of its own too. Each drawing is made once; its dark variant 
 from __future__ import annotations
 
 import io
+import logging
 import math
+import os
 import textwrap
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.report import format
@@ -288,11 +292,32 @@ def _wrapped(label: str) -> str:
     return "\n".join([*lines[:1], _short(" ".join(lines[1:]), _LABEL + 4)]) if len(lines) > 1 else "".join(lines)
 
 
+@cache
+def _set_up() -> None:
+    """matplotlib with its own defaults and our style, whatever a matplotlibrc or a notebook's MPLBACKEND says.
+
+    It first reads the folder that it is imported in, so that it is imported in the one that has its defaults.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of a home folder that it cannot write
+    set_by_user = {name: os.environ.pop(name) for name in ("MPLBACKEND", "MATPLOTLIBRC") if name in os.environ}
+    spec = find_spec("matplotlib")
+    places = [f"{folder}/mpl-data" for folder in (spec.submodule_search_locations or () if spec else ())]
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.chdir(next(filter(os.path.isdir, places), "/"))
+        import matplotlib as mpl
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        os.environ.update(set_by_user)
+    mpl.rcdefaults()
+    mpl.rcParams.update(_STYLE)
+
+
 def _new_figure(height: float) -> Figure:
-    import matplotlib as mpl
+    _set_up()
     from matplotlib.figure import Figure as MplFigure
 
-    mpl.rcParams.update(_STYLE)
     return MplFigure(figsize=(WIDTH, min(height, 40.0)), layout="constrained")
 
 

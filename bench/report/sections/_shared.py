@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
-from bench.report.blocks import Cell, Details, Figure, Span, Table, table
+from bench.report.blocks import Cell, Details, Figure, Heading, Span, Table, table
 from bench.report.context import shade_of, verdict_span
 from bench.report.needs import representatives
 
@@ -48,7 +49,7 @@ ESTIMATE_COLUMNS = ["n", "median", "quartiles", "minimum", "against the baseline
 def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> Table:
     """One metric in every environment."""
     cells = [[name_cell(context, row.environment), *estimate_cells(context, row)] for row in rows]
-    return table(caption, ["environment", *ESTIMATE_COLUMNS], cells)
+    return replace(table(caption, ["environment", *ESTIMATE_COLUMNS], cells), cost=rows[0].name)
 
 
 def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
@@ -59,9 +60,29 @@ def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | N
         if rows:
             record = context.metric(scenario, metric)
             meaning = f": {format.clean(record.meaning, 200)}" if record and record.meaning else ""
-            tables.append(estimate_table(context, f"{scenario}.{metric}{meaning}", rows))
+            tables.append(estimate_table(context, f"{format.clean(rows[0].name, 120)}{meaning}", rows))
     count = format.count(len(tables), "metric")
     return [Details(f"All numbers of {format.clean(scenario, 60)} ({count})", tables)] if tables else []
+
+
+PANELS = 12
+"""Metrics that are drawn of a scenario which no section knows; the tables beneath have all."""
+
+
+def whole_scenario(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
+    """A scenario of which nothing is known but its metrics: over the number of instances where it has one, as dots,
+    and all numbers. `metrics` are those to show, in place of all."""
+    chosen = list(metrics) if metrics is not None else context.metrics_of(scenario)
+    if not chosen:
+        return []
+    names = representatives(context)
+    record = next((s for s in context.session.scenarios if s.name == scenario), None)
+    figures = over_count(context, scenario, names, "instances") if metrics is None else []
+    others = [m for m in chosen if not OVER_COUNT.match(m)][:PANELS]
+    title = finding(context, context.select(scenario, others[0]), f"{scenario}.{others[0]}") if others else ""
+    dots = dot_panels(context, scenario, others, title, names=names)
+    blocks: list[Block] = [Heading(format.clean(record.title if record else scenario, 80)), *figures]
+    return [*blocks, *([dots] if dots else []), *scenario_details(context, scenario, chosen)]
 
 
 def dot_panels(

@@ -20,6 +20,7 @@ from bench.report.sections._shared import (
     over_count,
     parts_figure,
     scenario_details,
+    whole_scenario,
 )
 
 if TYPE_CHECKING:
@@ -43,8 +44,13 @@ _PARTS = {
 """What divides into which metrics."""
 
 
+_OTHERS = ("memory-touch", "sharing")
+"""Scenarios about memory that are drawn like any other."""
+
+
 def build(context: Context) -> list[Block]:
-    return [*_single(context), *_density(context)]
+    others = [block for name in _OTHERS for block in whole_scenario(context, name)]
+    return [*_single(context), *_density(context), *others]
 
 
 def _single(context: Context) -> list[Block]:

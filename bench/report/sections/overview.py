@@ -12,7 +12,6 @@ from bench.report.sections._shared import (
     ESTIMATE_COLUMNS,
     alt_of,
     estimate_cells,
-    scenario_details,
     style_of,
     verdict_counts,
 )
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from bench.report.blocks import Block
     from bench.report.context import Context, Estimate
     from bench.report.needs import Need
-
-_OWN_SECTION = ("startup", "memory", "density", "syscall", "io", "net")
-"""The first words of the scenarios that have a section of their own."""
 
 
 def build(context: Context) -> list[Block]:
@@ -57,7 +53,7 @@ def build(context: Context) -> list[Block]:
         f"Log axis, lower is better. {format.blocks(row.n for row in rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)
-    return [Figure(title, picture, alt_of(title, data), note, data), *_elsewhere(context)]
+    return [Figure(title, picture, alt_of(title, data), note, data)]
 
 
 def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
@@ -68,12 +64,6 @@ def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
         return text
     whose = f"{need.word} of {format.clean(dearest.environment, 40)}"
     return f"{text}; the dearest is the {whose}, {format.ratio(dearest.ratio)}"
-
-
-def _elsewhere(context: Context) -> list[Block]:
-    """Scenarios that no section is about, so that nothing measured is missing from the report."""
-    unknown = [s.name for s in context.session.scenarios if s.name.split("-")[0] not in _OWN_SECTION]
-    return [block for name in unknown for block in scenario_details(context, name)]
 
 
 SECTION = Section(30, "overview", "Overview", build)

@@ -7,20 +7,18 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.report import charts, format
-from bench.report.blocks import Cell, Figure, Heading, table
+from bench.report.blocks import Cell, Figure, table
 from bench.report.context import Section
 from bench.report.needs import representatives
 from bench.report.sections._shared import (
-    OVER_COUNT,
     alt_of,
-    dot_panels,
     finding,
     name_cell,
-    over_count,
     parts_figure,
     sample_note,
     scenario_details,
     style_of,
+    whole_scenario,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +33,12 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
 def build(context: Context) -> list[Block]:
-    if not context.select("startup"):
-        return []
+    extras = [s.name for s in context.session.scenarios if s.name.startswith("startup-")]
+    return [*_own(context), *(block for extra in extras for block in whole_scenario(context, extra))]
+
+
+def _own(context: Context) -> list[Block]:
+    """The scenario `startup` itself."""
     names = [n for n in representatives(context) if context.find("startup", "ready", n)]
     if not names:
         return scenario_details(context, "startup")
@@ -44,28 +46,7 @@ def build(context: Context) -> list[Block]:
     by_whom = [m for m in context.metrics_of("startup") if m.startswith("cpu-")]
     cpu = parts_figure(context, "startup", by_whom, "CPU time of one start and end", names)
     blocks += [cpu] if cpu else []
-    blocks += scenario_details(context, "startup")
-    for extra in [s.name for s in context.session.scenarios if s.name.startswith("startup-")]:
-        blocks += _extra(context, extra, names)
-    return blocks
-
-
-def _extra(context: Context, scenario: str, names: list[str]) -> list[Block]:
-    """A scenario of its own about startup: over the number of instances where it has one, else as dots."""
-    metrics = context.metrics_of(scenario)
-    if not metrics:
-        return []
-    record = next(s for s in context.session.scenarios if s.name == scenario)
-    figures = over_count(context, scenario, names, "instances")
-    others = [m for m in metrics if not OVER_COUNT.match(m)]
-    what = finding(context, context.select(scenario, others[0]), f"{scenario}.{others[0]}") if others else ""
-    dots = dot_panels(context, scenario, others, what, names=names)
-    return [
-        Heading(format.clean(record.title, 80)),
-        *figures,
-        *([dots] if dots else []),
-        *scenario_details(context, scenario),
-    ]
+    return [*blocks, *scenario_details(context, "startup")]
 
 
 def _distribution(context: Context, names: list[str]) -> Figure:
@@ -96,8 +77,9 @@ def _quantiles(context: Context, names: list[str]) -> Table:
 
 
 def _quantile(ordered: list[float], share: float) -> float:
-    """Linear between the neighbours."""
-    if not ordered:
+    """Linear between the neighbours. Not a number where too few values reach so far: 5 and 95 % want 20, 99 % 100."""
+    rarest = min(share, 1 - share) or 1.0
+    if len(ordered) * rarest < 1 - 1e-9:
         return math.nan
     place = share * (len(ordered) - 1)
     below = math.floor(place)

@@ -1,0 +1,80 @@
+"""Whatever a run has stored has a row in its report, whoever made the scenario and whatever else was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+import pytest
+
+from bench import catalog
+from bench.record import MetricRecord, ScenarioRecord
+from bench.report import markdown
+from bench.report.build import page_of
+from bench.report.context import Context, Estimate
+from bench.store import Run
+from tests.unit.report import made
+
+UNKNOWN = ScenarioRecord(
+    "weather", "A plug-in's scenario", [MetricRecord(f"rain-{n}", "second", "") for n in range(30)]
+)
+SCENARIOS = {name: s.metrics for name, s in catalog.scenarios().items() if s.metrics}
+
+
+def report(scenarios: list[ScenarioRecord], estimates: list[Estimate]) -> str:
+    """The Markdown report of a run that has just these estimates."""
+    columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
+    rows = [
+        (e.scenario, e.metric, e.environment, e.unit, block, e.median, block == 0, e.control, False)
+        for e in estimates
+        for block in range(6)
+    ]
+    session = msgspec.structs.replace(made.session(), scenarios=scenarios)
+    run = Run(Path("results/host/20260102T030405Z"), session, [])
+    return markdown.lay_out(page_of(Context(run, pd.DataFrame(rows, columns=columns), estimates)))
+
+
+def estimates_of(scenario: ScenarioRecord) -> list[Estimate]:
+    """Every metric of a scenario in two environments."""
+    return [
+        made.estimate(scenario.name, metric.name, environment, ratio, unit=metric.unit)
+        for metric in scenario.metrics
+        for environment, ratio in (("process", 1.0), ("docker", 40.0))
+    ]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_that_was_run_alone_is_all_there(name: str) -> None:
+    """Every metric of every scenario of the catalogue has a table of its own in the report of a run of it alone."""
+    metrics = [MetricRecord(m.name, m.unit, m.meaning) for m in SCENARIOS[name]]
+    record = ScenarioRecord(name, name, metrics)
+    text = report([record], estimates_of(record))
+    assert [m.name for m in metrics if f"{name}.{m.name}" not in text] == []
+
+
+def test_a_plug_ins_scenario_is_all_there() -> None:
+    """A scenario that no section knows has a heading, a figure, and a table for each metric."""
+    text = report([UNKNOWN], estimates_of(UNKNOWN))
+    assert "A plug-in's scenario" in text.replace("\\", "")
+    assert [m.name for m in UNKNOWN.metrics if f"weather.{m.name}" not in text] == []
+
+
+def test_a_metric_that_the_record_does_not_name_is_there() -> None:
+    """A run whose record has lost a scenario, or a metric of one, still shows what was stored."""
+    lone = [made.estimate("startup", "teleport", e, r) for e, r in (("process", 1.0), ("docker", 2.0))]
+    text = report([], [*lone, *estimates_of(UNKNOWN)])
+    assert "startup.teleport" in text
+    assert "weather.rain-29" in text
+
+
+def test_far_quantiles_need_many_values() -> None:
+    """The 95 % quantile of a dozen values is their maximum by another name: it is not shown."""
+    from bench.report.sections.startup import _quantile
+
+    values = [float(n) for n in range(12)]
+    assert _quantile(values, 0.5) == 5.5
+    assert _quantile(values, 1.0) == 11.0
+    assert _quantile(values, 0.95) != _quantile(values, 0.95)  # not a number
+    assert _quantile([float(n) for n in range(20)], 0.95) == pytest.approx(18.05)
+    assert _quantile([float(n) for n in range(99)], 0.99) != _quantile([float(n) for n in range(99)], 0.99)
