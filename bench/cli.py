@@ -71,8 +71,9 @@ def main(words: Sequence[str]) -> int:
             return LIMITED
         if os.environ.get("ISOBENCH_DEBUG"):
             raise
-        if isinstance(error, OSError) and error.filename is not None and error.strerror:
-            print(f"isobench: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        if isinstance(error, OSError) and error.strerror:  # a folder, a disk or a limit of this host
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+            print(f"isobench: {where}{error.strerror} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr)
             return UsageError.exit_code
         print(
             f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr

@@ -13,6 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError
+from bench.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,10 @@ def export(run: Run, to: str) -> bytes:
 
 
 def _csv(run: Run) -> bytes:
-    return _samples(run).to_csv(index=False).encode()
+    samples = _samples(run)
+    for name in ("scenario", "metric", "environment", "unit"):
+        samples[name] = samples[name].astype(str).map(_inert)
+    return samples.to_csv(index=False).encode()
 
 
 def _parquet(run: Run) -> bytes:
@@ -139,8 +143,9 @@ def _otava(run: Run) -> bytes:
     rows = _estimates(run)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["time", "run", *(f"{row.scenario}.{row.metric}/{row.environment}" for row in rows)])
-    writer.writerow([run.session.started, run.session.run_id, *(repr(row.median) for row in rows)])
+    names = (f"{row.scenario}.{row.metric}/{row.environment}" for row in rows)
+    writer.writerow(["time", "run", *map(_inert, names)])
+    writer.writerow([*map(_inert, (run.session.started, run.session.run_id)), *(repr(row.median) for row in rows)])
     return text.getvalue().encode()
 
 
@@ -181,6 +186,8 @@ def _estimates(run: Run) -> list[Estimate]:
 def _against(row: Estimate) -> str:
     if not math.isfinite(row.ratio):
         return ""
+    if not (math.isfinite(row.ratio_low) and math.isfinite(row.ratio_high)):
+        return f"{row.ratio:.4g}× the baseline [no interval]"
     return f"{row.ratio:.4g}× the baseline [{row.ratio_low:.4g}, {row.ratio_high:.4g}]"
 
 
@@ -196,6 +203,12 @@ def _labels(run: Run, row: Estimate, **more: str) -> str:
         for key, value in {**labels, **more}.items()
     )
     return "{" + ",".join(escaped) + "}"
+
+
+def _inert(text: str) -> str:
+    """A cell of words that no spreadsheet takes for a formula (OWASP: CSV injection) and no terminal obeys."""
+    text = clean(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _legal(text: str) -> str:

@@ -33,8 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         if arguments.to == "parquet" and sys.stdout.isatty():
             raise UsageError("parquet is no text", remedy="--out FILE")
-        sys.stdout.buffer.write(data)
+        if sys.stdout.isatty():
+            print(data.decode(), end="")  # what a terminal would obey is made visible
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
         return 0
+    if not arguments.out.name or arguments.out.is_dir():
+        raise UsageError(f"cannot write {arguments.out}: it is a folder", remedy="--out FILE")
     try:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         store.write_atomically(arguments.out, data)

@@ -133,7 +133,9 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
     if missing:
         raise UsageError(f"--require names {missing[0]}, which is not among the chosen environments")
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
-    _check_writable(arguments.out)
+    _check_writable(arguments.out, "results", "--out")
+    if not arguments.no_report:
+        _check_writable(arguments.reports, "reports", "--reports")
     return Request(
         run_id=run_id,
         environments=environments,
@@ -166,13 +168,13 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
     return words
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Path, what: str, option: str) -> None:
     """Find out before anything is measured that the results cannot be kept."""
     there = folder.absolute()
-    while not there.exists():
+    while not os.path.lexists(there):  # False, too, for what lies in a folder that may not be looked into
         there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write results to {folder}", remedy="choose another folder with --out")
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):  # noqa: PTH112 (nor may this raise)
+        raise UsageError(f"cannot write {what} to {folder}", remedy=f"choose another folder with {option}")
 
 
 def _estimate(request: Request) -> Estimate:

@@ -6,10 +6,11 @@ Every number reaches a block as text, formatted once (`bench.report.format`), so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Style = Literal["plain", "strong", "code", "small", "good", "bad", "neutral", "best"]
 Align = Literal["left", "right"]
@@ -86,12 +87,23 @@ class Table:
     cost: str = ""
 
 
-@dataclass(frozen=True)
 class Picture:
-    """One drawing as SVG, on a light and on a dark page."""
+    """One drawing as SVG, on a light and on a dark page; drawn when a format first wants it (Markdown has none)."""
 
-    light: str
-    dark: str
+    def __init__(self, draw: Callable[[], tuple[str, str]]) -> None:
+        self._draw = draw
+
+    @cached_property
+    def _drawn(self) -> tuple[str, str]:
+        return self._draw()
+
+    @property
+    def light(self) -> str:
+        return self._drawn[0]
+
+    @property
+    def dark(self) -> str:
+        return self._drawn[1]
 
 
 @dataclass(frozen=True)

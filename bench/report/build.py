@@ -60,10 +60,12 @@ def page_of(context: Context) -> Page:
     ordered = sorted([*sections, others], key=lambda section: section.order)
     parts = [Part(s.anchor, s.title, built[s.anchor]) for s in ordered if built[s.anchor]]
     session = context.session
-    blocks_taken = sum(block.index > 0 for block in session.blocks)
+    measured = [block for block in session.blocks if block.index > 0]
+    used = sum(not block.marks for block in measured)
+    left_out = f" ({len(measured) - used} disturbed ones left out)" if used < len(measured) else ""
     subtitle = (
         f"{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "
-        f"{format.count(len(session.environments), 'environment')}, {format.count(blocks_taken, 'block')}, "
+        f"{format.count(len(session.environments), 'environment')}, {format.count(used, 'block')}{left_out}, "
         f"profile {format.clean(session.profile, 40)}, every ratio against {context.title(context.baseline)}"
     )
     footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."

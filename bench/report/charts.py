@@ -11,13 +11,14 @@ import logging
 import math
 import os
 import textwrap
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeAlias
 
 from bench.report import format
 from bench.report.blocks import Picture
+from bench.report.svg import compact
 from bench.report.ticks import log_ticks
 
 if TYPE_CHECKING:
@@ -96,7 +97,23 @@ class Panel(NamedTuple):
     unit: str
 
 
-def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
+_Wanted = ParamSpec("_Wanted")
+Drawn: TypeAlias = tuple[str, str]
+"""An SVG for a light page and one for a dark page."""
+
+
+def _on_demand(draw: Callable[_Wanted, Drawn]) -> Callable[_Wanted, Picture]:
+    """A drawing that is made when its picture is looked at."""
+
+    @wraps(draw)
+    def picture(*args: _Wanted.args, **kwargs: _Wanted.kwargs) -> Picture:
+        return Picture(lambda: draw(*args, **kwargs))
+
+    return picture
+
+
+@_on_demand
+def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
     """Ratios on a log axis, one row each, grouped; the band around 1 is shaded."""
     positions, heads, at, group = [], [], 0.0, None
     for row in rows:
@@ -119,7 +136,8 @@ def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
     return _svg(figure)
 
 
-def waterfall(steps: Sequence[Step], unit: str) -> Picture:
+@_on_demand
+def waterfall(steps: Sequence[Step], unit: str) -> Drawn:
     """Costs adding up rung by rung, each bar starting where the one before it ended."""
     labels = [_wrapped(s.label) for s in steps]
     figure, axes = _figure(len(steps) * 0.3 + sum(label.count("\n") for label in labels) * 0.07 + 0.8)
@@ -145,7 +163,8 @@ def waterfall(steps: Sequence[Step], unit: str) -> Picture:
     return _svg(figure)
 
 
-def ecdf(series: Sequence[Series], unit: str) -> Picture:
+@_on_demand
+def ecdf(series: Sequence[Series], unit: str) -> Drawn:
     """What share of the samples is at or below a value, on a log axis. `y` is left empty."""
     figure, axes = _figure(3.5)
     for line in series:
@@ -164,7 +183,8 @@ def ecdf(series: Sequence[Series], unit: str) -> Picture:
     return _svg(figure)
 
 
-def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Picture:
+@_on_demand
+def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Drawn:
     """The parts of each bar as shares of its whole, end to end, the whole beside it; a negative part lies left of 0."""
     figure, axes = _figure(len(bars) * 0.34 + 1.1)
     for y, bar in enumerate(bars):
@@ -186,7 +206,8 @@ def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Picture:
     return _svg(figure)
 
 
-def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
+@_on_demand
+def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
     """Ratios on a log axis with one row a group: its environments share the row and are told apart by marker."""
     groups = list(dict.fromkeys(row.group for row in rows))
     members = list(dict.fromkeys(row.label for row in rows))
@@ -206,9 +227,10 @@ def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Picture:
     return _svg(figure)
 
 
+@_on_demand
 def points(
     series: Sequence[Series], xlabel: str, unit: str, *, log: bool = True, log_x: bool = False, lines: bool = False
-) -> Picture:
+) -> Drawn:
     """Values over something (run order, instances, nights): clouds, or lines with error bars and fits."""
     figure, axes = _figure(3.4)
     for line in series:
@@ -238,7 +260,8 @@ def points(
     return _svg(figure)
 
 
-def panels(grid: Sequence[Panel], columns: int = 2) -> Picture:
+@_on_demand
+def panels(grid: Sequence[Panel], columns: int = 2) -> Drawn:
     """Small multiples of dot plots, each with its own log axis, all with the same rows where they have them."""
     rows = max((len(panel.rows) for panel in grid), default=1)
     lines = math.ceil(len(grid) / columns)
@@ -406,12 +429,12 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def _svg(figure: Figure) -> Picture:
+def _svg(figure: Figure) -> Drawn:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     light = buffer.getvalue()
-    light = light[light.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans'")
+    light = compact(light[light.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans'"))
     dark = light
     for colour, instead in _DARK.items():
         dark = dark.replace(colour, instead)
-    return Picture(light, dark)
+    return light, dark

@@ -129,3 +129,13 @@ def test_an_unknown_format_is_refused(run: Run) -> None:
 
 def test_every_format_has_a_file_name() -> None:
     assert export.FORMATS.keys() == export.SUFFIXES.keys()
+
+
+def test_no_cell_of_a_table_is_a_formula_or_moves_a_cursor(tmp_path: Path) -> None:
+    """What a spreadsheet would compute and a terminal obey is only text (hostile names in a plug-in's scenario)."""
+    run = store.load(write_run(tmp_path))
+    starts = list(zip(run.series, "=+-@", strict=True))
+    renamed = [one._replace(environment=f"{start}cmd|'/C calc'!A1\x1b[31m") for one, start in starts]
+    for cell in pd.read_csv(io.BytesIO(export.export(run._replace(series=renamed), "csv")))["environment"].unique():
+        assert cell.startswith("'"), cell
+        assert "\x1b" not in cell

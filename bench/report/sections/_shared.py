@@ -53,16 +53,28 @@ def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> 
 
 
 def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
-    """One fold with a table for each metric of the scenario, headed by the metric's meaning."""
+    """One fold with a table for each metric of the scenario, headed by the metric's meaning.
+
+    In a run of very many costs the tables have one environment of each kind, so that the page stays one that a browser
+    opens at once.
+    """
     tables: list[Block] = []
+    names = representatives(context) if len(context.estimates) > MOST_ESTIMATES else None
     for metric in metrics if metrics is not None else context.metrics_of(scenario):
         rows = context.select(scenario, metric)
+        kept = [row for row in rows if names is None or row.environment in names]
+        rows = kept or rows
         if rows:
             record = context.metric(scenario, metric)
             meaning = f": {format.clean(record.meaning, 200)}" if record and record.meaning else ""
             tables.append(estimate_table(context, f"{format.clean(rows[0].name, 120)}{meaning}", rows))
     count = format.count(len(tables), "metric")
-    return [Details(f"All numbers of {format.clean(scenario, 60)} ({count})", tables)] if tables else []
+    which = f"Numbers of {len(names)} environments; `isobench export --to csv` has all:" if names else "All numbers of"
+    return [Details(f"{which} {format.clean(scenario, 60)} ({count})", tables)] if tables else []
+
+
+MOST_ESTIMATES = 4000
+"""Rows of tables beyond which a page shows one environment of each kind."""
 
 
 PANELS = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,20 +11,22 @@ import pytest
 
 from bench import catalog
 from bench.record import MetricRecord, ScenarioRecord
-from bench.report import markdown
+from bench.report import html, markdown
 from bench.report.build import page_of
 from bench.report.context import Context, Estimate
+from bench.report.page import Page
 from bench.store import Run
 from tests.unit.report import made
 
+LayOut = Callable[[Page], str]
 UNKNOWN = ScenarioRecord(
     "weather", "A plug-in's scenario", [MetricRecord(f"rain-{n}", "second", "") for n in range(30)]
 )
 SCENARIOS = {name: s.metrics for name, s in catalog.scenarios().items() if s.metrics}
 
 
-def report(scenarios: list[ScenarioRecord], estimates: list[Estimate]) -> str:
-    """The Markdown report of a run that has just these estimates."""
+def report(scenarios: list[ScenarioRecord], estimates: list[Estimate], lay_out: LayOut = markdown.lay_out) -> str:
+    """The report of a run that has just these estimates, in Markdown if not said otherwise."""
     columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
     rows = [
         (e.scenario, e.metric, e.environment, e.unit, block, e.median, block == 0, e.control, False)
@@ -32,7 +35,7 @@ def report(scenarios: list[ScenarioRecord], estimates: list[Estimate]) -> str:
     ]
     session = msgspec.structs.replace(made.session(), scenarios=scenarios)
     run = Run(Path("results/host/20260102T030405Z"), session, [])
-    return markdown.lay_out(page_of(Context(run, pd.DataFrame(rows, columns=columns), estimates)))
+    return lay_out(page_of(Context(run, pd.DataFrame(rows, columns=columns), estimates)))
 
 
 def estimates_of(scenario: ScenarioRecord) -> list[Estimate]:
@@ -66,6 +69,20 @@ def test_a_metric_that_the_record_does_not_name_is_there() -> None:
     text = report([], [*lone, *estimates_of(UNKNOWN)])
     assert "startup.teleport" in text
     assert "weather.rain-29" in text
+
+
+def test_a_page_of_very_many_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a browser would choke, one environment of each kind has its rows, every metric still a table."""
+    from bench.report.sections import _shared
+
+    names = ["process", "docker", *(f"plug-in-{n}" for n in range(30))]
+    estimates = [made.estimate("weather", m.name, name, 2.0) for m in UNKNOWN.metrics for name in names]
+    whole = report([UNKNOWN], estimates, html.lay_out)
+    monkeypatch.setattr(_shared, "MOST_ESTIMATES", len(estimates) - 1)
+    bounded = report([UNKNOWN], estimates, html.lay_out)
+    assert bounded.count("<tr>") < whole.count("<tr>") * 0.6
+    assert [m.name for m in UNKNOWN.metrics if f"weather.{m.name}" not in bounded] == []
+    assert "isobench export" in bounded
 
 
 def test_far_quantiles_need_many_values() -> None:
