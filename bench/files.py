@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,19 @@ def sync(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in _CANNOT:
             raise
+
+
+def read_regular(file: Path, most: int) -> bytes:
+    """What a regular file holds, `most` bytes of it at most. Raises `OSError` for one that is larger, and for a FIFO, a
+    device or a socket, on which reading would wait or never end."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if status.st_size > most:
+            raise OSError(errno.EFBIG, f"{status.st_size} bytes, and {most} are the most that are read")
+        return opened.read(status.st_size) or b""
 
 
 def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:

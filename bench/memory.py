@@ -30,12 +30,12 @@ class ProcessMemory(NamedTuple):
 
 
 class CgroupMemory(NamedTuple):
-    """What a cgroup is charged with: all, and anonymous, file and kernel parts where the kernel tells them."""
+    """What a cgroup is charged with: all, and its parts; None for what the kernel does not tell."""
 
     total: int
-    anonymous: int
-    file: int
-    kernel: int
+    anonymous: int | None
+    file: int | None
+    kernel: int | None
 
 
 def process_memory(pids: Iterable[int]) -> ProcessMemory:
@@ -65,9 +65,9 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
     kernel = _text(folder / "memory.kmem.usage_in_bytes")
     return CgroupMemory(
         total=int(total),
-        anonymous=stat.get("anon", stat.get("rss", 0)),
-        file=stat.get("file", stat.get("cache", 0)),
-        kernel=stat.get("kernel", int(kernel) if kernel.isdigit() else 0),
+        anonymous=stat.get("anon", stat.get("rss")),
+        file=stat.get("file", stat.get("cache")),
+        kernel=stat.get("kernel", int(kernel) if kernel.isdigit() else None),
     )
 
 

@@ -5,9 +5,12 @@ Kept free of heavy imports: `isobench list` reads nothing else.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 Unit = Literal["second", "byte"]
+Sign = Literal["positive", "zero", "any"]
+"""Which values a metric can have: above zero, zero as well, or any (a slope, a difference)."""
 
 BASELINE = "process"
 """The environment every ratio is taken against, unless `--baseline` names another."""
@@ -33,11 +36,18 @@ An environment stamps those that it has; requested, ready, released, exited and 
 
 
 class Metric(NamedTuple):
-    """One kind of cost: lower is better, always positive. `name` is unique within its scenario."""
+    """One kind of cost: lower is better. `name` is unique within its scenario."""
 
     name: str
     unit: Unit
     meaning: str
+    sign: Sign = "positive"
+
+    def can_be(self, value: float) -> bool:
+        """Whether this is a value of the metric."""
+        if not math.isfinite(value):
+            return False
+        return value > 0 or self.sign == "any" or (value == 0 and self.sign == "zero")
 
 
 class Sample(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from bench.model import Sign, Unit
 
 SCHEMA = 1
 """Version of session.json. Raised when a field changes its meaning; a loader refuses what it does not know."""
@@ -18,8 +18,21 @@ class MetricRecord(_Frozen, frozen=True):
     """A metric as it was when the run was made, so that a report needs no catalogue."""
 
     name: str
-    unit: Literal["second", "byte"]
+    unit: Unit
     meaning: str
+    sign: Sign = "positive"
+    """In a run of before this was recorded, values of zero and less are missing from every metric."""
+
+
+class SeriesRecord(_Frozen, frozen=True):
+    """One benchmark, whole. Seconds or bytes; `blocks` ascends."""
+
+    name: str
+    unit: Unit
+    blocks: list[int]
+    values: list[float]
+    warmups: list[tuple[int, float]] = []
+    """(block, value) of the warm-up block."""
 
 
 class ScenarioRecord(_Frozen, frozen=True):
@@ -113,7 +126,12 @@ class Session(_Frozen, frozen=True):
     stopped: str = ""
     """Why it ended: "precise", "blocks", "max-time", "interrupted", or empty."""
     warmups: dict[str, float] = {}
-    """Warm-up values of benchmarks that have no measured value (yet): pyperf cannot hold a benchmark without one."""
+    """Warm-up values of benchmarks that have no measured value: pyperf cannot hold a benchmark without one."""
+    not_in_suite: list[SeriesRecord] = []
+    """The benchmarks that have a value of zero or less, which pyperf cannot hold. Each benchmark is either here or in
+    the suite, whole."""
+    torn: bool = False
+    """The run was cut off while it wrote a block, and that block is lost."""
     left_behind: list[str] | None = None
     """What the mechanisms still had of this run once every environment was closed; None where nobody looked."""
     imprecise: list[str] = []

@@ -7,7 +7,6 @@ plan, the precision asked for, or the time is reached.
 from __future__ import annotations
 
 import gc
-import math
 import random
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -50,6 +49,9 @@ GIVE_UP_AFTER = 3
 REST_SECONDS, REST_FACTOR = 10.0, 10.0
 """How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
 daemon that was restarted is worth the rest of the night."""
+
+
+_CAN_BE = {"positive": "costs are positive", "zero": "a cost is not negative", "any": "a cost is finite"}
 
 
 class Request(NamedTuple):
@@ -126,22 +128,24 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
     Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
     """
     observer = observer or Observer()
-    with ExitStack() as stack:
-        sandboxes, skips, seconds = _open_all(request, stack, observer)
-        missing = [skip for skip in skips if skip.environment in request.required]
-        if missing:
-            raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
-        writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
-        stopped = "interrupted"
-        try:
-            stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
-        finally:
-            imprecise = stopper.imprecise(writer.clean_series) if stopper else []
-            finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
-    if request.sweep is not None:
-        writer.amend(left_behind=request.sweep(request.workdir.name))
-    if not writer.series:
+    with ExitStack() as ending:
+        with ExitStack() as stack:
+            sandboxes, skips, seconds = _open_all(request, stack, observer)
+            missing = [skip for skip in skips if skip.environment in request.required]
+            if missing:
+                raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
+            writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
+            ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
+            stopped = "interrupted"
+            try:
+                stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
+            finally:
+                imprecise = stopper.imprecise(writer.clean_series) if stopper else []
+                finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
+        if request.sweep is not None:
+            writer.amend(left_behind=request.sweep(request.workdir.name))
+    if not writer.measured:
         raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session))
     return writer
 
@@ -239,12 +243,12 @@ def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float],
         values = scenario.measure(sandbox)
     except StoppedShort as error:
         values, reason = error.values, as_text(error.reason)
-    known = {metric.name for metric in scenario.metrics}
+    known = {metric.name: metric for metric in scenario.metrics}
     for name, value in values.items():
         if name not in known:
             raise MeasurementError(f"{scenario.name} gave {name!r}, which is none of its metrics")
-        if not (math.isfinite(value) and value > 0):
-            raise MeasurementError(f"{name} is {value}: costs are positive")
+        if not known[name].can_be(value):
+            raise MeasurementError(f"{name} is {value}: {_CAN_BE[known[name].sign]}")
     return values, reason
 
 
@@ -353,10 +357,7 @@ def _session(
         versions=versions,
         environments=environments,
         beneath=[_environment_record(request, environment, None) for environment in request.beneath],
-        scenarios=[
-            ScenarioRecord(s.name, s.title, [MetricRecord(m.name, m.unit, m.meaning) for m in s.metrics])
-            for s in request.scenarios
-        ],
+        scenarios=[ScenarioRecord(s.name, s.title, [MetricRecord(*m) for m in s.metrics]) for s in request.scenarios],
         skips=[SkipRecord(*skip) for skip in skips],
     )
 

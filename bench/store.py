@@ -1,50 +1,43 @@
 """Results on disk: one folder a run, holding `suite.json` (pyperf's format) and `session.json` (the session record).
 
-Every write goes to a temporary file beside its target, is synced and renamed, so that a reader never sees half a
-file and a crash loses at most the block that was not finished. The suite is the truth about values; the record is
-the truth about everything else. What has been written once is kept as the text that it became: a run of a thousand
-blocks must not encode them all again after each.
+While a run goes on its blocks are in a journal (`bench.journal`), from which the two files are made at its end, or by
+the first reader of a run that was killed. Both are written whole beside their target, synced and renamed, so that a
+reader never sees half a file, and a crash loses at most the block that was not finished. Each series is in one place,
+whole: in the suite, or where pyperf cannot hold it in the record.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from contextlib import contextmanager
+from array import array
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from bench import journal
 from bench.errors import StoreError
-from bench.files import place
-from bench.model import Sample
-from bench.record import SCHEMA, BlockRecord, FailureRecord, Session
+from bench.files import place, read_regular
+from bench.record import SCHEMA, SeriesRecord, Session
+from bench.suite import Series, benchmark_name, check, decode, encode, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from bench.model import Sample
+    from bench.record import BlockRecord, FailureRecord
+
+__all__ = ["Run", "RunWriter", "Series", "benchmark_name", "find_runs", "load", "load_session", "write_atomically"]
 
 SUITE = "suite.json"
 SESSION = "session.json"
-_NAME = re.compile(r"^(?P<scenario>[a-z0-9-]+)\.(?P<metric>[A-Za-z0-9_.+-]+)/(?P<environment>[A-Za-z0-9@+_.-]+)$")
-
-
-class Series(NamedTuple):
-    """All values of one metric in one environment, one per block. Seconds or bytes; `blocks` ascends."""
-
-    scenario: str
-    metric: str
-    environment: str
-    unit: str
-    blocks: list[int]
-    values: list[float]
-    warmups: list[tuple[int, float]]
-    """(block, value) of the warm-up block."""
-
-    @property
-    def benchmark(self) -> str:
-        return benchmark_name(self.scenario, self.metric, self.environment)
+FILES = (SESSION, SUITE, journal.NAME)
+"""All that a run's folder may hold."""
+_MOST_BYTES = 1 << 29
+_MOST_PARTS = 1 << 25
+"""How large a file may be and of how many values: what is larger was written to exhaust the reader's memory."""
 
 
 class Run(NamedTuple):
@@ -55,171 +48,225 @@ class Run(NamedTuple):
     series: list[Series]
 
 
-def benchmark_name(scenario: str, metric: str, environment: str) -> str:
-    """The pyperf benchmark name, `<scenario>.<metric>/<environment>`."""
-    return f"{scenario}.{metric}/{environment}"
-
-
-# The part of pyperf's file format that isobench writes (format version 1.0, pyperf `_bench.py`). Written and read
-# with msgspec because a run with a million samples must load in seconds; the tests hold it against pyperf itself.
-class _PyperfRun(msgspec.Struct, omit_defaults=True):
-    metadata: dict[str, int | float | str] = {}
-    values: list[float] = []
-    warmups: list[tuple[int, float]] = []
-
-
-class _PyperfBenchmark(msgspec.Struct, omit_defaults=True):
-    runs: list[_PyperfRun]
-    metadata: dict[str, int | float | str] = {}
-
-
-class _PyperfSuite(msgspec.Struct):
-    benchmarks: list[_PyperfBenchmark]
-    version: str
-    metadata: dict[str, int | float | str] = {}
-
-
 class RunWriter:
     """Writes one run's folder, a block at a time. Owned by the runner."""
 
     session: Session
-    """The record but for its blocks, of which only the text is kept."""
+    """The record but for its blocks, which are on disk alone."""
 
-    def __init__(self, results: Path, session: Session, units: dict[tuple[str, str], str]) -> None:
+    def __init__(self, results: Path, session: Session, units: Mapping[tuple[str, str], str]) -> None:
         """Make `results/<host id>/<UTC stamp>/` for this run. `units` maps (scenario, metric) to its unit.
 
         Raises `StoreError` when the folder cannot be made.
         """
         stamp = session.started.replace(":", "").replace("-", "")
         base = results / session.host_id / stamp
-        self.session = msgspec.structs.replace(session, blocks=[])
+        self.session = msgspec.structs.replace(session, blocks=[], failures=[*session.failures])
+        self.blocks = 0
+        """How many are on disk, the warm-up block's included."""
         self._units = units
-        self._series: dict[str, Series] = {}
-        self._runs: dict[str, bytearray] = {}
-        """pyperf's runs of each benchmark, as text."""
-        self._blocks: list[bytes] = []
-        """The blocks of the record, as text."""
+        self._series: dict[str, tuple[Series, array[int], array[float]]] = {}
         self._marked: set[int] = set()
-        self._saved = 0
         try:
             self.path = _fresh_folder(base)
-            self._write_session()
+            self._journal = journal.Journal(self.path)
+            os.close(place(self.path / SESSION, _session_text(self.session)))
         except OSError as error:
             reason = f"cannot write results to {base}: {error.strerror}"
             raise StoreError(reason, remedy="choose another --out") from error
 
     def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
         """Put one finished block on disk, synced, before the next may start."""
-        for sample in samples:
-            self._add(sample)
-        self._blocks.append(_indented(msgspec.json.encode(block), 2))
+        entry = journal.entry(block, samples, failures)
+        try:
+            check(_as_series([entry], self._units))
+        except ValueError as error:
+            raise StoreError(str(error)) from error
+        with self._errors():
+            self._journal.append(entry)
+        self.blocks += 1
+        self.session.failures.extend(entry.failures)
         if block.marks:
             self._marked.add(block.index)
-        self.session = msgspec.structs.replace(
-            self.session,
-            failures=[*self.session.failures, *failures],
-            warmups={n: s.warmups[0][1] for n, s in self._series.items() if s.warmups and not s.values},
-        )
-        with self._errors():
-            self._write_suite()
-            self._write_session()
-        self._saved = len(self._blocks)
+        for environment, scenario, metric, value in entry.samples if block.index else ():
+            name = benchmark_name(scenario, metric, environment)
+            if name not in self._series:
+                self._series[name] = (named(name, self._units[scenario, metric]), array("q"), array("d"))
+            _, blocks, values = self._series[name]
+            blocks.append(block.index)
+            values.append(value)
 
     def amend(self, **changes: object) -> None:
         """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
         self.session = msgspec.structs.replace(self.session, **changes)
         with self._errors():
-            self._write_session()
+            self._journal.append(journal.Entry(changes=changes))
+
+    def finish(self) -> None:
+        """Make the suite and the record of the journal. Nothing is written afterwards."""
+        try:
+            with self._errors():
+                run = _replayed(self.path, _read_session(self.path))
+                if run is not None:
+                    _finish(run)
+        finally:
+            self._journal.close()
 
     @property
-    def series(self) -> list[Series]:
-        """Everything saved so far."""
-        return list(self._series.values())
+    def measured(self) -> bool:
+        """Whether there is a value of a measured block."""
+        return bool(self._series)
 
     @property
     def clean_series(self) -> list[Series]:
-        """What the analysis will use: everything saved so far but for marked blocks."""
-        return [
-            one._replace(
-                blocks=[block for block in one.blocks if block not in self._marked],
-                values=[v for block, v in zip(one.blocks, one.values, strict=True) if block not in self._marked],
-            )
-            for one in self.series
-        ]
-
-    def _add(self, sample: Sample) -> None:
-        name = benchmark_name(sample.scenario, sample.metric, sample.environment)
-        if not (math.isfinite(sample.value) and sample.value > 0):
-            raise StoreError(f"{name} is {sample.value}: costs are positive")
-        if name not in self._series:
-            unit = self._units[sample.scenario, sample.metric]
-            self._series[name] = Series(sample.scenario, sample.metric, sample.environment, unit, [], [], [])
-            self._runs[name] = bytearray()
-        series, runs = self._series[name], self._runs[name]
-        if sample.block == 0:
-            series.warmups.append((0, sample.value))
-            run = _PyperfRun({"block": 0}, warmups=[(1, sample.value)])
-        else:
-            series.blocks.append(sample.block)
-            series.values.append(sample.value)
-            run = _PyperfRun({"block": sample.block}, [sample.value])
-        runs += (b"," if runs else b"") + msgspec.json.encode(run)
+        """What the analysis will use: everything saved so far but for the warm-up and marked blocks."""
+        found = []
+        for empty, blocks, values in self._series.values():
+            kept = [(b, v) for b, v in zip(blocks, values, strict=True) if b not in self._marked]
+            found.append(empty._replace(blocks=[b for b, _ in kept], values=[v for _, v in kept]))
+        return found
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            reason = f"cannot write results to {self.path} (blocks saved: {self._saved}): {error.strerror}"
+            reason = f"cannot write results to {self.path} (blocks saved: {self.blocks}): {error.strerror}"
             raise StoreError(reason, remedy="make room there, or choose another --out") from error
 
-    def _write_suite(self) -> None:
-        if any(series.values for series in self._series.values()):
-            os.close(place(self.path / SUITE, self._suite_text()))
 
-    def _suite_text(self) -> Iterator[bytes | bytearray]:
-        """`_PyperfSuite`, a benchmark at a time."""
-        begin = b'{"benchmarks":['
-        for name, series in self._series.items():
-            if series.values:  # pyperf cannot hold a benchmark without one
-                metadata = msgspec.json.encode({"name": name, "unit": series.unit})
-                yield from (begin, b'{"runs":[', self._runs[name], b'],"metadata":', metadata, b"}")
-                begin = b","
-        yield b'],"version":"1.0","metadata":' + msgspec.json.encode({"isobench_run": self.session.run_id}) + b"}"
+def load(path: Path) -> Run:
+    """Load one run folder; where the run was killed, its files are made first.
 
-    def _write_session(self) -> None:
-        os.close(place(self.path / SESSION, self._session_text()))
+    Raises `StoreError`, naming the file and what is wrong with it.
+    """
+    session = _read_session(path)
+    lock = journal.take_over(path)
+    try:
+        run = _replayed(path, session)
+        if run is not None and lock is not None:
+            with suppress(OSError):  # on a disk that is full or cannot be written it is read from the journal
+                _finish(run)
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return run or _whole(path, session)
 
-    def _session_text(self) -> Iterator[bytes]:
-        """The record with its blocks last, a block at a time."""
-        fields = msgspec.to_builtins(self.session)
-        del fields["blocks"]
-        yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
-        for index, text in enumerate(self._blocks):
-            yield b",\n" if index else b"\n"
-            yield text
-        yield b"\n ]\n}" if self._blocks else b"]\n}"
+
+def load_session(path: Path) -> Session:
+    """Load only the record of a run folder. Raises `StoreError`."""
+    session = _read_session(path)
+    run = _replayed(path, session)
+    return run.session if run else session
+
+
+def _whole(path: Path, session: Session) -> Run:
+    """A run out of its two files."""
+    file, series = path / SUITE, list[Series]()
+    with _reading(file, "not a pyperf suite"):
+        try:
+            series = decode(_bounded(file))
+        except FileNotFoundError:
+            if not (session.not_in_suite or _gave_nothing(session)):
+                raise
+        found = check(series)
+    with _reading(path / SESSION, "not a session record"):
+        beside = [
+            named(one.name, one.unit)._replace(blocks=one.blocks, values=one.values, warmups=one.warmups)
+            for one in session.not_in_suite
+        ]
+        return Run(path, session, check([*found, *beside]))
+
+
+def _replayed(path: Path, session: Session) -> Run | None:
+    """A run out of its journal and the record as it was at the start; None where there is no journal."""
+    file = path / journal.NAME
+    with _reading(file, "not a journal"):
+        try:
+            found = journal.parse(_bounded(file))
+        except FileNotFoundError:
+            return None
+        units = {(s.name, m.name): m.unit for s in session.scenarios for m in s.metrics}
+        series = check(_as_series(found.entries, units))
+        changes = {key: value for entry in found.entries for key, value in entry.changes.items()}
+        changes |= {
+            "blocks": [entry.block for entry in found.entries if entry.block is not None],
+            "failures": [failure for entry in found.entries for failure in entry.failures],
+            "warmups": {one.benchmark: one.warmups[0][1] for one in series if not one.values},
+            "not_in_suite": [
+                SeriesRecord(one.benchmark, one.unit, one.blocks, one.values, one.warmups)
+                for one in series
+                if one.values and not one.fits_pyperf
+            ],
+            "torn": found.torn,
+        }
+        fields = {name: getattr(session, name) for name in session.__struct_fields__}
+        whole = msgspec.convert(msgspec.to_builtins({**fields, **changes}), Session)
+        _check_plain(whole)
+        return Run(path, whole, [one for one in series if one.values])
+
+
+def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str], str]) -> list[Series]:
+    """The values of these blocks by benchmark. Raises `ValueError`."""
+    found: dict[str, Series] = {}
+    for entry in entries:
+        for environment, scenario, metric, value in entry.samples:
+            if entry.block is None or (scenario, metric) not in units:
+                raise ValueError(f"a value of {scenario}.{metric} is of no block, or of no metric of the run")
+            name = benchmark_name(scenario, metric, environment)
+            if name not in found:
+                found[name] = named(name, units[scenario, metric])
+            if entry.block.index == 0:
+                found[name].warmups.append((0, value))
+            else:
+                found[name].blocks.append(entry.block.index)
+                found[name].values.append(value)
+    return list(found.values())
+
+
+def _finish(run: Run) -> None:
+    """Put the suite and the record of a run in the place of its journal. Raises `OSError`."""
+    fitting = [one for one in run.series if one.fits_pyperf]
+    if fitting:
+        os.close(place(run.path / SUITE, encode(fitting, run.session.run_id, len(run.series) - len(fitting))))
+    os.close(place(run.path / SESSION, _session_text(run.session)))
+    (run.path / journal.NAME).unlink(missing_ok=True)
+
+
+def _session_text(session: Session) -> Iterator[bytes]:
+    """The record as JSON for people, each value on a line; its blocks last, a block at a time."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[]))
+    del fields["blocks"]
+    yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
+    for number, block in enumerate(session.blocks):
+        yield b",\n" if number else b"\n"
+        yield _indented(msgspec.json.encode(block), 2)
+    yield b"\n ]\n}" if session.blocks else b"]\n}"
 
 
 def _indented(text: bytes, depth: int) -> bytes:
-    """JSON for people: each value on a line, a space a level, `depth` levels down."""
+    """A space a level, `depth` levels down."""
     margin = b" " * depth
     return margin + msgspec.json.format(text, indent=1).replace(b"\n", b"\n" + margin)
 
 
-def load(path: Path) -> Run:
-    """Load one run folder. Raises `StoreError`, naming the file and what is wrong with it."""
-    session = load_session(path)
-    suite = path / SUITE
-    if not suite.exists() and _gave_nothing(session):
-        return Run(path, session, [])
-    try:
-        decoded = _SUITE_DECODER.decode(suite.read_bytes())
-    except OSError as error:
-        raise StoreError(f"{suite}: {error.strerror}") from error
-    except _UNREADABLE as error:
-        raise StoreError(f"{suite}: not a pyperf suite: {error}") from error
-    return Run(path, session, [_from_pyperf(b, suite) for b in decoded.benchmarks])
+def _read_session(path: Path) -> Session:
+    """What session.json says: all of a run that is over, of another what it began with. Raises `StoreError`."""
+    file = path / SESSION
+    with _reading(file, "not a session record"):
+        raw = _bounded(file)
+        version = msgspec.json.decode(raw, type=_Versioned).schema
+        if version != SCHEMA:
+            raise StoreError(f"{file}: schema {version}, but this isobench reads schema {SCHEMA}")
+        session = msgspec.json.decode(raw, type=Session)
+        _check_plain(session)
+    return session
+
+
+def _check_plain(session: Session) -> None:
+    for field, pattern in _PLAIN.items():
+        if not re.fullmatch(pattern, getattr(session, field)):
+            raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which no run writes")
 
 
 def _gave_nothing(session: Session) -> bool:
@@ -232,23 +279,27 @@ def _gave_nothing(session: Session) -> bool:
     )
 
 
-def load_session(path: Path) -> Session:
-    """Load only the record of a run folder. Raises `StoreError`."""
-    file = path / SESSION
+@contextmanager
+def _reading(file: Path, words: str) -> Iterator[None]:
+    """What can go wrong with a file as a `StoreError` that names it; `words` say what it is not."""
     try:
-        raw = file.read_bytes()
-        version = msgspec.json.decode(raw, type=_Versioned).schema
-        if version != SCHEMA:
-            raise StoreError(f"{file}: schema {version}, but this isobench reads schema {SCHEMA}")
-        session = msgspec.json.decode(raw, type=Session)
+        yield
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror}") from error
-    except _UNREADABLE as error:
-        raise StoreError(f"{file}: not a session record: {error}") from error
-    for field, pattern in _PLAIN.items():
-        if not re.fullmatch(pattern, getattr(session, field)):
-            raise StoreError(f"{file}: {field} is {getattr(session, field)[:80]!r}, which no run writes")
-    return session
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StoreError(f"{file}: {words}: {error}") from error
+    except ValueError as error:
+        raise StoreError(f"{file}: {error}") from error
+    except MemoryError as error:
+        raise StoreError(f"{file}: it does not fit into this host's memory") from error
+
+
+def _bounded(file: Path) -> bytes:
+    """A file that is no larger than a run writes. Raises `OSError`, `ValueError`."""
+    text = read_regular(file, _MOST_BYTES)
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_PARTS:
+        raise ValueError(f"it has more than {_MOST_PARTS} values")
+    return text
 
 
 def find_runs(results: Path) -> Iterator[Path]:
@@ -274,8 +325,6 @@ _PLAIN = {
     "started": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
 }
 """What becomes part of a path somewhere must not be able to lead out of its folder."""
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_SUITE_DECODER = msgspec.json.Decoder(_PyperfSuite)
 
 
 def _fresh_folder(base: Path) -> Path:
@@ -288,29 +337,3 @@ def _fresh_folder(base: Path) -> Path:
             continue
         return path
     raise FileExistsError(17, "a hundred runs with one stamp", str(base))
-
-
-def _from_pyperf(benchmark: _PyperfBenchmark, file: Path) -> Series:
-    """One benchmark back into a series; metadata shared by all runs may have been hoisted by pyperf."""
-    name = str(benchmark.metadata.get("name", ""))
-    match = _NAME.match(name)
-    if match is None:
-        raise StoreError(f"{file}: {name[:80]!r} is not a benchmark name of isobench")
-    series = Series(**match.groupdict(), unit=str(benchmark.metadata.get("unit", "")), blocks=[], values=[], warmups=[])
-    if series.unit not in ("second", "byte"):
-        raise StoreError(f"{file}: {name}: unit {series.unit[:20]!r} is not second or byte")
-    for run in benchmark.runs:
-        block = run.metadata.get("block", benchmark.metadata.get("block"))
-        if not isinstance(block, int) or len(run.values) + len(run.warmups) != 1:
-            raise StoreError(f"{file}: {name}: a run is not one value of one block")
-        value = run.values[0] if run.values else run.warmups[0][1]
-        if not (math.isfinite(value) and value > 0):
-            raise StoreError(f"{file}: {name}: block {block} has the value {value}, and costs are positive")
-        if run.values:
-            series.blocks.append(block)
-            series.values.append(value)
-        else:
-            series.warmups.append((block, value))
-    if series.blocks != sorted(set(series.blocks)):
-        raise StoreError(f"{file}: {name}: blocks are not in order, or one is there twice")
-    return series

@@ -94,9 +94,9 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
             found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations(job, result)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
-    if not all(map(math.isfinite, found.values())):
+    if not all(0 <= seconds < math.inf for seconds in found.values()):
         raise ProbeError(f"fio's answer has not the form expected: {found}")
-    return {name: seconds for name, seconds in found.items() if seconds > 0}
+    return found
 
 
 def engine(result: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ _BESIDE = {
 
 
 class Reading(NamedTuple):
-    """Bytes by what is counted, beyond what there was without instances; the daemons' in full, which is positive."""
+    """Bytes by what is counted, beyond what there was without instances; the daemons' in full."""
 
     instances: int
     counted: dict[str, float]
@@ -63,17 +63,17 @@ class Density:
     groups: frozenset[str] = frozenset()
     presses = frozenset({"psi_cpu_seconds", "psi_io_seconds", "psi_memory_seconds"})  # many instances, started at once
     metrics = (
-        *(Metric(way, "byte", f"{meaning}: slope over the number of instances") for way, meaning in _WAYS.items()),
-        *(Metric(part, "byte", f"{what} in the kernel's count: slope") for part, (_, what) in _PARTS.items()),
-        *(Metric(beside, "byte", f"{what}: slope") for beside, what in _BESIDE.items()),
-        Metric("fixed", "byte", "fall of available memory that does not depend on the number of instances: intercept"),
+        *(Metric(way, "byte", f"{what}: slope over the number of instances", "any") for way, what in _WAYS.items()),
+        *(Metric(part, "byte", f"{what} in the kernel's count: slope", "any") for part, (_, what) in _PARTS.items()),
+        *(Metric(beside, "byte", f"{what}: slope", "any") for beside, what in _BESIDE.items()),
+        Metric("fixed", "byte", "fall of available memory whatever the number of instances: intercept", "any"),
         *(
-            Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances")
+            Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances", "any")
             for way, meaning in _WAYS.items()
             for count in COUNTS
         ),
         *(
-            Metric(f"daemons-{n}", "byte", f"PSS of the daemons that serve every instance, {n} idle ones")
+            Metric(f"daemons-{n}", "byte", f"PSS of the daemons that serve every instance, {n} idle ones", "zero")
             for n in COUNTS
         ),
     )
@@ -114,15 +114,11 @@ class Density:
 
 
 def results(readings: Sequence[Reading]) -> dict[str, float]:
-    """The slopes, the intercept and the counts of every step.
-
-    What is not positive is left out, as the store cannot hold it. The median of the slopes that are left is too high;
-    the report takes slopes with their sign out of the counts (bench/analysis/slopes.py).
-    """
+    """The slopes, the intercept and the counts of every step, with their sign."""
     from statistics import linear_regression
 
     values: dict[str, float] = {}
-    names = {name for reading in readings for name in reading.counted}
+    names = sorted({name for reading in readings for name in reading.counted})
     for name in names:
         points = [(reading.instances, reading.counted[name]) for reading in readings if name in reading.counted]
         if len(points) > 1:
@@ -132,7 +128,7 @@ def results(readings: Sequence[Reading]) -> dict[str, float]:
                 values["fixed"] = intercept
         if name in _WAYS or name == "daemons":
             values.update({f"{name}-{count}": value for count, value in points})
-    return {name: value for name, value in values.items() if value > 0}
+    return values
 
 
 def _await_rest() -> None:
@@ -155,13 +151,17 @@ def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, floa
     found = {"available": -float(available_memory())}
     parts = {part: float(host[key]) for part, (key, _) in _PARTS.items() if key in host}
     found.update(parts, kernel=sum(parts.values()))
-    found["pss"] = float(sum(process_memory(one.host_pids()).pss for one in living))
+    pss = sum(process_memory(one.host_pids()).pss for one in living)
+    if pss:  # an instance whose processes cannot be seen takes more than nothing
+        found["pss"] = float(pss)
     cgroups = [cgroup for one in living if (cgroup := cgroup_memory(one)) is not None]
     if cgroups:
         found["cgroup"] = float(sum(cgroup.total for cgroup in cgroups))
     harness = [pid for one in living for pid in getattr(one, "harness_pids", list)()]
-    found["harness"] = float(process_memory(harness).pss)
-    found["daemons"] = float(process_memory(daemons).pss)
+    if harness:
+        found["harness"] = float(process_memory(harness).pss)
+    if daemons:
+        found["daemons"] = float(process_memory(daemons).pss)
     return found
 
 

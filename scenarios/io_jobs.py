@@ -47,11 +47,6 @@ _TAILS = {
 }
 
 
-TELLABLE = 0.2
-"""A job whose CPU time on the host is less than this part of what a fio's start and end take gives no such metric:
-those vary by some per cent from one fio to the next."""
-
-
 class Step(NamedTuple):
     """One fio in the instance: what is done to the file before ("cold", "warm" or nothing), and its jobs."""
 
@@ -103,7 +98,7 @@ class IoJobs:
                     starts = said.spent[self.start.name][number + 1 : number + 3]
                     inside = values.get(f"{job.name}-cpu", 0.0)
                     values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, starts, said) if any(starts) else inside
-        return {name: seconds for name, seconds in values.items() if seconds > 0}
+        return values
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""
@@ -174,11 +169,9 @@ def _spent(instance: Instance) -> float:
 def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
     """CPU seconds of one operation of a guest's on the host, those of the starts beside it taken off.
 
-    0 where they cannot be told.
+    A difference, with its sign: what varies from one start to the next is in it, and in its interval.
     """
-    beside = fmean(starts)
-    own = said.spent[job.name][0] - beside
-    return own / operations(job, said.jobs[job.name]) if own > TELLABLE * beside else 0.0
+    return (said.spent[job.name][0] - fmean(starts)) / operations(job, said.jobs[job.name])
 
 
 def _drop_outside() -> bool:
@@ -195,14 +188,17 @@ def _metrics(job: Job) -> list[Metric]:
     whose = "of the sync alone" if job.syncs else "of one operation"
     return [
         Metric(job.name, "second", f"one operation: {job.meaning}"),
-        *(Metric(f"{job.name}-{tail}", "second", f"{words} {whose}: {job.meaning}") for tail, words in _TAILS.items()),
-        Metric(f"{job.name}-cpu", "second", f"CPU time of one operation inside the instance: {job.meaning}"),
+        *(
+            Metric(f"{job.name}-{tail}", "second", f"{words} {whose}: {job.meaning}", "zero")
+            for tail, words in _TAILS.items()
+        ),
+        Metric(f"{job.name}-cpu", "second", f"CPU time of one operation inside the instance: {job.meaning}", "zero"),
     ]
 
 
 def _on_host(job: Job) -> Metric:
     meaning = f"CPU time of one operation on the host (of a guest's: QEMU's): {job.meaning}"
-    return Metric(f"{job.name}-{_ON_HOST}", "second", meaning)
+    return Metric(f"{job.name}-{_ON_HOST}", "second", meaning, "any")
 
 
 SCENARIOS = (

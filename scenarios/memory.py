@@ -32,9 +32,9 @@ class Memory:
         Metric("uss", "byte", "what would be free if these processes ended: pages that nobody shares"),
         Metric("rss", "byte", "resident set size of these processes, shared pages counted in full"),
         Metric("cgroup", "byte", "what its own cgroup is charged with (in batches: up to 64 pages a CPU too much)"),
-        Metric("cgroup-anonymous", "byte", "the anonymous part of the cgroup's count"),
-        Metric("cgroup-file", "byte", "the page cache in the cgroup's count"),
-        Metric("cgroup-kernel", "byte", "the kernel's memory in the cgroup's count"),
+        Metric("cgroup-anonymous", "byte", "the anonymous part of the cgroup's count", "zero"),
+        Metric("cgroup-file", "byte", "the page cache in the cgroup's count", "zero"),
+        Metric("cgroup-kernel", "byte", "the kernel's memory in the cgroup's count", "zero"),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
@@ -44,17 +44,17 @@ class Memory:
             time.sleep(SETTLE_SECONDS)
             pids = instance.host_pids()
             whole = process_memory(pids)
-            values = {"pss": whole.pss, "uss": whole.uss, "rss": whole.rss}
-            values.update({f"pss-{role}": part.pss for role, part in by_role(pids).items()})
-            values["pss-daemons"] = process_memory(sandbox.daemons()).pss
+            found = {"pss": whole.pss, "uss": whole.uss, "rss": whole.rss}
+            found.update({f"pss-{role}": part.pss for role, part in by_role(pids).items()})
+            found["pss-daemons"] = process_memory(sandbox.daemons()).pss
+            values = {name: float(size) for name, size in found.items() if size > 0}  # a process takes something
             cgroup = cgroup_memory(instance)
             if cgroup is not None:
-                values["cgroup"] = cgroup.total
-                values["cgroup-anonymous"] = cgroup.anonymous
-                values["cgroup-file"] = cgroup.file
-                values["cgroup-kernel"] = cgroup.kernel
+                values["cgroup"] = float(cgroup.total)
+                parts = {"anonymous": cgroup.anonymous, "file": cgroup.file, "kernel": cgroup.kernel}
+                values.update({f"cgroup-{part}": float(size) for part, size in parts.items() if size is not None})
             instance.wait()
-        return {name: float(value) for name, value in values.items() if value > 0}
+        return values
 
 
 SCENARIOS = (Memory(),)

@@ -28,7 +28,7 @@ class MemoryTouch:
     groups: frozenset[str] = frozenset()
     metrics = (
         Metric("given", "byte", "what a guest is given"),
-        Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs"),
+        Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs", "zero"),
         Metric("started", "byte", "what the host spends once the instance is ready"),
         Metric("touched", "byte", "what the host spends once it has touched its memory (64 MiB; a guest all it has)"),
         Metric("freed", "byte", "what the host spends after the instance has given that memory back"),
@@ -41,15 +41,16 @@ class MemoryTouch:
         with sandbox.launch("touch", "0" if given else str(BYTES)) as instance:
             answers = each_answer(instance)
             total = _next(answers, "total")
-            values = {"started": _spent(instance)}
+            spent = {"started": _spent(instance)}
             for wanted in ("touched", "freed"):
                 instance.stdin.write(b"\n")
                 _next(answers, wanted)
-                values[wanted] = _spent(instance)
+                spent[wanted] = _spent(instance)
             instance.wait()
+        values = {name: size for name, size in spent.items() if size}  # none: its processes cannot be seen
         if given:
             values.update(given=float(given), kernel=float(given - total))
-        return {name: value for name, value in values.items() if value > 0}
+        return values
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Whether the host merges equal pages meanwhile: then guests share what they would not."""

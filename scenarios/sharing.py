@@ -29,10 +29,10 @@ class Sharing:
     groups: frozenset[str] = frozenset()
     metrics = (
         Metric("file", "byte", f"the size of the file that both read, {FILE}"),
-        Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)"),
+        Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)", "zero"),
         Metric("alone", "byte", "PSS of the first instance's host processes while it is alone"),
-        Metric("second", "byte", "what the second instance adds to the PSS of both"),
-        Metric("shared", "byte", "pages of the second instance's host processes that others map too (smaps)"),
+        Metric("second", "byte", "what the second instance adds to the PSS of both", "any"),
+        Metric("shared", "byte", "pages of the second instance's host processes that others map too (smaps)", "zero"),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
@@ -46,14 +46,10 @@ class Sharing:
             other = process_memory(second.host_pids())
             for instance in (first, second):
                 instance.wait()
-        values = {
-            "file": about.size,
-            "cached": about.cached,
-            "alone": alone.pss,
-            "second": both.pss - alone.pss,
-            "shared": other.rss - other.uss,
-        }
-        return {name: float(value) for name, value in values.items() if value > 0}
+        values = {"file": about.size, "cached": about.cached}
+        if alone.pss and other.pss:  # else the host's processes cannot be seen
+            values.update(alone=alone.pss, second=both.pss - alone.pss, shared=other.rss - other.uss)
+        return {name: float(value) for name, value in values.items()}
 
 
 class _File(NamedTuple):

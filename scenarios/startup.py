@@ -50,9 +50,9 @@ class Startup:
     metrics = (
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
         *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),
-        *(Metric(name, "second", f"the part of ready spent {meaning}") for name, meaning in _STEPS.items()),
-        Metric("cpu", "second", "CPU time the host spent on one start and end, by everybody it can be told of"),
-        *(Metric(f"cpu-{who}", "second", f"the part of that CPU time spent by the {who}") for who in _CPU),
+        *(Metric(name, "second", f"the part of ready spent {what}", "any") for name, what in _STEPS.items()),
+        Metric("cpu", "second", "CPU time the host spent on one start and end, by everybody it can be told of", "zero"),
+        *(Metric(f"cpu-{who}", "second", f"the part of that CPU time spent by the {who}", "zero") for who in _CPU),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
@@ -61,9 +61,9 @@ class Startup:
             status = instance.wait()
         if status != 0:  # killed while it waited: its end is not what an end costs
             raise MeasurementError(f"it ended with status {status}, not by itself")
-        kernel = spent_between(before, kernel_threads())
+        kernel = {"kernel": spent_between(before, kernel_threads())} if before else {}
         steps = steps_of(instance.events, getattr(instance, "steps", {}))
-        return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, "kernel": kernel})}
+        return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, **kernel})}
 
 
 def durations(events: Mapping[str, int]) -> dict[str, float]:
@@ -82,12 +82,14 @@ def steps_of(events: Mapping[str, int], told: Mapping[str, float]) -> dict[str, 
     clone = (events["created"] - events["requested"]) / 1e9 - told.get("step-make-cgroup", 0.0)
     exec_ = (events["ready"] - events["started"]) / 1e9
     values = {**told, "step-clone": clone, "step-exec": exec_}
-    return {name: values[name] for name in _STEPS if values.get(name, 0.0) > 0}
+    return {name: values[name] for name in _STEPS if name in values}
 
 
 def cpu_seconds(cpu: Mapping[str, float]) -> dict[str, float]:
-    """CPU seconds in total and by whom; what is too little for the kernel's accounting is left out."""
-    parts = {f"cpu-{who}": seconds for who, seconds in cpu.items() if who in _CPU and seconds > 0}
+    """CPU seconds in total and by whom. A daemon or the kernel may have spent nothing; of a process that was started,
+    none means that it could not be read."""
+    idle = ("engine", "kernel")
+    parts = {f"cpu-{who}": seconds for who, seconds in cpu.items() if who in _CPU and (seconds > 0 or who in idle)}
     return {"cpu": sum(parts.values()), **parts} if parts else {}
 
 

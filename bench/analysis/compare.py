@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analysis.frames import samples, used
-from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, Interval, holm, interval, pair
+from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, Interval, holm, interval, log_ratios, pair
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
 from bench.model import CONTROL_SUFFIX
@@ -183,14 +183,15 @@ def _costs(run: Run, relative: bool) -> tuple[dict[tuple[str, str, str], _Cost],
         if environment == baseline + CONTROL_SUFFIX:
             if base is not None:
                 mine, theirs = pair(blocks, numbers, base[0], base[1])
-                strayed = interval(np.log(mine / theirs))
+                strayed = interval(log_ratios(mine, theirs))
                 noise[scenario, metric] = max(abs(strayed.low), abs(strayed.high)) if strayed.n else 0.0
             continue
         if not relative:
-            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), np.log(numbers))
+            logs = log_ratios(numbers, np.ones_like(numbers))
+            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), logs)
         elif base is not None and environment != baseline:
             mine, theirs = pair(blocks, numbers, base[0], base[1])
-            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), np.log(mine / theirs))
+            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), log_ratios(mine, theirs))
     return costs, noise
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from bench.errors import StoreError
 from bench.model import CONTROL_SUFFIX
-from bench.store import SESSION, SUITE, find_runs, load
+from bench.store import FILES, SESSION, SUITE, find_runs, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,8 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
     value: float
     """Median over the blocks, seconds or bytes."""
     ratio: float
-    """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline and without one."""
+    """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline, without one, and where a
+    value is zero or less."""
 
 
 class Night(msgspec.Struct, frozen=True, array_like=True):
@@ -148,8 +149,9 @@ def _night(name: str, run: Run) -> Night:
         if not values:
             continue
         base = usable.get((scenario, metric, session.baseline), {}) if environment != session.baseline else {}
-        logs = [math.log(value / base[block]) for block, value in values.items() if block in base]
-        ratio = math.exp(median(logs)) if logs else math.nan
+        pairs = [(value, base[block]) for block, value in values.items() if block in base]
+        positive = pairs and all(min(pair) > 0 for pair in pairs)
+        ratio = math.exp(median(math.log(value / other) for value, other in pairs)) if positive else math.nan
         points.append(Point(scenario, metric, environment, median(values.values()), ratio))
     return Night(name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points)
 
@@ -157,7 +159,7 @@ def _night(name: str, run: Run) -> Night:
 def _signature(path: Path) -> str:
     """Changes when a file of the run does."""
     parts = []
-    for name in (SESSION, SUITE):
+    for name in FILES:
         try:
             status = (path / name).stat()
             parts.append(f"{status.st_mtime_ns}:{status.st_size}")

@@ -93,6 +93,13 @@ def pair(
     return values[mine], other_values[theirs]
 
 
+def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The logarithms of paired ratios; none at all where a value is zero or less, as the rest would mislead."""
+    if len(mine) and min(mine.min(), theirs.min()) <= 0:
+        return np.array([])
+    return np.asarray(np.log(mine) - np.log(theirs))
+
+
 @cache
 def _rank(n: int) -> tuple[int, float]:
     """Which average from either end bounds the interval, and what that holds."""

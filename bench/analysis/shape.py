@@ -56,7 +56,7 @@ def oddities(frame: pd.DataFrame) -> list[Oddity]:
         .groupby(["scenario", "metric", "environment"], observed=True, sort=True)
     )
     series = [(key, part["block"].to_numpy(), part["value"].to_numpy(dtype=float)) for key, part in groups]
-    series = [one for one in series if len(one[2]) >= FEWEST]
+    series = [one for one in series if len(one[2]) >= FEWEST and one[2].min() > 0]
     adjusted = holm(np.array([_kendall(blocks, values) for _, blocks, values in series]))
     found = []
     for (key, blocks, values), p in zip(series, adjusted, strict=True):

@@ -33,12 +33,10 @@ class WidthStopper:
             if base is None or environment in (self._baseline, self._baseline + CONTROL_SUFFIX):
                 continue
             theirs = dict(zip(base.blocks, base.values, strict=True))
-            pairs = [
-                math.log(value / theirs[block])
-                for block, value in zip(mine.blocks, mine.values, strict=True)
-                if block in theirs
-            ]
-            ratio = interval(np.array(pairs))
+            pairs = [(v, theirs[block]) for block, v in zip(mine.blocks, mine.values, strict=True) if block in theirs]
+            if any(min(pair) <= 0 for pair in pairs):
+                continue  # there is no ratio whose interval could become narrow
+            ratio = interval(np.array([math.log(value / other) for value, other in pairs]))
             if ratio.n < FEWEST_PAIRS or (ratio.high - ratio.low) / 2 > self._target:
                 wide.append(benchmark_name(scenario, metric, environment))
         return wide

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bench.analysis.history import History, Night
+    from bench.analysis.history import History, Night, Point
 
 SCHEMA = 1
 """Version of the document; raised when a field changes its meaning."""
@@ -241,22 +241,22 @@ def _segments(nights: Sequence[Night]) -> list[tuple[int, int, list[str]]]:
 
 
 def _series(nights: Sequence[Night]) -> list[_Series]:
-    """Every cost of a segment, against its night's baseline where it has a ratio, else by its value."""
-    points: dict[tuple[str, bool], tuple[list[int], list[float]]] = {}
+    """Every cost of a segment, against its night's baseline where it has a ratio in every night, else by its value.
+
+    What is zero or less in a night has no level to go up from, and is left out.
+    """
+    found: dict[tuple[str, bool], list[tuple[int, Point]]] = {}
     for index, night in enumerate(nights):
         for point in night.points:
-            is_baseline = point.environment == night.baseline
-            number = point.value if is_baseline or math.isnan(point.ratio) else point.ratio
             name = f"{point.scenario}.{point.metric}/{point.environment}"
-            places, values = points.setdefault((name, is_baseline), ([], []))
-            places.append(index)
-            values.append(number)
-    least = FEWEST_BEFORE + FEWEST_AFTER
-    return [
-        _Series(name, host, places, np.log(np.array(values)))
-        for (name, host), (places, values) in points.items()
-        if len(values) >= least
-    ]
+            found.setdefault((name, point.environment == night.baseline), []).append((index, point))
+    series = []
+    for (name, host), points in found.items():
+        by_value = host or any(math.isnan(point.ratio) for _, point in points)
+        values = np.array([point.value if by_value else point.ratio for _, point in points])
+        if len(values) >= FEWEST_BEFORE + FEWEST_AFTER and values.min() > 0:
+            series.append(_Series(name, host, [index for index, _ in points], np.log(values)))
+    return series
 
 
 def _segment_alerts(nights: Sequence[Night], series: Sequence[_Series], told: str) -> list[Alert]:

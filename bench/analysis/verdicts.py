@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.frames import used
-from bench.analysis.paired import FEWEST_PAIRS, Interval, holm, interval, p_value, pair
+from bench.analysis.paired import FEWEST_PAIRS, Interval, holm, interval, log_ratios, p_value, pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,8 +31,9 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
     """One row per metric and environment: absolute values, the paired ratio to the baseline with its 95 % interval,
     p of the paired test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
 
-    A metric that the baseline does not have is listed without a ratio, and a ratio of fewer than six pairs without an
-    interval: none that they could give holds at 95 %. The baseline's own row has the ratio 1.
+    A metric that the baseline does not have, or that is zero or less in a block, is listed without a ratio, and a ratio
+    of fewer than six pairs without an interval: none that they could give holds at 95 %. The baseline's own row has the
+    ratio 1.
     """
     rows = []
     for (scenario, metric), table in _tables(used(frame)):
@@ -103,7 +104,7 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
 def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
     """The interval of the log-ratio, pairs formed by block."""
     mine, theirs = pair(blocks, values, *base)
-    return interval(np.log(mine / theirs))
+    return interval(log_ratios(mine, theirs))
 
 
 class _Table:
@@ -142,7 +143,8 @@ def _against(
     if base is None:
         return nothing
     mine, theirs = pair(blocks, values, *base)
-    found = interval(np.log(mine / theirs))
+    logs = log_ratios(mine, theirs)
+    found = interval(logs)
     if found.n == 0:
         return nothing
     half_width = (found.high - found.low) / 2
@@ -150,7 +152,7 @@ def _against(
         "ratio": math.exp(found.centre),
         "ratio_low": math.exp(found.low),
         "ratio_high": math.exp(found.high),
-        "p": p_value(np.log(mine / theirs)),
+        "p": p_value(logs),
         "mde": math.exp(half_width * _POWER_FACTOR) - 1,
         "pairs": found.n,
     }

@@ -130,8 +130,9 @@ class Container:
             ended = self._status is not None  # the rest of the deadline is not for one that was given up
             watched = self._netns if self._watching and ended else None
             self.events["gone"] = watched.await_gone() if watched else time.monotonic_ns()
-            spent = (cpu_seconds(pid) - before for pid, before in self._engine.items())
-            self.cpu["engine"] = sum(max(0.0, seconds) for seconds in spent)
+            spent = [cpu_seconds(pid) - before for pid, before in self._engine.items()]
+            if spent:
+                self.cpu["engine"] = sum(max(0.0, seconds) for seconds in spent)
         finally:
             self.stdout.close()
             self.stdin.close()

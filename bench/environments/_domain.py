@@ -116,7 +116,8 @@ class GuestInstance:
                 stream.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self.events["gone"] = time.monotonic_ns()
-        self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
+        if self._libvirtd:
+            self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
         if self._pidfd >= 0:
             os.close(self._pidfd)
         remove_logs_of(self._name)  # the mechanism leaves it, so that it counts nowhere

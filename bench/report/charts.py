@@ -380,13 +380,17 @@ def _log_x(axes: Axes, values: Sequence[float], text: Any, base: float = 10.0) -
 
 
 def _log_axis(axes: Axes, which: str, values: Sequence[float], text: Any, base: float = 10.0) -> None:
-    """A log axis with plain words at round numbers, as far as there is room; powers of two where `base` is 2."""
-    good = [v for v in values if math.isfinite(v) and v > 0]
-    if not good:
+    """A log axis with plain words at round numbers, as far as there is room; powers of two where `base` is 2.
+
+    Where a value is zero or less it is a linear one.
+    """
+    good = [v for v in values if math.isfinite(v)]
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if not good or min(good) <= 0:
+        axis.set_major_formatter(lambda v, _: format.trimmed(text(v)) if v else "0")
         return
     margin = max(1.12, (max(good) / min(good)) ** 0.04)
     low, high = min(good) / margin, max(good) * margin
-    axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
     axis.set_major_locator(_fixed(log_ticks(low, high, base)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -102,22 +101,18 @@ def test_a_tmpfs_of_a_raw_process() -> None:
 @pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
 def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
-    """Rate, percentiles and CPU time of each job; on the host a guest's operation costs more than it can see itself."""
+    """Rate, percentiles and CPU time of each job; on the host a guest's jobs cost more than it can see itself."""
     wanted = {metric.name for metric in scenario.metrics}
     with opened(name) as sandbox:
         values = scenario.measure(sandbox)
-        for _ in range(3):  # on the host they are differences: a CPU that changes its speed in one leaves it out
-            if set(values) != wanted and name == "tcg":
-                assert all(metric.endswith("-host-cpu") for metric in wanted - set(values))
-                values = scenario.measure(sandbox)
     assert set(values) == wanted
     jobs = [metric.removesuffix("-host-cpu") for metric in values if metric.endswith("-host-cpu")]
-    shares = [values[f"{job}-host-cpu"] / values[f"{job}-cpu"] for job in jobs]
-    if name == "process":
-        assert set(shares) <= {1.0}
-    elif jobs:
-        assert median(shares) > 1
-        assert all(0 < values[f"{job}-host-cpu"] < 4 * values[job] for job in jobs)
+    for job in jobs if name == "process" else ():
+        assert values[f"{job}-host-cpu"] == values[f"{job}-cpu"]
+    if jobs and name == "tcg":  # each is a difference of two fios, but all together are far from what one varies by
+        assert sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) > sum(
+            values[f"{job}-cpu"] / values[job] for job in jobs
+        )
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:

@@ -20,6 +20,8 @@ LAYERS: dict[str, int] = {
     "bench.paths": 1,
     "bench.cache": 1,
     "bench.record": 1,
+    "bench.suite": 1,
+    "bench.journal": 1,
     "bench.store": 1,
     "bench.streams": 1,
     "bench.deadlines": 1,

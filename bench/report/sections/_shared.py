@@ -112,17 +112,28 @@ def dot_panels(
     if not grid:
         return None
     data = table(f"Medians and quartiles of {scenario}", ["metric / environment", *ESTIMATE_COLUMNS], rows)
-    note = f"Point: median; line: quartiles; log axes, lower is better. {sample_note(context, scenario, metrics)}"
+    note = f"Point: median; line: quartiles; {_axes(grid)}, lower is better. {sample_note(context, scenario, metrics)}"
     return Figure(title, charts.panels(grid, min(len(grid), 2)), alt_of(title, data), note, data)
+
+
+def _axes(grid: Sequence[charts.Panel]) -> str:
+    lowest = min(min(row.value, row.low) for panel in grid for row in panel.rows)
+    return "log axes" if lowest > 0 else "log axes (linear where there is a value of zero or less)"
 
 
 def parts_figure(
     context: Context, scenario: str, metrics: Sequence[str], what: str, names: Sequence[str]
 ) -> Figure | None:
-    """How a cost divides into its parts, environment by environment, as shares of their sum."""
-    bars, rows, unit = [], [], "second"
+    """How a cost divides into its parts, environment by environment, as shares of their sum.
+
+    Medians over different numbers of blocks do not add up, and are not drawn.
+    """
+    bars, rows, unit, uneven = [], [], "second", []
     for name in names:
         found = [context.find(scenario, metric, name) for metric in metrics]
+        if len({row.n for row in found if row}) > 1:
+            uneven.append(format.clean(name, 40))
+            continue
         values = [row.median if row else math.nan for row in found]
         if any(found):
             unit = next(row.unit for row in found if row)
@@ -142,6 +153,8 @@ def parts_figure(
     title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.quantity(size, unit)}"
     data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
     note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
+    if uneven:
+        note += f" Not drawn, as not every part is there in every block: {format.listing(uneven)}."
     return Figure(title, charts.stacked(bars, metrics, unit), alt_of(title, data), note, data)
 
 

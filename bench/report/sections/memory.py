@@ -133,8 +133,7 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
         "One more idle instance: the fall of available memory, what of it the PSS, the kernel's own count, the "
         "daemons' growth and the harness's own processes explain, and the rest [95 %]. It is the whole host's: what "
         "ran meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half "
-        "of which the kernel takes to be available. Slopes have their sign: they are taken from the counts at each "
-        "number of instances."
+        "of which the kernel takes to be available. Slopes have their sign."
     )
     if biased:
         caption += (
@@ -146,6 +145,8 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
 
 def _slopes(context: Context, name: str) -> tuple[dict[str, dict[int, float]], list[str]]:
     """The slopes of the accounts by block, and which of them lack blocks because they were not positive there."""
+    if _is_whole(context, _ACCOUNTS[0]):
+        return {part: dict(zip(*context.values("density", part, name), strict=True)) for part in _ACCOUNTS}, []
     counts = {way: _counts(context, way, name) for way in _ACCOUNTS}
     steps = slopes.reached(counts)
     found: dict[str, dict[int, float]] = {}
@@ -157,6 +158,12 @@ def _slopes(context: Context, name: str) -> tuple[dict[str, dict[int, float]], l
             if (found[part] or part in _HOST_WIDE) and not found[part].keys() >= steps.keys():
                 stored.append(f"{part}: {len(found[part])} of {len(steps)} blocks")
     return found, stored
+
+
+def _is_whole(context: Context, metric: str) -> bool:
+    """Whether the run has a slope's values of whatever sign; runs of before have only those that are positive."""
+    record = context.metric("density", metric)
+    return record is not None and record.sign == "any"
 
 
 def _counts(context: Context, way: str, name: str) -> dict[int, dict[int, float]]:
@@ -177,7 +184,7 @@ def _left_out(context: Context, names: list[str], metrics: list[str]) -> list[Bl
         fewest = min((count for way in counts.values() for count in way), default=0)
         blocks = {block for block, highest in slopes.reached(counts).items() if highest > fewest}
         lacking = []
-        for metric in metrics:
+        for metric in (m for m in metrics if not _is_whole(context, m)):
             missing = len(blocks.difference(context.values("density", metric, name)[0]))
             if missing and (missing < len(blocks) or metric != "cgroup"):
                 lacking.append(f"{metric} in {missing} of {len(blocks)}")

@@ -58,6 +58,7 @@ def write_run(
         ]
         writer.add_block(BlockRecord(index, float(index), 1.0, []), samples, [])
     writer.amend(finished=finished or started, stopped="blocks")
+    writer.finish()
     return writer.path
 
 

@@ -175,4 +175,5 @@ def write_run(
         ]
         block = BlockRecord(index, index * 10.0, 10.0, [CellRecord("process", "startup", index * 10.0, 1.0, 0.97)])
         writer.add_block(block, samples, [failure for failure in failed if failure.block == index])
+    writer.finish()
     return writer.path

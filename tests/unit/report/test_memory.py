@@ -23,16 +23,19 @@ SLOPES = {"available": 10.0, "pss": 6.0, "kernel": 2.0, "harness": 0.5, "cgroup"
 COUNTS = (1, 2, 4, 8)
 
 
-def _built(folder: Path, blocks: Sequence[Mapping[str, float]]) -> list[Block]:
-    """The section of a run whose blocks hold these values; like the store, without those that are not positive."""
+def _built(folder: Path, blocks: Sequence[Mapping[str, float]], *, before: bool = False) -> list[Block]:
+    """The section of a run whose blocks hold these values; or of a run of `before` the store held what is not positive,
+    without that."""
+    metrics = [MetricRecord(*m[:3]) if before else MetricRecord(*m) for m in Density.metrics]
     record = msgspec.structs.replace(
         session(),
-        scenarios=[ScenarioRecord("density", Density.title, [MetricRecord(*m) for m in Density.metrics])],
+        scenarios=[ScenarioRecord("density", Density.title, metrics)],
         environments=[EnvironmentRecord("process", "raw process", "process", "", None, False)],
     )
     writer = RunWriter(folder, record, {("density", m.name): m.unit for m in Density.metrics})
     for index, values in enumerate(blocks):
-        samples = [Sample(index, "process", "density", name, value) for name, value in values.items() if value > 0]
+        samples = [Sample(index, "process", "density", name, value) for name, value in values.items()]
+        samples = [sample for sample in samples if sample.value > 0 or not before]
         writer.add_block(BlockRecord(index, float(index), 1.0, []), samples, [])
     return memory.build(make_context(writer.path))
 
@@ -52,7 +55,16 @@ def test_the_rest_is_shown(tmp_path: Path) -> None:
     assert "too high" not in caption
 
 
-def test_slopes_that_are_not_positive_count_with_their_sign(tmp_path: Path) -> None:
+def test_slopes_have_their_sign(tmp_path: Path) -> None:
+    """Growth of the daemons and falls of available memory of either sign count in every block; nothing is left out."""
+    values = [{**SLOPES, "available": 10.0 + index, "daemons": -1.0} for index in (0, -60, 60, -20, 20, -4, 4, 0, 0)]
+    built = _built(tmp_path, [{name: value * MIB for name, value in block.items()} for block in values])
+    _, words = _accounts(built)
+    assert words[1].startswith("+10.0 [−") and words[4] == "−1.00 MiB"
+    assert not any(isinstance(b, Paragraph) for b in built)
+
+
+def test_a_run_of_before_has_slopes_out_of_its_counts(tmp_path: Path) -> None:
     """The daemons' growth is centred at -1 MiB and positive in two blocks of eight: all eight are in the account.
 
     One block has no `kernel-1`, which was not positive: then 1 counts in no block, and the slope stays what it is.
@@ -65,7 +77,7 @@ def test_slopes_that_are_not_positive_count_with_their_sign(tmp_path: Path) -> N
             values |= {f"available-{count}": 50 * MIB + 10 * MIB * count, f"pss-{count}": 6 * MIB * count}
             values |= {f"kernel-{count}": 2 * MIB * count, f"daemons-{count}": 90 * MIB + grows * count}
         blocks.append(values | ({"kernel-1": -1.0, "kernel": -1.0} if index == 3 else {}))
-    built = _built(tmp_path, blocks)
+    built = _built(tmp_path, blocks, before=True)
     caption, words = _accounts(built)
     assert words[1].startswith("+10.0 [") and words[2:4] == ["6.00 MiB", "2.00 MiB"]
     assert words[4] == "−1.00 MiB" and words[6].startswith("+3.00 [")
@@ -79,6 +91,6 @@ def test_it_says_where_only_positive_slopes_are_left(tmp_path: Path) -> None:
     falls = {f"available-{count}": 10 * MIB * count for count in COUNTS}
     steady = {f"pss-{count}": 6 * MIB * count for count in COUNTS}
     blocks = [{"pss": 6 * MIB, **steady, **({"available": 10 * MIB, **falls} if n % 2 else {})} for n in range(9)]
-    caption, words = _accounts(_built(tmp_path, blocks))
+    caption, words = _accounts(_built(tmp_path, blocks, before=True))
     assert words[1].startswith("+10.0 [")
     assert "process (available: 4 of 8 blocks, kernel: 0 of 8 blocks)" in caption
