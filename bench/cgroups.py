@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import signal
 import time
@@ -66,19 +67,43 @@ def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:
 
 
 def remove(name: str) -> list[str]:
-    """Kill what still runs in the cgroups of this name and remove them; says what was removed.
+    """Kill what still runs in the cgroups of this name, wherever in the trees, and remove them; says what was removed.
 
     The name carries the run's, and may be a pattern (`fnmatch`) round it where a tool names cgroups in its own way.
+    Tools make them below the cgroup that they were started in, or below their own: a user's session, a parent of all.
     """
     removed = []
-    for place in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")):
-        if not place.is_dir():
-            continue
+    for place in _named(name):
         for folder in (*sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True), place):
             _empty(folder)
             _remove_when_free(folder)
         removed.append(f"cgroup {place}")
     return removed
+
+
+def _named(name: str) -> list[Path]:
+    """The cgroups of a name, of each hierarchy; what is below one of them goes with it."""
+    found = []
+    for root, folders, _ in os.walk(ROOT):
+        hits = fnmatch.filter(folders, name)
+        folders[:] = [folder for folder in folders if folder not in hits]
+        found += [Path(root, hit) for hit in hits]
+    return found
+
+
+def make_own(name: str) -> tuple[Path, ...]:
+    """A cgroup of this name where systemd's tools make theirs, below the one that they are started in.
+
+    One on version 2; on the older layouts in the hierarchies without a controller, as far as they are there.
+    """
+    roots = [ROOT] if (ROOT / "cgroup.controllers").exists() else [ROOT / "systemd", ROOT / "unified"]
+    made = tuple(root / name for root in roots if (root / "cgroup.procs").exists())
+    for folder in made:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy="run isobench as root") from error
+    return made
 
 
 def _remove_when_free(folder: Path) -> None:

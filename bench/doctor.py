@@ -79,8 +79,9 @@ def _check(environment: Environment, workdir: Path) -> Finding:
         with environment.open(workdir) as sandbox:
             prove(sandbox)
     except Exception as error:  # also one that nobody foresaw: the others are asked all the same
-        with suppress(OSError):
-            workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
+        if isinstance(error, Unavailable):
+            with suppress(OSError):
+                workdir.rmdir()  # nothing was made: there will be nothing to clean
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
         return Finding("environment", environment.name, outcome, *told(error))
     return Finding("environment", environment.name, "PASS")

@@ -175,10 +175,12 @@ def launch(
     timeout: float,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    cgroups: Sequence[Path] = (),
 ) -> Iterator[Launched]:
     """Run `program` through the C launcher with its isolation `options`; enter when it has written its first byte.
 
-    `environ` is added to a minimal environment; `folder` is the working folder.
+    `environ` is added to a minimal environment; `folder` is the working folder, `cgroups` those that the launcher is
+    put into before it is told to begin.
     Raises `MeasurementError` with the step that failed.
     """
     with ExitStack() as childs, ExitStack() as never_started:
@@ -204,6 +206,8 @@ def launch(
         never_started.pop_all()
     instance = Launched(here, process, time.monotonic() + timeout, pipes)
     try:
+        for cgroup in cgroups:
+            (cgroup / "cgroup.procs").write_text(str(process.pid))
         instance.start()
         yield instance
     finally:

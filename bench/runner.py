@@ -314,8 +314,9 @@ def _open_all(
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
         except Exception as error:
-            with suppress(OSError):
-                workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
+            if isinstance(error, Unavailable):
+                with suppress(OSError):
+                    workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
             skip = Skip(environment.name, "", *told(error))
             skips.append(skip)
             observer.skipped(skip)

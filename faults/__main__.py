@@ -1,8 +1,8 @@
 """`python -m faults [ROW…]`: injects every fault for real, one line each, and writes them to RELIABILITY.md.
 
 All of them make the file anew; some of them replace their own lines in it.
-Wants root. Everything happens in namespaces of its own (mount, pid, network, IPC) with engines of its own, which end
-with it; host-wide are only the clock (stepped by 0.2 s and back) and a CPU (off for a second).
+Wants root. Everything happens apart (faults/apart.py) with engines of its own, which end with it; host-wide are only
+the clock (stepped by 0.2 s and back) and a CPU (off for a second).
 """
 
 from __future__ import annotations
@@ -19,9 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import host
-from bench.cgroups import remove
 from bench.probe.build import probe_path
-from faults import disk, engine_faults, engines, fuzzing, hostile, hostwide, lacking, leaks, neighbours, soak, stopping
+from faults import (
+    apart,
+    disk,
+    engine_faults,
+    engines,
+    fuzzing,
+    hostile,
+    hostwide,
+    lacking,
+    leaks,
+    mechanisms,
+    neighbours,
+    soak,
+    stopping,
+)
 from faults.place import ROOT, Line, Place
 
 if TYPE_CHECKING:
@@ -30,6 +43,7 @@ if TYPE_CHECKING:
 ROWS: dict[str, Callable[[Place], Line]] = {
     "signals": stopping.signals,
     "kill9": stopping.kill9,
+    **mechanisms.ROWS,
     "cut-off": disk.cut_off,
     "while-writing": disk.while_writing,
     "full-results": disk.full_results,
@@ -95,44 +109,20 @@ def main(names: list[str]) -> int:
 def _enter(names: list[str]) -> int:
     """Once more, in namespaces of its own, under a first process that reaps orphans."""
     inner = [sys.executable, "-m", "faults", *names]
-    script = 'ip link set lo up && exec "$@"'
-    command = [
-        "unshare",
-        "--mount",
-        "--pid",
-        "--net",
-        "--ipc",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "sh",
-        "-c",
-        script,
-    ]
     environ = {
         k: v for k, v in os.environ.items() if not k.startswith(("ISOBENCH_S", "ISOBENCH_W", "ISOBENCH_L", "DOCKER_"))
     }
     folder = tempfile.mkdtemp(prefix="faults-", dir="/var/tmp")
     try:
         Path(folder).chmod(0o711)
-        process = subprocess.Popen(
-            [*command, "sh", str(probe_path()), "init", *inner],
-            env={**environ, _INSIDE: folder},
-        )
+        command = apart.words_apart(f"isobench-{Path(folder).name}", [str(probe_path()), "init", *inner])
+        process = subprocess.Popen(command, env={**environ, _INSIDE: folder})
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: process.kill())
         return process.wait()
     finally:
-        _clean_up(Path(folder))
+        apart.remove(f"isobench-{Path(folder).name}")
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clean_up(folder: Path) -> None:
-    """What the engine, and runs that were stopped with the faults, left host-wide: cgroups. The rest is gone."""
-    remove(engines.cgroup_of(folder))
-    for state in {file.parent for file in folder.rglob("isobench-*.json") if file.parent.name == "state"}:
-        places = {"ISOBENCH_STATE": str(state), "ISOBENCH_WORK": str(state.parent / "work")}
-        subprocess.run([sys.executable, "-m", "bench", "clean"], env={**os.environ, **places}, check=False)
 
 
 def _one(name: str, place: Place) -> Line:

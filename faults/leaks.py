@@ -1,7 +1,7 @@
 """What there is on this host, counted without isobench's own bookkeeping: no import of `bench` in here.
 
-The faults run in namespaces of their own (pid, mount, network, IPC), so that whatever is seen there is theirs; what
-the kernel keeps host-wide (cgroups, loop devices) is told by the place's folder and by the names seen in it.
+The faults run apart (faults/apart.py), so that whatever is seen there is theirs: whole trees are compared, and no name
+is looked for. What the kernel keeps host-wide all the same (loop devices) is told by the place's folder.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from faults import trees
+from faults.trees import Found
+
 PATIENCE = 15.0
 """Seconds that what is ending has to be gone: a network namespace is freed by the kernel later, a few at a time."""
 
 
 class Where(NamedTuple):
-    """Where to look: the place's folder, and the engines' sockets (empty: none runs)."""
+    """Where to look: the place's folder, the engines' sockets (empty: none runs), and what is nobody's business."""
 
     folder: Path
     docker: str
     libvirt: str
+    ignored: tuple[str, ...] = trees.ENGINES_OWN
+    """Patterns of a whole "KIND WHAT": where others are at work, what they make; apart, what the engines keep."""
 
 
 LOGS = Path("/var/log/libvirt/qemu")
@@ -34,14 +39,13 @@ LOGS = Path("/var/log/libvirt/qemu")
 
 _ENGINES = ("dockerd", "containerd", "libvirtd")
 
-Found = set[tuple[str, str]]
-"""(kind, what)."""
-
 
 def take(where: Where) -> Found:
     """Everything there is now."""
     found = _processes() | _mounts() | _sockets() | _interfaces() | _loops(where.folder) | _files(where.folder)
-    return found | _cgroups(where.folder) | _docker(where.docker) | _domains(where.libvirt)
+    found |= trees.take() | _docker(where.docker) | _engines_files(where) | _domains(where.libvirt)
+    ignored = re.compile("|".join(where.ignored) or "(?!)")
+    return {one for one in found if not ignored.fullmatch(" ".join(one))}
 
 
 def left(where: Where, before: Found, patience: float = PATIENCE) -> list[str]:
@@ -126,27 +130,24 @@ def _files(folder: Path) -> Found:
     return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}
 
 
-_seen: dict[Path, set[str]] = {}
+def _engines_files(where: Where) -> Found:
+    """What Docker and its containerd keep on disk and in their state, but for what they write about themselves.
 
-
-def note_names(folder: Path) -> None:
-    """Remember the names of runs that can be seen now: their cgroups are looked for even once all else is gone."""
-    names = _seen.setdefault(folder, set())
-    for place in (folder / "work", folder / "state"):
-        names |= {m[0] for p in place.glob("isobench-*") if (m := re.match(r"isobench-\w+-[0-9a-f]{6}", p.name))}
-    for record in (folder / "results").glob("*/*/session.json"):
-        with suppress(OSError, ValueError, KeyError):
-            names.add(f"isobench-{json.loads(record.read_bytes())['run_id']}")
-
-
-def _cgroups(folder: Path) -> Found:
-    note_names(folder)
-    found: Found = set()
-    for root, folders, _ in os.walk("/sys/fs/cgroup"):
-        for name in folders:
-            if any(run in name for run in _seen[folder]):
-                found.add(("cgroup", f"{root}/{name}"))
+    And what is registered with that containerd, asked with its own client.
+    """
+    if not where.docker:
+        return set()
+    run = Path(where.docker.removeprefix("unix://")).parent
+    found = {one for one in trees.files(run.parent) if not _BOOKS.search(one[1])}
+    address = run / "exec/containerd/containerd.sock"
+    if address.exists():
+        words = ["ctr", f"--address={address}", "namespaces", "list", "--quiet"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        found |= {("containerd", name) for name in done.stdout.split()}
     return found
+
+
+_BOOKS = re.compile(r"/(?!)")
 
 
 def _docker(address: str) -> Found:
@@ -164,7 +165,9 @@ def _docker(address: str) -> Found:
             found.add((kind, str(one[key])[:20]))
     volumes = _get(address, "/volumes")
     names = (volumes.get("Volumes") or ()) if isinstance(volumes, dict) else ()
-    return found | {("volume", str(one["Name"])) for one in names}
+    found |= {("volume", str(one["Name"])) for one in names}
+    cache = (_get(address, "/system/df") or {}).get("BuildCache") or ()
+    return found | {("build cache", str(one["ID"])) for one in cache}
 
 
 class _Unix(http.client.HTTPConnection):
@@ -195,15 +198,20 @@ def _get(address: str, path: str) -> Any:
 
 
 def _domains(uri: str) -> Found:
-    """Asked for with virsh."""
-    if not uri:
-        return set()
-    words = ["virsh", "--connect", uri, "list", "--all", "--name"]
+    """Asked for with virsh; its networks and pools as well."""
+    found: Found = set()
+    for kind, words in (("domain", "list"), ("libvirt network", "net-list"), ("pool", "pool-list")) if uri else ():
+        found |= {(kind, name) for name in _virsh(uri, words).split()}
+    return found
+
+
+def _virsh(uri: str, listing: str) -> str:
+    words = ["virsh", "--connect", uri, listing, "--all", "--name"]
     deadline = time.monotonic() + PATIENCE
     while True:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode == 0:
-            return {("domain", name) for name in done.stdout.split()}
+            return done.stdout
         if time.monotonic() > deadline:
             raise OSError(f"domains cannot be counted: {done.stderr.strip()}")
         time.sleep(0.1)

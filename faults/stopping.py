@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +14,6 @@ from bench.errors import IsobenchError
 from faults.place import Line, Tally
 
 if TYPE_CHECKING:
-    import subprocess
-
     from faults.place import Place
 
 ENVIRONMENTS = "process,ns-all,handmade,docker,tcg-null"
@@ -31,7 +30,7 @@ def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
         for turn in range(each):
             before = place.before()
             process, moment = place.start(*LONG), dice.uniform(0.1, SECONDS)
-            _let_run(place, process, moment)
+            _let_run(process, moment)
             process.send_signal(number)
             if turn % 2:
                 time.sleep(dice.uniform(0, 0.3))
@@ -54,7 +53,7 @@ def kill9(place: Place, times: int = 50, seed: int = 2) -> Line:
         before = place.before()
         late = SECONDS if turn % 4 < 2 else 0.0
         process, moment = place.start(*LONG), dice.uniform(0.1, SECONDS) + late
-        _let_run(place, process, moment)
+        _let_run(process, moment)
         block = place.block()
         measured += block > 0
         process.kill()
@@ -78,14 +77,10 @@ def kill9(place: Place, times: int = 50, seed: int = 2) -> Line:
     return tally.line("kill -9 of the harness at any moment", note)
 
 
-def _let_run(place: Place, process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Let it run for so long, and remember the names that can be seen meanwhile."""
-    from faults import leaks
-
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        leaks.note_names(place.folder)
-        time.sleep(min(0.05, max(0.0, end - time.monotonic())))
+def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Let it run for so long, or to its end."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
 
 
 def _unloadable(place: Place, block: int = -1) -> str:

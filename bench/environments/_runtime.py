@@ -94,6 +94,8 @@ class RuntimeSandbox:
         self.root = self.workdir / "root"
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # also from several threads
+        self.started_in: tuple[Path, ...] = ()
+        """The cgroups that instances are started in, where not in the harness's own."""
         link_rootfs(self.root)
 
     def daemons(self) -> list[int]:
@@ -122,7 +124,7 @@ class RuntimeSandbox:
         try:
             with (
                 MemoryWatch() as memory,
-                launch([tool, *command[1:]], timeout=timeout, folder=self.workdir) as instance,
+                launch([tool, *command[1:]], timeout=timeout, folder=self.workdir, cgroups=self.started_in) as instance,
             ):
                 instance.watchers = [watch.pid] if watch is not None else []
                 instance.elsewhere = self.runtime.elsewhere(name)

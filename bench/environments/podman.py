@@ -27,6 +27,7 @@ class Podman(Runtime):
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
+        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # all users of Podman would share one otherwise
         return [*self._podman(sandbox), "run", *options, _IMAGE, "/probe", *probe_args]
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
@@ -52,13 +53,20 @@ class Podman(Runtime):
 
 def sweep(run: str) -> list[str]:
     """Remove what Podman keeps of this run outside its work folder."""
+    from bench.cgroups import remove
     from bench.mounts import remove_tree
 
+    removed = remove(_cgroup_of(run))
     folder = _runroot(run)
     if not folder.is_dir():
-        return []
+        return removed
     left = remove_tree(folder)
-    return [f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"]
+    return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
+
+
+def _cgroup_of(run: str) -> str:
+    """The cgroup over those of all containers of a run and their monitors."""
+    return f"{run}-podman"
 
 
 def _runroot(run: str) -> Path:

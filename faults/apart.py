@@ -1,0 +1,66 @@
+"""A host of one's own to count on: whatever is seen in it is of what was started in it.
+
+Namespaces (mount, pid, network, IPC, cgroup), a cgroup tree that begins at a cgroup of its own, and an empty /run and
+/dev/shm. What no namespace divides (loop devices), leaks.py tells by the folder that it looks at.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path("/sys/fs/cgroup")
+HARNESS = "harness"
+"""The cgroup in that tree that everything begins in: a process in the root would keep version 2 from setting limits."""
+
+_NAMESPACES = "exec unshare --cgroup --mount --net --propagation private"
+_PLACES = (
+    *("mount -t tmpfs -o mode=755 run /run", "mkdir /run/lock"),
+    *("mount -t tmpfs -o mode=1777 shm /dev/shm", "mount -t sysfs sysfs /sys", "ip link set lo up"),
+)
+_PIDS = "exec unshare --pid --ipc --fork --kill-child --mount-proc"
+
+
+def words_apart(name: str, words: Sequence[str]) -> list[str]:
+    """The words of a command that runs `words` apart, in cgroups called `name`, which `remove` takes away again."""
+    enter, inner = [], list(_PLACES)
+    trees = list(_trees())
+    if ROOT not in [tree for tree, _ in trees]:
+        inner.append(f"mount -t tmpfs -o mode=755 cgroup {ROOT}")
+    for tree, kind in trees:
+        enter += [f"mkdir {tree}/{name}", *_inherited(f"{tree}/{name}"), f"echo $$ > {tree}/{name}/cgroup.procs"]
+        inner += [f"mkdir -p {tree}", f"mount -t {kind} cgroup {tree}", f"mkdir {tree}/{HARNESS}"]
+        inner += [*_inherited(f"{tree}/{HARNESS}"), f"echo $$ > {tree}/{HARNESS}/cgroup.procs"]
+    inside = "\n".join([*inner, f'{_PIDS} "$@"'])
+    return ["sh", "-ec", "\n".join([*enter, f'{_NAMESPACES} sh -ec "$0" sh "$@"']), inside, *words]
+
+
+def remove(name: str) -> None:
+    """Take the cgroups away that all this was in; whoever was in them has ended with the first process."""
+    for tree, _ in _trees():
+        folders = sorted((path for path in (tree / name).rglob("*") if path.is_dir()), reverse=True)
+        for folder in (*folders, tree / name):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _trees() -> Iterator[tuple[Path, str]]:
+    """Where each cgroup hierarchy of this host is mounted, and how mount(8) is asked for it."""
+    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        before, _, after = line.partition(" - ")
+        point, (kind, _, options) = Path(before.split(" ")[4]), after.split(" ")
+        if kind in ("cgroup", "cgroup2") and (point == ROOT or point.parent == ROOT):
+            named = [word for word in options.split(",") if word not in ("rw", "xattr") and "=" not in word]
+            named += [f"none,{word}" for word in options.split(",") if word.startswith("name=")]
+            yield point, f"cgroup -o {','.join(named)}" if kind == "cgroup" else "cgroup2"
+
+
+def _inherited(folder: str) -> list[str]:
+    """What version 1 wants to be told before a process may enter: the CPUs and the memory nodes of the one above."""
+    if Path(folder).parts[4:5] != ("cpuset",):
+        return []
+    return [f"cat {folder}/../cpuset.{one} > {folder}/cpuset.{one}" for one in ("cpus", "mems")]
