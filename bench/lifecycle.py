@@ -26,10 +26,10 @@ from bench.measuring import measuring
 from bench.mounts import remove_tree, unmount_below
 from bench.ownership import NotOurs, folder, open_file, open_folder
 from bench.paths import RUN_PREFIX, state_dir, variable, work_folder, work_root
+from bench.signals import interruptible, orderly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     Sweep = Callable[[str], list[str]]
 
@@ -37,8 +37,6 @@ _NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
 _OWNER = "run.json"
 """In a run's work folder: the copy of its state file."""
 NOT_CLEANED = "not cleaned"
-PATIENCE = 20.0
-"""Seconds that a run has to end in after the first signal, before a second one may cut that short."""
 _ENGINES = {
     "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
     "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
@@ -65,15 +63,17 @@ def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) 
 def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
     """Keep a state file, give a work folder, and remove at the end all that carries this run's name, however it ends.
 
-    `sweep` asks the mechanisms (bench.catalog). What cannot be removed now stays written down for `clean`.
+    `sweep` asks the mechanisms (bench.catalog). What cannot be removed now stays written down for `clean`. Signals
+    break off what is done in there, never the removing.
     """
     name = f"{RUN_PREFIX}{run_id}"
-    with _orderly_signals(), ExitStack() as held:
+    with orderly(), ExitStack() as held:
         held.enter_context(_claim(state_dir() / f"{name}.json", _record(name)))
         try:
             workdir = _make(work_root() / name)
             held.enter_context(_claim(workdir / _OWNER, _record(name), unlocked=True))
-            yield workdir
+            with interruptible():
+                yield workdir
         finally:
             _remove(name, sweep)
 
@@ -106,7 +106,7 @@ _FAMILIES = ("qemu-system-", "containerd-shim", "lxc-")
 
 
 def kill_processes(name: str) -> list[int]:
-    """Kill the processes of this run: its programs run from its folder, what served them names that folder.
+    """Kill the processes of this run: its programs run from its folder, what served them names that folder or the run.
 
     Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
@@ -139,7 +139,7 @@ def _is_ours(process: Path, name: str, needle: bytes) -> bool:
     words = (process / "cmdline").read_bytes() + b"\0"
     if mine and needle in b"".join(bytes((process / link).readlink()) + b"/\0" for link in ("root", "exe")):
         return True
-    if needle not in words or _has_terminal(process):
+    if not (needle in words or _is_named(name, words)) or _has_terminal(process):
         return False
     if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in _cgroups(process)):
         return True
@@ -150,6 +150,11 @@ def _is_ours(process: Path, name: str, needle: bytes) -> bool:
     if qemus and program.startswith("qemu-system-"):
         return True
     return mine and (program in _PROGRAMS or program.startswith(_FAMILIES))
+
+
+def _is_named(name: str, words: bytes) -> bool:
+    """Whether a word of a command line is the name of the run or of an instance of it, as with containerd's shims."""
+    return any(word == name.encode() or word.startswith(f"{name}-".encode()) for word in words.split(b"\0"))
 
 
 def _cgroups(process: Path) -> list[str]:
@@ -325,23 +330,3 @@ def _engines_of(record: dict[str, object]) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-@contextmanager
-def _orderly_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does; one that follows while it ends does not disturb the cleaning up."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    first: list[float] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if first and time.monotonic() - first[0] < PATIENCE:
-            return
-        first[:] = [time.monotonic()]
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

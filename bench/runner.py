@@ -16,7 +16,7 @@ import bench
 from bench import deadlines, host
 from bench.analysis.gate import marks
 from bench.environment import PROBE, ROOTFS
-from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort
+from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.images.rootfs import fio_fact
 from bench.model import CONTROL_SUFFIX, Cell, Sample, Skip
 from bench.probe.build import probe_fact

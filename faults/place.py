@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import store
-from faults import leaks
+from faults import leaks, trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Tally:
         if problem:
             self.wrong.append(problem)
 
-    def add(self, problem: str, before: leaks.Found) -> None:
+    def add(self, problem: str, before: trees.Found) -> None:
         """The same, and what is left over."""
         self.count(problem)
         self.leaks += leaks.left(self._place.where, before)
@@ -85,7 +85,7 @@ class Place:
     def fresh(self, name: str) -> Place:
         return Place(self.folder.parent / name, self.docker, self.libvirt)
 
-    def before(self) -> leaks.Found:
+    def before(self) -> trees.Found:
         return leaks.take(self.where)
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[bytes]:

@@ -30,6 +30,9 @@ ENGINES_OWN = (
     r"cgroup /sys/fs/cgroup(/\w+)?/isobench-faults-\w+",
     r"route .* dev docker0 .*",
     r"(file|mount) .*/exec/netns(/default|/[0-9a-f]{12})?",
+    # libvirtd: the cgroup over all domains, the folder of all logs, and what it learned about QEMU
+    r"cgroup /sys/fs/cgroup(/\w+)?/machine",
+    r"file /var/(log/libvirt/qemu|cache/libvirt/qemu/capabilities(/[0-9a-f]+\.xml)?)",
 )
 """What an engine makes for itself, once, and keeps as long as it runs (patterns of the whole line)."""
 

@@ -9,24 +9,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import deadlines
+from bench.daemons.session import MARK, end_orphans
 from bench.errors import Unavailable
 from bench.probe.build import probe_path
+from bench.signals import interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
 class Daemon:
     """A running private daemon: its address, and how to end it."""
 
-    def __init__(self, address: str, process: subprocess.Popen[bytes], after: Callable[[], None]) -> None:
+    def __init__(self, address: str, process: subprocess.Popen[bytes], state: Path, after: Callable[[], None]) -> None:
         self.address = address
         self._process = process
+        self._state = state
         self._after = after
 
     def stop(self) -> None:
-        """Ask it to end, make sure that it has, remove what it leaves behind. May be called twice."""
+        """Ask it to end, make sure that it and all that it started has, remove what it leaves. May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -34,39 +37,54 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._after()
+        try:
+            end_orphans(self._state)  # where its guard was killed, or what it started lives in a session of its own
+        finally:
+            self._after()
 
 
 def start(
     name: str,
     command: Sequence[str],
     *,
-    log: Path,
+    state: Path,
     address: str,
     answers: Callable[[], bool],
     after: Callable[[], None] = lambda: None,
-    environ: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> Daemon:
-    """Start a daemon that dies with this process; wait until it answers. Raises `Unavailable` with its last words."""
+    """Start a daemon that dies with this process; wait until it answers. Raises `Unavailable` with its last words.
+
+    It keeps what it has in `state`, its log beside that. However this ends before, it is stopped and `after` done.
+    """
+    log = state / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(probe_path()), "init", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environ or {})},
+            env={**os.environ, MARK: str(state)},
             start_new_session=True,
         )
-    daemon = Daemon(address, process, after)
-    deadline = time.monotonic() + deadlines.stretched(timeout)
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        with suppress(OSError):
-            if answers():
+    daemon = Daemon(address, process, state, after)
+    try:
+        with interruptible():
+            if _await_answer(process, answers, time.monotonic() + deadlines.stretched(timeout)):
                 return daemon
-        time.sleep(0.1)
+    except BaseException:
+        daemon.stop()
+        raise
     daemon.stop()
     words = log.read_text(errors="replace")[-1500:] if log.exists() else ""
     raise Unavailable(f"{name} did not start: {words.strip() or 'it said nothing'}")
+
+
+def _await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], deadline: float) -> bool:
+    """Whether it answers before it ends or the deadline comes."""
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError):
+            if answers():
+                return True
+        time.sleep(0.1)
+    return False

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from bench.daemons.private import private_daemons
-from bench.launcher import learn_deadlines
+from bench.signals import ENDING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
 
 
 def main() -> int:
     """Start what is missing, run the command, stop it again; gives the command's exit code."""
-    learn_deadlines()
-    with private_daemons():
-        process = subprocess.Popen(sys.argv[1:])
-        for number in (signal.SIGTERM, signal.SIGHUP):  # the daemons are stopped when the command has ended
-            signal.signal(number, lambda number, frame: process.send_signal(number))
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # the terminal has told the command as well: let it end in order
-                continue
+    try:
+        with private_daemons():
+            return _run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the command began, or after its end
+        return 128 + signal.SIGINT
+
+
+def _run(words: Sequence[str]) -> int:
+    """Signals are passed on, and the command ends in order: the daemons are stopped when it has ended."""
+    told: list[int] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if process is None:
+            told.append(number)
+        elif number != signal.SIGINT or not _at_a_terminal():
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in ENDING}
+    try:
+        process = subprocess.Popen(words)
+        for number in told:
+            process.send_signal(number)
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _at_a_terminal() -> bool:
+    """Whether Ctrl-C tells the command as well: the terminal sends it to all of its foreground group."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
 
 
 if __name__ == "__main__":

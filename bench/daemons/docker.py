@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import daemons
-from bench.daemons import Daemon, network
+from bench.cgroups import remove as remove_cgroups
+from bench.daemons import Daemon, network, session
 from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -27,28 +31,44 @@ def start(state: Path) -> Daemon:
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = network.keep(state)
+    held = session.hold(state)
+    lock = -1
     run = state / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
-    socket_path = run / "docker.sock"
-    for leftover in ("docker.pid", "docker.sock"):
-        (run / leftover).unlink(missing_ok=True)
-    command = [dockerd, f"--data-root={state}/data", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid"]
-    command += [f"--host=unix://{socket_path}", "--group=root", "--log-level=warn", *_runtimes(state)]
 
     def clean_up() -> None:
-        nonlocal lock
+        nonlocal held, lock
+        remove_cgroups(_cgroup_of(state))
         if lock >= 0:
             own, lock = lock, -1
             with suppress(OSError):  # somebody has removed all of the state
                 network.put_back(state, own)
         unmount_below(state)
         remove_tree(run)
+        if held >= 0:
+            os.close(held)
+            held = -1
 
+    try:
+        session.end_orphans(state)
+        lock = network.keep(state)
+        return _start(dockerd, state, run, clean_up)
+    except BaseException:
+        clean_up()
+        raise
+
+
+def _start(dockerd: str, state: Path, run: Path, clean_up: Callable[[], None]) -> Daemon:
+    run.mkdir(mode=0o700, exist_ok=True)
+    socket_path = run / "docker.sock"
+    for leftover in ("docker.pid", "docker.sock"):
+        (run / leftover).unlink(missing_ok=True)
+    command = [dockerd, f"--data-root={state}/data", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid"]
+    command += [f"--host=unix://{socket_path}", "--group=root", "--log-level=warn", *_runtimes(state)]
+    command.append(f"--cgroup-parent=/{_cgroup_of(state)}")  # what it leaves when it is killed can then be told
     return daemons.start(
         "dockerd",
         command,
-        log=state / "dockerd.log",
+        state=state,
         address=address(state),
         answers=lambda: _answers(socket_path),
         after=clean_up,
@@ -56,19 +76,25 @@ def start(state: Path) -> Daemon:
 
 
 def clean(state: Path, *, dry_run: bool = False) -> list[str]:
-    """Undo what the dockerd of a killed session left in the host's network and its mounts; says what, a line each."""
-    if not network.left_behind(state):
-        return []
+    """Undo what the dockerd of a killed session left: processes, the host's network, mounts; says what, a line each."""
+    changed = network.left_behind(state)
     if dry_run:
-        return [f"would put the host's network back as {state} says"]
-    try:
-        remains = network.put_back(state) is not None
-    except IsobenchError as error:
-        return [f"not cleaned: {error.reason}"]
-    done = [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
+        return [f"would put the host's network back as {state} says"] if changed else []
+    done = remove_cgroups(_cgroup_of(state))
+    if changed:
+        try:
+            remains = network.put_back(state) is not None
+        except IsobenchError as error:
+            return [*done, f"not cleaned: {error.reason}"]
+        done += [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
     done += [f"unmounted {mount}" for mount in unmount_below(state)]
     remove_tree(state / "run")
     return done
+
+
+def _cgroup_of(state: Path) -> str:
+    """The cgroup over those of all its containers."""
+    return f"isobench-docker-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}"
 
 
 def _runtimes(state: Path) -> list[str]:

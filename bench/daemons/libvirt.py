@@ -6,16 +6,20 @@ root there, which spares /dev/kvm and the disks any change of owner, and writes 
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import daemons
-from bench.daemons import Daemon
+from bench.cgroups import ROOT
+from bench.daemons import Daemon, session
 from bench.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _COVERED = ("/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt", "/etc/libvirt")
@@ -41,6 +45,32 @@ def start(state: Path) -> Daemon:
     if libvirtd is None:
         raise Unavailable("libvirtd is not installed", remedy="apt-get install libvirt-daemon-system")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held = session.hold(state)
+
+    def clean_up() -> None:
+        nonlocal held
+        clean(state)
+        if held >= 0:
+            os.close(held)
+            held = -1
+
+    try:
+        session.end_orphans(state)
+        return _start(libvirtd, state, clean_up)
+    except BaseException:
+        clean_up()
+        raise
+
+
+def clean(state: Path) -> None:
+    """Remove what a libvirtd that is gone leaves: what it knew of domains, and the cgroup over theirs, when empty."""
+    shutil.rmtree(state / "run", ignore_errors=True)
+    for folder in (*ROOT.glob("machine"), *ROOT.glob("*/machine")):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _start(libvirtd: str, state: Path, clean_up: Callable[[], None]) -> Daemon:
     sockets = state / "sockets"
     for folder in (sockets, *(state / name.lstrip("/") for name in _COVERED)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,10 +90,10 @@ def start(state: Path) -> Daemon:
     return daemons.start(
         "libvirtd",
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
-        log=state / "libvirtd.log",
+        state=state,
         address=address(state),
         answers=lambda: _answers(path),
-        after=lambda: shutil.rmtree(state / "run", ignore_errors=True),
+        after=clean_up,
     )
 
 

@@ -6,12 +6,14 @@ import os
 import socket
 import sys
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.daemons import docker, libvirt
-from bench.errors import IsobenchError
+from bench.daemons import docker, libvirt, session
+from bench.errors import IsobenchError, Unavailable
 from bench.paths import state_dir, variable
+from bench.signals import interruptible, orderly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,14 +26,14 @@ def private_daemons() -> Iterator[None]:
     """Private Docker and libvirt daemons for the time of the block, where no init system runs and none answers.
 
     Their addresses are passed on in DOCKER_HOST and ISOBENCH_LIBVIRT_URI. One that does not start is named on
-    standard error; the rest is measured.
+    standard error; the rest is measured. A signal ends the block, or their starting, and never breaks off their end.
     """
     wanted: list[tuple[str, str, str, Callable[[Path], Daemon]]] = []
     if os.geteuid() == 0 and not has_init():
         wanted.append(("docker", "DOCKER_HOST", "/var/run/docker.sock", docker.start))
         wanted.append(("libvirt", "ISOBENCH_LIBVIRT_URI", "/var/run/libvirt/libvirt-sock", libvirt.start))
     before = dict(os.environ)
-    with ExitStack() as stack:
+    with orderly(patience=inf), ExitStack() as stack:
         for name, variable, usual, start in wanted:
             if os.environ.get(variable) or _answers(usual):
                 continue
@@ -43,7 +45,8 @@ def private_daemons() -> Iterator[None]:
             stack.callback(daemon.stop)
             os.environ[variable] = daemon.address
         try:
-            yield
+            with interruptible():
+                yield
         finally:
             for _, variable, _, _ in wanted:
                 if variable not in before:
@@ -52,7 +55,32 @@ def private_daemons() -> Iterator[None]:
 
 def clean(*, dry_run: bool = False) -> list[str]:
     """Undo what daemons of a killed session changed on the host; says what, a line each, as `lifecycle.clean` does."""
-    return docker.clean(daemon_state() / "docker", dry_run=dry_run) if os.geteuid() == 0 else []
+    done: list[str] = []
+    for name in ("docker", "libvirt") if os.geteuid() == 0 else ():
+        state = daemon_state() / name
+        try:
+            held = session.hold(state)
+        except (OSError, Unavailable):  # there is none, or it is a living session's
+            continue
+        try:
+            done += _clean(name, state, dry_run)
+        finally:
+            os.close(held)
+    return done
+
+
+def _clean(name: str, state: Path, dry_run: bool) -> list[str]:
+    """The caller holds the state."""
+    try:
+        left = [f"process {pid} of a dead session's {name}" for pid in session.orphans(state)]
+        done = [f"would kill {one}" for one in left] if dry_run else session.end_orphans(state)
+    except Unavailable as error:
+        return [f"not cleaned: {error.reason}"]
+    if name == "docker":
+        return [*done, *docker.clean(state, dry_run=dry_run)]
+    if not dry_run:
+        libvirt.clean(state)
+    return done
 
 
 def addresses() -> dict[str, str]:

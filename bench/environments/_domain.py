@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 from bench import deadlines
 from bench.accounting import cpu_seconds
-from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, remove_logs_of, virtiofsd_pids
+from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, root_of_daemon, virtiofsd_pids
+from bench.environments._traces import remove_traces_of
 
 if TYPE_CHECKING:
     import socket
@@ -120,7 +121,8 @@ class GuestInstance:
             self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
         if self._pidfd >= 0:
             os.close(self._pidfd)
-        remove_logs_of(self._name)  # the mechanism leaves it, so that it counts nowhere
+        run = self._folder.parents[1].name
+        remove_traces_of(self._name, run, root_of_daemon())  # the mechanism leaves them, so that this counts nowhere
 
     def _end_domain(self) -> None:
         """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""

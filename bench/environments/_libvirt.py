@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import deadlines
 from bench.accounting import peer_pid, pids_with
+from bench.environments._traces import remove_traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def connect() -> Any:
 
 
 def sweep(run: str) -> list[str]:
-    """Destroy the domains of a dead run, known by the run's name and a dash before theirs, and remove their logs.
+    """Destroy the domains of a dead run, known by the run's name and a dash before theirs, and remove their traces.
 
     Raises `Unavailable` where libvirt does not answer and the run had come as far as to use it, `MeasurementError`
     where a domain remains.
@@ -47,9 +47,10 @@ def sweep(run: str) -> list[str]:
     try:
         connection = connect()
     except Unavailable:
-        if opened(run, "tcg") or opened(run, "kvm"):
-            raise
-        return []
+        if not (opened(run, "tcg") or opened(run, "kvm")):
+            return []
+        remove_traces(run, root_of_daemon())
+        raise
     import libvirt
 
     try:
@@ -59,7 +60,7 @@ def sweep(run: str) -> list[str]:
     finally:
         with suppress(libvirt.libvirtError):
             connection.close()
-    return [*(f"domain {name}" for name in removed), *remove_logs(rf"{re.escape(run)}-.+\.log(\.\d+)?")]
+    return [*(f"domain {name}" for name in removed), *remove_traces(run, root_of_daemon())]
 
 
 _SWEEP_SECONDS = 20.0
@@ -88,32 +89,12 @@ def _destroy_all(connection: Any, prefix: str) -> list[str]:
     return list(destroyed)
 
 
-def log_folder() -> Path:
-    """Where libvirt keeps a log for each domain, seen through its daemon: a private one has its own folder there."""
+def root_of_daemon() -> Path:
+    """The root folder as its daemon sees it: a private one has folders of its own in the usual places."""
     from pathlib import Path
 
-    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
-    if uri.partition("?")[0].endswith("/session"):
-        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "libvirt/qemu/log"
     pid = libvirtd_pid()
-    return Path(f"/proc/{pid}/root" if pid else "/", "var/log/libvirt/qemu")
-
-
-def remove_logs_of(domain: str) -> None:
-    """What libvirt wrote about one domain, its helpers' logs and what was rotated included; libvirt never does."""
-    remove_logs(rf"{re.escape(domain)}(-fs\d+-virtiofsd)?\.log(\.\d+)?")
-
-
-def remove_logs(pattern: str) -> list[str]:
-    """Remove the logs of this name. Who may not is not root, and has to leave them."""
-    removed = []
-    folder = log_folder()
-    with suppress(OSError):
-        for name in sorted(os.listdir(folder)):
-            if re.fullmatch(pattern, name):
-                (folder / name).unlink(missing_ok=True)
-                removed.append(f"log {name}")
-    return removed
+    return Path(f"/proc/{pid}/root" if pid else "/")
 
 
 def libvirtd_pid() -> int:

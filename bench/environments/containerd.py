@@ -13,11 +13,13 @@ from bench.environments.oci import cgroup_of, configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bench.environment import Role
     from bench.environments._runtime import RuntimeSandbox
 
-_SYSTEM = "/run/containerd/containerd.sock"
+_SYSTEMS = ("/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock")
+"""Where the system's listens: one of its own, and one that dockerd starts for itself."""
 
 
 class Containerd(Runtime):
@@ -30,10 +32,6 @@ class Containerd(Runtime):
 
         if not self.engine():
             raise Unavailable(f"no containerd answers at {address()}", remedy="start Docker or containerd")
-
-    def prepare(self, sandbox: RuntimeSandbox) -> None:
-        """Its socket is written down: where to sweep cannot be told from what is there later."""
-        (sandbox.workdir / _USED).write_text(address())
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         import json
@@ -67,73 +65,97 @@ class Containerd(Runtime):
 
 
 def address() -> str:
-    """The socket of the containerd that Docker uses: beside a private engine's own, or the system's."""
-    beside = _beside()
-    return beside if beside and os.path.exists(beside) else _SYSTEM  # noqa: PTH110
+    """The socket of the containerd that Docker uses: a private engine's own, or the system's.
 
+    Told by DOCKER_HOST and what is there, so that a sweep comes to the same as its run did.
+    """
+    from bench.daemons.private import daemon_state
 
-def _beside() -> str:
     host = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
-    return os.path.join(os.path.dirname(host), "exec/containerd/containerd.sock") if host else ""  # noqa: PTH118, PTH120
+    beside = os.path.join(os.path.dirname(host), "exec/containerd")  # noqa: PTH118, PTH120
+    if host and (host.startswith(f"{daemon_state()}/") or os.path.isdir(beside)):  # noqa: PTH112
+        return f"{beside}/containerd.sock"
+    return next((path for path in _SYSTEMS if os.path.exists(path)), _SYSTEMS[0])  # noqa: PTH110
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the containers of a dead run, and its containerd namespace.
+    """Remove the containers of a dead run, its containerd namespace, and the folders that containerd leaves of that.
 
-    Raises `Unavailable` where the containerd that the run used does not answer, `MeasurementError` where something
-    remains.
+    Raises `Unavailable` where containerd does not answer and the run had come as far as to use it, `MeasurementError`
+    where something remains.
     """
     from bench.errors import MeasurementError, Unavailable
+    from bench.paths import opened
 
-    used = _used(run)
-    where = used or address()
+    where = address()
     if not peer_pid(where):
-        if used:
-            raise Unavailable(f"no containerd answers at {used}", remedy="start it, then isobench clean")
+        if opened(run, "containerd"):
+            raise Unavailable(f"no containerd answers at {where}", remedy="start it, then isobench clean")
         return []
     try:
-        if run not in _said(run, where, "namespaces", "list", "--quiet").split():
-            return []
+        known = run in _said(run, where, "namespaces", "list", "--quiet").split()
     except Unavailable:
-        if used:
+        if opened(run, "containerd"):
             raise
         return []
-    removed: list[str] = []
+    removed = _remove_all(run, where) if known else []
+    if known and run in _said(run, where, "namespaces", "list", "--quiet").split():
+        left = _said(run, where, "containers", "list", "--quiet").split()
+        raise MeasurementError(f"cleaning up containerd: {', '.join(left) or f'the namespace {run}'} remains")
+    return [*removed, *_remove_folders(run, where)]
+
+
+def _remove_all(run: str, where: str) -> list[str]:
+    """Its containers, then the namespace; which containers."""
+    removed: dict[str, None] = {}
     for _ in range(_SWEEPS):
         there = _said(run, where, "containers", "list", "--quiet").split()
         if not there:
             break
         for container in there:
             _remove(run, container, where)
-        removed += [f"container {container}" for container in there if f"container {container}" not in removed]
+        removed |= dict.fromkeys(f"container {container}" for container in there)
     _try(run, where, "namespaces", "remove", run)
-    if run in _said(run, where, "namespaces", "list", "--quiet").split():
-        left = _said(run, where, "containers", "list", "--quiet").split()
-        raise MeasurementError(f"cleaning up containerd: {', '.join(left) or f'the namespace {run}'} remains")
-    return removed
+    return list(removed)
 
 
 _SWEEPS = 3
 """A task that has just been killed may not be gone at once, and its container is then not removed."""
 
-_USED = "containerd.sock.path"
-"""In the work folder: the socket of the containerd that this run uses."""
 
+def _remove_folders(run: str, where: str) -> list[str]:
+    """What containerd, runc and `ctr` keep on disk of a namespace, also once it is gone: folders of its name.
 
-def _used(run: str) -> str:
-    """The socket of the containerd that a run used; nothing where it did not come so far.
-
-    It says which of the two that we know it was; it cannot name another.
+    Says what was in them; that they were there, every run could say.
     """
-    from bench.ownership import NotOurs, folder, read_file
-    from bench.paths import work_folder
+    from pathlib import Path
 
-    place = work_folder(run)
-    for opened in place.iterdir() if place is not None else ():
-        with suppress(OSError, NotOurs), folder(opened) as inside:
-            said = read_file(_USED, inside).decode(errors="replace")
-            return next((known for known in (_beside(), _SYSTEM) if said == known), "")
-    return ""
+    from bench.mounts import remove_tree
+
+    fixed = Path("/run/containerd")  # of the shim and of the client, whatever containerd's own folders are
+    folders = [place / "io.containerd.runtime.v2.task" / run for place in _own_folders(where)]
+    folders += [fixed / "runc" / run]
+    folders += {path.parent for path in (fixed / "fifo").glob(f"*/{run}-*")}
+    said = []
+    for folder in filter(Path.is_dir, folders):
+        said += [f"folder {path}" for path in folder.iterdir() if path.is_dir()]
+        said += [f"not cleaned: {point} is still mounted" for point in remove_tree(folder)]
+    return said
+
+
+def _own_folders(where: str) -> list[Path]:
+    """containerd's `root` and `state`: as Docker writes them beside the socket, as the administrator does, or usual."""
+    import tomllib
+    from pathlib import Path
+
+    for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
+        with suppress(OSError, ValueError):
+            said = tomllib.loads(file.read_text())
+            return [Path(str(said.get(name, usual))) for name, usual in _FOLDERS.items()]
+    return [Path(usual) for usual in _FOLDERS.values()]
+
+
+_FOLDERS = {"root": "/var/lib/containerd", "state": "/run/containerd"}
 
 
 def _remove(run: str, container: str, where: str) -> None:

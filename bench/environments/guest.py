@@ -16,6 +16,7 @@ from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
 from bench.environments._domain import GuestInstance
 from bench.environments._libvirt import connect, give_to_qemu, libvirtd_pid, sweep
 from bench.environments._storage import Storage
+from bench.environments._traces import domain_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -199,6 +200,8 @@ class GuestSandbox:
 
         domain = Xml.Element("domain", type=self.environment.domain_type)
         Xml.SubElement(domain, "name").text = name
+        if "/" in files.serial:  # a record of the configuration has none
+            Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
         Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
         Xml.SubElement(domain, "vcpu").text = "1"
         system = Xml.SubElement(domain, "os")

@@ -9,7 +9,7 @@ import pytest
 
 from bench import catalog
 from bench.accounting import pids_with
-from bench.environments.containerd import address, sweep
+from bench.environments.containerd import _own_folders, address, sweep
 from bench.errors import Unavailable
 from bench.lifecycle import new_run_id
 from bench.paths import RUN_PREFIX
@@ -18,27 +18,27 @@ pytestmark = [pytest.mark.docker, pytest.mark.tool("ctr")]
 
 
 def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the run had it, whatever DOCKER_HOST says by now; while nobody answers there, the run is not done with."""
+    """With all its folders; while nobody answers there, the run is not done with."""
     run, where = f"{RUN_PREFIX}{new_run_id()}", address()
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)
     with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch("ready") as instance:
         instance.stdout.readline()
-        (used,) = workdir.glob("*.path")
-        assert used.read_text() == where
-        used.write_text(f"{tmp_path}/none")
-        with pytest.raises(Unavailable, match=r"no containerd answers at .*/none"):
-            sweep(run)
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-        used.write_text(where)
-        assert sweep(run) == [f"container {run}-containerd-1"] and sweep(run) == []
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("bench.environments.containerd.address", lambda: f"{tmp_path}/none")
+            with pytest.raises(Unavailable, match=r"no containerd answers at .*/none"):
+                sweep(run)
+            assert sweep(f"{run}0") == []
+        assert sweep(run)[:1] == [f"container {run}-containerd-1"] and sweep(run) == []
         monkeypatch.undo()
     assert pids_with(f"{run}-containerd-") == []
     listed = subprocess.run(
         ["ctr", f"--address={where}", "namespaces", "list", "--quiet"], capture_output=True, check=True
     )
     assert run.encode() not in listed.stdout
+    assert [path for place in _own_folders(where) for path in place.rglob(f"{run}*")] == []
+    assert list(Path("/run/containerd").rglob(f"{run}*")) == []
 
 
 def test_a_run_that_never_used_it_is_none_of_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +50,5 @@ def test_a_run_that_never_used_it_is_none_of_its_business(tmp_path: Path, monkey
     workdir.mkdir(parents=True)
     with pytest.raises(Unavailable), catalog.environments()["containerd"].open(workdir):
         pass
-    assert list(workdir.iterdir()) == [] and sweep(run) == []
+    workdir.rmdir()  # as whoever opens an environment that cannot be had does; it is empty
+    assert sweep(run) == []

@@ -10,7 +10,8 @@ import pytest
 
 from bench import catalog
 from bench.accounting import pids_with
-from bench.environments._libvirt import connect, log_folder, sweep
+from bench.environments._libvirt import connect, root_of_daemon, sweep
+from bench.environments._traces import log_folder
 from bench.environments.guest import Guest, GuestSandbox
 from bench.errors import Unavailable
 from bench.lifecycle import new_run_id
@@ -106,18 +107,19 @@ def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
         assert isinstance(sandbox, GuestSandbox)
+        logs = log_folder(root_of_daemon())
         with sandbox.next_folder() as (last, _):
             stem, _, number = last.rpartition("-")
         domain = f"{stem}-{int(number) + 1}"
-        others = [log_folder() / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]
-        log_folder().mkdir(mode=0o700, exist_ok=True)  # libvirt makes it for its first domain
+        others = [logs / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]
+        logs.mkdir(mode=0o700, exist_ok=True)  # libvirt makes it for its first domain
         for other in others:
             other.touch()
         try:
             with sandbox.launch(*verb):
-                written = set(log_folder().glob(f"{domain}*")) - set(others)
-            assert log_folder() / f"{domain}.log" in written and len(written) == (2 if "virtiofs" in name else 1)
-            assert sorted(log_folder().glob(f"{domain}*")) == sorted(others)
+                written = set(logs.glob(f"{domain}*")) - set(others)
+            assert logs / f"{domain}.log" in written and len(written) == (2 if "virtiofs" in name else 1)
+            assert sorted(logs.glob(f"{domain}*")) == sorted(others)
         finally:
             for other in others:
                 other.unlink()
@@ -127,7 +129,8 @@ def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
 def test_a_dead_runs_guest_is_swept_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of this run only; where libvirt does not answer, a run that had guests is not done with."""
     run = f"{RUN_PREFIX}{new_run_id()}"
-    kept, old = log_folder() / f"{run}0-tcg-1.log", log_folder() / f"{run}-tcg-7.log.0"
+    logs = log_folder(root_of_daemon())
+    kept, old = logs / f"{run}0-tcg-1.log", logs / f"{run}-tcg-7.log.0"
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
     (tmp_path / run / "tcg-null").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as elsewhere:
@@ -140,7 +143,7 @@ def test_a_dead_runs_guest_is_swept_with_its_log(tmp_path: Path, monkeypatch: py
     assert isinstance(environment, Guest)
     xml = environment.sandbox(connection, tmp_path / run / "tcg-null").facts()["domain"]
     xml = re.sub("<serial .*</serial>", "", xml.replace("NAME", f"{run}-tcg-null-1"))
-    log_folder().mkdir(mode=0o700, exist_ok=True)
+    logs.mkdir(mode=0o700, exist_ok=True)
     connection.createXML(xml)
     kept.touch()
     old.touch()

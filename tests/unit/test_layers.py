@@ -24,6 +24,7 @@ LAYERS: dict[str, int] = {
     "bench.journal": 1,
     "bench.store": 1,
     "bench.streams": 1,
+    "bench.signals": 1,
     "bench.deadlines": 1,
     "bench.programs": 1,
     "bench.files": 1,

@@ -1,0 +1,72 @@
+"""Whose a private daemon's state is: one living session's; and what a killed session's daemons left running.
+
+A daemon dies with its session (bench/probe/init.c), but not what it started apart from itself (shims, QEMU), nor one
+that hangs, nor any whose guard was killed first. They are known by a word in their environment, which their helpers
+inherit, or by the folders that they see in the place of the host's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from bench.accounting import process_name
+from bench.errors import Unavailable
+
+MARK = "ISOBENCH_PRIVATE_DAEMON"
+"""In the environment of a private daemon: the folder of its state."""
+_ENDING = 10.0
+"""Seconds that orphans have to end in order, before they are killed; and that those have to be gone."""
+
+
+def hold(state: Path) -> int:
+    """The descriptor that holds this state, until it is closed or its process ends.
+
+    Raises `Unavailable` where another session lives, and `FileNotFoundError` where there is no such folder.
+    """
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise Unavailable(f"another session's private daemon runs in {state}") from error
+    return descriptor
+
+
+def end_orphans(state: Path) -> list[str]:
+    """End what runs of this state's daemons, in order or by force; says which. The caller holds the state."""
+    found: dict[int, str] = {}
+    began = time.monotonic()
+    while living := orphans(state):
+        waited = time.monotonic() - began
+        if waited > 2 * _ENDING:
+            raise Unavailable(f"a killed session's {process_name(living[0])} does not end (pid {living[0]})")
+        for pid in living:
+            if pid not in found or waited > _ENDING:
+                found.setdefault(pid, process_name(pid))
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if waited > _ENDING else signal.SIGTERM)
+        time.sleep(0.05)
+    return [f"killed process {pid} ({name}) of a dead session" for pid, name in found.items()]
+
+
+def orphans(state: Path) -> list[int]:
+    """The processes of this state's daemons, and of what those started."""
+    words = f"{MARK}={state}\0".encode()
+    covered = state / "run/libvirt"
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry.stat().st_uid == os.geteuid() and int(entry.name) != os.getpid() and not _is_zombie(entry):
+                marked = words in (entry / "environ").read_bytes() + b"\0"
+                if marked or (covered.exists() and (entry / "root/run/libvirt").samefile(covered)):
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def _is_zombie(process: Path) -> bool:
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
