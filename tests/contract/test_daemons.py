@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from bench.daemons.private import has_init
 
 pytestmark = [pytest.mark.docker, pytest.mark.tool("iptables"), pytest.mark.tool("nsenter")]
 
@@ -26,6 +30,16 @@ print("up", flush=True)
 sys.stdin.read()
 daemon.stop()
 """
+BLOCK = """
+import sys
+from bench.daemons.private import private_daemons
+try:
+    with private_daemons():
+        print("up", flush=True)
+        sys.stdin.read()
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
 BEFORE = (
     "iptables -P FORWARD DROP",
     "iptables -A FORWARD -s 172.17.9.9/32 -j ACCEPT",
@@ -35,6 +49,9 @@ BEFORE = (
     "ip6tables -A INPUT -s fd00::1/128 -j DROP",
 )
 """Somebody else's: what looks like dockerd's, and a chain that dockerd empties when it starts."""
+
+
+ENGINES = ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI")
 
 
 class Network:
@@ -59,6 +76,23 @@ class Network:
         names = [one["ifname"] for one in json.loads(self.said("ip -json link show"))]
         return [*(line for line in told if line not in empty), *names, self.said("cat /proc/sys/net/ipv4/ip_forward")]
 
+    def start(self, code: str, *words: str) -> subprocess.Popen[bytes]:
+        """A session, on its way."""
+        command = [*self.enter, sys.executable, "-c", code, *words]
+        environ = {name: value for name, value in self.environ.items() if name not in ENGINES}
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ)
+
+    def daemons(self) -> list[int]:
+        """What runs of this state, found without asking isobench."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if state != "Z" and f"{self.state.parent}/".encode() in words:
+                    found.append(int(entry.name))
+        return found
+
     @contextmanager
     def session(self) -> Iterator[subprocess.Popen[bytes]]:
         """A living session with a private dockerd, ended in order unless it was killed."""
@@ -75,7 +109,8 @@ class Network:
 @pytest.fixture
 def network() -> Iterator[Network]:
     folder = Path(tempfile.mkdtemp(prefix="net", dir="/var/tmp"))  # containerd wants a short path for its socket
-    command = ["unshare", "--net", "--mount", "sh", "-c", "ip link set lo up && echo up && exec sleep 600"]
+    hidden = "mount -t tmpfs run /run"  # nobody's engines are to be seen
+    command = ["unshare", "--net", "--mount", "sh", "-c", f"ip link set lo up && {hidden} && echo up && exec sleep 600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"up\n"
         try:
@@ -116,3 +151,50 @@ def test_the_network_is_as_it_was(network: Network) -> None:
     assert "the host's network" in network.said(clean)
     assert network.looks() == before and not kept.exists()
     assert network.said(clean) == "nothing to clean\n"
+
+
+@pytest.mark.skipif(has_init(), reason="where an init system runs, no private daemon is started")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_they_start(network: Network, number: int) -> None:
+    """However far they have come: nothing runs on, and the host is as it was."""
+    before = network.looks()
+    for seen in ("network-*.json", "run/docker.pid", "run/docker.sock"):
+        with network.start(BLOCK) as process:
+            deadline = time.monotonic() + 120
+            while not list(network.state.glob(seen)) and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(number)
+            time.sleep(0.05)
+            process.send_signal(number)
+            assert process.wait(120) == 130
+        assert network.daemons() == [] and network.looks() == before
+        assert list(network.state.glob("network-*.json")) == []
+
+
+@pytest.mark.skipif(has_init(), reason="where an init system runs, no private daemon is started")
+@pytest.mark.tool("libvirtd")
+def test_orphans_of_a_killed_session(network: Network) -> None:
+    """Also where their guards were killed as well, and libvirtd hangs: the next session, and `clean`, end them."""
+    before = network.looks()
+    for following in ("session", "clean"):
+        with network.start(BLOCK) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"up\n"
+            living = network.daemons()
+            names = {pid: (Path("/proc") / str(pid) / "comm").read_text().strip() for pid in living}
+            assert {"dockerd", "containerd", "libvirtd"} <= set(names.values())
+            for pid in (pid for pid, name in names.items() if name == "libvirtd"):
+                os.kill(pid, signal.SIGSTOP)
+            process.kill()
+            for pid in (pid for pid, name in names.items() if name == "probe"):
+                os.kill(pid, signal.SIGKILL)
+        assert network.daemons() != []
+        if following == "session":
+            with network.start(BLOCK) as after:
+                assert after.stdout is not None and after.stdout.readline() == b"up\n"
+                assert not set(living) & set(network.daemons())
+                after.send_signal(signal.SIGTERM)
+                assert after.wait(120) == 130
+        else:
+            assert "libvirtd" in network.said(f"{sys.executable} -m bench clean")
+            assert network.said(f"{sys.executable} -m bench clean") == "nothing to clean\n"
+        assert network.daemons() == [] and network.looks() == before
