@@ -32,6 +32,7 @@ from faults import (
     leaks,
     mechanisms,
     neighbours,
+    sessions,
     soak,
     stopping,
 )
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, Callable[[Place], Line]] = {
     "signals": stopping.signals,
-    "kill9": stopping.kill9,
+    "signals-end": stopping.signals_at_the_end,
+    **sessions.ROWS,
     **mechanisms.ROWS,
     "cut-off": disk.cut_off,
     "while-writing": disk.while_writing,

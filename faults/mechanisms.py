@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from faults.place import Line, Tally
+from faults.stopping import survivors, unloadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMES = 10
 """How often each family is killed over."""
+NEXT = ("run", "-e", "process", "-s", "startup", "--blocks", "1", "--no-report", "-q")
 
 
 class Family(NamedTuple):
@@ -57,7 +59,10 @@ def undisturbed(place: Place) -> Line:
 
 
 def killed(place: Place, name: str) -> Line:
-    """kill -9 of the harness at any moment, half of them among the blocks; `clean` takes everything away."""
+    """kill -9 of the harness at any moment, half of them among the blocks.
+
+    Half of the time the next start cleans up, half of the time `isobench clean`.
+    """
     tally, family, dice, late = Tally(place), FAMILIES[name], random.Random(name), 0
     for turn in range(TIMES):
         before = place.before()
@@ -66,14 +71,18 @@ def killed(place: Place, name: str) -> Line:
             place.await_block(0, process)
         with suppress(subprocess.TimeoutExpired):
             process.wait(dice.uniform(0, 1.5) if turn % 2 else dice.uniform(0.3, 3.0))
-        late += place.block() >= 0
-        ended = process.poll() is not None
+        block = place.block()
+        late += block >= 0
+        wrong = "" if process.poll() is None else f"it had ended: {place.last_lines()}"
         process.kill()
         process.wait()
-        wrong = f"it had ended: {place.last_lines()}" if ended else ""
-        code, said = place.call("clean")
-        tally.add(wrong or (f"clean: exit code {code}: {said[-300:]}" if code else ""), before)
-    return tally.line(f"kill -9 over {family.environments}", f"{late} among the blocks; then `clean`")
+        wrong = wrong or unloadable(place, block)
+        if living := survivors(place):
+            wrong = wrong or f"still there 5 s after its parent: {living[0]}"
+        code, said = place.call("clean") if turn % 4 < 2 else place.call(*NEXT)
+        tally.add(wrong or (f"the next start: exit code {code}: {said[-300:]}" if code not in (0, 5) else ""), before)
+    note = f"{late} of them among the blocks, whose forerunners are on disk; nothing outlived its parent by 5 s"
+    return tally.line(f"kill -9 over {family.environments}", note if tally.survived == tally.injected else "")
 
 
 def _run(family: Family, blocks: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The run itself is stopped: by signals, and by kill -9, at random moments."""
+"""The run itself is stopped by signals, at random moments; what is then on disk, and what lives on."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 ENVIRONMENTS = "process,ns-all,handmade,docker,tcg-null"
 LONG = ("run", "-e", ENVIRONMENTS, "-s", "startup", "--blocks", "500", "--no-report")
 SECONDS = 4.5
-"""Moments are drawn from the first seconds of a run: imports, images, proofs, and two or three blocks. Half of the
-kills come later than that, among the blocks."""
+"""Moments are drawn from the first seconds of a run: imports, images, proofs, and two or three blocks."""
 
 
 def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
@@ -41,40 +40,29 @@ def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
                 if code in (130, -number)
                 else f"{number.name} at {moment:.2f} s: exit code {code}, {place.last_lines()}"
             )
-            tally.add(wrong or _unloadable(place), before)
+            tally.add(wrong or unloadable(place), before)
     note = "ends with 130 (a signal in the first moments of Python ends it by itself); half of them told twice"
     return tally.line("SIGINT, SIGTERM, SIGHUP at any moment", note)
 
 
-def kill9(place: Place, times: int = 50, seed: int = 2) -> Line:
-    """Half of the time the next start cleans up, half of the time `isobench clean`."""
-    tally, dice, stayed, measured = Tally(place), random.Random(seed), 0, 0
-    for turn in range(times):
-        before = place.before()
-        late = SECONDS if turn % 4 < 2 else 0.0
-        process, moment = place.start(*LONG), dice.uniform(0.1, SECONDS) + late
-        _let_run(process, moment)
-        block = place.block()
-        measured += block > 0
-        process.kill()
-        process.wait()
-        wrong = _unloadable(place, block)
-        survivors = _survivors(place)
-        stayed += bool(survivors)
-        if survivors:
-            wrong = wrong or f"still there 5 s after its parent: {survivors[0]}"
-        if turn % 2:
-            code, said = place.call("clean")
-        else:
-            code, said = place.call("run", "-e", "process", "-s", "startup", "--blocks", "1", "--no-report", "-q")
-        if code != 0:
-            wrong = wrong or f"killed at {moment:.2f} s; the next start: exit code {code}, {said[-300:]}"
-        tally.add(wrong, before)
-    note = (
-        f"over {ENVIRONMENTS}; {measured} of them in a measured block, whose forerunners are on disk; "
-        f"processes that outlived their parent by 5 s: in {stayed} cases"
-    )
-    return tally.line("kill -9 of the harness at any moment", note)
+def signals_at_the_end(place: Place, each: int = 4, seed: int = 2) -> Line:
+    """While environments are closed and what the run made is taken away; every second time told twice."""
+    tally, dice = Tally(place), random.Random(seed)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for turn in range(each):
+            before = place.before()
+            process = place.start("run", "-e", ENVIRONMENTS, "-s", "startup", "--blocks", "1", "--no-report")
+            place.await_block(1, process)
+            _let_run(process, dice.uniform(0.5, 3.0))
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+                if turn % 2:
+                    time.sleep(dice.uniform(0, 0.3))
+                    process.send_signal(number)
+            code = process.wait(90)
+            wrong = "" if code in (0, 5, 130, -number) else f"{number.name}: exit code {code}, {place.last_lines()}"
+            tally.add(wrong or unloadable(place), before)
+    return tally.line("SIGINT, SIGTERM, SIGHUP while a run ends", "after its last block; half of them told twice")
 
 
 def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -83,7 +71,7 @@ def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
 
 
-def _unloadable(place: Place, block: int = -1) -> str:
+def unloadable(place: Place, block: int = -1) -> str:
     """What is wrong with what is on disk; `block` is the one that had begun, so that those before it must be there."""
     try:
         runs = place.runs()
@@ -94,7 +82,7 @@ def _unloadable(place: Place, block: int = -1) -> str:
     return ""
 
 
-def _survivors(place: Place) -> list[str]:
+def survivors(place: Place) -> list[str]:
     """What works in the place's folder and lives five seconds after the harness was killed."""
     deadline = time.monotonic() + 5
     while found := _working_in(place.folder / "work"):
