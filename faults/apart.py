@@ -6,6 +6,7 @@ Namespaces (mount, pid, network, IPC, cgroup), a cgroup tree that begins at a cg
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ ROOT = Path("/sys/fs/cgroup")
 HARNESS = "harness"
 """The cgroup in that tree that everything begins in: a process in the root would keep version 2 from setting limits."""
 
+_ENDING = 10.0
+"""Seconds that processes have to be gone after their first one."""
 _NAMESPACES = "exec unshare --cgroup --mount --net --propagation private"
 _PLACES = (
     *("mount -t tmpfs -o mode=755 run /run", "mkdir /run/lock"),
@@ -40,12 +43,16 @@ def words_apart(name: str, words: Sequence[str]) -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Take the cgroups away that all this was in; whoever was in them has ended with the first process."""
-    for tree, _ in _trees():
-        folders = sorted((path for path in (tree / name).rglob("*") if path.is_dir()), reverse=True)
-        for folder in (*folders, tree / name):
-            with suppress(OSError):
-                folder.rmdir()
+    """Take the cgroups away that all this was in; whoever was in them ends with the first process, a moment later."""
+    deadline = time.monotonic() + _ENDING
+    while left := [tree / name for tree, _ in _trees() if (tree / name).is_dir()]:
+        for place in left:
+            for folder in (*sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True), place):
+                with suppress(OSError):
+                    folder.rmdir()
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
 
 
 def _trees() -> Iterator[tuple[Path, str]]:
