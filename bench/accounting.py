@@ -68,6 +68,20 @@ def process_name(pid: int) -> str:
     return ""
 
 
+def command_line(pid: int) -> bytes:
+    """A process's arguments, a zero byte after each, or nothing."""
+    with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+def cgroups_of(pid: int) -> str:
+    """The cgroups of a process as in /proc/PID/cgroup, or nothing."""
+    with suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+        return file.read()
+    return ""
+
+
 def parent(pid: int) -> int:
     """The parent of a process; 0 for one that is not there."""
     with suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
@@ -117,11 +131,6 @@ def qemu_users() -> frozenset[int]:
 
 def pids_with(*words: str) -> list[int]:
     """The processes whose command line holds all these words, the oldest first; no stranger's (see `users_of`)."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and any(users_of(int(entry))):
-            with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
-                line = file.read()
-                if all(word.encode() in line for word in words):
-                    found.append(int(entry))
-    return sorted(found)
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    lines = ((pid, command_line(pid)) for pid in pids if any(users_of(pid)))
+    return sorted(pid for pid, line in lines if all(word.encode() in line for word in words))

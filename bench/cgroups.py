@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import signal
@@ -49,8 +50,18 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
                 (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in wanted))
     except OSError as error:
         remove_parents(parents)
-        raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy="run isobench as root") from error
+        raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy=_remedy(error)) from error
     return tuple(map(str, parents))
+
+
+def _remedy(error: OSError) -> str:
+    """What mends that none can be made; nothing where the words of the kernel are known to `bench.reasons`."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        confined = "have this container given its cgroups: --privileged, or a delegated cgroup"
+        return "run isobench as root" if os.geteuid() != 0 else confined
+    if error.errno in (errno.EBUSY, errno.EOPNOTSUPP):
+        return f"move the processes out of {ROOT}: version 2 gives controllers to cgroups below empty ones only"
+    return ""
 
 
 def remove_parents(parents: Iterable[str | Path]) -> None:

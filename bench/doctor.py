@@ -8,7 +8,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import catalog, host, lifecycle
+from bench import catalog, host, lifecycle, sight
 from bench.accounting import process_name
 from bench.errors import Unavailable
 from bench.launcher import learn_deadlines
@@ -78,13 +78,14 @@ def _check(environment: Environment, workdir: Path) -> Finding:
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
             prove(sandbox)
+            out_of_sight = sight.told(sight.unseen(sandbox))
     except Exception as error:  # also one that nobody foresaw: the others are asked all the same
         if isinstance(error, Unavailable):
             with suppress(OSError):
                 workdir.rmdir()  # nothing was made: there will be nothing to clean
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
         return Finding("environment", environment.name, outcome, *told(error))
-    return Finding("environment", environment.name, "PASS")
+    return Finding("environment", environment.name, "PASS", out_of_sight)
 
 
 def check_noise() -> Iterator[Finding]:

@@ -2,19 +2,80 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench import host
 from bench.errors import IsobenchError
+from bench.paths import work_root
 
-_REMEDIES = {
-    "hybrid mode not supported": "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2",
-    "unable to apply caps": "run on a host that has all capabilities: this one is itself confined",
-    "QEMU stopped the guest": "grep -c -E 'vmx|svm' /proc/cpuinfo: at 0, enable virtualisation in the firmware",
-    "did not say ready": "--timeout 5m, where the host is only slow",
-    "No space left": "make room on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to another",
-}
-"""What other programs say where their words are the reason -> what mends it."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def to_start(service: str, program: str) -> str:
+    """How a daemon is started on this host: by its init system where one runs, else by hand."""
+    if Path("/run/systemd/system").is_dir():
+        return f"systemctl start {service}"
+    if Path("/run/openrc").is_dir():
+        return f"rc-service {service} start"
+    return f"start {program}: no init system runs here that would"
+
+
+def mends(error: OSError, elsewhere: str) -> str:
+    """What mends a file that could not be made or written; `elsewhere` names what chooses another place for it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"make room there, or choose another place: {elsewhere}"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (ulimit -n)"
+    return f"choose another place: {elsewhere}"
+
+
+def _hardware() -> str:
+    if host.virtualises():
+        return "look into QEMU's log and the kernel's (dmesg): this CPU can run virtual machines"
+    return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
+
+
+_REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
+    ("hybrid mode not supported", "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"),
+    ("unable to apply caps", "run on a host that has all capabilities: this one is itself confined"),
+    ("QEMU stopped the guest", _hardware),
+    ("did not say ready", "--timeout 5m, where the host is only slow"),
+    ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
+    # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
+    (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),
+    (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
+    (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
+    (r"bpf.*no space left", "raise the kernel's limits for bpf: the disk is not full"),
+    (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
+    (r"cgroup.*read-only file system", "have /sys/fs/cgroup writable: remount it, or give the container --privileged"),
+    (
+        r"(no space left|disk quota exceeded)",
+        "make room on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to another",
+    ),
+    ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to folders that can be written to"),
+)
+"""What other programs say where their words are the reason (a pattern without case) -> what mends it."""
+
+_QEMU_DENIED = re.compile(
+    r"(?:qemu|storage file|monitor).*?(/[^\s':]+)['\s(:].*permission denied", re.IGNORECASE | re.DOTALL
+)
+
+
+def _known(reason: str) -> str:
+    """What mends this, as far as it is known."""
+    denied = _QEMU_DENIED.search(reason)
+    if denied is not None:
+        kind = "ISOBENCH_WORK" if Path(denied[1]).is_relative_to(work_root()) else "ISOBENCH_CACHE"
+        return f"set {kind} to a folder that QEMU's own user can reach: it cannot read {denied[1]}"
+    for words, remedy in _REMEDIES:
+        if re.search(words, reason, re.IGNORECASE | re.DOTALL):
+            return remedy if isinstance(remedy, str) else remedy()
+    return ""
 
 
 def reason_of(error: Exception) -> str:
@@ -50,5 +111,4 @@ def told(error: Exception) -> tuple[str, str]:
     lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
     if lines:
         reason = f"{reason} (last line: {lines[-1][:200]})"
-    known = next((remedy for words, remedy in _REMEDIES.items() if words in reason), "")
-    return reason, str(getattr(error, "remedy", "")) or known
+    return reason, str(getattr(error, "remedy", "")) or _known(reason)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import bench
-from bench import deadlines, host
+from bench import deadlines, host, sight
 from bench.analysis.gate import marks
 from bench.environment import PROBE, ROOTFS
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
@@ -237,7 +237,10 @@ def _measure_block(
 
 
 def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float], str]:
-    """The values, and the reason where it stopped short. Raises `MeasurementError` where one is no cost of its."""
+    """The values, and why some are not there: it stopped short, or they rest on what cannot be seen from here.
+
+    Raises `MeasurementError` where one is no cost of its.
+    """
     reason = ""
     try:
         values = scenario.measure(sandbox)
@@ -249,7 +252,9 @@ def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float],
             raise MeasurementError(f"{scenario.name} gave {name!r}, which is none of its metrics")
         if not known[name].can_be(value):
             raise MeasurementError(f"{name} is {value}: {_CAN_BE[known[name].sign]}")
-    return values, reason
+    absent = sight.hidden(scenario, sight.unseen(sandbox))
+    values = {name: value for name, value in values.items() if name not in absent}
+    return values, "; ".join(filter(None, (reason, sight.told(absent))))
 
 
 def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.environment import READY
+from bench.environment import DAEMONS, MEMORY, PROCESSES, READY
 from bench.errors import StoppedShort
 from bench.model import Metric
 
@@ -61,6 +61,11 @@ class Density:
     title = "Many idle instances"
     needs = frozenset({READY})
     groups: frozenset[str] = frozenset()
+    sees: Mapping[str, tuple[str, ...]] = {
+        PROCESSES: ("pss*", "cgroup*"),
+        MEMORY: ("pss*", "harness", "daemons*"),
+        DAEMONS: ("daemons*",),
+    }
     presses = frozenset({"psi_cpu_seconds", "psi_io_seconds", "psi_memory_seconds"})  # many instances, started at once
     metrics = (
         *(Metric(way, "byte", f"{what}: slope over the number of instances", "any") for way, what in _WAYS.items()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.environment import READY
+from bench.environment import DAEMONS, MEMORY, PROCESSES, READY
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ class Memory:
     title = "Memory of one idle instance"
     needs = frozenset({READY})
     groups = frozenset({"default"})
+    sees: Mapping[str, tuple[str, ...]] = {
+        PROCESSES: ("pss", "pss-payload", "pss-helper", "uss", "rss", "cgroup*"),
+        MEMORY: ("pss*", "uss", "rss"),
+        DAEMONS: ("pss-daemons",),
+    }
     metrics = (
         Metric("pss", "byte", "proportional set size of every host process that exists because of the instance"),
         Metric("pss-payload", "byte", "the part of it in the program itself (for a guest: QEMU)"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.environment import PROBE
+from bench.environment import MEMORY, PROBE
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class MemoryTouch:
     title = "Memory given, taken and spent"
     needs = frozenset({PROBE})
     groups: frozenset[str] = frozenset()
+    sees: Mapping[str, tuple[str, ...]] = {MEMORY: ("started", "touched", "freed")}
     metrics = (
         Metric("given", "byte", "what a guest is given"),
         Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs", "zero"),

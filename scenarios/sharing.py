@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.environment import PROBE, ROOTFS
+from bench.environment import MEMORY, PROBE, ROOTFS
 from bench.model import Metric
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Sharing:
     title = "What a second instance shares with the first"
     needs = frozenset({PROBE, ROOTFS})
     groups: frozenset[str] = frozenset()
+    sees: Mapping[str, tuple[str, ...]] = {MEMORY: ("alone", "second", "shared")}
     metrics = (
         Metric("file", "byte", f"the size of the file that both read, {FILE}"),
         Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)", "zero"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.accounting import kernel_threads, spent_between
-from bench.environment import READY
+from bench.environment import DAEMONS, END, PROCESSES, READY
 from bench.errors import MeasurementError
 from bench.model import Metric
 
@@ -47,6 +47,11 @@ class Startup:
     title = "Startup and teardown"
     needs = frozenset({READY})
     groups = frozenset({"default"})
+    sees: Mapping[str, tuple[str, ...]] = {
+        PROCESSES: ("exit", "remove", "gone", "cpu", "cpu-payload", "cpu-helper"),
+        DAEMONS: ("cpu", "cpu-engine"),
+        END: ("gone",),
+    }
     metrics = (
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
         *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench.accounting import cpu_seconds, descendants, parent
-from bench.environments._docker import LABEL, engine_errors, engine_pids
+from bench.environments._docker import LABEL, engine_errors, engine_pids, is_of
 
 if TYPE_CHECKING:
     import socket
@@ -38,6 +38,8 @@ class Container:
         self._status: int | None = None
         self._netns: NetnsWatch | None = NetnsWatch(timeout) if watch_end and os.geteuid() == 0 else None
         self._watching = False
+        self.unseen = ""
+        """Why its processes cannot be seen from here."""
         self._attached: Any = None
         self._errors = bytearray()
         self._engine = {pid: cpu_seconds(pid) for pid in engine_pids()}
@@ -74,7 +76,7 @@ class Container:
 
     def host_pids(self) -> Mapping[int, Role]:
         """The processes in the container are the payload; its shim is a helper."""
-        shim = parent(self._pid)
+        shim = parent(self._pid) if self._pid else 0
         pids: dict[int, Role] = {pid: "payload" for pid in (self._pid, *descendants(self._pid)) if pid}
         if shim > 1:
             pids[shim] = "helper"
@@ -87,7 +89,8 @@ class Container:
     def wait(self) -> int:
         if self._status is None:
             shim = parent(self._pid)
-            self.cpu["payload"] = cpu_seconds(self._pid)
+            if self._pid:
+                self.cpu["payload"] = cpu_seconds(self._pid)
             self._count_shim(shim)
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have ended by itself
@@ -116,7 +119,8 @@ class Container:
 
     def _count_shim(self, shim: int) -> None:
         """It ends with its container, so it is looked at as long as it lives; the runc it started is its child."""
-        self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
+        if shim:
+            self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def destroy(self) -> None:
         """Remove it, whatever state it is in, and stamp when everything is gone."""
@@ -137,6 +141,9 @@ class Container:
             self.stdout.close()
             self.stdin.close()
             if self._attached is not None:
+                # The SDK's response closes what it reads from; left to be collected, it would find that closed already
+                # and Python 3.13 would print so at every container.
+                getattr(self._attached, "_response", self._attached).close()
                 self._attached.close()
             if self._netns is not None:
                 self._netns.close()
@@ -157,9 +164,13 @@ class Container:
     def _look(self) -> None:
         """Between ready and released: its init process, and the network namespace to watch."""
         with engine_errors("inspecting the container"):
-            self._pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
-        if self._pid == 0:
+            pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
+        if pid == 0:  # it has ended
             return
+        if not is_of(pid, self._id):
+            self.unseen = f"the engine's process {pid} is none of this PID namespace's: it runs elsewhere"
+            return
+        self._pid = pid
         with suppress(OSError):
             self._pidfd = os.pidfd_open(self._pid)
             own = os.readlink("/proc/self/ns/net") != os.readlink(f"/proc/{self._pid}/ns/net")  # noqa: PTH115

@@ -3,42 +3,100 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bench import deadlines
-from bench.accounting import parent, peer_pid, process_name
+from bench.accounting import cgroups_of, children, command_line, parent, process_name, users_of
+from bench.environment import DAEMONS, MEMORY
+from bench.errors import IsobenchError
+from bench.serving import Server, connected_to, proc_is_ours, remembered, server_of, server_of_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
+    from urllib.parse import SplitResult
 
-DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+    from bench.environments._docker_address import Tls
+
 LABEL = "isobench.run"
 """Carried by every container, image and volume; its value is the run's name."""
 
+_ANSWER_SECONDS = 60.0
+"""What the engine has for an answer; one that hangs is given up then."""
+_REST_SECONDS = 120.0
+"""How long one that hung is not asked again: a dozen variants would wait for it one after the other."""
+_hung: dict[str, float] = {}
+"""Address -> until when its engine is not asked again, on the monotonic clock."""
+
 
 def connect() -> Any:
-    """A low-level client of the engine at DOCKER_HOST, or at the usual socket. Raises `Unavailable`."""
+    """A low-level client of the engine that the docker command would use. Raises `Unavailable` with what was said."""
+    from bench.environments._docker_address import address
+    from bench.environments._docker_errors import HUNG, refusal, unusable
     from bench.errors import Unavailable
 
     try:
         docker = _sdk()
     except ImportError as error:
         raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
-    address = os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS)
+    engine = address()
+    if time.monotonic() < _hung.get(engine.url, 0.0):
+        raise Unavailable(f"the Docker engine at {engine} did not answer a moment ago", remedy=HUNG)
+    seconds = deadlines.stretched(_ANSWER_SECONDS)
+    options: dict[str, Any] = {"base_url": engine.url, "timeout": seconds}
     try:
-        client = docker.APIClient(base_url=address, version="auto", timeout=deadlines.stretched(60))
-        client.ping()
-    except (docker.errors.DockerException, OSError) as error:
-        denied = "PermissionError" in repr(error) or "Permission denied" in str(error)
-        reason = f"no permission to use {address}" if denied else f"no Docker engine answers at {address}"
-        remedy = "run isobench as root or join the group docker" if denied else "systemctl start docker"
-        raise Unavailable(reason, remedy=remedy) from error
+        if engine.tls is not None:
+            options["tls"] = _secured(docker, engine.tls)
+        docker.APIClient(version=docker.constants.DEFAULT_DOCKER_API_VERSION, **options).close()  # sends nothing
+    except Exception as error:  # an odd file makes the SDK raise anything
+        raise unusable(engine, error) from error
+    try:
+        client = docker.APIClient(version="auto", **options)
+        if not client.ping():
+            raise ValueError("it has no answer to a ping")
+    except Exception as error:  # and so does an odd answer
+        refused = refusal(engine, error, seconds)
+        if refused.remedy == HUNG:
+            _hung[engine.url] = time.monotonic() + _REST_SECONDS
+        raise refused from error
+    # Nothing is pulled: registries need no credentials, and no helper is run to ask for them.
+    client._auth_configs = docker.auth.AuthConfig({})
     return client
+
+
+def _secured(docker: Any, tls: Tls) -> Any:
+    pair = (tls.certificate, tls.key) if tls.certificate and tls.key else None
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=tls.ca or None, verify=tls.verify)
+
+
+def require(client: Any, host_config: Mapping[str, Any]) -> None:
+    """Raise `Unavailable` where this is not Docker, or the engine lacks what a container would be configured with."""
+    from bench.errors import Unavailable
+
+    with engine_errors("asking what it has"):
+        info = client.info()
+        components = [str(part["Name"]) for part in client.version().get("Components") or ()]
+        other = next((name for name in components if name.startswith("Podman")), "")
+        runtimes = sorted(info.get("Runtimes") or ())
+        networks = {network["Name"] for network in client.networks()}
+    if other:
+        remedy = "isobench run -e podman; for Docker set DOCKER_HOST to dockerd's address"
+        raise Unavailable(f"what answers in Docker's place is the {other}", remedy=remedy)
+    if info.get("OSType", "linux") != "linux":
+        raise Unavailable(f"the engine runs containers of {info['OSType']}", remedy="an engine for Linux containers")
+    runtime = host_config.get("runtime", "")
+    if runtime and runtime not in runtimes:
+        reason = f"the engine has no runtime {runtime!r}, only {', '.join(runtimes)}"
+        raise Unavailable(reason, remedy="install it, and add it to the engine's runtimes (dockerd --add-runtime)")
+    network = host_config.get("network_mode", "")
+    if network and network not in networks:
+        reason = f"the engine has no network {network!r}, only {', '.join(sorted(networks))}"
+        raise Unavailable(reason, remedy="start the engine with it (dockerd without --bridge=none)")
 
 
 def _sdk() -> Any:
@@ -72,24 +130,79 @@ def engine_errors(doing: str) -> Iterator[None]:
     import docker
     import requests
 
-    from bench.errors import MeasurementError
+    from bench.environments._docker_errors import failure
 
+    answers = (KeyError, TypeError, ValueError, IndexError, AttributeError)
     try:
         yield
-    except docker.errors.APIError as error:
-        raise MeasurementError(f"{doing}: {error.explanation or error}") from error
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise MeasurementError(f"{doing}: {error}") from error
+    except (docker.errors.DockerException, requests.RequestException, OSError, *answers) as error:
+        raise failure(doing, error) from error
+
+
+_DOCKERD = frozenset({"dockerd"})
+CONTAINERD = frozenset({"containerd", "docker-containe"})
+"""What the daemons are called in /proc/PID/comm, which has fifteen letters."""
+
+
+def engine() -> list[Server]:
+    """dockerd and its containerd, each proven, or why it is not known."""
+    from urllib.parse import urlsplit
+
+    from bench.environments._docker_address import address
+
+    try:
+        where = address()
+    except IsobenchError as error:
+        return [Server(0, error.reason)]
+    if where.path:
+        dockerd = server_of(where.path, _DOCKERD)
+    else:
+        parts = urlsplit(where.url)
+        dockerd = server_of_port(parts.hostname or "", _port(parts), _DOCKERD)
+    if not dockerd.pid:
+        return [dockerd]
+    return [dockerd, remembered(f"containerd of {dockerd.pid}", CONTAINERD, lambda: _containerd(dockerd.pid))]
+
+
+def _port(parts: SplitResult) -> int:
+    with suppress(ValueError):
+        return parts.port or 2375
+    return 0
+
+
+def _containerd(dockerd: int) -> Server:
+    """dockerd's own containerd is its child; another's is the one that it is connected to, or was told to use."""
+    own = [pid for pid in children(dockerd) if process_name(pid) in CONTAINERD]
+    found = own or connected_to(dockerd, CONTAINERD)
+    if found:
+        return Server(found[0])
+    told = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
+    if told:
+        return server_of(os.fsdecode(told[1]), CONTAINERD)
+    return Server(0, "which containerd dockerd uses cannot be seen from here")
 
 
 def engine_pids() -> list[int]:
-    """dockerd, known by its end of the socket, and its containerd: its child, or the system's."""
-    dockerd = peer_pid(os.environ.get("DOCKER_HOST", DEFAULT_ADDRESS).removeprefix("unix://"))
-    if not dockerd:
-        return []
-    others = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and process_name(int(pid)) == "containerd"]
-    own = [pid for pid in others if parent(pid) == dockerd]
-    return [dockerd, *(own or others)]
+    """The processes of dockerd and of its containerd, as far as they are known."""
+    return [server.pid for server in engine() if server.pid]
+
+
+def unseen() -> dict[str, str]:
+    """Of the daemons: why not all of them, or their memory, can be seen from here."""
+    lacking = [server.why_not for server in engine() if not server.pid]
+    found = {DAEMONS: "; ".join(lacking)} if lacking else {}
+    if os.geteuid() != 0:
+        found[MEMORY] = "the memory of processes of another user is shown to root only"
+    return found
+
+
+def is_of(pid: int, container: str) -> bool:
+    """Whether a process of this PID namespace is the one that the engine means: its shim's command line or its own
+    cgroup has the container's id. An engine elsewhere tells the pids of its own namespace."""
+    if not proc_is_ours():
+        return False
+    shim = parent(pid)
+    return container in cgroups_of(pid) or (any(users_of(shim)) and container.encode() in command_line(shim))
 
 
 def sweep(run: str) -> list[str]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from bench import deadlines
 from bench.accounting import cpu_seconds
-from bench.environments._libvirt import give_to_qemu, libvirtd_pid, qemu_pid, root_of_daemon, virtiofsd_pids
+from bench.environments._libvirt import give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
 from bench.environments._traces import remove_traces_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -34,12 +34,16 @@ _PEEK, _DO_NOT_WAIT = 0x02, 0x40
 class GuestInstance:
     """One domain (`bench.environment.Instance`)."""
 
+    daemons: Sequence[int] = ()
+    """The processes that serve every guest."""
+
     def __init__(self, connection: Any, name: str, folder: Path, timeout: float, *, idle: bool) -> None:
         """`idle` says that the guest does nothing before it is told to finish."""
         self._connection = connection
         self._idle = idle
         self._name = name
         self._folder = folder
+        self._engine: dict[int, float] = {}
         self._deadline = time.monotonic() + timeout
         self._domain: Any = None
         self._failure: Exception | None = None
@@ -65,8 +69,7 @@ class GuestInstance:
         give_to_qemu(self._folder / "serial")
         give_to_qemu(self._folder)
         self._listener.listen(1)
-        self._libvirtd = libvirtd_pid()
-        self._libvirtd_before = cpu_seconds(self._libvirtd)
+        self._engine = {pid: cpu_seconds(pid) for pid in self.daemons}
         self._creator = threading.Thread(target=self._create, args=(xml,), daemon=True)
         self.events["requested"] = time.monotonic_ns()
         self._creator.start()
@@ -94,7 +97,8 @@ class GuestInstance:
             self._check_still_there()
             if self._helpers:
                 self.cpu["helper"] = sum(map(cpu_seconds, self._helpers))
-            self.cpu["payload"] = cpu_seconds(self.qemu)  # its end cannot be seen: it is no child of ours
+            if self.qemu:
+                self.cpu["payload"] = cpu_seconds(self.qemu)  # its end cannot be seen: it is no child of ours
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have powered off by itself
                 self.stdin.write(b"\n")
@@ -117,8 +121,8 @@ class GuestInstance:
                 stream.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self.events["gone"] = time.monotonic_ns()
-        if self._libvirtd:
-            self.cpu["engine"] = max(0.0, cpu_seconds(self._libvirtd) - self._libvirtd_before)
+        if self._engine:
+            self.cpu["engine"] = sum(max(0.0, cpu_seconds(pid) - before) for pid, before in self._engine.items())
         if self._pidfd >= 0:
             os.close(self._pidfd)
         run = self._folder.parents[1].name

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import deadlines
-from bench.accounting import peer_pid, pids_with
+from bench.accounting import pids_with
 from bench.environments._traces import remove_traces
+from bench.reasons import to_start
+from bench.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +22,7 @@ DEFAULT_URI = "qemu:///system"
 
 
 def connect() -> Any:
-    """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable`."""
+    """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable` with what it said."""
     from bench.errors import Unavailable
 
     try:
@@ -27,12 +30,62 @@ def connect() -> Any:
     except ImportError as error:
         raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from error
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
-    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
-    try:
-        return libvirt.open(uri)
-    except libvirt.libvirtError as error:
-        reason = f"no libvirt answers at {uri}: {error}"
-        raise Unavailable(reason, remedy="systemctl start libvirtd, or isobench run after provisioning") from error
+    _refuse_another_machine()
+    answer: list[Any] = []
+
+    def open_() -> None:
+        try:
+            answer.append(libvirt.open(uri()))
+        except libvirt.libvirtError as error:
+            answer.append(error)
+
+    seconds = deadlines.stretched(_ANSWER_SECONDS)
+    opening = threading.Thread(target=open_, daemon=True)  # it has no deadline of its own
+    opening.start()
+    opening.join(seconds)
+    if not answer:
+        reason = f"libvirt at {uri()} did not answer within {seconds:.0f} s"
+        raise Unavailable(reason, remedy="look into its daemon's log, and start it anew")
+    if isinstance(answer[0], libvirt.libvirtError):
+        words = str(answer[0])
+        raise Unavailable(f"no libvirt answers at {uri()}: {words}", remedy=_remedy(words)) from answer[0]
+    return answer[0]
+
+
+_ANSWER_SECONDS = 60.0
+"""What libvirt has for an answer; a daemon that hangs is given up then."""
+
+
+def uri() -> str:
+    """Which libvirt is used."""
+    return os.environ.get("ISOBENCH_LIBVIRT_URI") or DEFAULT_URI
+
+
+def _refuse_another_machine() -> None:
+    from urllib.parse import urlsplit
+
+    from bench.errors import Unavailable
+
+    parts = urlsplit(uri())
+    driver, _, transport = parts.scheme.partition("+")
+    if driver != "qemu":
+        raise Unavailable(f"guests are run by QEMU here, not by {uri()}", remedy="unset ISOBENCH_LIBVIRT_URI")
+    if transport not in ("", "unix") or parts.netloc:
+        reason = f"the guests of {uri()} run on another machine, and what they say cannot be heard here"
+        raise Unavailable(reason, remedy="run isobench on that machine, or unset ISOBENCH_LIBVIRT_URI")
+
+
+def _remedy(words: str) -> str:
+    """What mends that libvirt cannot be had, by its own words."""
+    lower = words.lower()
+    if "permission denied" in lower or "authenticat" in lower or "polkit" in lower:
+        return "run isobench as root or join the group libvirt"
+    if "no such file" in lower or "connection refused" in lower or "failed to connect socket" in lower:
+        import shutil
+
+        modular = shutil.which("virtqemud") and not shutil.which("libvirtd")
+        return to_start("virtqemud", "virtqemud") if modular else to_start("libvirtd", "libvirtd and virtlogd")
+    return ""
 
 
 def sweep(run: str) -> list[str]:
@@ -97,10 +150,43 @@ def root_of_daemon() -> Path:
     return Path(f"/proc/{pid}/root" if pid else "/")
 
 
+_DAEMONS = frozenset({"libvirtd", "virtqemud", "virtproxyd"})
+_BEHIND = frozenset(
+    {"virtqemud", "virtlogd", "virtlockd", "virtnetworkd", "virtstoraged", "virtsecretd", "virtnodedevd"}
+)
+"""What libvirt's daemons are called that are spoken to, and those that these speak to."""
+
+_SOCKETS = ("virtqemud-sock", "libvirt-sock")
+"""What their sockets are called, the one preferred by libvirt's own client first where neither is connected to."""
+
+
 def libvirtd_pid() -> int:
-    """The daemon at the other end of the socket; 0 where none answers."""
-    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
-    return peer_pid(uri.partition("socket=")[2] or "/var/run/libvirt/libvirt-sock")
+    """The process that serves the socket of libvirt, whatever it is called; 0 where none is visible."""
+    return serving_pid(_socket_path())
+
+
+def daemon() -> Server:
+    """libvirt's daemon, proven: monolithic or modular, whoever made its socket."""
+    return server_of(_socket_path(), _DAEMONS)
+
+
+def daemons_behind(daemon: int, qemu: int) -> list[int]:
+    """The further daemons that work for a guest: those that libvirt's is connected to, and what writes QEMU's log."""
+    return sorted({*connected_to(daemon, _BEHIND), *writes_to(qemu, _BEHIND)})
+
+
+def _socket_path() -> str:
+    """The socket of libvirt's daemon: named in the address, or the one to which this process is connected."""
+    from urllib.parse import parse_qs, urlsplit
+
+    told = parse_qs(urlsplit(uri()).query).get("socket")
+    if told:
+        return told[0]
+    ours = [name for name in connected_paths() if os.path.basename(name) in _SOCKETS]  # noqa: PTH119
+    folder = "/run/libvirt"
+    if urlsplit(uri()).path == "/session":
+        folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '~/.cache'}/libvirt"
+    return (ours or [f"{folder}/{name}" for name in _SOCKETS if os.path.exists(f"{folder}/{name}")] or [""])[0]  # noqa: PTH110
 
 
 def qemu_pid(name: str) -> int:

@@ -60,6 +60,10 @@ class Runtime:
         """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
         return {}
 
+    def unseen(self) -> Mapping[str, str]:
+        """What of its instances is out of sight (`bench.environment`); most runtimes' are descendants of ours."""
+        return {}
+
     def engine(self) -> list[int]:
         """The daemons that work for every instance, whose CPU time counts."""
         return []
@@ -100,6 +104,10 @@ class RuntimeSandbox:
 
     def daemons(self) -> list[int]:
         return self.runtime.engine()
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`bench.environment`)."""
+        return self.runtime.unseen()
 
     def facts(self) -> Mapping[str, str]:
         command = " ".join(self.runtime.command(self, "NAME", ("ready",)))

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 from bench import deadlines
 from bench.accounting import descendants, peer_pid, process_name
+from bench.environment import DAEMONS, END, MEMORY, PROCESSES
+from bench.environments._docker import CONTAINERD, engine
 from bench.environments._runtime import Runtime
 from bench.environments.oci import cgroup_of, configuration
+from bench.reasons import to_start
+from bench.serving import listens_at, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +34,13 @@ class Containerd(Runtime):
     def require(self) -> None:
         from bench.errors import Unavailable
 
-        if not self.engine():
-            raise Unavailable(f"no containerd answers at {address()}", remedy="start Docker or containerd")
+        try:
+            _said("default", address(), "version")
+        except Unavailable as error:
+            absent = not os.path.exists(address())  # noqa: PTH110
+            raise Unavailable(
+                error.reason, remedy=to_start("containerd", "containerd or dockerd") if absent else ""
+            ) from None
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         import json
@@ -52,8 +61,13 @@ class Containerd(Runtime):
         _remove(sandbox.run, name, address())
 
     def engine(self) -> list[int]:
-        pid = peer_pid(address())
+        pid = server_of(address(), CONTAINERD).pid
         return [pid] if pid else []
+
+    def unseen(self) -> Mapping[str, str]:
+        server = server_of(address(), CONTAINERD)
+        elsewhere = dict.fromkeys((DAEMONS, PROCESSES, MEMORY, END), server.why_not)
+        return {} if server.pid else elsewhere
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from bench.cgroups import remove
@@ -71,6 +85,10 @@ def address() -> str:
     """
     from bench.daemons.private import daemon_state
 
+    for server in engine()[1:]:
+        used = listens_at(server.pid, "/containerd.sock") if server.pid else ""
+        if used and os.path.exists(used):  # noqa: PTH110
+            return used
     host = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
     beside = os.path.join(os.path.dirname(host), "exec/containerd")  # noqa: PTH118, PTH120
     if host and (host.startswith(f"{daemon_state()}/") or os.path.isdir(beside)):  # noqa: PTH112

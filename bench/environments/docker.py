@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
+from bench.environment import DEFAULT_TIMEOUT, END, LOWER, MEMORY, PROBE, PROCESSES, READY, ROOTFS
 from bench.environments._container import Container
-from bench.environments._docker import LABEL, connect, engine_errors, engine_pids, sweep
+from bench.environments._docker import LABEL, connect, engine_errors, engine_pids, require, sweep, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,13 +58,13 @@ class Docker:
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[DockerSandbox]:
-        client = connect()
-        sandbox = self.sandbox(client, workdir)
-        try:
-            yield sandbox
-        finally:
-            sandbox.close()
-            client.close()
+        with closing(connect()) as client:
+            require(client, self.host_config)
+            sandbox = self.sandbox(client, workdir)
+            try:
+                yield sandbox
+            finally:
+                sandbox.close()
 
 
 class DockerSandbox:
@@ -86,6 +86,7 @@ class DockerSandbox:
         repository = run.lower()  # a reference has no capitals
         self._image = f"{repository}:{tag}"
         self._with_lower = ""
+        self._elsewhere = ""
         with engine_errors("importing the image"), rootfs_tar().open("rb") as file:
             client.import_image_from_data(
                 file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
@@ -94,6 +95,15 @@ class DockerSandbox:
 
     def daemons(self) -> list[int]:
         return engine_pids()
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`bench.environment`), the processes by what the containers so far showed."""
+        found = unseen()
+        if os.geteuid() != 0 and self._environment.host_config.get("network_mode") != "host":
+            found[END] = "the end of another network namespace is seen by root only"
+        if self._elsewhere:
+            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+        return found
 
     def facts(self) -> Mapping[str, str]:
         with engine_errors("asking for its version"):
@@ -120,6 +130,7 @@ class DockerSandbox:
             container = self.container(name, timeout, watch_end=watch_end)
             try:
                 container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
+                self._elsewhere = container.unseen
                 yield container
             finally:
                 container.destroy()

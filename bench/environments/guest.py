@@ -12,9 +12,9 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.environment import DAEMONS, DEFAULT_TIMEOUT, END, MEMORY, PROBE, PROCESSES, READY, ROOTFS
 from bench.environments._domain import GuestInstance
-from bench.environments._libvirt import connect, give_to_qemu, libvirtd_pid, sweep
+from bench.environments._libvirt import connect, daemon, daemons_behind, give_to_qemu, sweep
 from bench.environments._storage import Storage
 from bench.environments._traces import domain_uuid
 
@@ -122,6 +122,9 @@ class GuestSandbox:
         self.storage = environment.storage
         self._workdir = workdir
         self._numbers = itertools.count(1)  # also from several threads
+        self._looked = self._readable = False
+        self._elsewhere = ""
+        self._behind: list[int] = []
         self.find_kernel()
 
     def find_kernel(self) -> None:
@@ -173,7 +176,27 @@ class GuestSandbox:
         return self.connection
 
     def daemons(self) -> list[int]:
-        return list(filter(None, [libvirtd_pid()]))
+        """libvirt's daemon, and those behind it, known once a guest has run."""
+        pid = daemon().pid
+        return [pid, *(other for other in self._behind if other != pid)] if pid else []
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`bench.environment`), the processes by what the guests so far showed."""
+        served = daemon()
+        found = {} if served.pid else {DAEMONS: served.why_not}
+        if self._elsewhere:
+            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+        elif os.geteuid() != 0 and not self._readable:
+            found[MEMORY] = "the memory of processes of another user is shown to root only"
+        return found
+
+    def look_at(self, qemu: int) -> None:
+        """Remember what one guest shows of all: whether its process can be seen, and which daemons work for it."""
+        self._looked = True
+        self._elsewhere = "" if qemu else "QEMU's process is none of this PID namespace's: it runs elsewhere"
+        if qemu:
+            self._readable = os.access(f"/proc/{qemu}/smaps_rollup", os.R_OK)
+            self._behind = daemons_behind(daemon().pid, qemu)
 
     def facts(self) -> Mapping[str, str]:
         """Without a disk where none is offered."""
@@ -246,11 +269,12 @@ class GuestSandbox:
                 instance.destroy()
 
     def start(self, instance: GuestInstance, xml: str, timeout: float) -> None:
-        """Also keeps in mind whether guests of this kind come up at all."""
+        """Also keeps in mind whether guests of this kind come up at all, and what of them can be seen."""
         from bench import deadlines
         from bench.errors import DeadlineExceeded
 
         kind = self.environment.boots_like
+        instance.daemons = self.daemons()
         try:
             instance.start(xml)
         except DeadlineExceeded as error:
@@ -259,6 +283,8 @@ class GuestSandbox:
                 _heard.setdefault(kind, f"{error.reason} (found with {self.environment.name})")
             raise
         _heard[kind] = ""
+        if not self._looked:
+            self.look_at(instance.qemu)
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
         """One that is not yet started."""

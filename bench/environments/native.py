@@ -12,7 +12,7 @@ from collections import namedtuple
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from bench.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
+from bench.environment import DEFAULT_TIMEOUT, END, LOWER, PROBE, READY, ROOTFS
 from bench.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -96,12 +96,16 @@ class NativeSandbox:
     def daemons(self) -> list[int]:
         return []
 
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`bench.environment`)."""
+        if "net" in self._isolation.namespaces and os.geteuid() != 0:
+            return {END: "the end of another network namespace is seen by root only"}
+        return {}
+
     def facts(self) -> Mapping[str, str]:
         options = self._options(self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
-        if "net" in self._isolation.namespaces and os.geteuid() != 0:
-            facts["gone"] = "without the end of the network namespace, which only root can see"
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager

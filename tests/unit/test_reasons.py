@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import MeasurementError, Unavailable
-from bench.reasons import reason_of, told
+from bench.reasons import mends, reason_of, to_start, told
 
 
 def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
@@ -41,3 +41,65 @@ def test_a_reason_can_always_be_kept() -> None:
     """The odd byte of a file's name, half a surrogate pair: written out."""
     assert reason_of(MeasurementError("no \udcff")) == "no \\udcff"
     assert reason_of(OSError(2, "No such file", "\udcff")).encode()
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "unwanted"),
+    [
+        ("clone3: No space left on device", "namespaces", "disk"),
+        ("unshare failed: no space left on device", "namespaces", "disk"),
+        ("cannot make the cgroup: No space left on device", "cgroup.max.descendants", "disk"),
+        ("inotify_add_watch: no space left on device", "max_user_watches", "disk"),
+        ("clone3: Resource temporarily unavailable", "ulimit -u", "disk"),
+        ("cannot make a cgroup: Read-only file system", "/sys/fs/cgroup", "root"),
+        ("mkdir /x: Read-only file system", "ISOBENCH_WORK", "root"),
+        ("write /var/tmp/x: No space left on device", "make room", "namespaces"),
+        ("writing x: disk quota exceeded", "make room", "namespaces"),
+        ("socket: Too many open files", "ulimit -n", "disk"),
+    ],
+)
+def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwanted: str) -> None:
+    """They have its words; what was done tells them apart."""
+    remedy = told(MeasurementError(reason))[1]
+    assert wanted in remedy and unwanted not in remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "variable"),
+    [
+        ("qemu-system-x86_64: could not load kernel '/home/u/.cache/k/vmlinuz': Permission denied", "ISOBENCH_CACHE"),
+        ("qemu-system-x86_64: -drive file=x: Could not open '/work/isobench-1/d': Permission denied", "ISOBENCH_WORK"),
+        ("Cannot access storage file '/home/u/x/disk' (as uid:64055, gid:64055): Permission denied", "ISOBENCH_CACHE"),
+    ],
+)
+def test_what_qemu_cannot_read_is_named(said: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that chooses another place for it."""
+    monkeypatch.setenv("ISOBENCH_WORK", "/work")
+    remedy = told(MeasurementError(f"libvirt cannot start the domain: internal error: {said}"))[1]
+    assert remedy.startswith(f"set {variable} ")
+
+
+def test_a_cpu_that_can_is_not_to_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The firmware is blamed only where the CPU's flags are not there."""
+    for can in (True, False):
+        monkeypatch.setattr("bench.host.virtualises", lambda can=can: can)
+        remedy = told(MeasurementError("QEMU stopped the guest (state 3, reason 5)"))[1]
+        assert ("firmware" in remedy) == (not can)
+
+
+def test_systemctl_is_named_where_systemd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere the init system that does, or the program."""
+    for there, words in (
+        ("/run/systemd/system", "systemctl start docker"),
+        ("/run/openrc", "rc-service docker start"),
+        ("/nowhere", "start dockerd"),
+    ):
+        monkeypatch.setattr("pathlib.Path.is_dir", lambda path, there=there: str(path) == there)
+        assert to_start("docker", "dockerd").startswith(words)
+
+
+def test_a_file_that_cannot_be_kept_is_mended_by_what_it_lacks() -> None:
+    """Room is made only where room is lacking."""
+    assert "make room" in mends(OSError(28, "No space left on device"), "--out")
+    assert "make room" not in mends(OSError(30, "Read-only file system"), "--out")
+    assert "ulimit" in mends(OSError(24, "Too many open files"), "--out")

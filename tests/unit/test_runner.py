@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench import host, runner, store
 from bench.environment import READY, ROOTFS, Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
-from bench.model import Cell
+from bench.model import Cell, Metric
 from bench.runner import GIVE_UP_AFTER, Request, execute, plan
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 
@@ -332,3 +332,30 @@ def test_a_scenario_sees_what_a_sandbox_has_beside_the_protocol(tmp_path: Path) 
 
     writer = runner.execute(request(tmp_path, [WithPort("process")], scenarios=[Asking()]))
     assert {value for series in writer.clean_series for value in series.values} == {1.0}
+
+
+def test_what_cannot_be_seen_is_absent_with_its_reason(tmp_path: Path) -> None:
+    """Not zero, and not without a word: the other metrics of the cell are there."""
+
+    class Far(FakeSandbox):
+        def unseen(self) -> Mapping[str, str]:
+            return {"daemons": "the engine is elsewhere"}
+
+    class FarAway(FakeEnvironment):
+        @contextmanager
+        def open(self, workdir: Path) -> Iterator[FakeSandbox]:
+            yield Far(self)
+
+    class Two(FakeScenario):
+        metrics = (*FakeScenario.metrics, Metric("cpu", "second", "CPU time"))  # type: ignore[assignment]
+        sees: Mapping[str, tuple[str, ...]] = {"daemons": ("cpu*",)}
+
+        def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
+            return {**super().measure(sandbox), "cpu": 1.0}
+
+    asked = request(tmp_path, [FakeEnvironment("process"), FarAway("far")], scenarios=[Two()])
+    run = store.load(runner.execute(asked).path)
+    names = {(series.environment, series.metric) for series in run.series}
+    assert ("process", "cpu") in names and ("far", "ready") in names and ("far", "cpu") not in names
+    said = [(skip.environment, skip.scenario, skip.reason) for skip in run.session.skips]
+    assert said == [("far", "fake", "without cpu: the engine is elsewhere")]

@@ -1,0 +1,36 @@
+"""Which metrics cannot be taken where something of an instance is out of sight: they are left out, and it is said."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.environment import Sandbox
+    from bench.scenario import Scenario
+
+
+def unseen(sandbox: Sandbox) -> Mapping[str, str]:
+    """What of this sandbox's instances is out of sight (`bench.environment.PROCESSES`, ...), each with the reason."""
+    found: Mapping[str, str] = getattr(sandbox, "unseen", dict)()
+    return found
+
+
+def hidden(scenario: Scenario, out_of_sight: Mapping[str, str]) -> dict[str, str]:
+    """The metrics that rest on what is out of sight, each with the reason."""
+    sees: Mapping[str, tuple[str, ...]] = getattr(scenario, "sees", {})
+    return {
+        metric.name: reason
+        for what, reason in out_of_sight.items()
+        for metric in scenario.metrics
+        if any(fnmatchcase(metric.name, pattern) for pattern in sees.get(what, ()))
+    }
+
+
+def told(absent: Mapping[str, str]) -> str:
+    """What is absent and why, by the reason; nothing where nothing is."""
+    reasons = dict.fromkeys(absent.values())
+    groups = {reason: [name for name, its in absent.items() if its == reason] for reason in reasons}
+    return "; ".join(f"without {', '.join(names)}: {reason}" for reason, names in groups.items())
