@@ -25,7 +25,10 @@ PATIENCE = 15.0
 
 
 class Where(NamedTuple):
-    """Where to look: the place's folder, the engines' sockets (empty: none runs), and what is nobody's business."""
+    """Where to look: the place's folder, the engines' sockets (empty: none runs), and what is nobody's business.
+
+    Beside the place's folder is that of the faults' own Docker (faults/engines.py).
+    """
 
     folder: Path
     docker: str
@@ -43,7 +46,9 @@ _ENGINES = ("dockerd", "containerd", "libvirtd")
 def take(where: Where) -> Found:
     """Everything there is now."""
     found = _processes() | _mounts() | _sockets() | _interfaces() | _loops(where.folder) | _files(where.folder)
-    found |= trees.take() | _docker(where.docker) | _engines_files(where) | _domains(where.libvirt)
+    found |= (
+        trees.take() | _docker(where.docker) | _engines_files(where.folder.parent / "docker") | _domains(where.libvirt)
+    )
     ignored = re.compile("|".join(where.ignored) or "(?!)")
     return {one for one in found if not ignored.fullmatch(" ".join(one))}
 
@@ -130,16 +135,13 @@ def _files(folder: Path) -> Found:
     return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}
 
 
-def _engines_files(where: Where) -> Found:
+def _engines_files(folder: Path) -> Found:
     """What Docker and its containerd keep on disk and in their state, but for what they write about themselves.
 
     And what is registered with that containerd, asked with its own client.
     """
-    if not where.docker:
-        return set()
-    run = Path(where.docker.removeprefix("unix://")).parent
-    found = {one for one in trees.files(run.parent) if not _BOOKS.search(one[1])}
-    address = run / "exec/containerd/containerd.sock"
+    found = {one for one in trees.files(folder) if not _BOOKS.search(one[1])}
+    address = folder / "run/exec/containerd/containerd.sock"
     if address.exists():
         words = ["ctr", f"--address={address}", "namespaces", "list", "--quiet"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)

@@ -40,3 +40,21 @@ def test_an_instance_lives_in_a_cgroup_of_its_own(root: Path, monkeypatch: pytes
     finally:
         shutil.rmtree(workdir.parent)
     assert not [place for place in root.glob(f"**/{run}") if place.is_dir()]
+
+
+def test_cgroups_are_found_wherever_they_are() -> None:
+    """Tools make them below the one that they are started in; another's, whose name only begins so, stays."""
+    root = next(place for place in (Path("/sys/fs/cgroup/pids"), cgroups.ROOT) if (place / "cgroup.procs").exists())
+    run = f"{RUN_PREFIX}{new_run_id()}"
+    session = root / "isobench-test-session"
+    ours, below, theirs = session / f"lxc.payload.{run}-1", session / f"qemu-3-{run}-tcg-1", session / f"{run}0"
+    try:
+        for place in (ours / "init", below / "emulator", theirs):
+            place.mkdir(parents=True)
+        assert cgroups.remove(f"lxc.*.{run}-*") == [f"cgroup {ours}"]
+        assert cgroups.remove(f"qemu-*-{run}-*") == [f"cgroup {below}"] and cgroups.remove(run) == []
+        assert theirs.is_dir() and not ours.exists() and not below.exists()
+    finally:
+        for place in (ours / "init", ours, below / "emulator", below, theirs, session):
+            if place.is_dir():
+                place.rmdir()
