@@ -47,6 +47,9 @@ class Launched:
         self.cpu: dict[str, float] = {}
         self.steps: dict[str, float] = {}
         """Seconds that the steps of the start took by which it isolates, by name."""
+        self.means: dict[str, int] = {}
+        """What the launcher can use here (clone3, a child made inside its cgroup, a watch on network namespaces): 0 for
+        what is refused."""
         self.elsewhere: Mapping[int, Role] = {}
         """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
         self.watchers: list[int] = []
@@ -55,7 +58,7 @@ class Launched:
 
     def start(self) -> None:
         """Let the launcher go, wait for the first byte of the program."""
-        self._expect("prepared")
+        self.means.update(self._expect("prepared"))
         self._control.send(b"go")
         answer = self._expect("ready")
         self.pid = answer["pid"]
@@ -113,7 +116,7 @@ class Launched:
 
 
 _PROMISED = {
-    "prepared": frozenset[str](),
+    "prepared": frozenset({"clone3", "into-cgroup", "netns-watch"}),
     "ready": frozenset({"pid", "requested", "created", "started", "ready"}),
     "exited": frozenset({"released", "exited", "gone", "status", "cpu_payload_us", "cpu_launcher_us"}),
 }
@@ -225,6 +228,36 @@ def learn_deadlines() -> None:
         deadlines.learn_start(sorted(seconds)[len(seconds) // 2])
 
 
+ROOT_ONLY = "the end of another network namespace is seen by root only"
+MAY_NOT = (
+    "this process may not watch network namespaces: it is without CAP_SYS_ADMIN, or a filter forbids setns or unshare"
+)
+
+_may_watch = True
+
+
+def watch_netns(timeout: float) -> NetnsWatch | None:
+    """A watch on an end to come; None where this process may have none."""
+    global _may_watch
+    if _may_watch and os.geteuid() == 0:
+        try:
+            return NetnsWatch(timeout)
+        except _Refused:
+            _may_watch = False
+    return None
+
+
+def blind() -> str:
+    """Why there is no such watch, or nothing; known once one was asked for."""
+    if os.geteuid() != 0:
+        return ROOT_ONLY
+    return "" if _may_watch else MAY_NOT
+
+
+class _Refused(MeasurementError):
+    """This process may not watch network namespaces."""
+
+
 class NetnsWatch:
     """Tells when the network namespace of a process is really gone, for mechanisms that are not our own children.
 
@@ -275,6 +308,8 @@ class NetnsWatch:
 
     def _expect(self, start: bytes) -> bytes:
         line = self._stdout.readline()
+        if line == b"refused\n":
+            raise _Refused(MAY_NOT)
         if not line.startswith(start):
             raise MeasurementError(f"watching a network namespace: {line.decode(errors='replace').strip() or 'ended'}")
         return line[len(start) :]

@@ -44,6 +44,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ("hybrid mode not supported", "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"),
     ("unable to apply caps", "run on a host that has all capabilities: this one is itself confined"),
     ("QEMU stopped the guest", _hardware),
+    ("wants clone3", "run isobench outside the container, or in one whose seccomp filter lets clone3 pass"),
     ("did not say ready", "--timeout 5m, where the host is only slow"),
     ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
     # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
@@ -87,6 +88,8 @@ def reason_of(error: Exception) -> str:
         reason = error.reason
     elif isinstance(error, OSError):
         reason = str(error)
+    elif isinstance(error, RuntimeError) and "start new thread" in str(error):
+        reason = "this host lets no new thread begin: a limit of tasks, or a filter that forbids clone3"
     elif os.environ.get("ISOBENCH_DEBUG"):
         raise error
     else:

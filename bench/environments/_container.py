@@ -27,7 +27,7 @@ class Container:
     """One container (`bench.environment.Instance`)."""
 
     def __init__(self, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
-        from bench.launcher import NetnsWatch
+        from bench.launcher import watch_netns
 
         self._client = client
         self._name = name
@@ -36,7 +36,7 @@ class Container:
         self._pid = 0
         self._pidfd = -1
         self._status: int | None = None
-        self._netns: NetnsWatch | None = NetnsWatch(timeout) if watch_end and os.geteuid() == 0 else None
+        self._netns: NetnsWatch | None = watch_netns(timeout) if watch_end else None
         self._watching = False
         self.unseen = ""
         """Why its processes cannot be seen from here."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bench.accounting import cpu_seconds
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY, ROOTFS
+from bench.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,7 +107,10 @@ class RuntimeSandbox:
 
     def unseen(self) -> Mapping[str, str]:
         """What is out of sight here (`bench.environment`)."""
-        return self.runtime.unseen()
+        from bench.launcher import blind
+
+        end = {END: blind()} if blind() and self.runtime.own_network else {}
+        return {**end, **self.runtime.unseen()}
 
     def facts(self) -> Mapping[str, str]:
         command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
@@ -120,13 +123,13 @@ class RuntimeSandbox:
         import shutil
 
         from bench.environments._oom import MemoryWatch
-        from bench.launcher import NetnsWatch, launch
+        from bench.launcher import launch, watch_netns
 
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
         command = self.runtime.command(self, name, probe_args)
         tool = shutil.which(command[0]) or command[0]
-        watch = NetnsWatch(timeout) if watch_end and self.runtime.own_network else None
+        watch = watch_netns(timeout) if watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
         try:

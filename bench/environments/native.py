@@ -92,20 +92,29 @@ class NativeSandbox:
         link_rootfs(self._root)
         self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
+        self._means: Mapping[str, int] = {}
 
     def daemons(self) -> list[int]:
         return []
 
     def unseen(self) -> Mapping[str, str]:
         """What is out of sight here (`bench.environment`)."""
-        if "net" in self._isolation.namespaces and os.geteuid() != 0:
-            return {END: "the end of another network namespace is seen by root only"}
-        return {}
+        from bench.launcher import MAY_NOT, ROOT_ONLY
+
+        if "net" not in self._isolation.namespaces:
+            return {}
+        if os.geteuid() != 0:
+            return {END: ROOT_ONLY}
+        return {} if self._means.get("netns-watch", 1) else {END: MAY_NOT}
 
     def facts(self) -> Mapping[str, str]:
         options = self._options(self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
+        if not self._means.get("clone3", 1):
+            facts["clone"] = "clone, in the place of clone3, which is refused here"
+        if "--into-cgroup" in options and not self._means.get("into-cgroup", 1):
+            facts["cgroup"] = "joined by the child: this host makes none inside a cgroup (CLONE_INTO_CGROUP)"
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager
@@ -134,6 +143,7 @@ class NativeSandbox:
                 folder=self._root,
             ) as instance:
                 memory.look_at(instance.pid)
+                self._means = instance.means
                 yield instance
 
     def _data(self, number: int, probe_args: tuple[str, ...]) -> Path:

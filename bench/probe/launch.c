@@ -4,7 +4,7 @@
  * The harness passes descriptors: `control` (SOCK_SEQPACKET, messages of lines), `watch` (the reading end of the
  * program's standard output, only polled here) and `feed` (the writing end of its standard input).
  *
- *   launcher: prepared                     everything untimed is done
+ *   launcher: prepared: clone3, into-cgroup, netns-watch: 0 for what is refused here. Everything untimed is done
  *   harness:  go
  *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
@@ -151,9 +151,13 @@ static int make_cgroups(void)
     return 0;
 }
 
-/* clone3 without leaving this frame in between: the child of a vfork runs on the same stack, so there must be no
- * return address of a C library wrapper on it. */
-static long clone3(struct clone_args *args, size_t size)
+/* Why the kernel, or a filter around this process, refuses clone3, or 0; then clone is taken, which does the same but
+ * for time namespaces and for entering a cgroup at once. */
+static int refused;
+
+/* Both without leaving this frame in between: the child of a vfork runs on the same stack, so there must be no return
+ * address of a C library wrapper on it. */
+static inline __attribute__((always_inline)) long clone3(struct clone_args *args, size_t size)
 {
 #if defined(__x86_64__)
     long result;
@@ -170,6 +174,27 @@ static long clone3(struct clone_args *args, size_t size)
 #endif
 }
 
+static inline __attribute__((always_inline)) long old_clone(struct clone_args *args)
+{
+    uint64_t flags = args->flags | args->exit_signal;
+#if defined(__x86_64__)
+    long result;
+    register long stack __asm__("r10") = 0;
+    register long tls __asm__("r8") = 0;
+    __asm__ volatile("syscall" : "=a"(result) : "0"(SYS_clone), "D"(flags), "S"(0L), "d"(args->pidfd), "r"(stack), "r"(tls) : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = SYS_clone;
+    register long x0 __asm__("x0") = (long)flags;
+    register long x1 __asm__("x1") = 0;
+    register long x2 __asm__("x2") = (long)args->pidfd;
+    register long x3 __asm__("x3") = 0;
+    register long x4 __asm__("x4") = 0;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+    return x0;
+#endif
+}
+
 /* The child of a rehearsal: run the probe with no verb, which ends at once. */
 static int nowhere = -1;
 static _Noreturn void rehearse(void)
@@ -182,7 +207,7 @@ static _Noreturn void rehearse(void)
 
 __attribute__((noinline)) static long start_child(struct clone_args *args, char **program)
 {
-    long pid = __builtin_expect(clone3(args, sizeof *args), 1);
+    long pid = __builtin_expect(__builtin_expect(refused, 0) ? old_clone(args) : clone3(args, sizeof *args), 1);
     if (pid == 0) {
         if (program == NULL)
             rehearse();
@@ -191,7 +216,8 @@ __attribute__((noinline)) static long start_child(struct clone_args *args, char 
     return pid;
 }
 
-/* Walk the timed path twice, untimed: a loop in C has it in its caches, a process that has just begun has not. */
+/* Walk the timed path twice, untimed: a loop in C has it in its caches, a process that has just begun has not. Learns
+ * on the way whether clone3 is refused: by an older container engine's filter, as unknown or as forbidden. */
 static void warm_up(void)
 {
     int fd = -1;
@@ -199,6 +225,10 @@ static void warm_up(void)
     nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
     for (int i = 0; i < 2; i++) {
         long pid = start_child(&args, NULL);
+        if (!refused && (pid == -ENOSYS || pid == -EPERM)) {
+            refused = (int)-pid;
+            pid = start_child(&args, NULL);
+        }
         struct pollfd p = {fd, POLLIN, 0};
         if (pid < 0)
             return;
@@ -208,6 +238,16 @@ static void warm_up(void)
         close(fd);
     }
     close(nowhere);
+}
+
+/* Whether a child can be made inside a cgroup: clone3 does, since Linux 5.7. No cgroup is asked for that there could be,
+ * so that no child is made; a kernel that knows the flag says that the descriptor is bad. */
+static int can_enter_cgroup(void)
+{
+    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = INT32_MAX};
+    if (refused)
+        return 0;
+    return syscall(SYS_clone3, &args, sizeof args) < 0 && errno != EINVAL && errno != E2BIG;
 }
 
 /* Wait for a message of the harness, the end of the child, or the first byte in `watch`. */
@@ -423,24 +463,28 @@ int verb_launch(int argc, char **argv)
 
     /* Untimed preparation. */
     struct netns_watch net = {-1, -1, -1, -1};
-    int watching = 0;
+    int watching = 0, unwatchable = 0;
     stamps = mmap(NULL, sizeof *stamps, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (stamps == MAP_FAILED)
         abandon("no memory");
     if (how.seccomp && (how.filter = load_filter(how.seccomp)) == NULL)
         abandon("cannot read the seccomp program %s", how.seccomp);
     if (asked.watch_end && how.namespaces & CLONE_NEWNET && geteuid() == 0) {
-        if (netns_prepare(&net) < 0)
+        watching = netns_prepare(&net) == 0;
+        unwatchable = !watching && netns_is_refused(errno);
+        if (!watching && !unwatchable)
             abandon("cannot watch network namespaces: %s", strerror(errno));
-        watching = 1;
     }
-    const int watch = asked.watch, into_cgroup = asked.into_cgroup;
+    const int watch = asked.watch;
     const double delay = asked.delay, idle = asked.idle;
     warm_up();
+    const int into_cgroup = asked.into_cgroup && can_enter_cgroup();
+    if (refused && how.namespaces & CLONE_NEWTIME)
+        abandon("a time namespace wants clone3, which is refused here: %s", strerror(refused));
 
     char message[256];
     uint64_t deadline = now_ns() + (uint64_t)(asked.timeout * 1e9);
-    tell("prepared");
+    tell("prepared: clone3 %d into-cgroup %d netns-watch %d", !refused, into_cgroup, !unwatchable);
     if (await(-1, -1, deadline, message, sizeof message) != SEEN_MESSAGE)
         exit(0);
 
@@ -466,7 +510,7 @@ int verb_launch(int argc, char **argv)
     }
     long pid = start_child(&args, program);
     if (pid < 0)
-        abandon("clone3: %s", strerror((int)-pid));
+        abandon("%s: %s", refused ? "clone" : "clone3", strerror((int)-pid));
     child_pid = (int)pid;
     int seen = await(watch, child_fd, deadline, message, sizeof message);
     uint64_t ready = now_ns();

@@ -14,6 +14,9 @@ struct netns_watch {
 /* Untimed: open the socket, make the sentinel. 0, or -1 with errno (wants CAP_NET_ADMIN and CAP_SYS_ADMIN). */
 int netns_prepare(struct netns_watch *w);
 
+/* Whether this errno of the above says that this process may not, rather than that it cannot now. */
+int netns_is_refused(int number);
+
 /* Watch the network namespace that this process is in. 0, or -1 with errno. */
 int netns_watch_pid(struct netns_watch *w, int pid);
 

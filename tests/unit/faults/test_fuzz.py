@@ -249,7 +249,7 @@ def test_proc_and_cgroup_files(name: str, parse: Any, data: st.DataObject) -> No
 def test_launcher_messages(data: st.DataObject, kind: str) -> None:
     """What the C launcher says, and what says so in its place."""
     true = {
-        "prepared": b"prepared",
+        "prepared": b"prepared: clone3 1 into-cgroup 0 netns-watch 1",
         "ready": b"ready: requested 1 created 2 started 3 ready 4 pid 5 step-caps 6",
         "exited": b"exited: released 1 exited 2 status 0 gone 3 cpu_payload_us 4 cpu_launcher_us 5 netns 1",
     }
