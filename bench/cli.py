@@ -69,6 +69,9 @@ def main(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             print("isobench: too many open files for this host's limit (ulimit -n 1024)", file=sys.stderr)
             return LIMITED
+        if isinstance(error, FileNotFoundError) and _is_gone():
+            print("isobench: the folder that it was started in is gone (cd elsewhere)", file=sys.stderr)
+            return UsageError.exit_code
         if os.environ.get("ISOBENCH_DEBUG"):
             raise
         if isinstance(error, OSError) and error.strerror:  # a folder, a disk or a limit of this host
@@ -79,6 +82,15 @@ def main(words: Sequence[str]) -> int:
             f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr
         )
         return INTERNAL_ERROR
+
+
+def _is_gone() -> bool:
+    """Whether the working folder has been removed: no relative path means anything any more."""
+    try:
+        os.getcwd()  # noqa: PTH109 (pathlib would have to be imported)
+    except FileNotFoundError:
+        return True
+    return False
 
 
 class _Parser(argparse.ArgumentParser):

@@ -25,7 +25,7 @@ from bench.files import place, try_lock
 from bench.measuring import measuring
 from bench.mounts import remove_tree, unmount_below
 from bench.ownership import NotOurs, folder, open_file, open_folder
-from bench.paths import RUN_PREFIX, state_dir, variable, work_folder, work_root
+from bench.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
 from bench.signals import interruptible, orderly
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def _remove(name: str, sweep: Sweep) -> list[str]:
         return done
     if workdir is not None:
         done += _remove_folder(workdir)
+    short_link(name).unlink(missing_ok=True)
     if work_folder(name) is None:
         (state_dir() / f"{name}.json").unlink(missing_ok=True)
     return done
@@ -189,7 +190,7 @@ def _dead() -> Iterator[tuple[str, dict[str, object]]]:
     """Name and record of every run that has died. Each is locked while the caller has it: two never clean one run."""
     with folder(state_dir()) as state, _work() as work:
         names = {name.removesuffix(".json") for name in os.listdir(state)} | set(_names(work))
-        for name in sorted(filter(_NAME.match, names)):
+        for name in sorted(filter(_NAME.fullmatch, names)):
             with ExitStack() as held, suppress(_Alive):
                 found = [_locked(f"{name}.json", state, held)]
                 with suppress(OSError, NotOurs):
@@ -245,7 +246,7 @@ def _work() -> Iterator[int]:
 
 def _names(work: int) -> list[str]:
     """What has the name of a run there."""
-    return sorted(filter(_NAME.match, os.listdir(work))) if work >= 0 else []
+    return sorted(filter(_NAME.fullmatch, os.listdir(work))) if work >= 0 else []
 
 
 def _left_alone() -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
+from bench.errors import Unavailable, UsageError
 from bench.ownership import NotOurs, folder, own_folder, settled
 
 if TYPE_CHECKING:
@@ -29,13 +29,17 @@ def variable(name: str) -> str:
 
 
 def cache_dir() -> Path:
-    """What is built or fetched once and may be deleted at any time: probe, root file system, guest kernel."""
-    return _own("ISOBENCH_CACHE", _base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache"))
+    """What is built or fetched once and may be deleted at any time: probe, root file system, guest kernel.
+
+    It may be a folder in which others write as in /var/tmp: what is ours is in a folder in it (bench/cache.py).
+    """
+    path = _base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache")
+    return _made("ISOBENCH_CACHE", path, shared=True)
 
 
 def state_dir() -> Path:
     """What marks live runs and private daemons: the lock, one state file a run, sockets."""
-    return _own("ISOBENCH_STATE", _base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"))
+    return _made("ISOBENCH_STATE", _base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"))
 
 
 def work_root() -> Path:
@@ -43,13 +47,8 @@ def work_root() -> Path:
 
     It may be shared with others as /var/tmp is (sticky): see `work_folder`.
     """
-    given = variable("ISOBENCH_WORK")
-    if not given and os.geteuid() == 0:
-        return _own("ISOBENCH_WORK", Path("/var/lib/isobench/work"))
-    try:
-        return settled(Path(given or "/var/tmp"))
-    except (OSError, NotOurs) as error:
-        raise _refusal("ISOBENCH_WORK", Path(given), error) from error
+    usual = "/var/lib/isobench/work" if os.geteuid() == 0 else "/var/tmp"
+    return _made("ISOBENCH_WORK", Path(variable("ISOBENCH_WORK") or usual), shared=True)
 
 
 def work_folder(run: str) -> Path | None:
@@ -64,6 +63,37 @@ def opened(run: str, family: str) -> bool:
     """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
     place = work_folder(run)
     return place is not None and any(place.glob(f"{family}*"))
+
+
+def short(path: Path) -> Path:
+    """A path to something in a run's work folder that a unix socket can be bound to (107 bytes, unix(7)).
+
+    Where its own is longer it leads through a link in the state folder, which goes with the run (`short_link`).
+    """
+    if len(os.fsencode(path)) <= _SOCKET_PATH:
+        return path
+    run, *rest = path.relative_to(work_root()).parts
+    link = short_link(run)
+    with suppress(FileExistsError):
+        link.symlink_to(work_root() / run)
+    path = link.joinpath(*rest)
+    if len(os.fsencode(path)) > _SOCKET_PATH:
+        raise Unavailable(f"{path} is too long for a socket", remedy="set ISOBENCH_STATE to a shorter path")
+    return path
+
+
+def short_link(run: str) -> Path:
+    """Where the link to a run's work folder is, if it has one."""
+    return state_dir() / f"work-{run[-6:]}"
+
+
+_SOCKET_PATH = 107
+
+
+def check_may_run(place: Path, name: str) -> None:
+    """Raise `Unavailable` where no program may be run from this folder's file system."""
+    if os.statvfs(place).f_flag & os.ST_NOEXEC:
+        raise Unavailable(f"no program may be run from {place}: it is mounted noexec", remedy=f"set {name}")
 
 
 def content_hash(parts: Iterable[bytes]) -> str:
@@ -87,14 +117,13 @@ def _base(name: str, for_root: str, xdg: str, under_home: str) -> Path:
     raise UsageError(f"user {os.geteuid()} has no home folder", remedy=f"set HOME or {name}")
 
 
-def _own(name: str, path: Path) -> Path:
-    """Mode 0711 where it is made: a QEMU of another user has to reach a disk inside it."""
+def _made(name: str, path: Path, *, shared: bool = False) -> Path:
+    """The folder, made where it is not there, with mode 0711: a QEMU of another user has to reach a disk inside it."""
     try:
-        return own_folder(path, 0o711)
+        place = settled(path)
+        if not (shared and place.is_dir()):
+            own_folder(place, 0o711)
     except (OSError, NotOurs) as error:
-        raise _refusal(name, path, error) from error
-
-
-def _refusal(name: str, path: Path, error: OSError | NotOurs) -> UsageError:
-    reason = error.reason if isinstance(error, NotOurs) else f"{error.strerror}"
-    return UsageError(f"cannot use {path}: {reason}", remedy=f"set {name} to a folder of your own")
+        reason = error.reason if isinstance(error, NotOurs) else f"{error.strerror}"
+        raise UsageError(f"cannot use {path}: {reason}", remedy=f"set {name} to a folder of your own") from error
+    return place

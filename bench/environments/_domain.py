@@ -54,6 +54,7 @@ class GuestInstance:
         import socket
 
         self._listener = socket.socket(socket.AF_UNIX)
+        self._libvirtd, self._libvirtd_before = 0, 0.0
         self._serial: socket.socket | None = None
         self._creator = threading.Thread()
         self.stdin: BinaryIO = io.BytesIO()
@@ -63,9 +64,10 @@ class GuestInstance:
 
     def start(self, xml: str) -> None:
         """createXML in a thread of its own, because it has no deadline; the first byte is awaited here."""
+        from bench.paths import short
         from bench.streams import DeadlineReader
 
-        self._listener.bind(f"{self._folder}/serial")
+        self._listener.bind(str(short(self._folder / "serial")))
         give_to_qemu(self._folder / "serial")
         give_to_qemu(self._folder)
         self._listener.listen(1)
@@ -232,6 +234,6 @@ class GuestInstance:
 
     def console(self) -> str:
         """The last lines of the guest kernel's messages."""
-        with suppress(OSError):
-            return (self._folder / "console").read_text(errors="replace")[-2000:]
-        return ""
+        from bench.files import tail
+
+        return tail(self._folder / "console", 2000)

@@ -28,6 +28,8 @@ class Runtime:
     offers = frozenset({READY, PROBE, ROOTFS})
     single_factor = False
     tool = ""
+    runs_in_work = True
+    """Whether the probe is run from the root file system in the work folder, and not from storage of the tool's."""
     own_network = True
     """Whether its instances get a network namespace, whose end is then waited for."""
 
@@ -73,11 +75,14 @@ class Runtime:
         import shutil
 
         from bench.errors import Unavailable
+        from bench.paths import check_may_run
 
         if shutil.which(self.tool) is None:
             raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
         if os.geteuid() != 0:
             raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
+        if self.runs_in_work:
+            check_may_run(workdir, "ISOBENCH_WORK")
         self.require()
         sandbox = RuntimeSandbox(self, workdir)
         try:

@@ -58,6 +58,7 @@ class DistroSandbox(GuestSandbox):
         import subprocess
 
         from bench.errors import MeasurementError
+        from bench.paths import short
 
         if probe_args != ("ready",):
             raise MeasurementError("a Debian guest says ready and does nothing else")
@@ -68,7 +69,7 @@ class DistroSandbox(GuestSandbox):
             if done.returncode != 0:
                 raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
             give_to_qemu(disk)
-            files = Files(f"{folder}/serial", f"{folder}/console", disk=str(disk))
+            files = Files(f"{short(folder / 'serial')}", f"{folder}/console", disk=str(disk))
             instance = GuestInstance(self.connected(), name, folder, timeout * LONGER, idle=True)
             try:
                 self.start(instance, self.domain_xml(name, files, probe_args), timeout)

@@ -254,9 +254,10 @@ class GuestSandbox:
         self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
     ) -> Iterator[GuestInstance]:
         from bench.environments._oom import MemoryWatch
+        from bench.paths import short
 
         with MemoryWatch() as memory, self.next_folder() as (name, folder):
-            files = Files(f"{folder}/serial", f"{folder}/console")
+            files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
             if probe_args and probe_args[0] in _DISK_VERBS:
                 files = self._with_disk(files, folder, probe_args)
             xml = self.domain_xml(name, files, probe_args)

@@ -84,7 +84,10 @@ class NativeSandbox:
 
     def __init__(self, isolation: Isolation, workdir: Path) -> None:
         from bench.images.rootfs import link_rootfs
+        from bench.paths import check_may_run
 
+        if not isolation.overlay:  # whose mount is its own
+            check_may_run(workdir, "ISOBENCH_WORK")
         self._isolation = isolation
         self._workdir = workdir
         self._root = workdir / "root"

@@ -18,6 +18,7 @@ class Podman(Runtime):
     """podman run, with storage of its own in the work folder."""
 
     tool = "podman"
+    runs_in_work = False
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         from bench.images.rootfs import rootfs_tar

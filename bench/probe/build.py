@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.cache import cached
 from bench.errors import BuildError
-from bench.paths import content_hash
+from bench.paths import check_may_run, content_hash
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
@@ -26,7 +26,9 @@ def probe_path() -> Path:
     sources = sorted(SOURCES.glob("*.c"))
     parts = [file.read_bytes() for file in (*sources, *sorted(SOURCES.glob("*.h")))]
     parts += [" ".join(FLAGS).encode(), _version(compiler), platform.machine().encode()]
-    return cached("probe", content_hash(parts), lambda folder: _compile(compiler, sources, folder / "probe")) / "probe"
+    made = cached("probe", content_hash(parts), lambda folder: _compile(compiler, sources, folder / "probe"))
+    check_may_run(made, "ISOBENCH_CACHE")
+    return made / "probe"
 
 
 def probe_fact() -> dict[str, str]:
