@@ -108,7 +108,7 @@ class RunWriter:
             with self._errors():
                 run = _replayed(self.path, _read_session(self.path))
                 if run is not None:
-                    _finish(run)
+                    save(run)
         finally:
             self._journal.close()
 
@@ -146,7 +146,7 @@ def load(path: Path) -> Run:
         run = _replayed(path, session)
         if run is not None and lock is not None:
             with suppress(OSError):  # on a disk that is full or cannot be written it is read from the journal
-                _finish(run)
+                save(run)
     finally:
         if lock is not None:
             os.close(lock)
@@ -224,7 +224,7 @@ def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str],
     return list(found.values())
 
 
-def _finish(run: Run) -> None:
+def save(run: Run) -> None:
     """Put the suite and the record of a run in the place of its journal. Raises `OSError`."""
     fitting = [one for one in run.series if one.fits_pyperf]
     if fitting:

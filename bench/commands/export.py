@@ -1,4 +1,4 @@
-"""isobench export: a run in other tools' formats."""
+"""isobench export: a run in other tools' formats, or as one archive to send to somebody."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
+    from bench.store import Run
+
+BUNDLE = "bundle"
+"""No format of another tool: results and report in one archive."""
 
 EXAMPLES = """\
   isobench export results/HOST/TIME --to csv
   isobench export results/HOST/TIME --to parquet --out run.parquet
+  isobench export results/HOST/TIME --to bundle --out run.tar.gz     results and report, without the host's name
 """
 
 
@@ -22,17 +27,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from bench.export import FORMATS
 
     parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
+    parser.add_argument("--to", required=True, choices=[*FORMATS, BUNDLE], help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import export, store
+    from bench import store
 
-    data = export.export(store.load(arguments.run), arguments.to)
+    data = _exported(store.load(arguments.run), arguments.to)
     if arguments.out is None:
-        if arguments.to == "parquet" and sys.stdout.isatty():
-            raise UsageError("parquet is no text", remedy="--out FILE")
+        if arguments.to in ("parquet", BUNDLE) and sys.stdout.isatty():
+            raise UsageError(f"{arguments.to} is no text", remedy="--out FILE")
         if sys.stdout.isatty():
             print(data.decode(), end="")  # what a terminal would obey is made visible
         else:
@@ -47,3 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot write {arguments.out}: {error.strerror}") from error
     return 0
+
+
+def _exported(run: Run, to: str) -> bytes:
+    from bench import bundle, export
+
+    return bundle.bundle(run) if to == BUNDLE else export.export(run, to)

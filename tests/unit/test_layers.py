@@ -49,6 +49,7 @@ LAYERS: dict[str, int] = {
     "bench.sight": 4,
     "bench.report": 5,
     "bench.export": 5,
+    "bench.bundle": 5,
     "bench.catalog": 6,
     "bench.lifecycle": 6,
     "bench.measuring": 6,
