@@ -93,13 +93,22 @@ def remove(name: str) -> list[str]:
 
 
 def _named(name: str) -> list[Path]:
-    """The cgroups of a name, of each hierarchy; what is below one of them goes with it."""
+    """This user's cgroups of a name, of each hierarchy; what is below one of them goes with it.
+
+    A stranger who was given a part of the tree may call his own as he likes.
+    """
     found = []
     for root, folders, _ in os.walk(ROOT):
         hits = fnmatch.filter(folders, name)
         folders[:] = [folder for folder in folders if folder not in hits]
-        found += [Path(root, hit) for hit in hits]
+        found += [place for hit in hits if _is_mine(place := Path(root, hit))]
     return found
+
+
+def _is_mine(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.stat().st_uid == os.geteuid()
+    return False
 
 
 def make_own(name: str) -> tuple[Path, ...]:

@@ -30,8 +30,7 @@ def start(state: Path) -> Daemon:
     dockerd = shutil.which("dockerd")
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = session.hold(state)
+    held = session.hold(session.made(state))
     lock = -1
     run = state / "run"
 

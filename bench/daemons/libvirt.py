@@ -44,8 +44,7 @@ def start(state: Path) -> Daemon:
     libvirtd = shutil.which("libvirtd")
     if libvirtd is None:
         raise Unavailable("libvirtd is not installed", remedy="apt-get install libvirt-daemon-system")
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held = session.hold(state)
+    held = session.hold(session.made(state))
 
     def clean_up() -> None:
         nonlocal held

@@ -7,15 +7,16 @@ inherit, or by the folders that they see in the place of the host's.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench.accounting import process_name
+from bench.accounting import process_name, users_of
 from bench.errors import Unavailable
+from bench.files import try_lock
+from bench.ownership import NotOurs, open_folder, own_folder
 
 MARK = "ISOBENCH_PRIVATE_DAEMON"
 """In the environment of a private daemon: the folder of its state."""
@@ -23,18 +24,29 @@ _ENDING = 10.0
 """Seconds that orphans have to end in order, before they are killed; and that those have to be gone."""
 
 
+def made(state: Path) -> Path:
+    """The folder of a state, which only this user enters. Raises `Unavailable` where it is another's or cannot be."""
+    try:
+        return own_folder(state, 0o700)
+    except (OSError, NotOurs) as error:
+        reason = error.reason if isinstance(error, NotOurs) else error.strerror
+        raise Unavailable(f"{state} cannot be used: {reason}", remedy="set ISOBENCH_STATE") from error
+
+
 def hold(state: Path) -> int:
     """The descriptor that holds this state, until it is closed or its process ends.
 
     Raises `Unavailable` where another session lives, and `FileNotFoundError` where there is no such folder.
     """
-    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    descriptor = open_folder(state)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise Unavailable(f"another session's private daemon runs in {state}") from error
-    return descriptor
+        if try_lock(descriptor):
+            return descriptor
+        reason = f"another session's private daemon runs in {state}"
+    except OSError as error:
+        reason = f"nothing can be locked in {state}: {error.strerror}"
+    os.close(descriptor)
+    raise Unavailable(reason)
 
 
 def end_orphans(state: Path) -> list[str]:
@@ -55,13 +67,13 @@ def end_orphans(state: Path) -> list[str]:
 
 
 def orphans(state: Path) -> list[int]:
-    """The processes of this state's daemons, and of what those started."""
+    """The processes of this state's daemons, and of what those started. Of a stranger's nothing is looked at."""
     words = f"{MARK}={state}\0".encode()
     covered = state / "run/libvirt"
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if entry.stat().st_uid == os.geteuid() and int(entry.name) != os.getpid() and not _is_zombie(entry):
+            if users_of(int(entry.name))[0] and int(entry.name) != os.getpid() and not _is_zombie(entry):
                 marked = words in (entry / "environ").read_bytes() + b"\0"
                 if marked or (covered.exists() and (entry / "root/run/libvirt").samefile(covered)):
                     found.append(int(entry.name))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bench import deadlines
-from bench.accounting import descendants, peer_pid, process_name
+from bench.accounting import descendants, peer_pid, pids_with, process_name
 from bench.environment import DAEMONS, END, MEMORY, PROCESSES
 from bench.environments._docker import CONTAINERD, engine
 from bench.environments._runtime import Runtime
@@ -210,13 +210,7 @@ def _try(run: str, where: str, *words: str) -> None:
 
 def _shim(name: str) -> int:
     """The shim that holds an instance; 0 where there is none."""
-    wanted = b"\0-id\0" + name.encode() + b"\0"
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as file:
-                if wanted in file.read():
-                    return int(entry)
-    return 0
+    return next(iter(pids_with(f"\0-id\0{name}\0")), 0)
 
 
 ENVIRONMENTS = (

@@ -9,12 +9,13 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from bench import accounting, lifecycle, mounts, paths
+from bench import accounting, cgroups, lifecycle, mounts, paths
+from bench.daemons import session
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("setpriv")]
 
@@ -232,5 +233,38 @@ def test_his_processes_and_decoys_live_on(place: Path) -> None:
         assert [process.poll() for process in started] == [None] * len(started)
     finally:
         for process in (*started, ours):
+            process.kill()
+            process.wait()
+
+
+def test_a_cgroup_of_his_is_not_touched(place: Path) -> None:
+    """Who was given a part of the tree may call a cgroup in it as he likes; what runs there lives on."""
+    name = f"isobench-{os.getpid()}-of-nobody"
+    root = next(p for p in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists())
+    (root / name).mkdir()
+    os.chown(root / name, STRANGER, STRANGER)
+    sleeping = asleep(Path("/bin/sleep"), "sleep")
+    try:
+        (root / name / "cgroup.procs").write_text(str(sleeping.pid))
+        assert cgroups.remove(name) == [] and sleeping.poll() is None
+        os.chown(root / name, 0, 0)
+        assert cgroups.remove(name) == [f"cgroup {root / name}"] and sleeping.wait(10) != 0
+    finally:
+        sleeping.kill()
+        sleeping.wait()
+        with suppress(OSError):
+            (root / name).rmdir()
+
+
+def test_he_cannot_pass_for_an_orphan_of_ours(place: Path) -> None:
+    """Nor can a program that runs as root for him, whose environment he chose."""
+    marked = {**os.environ, session.MARK: str(place)}
+    asleep = [["sleep", "60"], [*AS_STRANGER, "sleep", "60"], ["setpriv", f"--ruid={STRANGER}", "sleep", "60"]]
+    ours, *his = [subprocess.Popen(words, env=marked) for words in asleep]
+    try:
+        time.sleep(0.3)
+        assert session.orphans(place) == [ours.pid]
+    finally:
+        for process in (ours, *his):
             process.kill()
             process.wait()
