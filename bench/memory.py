@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.host import parse_meminfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from bench.environment import Instance, Role
 
@@ -39,9 +39,19 @@ class CgroupMemory(NamedTuple):
 
 
 def process_memory(pids: Iterable[int]) -> ProcessMemory:
-    """The sum over these processes; one that has vanished or may not be read counts as nothing."""
-    found = [parse_smaps_rollup(_text(Path(f"/proc/{pid}/smaps_rollup"))) for pid in pids]
-    return ProcessMemory(*(sum(part) for part in zip(*found, strict=True))) if found else ProcessMemory(0, 0, 0)
+    """The sum over these processes; one that has vanished counts as nothing.
+
+    All zero where one of them may not be read: a part would be taken for the whole.
+    """
+    found = [ProcessMemory(0, 0, 0)]
+    for pid in pids:
+        try:
+            found.append(parse_smaps_rollup(Path(f"/proc/{pid}/smaps_rollup").read_text(errors="replace")))
+        except PermissionError:
+            return ProcessMemory(0, 0, 0)
+        except OSError:
+            continue
+    return ProcessMemory(*(sum(part) for part in zip(*found, strict=True)))
 
 
 def by_role(pids: Mapping[int, Role]) -> dict[Role, ProcessMemory]:
@@ -51,12 +61,19 @@ def by_role(pids: Mapping[int, Role]) -> dict[Role, ProcessMemory]:
 
 
 def cgroup_memory(instance: Instance) -> CgroupMemory | None:
-    """The count of the instance's own memory cgroup; None where it has none of its own (it sits in the harness's)."""
-    payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), None)
+    """The count of the instance's own memory cgroup; None where it has none of its own (it sits in the harness's).
+
+    `add_up` first, where its parts matter.
+    """
+    pids = instance.host_pids()
+    payload = next((pid for pid, role in pids.items() if role == "payload"), None)
     if payload is None:
         return None
     folder = memory_cgroup(_text(Path(f"/proc/{payload}/cgroup")))
     if folder is None or folder == memory_cgroup(_text(Path(f"/proc/{os.getpid()}/cgroup"))):
+        return None
+    folder = charged(folder, pids)
+    if folder is None:
         return None
     total = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
     if not total.isdigit():
@@ -69,6 +86,56 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
         file=stat.get("file", stat.get("cache")),
         kernel=stat.get("kernel", int(kernel) if kernel.isdigit() else None),
     )
+
+
+def charged(folder: Path, pids: Collection[int]) -> Path | None:
+    """The cgroup that is charged with the memory of what is in `folder`: it, or the nearest above it with a count.
+
+    On version 2 a threaded cgroup (libvirt's for QEMU's threads) has none of its own, nor has one whose parent hands no
+    memory controller down (cgroups(7)). None where others than these processes are charged there, too.
+    """
+    here = folder
+    while not any((here / name).exists() for name in _COUNTS):
+        if here in (_CGROUPS, here.parent):
+            return None
+        here = here.parent
+    if here != folder and not _members(here) <= set(pids):
+        return None
+    return here
+
+
+_COUNTS = ("memory.current", "memory.usage_in_bytes")
+
+
+def _members(folder: Path) -> set[int]:
+    """The processes in a cgroup and below; a threaded one's are listed by the domain above it."""
+    found: set[int] = set()
+    for file in folder.rglob("cgroup.procs"):
+        found.update(int(word) for word in _text(file).split() if word.isdigit())
+    return found
+
+
+def add_up() -> None:
+    """Have the kernel add up what its CPUs count of cgroups apart: memory.stat lags behind by up to two seconds.
+
+    It is added up when it is read and enough has changed there or below since (MEMCG_CHARGE_BATCH pages a CPU,
+    mm/memcontrol.c), else every two seconds. So this process changes enough, and reads the statistics of the root.
+    """
+    import mmap
+
+    page = os.sysconf("SC_PAGE_SIZE")
+    size = min(_MOST_CHANGED, 2 * _BATCH * (os.cpu_count() or 1) * page)
+    with mmap.mmap(-1, size) as memory:
+        for at in range(0, size, page):
+            memory[at] = 1
+        for folder in (_CGROUPS / "memory", _CGROUPS):
+            _text(folder / "memory.stat")
+
+
+_BATCH = 64
+"""MEMCG_CHARGE_BATCH of the kernel's include/linux/memcontrol.h."""
+_MOST_CHANGED = 256 << 20
+"""Bytes that are changed at most: enough for 512 CPUs."""
 
 
 def settle() -> None:

@@ -43,7 +43,7 @@ class Memory:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.memory import by_role, cgroup_memory, process_memory
+        from bench.memory import add_up, by_role, cgroup_memory, process_memory
 
         with sandbox.launch("ready") as instance:
             time.sleep(SETTLE_SECONDS)
@@ -53,6 +53,7 @@ class Memory:
             found.update({f"pss-{role}": part.pss for role, part in by_role(pids).items()})
             found["pss-daemons"] = process_memory(sandbox.daemons()).pss
             values = {name: float(size) for name, size in found.items() if size > 0}  # a process takes something
+            add_up()
             cgroup = cgroup_memory(instance)
             if cgroup is not None:
                 values["cgroup"] = float(cgroup.total)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from bench.memory import add_up, cgroup_memory
 from scenarios import density
 from scenarios.memory_touch import BYTES, MemoryTouch
 from scenarios.sharing import Sharing
@@ -99,3 +101,20 @@ def test_without_a_watch_on_its_end_there_is_nothing_beside_an_instance(name: st
 def _namespaces_held(pid: int) -> int:
     """Network namespaces that this process keeps open."""
     return sum(str(file.readlink()).startswith("net:") for file in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@pytest.mark.root
+def test_a_cgroups_parts_are_added_up_at_once() -> None:
+    """The kernel adds them up every two seconds by itself; what a small program has would be zero until then."""
+    with opened("handmade") as sandbox:
+        found = []
+        for _ in range(3):
+            with sandbox.launch("ready", timeout=60) as instance:
+                add_up()
+                at_once = cgroup_memory(instance)
+                time.sleep(2.5)
+                later = cgroup_memory(instance)
+                instance.wait()
+            assert at_once is not None and later is not None
+            found.append((at_once.anonymous, later.anonymous))
+    assert all(first == second and first for first, second in found), found
