@@ -41,7 +41,7 @@ FAMILIES = {
     "docker-net": Family("docker-published", "net"),
     "null": Family("tcg-null,kvm-null"),
     "guest": Family("tcg"),
-    "guest-storage": Family("tcg-qcow2,tcg-virtiofs,tcg-9p", "io-meta"),
+    "guest-storage": Family("tcg-virtiofs", "io-meta"),
     "guest-net": Family("tcg-user,tcg-tap", "net"),
 }
 """By the module that makes them (tests/unit/faults asks that none is left out); those of KVM with a kernel are the same

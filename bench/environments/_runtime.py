@@ -167,7 +167,15 @@ class RuntimeSandbox:
         from bench.errors import MeasurementError
 
         try:
-            return subprocess.run(words, capture_output=True, text=True, check=True, timeout=timeout).stdout
+            return subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=timeout,
+                process_group=0,  # Ctrl-C at a terminal is not for who takes things away
+            ).stdout
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", "") or error).strip()[-400:]
             raise MeasurementError(f"{' '.join(words[:2])}: {said}") from error

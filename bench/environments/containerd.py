@@ -193,7 +193,13 @@ def _said(run: str, where: str, *words: str) -> str:
 
     try:
         return subprocess.run(
-            [*_ctr(run, where), *words], capture_output=True, text=True, timeout=deadlines.stretched(60), check=True
+            [*_ctr(run, where), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=deadlines.stretched(60),
+            check=True,
+            process_group=0,  # Ctrl-C at a terminal is not for who takes things away
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip()[-200:]
