@@ -49,7 +49,11 @@ def told(place: Place, each: int = 5, seed: int = 5) -> Line:
                     time.sleep(dice.uniform(0, 0.3))
                     process.send_signal(number)
             code = process.wait(180)
-            wrong = "" if code in (0, 5, 130, -number) else f"{number.name}: exit code {code}: {place.last_lines()}"
+            wrong = (
+                ""
+                if code in (0, 5, 130, 128 + number, -number)
+                else f"{number.name}: exit code {code}: {place.last_lines()}"
+            )
             tally.add(wrong, before)
     note = "while private daemons start and end; rules, forwarding and settings of the network are as before"
     return tally.line("SIGINT, SIGTERM, SIGHUP for a session with private daemons", note)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Start what is missing, run the command, stop it again; gives the command's exit code."""
+    """Start what is missing, run the command, stop it again; its exit code, as a shell would give it."""
     try:
         with private_daemons():
             return _run(sys.argv[1:])
@@ -41,7 +41,8 @@ def _run(words: Sequence[str]) -> int:
         process = subprocess.Popen(words)
         for number in told:
             process.send_signal(number)
-        return process.wait()
+        code = process.wait()
+        return code if code >= 0 else 128 - code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
