@@ -148,7 +148,11 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
         for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
             ratio = format.ratio_interval(row["ratio"], row["ratio_low"], row["ratio_high"])
-            verdict = "baseline" if row["environment"] == session.baseline else str(row["verdict"])
+            verdict = (
+                "baseline"
+                if row["environment"] == session.baseline
+                else format.verdict(str(row["verdict"]), str(row["unit"]))
+            )
             words = (wanted, row["environment"], format.quantity(row["median"], str(row["unit"])), ratio, verdict)
             table.add_row(*map(terminal.cell, words))
         if len(rows):

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from bench.analysis.frames import samples, used
-from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, Interval, holm, interval, log_ratios, pair
+from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, holm, interval, log_ratios, pair
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
 from bench.model import CONTROL_SUFFIX
@@ -160,7 +160,9 @@ def _change(
     key: tuple[str, str, str], a: _Cost, b: _Cost, found: Interval, p: float, adjusted: float, band: float, noise: float
 ) -> Change:
     low, high = math.exp(found.low), math.exp(found.high)
-    words = verdict(low, high, adjusted, band, found.n)
+    words = verdict(math.exp(found.centre), low, high, band)
+    if found.n < FEWEST_PAIRS or (adjusted >= SIGNIFICANCE and words in ("slower", "faster")):
+        words = "inconclusive"
     sure = words in ("slower", "faster") and abs(found.centre) > noise
     document = dict(zip(("scenario", "metric", "environment"), key, strict=True)) | {
         "unit": a.unit, "n_a": len(a.logs), "n_b": len(b.logs), "a": a.median, "b": b.median,

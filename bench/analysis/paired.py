@@ -1,27 +1,43 @@
-"""The paired estimate: the centre of per-block differences and its 95 % interval.
+"""The paired estimate: the centre of per-block differences, its 95 % interval, and what many of them can claim at once.
 
-The centre is the Hodges-Lehmann estimate (the median of all averages of two values) and the interval inverts the
-Wilcoxon signed-rank test: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods (2013), sections 3.2 and 3.3.
-It is exact for symmetric differences at any size from six pairs on; fewer cannot reach 95 %, and say so.
+The centre is the Hodges-Lehmann estimate (the median of all averages of two values, Walsh's averages) and the interval
+inverts the Wilcoxon signed-rank test: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods (2013), sections 3.2
+and 3.3. It is exact for symmetric differences at any size from six pairs on; fewer cannot reach 95 %, and say so. Ties
+need no other rule: p counts the same averages that the interval is made of.
+
+Ranks alone cannot correct for many comparisons: six pairs have no p below 2/64 however large the effect. So a claim
+among many is made by the same interval, stretched about its centre by the ratio of Student's quantiles (`stretched`).
+At the level 0.05 that is the rank interval itself, and it is distance, counted in half-widths, that buys a higher one.
+VALIDITY.md has how often that errs, by kind of noise.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
 FEWEST_PAIRS = 6
 """With five pairs the widest possible interval holds 93.75 %."""
-FEWEST_FOR_RANKS = 16
-"""Pairs at which the smallest p of ranks, 3e-5, survives a correction for a thousand comparisons."""
-_MOST_FOR_WALSH = 600
-"""Above this many pairs the median and its order-statistic interval do as well, without a quadratic cost."""
+_MOST_LISTED = 600
+"""Pairs up to which all averages are listed; of more they are counted, which gives the same answer."""
 _MOST_EXACT = 60
+_TRIMMED = 0.8
+"""Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
+_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.33, 2.0
+"""Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), of
+one among many that do not show it together (1 %), and of the middle one of all."""
+_MANY = 4
+_MOST_CORRELATED = 0.95
+_FEWEST_EFFECTIVE = 3.0
 
 
 class Interval(NamedTuple):
@@ -34,37 +50,119 @@ class Interval(NamedTuple):
     n: int
 
 
+class Reach(NamedTuple):
+    """What a stretched interval is made of: the half-widths at 95 % below and above the centre, and how many blocks
+    independent of each other stand behind them."""
+
+    down: float
+    up: float
+    effective: float
+
+
 def interval(differences: np.ndarray) -> Interval:
     """The centre of paired differences (any unit) and its 95 % interval. NaNs are not allowed; none gives NaNs."""
-    values = np.asarray(differences, dtype=np.float64)
+    values = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(values)
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, 0.0, 0)
-    if n > _MOST_FOR_WALSH:
-        return _median_interval(values)
-    first, second = np.triu_indices(n)
-    averages = np.sort((values[first] + values[second]) / 2)
-    centre = float(np.median(averages))
-    if n < FEWEST_PAIRS:
-        return Interval(centre, float(averages[0]), float(averages[-1]), 1 - 2 * 0.5**n, n)
-    rank, confidence = _rank(n)
-    return Interval(centre, float(averages[rank - 1]), float(averages[len(averages) - rank]), confidence, n)
+    rank, confidence = (1, 1 - 2 * 0.5**n) if n < FEWEST_PAIRS else _rank(n)
+    count = n * (n + 1) // 2
+    middle, other, low, high = _averages(values, [(count - 1) // 2, count // 2, rank - 1, count - rank])
+    return Interval((middle + other) / 2, low, high, confidence, n)
 
 
 def p_value(differences: np.ndarray) -> float:
-    """The two-sided test that the differences are centred at zero; 1.0 where all are zero.
+    """The two-sided signed-rank test that the differences are centred at zero, at every size and with ties: at most
+    0.05 where the interval leaves zero out, and only there."""
+    values = np.sort(np.asarray(differences, dtype=np.float64))
+    n = len(values)
+    below = _at_most(values, 0.0)
+    above = _at_most(-values[::-1], 0.0)
+    return min(1.0, 2 * _sum_at_most(n, min(below, above))) if n else 1.0
 
-    Wilcoxon's signed-rank test, as the interval is, from `FEWEST_FOR_RANKS` pairs on; the t-test below, where the
-    smallest p of ranks (0.03 at six pairs) would survive no correction for many comparisons, however large the effect.
-    """
+
+def correlation(differences: np.ndarray) -> float:
+    """How much neighbouring blocks resemble each other: the autocorrelation at lag one, wild blocks cut to 2.5 times
+    the usual deviation, corrected for its bias in short series; 0 for fewer than six."""
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) < 2 or not np.any(values):
-        return 1.0
-    if np.ptp(values) == 0:
+    n = len(values)
+    if n < FEWEST_PAIRS:
         return 0.0
-    if len(values) >= FEWEST_FOR_RANKS:
-        return float(stats.wilcoxon(values).pvalue)
-    return float(stats.ttest_1samp(values, 0.0).pvalue)
+    values = values - np.median(values)
+    usual = 1.4826 * float(np.median(np.abs(values)))
+    if usual > 0:
+        values = np.clip(values, -2.5 * usual, 2.5 * usual)
+    values = values - values.mean()
+    squares = float(values @ values)
+    if squares == 0:
+        return 0.0
+    found = float(values[1:] @ values[:-1]) / squares
+    return (n * found + 1) / max(n - 4, 3)
+
+
+def correlations(many: Sequence[np.ndarray]) -> list[float]:
+    """The correlation of each series of paired differences as far as it is more than chance, else 0: its own, or the
+    middle one of all where they show it together, as they do where the host wanders."""
+    found = [correlation(one) for one in many]
+    long = [(one, len(series)) for one, series in zip(found, many, strict=True) if len(series) >= FEWEST_PAIRS]
+    together, limit = 0.0, _ALONE
+    if len(long) >= _MANY:
+        limit, middle = _AMONG_MANY, float(np.median([one for one, _ in long]))
+        blocks = float(np.median([n for _, n in long]))
+        together = middle if middle > _MIDDLE / math.sqrt(_MANY * blocks) else 0.0  # they share the baseline's noise
+    return [
+        max(together, one if one > limit / math.sqrt(max(len(series), 1)) else 0.0)
+        for one, series in zip(found, many, strict=True)
+    ]
+
+
+def effective(n: int, correlated: float) -> float:
+    """How many independent blocks tell as much as `n` whose neighbours correlate so."""
+    share = min(max(correlated, 0.0), _MOST_CORRELATED)
+    return max(min(_FEWEST_EFFECTIVE, n), n * (1 - share) / (1 + share))
+
+
+def widened(found: Interval, effective_blocks: float) -> Interval:
+    """The interval of as many independent blocks: farther by the root of the loss, and by Student's quantiles."""
+    if found.n < FEWEST_PAIRS or effective_blocks >= found.n:
+        return found
+    factor = math.sqrt(found.n / effective_blocks) * _quantile(SIGNIFICANCE, effective_blocks)
+    factor /= _quantile(SIGNIFICANCE, found.n)
+    low, high = found.centre - factor * (found.centre - found.low), found.centre + factor * (found.high - found.centre)
+    return found._replace(low=low, high=high)
+
+
+def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> Reach:
+    """The half-widths that stretching starts from. Values that move in steps can make one side of a rank interval
+    narrow by luck: neither is taken for less than half of the other, nor than what the usual deviation gives."""
+    deviations = np.sort(np.abs(np.asarray(differences, dtype=np.float64) - found.centre))
+    usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean()) if len(deviations) else 0.0
+    floor = usual * _quantile(SIGNIFICANCE, effective_blocks) / math.sqrt(effective_blocks)
+    down, up = found.centre - found.low, found.high - found.centre
+    return Reach(max(down, up / 2, floor), max(up, down / 2, floor), effective_blocks)
+
+
+def stretched(found: Interval, wide: Reach, level: float) -> Interval:
+    """The interval that is wrong with a probability of `level` (two-sided); never narrower than the one given."""
+    factor = max(1.0, _quantile(level, wide.effective) / _quantile(SIGNIFICANCE, wide.effective))
+    if factor == 1.0:
+        return found
+    low, high = found.centre - factor * wide.down, found.centre + factor * wide.up
+    return found._replace(low=min(low, found.low), high=max(high, found.high), confidence=1 - level)
+
+
+def p_beyond(found: Interval, wide: Reach, edge: float) -> float:
+    """The level at which the stretched interval touches `edge` (on the side of its centre): the p of the claim that the
+    centre lies farther from zero. 1 where it does not; NaN from fewer than six pairs, which claim nothing."""
+    if found.n < FEWEST_PAIRS:
+        return math.nan
+    distance, near = abs(found.centre) - edge, wide.down if found.centre > 0 else wide.up
+    if distance <= 0:
+        return 1.0
+    if near == 0:
+        return 0.0
+    times = distance / near * _quantile(SIGNIFICANCE, wide.effective)
+    return min(1.0, 2 * float(special.stdtr(wide.effective - 1, -times)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -78,9 +176,21 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def holm_level(p_values: np.ndarray, significance: float = SIGNIFICANCE) -> float:
+    """The level at which intervals say what Holm's adjustment says: those that it finds hold at this level, and the
+    next one does not."""
+    adjusted = holm(p_values)
+    return significance / max(1, int(np.sum(adjusted > significance)))
+
+
 def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     """The step-up adjustment for the false discovery rate, for a nightly grid."""
-    return np.asarray(stats.false_discovery_control(np.asarray(p_values, dtype=np.float64)), dtype=np.float64)
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(-p_values, kind="stable")
+    factors = len(order) / (len(order) - np.arange(len(order)))
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(p_values[order] * factors)) if len(order) else []
+    return adjusted
 
 
 def pair(
@@ -101,22 +211,77 @@ def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 @cache
+def _quantile(level: float, blocks: float) -> float:
+    """Student's quantile that leaves `level` outside, both sides together."""
+    return -float(special.stdtrit(max(blocks - 1, 1.0), level / 2))
+
+
+@cache
+def _sums(n: int) -> np.ndarray:
+    """P(W <= w) of the sum of signed ranks, for every w."""
+    counts = np.ones(1)
+    for rank in range(1, n + 1):  # the number of ways to reach each sum
+        counts = np.concatenate([counts, np.zeros(rank)]) + np.concatenate([np.zeros(rank), counts])
+    return np.asarray(np.cumsum(counts) / 2.0**n)
+
+
+def _sum_at_most(n: int, place: int) -> float:
+    if n <= _MOST_EXACT:
+        return float(_sums(n)[place])
+    mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+    return float(special.ndtr((place + 1 - mean) / deviation))
+
+
+@cache
 def _rank(n: int) -> tuple[int, float]:
     """Which average from either end bounds the interval, and what that holds."""
     if n > _MOST_EXACT:
         mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(1, math.floor(mean - stats.norm.ppf((1 + CONFIDENCE) / 2) * deviation)), CONFIDENCE
-    counts = np.ones(1)
-    for rank in range(1, n + 1):  # the number of ways to reach each sum of signed ranks
-        counts = np.concatenate([counts, np.zeros(rank)]) + np.concatenate([np.zeros(rank), counts])
-    below = np.cumsum(counts) / 2.0**n
+        return max(1, math.floor(mean - special.ndtri((1 + CONFIDENCE) / 2) * deviation)), CONFIDENCE
+    below = _sums(n)
     place = int(np.searchsorted(below, (1 - CONFIDENCE) / 2, side="right"))  # P(W <= place - 1) <= 2.5 %
     return max(1, place), 1 - 2 * float(below[place - 1])
 
 
-def _median_interval(values: np.ndarray) -> Interval:
-    ordered = np.sort(values)
+def _at_most(ordered: np.ndarray, limit: float) -> int:
+    """How many averages of two values (or of one with itself) are at most `limit`; the values ascend."""
     n = len(ordered)
-    reach = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(n) / 2
-    low, high = math.floor(n / 2 - reach), math.ceil(n / 2 + reach) - 1
-    return Interval(float(np.median(ordered)), float(ordered[low]), float(ordered[high]), CONFIDENCE, n)
+    partners = np.searchsorted(ordered, 2 * limit - ordered, side="right")
+    return (int(partners.sum()) + int(np.count_nonzero(ordered <= limit))) // 2 if n else 0
+
+
+def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
+    """The averages that would stand at these places were all of them sorted."""
+    n = len(ordered)
+    if n <= _MOST_LISTED:
+        first, second = np.triu_indices(n)
+        averages = np.sort((ordered[first] + ordered[second]) / 2)
+        return [float(averages[place]) for place in places]
+    thin = ordered[np.linspace(0, n - 1, _MOST_LISTED).round().astype(int)]
+    first, second = np.triu_indices(_MOST_LISTED)
+    guesses = np.sort((thin[first] + thin[second]) / 2)
+    return [_average_at(ordered, place, guesses) for place in places]
+
+
+def _average_at(ordered: np.ndarray, place: int, guesses: np.ndarray) -> float:
+    """By bisection between guesses that enclose it: each step counts the averages beneath, in n log n."""
+    count = len(ordered) * (len(ordered) + 1) // 2
+    near, step = place * len(guesses) // count, max(1, len(guesses) // 200)
+    lower, upper = max(0, near - step), min(len(guesses) - 1, near + step)
+    while lower > 0 and _at_most(ordered, float(guesses[lower])) > place:
+        lower = max(0, lower - step)
+    while upper < len(guesses) - 1 and _at_most(ordered, float(guesses[upper])) <= place:
+        upper = min(len(guesses) - 1, upper + step)
+    low, high = math.nextafter(float(guesses[lower]), -math.inf), float(guesses[upper])
+    if _at_most(ordered, low) > place:
+        low = math.nextafter(float(ordered[0]), -math.inf)
+    exact = 1e-13 * max(abs(float(ordered[0])), abs(float(ordered[-1])))
+    while high - low > exact:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if _at_most(ordered, middle) > place:
+            high = middle
+        else:
+            low = middle
+    return high

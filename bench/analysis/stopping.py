@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.analysis.paired import FEWEST_PAIRS, interval
+from bench.analysis.paired import FEWEST_PAIRS
+from bench.analysis.verdicts import estimates
 from bench.model import CONTROL_SUFFIX
 from bench.store import benchmark_name
 
@@ -36,7 +37,7 @@ class WidthStopper:
             pairs = [(v, theirs[block]) for block, v in zip(mine.blocks, mine.values, strict=True) if block in theirs]
             if any(min(pair) <= 0 for pair in pairs):
                 continue  # there is no ratio whose interval could become narrow
-            ratio = interval(np.array([math.log(value / other) for value, other in pairs]))
+            ratio = estimates([np.array([math.log(value / other) for value, other in pairs])])[0].found
             if ratio.n < FEWEST_PAIRS or (ratio.high - ratio.low) / 2 > self._target:
                 wide.append(benchmark_name(scenario, metric, environment))
         return wide

@@ -1,158 +1,227 @@
-"""From samples to verdicts: every environment against the baseline, and rungs against each other."""
+"""From samples to verdicts: every environment against the baseline, and rungs against each other.
+
+The interval that is given decides the verdict, alone, so that the two cannot contradict each other. An interval that
+leaves the band on its own has to hold together with all others that do: it is stretched until Holm's correction for
+their number is in it, and is given so. What stays in the band, or reaches into it, claims no difference, and is given
+with 95 %.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+from scipy import special
 
-from bench.analysis.frames import used
-from bench.analysis.paired import FEWEST_PAIRS, Interval, holm, interval, log_ratios, p_value, pair
+from bench.analysis import paired, tables
+from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from bench.analysis.tables import Tables, Values
 
 BAND = 0.05
-"""Equivalent means: the whole interval lies within ±5 %."""
-SIGNIFICANCE = 0.05
-_POWER_FACTOR = 2.8 / 1.96
-"""A true effect this many half-widths of the interval from zero is found in 80 % of runs (1.96 + 0.84 over 1.96)."""
+"""Equivalent means: the whole interval lies between 1/1.05 and 1.05 times."""
+IMPROBABLE = 0.001
+"""Chance below which so many hits of the A/A control are taken for a fault of the method or of the host."""
+_CONTROL_LEVEL = 0.01
+"""Level, for all metrics together, at which one control by itself is taken for a fault."""
+_POWER = 0.84
+"""Deviations by which a true effect has to pass a limit to be found in 80 % of runs."""
 
 SUMMARY_COLUMNS = (
     *("scenario", "metric", "environment", "unit", "n", "median", "q25", "q75", "minimum"),
     *("ratio", "ratio_low", "ratio_high", "p", "p_holm", "verdict", "mde", "control"),
+    *("taken", "effective", "strayed"),
 )
 DIFFERENCE_COLUMNS = ("scenario", "metric", "environment", "compared_with", "unit", "n", "value", "low", "high")
 
 
+class Ratio(NamedTuple):
+    """One environment against another, as logarithms of the paired ratios."""
+
+    found: Interval
+    reach: Reach
+    p: float
+    """Of the signed-rank test that the ratio is 1."""
+
+
 def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
-    """One row per metric and environment: absolute values, the paired ratio to the baseline with its 95 % interval,
-    p of the paired test on log-ratios and after Holm, the verdict, the minimum detectable effect (a ratio less one).
+    """One row per metric and environment: absolute values, the paired ratio to the baseline with the interval that
+    decides the verdict, and what stands behind them.
 
-    A metric that the baseline does not have, or that is zero or less in a block, is listed without a ratio, and a ratio
-    of fewer than six pairs without an interval: none that they could give holds at 95 %. The baseline's own row has the
-    ratio 1.
+    `n` counts pairs of blocks (for the baseline, and where there is nothing to compare, values) and `taken` values;
+    `p` is of the paired test that the ratio is 1, `p_holm` of the claim that it lies beyond the band, after Holm;
+    `mde` is the ratio less one that four of five such runs would call a difference; `effective` is how many independent
+    blocks tell as much; `strayed` is the ratio by which the interval is wider on either side because the A/A control
+    failed, 1 where it did not. The control itself is given with 95 % each.
+
+    What the baseline does not have, or has in another unit, or what is not positive everywhere, has no ratio; a ratio
+    of fewer than six pairs has no interval: none that they could give holds at 95 %. The baseline's own ratio is 1.
     """
+    import pandas as pd
+
+    from bench.analysis.frames import used
+
+    found = tables.from_frame(used(frame))
+    ratios = compared(found, baseline)
+    strayed = _strayed(found, ratios)
+    edges = {key: math.log1p(band) + strayed.get(key[:2], 0.0) for key in ratios}
+    claims = {key: paired.p_beyond(one.found, one.reach, edges[key]) for key, one in ratios.items()
+              if not found[key[:2]][key[2]].control}  # fmt: skip
+    adjusted = dict(zip(claims, paired.holm(np.array(list(claims.values()))), strict=True))
+    level = paired.holm_level(np.array(list(claims.values())), SIGNIFICANCE)
     rows = []
-    for (scenario, metric), table in _tables(used(frame)):
-        base = table.values.get(baseline)
-        for environment, (blocks, values) in table.values.items():
-            row = {
-                "scenario": scenario,
-                "metric": metric,
-                "environment": environment,
-                "unit": table.unit,
-                "n": len(values),
-                **_describe(values),
-                "control": table.control[environment],
-            }
-            row.update(_against(blocks, values, base, environment == baseline))
-            rows.append(row)
-    result = pd.DataFrame(rows, columns=[*(c for c in SUMMARY_COLUMNS if c not in ("p_holm", "verdict")), "pairs"])
-    tested = result["p"].where(~result["control"].astype(bool))  # the control is a check of the method, not a claim
-    result["p_holm"] = np.where(result["control"].astype(bool), result["p"], holm(tested.to_numpy(dtype=float)))
-    result["verdict"] = [
-        verdict(low, high, p, band, n)
-        for low, high, p, n in zip(
-            result["ratio_low"], result["ratio_high"], result["p_holm"], result["pairs"], strict=True
-        )
-    ]
-    result.loc[result["pairs"] < FEWEST_PAIRS, ["ratio_low", "ratio_high", "mde"]] = math.nan
-    return result[list(SUMMARY_COLUMNS)]
+    for key, values in ((key, values) for key, environments in found.items() for values in environments.items()):
+        rows.append(_row(*key, *values))
+        one = ratios.get((*key, values[0]))
+        if values[0] == baseline:
+            rows[-1].update(ratio=1.0, ratio_low=1.0, ratio_high=1.0)
+        elif one is not None and values[1].control:
+            rows[-1].update(_told(one, math.log1p(band), 0.0, SIGNIFICANCE), p_holm=one.p)
+        elif one is not None:
+            where = (*key, values[0])
+            rows[-1].update(_told(one, edges[where], strayed.get(key, 0.0), level), p_holm=adjusted[where])
+    for row in rows:
+        row["verdict"] = verdict(row["ratio"], row["ratio_low"], row["ratio_high"], band)
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
-def verdict(low: float, high: float, p: float, band: float, n: int) -> str:
-    """slower, faster, equivalent or inconclusive; empty where there is nothing to compare.
-
-    The interval decides against the band; a difference has to survive the correction for many comparisons, too, and
-    from fewer than six pairs nothing is concluded.
-    """
-    if math.isnan(low) or math.isnan(high):
+def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
+    """slower, faster, equivalent or inconclusive, by the interval alone; inconclusive where a ratio has no interval,
+    empty where there is no ratio."""
+    if math.isnan(ratio):
         return ""
-    if low == high == 1.0:
-        return "equivalent"
-    if n < FEWEST_PAIRS:
-        return "inconclusive"
-    if 1 / (1 + band) <= low and high <= 1 + band:
-        return "equivalent"
-    if low > 1 + band and p < SIGNIFICANCE:
+    if low > 1 + band:
         return "slower"
-    if high < 1 / (1 + band) and p < SIGNIFICANCE:
+    if high < 1 / (1 + band):
         return "faster"
-    return "inconclusive"
+    return "equivalent" if 1 / (1 + band) <= low and high <= 1 + band else "inconclusive"
+
+
+def compared(found: Tables, baseline: str) -> dict[tuple[str, str, str], Ratio]:
+    """Every environment against the baseline, block by block, wherever both have positive values in one unit."""
+    logs = {}
+    for (scenario, metric), environments in found.items():
+        base = environments.get(baseline)
+        for environment, values in environments.items():
+            if base is not None and environment != baseline:
+                ratio = log_ratio(values, base)
+                if ratio is not None:
+                    logs[scenario, metric, environment] = ratio
+    return dict(zip(logs, estimates(list(logs.values())), strict=True))
+
+
+def estimates(many: Sequence[np.ndarray]) -> list[Ratio]:
+    """The estimate of each series of paired differences. Where neighbouring blocks resemble each other, in one series
+    or in the middle of all, an interval is as wide as the number of independent blocks asks for."""
+    return [_estimate(logs, one) for logs, one in zip(many, paired.correlations(many), strict=True)]
 
 
 def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
     negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have."""
+    import pandas as pd
+
+    from bench.analysis.frames import used
+
     wanted = list(pairs)
     rows = []
-    for (scenario, metric), table in _tables(used(frame)):
+    for (scenario, metric), environments in tables.from_frame(used(frame)).items():
         for upper, lower in wanted:
-            if upper not in table.values or lower not in table.values:
+            first, second = environments.get(upper), environments.get(lower)
+            if first is None or second is None or first.unit != second.unit:
                 continue
-            first, second = pair(*table.values[upper], *table.values[lower])
-            found = interval(first - second)
-            ends = (found.low, found.high) if found.n >= FEWEST_PAIRS else (math.nan, math.nan)
-            if found.n:
-                rows.append((scenario, metric, upper, lower, table.unit, found.n, found.centre, *ends))
+            gaps = np.subtract(*paired.pair(first.blocks, first.values, second.blocks, second.values))
+            if len(gaps):
+                (one,) = estimates([gaps])
+                ends = _ends(one.found)
+                rows.append((scenario, metric, upper, lower, first.unit, len(gaps), one.found.centre, *ends))
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
 def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
-    """The interval of the log-ratio, pairs formed by block."""
-    mine, theirs = pair(blocks, values, *base)
-    return interval(log_ratios(mine, theirs))
+    """The interval of the log-ratio, pairs formed by block; its ends are NaN for fewer than six."""
+    mine, theirs = paired.pair(blocks, values, *base)
+    (one,) = estimates([paired.log_ratios(mine, theirs)])
+    low, high = _ends(one.found)
+    return one.found._replace(low=low, high=high)
 
 
-class _Table:
-    """All values of one metric: environment -> (blocks, values), blocks ascending."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
-        self.values: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self.control: dict[str, bool] = {}
-
-
-def _tables(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], _Table]]:
-    tables: dict[tuple[str, str], _Table] = {}
-    grouped = frame.sort_values("block", kind="stable").groupby(
-        ["scenario", "metric", "environment"], observed=True, sort=True
-    )
-    for key, part in grouped:
-        scenario, metric, environment = map(str, key)
-        table = tables.setdefault((scenario, metric), _Table(str(part["unit"].iloc[0])))
-        table.values[environment] = (part["block"].to_numpy(), part["value"].to_numpy(dtype=np.float64))
-        table.control[environment] = bool(part["control"].iloc[0])
-    yield from tables.items()
+def log_ratio(values: Values, base: Values) -> np.ndarray | None:
+    """Logarithms of the paired ratios; None where there is no pair, where the units differ, or where a value is not
+    positive: to leave such blocks out would say that the others are all there is."""
+    if values.unit != base.unit:
+        return None
+    logs = paired.log_ratios(*paired.pair(values.blocks, values.values, base.blocks, base.values))
+    return logs if len(logs) else None
 
 
-def _describe(values: np.ndarray) -> dict[str, float]:
-    q25, median, q75 = np.percentile(values, [25, 50, 75])
-    return {"median": float(median), "q25": float(q25), "q75": float(q75), "minimum": float(values.min())}
+def control_failed(hits: int, metrics: int) -> bool:
+    """Whether the baseline against itself differs in so many metrics that it is no chance: binomial, at 5 % each."""
+    return metrics > 0 and hits > 0 and float(special.bdtrc(hits - 1, metrics, SIGNIFICANCE)) < IMPROBABLE
 
 
-def _against(
-    blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray] | None, itself: bool
-) -> dict[str, float]:
-    nothing = {**dict.fromkeys(("ratio", "ratio_low", "ratio_high", "p", "mde"), math.nan), "pairs": 0}
-    if itself:
-        return {**nothing, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "pairs": math.inf}
-    if base is None:
-        return nothing
-    mine, theirs = pair(blocks, values, *base)
-    logs = log_ratios(mine, theirs)
-    found = interval(logs)
-    if found.n == 0:
-        return nothing
-    half_width = (found.high - found.low) / 2
-    return {
-        "ratio": math.exp(found.centre),
-        "ratio_low": math.exp(found.low),
-        "ratio_high": math.exp(found.high),
-        "p": p_value(logs),
-        "mde": math.exp(half_width * _POWER_FACTOR) - 1,
-        "pairs": found.n,
+def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
+    blocks = paired.effective(len(logs), correlated)
+    found = paired.widened(paired.interval(logs), blocks)
+    p = paired.p_value(logs)
+    if found.n >= FEWEST_PAIRS and found.low <= 0 <= found.high:
+        p = max(p, np.nextafter(SIGNIFICANCE, 1))  # what is widened over 1 is no hit
+    return Ratio(found, paired.reach(logs, found, blocks), p)
+
+
+def _strayed(found: Tables, ratios: dict[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
+    """By metric how far (in logarithms) the baseline's second copy strays, where it shows that something is wrong:
+    in this metric by itself, or in so many that it is no chance. The far end of its interval, for a centre can be near
+    zero by luck."""
+    controls = {key[:2]: one for key, one in ratios.items()
+                if found[key[:2]][key[2]].control and one.found.n >= FEWEST_PAIRS}  # fmt: skip
+    hits = [key for key, one in controls.items() if not one.found.low <= 0 <= one.found.high]
+    if control_failed(len(hits), len(controls)):
+        failing = set(controls)
+    else:
+        level = _CONTROL_LEVEL / max(1, len(controls))
+        failing = {key for key in hits if paired.p_beyond(controls[key].found, controls[key].reach, 0.0) < level}
+    return {key: max(abs(controls[key].found.low), abs(controls[key].found.high)) for key in failing}
+
+
+def _told(one: Ratio, edge: float, strayed: float, level: float) -> dict[str, float]:
+    """The row's numbers: the interval at 95 %, or at `level` where it would claim a difference."""
+    found = one.found
+    told: dict[str, float] = {"ratio": _exp(found.centre), "p": one.p, "n": found.n, "effective": one.reach.effective}
+    if found.n < FEWEST_PAIRS:
+        return told
+    if found.low > edge or found.high < -edge:
+        found = paired.stretched(found, one.reach, level)
+    wide = paired.stretched(one.found, one.reach, level)
+    half, plain = (wide.high - wide.low) / 2, (one.found.high - one.found.low) / 2
+    return told | {
+        "ratio_low": _exp(found.low - strayed),
+        "ratio_high": _exp(found.high + strayed),
+        "mde": math.expm1(min(700.0, edge + half + _POWER * plain / special.ndtri((1 + CONFIDENCE) / 2))),
+        "strayed": _exp(strayed),
     }
+
+
+def _row(scenario: str, metric: str, environment: str, values: Values) -> dict[str, Any]:
+    """A row before anything is compared."""
+    q25, median, q75 = np.percentile(values.values, [25, 50, 75])
+    return {
+        "scenario": scenario, "metric": metric, "environment": environment, "unit": values.unit,
+        "n": len(values.values), "taken": len(values.values), "median": float(median), "q25": float(q25),
+        "q75": float(q75), "minimum": float(values.values.min()), "control": values.control, "strayed": 1.0,
+        **dict.fromkeys(("ratio", "ratio_low", "ratio_high", "p", "p_holm", "mde", "effective"), math.nan),
+    }  # fmt: skip
+
+
+def _exp(log: float) -> float:
+    return math.exp(min(log, 700.0))
+
+
+def _ends(found: Interval) -> tuple[float, float]:
+    return (found.low, found.high) if found.n >= FEWEST_PAIRS else (math.nan, math.nan)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.store import Run
 
 BAND = 0.05
-"""Equivalent means: the interval lies within ±5 % of the baseline."""
+"""Equivalent means: the whole interval lies between 1/1.05 and 1.05 times the baseline."""
 
 MOST_NIGHTS = 60
 """Runs that a trend reaches back."""
@@ -55,6 +55,12 @@ class Estimate(NamedTuple):
     verdict: str
     mde: float
     control: bool
+    taken: int = 0
+    """Values; `n` counts pairs of blocks where there is something to compare."""
+    effective: float = float("nan")
+    """How many independent blocks tell as much as these pairs."""
+    strayed: float = 1.0
+    """By what ratio the interval is wider on either side because the A/A control failed."""
 
     @property
     def name(self) -> str:
@@ -231,8 +237,7 @@ def verdict_span(row: Estimate) -> Span:
     from bench.report.blocks import Span
 
     style = {"slower": "bad", "faster": "good", "equivalent": "good"}.get(row.verdict, "neutral")
-    word = {"slower": "costs more", "faster": "costs less"}.get(row.verdict, row.verdict)
-    return Span(word, style)  # type: ignore[arg-type]
+    return Span(format.verdict(row.verdict, row.unit), style)  # type: ignore[arg-type]
 
 
 def shade_of(row: Estimate) -> int:

@@ -74,13 +74,42 @@ def ratio(value: float) -> str:
     return MISSING if not math.isfinite(value) else f"{number(value)}×"
 
 
-def ratio_interval(value: float, low: float, high: float) -> str:
-    """A ratio with its 95 % interval: "1.05× [1.01, 1.09]"."""
+def ratio_interval(value: float, low: float, high: float, band: float = 0.05) -> str:
+    """A ratio with its interval: "1.05× [1.01, 1.09]"; the ends stay on their side of 1 and of the band's edges."""
     if not math.isfinite(value):
         return MISSING
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{ratio(value)} [no interval]"
-    return f"{ratio(value)} [{number(low)}, {number(high)}]"
+    return f"{ratio(value)} [{end(low, band)}, {end(high, band)}]"
+
+
+def end(value: float, band: float = 0.05) -> str:
+    """An end of a ratio's interval: as many digits as show on which side of 1 and of the band's edges it lies, so that
+    what is printed says what the verdict says."""
+
+    def side(one: float) -> tuple[bool, ...]:
+        return one > 1 + band, one < 1 / (1 + band), one > 1, one < 1
+
+    digits = next((d for d in range(3, 16) if side(_rounded(value, d)) == side(value)), 16)
+    return number(value) if digits == 3 else f"{_rounded(value, digits):.{digits}g}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def band(width: float) -> str:
+    """The band of equivalence as it is, as far down as up by ratio: "1/1.05 to 1.05 times"."""
+    edge = f"{1 + width:.6g}"
+    return f"1/{edge} to {edge} times"
+
+
+_VERDICTS = {"second": {"slower": "slower", "faster": "faster"}}
+
+
+def verdict(word: str, unit: str) -> str:
+    """A verdict in words: what takes time is slower or faster, everything else costs more or less."""
+    return _VERDICTS.get(unit, {"slower": "more", "faster": "less"}).get(word, word)
 
 
 def percent(share: float) -> str:
@@ -90,12 +119,16 @@ def percent(share: float) -> str:
 
 def about(share: float) -> str:
     """A share for a sentence, in whole percent: "55 %", "less than 1 %"."""
-    return "less than 1 %" if abs(share) < 0.005 else f"{share * 100:.0f} %"
+    return f"{share * 100:.0f} %" if round(abs(share) * 100) >= 1 else "less than 1 %"
 
 
 def share(part: float) -> str:
     """A signed share in whole percent: "+3 %", "−12 %"."""
-    return MISSING if not math.isfinite(part) else f"{part * 100:+.0f} %".replace("-", "−")
+    if not math.isfinite(part):
+        return MISSING
+    if part and round(abs(part) * 100) < 1:
+        return "less than ±1 %"
+    return f"{part * 100:+.0f} %".replace("-", "−")
 
 
 def blocks(counts: Iterable[int]) -> str:

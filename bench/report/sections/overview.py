@@ -49,7 +49,7 @@ def build(context: Context) -> list[Block]:
         "" if len(drawn) == len(rows) else " One environment of each kind is drawn; the numbers beneath are complete."
     )
     note = (
-        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: {format.band(BAND)}. "
         f"Log axis, lower is better. {format.blocks(row.n for row in rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)

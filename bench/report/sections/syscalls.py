@@ -48,7 +48,7 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure | Tab
     title = tally(context, rows_of_all, "system-call costs")
     baseline = context.title(context.baseline)
     note = (
-        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: ±{format.percent(BAND)}. "
+        f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: {format.band(BAND)}. "
         f"Log axis, lower is better. {sample_note(context, scenario, metrics)}"
     )
     picture = charts.dots(rows, f"times {baseline}", BAND)

@@ -104,7 +104,7 @@ def _facts(context: Context) -> Block:
         ["ended because", stopped],
         ["A/A control", control_sentence(context)],
         ["smallest effect seen", _smallest(context)],
-        ["band", f"equivalent: the whole interval within ±{format.percent(BAND)} of the baseline"],
+        ["band", f"equivalent: the whole interval from {format.band(BAND)} the baseline"],
     ]
     if spent:
         rows.insert(

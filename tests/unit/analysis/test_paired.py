@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis.paired import FEWEST_FOR_RANKS, benjamini_hochberg, holm, interval, p_value, pair
+from bench.analysis import paired
+from bench.analysis.paired import benjamini_hochberg, holm, holm_level, interval, p_value, pair
 
 values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=6, max_size=40).map(np.array)
 
@@ -60,19 +61,45 @@ def test_too_few_pairs_say_so(n: int, held: float) -> None:
     assert interval(np.arange(float(n))).confidence == held
 
 
-def test_a_large_sample_agrees_with_the_small_ones_method() -> None:
-    """Above 600 pairs the median's interval is used: about as wide, around the same centre."""
-    data = np.random.default_rng(1).normal(1, 1, 700)
-    large, small = interval(data), interval(data[:600])
-    assert large.centre == pytest.approx(1, abs=0.15) and small.centre == pytest.approx(1, abs=0.15)
-    assert large.high - large.low == pytest.approx(small.high - small.low, rel=0.6)
+@pytest.mark.parametrize("data", [
+    np.random.default_rng(1).normal(1, 1, 900),
+    np.round(np.random.default_rng(2).normal(0, 2, 901)),
+    np.repeat([0.0, 1.0], [300, 301]),
+    np.full(700, 2.5),
+    np.random.default_rng(3).standard_cauchy(650),
+])  # fmt: skip
+def test_counting_and_listing_averages_give_one_answer(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number of pairs changes the estimator: beyond the longest list the same averages are counted."""
+    counted = interval(data)
+    monkeypatch.setattr(paired, "_MOST_LISTED", 1000)
+    listed = interval(data)
+    largest = float(np.abs(data).max())
+    assert counted[:3] == pytest.approx(listed[:3], abs=1e-12 * largest) and counted[3:] == listed[3:]
 
 
-def test_p_values() -> None:
-    """scipy's t-test, and what it cannot say."""
-    data = np.random.default_rng(2).normal(0.5, 1, 12)
-    assert p_value(data) == pytest.approx(stats.ttest_1samp(data, 0).pvalue)
-    assert p_value(np.zeros(5)) == 1.0 and p_value(np.ones(5)) == 0.0 and p_value(np.ones(1)) == 1.0
+def test_a_long_series_is_estimated_in_seconds() -> None:
+    """Two hundred thousand pairs: the averages are counted, not listed, which no memory would hold."""
+    found = interval(np.random.default_rng(4).normal(0.5, 1, 200_000))
+    assert found.low < 0.5 < found.high and found.high - found.low < 0.02
+
+
+@given(st.lists(st.integers(-3, 3), min_size=6, max_size=70).map(lambda whole: np.array(whole, dtype=float)))
+def test_the_test_and_the_interval_agree_with_ties_and_at_every_size(data: np.ndarray) -> None:
+    """p is at most 0.05 where the interval leaves zero out, and only there."""
+    found = interval(data)
+    assert (p_value(data) <= 0.05) == (not found.low <= 0 <= found.high)
+
+
+@pytest.mark.parametrize("n", [6, 12, 19, 40])
+def test_p_is_scipys_exact_one(n: int) -> None:
+    data = np.random.default_rng(n).normal(0.4, 1, n)
+    assert p_value(data) == pytest.approx(stats.wilcoxon(data, method="exact").pvalue)
+
+
+def test_p_of_few_and_of_equal_values() -> None:
+    """All alike, n pairs have the smallest p of ranks; none, and zeros, have 1."""
+    assert p_value(np.zeros(5)) == 1.0 and p_value(np.array([])) == 1.0
+    assert p_value(np.ones(16)) == 2.0**-15 and p_value(np.ones(5)) == 0.0625
 
 
 def test_holm_by_hand() -> None:
@@ -96,13 +123,83 @@ def test_pairs_are_made_by_block() -> None:
     assert list(mine) == [2.0, 4.0] and list(theirs) == [20.0, 40.0]
 
 
+def test_holms_level_is_that_of_the_intervals() -> None:
+    """Found are those at or below the level; the others, one fewer each time, are not."""
+    p = np.array([0.001, 0.012, 0.02, 0.9, math.nan])
+    level = holm_level(p)
+    assert np.sum(p <= level) == np.sum(holm(p) <= 0.05) == 3 and level == 0.05
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holms_level_finds_what_holm_finds(p: list[float]) -> None:
+    array = np.array(p)
+    assert np.array_equal(array <= holm_level(array), holm(array) <= 0.05) or np.any(
+        np.isclose(array, holm_level(array))
+    )
+
+
+def _claim(data: np.ndarray, edge: float = math.log(1.05)) -> float:
+    found = interval(data)
+    return paired.p_beyond(found, paired.reach(data, found, len(data)), edge)
+
+
 def test_one_wild_block_does_not_undo_a_clear_difference() -> None:
-    """Nineteen pairs twice as dear and one of them forty times: the ranks say so, as the interval does; a t-test would
-    be talked out of it by the wild one."""
-    values = np.log(2) + np.random.default_rng(3).normal(0, 0.15, 19)
-    values[4] = math.log(40)
-    assert interval(values).low > math.log(1.5)
-    assert p_value(values) == pytest.approx(stats.wilcoxon(values).pvalue)
-    assert p_value(values) * 1000 < 0.05
-    few = values[: FEWEST_FOR_RANKS - 1]
-    assert p_value(few) == pytest.approx(stats.ttest_1samp(few, 0.0).pvalue)
+    """Twelve pairs half as dear again and one of them forty times, up or down: the claim survives a correction for
+    fifty others, as it would not in a t-test."""
+    random = np.random.default_rng(3)
+    for wild in (math.log(40), -math.log(40)):
+        values = math.log(1.5) + random.normal(0, 0.03, 12)
+        values[4] = wild
+        assert interval(values).low > math.log(1.4)
+        assert _claim(values) * 50 < 0.05 < stats.ttest_1samp(values, 0.0).pvalue * 50
+
+
+def test_six_blocks_can_conclude_by_distance_only() -> None:
+    """Six pairs that all say the same are one in 32 by chance: among a hundred costs that is a claim only where they
+    lie many half-widths from the band."""
+    near = np.log(1.2) + np.array([-0.06, -0.03, -0.01, 0.01, 0.03, 0.06])
+    assert interval(near).low > math.log(1.05)
+    assert _claim(near) * 100 > 0.05 > _claim(near + np.log(2)) * 100
+
+
+@given(values, st.floats(1e-6, 0.05))
+def test_a_stretched_interval_is_wider_and_touches_the_edge_at_its_p(data: np.ndarray, level: float) -> None:
+    """The p of a claim is the level at which the interval that is given touches the band."""
+    found = interval(data)
+    wide = paired.reach(data, found, len(data))
+    given_at = paired.stretched(found, wide, level)
+    assert given_at.low <= found.low <= found.high <= given_at.high
+    edge = abs(found.centre) / 2
+    p = paired.p_beyond(found, wide, edge)
+    if 1e-12 < p < 0.04:
+        touching = paired.stretched(found, wide, p)
+        end = touching.low if found.centre > 0 else -touching.high
+        assert end == pytest.approx(edge, rel=1e-6, abs=1e-9)
+
+
+def test_a_tick_that_fell_the_same_way_six_times_is_no_certainty() -> None:
+    """Values that move in steps make one side of a rank interval narrow by luck; the other side is heard."""
+    assert _claim(np.array([1.0, 1, 1, 1, 1, 2]) * 0.1, 0.0) > 0.0005
+
+
+def test_correlation_is_found_where_it_is_and_costs_nothing_elsewhere() -> None:
+    """White noise keeps its width in nine of ten series; AR(1) 0.7 is seen by itself at forty blocks."""
+    random = np.random.default_rng(5)
+    white = [paired.correlations([random.normal(0, 1, 20)])[0] for _ in range(400)]
+    assert np.mean(np.array(white) > 0) < 0.2
+    found = []
+    for _ in range(100):
+        series = random.normal(0, 1, 40)
+        for place in range(1, 40):
+            series[place] += 0.7 * series[place - 1]
+        found.append(paired.correlations([series])[0])
+    assert np.median(found) == pytest.approx(0.7, abs=0.1) and np.mean(np.array(found) > 0) > 0.95
+
+
+def test_effective_blocks() -> None:
+    """AR(1) 0.5 leaves a third of the blocks; the interval grows at least as the root of that."""
+    assert paired.effective(30, 0.5) == pytest.approx(10) and paired.effective(30, -0.4) == 30
+    found = interval(np.random.default_rng(6).normal(0, 1, 30))
+    wide = paired.widened(found, 10)
+    assert (wide.high - wide.low) / (found.high - found.low) > math.sqrt(3)
+    assert paired.widened(found, 30) == found

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,30 +21,146 @@ from tests.unit.analysis.made import write_run
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p", "n", "word"),
+    ("ratio", "low", "high", "word"),
     [
-        (1.10, 1.30, 0.001, 20, "slower"),
-        (0.70, 0.90, 0.001, 20, "faster"),
-        (0.97, 1.03, 0.9, 20, "equivalent"),
-        (1.01, 1.04, 0.001, 20, "equivalent"),
-        (0.90, 1.20, 0.5, 20, "inconclusive"),
-        (1.02, 1.30, 0.001, 20, "inconclusive"),
-        (1.10, 1.30, 0.2, 20, "inconclusive"),
-        (1.10, 1.30, 0.001, 5, "inconclusive"),
-        (math.nan, math.nan, math.nan, 0, ""),
-        (1.0, 1.0, math.nan, 20, "equivalent"),
+        (1.2, 1.10, 1.30, "slower"),
+        (0.8, 0.70, 0.90, "faster"),
+        (1.0, 0.97, 1.03, "equivalent"),
+        (1.02, 1.01, 1.04, "equivalent"),
+        (1.0, 0.90, 1.20, "inconclusive"),
+        (1.1, 1.02, 1.30, "inconclusive"),
+        (1.5, math.nan, math.nan, "inconclusive"),
+        (math.nan, math.nan, math.nan, ""),
+        (1.0, 1.0, 1.0, "equivalent"),
     ],
 )
-def test_the_four_verdicts(low: float, high: float, p: float, n: int, word: str) -> None:
-    assert verdict(low, high, p, 0.05, n) == word
+def test_the_four_verdicts(ratio: float, low: float, high: float, word: str) -> None:
+    assert verdict(ratio, low, high) == word
 
 
-@given(st.floats(0.01, 100), st.floats(1, 10), st.floats(0, 1), st.integers(0, 100))
-def test_a_verdict_is_symmetric(low: float, width: float, p: float, n: int) -> None:
+@given(st.floats(0.01, 100), st.floats(1, 10))
+def test_a_verdict_is_symmetric(low: float, width: float) -> None:
     """Exchanging the two sides exchanges slower and faster."""
     other = {"slower": "faster", "faster": "slower"}
-    word, mirrored = verdict(low, low * width, p, 0.05, n), verdict(1 / (low * width), 1 / low, p, 0.05, n)
+    word, mirrored = verdict(low, low, low * width), verdict(1 / low, 1 / (low * width), 1 / low)
     assert mirrored == other.get(word, word) or math.isclose(low, 1.05) or math.isclose(low * width, 1.05)
+
+
+def _frame(logs: dict[tuple[str, str], np.ndarray], unit: str = "second") -> pd.DataFrame:
+    """Metrics m0, m1, … of one scenario; a cost is the exponential of what is given, block by block."""
+    parts = [
+        pd.DataFrame({
+            "scenario": "s", "metric": metric, "environment": name, "unit": unit,
+            "block": np.arange(1, len(values) + 1), "value": np.exp(values),
+            "warmup": False, "control": name.endswith("@control"), "excluded": False,
+        })
+        for (metric, name), values in logs.items()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _summary(frame: pd.DataFrame, by: str | list[str]) -> Any:
+    """The summary by environment, or by metric and environment."""
+    return verdicts.summary(frame, "process").set_index(by)
+
+
+def _quiet(
+    random: np.random.Generator, metrics: int, names: int, blocks: int, scale: float
+) -> dict[tuple[str, str], np.ndarray]:
+    everyone = ["process", "process@control", *(f"e{n}" for n in range(names))]
+    return {(f"m{m}", name): random.normal(0, scale, blocks) for m in range(metrics) for name in everyone}
+
+
+def test_the_interval_decides_and_is_as_wide_as_the_others_ask() -> None:
+    """Fifty costs of which one differs: every verdict is what its interval says, and the one that claims a difference
+    is wider than the same data alone would be."""
+    random = np.random.default_rng(1)
+    logs = _quiet(random, 10, 5, 12, 0.03)
+    logs["m0", "e0"] += math.log(1.5)
+    many = _summary(_frame(logs), ["metric", "environment"])
+    alone = {key: values for key, values in logs.items() if key in (("m0", "process"), ("m0", "e0"))}
+    one = _summary(_frame(alone), ["metric", "environment"]).loc["m0", "e0"]
+    row = many.loc[("m0", "e0")]
+    assert row["verdict"] == one["verdict"] == "slower" and row["ratio"] == one["ratio"]
+    assert row["ratio_low"] < one["ratio_low"] and row["ratio_high"] > one["ratio_high"]
+    for told in many.itertuples():
+        assert told.verdict == verdict(told.ratio, told.ratio_low, told.ratio_high)
+
+
+def test_ties_do_not_hide_a_difference() -> None:
+    """Thirteen and a half times as many bytes in each of sixteen blocks is certain, whatever stands beside it."""
+    logs = _quiet(np.random.default_rng(2), 20, 10, 16, 0.3)
+    logs["m0", "process"], logs["m0", "e0"] = np.zeros(16), np.full(16, math.log(13.5))
+    row = _summary(_frame(logs), ["metric", "environment"]).loc[("m0", "e0")]
+    assert row["verdict"] == "slower" and row["ratio_low"] == pytest.approx(13.5)
+
+
+def test_fewer_than_six_blocks_conclude_nothing() -> None:
+    """Not even that constant values are the same."""
+    logs = {("m0", name): np.zeros(5) for name in ("process", "process@control", "e0")}
+    row = _summary(_frame(logs), "environment").loc["e0"]
+    assert row["verdict"] == "inconclusive" and math.isnan(row["ratio_low"]) and row["ratio"] == 1 and row["n"] == 5
+
+
+def test_n_is_pairs(tmp_path: Path) -> None:
+    """Blocks that the baseline does not have are values, but no pairs."""
+    logs = _quiet(np.random.default_rng(3), 1, 1, 20, 0.01)
+    frame = _frame(logs)
+    frame = frame[(frame["environment"] != "process") | (frame["block"] > 8)]
+    row = _summary(frame, "environment").loc["e0"]
+    assert (row["n"], row["taken"]) == (12, 20)
+
+
+def test_a_benchmark_listed_three_times_counts_once() -> None:
+    frame = _frame(_quiet(np.random.default_rng(4), 2, 2, 12, 0.02))
+    one, three = verdicts.summary(frame, "process"), verdicts.summary(pd.concat([frame] * 3), "process")
+    assert one.equals(three)
+
+
+def test_units_are_not_mixed() -> None:
+    """Bytes are no multiple of seconds."""
+    frame = _frame(_quiet(np.random.default_rng(5), 1, 1, 12, 0.02))
+    frame.loc[frame["environment"] == "e0", "unit"] = "byte"
+    row = _summary(frame, "environment").loc["e0"]
+    assert row["verdict"] == "" and math.isnan(row["ratio"]) and row["unit"] == "byte"
+
+
+def test_a_control_that_fails_takes_verdicts_back() -> None:
+    """The baseline's second copy is 30 % dearer: what differs by less is not told; what differs by far more is."""
+    random = np.random.default_rng(6)
+    logs = _quiet(random, 1, 2, 20, 0.02)
+    logs["m0", "e0"] += math.log(1.2)
+    logs["m0", "e1"] += math.log(100)
+    before = _summary(_frame(logs), "environment")
+    assert list(before.loc[["e0", "e1"], "verdict"]) == ["slower", "slower"] and before.loc["e0", "strayed"] == 1
+    logs["m0", "process@control"] += math.log(1.3)
+    after = _summary(_frame(logs), "environment")
+    assert list(after.loc[["e0", "e1"], "verdict"]) == ["inconclusive", "slower"]
+    assert after.loc["e0", "strayed"] > 1.25 and after.loc["e0", "ratio_low"] < 1
+
+
+def test_many_small_hits_of_the_control_are_no_chance() -> None:
+    """Seven of twenty-five metrics at 5 % each happen once in five thousand runs; four once in thirty."""
+    assert verdicts.control_failed(9, 25) and verdicts.control_failed(7, 25)
+    assert (
+        not verdicts.control_failed(4, 25) and not verdicts.control_failed(1, 1) and not verdicts.control_failed(0, 0)
+    )
+
+
+def test_blocks_that_resemble_their_neighbours_count_for_less() -> None:
+    """AR(1) 0.7 in all costs of a run: seen together, and the intervals are as wide as that asks."""
+    random = np.random.default_rng(7)
+    covered, effective = [], []
+    for _ in range(20):
+        logs = _quiet(random, 5, 3, 20, 0.03)
+        for series in logs.values():
+            for place in range(1, 20):
+                series[place] += 0.7 * series[place - 1]
+        table = verdicts.summary(_frame(logs), "process")
+        rows = table[~table["control"] & (table["environment"] != "process")]
+        covered += [low <= 1 <= high for low, high in zip(rows["ratio_low"], rows["ratio_high"], strict=True)]
+        effective += list(rows["effective"])
+    assert np.mean(covered) > 0.9 and np.median(effective) < 8
 
 
 def test_a_run_summed_up(tmp_path: Path) -> None:
