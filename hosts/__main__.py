@@ -6,7 +6,6 @@ Wants root, mmdebstrap, 10 GB of disk and 9 GB of memory; hours a host. One host
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,12 @@ def main(words: Sequence[str]) -> int:
     known = host.known()
     parser = argparse.ArgumentParser(prog="python -m hosts", description=__doc__)
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=f"which ({', '.join(known)})")
-    parser.add_argument("--only", action="append", metavar="CHECK", help="this check; may be given more than once")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="CHECK",
+        help="this check, its line joining those of before; may be given more than once",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the host on after its checks, until Ctrl-C")
     parser.add_argument("--shell", action="store_true", help="a shell in the host instead of the checks")
     arguments = parser.parse_args(words)
@@ -47,8 +51,7 @@ def main(words: Sequence[str]) -> int:
         return 130
     if arguments.shell:
         return 0
-    if arguments.only is None:
-        table.write(image.ROOT / "HOSTS.md", KEPT, seen)
+    table.write(image.ROOT / "HOSTS.md", KEPT, [*(check.name for check in checks.CHECKS), "power off"])
     return (
         1
         if any("**FAIL**" in line for one in seen for line in (*one.checks.values(), *one.environments.values()))
@@ -59,8 +62,9 @@ def main(words: Sequence[str]) -> int:
 def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> table.Seen:
     """Build, boot, lay in, check, fetch, power off."""
     folder = KEPT / one.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    if not arguments.shell and arguments.only is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     commit, tree = _tree()
     print(f"{one.name}: {one.about}", flush=True)
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
@@ -68,14 +72,14 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return table.Seen(one.name, one.about, {}, {})
-        about = f"{one.about}. {booted.facts()}; {platform.machine()}; commit {commit}, {table.today()}"
+        about = f"{one.about}. {booted.facts()}"
         outcomes = {check.name: _carry_out(check, booted) for check in chosen}
         booted.fetch("results reports out")
         if arguments.keep:
             print(f"{one.name} stays on until Ctrl-C: {' '.join(booted.ssh())}", flush=True)
             signal.pause()
         outcomes["power off"] = checks.Outcome(booted.off(), "", 0.0)
-    return table.seen(one.name, about, outcomes, folder)
+    return table.seen(one.name, about, f"{commit}, {table.today()}", outcomes, folder)
 
 
 def _carry_out(check: checks.Check, booted: machine.Machine) -> checks.Outcome:

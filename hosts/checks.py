@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hosts.machine import Done, Machine
 
 _RUN = "isobench run --quiet --blocks 1"
+_TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
 _LONG = "isobench run --quiet --no-report -e process,handmade,docker,kvm -s startup --blocks 500 > out/long.txt 2>&1"
 _LEFT = """\
 left=$(ls -d /var/tmp/isobench-* 2> /dev/null
@@ -68,14 +69,17 @@ class Outcome(NamedTuple):
     minutes: float
 
 
+SHORT = "process,docker,kvm-null,kvm"
 CHECKS = (
-    Check("doctor", "isobench doctor --json > out/doctor.json", 60),
+    Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT}", 90),
+    Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]'", 60),
+    Check("doctor", "isobench doctor --json > out/doctor.json", 180),
     Check("default", f"{_RUN} -e default", 180),
     Check("ladder", f"{_RUN} -e ladder,containers -s startup,memory", 180),
     Check("storage", f"{_RUN} -e storage -s io", 180),
     Check("network", f"{_RUN} -e network -s net", 180),
     Check("distributions", f"{_RUN} -e kvm-distro,tcg-distro -s startup,memory", 180),
-    Check("contract tests", "python -m pytest -q -m 'not slow and not browser' tests/contract", 300),
+    Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
     Check("nightly by a timer", _NIGHTLY, 120),
     Check("compare", "set -- $(ls -d results/*/* | head -1); isobench compare $1 $1", 10),
     Check("kill -9 and clean", f"{_LONG} & sleep 200; kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),

@@ -25,8 +25,12 @@ the lab has none; dependencies are laid in beforehand, so that the README's two 
 """
 
 
+KEPT = "seen.json"
+"""What the page says of a host, in the host's folder: a check that is run on its own joins the others."""
+
+
 class Seen(NamedTuple):
-    """One host: what was tested when, its facts, a line a check, a word an environment."""
+    """One host: its facts, a line a check, a word an environment."""
 
     host: str
     about: str
@@ -34,12 +38,16 @@ class Seen(NamedTuple):
     environments: dict[str, str]
 
 
-def seen(host: str, about: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
-    """What the fetched folder says of a host's environments, and the outcomes of its checks."""
-    lines = {
-        name: ("" if o.passed else "**FAIL** ") + f"{o.note} ({o.minutes:.0f} min)" for name, o in outcomes.items()
-    }
-    return Seen(host, about, lines, dict(_environments(folder)))
+def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
+    """What a host's folder says of its environments, and the outcomes of its checks: these, and those kept there."""
+    kept = folder / KEPT
+    lines = Seen(**json.loads(kept.read_text())).checks if kept.exists() else {}
+    for name, outcome in outcomes.items():
+        mark = "" if outcome.passed else "**FAIL** "
+        lines[name] = f"{mark}{outcome.note} ({outcome.minutes:.0f} min, {when})"
+    one = Seen(host, about, lines, dict(_environments(folder)))
+    kept.write_text(json.dumps(one._asdict(), indent=1))
+    return one
 
 
 def _environments(folder: Path) -> Iterable[tuple[str, str]]:
@@ -74,12 +82,11 @@ def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
     return f"{mark}{said.get('reason', 'not asked')}{remedy}"
 
 
-def write(file: Path, kept: Path, new: Iterable[Seen]) -> None:
-    """The page anew. Hosts that did not run this time keep what `kept`, a folder, has of them."""
-    for one in new:
-        (kept / f"{one.host}.json").write_text(json.dumps(one._asdict(), indent=1))
-    hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob("*.json"))]
-    checks = list(dict.fromkeys(name for one in hosts for name in one.checks))
+def write(file: Path, kept: Path, order: Iterable[str]) -> None:
+    """The page anew, of all hosts that have a folder in `kept`. `order` names the checks."""
+    hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob(f"*/{KEPT}"))]
+    found = {name for one in hosts for name in one.checks}
+    checks = [name for name in order if name in found]
     environments = list(dict.fromkeys(name for one in hosts for name in one.environments))
     parts = [HEAD, *(f"- **{one.host}**: {one.about}" for one in hosts), ""]
     parts += _table("check", [one.host for one in hosts], checks, [one.checks for one in hosts])

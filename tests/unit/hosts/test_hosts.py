@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from bench import catalog, store
+from bench.model import Sample
 from bench.record import BlockRecord, CellRecord, FailureRecord
 from hosts import checks, host, image, machine, table
 from tests.unit.report.made import session
@@ -71,29 +72,37 @@ def test_what_follows_a_reboot_decides(tmp_path: Path) -> None:
 
 def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     """Measured scenarios come from the runs, a failure beside them, and for the rest the doctor's reason and remedy."""
+    folder = tmp_path / "debian-13"
     cells = [CellRecord(name, "startup", 0.0, 1.0, 0.5) for name in ("process", "docker")]
     record = msgspec.structs.replace(session(), blocks=[], warmups={}, failures=[], skips=[])
-    writer = store.RunWriter(tmp_path / "results", record, {("startup", "ready"): "second"})
-    writer.add_block(BlockRecord(1, 0.0, 1.0, cells), [], [FailureRecord(1, "docker", "startup", "it | broke")])
-    (tmp_path / "out").mkdir()
+    writer = store.RunWriter(folder / "results", record, {("startup", "ready"): "second"})
+    samples = [Sample(1, "process", "startup", "ready", 0.1)]
+    writer.add_block(BlockRecord(1, 0.0, 1.0, cells), samples, [FailureRecord(1, "docker", "startup", "it | broke")])
+    writer.finish()
+    (folder / "out").mkdir()
     found = {"kind": "environment", "outcome": "SKIP", "reason": "there is no /dev/kvm", "remedy": "modprobe kvm"}
-    (tmp_path / "out/doctor.json").write_text(json.dumps([{**found, "name": "kvm"}]))
+    (folder / "out/doctor.json").write_text(json.dumps([{**found, "name": "kvm"}]))
     outcomes = {"doctor": checks.Outcome(True, "fine", 2.0), "default": checks.Outcome(False, "exit 1", 3.0)}
-    seen = table.seen("debian-13", "about it", outcomes, tmp_path)
+    seen = table.seen("debian-13", "about it", "abc", outcomes, folder)
     assert set(seen.environments) == set(catalog.environments())
-    table.write(tmp_path / "HOSTS.md", tmp_path, [seen])
+    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert "| process | startup |" in lines
     assert "| docker | **FAIL** startup: it \\| broke |" in lines
     assert "| kvm | there is no /dev/kvm → modprobe kvm |" in lines
-    assert "| doctor | fine (2 min) |" in lines
-    assert "| default | **FAIL** exit 1 (3 min) |" in lines
+    assert "| doctor | fine (2 min, abc) |" in lines
+    assert "| default | **FAIL** exit 1 (3 min, abc) |" in lines
 
 
-def test_hosts_that_did_not_run_this_time_stay_on_the_page(tmp_path: Path) -> None:
-    for name in ("debian-12", "debian-13"):
-        table.write(tmp_path / "HOSTS.md", tmp_path, [table.Seen(name, "about", {"doctor": name}, {})])
-    assert "| doctor | debian-12 | debian-13 |" in (tmp_path / "HOSTS.md").read_text()
+def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
+    """Another host, and another check of the same one."""
+    for name, check in (("debian-12", "doctor"), ("debian-13", "default"), ("debian-13", "doctor")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        table.seen(name, "about", "abc", {check: checks.Outcome(True, f"{check} of {name}", 1.0)}, tmp_path / name)
+    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
+    lines = (tmp_path / "HOSTS.md").read_text().splitlines()
+    assert "| doctor | doctor of debian-12 (1 min, abc) | doctor of debian-13 (1 min, abc) |" in lines
+    assert "| default | not asked | default of debian-13 (1 min, abc) |" in lines
 
 
 def test_what_is_built_ends_with_its_builder(tmp_path: Path) -> None:
