@@ -23,6 +23,7 @@ from bench.errors import BuildError, UsageError
 from bench.files import place, sync, try_lock
 from bench.ownership import NotOurs, folder, open_file, own_folder, read_file, trouble
 from bench.paths import cache_dir
+from bench.reasons import mends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,10 +65,8 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
             if not target.exists():  # another process was quicker, or something is wrong
                 raise
     except OSError as error:
-        remedy = "make room there, or set ISOBENCH_CACHE"
-        raise BuildError(
-            f"making the {kind} in {target.parent.parent}: {error.strerror or error}", remedy=remedy
-        ) from error
+        reason = f"making the {kind} in {target.parent.parent}: {error.strerror or error}"
+        raise BuildError(reason, remedy=mends(error, "ISOBENCH_CACHE")) from error
     finally:
         if making is not None:
             shutil.rmtree(making, ignore_errors=True)

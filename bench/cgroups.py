@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import Unavailable
+from bench.reasons import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +58,7 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
 def _remedy(error: OSError) -> str:
     """What mends that none can be made; nothing where the words of the kernel are known to `bench.reasons`."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        confined = "have this container given its cgroups: --privileged, or a delegated cgroup"
-        return "run isobench as root" if os.geteuid() != 0 else confined
+        return as_root("have this container given its cgroups: --privileged, or a delegated cgroup")
     if error.errno in (errno.EBUSY, errno.EOPNOTSUPP):
         return f"move the processes out of {ROOT}: version 2 gives controllers to cgroups below empty ones only"
     return ""
@@ -122,7 +122,7 @@ def make_own(name: str) -> tuple[Path, ...]:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy="run isobench as root") from error
+            raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy=_remedy(error)) from error
     return made
 
 

@@ -26,6 +26,7 @@ from bench.measuring import measuring
 from bench.mounts import remove_tree, unmount_below
 from bench.ownership import NotOurs, folder, open_file, open_folder
 from bench.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
+from bench.reasons import mends
 from bench.signals import interruptible, orderly
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> 
                 raise
             descriptor = place(file, text, mode=0o600)
     except OSError as error:
-        raise UsageError(f"cannot keep {file}: {error.strerror}", remedy="make room there") from error
+        raise UsageError(f"cannot keep {file}: {error.strerror}", remedy=mends(error, "ISOBENCH_STATE")) from error
     try:
         yield
     finally:

@@ -25,6 +25,13 @@ def to_start(service: str, program: str) -> str:
     return f"start {program}: no init system runs here that would"
 
 
+def as_root(confined: str, otherwise: str = "") -> str:
+    """What mends that a permission is lacking: `confined` for a root who is refused, `otherwise` for anybody else."""
+    if os.geteuid() == 0:
+        return confined
+    return f"run isobench as root, or {otherwise}" if otherwise else "run isobench as root"
+
+
 def mends(error: OSError, elsewhere: str) -> str:
     """What mends a file that could not be made or written; `elsewhere` names what chooses another place for it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -50,6 +57,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
     (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),
     (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
+    (
+        "mounting the overlay: invalid argument",
+        "set ISOBENCH_WORK to a folder on a disk: an overlay carries no other",
+    ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
     (r"bpf.*no space left", "raise the kernel's limits for bpf: the disk is not full"),
     (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
@@ -112,6 +123,12 @@ def told(error: Exception) -> tuple[str, str]:
     words, or nothing."""
     reason = reason_of(error)
     lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
+    remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{lines[-1][:10_000] if lines else ''}")
     if lines:
-        reason = f"{reason} (last line: {lines[-1][:200]})"
-    return reason, str(getattr(error, "remedy", "")) or _known(reason)
+        reason = f"{reason} (last line: {_shortened(lines[-1])})"
+    return reason, remedy
+
+
+def _shortened(line: str) -> str:
+    """Its two ends: programs say at the end of a long line what went wrong."""
+    return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"

@@ -20,6 +20,7 @@ import msgspec
 from bench import journal
 from bench.errors import StoreError
 from bench.files import place, read_regular
+from bench.reasons import mends
 from bench.record import SCHEMA, SeriesRecord, Session
 from bench.suite import Series, benchmark_name, check, decode, encode, named
 
@@ -132,7 +133,7 @@ class RunWriter:
             yield
         except OSError as error:
             reason = f"cannot write results to {self.path} (blocks saved: {self.blocks}): {error.strerror}"
-            raise StoreError(reason, remedy="make room there, or choose another --out") from error
+            raise StoreError(reason, remedy=mends(error, "--out")) from error
 
 
 def load(path: Path) -> Run:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.environment import READY
 from bench.errors import MeasurementError
 from bench.model import Metric
+from bench.reasons import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,8 @@ class StartupCold:
         from bench import host
 
         if not host.drop_caches():
-            raise MeasurementError("the page cache could not be dropped", remedy="run isobench as root")
+            remedy = as_root("have /proc/sys/vm/drop_caches writable: a container is not given that")
+            raise MeasurementError("the page cache could not be dropped", remedy=remedy)
         with sandbox.launch("ready") as instance:
             instance.wait()
         return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}

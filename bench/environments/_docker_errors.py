@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.errors import MeasurementError, Unavailable
-from bench.reasons import to_start
+from bench.reasons import as_root, to_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, PermissionError):
-            remedy = "run isobench as root or join the group docker"
+            remedy = as_root("have the socket given to this root: it is confined", "join the group docker")
             return Unavailable(f"no permission to use {address}", remedy=remedy)
         if isinstance(one, docker.errors.APIError):
             return _answered(address, one.response.status_code if one.response is not None else 0, said(one))

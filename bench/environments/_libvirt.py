@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench import deadlines
 from bench.accounting import pids_with
 from bench.environments._traces import remove_traces
-from bench.reasons import to_start
+from bench.reasons import as_root, to_start
 from bench.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _remedy(words: str) -> str:
     """What mends that libvirt cannot be had, by its own words."""
     lower = words.lower()
     if "permission denied" in lower or "authenticat" in lower or "polkit" in lower:
-        return "run isobench as root or join the group libvirt"
+        return as_root("look into the log of libvirt's daemon: it refuses root", "join the group libvirt")
     if "no such file" in lower or "connection refused" in lower or "failed to connect socket" in lower:
         import shutil
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from bench.environment import Layer
+    from bench.errors import Unavailable
 
 __all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
 
@@ -87,8 +88,7 @@ class Guest:
         from bench.errors import Unavailable
 
         if self.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
-            reason = "no permission to use /dev/kvm" if os.path.exists("/dev/kvm") else "there is no /dev/kvm"  # noqa: PTH110
-            raise Unavailable(reason, remedy="enable virtualisation in the firmware, modprobe kvm, join the group kvm")
+            raise _no_kvm()
         if _heard.get(self.boots_like):
             raise Unavailable(_heard[self.boots_like], remedy=_remedy(self.domain_type))
         connection = connect()
@@ -318,6 +318,22 @@ class GuestSandbox:
             yield f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_kvm() -> Unavailable:
+    """Why /dev/kvm cannot be used, and what mends that here."""
+    from bench.errors import Unavailable
+    from bench.host import virtualises
+    from bench.reasons import as_root
+
+    if os.path.exists("/dev/kvm"):  # noqa: PTH110
+        remedy = as_root("have this container given it: --device /dev/kvm", "join the group kvm")
+        return Unavailable("no permission to use /dev/kvm", remedy=remedy)
+    if virtualises():
+        load = "modprobe kvm_intel or kvm_amd; a container is given it by --device /dev/kvm"
+        return Unavailable("there is no /dev/kvm", remedy=load)
+    nested = "enable virtualisation in the firmware; in a virtual machine, nested virtualisation on its host"
+    return Unavailable("there is no /dev/kvm", remedy=nested)
 
 
 def _remedy(domain_type: str) -> str:

@@ -194,6 +194,12 @@ def bridge_name(run: str, environment: str) -> str:
     return "iso" + hashlib.sha256(f"{run}/{environment}".encode()).hexdigest()[:12]
 
 
+def _remedy(words: str) -> str:
+    if "not permitted" in words or "denied" in words:
+        return "have this container given the network's capability: --cap-add NET_ADMIN"
+    return "install iproute2, modprobe bridge"
+
+
 @contextmanager
 def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
     """A bridge with the first address of a network of its own. Raises `Unavailable` where that cannot be had."""
@@ -205,7 +211,7 @@ def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
         network = _free_network()
         _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0")
     except MeasurementError as error:
-        raise Unavailable(f"no bridge: {error.reason}", remedy="install iproute2, modprobe bridge") from error
+        raise Unavailable(f"no bridge: {error.reason}", remedy=_remedy(error.reason)) from error
     try:
         _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", bridge)
         _ip("link", "set", bridge, "up")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import MeasurementError, Unavailable
-from bench.reasons import mends, reason_of, to_start, told
+from bench.reasons import as_root, mends, reason_of, to_start, told
 
 
 def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
@@ -103,3 +103,19 @@ def test_a_file_that_cannot_be_kept_is_mended_by_what_it_lacks() -> None:
     assert "make room" in mends(OSError(28, "No space left on device"), "--out")
     assert "make room" not in mends(OSError(30, "Read-only file system"), "--out")
     assert "ulimit" in mends(OSError(24, "Too many open files"), "--out")
+
+
+def test_who_is_root_is_not_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root who is refused is confined by something else."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert as_root("unconfine it", "join a group") == "unconfine it"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert as_root("unconfine it", "join a group") == "run isobench as root, or join a group"
+
+
+def test_what_is_said_at_the_end_of_a_long_line_is_told_and_mended() -> None:
+    """As runc does: the error of the kernel comes last."""
+    line = f'level=error msg="runc create failed: {"x" * 5000} mkdir /sys/fs/cgroup/a: read-only file system"'
+    reason, remedy = told(MeasurementError("it ended", console=line))
+    assert "read-only file system" in reason and len(reason) < 500
+    assert "/sys/fs/cgroup" in remedy
