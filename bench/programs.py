@@ -14,6 +14,12 @@ def find(name: str) -> str | None:
     return shutil.which(name, path=search_path())
 
 
+def find_all(name: str) -> list[str]:
+    """Every program of that name, in the order in which they would be found."""
+    places = (shutil.which(name, path=folder) for folder in search_path().split(os.pathsep))
+    return list(dict.fromkeys(place for place in places if place is not None))
+
+
 def search_path() -> str:
     """PATH with the system's folders behind, for what is started."""
     own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]

@@ -134,6 +134,8 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             missing = [skip for skip in skips if skip.environment in request.required]
             if missing:
                 raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
+            skips += sight.lacking(request.scenarios, [e for e in request.environments if e.name in sandboxes])
+            request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
             writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
             ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
             stopped = "interrupted"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from bench.model import Skip
 
-    from bench.environment import Sandbox
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bench.environment import Environment, Sandbox
     from bench.scenario import Scenario
 
 
@@ -27,6 +29,18 @@ def hidden(scenario: Scenario, out_of_sight: Mapping[str, str]) -> dict[str, str
         for metric in scenario.metrics
         if any(fnmatchcase(metric.name, pattern) for pattern in sees.get(what, ()))
     }
+
+
+def lacks(scenario: Scenario) -> tuple[str, str] | None:
+    """Why this host as a whole cannot take a scenario, and what mends that; None where it can, as for most."""
+    found: tuple[str, str] | None = getattr(scenario, "lacks", lambda: None)()
+    return found
+
+
+def lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[Skip]:
+    """Where scenarios will be missing for what the host lacks."""
+    missing = [(scenario, why) for scenario in scenarios if (why := lacks(scenario)) is not None]
+    return [Skip(e.name, s.name, *why) for s, why in missing for e in environments if s.needs <= e.offers]
 
 
 def told(absent: Mapping[str, str]) -> str:

@@ -63,6 +63,14 @@ def read_job(scenario: str, name: str) -> Job:
     return Job(name, comment[2:], text, tuple(f"--{line}" for line in lines))
 
 
+def lacks_fio() -> tuple[str, str] | None:
+    """Why this host has no fio that could be run, and what mends that."""
+    from bench.images.fio import host_fio
+
+    fio = host_fio()
+    return (fio.why_not, fio.remedy) if fio.why_not else None
+
+
 def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """fio's jobs by name. Raises `ProbeError` where this is no answer of fio."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.answers import answers, only
 from bench.environment import PROBE, ROOTFS
 from bench.model import Metric
-from scenarios._fio import MOST_BYTES, costs, read_job, results
+from scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,8 @@ class Io:
             for job in JOBS
         ),
     )
+
+    lacks = staticmethod(lacks_fio)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch("fio", *arguments()) as instance:

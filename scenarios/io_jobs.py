@@ -27,7 +27,7 @@ from bench.accounting import cpu_seconds
 from bench.answers import each_answer, whole
 from bench.environment import PROBE, ROOTFS
 from bench.model import Metric
-from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, engine, operations, read_job, results
+from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, engine, lacks_fio, operations, read_job, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,6 +85,8 @@ class IoJobs:
         metrics = [metric for step in self.steps for job in step.jobs for metric in _metrics(job)]
         metrics += [_on_host(job) for step in self.steps for job in step.jobs if on_host]
         self.metrics = tuple(metrics)
+
+    lacks = staticmethod(lacks_fio)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         said = self._run(sandbox)

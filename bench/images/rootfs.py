@@ -1,22 +1,25 @@
 """The one root file system that every environment uses: the probe, fio with its libraries, and empty folders.
 
 Made once per content into the cache, then linked, copied or packed by the environments. Where the host has no fio it
-is made without, and everything but I/O is measured.
+is made without (bench/images/fio.py), and everything but I/O is measured.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tarfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cache import cached
-from bench.errors import BuildError
+from bench.images.fio import COMMAND, host_fio
 from bench.paths import content_hash
 from bench.probe.build import probe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FOLDERS = ("data", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var")
 _FILES = {
@@ -36,25 +39,25 @@ _MTIME = 1_700_000_000
 @cache
 def rootfs_path() -> Path:
     """The root file system's folder in the cache, made now if it is not there. Raises `BuildError`."""
-    wanted = {Path("probe"): probe_path(), **_fio_closure()}
+    fio = host_fio()
+    wanted = {Path("probe"): probe_path(), **fio.files}
+    texts = {**_FILES, **({str(COMMAND): fio.command} if fio.command else {})}
     parts = [f"{inside}".encode() + outside.read_bytes() for inside, outside in sorted(wanted.items())]
-    parts += [name.encode() + text.encode() for name, text in _FILES.items()] + [repr((FOLDERS, _MODE)).encode()]
-    return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted)) / "root"
+    parts += [name.encode() + text.encode() for name, text in texts.items()] + [repr((FOLDERS, _MODE)).encode()]
+    return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted, texts)) / "root"
 
 
-@cache
 def fio_version() -> str:
     """What `fio --version` says, for instance "fio-3.33"; empty where the host has no fio."""
-    fio = shutil.which("fio")
-    if fio is None:
-        return ""
-    return subprocess.run([fio, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout.strip()
+    return host_fio().version
 
 
 def fio_fact() -> dict[str, str]:
-    """The record of every environment that has the root file system: which fio is in it, or that there is none."""
-    version = fio_version()
-    return {"version.fio": version} if version else {"without.fio": "this host has no fio: no I/O is measured"}
+    """The record of every environment that has the root file system: which fio is in it, or why there is none."""
+    fio = host_fio()
+    if fio.why_not:
+        return {"without.fio": f"no I/O is measured: {fio.why_not}"}
+    return {"version.fio": fio.version, "fio": fio.origin}
 
 
 def link_rootfs(target: Path) -> None:
@@ -83,37 +86,19 @@ def rootfs_tar() -> Path:
     return cached("rootfs-tar", key, lambda folder: _pack(root, folder / "rootfs.tar")) / "rootfs.tar"
 
 
-def _make(root: Path, wanted: dict[Path, Path]) -> None:
+def _make(root: Path, wanted: Mapping[Path, Path], texts: Mapping[str, str]) -> None:
     for name in FOLDERS:
         (root / name).mkdir(mode=_MODE, parents=True)
     for inside, outside in wanted.items():
         (root / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(outside, root / inside)
         (root / inside).chmod(0o755)
-    for name, text in _FILES.items():
+    for name, text in texts.items():
+        (root / name).parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
         (root / name).write_text(text)
     for folder, folders, files in os.walk(root, topdown=False):
         for name in (*folders, *files):
             os.utime(Path(folder, name), (_MTIME, _MTIME))
-
-
-def _fio_closure() -> dict[Path, Path]:
-    """Where in the root file system -> what of the host: fio, the libraries it is linked with, and the loader."""
-    fio = shutil.which("fio")
-    if fio is None:
-        return {}
-    result = subprocess.run(["ldd", fio], capture_output=True, text=True, timeout=60, check=False)
-    if result.returncode != 0:
-        raise BuildError(f"ldd {fio}: {result.stderr.strip()}")
-    wanted = {Path("usr/bin/fio"): Path(fio)}
-    for line in result.stdout.splitlines():
-        words = line.split()
-        path = words[2] if "=>" in words and len(words) > 2 else words[0]
-        if "=>" in words and not path.startswith("/"):
-            raise BuildError(f"fio wants {words[0]}, which is not there")
-        if path.startswith("/"):
-            wanted[Path(path.lstrip("/"))] = Path(path)
-    return wanted
 
 
 def _link(source: Path, target: Path) -> None:

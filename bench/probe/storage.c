@@ -2,7 +2,8 @@
  * environment's own storage, answer its JSON; then once more with what follows "next".
  *
  * ISOBENCH_ROOT says where the root file system is ("/" once it is the root), ISOBENCH_DATA where to write. Elsewhere
- * than at "/", the same bits run through their own loader and libraries. cold=FILE drops the file out of this kernel's
+ * than at "/", the same bits run through their own loader and libraries (usr/lib/fio/command says which: three lines,
+ * the loader, the libraries' folders, "always" where a loader at "/" would not find them). cold=FILE drops the file out of this kernel's
  * page cache, says so and waits for a line, in which time the harness does the same outside; warm=FILE reads it whole.
  * Either then says how much of the file this kernel's page cache holds.
  */
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,26 +27,41 @@ const char *setting(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
-/* The first words of fio's command line; the number of them, or -1. */
+/* A path inside the root file system as it is seen from here. */
+static void in_root(char *to, size_t size, const char *root, const char *path)
+{
+    snprintf(to, size, "%s%s", strcmp(root, "/") == 0 ? "" : root, path);
+}
+
+/* The first words of fio's command line; the number of them, or -1. A static fio has no loader, and no file says so. */
 static int fio_command(const char *root, char **words)
 {
-    static char fio[512], libraries[1600];
-    if (strcmp(root, "/") == 0) {
-        words[0] = "/usr/bin/fio";
+    static char fio[600], loader[900], libraries[4000];
+    char file[600], text[2000];
+    in_root(fio, sizeof fio, root, "/usr/bin/fio");
+    in_root(file, sizeof file, root, "/usr/lib/fio/command");
+    words[0] = fio;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
         return 1;
-    }
-    char pattern[512];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/lib*/ld-linux*.so.*", root);
-    if (glob(pattern, 0, NULL, &found) != 0)
+    text[n] = 0;
+    char *lines = text, *first = strsep(&lines, "\n"), *folders = strsep(&lines, "\n"), *folder;
+    if (folders == NULL)
         return -1;
-    snprintf(fio, sizeof fio, "%s/usr/bin/fio", root);
-    snprintf(pattern, sizeof pattern, "%s/lib/*-linux-gnu", root);
-    glob_t folders;
+    if (strcmp(root, "/") == 0 && (lines == NULL || strncmp(lines, "always", 6) != 0))
+        return 1;
+    in_root(loader, sizeof loader, root, first);
     libraries[0] = 0;
-    if (glob(pattern, 0, NULL, &folders) == 0)
-        snprintf(libraries, sizeof libraries, "%s:%s/usr%s", folders.gl_pathv[0], root, folders.gl_pathv[0] + strlen(root));
-    words[0] = found.gl_pathv[0];
+    while ((folder = strsep(&folders, ":")) != NULL) {
+        size_t used = strlen(libraries);
+        if (used)
+            libraries[used++] = ':';
+        in_root(libraries + used, sizeof libraries - used, root, folder);
+    }
+    words[0] = loader;
     words[1] = "--library-path";
     words[2] = libraries;
     words[3] = fio;

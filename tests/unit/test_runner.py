@@ -359,3 +359,21 @@ def test_what_cannot_be_seen_is_absent_with_its_reason(tmp_path: Path) -> None:
     assert ("process", "cpu") in names and ("far", "ready") in names and ("far", "cpu") not in names
     said = [(skip.environment, skip.scenario, skip.reason) for skip in run.session.skips]
     assert said == [("far", "fake", "without cpu: the engine is elsewhere")]
+
+
+def test_what_the_host_lacks_costs_the_scenario_that_needs_it(tmp_path: Path) -> None:
+    """Told for each environment that it would have been measured in; alone, nothing is measured, for that reason."""
+
+    class Lacking(FakeScenario):
+        def lacks(self) -> tuple[str, str] | None:
+            return "this host has no fio", "apt-get install fio"
+
+    environments = [FakeEnvironment("process"), FakeEnvironment("other")]
+    run = store.load(execute(request(tmp_path, environments, scenarios=[FakeScenario(), Lacking("io")])).path)
+    told = [(s.environment, s.scenario, s.reason, s.remedy) for s in run.session.skips]
+    assert told == [(e, "io", "this host has no fio", "apt-get install fio") for e in ("process", "other")]
+    assert not run.session.failures and {s.scenario for s in run.series} == {"fake"}
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(NothingMeasured, match="no fio"):
+        execute(request(again, environments, scenarios=[Lacking("io")]))
