@@ -88,7 +88,7 @@ def validity(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Every fault that must be survived, injected for real (as root, over half an hour); writes RELIABILITY.md."""
+    """Every fault that must be survived, injected for real (as root, for 45 minutes); writes RELIABILITY.md."""
     session.run("python", "-m", "faults", *prepare(session, "dev"))
 
 
