@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench import daemons
 from bench.cgroups import remove as remove_cgroups
 from bench.daemons import Daemon, network, session
+from bench.daemons.shims import remove_sockets
 from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
 
@@ -41,8 +42,7 @@ def start(state: Path) -> Daemon:
             own, lock = lock, -1
             with suppress(OSError):  # somebody has removed all of the state
                 network.put_back(state, own)
-        unmount_below(state)
-        remove_tree(run)
+        _forget(state)
         if held >= 0:
             os.close(held)
             held = -1
@@ -86,9 +86,16 @@ def clean(state: Path, *, dry_run: bool = False) -> list[str]:
         except IsobenchError as error:
             return [*done, f"not cleaned: {error.reason}"]
         done += [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
-    done += [f"unmounted {mount}" for mount in unmount_below(state)]
+    return [*done, *(f"unmounted {mount}" for mount in _forget(state))]
+
+
+def _forget(state: Path) -> list[str]:
+    """Take away what a dockerd that is gone had for the time that it ran; which mounts."""
+    containerd = state / "run/exec/containerd"
+    remove_sockets(f"{containerd}/containerd.sock", containerd / "daemon")
+    unmounted = unmount_below(state)
     remove_tree(state / "run")
-    return done
+    return unmounted
 
 
 def _cgroup_of(state: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench import deadlines
 from bench.accounting import descendants, peer_pid, pids_with, process_name
+from bench.daemons.shims import TASKS, remove_socket
 from bench.environment import DAEMONS, END, MEMORY, PROCESSES
 from bench.environments._docker import CONTAINERD, engine
 from bench.environments._runtime import Runtime
@@ -149,36 +150,50 @@ def _remove_folders(run: str, where: str) -> list[str]:
     from pathlib import Path
 
     from bench.mounts import remove_tree
+    from bench.paths import work_folder
 
     fixed = Path("/run/containerd")  # of the shim and of the client, whatever containerd's own folders are
-    folders = [place / "io.containerd.runtime.v2.task" / run for place in _own_folders(where)]
+    folders = [place / TASKS / run for place in _own_folders(where)]
     folders += [fixed / "runc" / run]
     folders += {path.parent for path in (fixed / "fifo").glob(f"*/{run}-*")}
     said = []
     for folder in filter(Path.is_dir, folders):
         said += [f"folder {path}" for path in folder.iterdir() if path.is_dir()]
         said += [f"not cleaned: {point} is still mounted" for point in remove_tree(folder)]
+    work, listens = work_folder(run), _settings(where)["address"]
+    for file in work.glob(f"containerd/{run}-*.json") if work is not None else ():  # one for each instance
+        remove_socket(listens, run, file.stem)
     return said
 
 
 def _own_folders(where: str) -> list[Path]:
-    """containerd's `root` and `state`: as Docker writes them beside the socket, as the administrator does, or usual."""
+    """containerd's `root` and `state`."""
+    from pathlib import Path
+
+    return [Path(_settings(where)[name]) for name in ("root", "state")]
+
+
+def _settings(where: str) -> dict[str, str]:
+    """containerd's folders and its own word for its address.
+
+    As Docker writes them beside the socket, as the administrator does, or the usual ones.
+    """
     import tomllib
     from pathlib import Path
 
+    settings = {"root": "/var/lib/containerd", "state": "/run/containerd", "address": where}
     for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             said = tomllib.loads(file.read_text())
-            return [Path(str(said.get(name, usual))) for name, usual in _FOLDERS.items()]
-    return [Path(usual) for usual in _FOLDERS.values()]
-
-
-_FOLDERS = {"root": "/var/lib/containerd", "state": "/run/containerd"}
+            told = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}
+            return settings | {name: str(value) for name, value in told.items() if value}
+    return settings
 
 
 def _remove(run: str, container: str, where: str) -> None:
     _try(run, where, "tasks", "delete", "--force", container)
     _try(run, where, "containers", "delete", container)
+    remove_socket(_settings(where)["address"], run, container)
 
 
 def _ctr(run: str, where: str = "") -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.environments._runtime import Runtime
+from bench.mounts import remove_tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from bench.environments._runtime import RuntimeSandbox
 
@@ -51,11 +54,30 @@ def _cgroup_of(run: str) -> str:
     return f"{run}-nspawn"
 
 
+_STATE = "/run/systemd/nspawn"
+"""Where it keeps a lock for each tree that it runs from, and a folder to mount from for each container."""
+
+
 def sweep(run: str) -> list[str]:
-    """Remove the cgroups of a dead run's containers."""
+    """Remove what a dead run's containers left: cgroups, and what nspawn keeps of those that it did not see end."""
     from bench.cgroups import remove
 
-    return remove(_cgroup_of(run))
+    removed = remove(_cgroup_of(run))
+    for left in filter(os.path.lexists, _kept(run)):
+        remove_tree(left) if left.is_dir() else left.unlink()
+        removed.append(f"nspawn's {left.name}")
+    return removed
+
+
+def _kept(run: str) -> Iterator[Path]:
+    """A lock is called like its tree's inode; a folder like the container."""
+    from bench.paths import work_folder
+
+    yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
+    work = work_folder(run)
+    for tree in work.glob("nspawn/root-*") if work is not None else ():
+        status = tree.lstat()
+        yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
 
 
 ENVIRONMENTS = (Nspawn("nspawn", "systemd-nspawn", "the systemd-nspawn tool", "ns-all"),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -52,3 +54,24 @@ def test_a_run_that_never_used_it_is_none_of_its_business(tmp_path: Path, monkey
         pass
     workdir.rmdir()  # as whoever opens an environment that cannot be had does; it is empty
     assert sweep(run) == []
+
+
+def test_a_killed_shim_leaves_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd forgets it, and it would stay in /run for ever."""
+    run = f"{RUN_PREFIX}{new_run_id()}"
+    monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
+    workdir = tmp_path / run / "containerd"
+    workdir.mkdir(parents=True)
+    with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch("ready"):
+        (shim,) = pids_with(f"{run}-containerd-1", "containerd-shim", "-address")
+        sockets = listening(shim)
+        assert sockets and all(path.is_socket() for path in sockets)
+        os.kill(shim, signal.SIGKILL)
+    assert not any(path.exists() for path in sockets) and sweep(run) == []
+
+
+def listening(pid: int) -> list[Path]:
+    """The named sockets that a process has (proc(5), net/unix)."""
+    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return sorted({Path(row[7]) for row in rows if len(row) == 8 and f"socket:[{row[6]}]" in own and row[7][0] == "/"})
