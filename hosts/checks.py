@@ -13,15 +13,22 @@ if TYPE_CHECKING:
 
 _RUN = "isobench run --quiet --blocks 1"
 _TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
-_LONG = "isobench run --quiet --no-report -e process,handmade,docker,kvm -s startup --blocks 500 > out/long.txt 2>&1"
+_CUT_OFF = """\
+rm -rf out/long
+long="--blocks 500 --no-report --out out/long"
+isobench run --quiet $long -e process,handmade,docker,kvm -s startup > out/long.txt 2>&1 &
+until grep --quiet --no-messages . out/long/*/*/journal.jsonl; do kill -0 $! || exit 1; sleep 5; done
+sleep 20
+"""
 _LEFT = """\
-left=$(ls -d /var/tmp/isobench-* 2> /dev/null
+left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* 2> /dev/null
     find /sys/fs/cgroup -name '*isobench-*'
     virsh --quiet list --all --name | grep isobench-
-    docker ps --all --quiet --filter label=isobench
+    docker ps --all --quiet --filter label=isobench.run
     grep -o '/[^ ]*isobench-[^ ]*' /proc/self/mountinfo
     pgrep --full --list-full '[i]sobench-[0-9]')
 if [ -n "$left" ]; then echo "left behind: $left" >&2; exit 1; fi
+echo "$(isobench export out/long/*/* --to csv | wc --lines) values of before can be read, nothing is left behind"
 """
 _NIGHTLY = """\
 ln -sfn /srv/isobench /opt/isobench
@@ -82,9 +89,9 @@ CHECKS = (
     Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
     Check("nightly by a timer", _NIGHTLY, 120),
     Check("compare", "set -- $(ls -d results/*/* | head -1); isobench compare $1 $1", 10),
-    Check("kill -9 and clean", f"{_LONG} & sleep 200; kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
+    Check("kill -9 and clean", f"{_CUT_OFF} kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
     Check("an ordinary user", _USER, 120),
-    Check("reboot in a run", f"{_LONG} & sleep 200", 10, f"isobench clean; {_LEFT} isobench report --no-open"),
+    Check("reboot in a run", _CUT_OFF, 60, f"isobench clean; {_LEFT}"),
 )
 
 

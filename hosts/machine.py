@@ -150,7 +150,7 @@ def _qemu(emulator: Path) -> list[str]:
     libraries = emulator / "usr/lib/x86_64-linux-gnu"
     loader = emulator / "usr/lib64/ld-linux-x86-64.so.2"
     firmware = [word for name in ("qemu", "seabios") for word in ("-L", str(emulator / "usr/share" / name))]
-    dies_with_us = ("setpriv", "--pdeathsig", "KILL", "nice")
+    dies_with_us = ("setpriv", "--pdeathsig", "KILL")
     return [
         *dies_with_us,
         str(loader),
