@@ -65,8 +65,14 @@ def fingerprint() -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
+EMULATED = "emulated CPU"
+"""Begins what `virtualisation` says of a host whose instructions are translated: not even ratios hold there."""
+
+
 def virtualisation() -> str:
-    """ "bare metal", or the hypervisor under this host as far as it shows itself."""
+    """ "bare metal", "emulated CPU …", or the hypervisor under this host as far as it shows itself."""
+    if "QEMU TCG" in _cpuinfo().get("model name", ""):
+        return f"{EMULATED} (QEMU without KVM)"
     product = _text(_SYS / "class/dmi/id/product_name")
     if "hypervisor" in _cpuinfo().get("flags", "").split():
         return f"virtual machine ({product})" if product else "virtual machine"

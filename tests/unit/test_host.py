@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench import host
@@ -22,6 +24,24 @@ from bench.record import CellRecord
 def test_throttling_is_read_wherever_it_is_told(name: str, text: str, seconds: float) -> None:
     """By heat in milliseconds; by quota in microseconds on cgroup version 2, in nanoseconds on version 1."""
     assert host.parse_throttled(text, name) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "said"),
+    [
+        ("model name\t: QEMU TCG CPU version 2.5+\nflags\t\t: fpu svm hypervisor\n", "emulated CPU (QEMU without KVM)"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu hypervisor\n", "virtual machine (Box)"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu svm\n", "bare metal"),
+    ],
+)
+def test_a_host_says_what_is_under_it(cpuinfo: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU whose instructions are translated is no virtual machine's."""
+    (tmp_path / "class/dmi/id").mkdir(parents=True)
+    (tmp_path / "class/dmi/id/product_name").write_text("Box\n")
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    monkeypatch.setattr(host, "_SYS", tmp_path)
+    monkeypatch.setattr(host, "_PROC", tmp_path)
+    assert host.virtualisation() == said
 
 
 def test_a_throttled_block_is_left_out() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from bench.host import EMULATED
 from bench.model import CONTROL_SUFFIX
 from bench.report import format
 from bench.report.blocks import Banner, Details, Items, Span, table
@@ -45,7 +46,11 @@ def build(context: Context) -> list[Block]:
 def _banners(context: Context) -> list[Block]:
     host, blocks = context.session.host, []
     virtual = host.get("virtual", "")
-    if virtual and virtual != "bare metal":
+    if virtual.startswith(EMULATED):
+        what = format.clean(virtual, 80)
+        text = f"This host has an {what}: what works and in which order costs come hold, neither times nor ratios do."
+        blocks.append(Banner(text))
+    elif virtual and virtual != "bare metal":
         text = f"This host is itself virtual ({format.clean(virtual, 80)}): trust the ratios, not the absolute values."
         blocks.append(Banner(text))
     emulated = [e.name for e in context.session.environments if e.name.startswith("tcg") and e.facts]

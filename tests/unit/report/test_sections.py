@@ -106,6 +106,15 @@ def test_trust_tells_of_the_host_the_skips_and_the_failures() -> None:
     assert "no guest came up" in words and "use bare metal" in words and "fio did not end" in words
 
 
+def test_an_emulated_host_is_told_as_one() -> None:
+    """Not as a virtual machine, whose ratios are to be trusted."""
+    made = context()
+    made.session.host["virtual"] = "emulated CPU (QEMU without KVM)"
+    banners = [plain(b.text) for b in trust.build(made) if isinstance(b, Banner)]
+    assert any("emulated CPU" in b and "neither times nor ratios" in b for b in banners)
+    assert not any("trust the ratios" in b for b in banners)
+
+
 def test_an_unsteady_clock_is_flagged_where_trust_is_told() -> None:
     """One banner for each environment whose clock the probe doubted, however many scenarios found it."""
     made = context()
