@@ -26,6 +26,7 @@ ENGINES_OWN = (
     # of its bridge; names of network namespaces, which it takes away once a minute
     r"containerd moby",
     r"file .*/(io\.containerd\.runtime\.v2\.task|runtime-runc)/moby|file .*/exec/runtime-runc",
+    r"file .*/io\.containerd\.grpc\.v1\.introspection(/uuid)?",
     r"file .*/docker/data/image/overlay2/layerdb/(mounts|sha256|tmp)",
     r"cgroup /sys/fs/cgroup(/\w+)?/isobench-faults-\w+",
     r"route .* dev docker0 .*",

@@ -180,6 +180,23 @@ def test_a_second_signal_does_not_disturb_the_cleaning_up() -> None:
     assert swept == [NAME] and lifecycle.dead_runs() == []
 
 
+def test_a_first_signal_does_not_disturb_the_cleaning_up() -> None:
+    """Where nothing has gone wrong before: it is heeded when all is taken away; so is one that came before the work."""
+    swept: list[str] = []
+
+    def slowly(run: str) -> list[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        swept.append(run)
+        return []
+
+    worked = False
+    with pytest.raises(KeyboardInterrupt), lifecycle.workspace("20260101T000000Z-abcdef", slowly):
+        worked = True
+    assert worked and swept == [NAME] and lifecycle.dead_runs() == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_mount_points_with_odd_names() -> None:
     """mountinfo writes a space as three octal digits, and letters beyond ASCII as they are."""
     line = "36 35 98:0 / /mnt/a\\040ü,b:c\\134d rw - ext3 /dev/root rw"

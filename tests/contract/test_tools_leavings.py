@@ -1,0 +1,72 @@
+"""What tools keep of an instance in places of their own carries the run's name, and goes with the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bench import catalog
+from bench.errors import IsobenchError, Unavailable
+from bench.lifecycle import kill_processes, new_run_id
+from bench.mounts import remove_tree
+from bench.paths import RUN_PREFIX, work_root
+from faults import trees
+
+pytestmark = pytest.mark.root
+
+NAMES = ("lxc", "nspawn", "podman", "containerd", "runc", "handmade")
+
+
+@pytest.fixture
+def run() -> Iterator[str]:
+    name = f"{RUN_PREFIX}{new_run_id()}"
+    (work_root() / name).mkdir(mode=0o711)
+    yield name
+    remove_tree(work_root() / name)
+
+
+def kept(run: str) -> list[str]:
+    """What carries the run's name, cgroups and files, wherever the mechanisms keep something."""
+    found = {what for _, what in trees.take() if run.lower() in what.lower()}
+    return sorted(what for what in found if not what.startswith(str(work_root())))
+
+
+def opened(name: str, run: str) -> Path:
+    workdir = work_root() / run / name
+    workdir.mkdir()
+    return workdir
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_undisturbed_run_leaves_nothing(name: str, run: str) -> None:
+    """With the environment all of it is gone; another run is not needed, nor `clean`."""
+    environment, workdir = catalog.environments()[name], opened(name, run)
+    try:
+        with environment.open(workdir) as sandbox, sandbox.launch("ready") as instance:
+            assert instance.wait() == 0
+    except Unavailable as error:
+        pytest.skip(error.reason)
+    assert kept(run) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_instance_is_swept(name: str, run: str) -> None:
+    """Everything of it is killed at once, so that no tool can put away what is its own."""
+    environment, workdir = catalog.environments()[name], opened(name, run)
+    try:
+        with pytest.raises(IsobenchError), environment.open(workdir) as sandbox, sandbox.launch("ready") as instance:
+            tree = next(iter(workdir.glob("root-*")), workdir).stat()
+            for pid in (*instance.host_pids(), *getattr(instance, "harness_pids", list)()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            kill_processes(run)
+            instance.wait()
+    except Unavailable as error:
+        pytest.skip(error.reason)
+    catalog.sweep(run)
+    assert kept(run) == [] and not Path(f"/run/systemd/nspawn/locks/inode-{tree.st_dev}:{tree.st_ino}").exists()
