@@ -117,7 +117,14 @@ def half_made() -> Iterator[Path]:
 
 def _built() -> Path:
     """Ours, because it has our mark in it. Raises `UsageError` for another folder of that name."""
-    here = own_folder(cache_dir() / "built")
+    here = cache_dir() / "built"
+    try:
+        own_folder(here)
+    except (OSError, NotOurs) as error:
+        reason = error.reason if isinstance(error, NotOurs) else f"{here}: {error.strerror}"
+        raise UsageError(
+            f"cannot use the cache: {reason}", remedy="set ISOBENCH_CACHE to a folder of your own"
+        ) from error
     with folder(here) as descriptor:
         try:
             if read_file(_MARK, descriptor) == _MARK_TEXT:

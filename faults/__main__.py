@@ -35,6 +35,7 @@ from faults import (
     sessions,
     soak,
     stopping,
+    stranger,
 )
 from faults.place import ROOT, Line, Place
 
@@ -66,6 +67,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "two-runs": neighbours.two_runs,
     "clean": neighbours.clean_beside,
     "decoys": neighbours.decoys,
+    **stranger.ROWS,
     "privileges": lacking.privileges,
     "layouts": lacking.layouts,
     "paths": lacking.paths,
