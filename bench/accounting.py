@@ -38,9 +38,14 @@ def kernel_threads() -> dict[int, float]:
 
     Empty where the host's kernel threads cannot be seen.
     """
-    if process_name(_KTHREADD) != "kthreadd":
+    if not shows_kernel_threads():
         return {}
     return {pid: cpu_seconds(pid) for pid in (_KTHREADD, *children(_KTHREADD))}
+
+
+def shows_kernel_threads() -> bool:
+    """Whether the host's kernel threads can be seen: not from another PID namespace."""
+    return process_name(_KTHREADD) == "kthreadd"
 
 
 def spent_between(before: dict[int, float], after: dict[int, float]) -> float:

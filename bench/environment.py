@@ -31,9 +31,11 @@ PROCESSES = "processes"
 MEMORY = "memory"
 DAEMONS = "daemons"
 END = "end"
+KERNEL = "kernel"
 """What of an instance may be out of sight: its processes on the host, their memory, the daemons that serve it, the end
-of its network namespace. A sandbox of such instances has `unseen()`, each of these with the reason; a scenario says in
-`sees` which of its metrics rest on which (patterns as in fnmatch), and the runner leaves those out and says so."""
+of its network namespace, and (on a host that hides them, as from a container) the kernel's threads. A sandbox of such
+instances has `unseen()`, each of these with the reason; a scenario says in `sees` which of its metrics rest on which
+(patterns as in fnmatch), and the runner leaves those out and says so."""
 
 DEFAULT_TIMEOUT = LIFETIME
 """Seconds from launch to gone where the caller says nothing; a run says what its host needs (bench/deadlines.py)."""

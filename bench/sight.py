@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from bench.accounting import shows_kernel_threads
+from bench.environment import KERNEL
 from bench.model import Skip
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 def unseen(sandbox: Sandbox) -> Mapping[str, str]:
     """What of this sandbox's instances is out of sight (`bench.environment.PROCESSES`, ...), each with the reason."""
     found: Mapping[str, str] = getattr(sandbox, "unseen", dict)()
-    return found
+    if shows_kernel_threads():
+        return found
+    return {**found, KERNEL: "the kernel's threads are not shown in this PID namespace, and cpu is without theirs"}
 
 
 def hidden(scenario: Scenario, out_of_sight: Mapping[str, str]) -> dict[str, str]:

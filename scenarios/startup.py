@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.accounting import kernel_threads, spent_between
-from bench.environment import DAEMONS, END, PROCESSES, READY
+from bench.environment import DAEMONS, END, KERNEL, PROCESSES, READY
 from bench.errors import MeasurementError
 from bench.model import Metric
 
@@ -51,6 +51,7 @@ class Startup:
         PROCESSES: ("exit", "remove", "gone", "cpu", "cpu-payload", "cpu-helper"),
         DAEMONS: ("cpu", "cpu-engine"),
         END: ("gone",),
+        KERNEL: ("cpu-kernel",),
     }
     metrics = (
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),

@@ -78,9 +78,9 @@ def _refuse_another_machine() -> None:
 def _remedy(words: str) -> str:
     """What mends that libvirt cannot be had, by its own words."""
     lower = words.lower()
-    if "permission denied" in lower or "authenticat" in lower or "polkit" in lower:
+    if any(word in lower for word in ("permission denied", "authenticat", "polkit", "system bus")):
         return as_root("look into the log of libvirt's daemon: it refuses root", "join the group libvirt")
-    if "no such file" in lower or "connection refused" in lower or "failed to connect socket" in lower:
+    if "failed to connect socket" in lower:
         import shutil
 
         modular = shutil.which("virtqemud") and not shutil.which("libvirtd")

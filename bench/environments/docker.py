@@ -91,7 +91,8 @@ class DockerSandbox:
             client.import_image_from_data(
                 file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
             )
-        self._info = client.info()
+        with engine_errors("asking what it is"):
+            self._info = client.info()
 
     def daemons(self) -> list[int]:
         return engine_pids()

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.accounting import children, cpu_seconds, parent, peer_pid, process_name
 from bench.environment import DAEMONS, END, MEMORY, PROCESSES
 from bench.environments import _docker, _docker_address
+from bench.errors import Unavailable
+from bench.mounts import remove_tree
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
@@ -60,6 +66,84 @@ def test_at_home_everything_is_seen_and_python_has_nothing_to_complain() -> None
     assert sorted(pids.values()) == ["helper", "payload"]
     assert (unseen, len(daemons)) == ({}, 2)
     assert "Exception ignored" not in done.stderr
+
+
+SYSTEMD = """
+import ctypes, os, socket, sys
+path, *command = sys.argv[1:]
+ctypes.CDLL(None).prctl(15, b"systemd", 0, 0, 0)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(path)
+listening.listen(16)
+daemon = os.fork()
+if daemon == 0:
+    ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)  # ends with its parent
+    os.dup2(listening.fileno(), 3)
+    os.set_inheritable(3, True)
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+    os.execvp(command[0], command)
+os.waitpid(daemon, 0)
+"""
+
+
+@contextmanager
+def activated() -> Iterator[str]:
+    """A dockerd that was handed its socket, as docker.socket and docker.service do.
+
+    In a network namespace of its own: without a bridge of its own dockerd removes the one that it finds.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="iso", dir="/var/tmp"))  # a socket's path has 107 letters at most
+    path = folder / "docker.sock"
+    kept = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+    options = ["--host=fd://", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false", *kept]
+    command = [
+        "unshare",
+        "--net",
+        sys.executable,
+        "-c",
+        SYSTEMD,
+        str(path),
+        "dockerd",
+        *options,
+        "--storage-driver=vfs",
+    ]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as init,
+    ):
+        try:
+            while "API listen on" not in (folder / "log").read_text():
+                assert init.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
+            yield f"unix://{path}"
+        finally:
+            for pid in children(init.pid):
+                os.kill(pid, signal.SIGTERM)
+            init.wait(60)
+            remove_tree(folder)
+
+
+@pytest.mark.tool("dockerd")
+def test_systemd_made_the_socket_and_dockerd_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made the socket spends nothing; of two engines on a host the other's containerd is none of its."""
+    others = _docker.engine_pids()
+    with activated() as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        assert process_name(peer_pid(address.removeprefix("unix://"))) == "systemd"
+        found = _docker.engine_pids()
+        assert [process_name(pid) for pid in found] == ["dockerd", "containerd"]
+        assert parent(found[1]) == found[0]
+        assert not set(found) & set(others)
+        before = [cpu_seconds(pid) for pid in found]
+        with opened("docker-nonet") as sandbox, sandbox.launch("ready", timeout=60) as instance:
+            assert sandbox.daemons() == found
+            assert sandbox.unseen() == {}  # type: ignore[attr-defined]
+            assert instance.wait() == 0
+        spent = sum(cpu_seconds(pid) - was for pid, was in zip(found, before, strict=True))
+        assert 0 < instance.cpu["engine"] < spent
+        monkeypatch.setenv("DOCKER_HOST", address)
+        with pytest.raises(Unavailable, match="has no network 'bridge'"), opened("docker"):
+            pass
 
 
 @contextmanager

@@ -33,9 +33,13 @@ def test_reasons_are_told_once() -> None:
     assert sight.told({}) == ""
 
 
-def test_a_sandbox_that_says_nothing_is_seen() -> None:
-    """Most mechanisms start their instances themselves."""
+def test_a_sandbox_that_says_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most mechanisms start their instances themselves; what the host hides is hidden of theirs, too."""
+    monkeypatch.setattr(sight, "shows_kernel_threads", lambda: True)
     assert sight.unseen(object()) == {}  # type: ignore[arg-type]
+    monkeypatch.setattr(sight, "shows_kernel_threads", lambda: False)
+    absent = sight.hidden(SCENARIOS["startup"], sight.unseen(object()))  # type: ignore[arg-type]
+    assert set(absent) == {"cpu-kernel"} and "cpu is without" in absent["cpu-kernel"]
 
 
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS.values() if hasattr(s, "sees")], ids=lambda s: s.name)
