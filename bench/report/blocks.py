@@ -167,7 +167,13 @@ def costs_shown(blocks: Sequence[Block]) -> set[str]:
     return found
 
 
+MOST_ROWS = 1000
+"""Rows that a table shows: nobody reads more, and a browser lays out no more. Every value is in the run's folder."""
+
+
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | Text]], left: int = 1) -> Table:
     """A table out of titles and cells; the first `left` columns are set left, the others right."""
+    if len(rows) > MOST_ROWS:
+        caption, rows = f"{caption} (the first {MOST_ROWS} of {len(rows)} rows)", rows[:MOST_ROWS]
     heads = [Column(title, "left" if index < left else "right") for index, title in enumerate(columns)]
     return Table(caption, heads, [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in rows])

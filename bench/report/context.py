@@ -123,8 +123,11 @@ class Context:
 
     def environment(self, name: str) -> EnvironmentRecord | None:
         """The record of an environment; the control has that of the baseline."""
-        wanted = name.removesuffix(CONTROL_SUFFIX)
-        return next((e for e in self.session.environments if e.name == wanted), None)
+        return self._records.get(name.removesuffix(CONTROL_SUFFIX))
+
+    @cached_property
+    def _records(self) -> dict[str, EnvironmentRecord]:
+        return {record.name: record for record in reversed(self.session.environments)}
 
     def title(self, name: str) -> str:
         """What people call an environment."""
@@ -147,9 +150,8 @@ class Context:
 
     @cached_property
     def _by_scenario(self) -> dict[str, list[Estimate]]:
-        order = {name: index for index, name in enumerate(self.measured({r.environment for r in self.estimates}))}
         grouped: dict[str, list[Estimate]] = {}
-        for row in sorted(self.estimates, key=lambda row: order[row.environment]):
+        for row in sorted(self.estimates, key=lambda row: self.order[row.environment]):
             grouped.setdefault(row.scenario, []).append(row)
         return grouped
 
@@ -160,8 +162,16 @@ class Context:
 
     def find(self, scenario: str, metric: str, environment: str) -> Estimate | None:
         """One estimate, or None where it was not measured."""
-        rows = self.select(scenario, metric, control=True)
-        return next((row for row in rows if row.environment == environment), None)
+        return self._found.get((scenario, metric, environment))
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str, str], Estimate]:
+        return {(row.scenario, row.metric, row.environment): row for row in reversed(self.estimates)}
+
+    @cached_property
+    def order(self) -> dict[str, int]:
+        """The place of each environment that was measured, in the order of the record."""
+        return {name: place for place, name in enumerate(self.measured({row.environment for row in self.estimates}))}
 
     def metrics_of(self, scenario: str) -> list[str]:
         """The metrics of a scenario that have values, in the order of the record."""
@@ -180,6 +190,14 @@ class Context:
         pairs = [(rung.upper, rung.lower) for rung in find_rungs(self)]
         table = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
         return [Difference(*row) for row in table.itertuples(index=False, name=None)]
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str, str, str], Difference]:
+        return {(d.scenario, d.metric, d.environment, d.compared_with): d for d in reversed(self.differences)}
+
+    def difference(self, scenario: str, metric: str, upper: str, lower: str) -> Difference | None:
+        """What one rung costs more than another, or None where that is not known."""
+        return self._differences.get((scenario, metric, upper, lower))
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this host up to this one, oldest first; damaged runs are left out."""

@@ -29,8 +29,8 @@ def name_cell(context: Context, name: str) -> Text:
 
 def style_of(context: Context, name: str) -> int:
     """The number of an environment's colour and marker, the same in every figure; those drawn most come first."""
-    names = [*representatives(context), *context.measured({row.environment for row in context.estimates})]
-    return names.index(name) if name in names else 0
+    first = representatives(context)
+    return first.index(name) if name in first else len(first) + context.order.get(name, 0)
 
 
 def estimate_cells(context: Context, row: Estimate) -> list[Cell | Text]:

@@ -139,14 +139,7 @@ def _bottom_up(rungs: list[Rung]) -> list[Rung]:
 
 
 def _difference(context: Context, rung: Rung, metric: str) -> Difference | None:
-    return next(
-        (
-            d
-            for d in context.differences
-            if (d.scenario, d.metric, d.environment, d.compared_with) == ("startup", metric, rung.upper, rung.lower)
-        ),
-        None,
-    )
+    return context.difference("startup", metric, rung.upper, rung.lower)
 
 
 SECTION = Section(40, "ladder", "The ladder", build)
