@@ -77,9 +77,11 @@ class Outcome(NamedTuple):
 
 
 SHORT = "process,docker,kvm-null,kvm"
+KVM = "kvm-user,kvm-tap,kvm-virtiofs,kvm-scsi,kvm-iouring,kvm-qcow2"
 CHECKS = (
-    Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT}", 90),
+    Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
     Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]'", 60),
+    Check("KVM in all ways", f"{_RUN} -e {KVM} -s startup", 120),
     Check("doctor", "isobench doctor --json > out/doctor.json", 180),
     Check("default", f"{_RUN} -e default", 180),
     Check("ladder", f"{_RUN} -e ladder,containers -s startup,memory", 180),
