@@ -47,8 +47,9 @@ def build(host: Host) -> Path:
     made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, DISK)
     key = paths.content_hash([*(word.encode() for word in made_of), (ROOT / "hosts/dress.sh").read_bytes()])
     kind = f"host-{host.release}"
+    image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
     cache.drop_others(kind, key)
-    return cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
+    return image
 
 
 def emulator() -> Path:
@@ -105,7 +106,8 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
 
 def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
     """A Debian tree. Its mounts are in a namespace of mmdebstrap's own and end with it."""
-    options = ("--quiet", "--mode=root", "--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root")
+    options = ["--quiet", "--mode=root", "--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"]
+    options += ["--dpkgopt=force-unsafe-io"]  # what is cut off is not kept
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     _run("mmdebstrap", *options, *words, release, str(tree), _mirror(), environ=environ)
 
