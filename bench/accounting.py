@@ -6,6 +6,10 @@ import os
 import time
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
@@ -71,6 +75,11 @@ def process_name(pid: int) -> str:
     with suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
         return file.read().strip()
     return ""
+
+
+def called(pids: Iterable[int]) -> str:
+    """What these processes are called, for the record."""
+    return ", ".join(map(process_name, pids))
 
 
 def command_line(pid: int) -> bytes:

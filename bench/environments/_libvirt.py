@@ -31,6 +31,8 @@ def connect() -> Any:
         raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from error
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
     _refuse_another_machine()
+    if time.monotonic() < _hung.get(uri(), 0.0):
+        raise Unavailable(f"libvirt at {uri()} did not answer a moment ago", remedy=_HUNG)
     answer: list[Any] = []
 
     def open_() -> None:
@@ -44,8 +46,8 @@ def connect() -> Any:
     opening.start()
     opening.join(seconds)
     if not answer:
-        reason = f"libvirt at {uri()} did not answer within {seconds:.0f} s"
-        raise Unavailable(reason, remedy="look into its daemon's log, and start it anew")
+        _hung[uri()] = time.monotonic() + _REST_SECONDS
+        raise Unavailable(f"libvirt at {uri()} did not answer within {seconds:.0f} s", remedy=_HUNG)
     if isinstance(answer[0], libvirt.libvirtError):
         words = str(answer[0])
         raise Unavailable(f"no libvirt answers at {uri()}: {words}", remedy=_remedy(words)) from answer[0]
@@ -54,6 +56,11 @@ def connect() -> Any:
 
 _ANSWER_SECONDS = 60.0
 """What libvirt has for an answer; a daemon that hangs is given up then."""
+_REST_SECONDS = 120.0
+"""How long one that hung is not asked again: a dozen kinds of guests would wait for it one after the other."""
+_hung: dict[str, float] = {}
+"""Address -> until when its daemon is not asked again, on the monotonic clock."""
+_HUNG = "look into the log of libvirt's daemon, and start it anew"
 
 
 def uri() -> str:

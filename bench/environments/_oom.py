@@ -67,9 +67,10 @@ def memory_limit(pid: int) -> int:
 
     with suppress(OSError, ValueError):
         folder = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            if folder is not None and (folder / name).exists():
-                # Where there is none, v2 says "max" (no int), v1 a number beyond all memory.
-                limit = int((folder / name).read_text())
-                return limit if limit < 1 << 60 else 0
+        for place in (folder, *folder.parents) if folder is not None else ():  # a threaded one has no limit of its own
+            for name in ("memory.max", "memory.limit_in_bytes"):
+                if (place / name).exists():
+                    # Where there is none, v2 says "max" (no int), v1 a number beyond all memory.
+                    limit = int((place / name).read_text())
+                    return limit if limit < 1 << 60 else 0
     return 0

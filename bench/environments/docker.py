@@ -11,6 +11,7 @@ import os
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench.accounting import called
 from bench.environment import DEFAULT_TIMEOUT, END, LOWER, MEMORY, PROBE, PROCESSES, READY, ROOTFS
 from bench.environments._container import Container
 from bench.environments._docker import LABEL, connect, engine_errors, engine_pids, require, sweep, unseen
@@ -118,6 +119,7 @@ class DockerSandbox:
             "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),
             "cgroup": f"v{self._info.get('CgroupVersion', '1')}, {self._info.get('CgroupDriver', '')}",
             "host_config": repr(self._environment.host_config),
+            "daemons": called(self.daemons()),
         }
         for component in version.get("Components", ()):
             if component["Name"] in ("containerd", "runc"):

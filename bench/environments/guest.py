@@ -12,6 +12,7 @@ from collections import namedtuple
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench.accounting import called
 from bench.environment import DAEMONS, DEFAULT_TIMEOUT, END, MEMORY, PROBE, PROCESSES, READY, ROOTFS
 from bench.environments._domain import GuestInstance
 from bench.environments._libvirt import connect, daemon, daemons_behind, give_to_qemu, sweep
@@ -207,6 +208,7 @@ class GuestSandbox:
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
             "kernel": self.kernel_fact(),
             "memory": f"{self.memory_mib} MiB",
+            "daemons": called(self.daemons()),
             "storage": self.storage.description if disk else "",
             "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
             "domain.disk": self.disk_domain() if disk else "",

@@ -1,11 +1,19 @@
-"""What a sweep says of domains that do not go."""
+"""What a sweep says of domains that do not go; the way to libvirt, and whose process its daemon is."""
 
 from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.environments import _libvirt
-from bench.errors import MeasurementError
+from bench.errors import MeasurementError, Unavailable
+from tests.unit.test_serving import served
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 libvirt = pytest.importorskip("libvirt")
 
@@ -52,3 +60,76 @@ def test_a_domain_that_goes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
     connection = Connection(Domain("isobench-x-tcg-1", 2))
     monkeypatch.setattr(_libvirt, "connect", lambda: connection)
     assert _libvirt.sweep("isobench-x") == ["domain isobench-x-tcg-1"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("qemu+ssh://user@host.example/system", "another machine"),
+        ("qemu+ssh://host.example/system?command=/bin/false", "another machine"),
+        ("qemu+ext:///system?command=/bin/false", "another machine"),
+        ("qemu://host.example/system", "another machine"),
+        ("test:///default", "by QEMU here"),
+        ("nonsense", "by QEMU here"),
+    ],
+)
+def test_guests_elsewhere_are_refused(uri: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started or sent: what they say could not be heard."""
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", uri)
+    monkeypatch.setattr(libvirt, "open", lambda _: pytest.fail("it was asked"))
+    with pytest.raises(Unavailable, match=said) as caught:
+        _libvirt.connect()
+    assert "ISOBENCH_LIBVIRT_URI" in caught.value.remedy
+
+
+def test_what_libvirt_said_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No daemon, or one that answers with something else."""
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?socket={tmp_path}/none")
+    with pytest.raises(Unavailable, match=r"Failed to connect socket to .*/none.*No such file") as caught:
+        _libvirt.connect()
+    assert "start" in caught.value.remedy
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", "qemu:///nonsense")
+    with pytest.raises(Unavailable, match="nonsense") as caught:
+        _libvirt.connect()
+    assert "systemctl" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("words", ["authentication unavailable: no polkit agent", "Permission denied"])
+def test_a_refusal_is_not_mended_by_a_start(words: str) -> None:
+    """The daemon runs."""
+    assert "start" not in _libvirt._remedy(words)
+
+
+def test_a_daemon_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is connected to, and says nothing."""
+    path = tmp_path / "socket"
+    monkeypatch.setattr(_libvirt, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(_libvirt, "_hung", {})
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?socket={path}")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen(8)
+        with pytest.raises(Unavailable, match="did not answer within"):
+            _libvirt.connect()
+        with pytest.raises(Unavailable, match="a moment ago"):
+            _libvirt.connect()
+
+
+@pytest.mark.parametrize(("name", "known"), [("libvirtd", True), ("virtqemud", True), ("socat", False)])
+def test_whose_process_the_daemon_is(name: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Monolithic or modular, made by systemd; what passes on is named."""
+    path = tmp_path / "socket"
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?mode=direct&socket={path}")
+    with served("unix", path, "systemd", name) as (pid, _):
+        assert _libvirt.libvirtd_pid() == pid
+        assert _libvirt.daemon().pid == (pid if known else 0)
+        assert known or "socat" in _libvirt.daemon().why_not
+
+
+def test_the_socket_is_the_one_that_is_connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the address names none: libvirt's own client chooses between the daemons that are there."""
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", "qemu:///system")
+    path = tmp_path / "virtqemud-sock"
+    with served("unix", path, "systemd", "virtqemud") as (pid, _), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert _libvirt.daemon().pid == pid != os.getpid()
