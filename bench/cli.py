@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import bench
 from bench.errors import IsobenchError, UsageError, suggestion
+from bench.programs import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,7 @@ LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
 def main(words: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     os.umask(0o022)  # what is made can be written by nobody else, and read by a QEMU of another user where it has to
+    os.environ["PATH"] = search_path()  # for whoever's is without /usr/sbin: the tools that are started by name
     try:
         arguments = _parse(words)
         module = importlib.import_module(f"bench.commands.{arguments.command}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +11,7 @@ from bench import catalog, host, lifecycle, sight
 from bench.accounting import process_name
 from bench.errors import Unavailable
 from bench.launcher import learn_deadlines
+from bench.programs import find
 from bench.reasons import told
 from bench.runner import prove
 
@@ -131,7 +131,7 @@ def _other_instances() -> Iterator[Finding]:
 def check_tools() -> Iterator[Finding]:
     """The tools in use, with their versions."""
     for tool in TOOLS:
-        if shutil.which(tool.name) is None:
+        if find(tool.name) is None:
             yield Finding("tool", tool.name, "SKIP", "not installed", f"apt-get install {tool.package}")
         else:
             yield Finding("tool", tool.name, "PASS", _version(tool))

@@ -1,4 +1,4 @@
-"""Installs what is missing (Debian, Ubuntu).
+"""Installs what is missing (Debian, Ubuntu): what can be had, without removing anything; and says what cannot.
 
 Only the standard library and what imports no SDK: it runs before those are installed.
 """
@@ -6,124 +6,154 @@ Only the standard library and what imports no SDK: it runs before those are inst
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import apt
 from bench.errors import BuildError, UsageError
+from bench.packages import NEEDS, TEST_NEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from bench.packages import Need
 
 
-class Need(NamedTuple):
-    """A Debian package and how to see, without asking the package manager, that what it is for is there."""
+class Refused(NamedTuple):
+    """A need that is not met here, why, and what is lost with it."""
 
     package: str
-    present: Callable[[], bool]
+    reason: str
+    lost: str
+
+    def __str__(self) -> str:
+        return f"not {self.package}: {self.reason}; without it: {self.lost}"
 
 
-def _command(name: str) -> Callable[[], bool]:
-    return lambda: shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+class Outcome(NamedTuple):
+    """What was (or would be) done, a line each, and what could not be had."""
+
+    lines: list[str]
+    refused: list[Refused]
 
 
-def _file(*paths: str) -> Callable[[], bool]:
-    return lambda: any(Path(path).exists() for path in paths)
+def missing(*, for_tests: bool = False) -> list[Need]:
+    """What nothing on this host serves yet."""
+    return [need for need in (*NEEDS, *(TEST_NEEDS if for_tests else ())) if not need.present()]
 
 
-NEEDS = (
-    Need("gcc", _command("cc")),
-    Need("libc6-dev", _file("/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib/aarch64-linux-gnu/libc.a")),
-    Need("python3-dev", lambda: _python_headers().exists()),
-    Need("pkg-config", _command("pkg-config")),
-    Need("docker.io", _command("dockerd")),
-    Need("iptables", _command("iptables")),
-    Need("runc", _command("runc")),
-    Need("libvirt-daemon-system", _command("libvirtd")),
-    Need("libvirt-dev", lambda: _pkg_config("libvirt")),
-    Need("qemu-system-x86", _command("qemu-system-x86_64")),
-    Need("seabios", _file("/usr/share/seabios/bios.bin", "/usr/share/qemu/bios.bin")),
-    Need("ipxe-qemu", _file("/usr/lib/ipxe/qemu/pxe-virtio.rom", "/usr/lib/ipxe/qemu/efi-virtio.rom")),
-    Need("qemu-utils", _command("qemu-img")),
-    Need("fio", _command("fio")),
-    Need("e2fsprogs", _command("mke2fs")),
-    Need("iproute2", _command("ip")),
-    Need("kmod", _command("depmod")),
-)
-"""Everything a full run uses, in the order of installation."""
-
-TEST_NEEDS = (
-    Need("chromium", _command("chromium")),
-    Need("chromium-driver", _command("chromedriver")),
-    Need("hyperfine", _command("hyperfine")),
-    Need("linux-perf", _command("perf")),
-    Need("iperf3", _command("iperf3")),
-    Need("crun", _command("crun")),
-    Need("podman", _command("podman")),
-    Need("bubblewrap", _command("bwrap")),
-    Need("systemd-container", _command("systemd-nspawn")),
-    Need("lxc", _command("lxc-start")),
-    Need("runsc", _command("runsc")),
-    Need("mmdebstrap", _command("mmdebstrap")),
-    Need("extlinux", _command("extlinux")),
-    Need("fdisk", _command("sfdisk")),
-    Need("busybox-static", _command("busybox")),
-    Need("cpio", _command("cpio")),
-)
-"""What only the tests use: a browser for the page, independent tools to check figures against, and the runtimes and
-the Debian image that a plain run does without."""
-
-
-def missing(*, for_tests: bool = False) -> list[str]:
-    """The packages whose purpose nothing on this host serves yet."""
-    return [need.package for need in (*NEEDS, *(TEST_NEEDS if for_tests else ())) if not need.present()]
-
-
-def provision(*, dry_run: bool = False, for_tests: bool = False) -> list[str]:
+def provision(*, dry_run: bool = False, for_tests: bool = False) -> Outcome:
     """Install what is missing and fetch a kernel for guests where the host's own cannot be read.
 
-    Says what it does before it does it, changes nothing else, and nothing at all with `dry_run`. Gives the lines it
-    said. Raises `UsageError` without root or apt, `BuildError` when an installation fails.
+    Says what it does before it does it, on standard error, and changes nothing with `dry_run`. Nothing is ever removed.
+    What cannot be had costs nothing else. Raises `UsageError` without root or apt.
     """
-    from bench.images.kernel import fetch_guest_kernel, has_guest_kernel
+    needs = missing(for_tests=for_tests)
+    kernel = _kernel_is_missing()
+    if not needs and not kernel:
+        _say("nothing is missing")
+        return Outcome(["nothing is missing"], [])
+    if not apt.is_here():
+        names = " ".join(need.packages[0] for need in needs)
+        raise UsageError(f"provisioning knows Debian and Ubuntu; install these yourself: {names or 'a kernel image'}")
+    if not dry_run and os.geteuid() != 0:
+        raise UsageError("provisioning installs packages and needs root", remedy="run it with sudo, or see --dry-run")
+    if not dry_run:
+        broken = apt.update()
+        if broken:
+            _say(f"the lists of packages are not all up to date: {broken}")
+    chosen, refused = _choose(needs)
+    lines = _announce(chosen, refused, kernel=kernel)
+    if not dry_run:
+        refused += _install(chosen)
+        if kernel:
+            refused += _fetch_kernel()
+    return Outcome(lines + [str(one) for one in refused], refused)
 
-    packages = missing(for_tests=for_tests)
-    lines = [f"install {package}" for package in packages]
-    if not has_guest_kernel():
+
+def _choose(needs: Sequence[Need]) -> tuple[dict[str, Need], list[Refused]]:
+    """The package for each need, as far as apt would install it and remove nothing for it."""
+    known = apt.policy(sorted({name for need in needs for name in need.packages}))
+    chosen: dict[str, Need] = {}
+    refused: list[Refused] = []
+    for need in needs:
+        name = next((name for name in need.packages if name in known), None)
+        if name is None:
+            refused.append(Refused(need.packages[0], "apt knows no such package here", need.lost))
+        elif known[name]:
+            refused.append(Refused(name, "the package is installed, and does not bring it here", need.lost))
+        else:
+            chosen.setdefault(name, need)
+    whole = apt.outlook(list(chosen))
+    if chosen and (whole.removed or whole.why_not):
+        chosen, one_by_one = _without_harm(chosen)
+        refused += one_by_one
+    return chosen, refused
+
+
+def _without_harm(wanted: dict[str, Need]) -> tuple[dict[str, Need], list[Refused]]:
+    """Those that can be installed together with the ones before them."""
+    chosen: dict[str, Need] = {}
+    refused = []
+    for name, need in wanted.items():
+        seen = apt.outlook([*chosen, name])
+        if seen.removed:
+            what = f"apt would remove {', '.join(seen.removed)} for it, which is yours to decide"
+            refused.append(Refused(name, what, need.lost))
+        elif seen.why_not:
+            refused.append(Refused(name, f"apt cannot install it: {seen.why_not}", need.lost))
+        else:
+            chosen[name] = need
+    return chosen, refused
+
+
+def _announce(chosen: dict[str, Need], refused: Sequence[Refused], *, kernel: bool) -> list[str]:
+    lines = [f"install {name}" for name in chosen]
+    upgraded = apt.outlook(list(chosen)).upgraded if chosen else []
+    if upgraded:
+        lines.append(f"with them newer versions of {', '.join(upgraded)}")
+    if kernel:
         lines.append("fetch a kernel for guests (unpacked into the cache, not installed)")
-    for line in lines or ["nothing is missing"]:
-        print(f"provision: {line}", file=sys.stderr, flush=True)
-    if dry_run or not lines:
-        return lines
-    if os.geteuid() != 0:
-        raise UsageError("provisioning installs packages and needs root", remedy="run it with sudo")
-    if shutil.which("apt-get") is None:
-        raise UsageError("provisioning knows Debian and Ubuntu; apt-get is not there", remedy="install these yourself")
-    _apt("update")
-    if packages:
-        _apt("install", "--yes", "--no-install-recommends", *packages)
-    fetch_guest_kernel()
+    for line in (*lines, *refused):
+        _say(str(line))
     return lines
 
 
-def _python_headers() -> Path:
-    import sysconfig
+def _install(chosen: dict[str, Need]) -> list[Refused]:
+    """All at once; where that fails, one by one, so that one cannot cost the others. What failed, and why."""
+    if not chosen:
+        return []
+    failure = apt.install(list(chosen))
+    if not failure:
+        return []
+    refused = []
+    for name, need in chosen.items():
+        if not apt.is_locked(failure):
+            failure = apt.install([name])
+        if failure:
+            refused.append(Refused(name, f"apt did not install it: {failure}", need.lost))
+    for one in refused:
+        _say(str(one))
+    return refused
 
-    return Path(sysconfig.get_paths()["include"]) / "Python.h"
+
+def _kernel_is_missing() -> bool:
+    from bench.images.kernel import has_guest_kernel
+
+    return not has_guest_kernel()
 
 
-def _pkg_config(name: str) -> bool:
-    if shutil.which("pkg-config") is None:
-        return False
-    return subprocess.run(["pkg-config", "--exists", name], check=False).returncode == 0
+def _fetch_kernel() -> list[Refused]:
+    from bench.images.kernel import fetch_guest_kernel
+
+    try:
+        fetch_guest_kernel()
+    except BuildError as error:
+        refused = Refused("a kernel for guests", error.reason, "every virtual machine with a kernel")
+        _say(str(refused))
+        return [refused]
+    return []
 
 
-def _apt(*words: str) -> None:
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        ["apt-get", "-qq", *words], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise BuildError(f"apt-get {words[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}")
+def _say(line: str) -> None:
+    print(f"provision: {line}", file=sys.stderr, flush=True)

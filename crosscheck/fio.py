@@ -26,6 +26,7 @@ from bench.answers import answers
 from bench.images.disk import disk_image
 from bench.images.kernel import guest_kernel
 from bench.images.rootfs import fio_version
+from bench.programs import find
 from crosscheck.syscalls import compare, show
 from scenarios._fio import FOLDER, read_job
 
@@ -112,7 +113,7 @@ def _initramfs(here: Path, job: str) -> Path:
     root = here / "root"
     for name in ("bin", "dev", "proc", "sys", "mnt", "modules", "jobs"):
         (root / name).mkdir(parents=True)
-    shutil.copy(str(shutil.which("busybox")), root / "bin/busybox")
+    shutil.copy(str(find("busybox")), root / "bin/busybox")
     for applet in ("sh", "mount", "insmod", "sleep", "cp", "cat", "chroot", "poweroff"):
         (root / "bin" / applet).symlink_to("busybox")
     (root / "init").write_text(_INIT)
@@ -184,7 +185,7 @@ def main() -> int:
         sandbox, workdir = stack.enter_context(_opened("process"))
         for job in JOBS:
             pairs[f"process {job.split('/')[1]}"] = (partial(ours, sandbox, job), partial(on_the_host, workdir, job))
-        if shutil.which("docker") and "DOCKER_HOST" in os.environ:
+        if find("docker") and "DOCKER_HOST" in os.environ:
             sandbox, workdir = stack.enter_context(_opened("docker"))
             image = _image(workdir.parent.name)
             for job in JOBS:
@@ -193,7 +194,7 @@ def main() -> int:
                     partial(in_a_container, image, job),
                 )
         apart += show(compare(pairs, arguments.rounds, arguments.seed), arguments.rounds)
-    missing = [tool for tool in ("busybox", "cpio", "modprobe", "qemu-system-x86_64") if not shutil.which(tool)]
+    missing = [tool for tool in ("busybox", "cpio", "modprobe", "qemu-system-x86_64") if not find(tool)]
     if missing:
         print(f"no guest by hand: {', '.join(missing)} missing")
         return 1 if apart else 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import socket
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.answers import answers
+from bench.programs import find
 from crosscheck.syscalls import compare, prepared, reference, show
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def main() -> int:
             name: (partial(ours, sandbox, name), partial(reference, binary, name)) for name in OPERATIONS
         }
         apart = show(compare(pairs, arguments.rounds, arguments.seed), arguments.rounds)
-        if shutil.which("iperf3"):
+        if find("iperf3"):
             bulk = {"mib (iperf3)": (partial(ours, sandbox, "mib"), iperf3)}
             apart += show(compare(bulk, arguments.rounds, arguments.seed), arguments.rounds, IPERF_BAND)
         else:

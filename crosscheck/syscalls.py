@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING
 from bench.answers import answers
 from bench.environments.native import ENVIRONMENTS
 from bench.probe.build import FLAGS, probe_path
+from bench.programs import find
 from crosscheck.floor import median_interval
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def main() -> int:
             name: (partial(ours, sandbox, name), partial(reference, binary, name))
             for name in arguments.operations or OPERATIONS
         }
-        if shutil.which("perf"):
+        if find("perf"):
             pairs["getppid (perf)"] = (partial(ours, sandbox, "getppid"), perf)
         else:
             print("perf is not installed: apt-get install linux-perf")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from bench.programs import find
 
 _COVERED = ("/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt", "/etc/libvirt")
 _QEMU = 'user = "root"\ngroup = "root"\ndynamic_ownership = 0\nsecurity_driver = "none"\nstdio_handler = "file"\n'
@@ -65,7 +66,7 @@ def docker(state: Path) -> Engine:
     """dockerd with all its state under a folder."""
     (state / "run").mkdir(parents=True, mode=0o700)
     path = state / "run/docker.sock"
-    dockerd = shutil.which("dockerd") or "dockerd"
+    dockerd = find("dockerd") or "dockerd"
     command = [dockerd, f"--data-root={state}/data", f"--exec-root={state}/run/exec", f"--pidfile={state}/run/pid"]
     command += [f"--host=unix://{path}", "--group=root", "--log-level=warn"]
     return Engine([*command, f"--cgroup-parent=/{cgroup_of(state.parent)}"], path, state / "log")
@@ -90,7 +91,7 @@ def libvirt(state: Path) -> Engine:
         f'unix_sock_dir = "{sockets}"\nunix_sock_rw_perms = "0600"\nunix_sock_ro_perms = "0600"\n'
         'auth_unix_rw = "none"\nauth_unix_ro = "none"\nmdns_adv = 0\nlog_outputs = "3:stderr"\n'
     )
-    libvirtd = shutil.which("libvirtd") or "libvirtd"
+    libvirtd = find("libvirtd") or "libvirtd"
     command = [libvirtd, "-f", str(state / "libvirtd.conf"), "-p", str(state / "pid")]
     return Engine(command, sockets / "libvirt-sock", state / "log")
 

@@ -1,17 +1,21 @@
-"""isobench provision: install what is missing, and nothing else."""
+"""isobench provision: install what is missing, remove nothing, and say what cannot be had."""
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
 
+PARTLY = 1
+"""The exit code where something could not be had: the rest is there, and can be measured."""
+
 EXAMPLES = """\
   isobench provision --dry-run                    what would be installed
-  isobench provision                              install it
+  isobench provision                              install it; 1 where something could not be had, the rest is there
 """
 
 
@@ -26,5 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     done = provision.provision(dry_run=arguments.dry_run, for_tests=arguments.for_tests)
     if arguments.json:
-        print(json.dumps(done, indent=1))
-    return 0
+        print(json.dumps(done.lines, indent=1))
+    if done.refused:
+        count = len(done.refused)
+        what = "one thing" if count == 1 else f"{count} things"
+        print(f"isobench: {what} could not be had, the rest can be measured: isobench doctor", file=sys.stderr)
+    return PARTLY if done.refused else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from bench.daemons import Daemon, network, session
 from bench.daemons.shims import remove_sockets
 from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
+from bench.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def address(state: Path) -> str:
 
 def start(state: Path) -> Daemon:
     """Start dockerd with everything it keeps under `state` (0700). Raises `Unavailable`."""
-    dockerd = shutil.which("dockerd")
+    dockerd = find("dockerd")
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
     held = session.hold(session.made(state))
@@ -105,7 +105,7 @@ def _cgroup_of(state: Path) -> str:
 
 def _runtimes(state: Path) -> list[str]:
     """gVisor as a runtime where it is installed, with the options it needs to run on hosts without its own network."""
-    runsc = shutil.which("runsc")
+    runsc = find("runsc")
     if runsc is None:
         return []
     wrapper = state / "runsc-ptrace"

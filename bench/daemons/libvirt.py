@@ -17,6 +17,7 @@ from bench import daemons
 from bench.cgroups import ROOT
 from bench.daemons import Daemon, session
 from bench.errors import Unavailable
+from bench.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def address(state: Path) -> str:
 
 def start(state: Path) -> Daemon:
     """Start libvirtd with everything it keeps under `state` (0700). Raises `Unavailable`."""
-    libvirtd = shutil.which("libvirtd")
+    libvirtd = find("libvirtd")
     if libvirtd is None:
         raise Unavailable("libvirtd is not installed", remedy="apt-get install libvirt-daemon-system")
     held = session.hold(session.made(state))

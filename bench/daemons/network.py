@@ -12,7 +12,6 @@ import ipaddress
 import json
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 import time
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.accounting import pids_with
 from bench.errors import Unavailable
 from bench.files import place
+from bench.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -214,7 +214,7 @@ def _subnets() -> list[str]:
 
 def _saved(tool: str) -> str | None:
     """All rules; None where they cannot be read, and are then not touched."""
-    if shutil.which(f"{tool}-save") is None:
+    if find(f"{tool}-save") is None:
         return None
     done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, text=True, process_group=0)
     return done.stdout if done.returncode == 0 else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench import deadlines
 from bench.accounting import pids_with
 from bench.environments._traces import remove_traces
+from bench.programs import find
 from bench.reasons import as_root, to_start
 from bench.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
@@ -88,9 +89,7 @@ def _remedy(words: str) -> str:
     if any(word in lower for word in ("permission denied", "authenticat", "polkit", "system bus")):
         return as_root("look into the log of libvirt's daemon: it refuses root", "join the group libvirt")
     if "failed to connect socket" in lower:
-        import shutil
-
-        modular = shutil.which("virtqemud") and not shutil.which("libvirtd")
+        modular = find("virtqemud") and not find("libvirtd")
         return to_start("virtqemud", "virtqemud") if modular else to_start("libvirtd", "libvirtd and virtlogd")
     return ""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.accounting import cpu_seconds
 from bench.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
+from bench.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,12 +73,10 @@ class Runtime:
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
-        import shutil
-
         from bench.errors import Unavailable
         from bench.paths import check_may_run
 
-        if shutil.which(self.tool) is None:
+        if find(self.tool) is None:
             raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
         if os.geteuid() != 0:
             raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
@@ -125,15 +124,13 @@ class RuntimeSandbox:
 
     @contextmanager
     def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
-        import shutil
-
         from bench.environments._oom import MemoryWatch
         from bench.launcher import launch, watch_netns
 
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
         command = self.runtime.command(self, name, probe_args)
-        tool = shutil.which(command[0]) or command[0]
+        tool = find(command[0]) or command[0]
         watch = watch_netns(timeout) if watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False

@@ -19,6 +19,7 @@ from bench.images.kernel import PACKAGES
 from bench.mounts import unmount_below
 from bench.paths import content_hash
 from bench.probe.build import probe_path
+from bench.programs import find
 
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
@@ -75,7 +76,7 @@ LABEL linux
 @cache
 def distro_image() -> Path:
     """The raw disk image in the cache, built now if it is not there (a minute or two). Raises `Unavailable`."""
-    missing = sorted(package for tool, package in TOOLS.items() if shutil.which(tool) is None)
+    missing = sorted(package for tool, package in TOOLS.items() if find(tool) is None)
     if missing:
         raise Unavailable("the tools for a Debian image are missing", remedy=f"apt-get install {' '.join(missing)}")
     if platform.machine() != "x86_64":
@@ -90,7 +91,7 @@ def distro_image() -> Path:
 def _suite() -> str:
     text = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
     match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
-    if match is None or shutil.which("apt-get") is None:
+    if match is None or find("apt-get") is None:
         raise Unavailable("a Debian image can be made on Debian and Ubuntu only")
     return match[1]
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
-import shutil
+import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cache import cached
-from bench.errors import BuildError
+from bench.errors import BuildError, UsageError
 from bench.paths import check_may_run, content_hash
+from bench.programs import find, search_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
@@ -20,13 +26,11 @@ FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
 @cache
 def probe_path() -> Path:
     """The static probe on the host, built now if it is not in the cache. Raises `BuildError` with the remedy."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise BuildError("no C compiler found (cc, gcc or clang)", remedy="apt-get install gcc libc6-dev")
+    words = compiler()
     sources = sorted(SOURCES.glob("*.c"))
     parts = [file.read_bytes() for file in (*sources, *sorted(SOURCES.glob("*.h")))]
-    parts += [" ".join(FLAGS).encode(), _version(compiler), platform.machine().encode()]
-    made = cached("probe", content_hash(parts), lambda folder: _compile(compiler, sources, folder / "probe"))
+    parts += [" ".join([*words[1:], *FLAGS]).encode(), _version(words), platform.machine().encode()]
+    made = cached("probe", content_hash(parts), lambda folder: _build(words, sources, folder / "probe"))
     check_may_run(made, "ISOBENCH_CACHE")
     return made / "probe"
 
@@ -37,18 +41,64 @@ def probe_fact() -> dict[str, str]:
     return {"version.probe": probe_path().parent.name.removeprefix("probe-")}
 
 
-def _version(compiler: str) -> bytes:
+def compiler() -> list[str]:
+    """The words that begin a compiler's command line: CC's, which may have options or a ccache, or what is found.
+
+    CFLAGS is not heeded: with other options it would be another program. Raises `BuildError`, `UsageError`.
+    """
+    told = os.environ.get("CC", "")
     try:
-        return subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BuildError(f"{compiler} does not run: {error}", remedy="apt-get install gcc libc6-dev") from error
+        words = shlex.split(told)
+    except ValueError as error:
+        raise UsageError(f"CC is no command line: {told!r}: {error}", remedy='CC="gcc -m64"') from error
+    if words and find(words[0]) is None:
+        raise BuildError(f"CC names {words[0]}, which is not there", remedy="unset CC, or install that compiler")
+    found = words or [path for path in map(find, ("cc", "gcc", "clang")) if path is not None][:1]
+    if not found:
+        raise BuildError("no C compiler found (cc, gcc or clang)", remedy=_REMEDY)
+    return found
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
-    command = [compiler, *FLAGS, "-o", str(target), *map(str, sources)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if result.returncode == 0:
+def compiled(words: Sequence[str], *options: str, what: str) -> None:
+    """Run a compiler. Warnings are its own affair. Raises `BuildError` with its last words."""
+    done = _run([*words, *options])
+    if done.returncode == 0:
         return
-    if "-lc" in result.stderr or "libc.a" in result.stderr:
-        raise BuildError("the probe cannot be linked statically: libc.a is missing", remedy="apt-get install libc6-dev")
-    raise BuildError(f"the probe does not compile with {compiler}:\n{result.stderr[-2000:]}")
+    said = done.stderr.strip() or done.stdout.strip()
+    if "-lc" in said or "libc.a" in said:
+        raise BuildError(f"{what} cannot be linked statically: libc.a is missing", remedy=_REMEDY)
+    raise BuildError(
+        f"{what} does not compile with {shlex.join(words)}:\n{said[-2000:]}", remedy=f"unset CC, or {_REMEDY}"
+    )
+
+
+_REMEDY = "apt-get install gcc libc6-dev"
+
+
+def _version(words: Sequence[str]) -> bytes:
+    done = _run([*words, "--version"])
+    if done.returncode != 0:
+        said = done.stderr.strip()[-300:] or f"it ended with status {done.returncode}"
+        raise BuildError(f"`{shlex.join(words)} --version` fails: {said}", remedy=_REMEDY)
+    return done.stdout.encode()
+
+
+def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
+    compiled(words, *FLAGS, "-o", str(target), *map(str, sources), what="the probe")
+    try:
+        subprocess.run([target], capture_output=True, timeout=60, check=False)  # it wants a verb, and ends at once
+    except OSError as error:
+        if error.errno == errno.ENOEXEC:
+            made = f"what {shlex.join(words)} makes does not run on this machine"
+            raise BuildError(made, remedy=f"unset CC, or {_REMEDY}") from error
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """In English, so that what is missing can be recognised."""
+    environ = {**os.environ, "PATH": search_path(), "LC_ALL": "C"}
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=300, check=False, env=environ
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BuildError(f"{command[0]} does not run: {error}", remedy=_REMEDY) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.daemons.private import daemon_state
-from tests.e2e.test_commands import ROOT, isobench
+from tests.e2e.test_commands import ROOT
 
 
 def _open_to_all(folder: Path) -> set[str]:
@@ -63,20 +63,3 @@ def test_the_engines_socket_is_private() -> None:
         pytest.skip("the engine here is not one that isobench started")
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_a_dry_run_of_provisioning_changes_nothing(tmp_path: Path) -> None:
-    """All is missing, all is said, and no tool is called: not apt-get, not curl, not dpkg."""
-    called = tmp_path / "called"
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("apt-get", "apt-cache", "dpkg", "dpkg-deb", "curl"):
-        (tools / name).write_text(f"#!/bin/sh\necho {name} >> {called}\n")
-        (tools / name).chmod(0o755)
-    folders = {f"ISOBENCH_{name.upper()}": str(tmp_path / name) for name in ("state", "work", "cache")}
-    words = ("provision", "--dry-run", "--for-tests")
-    done = isobench(*words, folder=tmp_path, PATH=str(tools), **folders)
-    assert done.returncode == 0, done.stderr
-    assert "provision: install qemu" in done.stderr
-    assert not called.exists()
-    assert not (tmp_path / "cache").exists() or not any((tmp_path / "cache").iterdir())

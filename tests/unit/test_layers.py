@@ -54,6 +54,8 @@ LAYERS: dict[str, int] = {
     "bench.lifecycle": 6,
     "bench.measuring": 6,
     "bench.provision": 6,
+    "bench.apt": 2,
+    "bench.packages": 2,
     "bench.progress": 6,
     "bench.estimate": 6,
     "bench.doctor": 7,
