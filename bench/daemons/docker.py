@@ -49,6 +49,7 @@ def start(state: Path) -> Daemon:
 
     try:
         session.end_orphans(state)
+        _forget(state)  # before a containerd finds what a dead one had, and keeps a part of it
         lock = network.keep(state)
         return _start(dockerd, state, run, clean_up)
     except BaseException:

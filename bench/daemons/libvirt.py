@@ -56,6 +56,7 @@ def start(state: Path) -> Daemon:
 
     try:
         session.end_orphans(state)
+        clean(state)
         return _start(libvirtd, state, clean_up)
     except BaseException:
         clean_up()
@@ -63,8 +64,10 @@ def start(state: Path) -> Daemon:
 
 
 def clean(state: Path) -> None:
-    """Remove what a libvirtd that is gone leaves: what it knew of domains, and the cgroup over theirs, when empty."""
+    """Remove what a libvirtd that is gone leaves: what it had of domains, and the cgroup over theirs, when empty."""
     shutil.rmtree(state / "run", ignore_errors=True)
+    for folder in (state / "var/lib/libvirt/qemu").rglob("domain-*"):
+        shutil.rmtree(folder, ignore_errors=True)
     for folder in (*ROOT.glob("machine"), *ROOT.glob("*/machine")):
         with suppress(OSError):
             folder.rmdir()
