@@ -1,66 +1,84 @@
-"""Two runs against each other: what got slower or faster from the one to the other, and how sure that is.
+"""Two sets of runs against each other: what costs more or less in the one than in the other, and how sure that is.
 
-Runs share no blocks, so the values are two independent samples. On one host the costs themselves are compared; across
-hosts each cost's per-block ratio to its own run's baseline. The estimate is Hodges-Lehmann's shift of the logarithms
-(the median of all differences of two values, one of each run), its interval inverts the Mann-Whitney test: Hollander,
-Wolfe, Chicken, Nonparametric Statistical Methods (2013), sections 4.2 and 4.3.
+Two questions are answered apart. *Did the host move?* is asked of the baseline's absolute costs. *Did this environment
+move?* is asked of its ratio to its own run's baseline, block by block, so that a host that got slower as a whole is no
+news of every environment; where the baseline lacks the metric, its absolute cost has to do. How far runs differ by
+themselves is in every interval (`bench.analysis.between`), and the interval that is given decides the verdict, as
+within a run: one that leaves the band is as wide as Holm's correction asks.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from scipy import stats
 
-from bench.analysis.frames import samples, used
-from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, holm, interval, log_ratios, pair
+from bench.analysis import between, paired, tables, verdicts
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
-from bench.model import CONTROL_SUFFIX
+from bench.record import machine
+from bench.store import benchmark_name
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Callable, Sequence
 
+    from bench.analysis.between import Level
     from bench.store import Run
 
-SCHEMA = 1
+    Key = tuple[str, str, str, str, str]
+    """Scenario, metric, environment, unit, and what is compared."""
+
+SCHEMA = 2
 """Version of the document; raised when a field changes its meaning."""
-_MOST_PAIRS = 400
-"""Values of a run that enter the estimate; of more, evenly spaced quantiles do as well."""
+CHANGED = ("slower", "faster", "more", "less")
+"""Verdicts that say that something changed: of what takes time the first two, of everything else the others."""
+_NEUTRAL = {"slower": "more", "faster": "less"}
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One cost in both runs. `ratio` is B to A: above 1, B costs more. `low` and `high` hold it with 95 %."""
+    """One cost on both sides. `ratio` is B to A: above 1, B costs more. None where there is none, or no interval."""
 
     scenario: str
     metric: str
     environment: str
     unit: Literal["second", "byte"]
+    of: Literal["host", "environment"]
+    """Whose change it is: the baseline's absolute cost is the host's."""
+    compared: Literal["values", "ratios to the baseline"]
     n_a: int
+    """Blocks (pairs of blocks where ratios are compared) of all runs of this side."""
     n_b: int
     a: float
-    """Median in run A, seconds or bytes (across hosts: too, but what is compared is the ratio to the baseline)."""
+    """Median of A, seconds or bytes; of several runs the median of theirs."""
     b: float
-    ratio: float
-    low: float
-    high: float
-    p: float
-    """Welch's t-test on the logarithms."""
-    p_adjusted: float
-    """After Holm, over all costs of the comparison."""
-    noise: float
-    """How far the baseline's second copy strayed from the baseline in this metric, in either run: a ratio above 1."""
-    verdict: Literal["slower", "faster", "equivalent", "inconclusive"]
-    confirmed: bool
-    """Slower or faster by interval and adjusted p, and by more than the noise: significance, size and noise agree."""
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    """Of the claim that the cost moved by more than the band."""
+    p_adjusted: float | None
+    """After Holm, over all costs of the comparison that are asked the same question."""
+    verdict: Literal["slower", "faster", "more", "less", "equivalent", "inconclusive"]
+
+    @property
+    def benchmark(self) -> str:
+        return benchmark_name(self.scenario, self.metric, self.environment)
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """Ratio, low and high; NaN where there is none."""
+        ratio, low, high = (math.nan if one is None else one for one in (self.ratio, self.low, self.high))
+        return ratio, low, high
+
+    @property
+    def changed(self) -> bool:
+        return self.verdict in CHANGED
 
 
 class RunName(msgspec.Struct, frozen=True):
-    """One of the two runs."""
+    """One of the runs."""
 
     path: str
     run_id: str
@@ -68,153 +86,201 @@ class RunName(msgspec.Struct, frozen=True):
     started: str
 
 
+class HostMove(msgspec.Struct, frozen=True):
+    """What the baseline's absolute times say of the host as a whole: the middle ratio of B to A, over so many metrics.
+    None of it across hosts."""
+
+    ratio: float
+    metrics: int
+    moved: bool
+    """By more than the band."""
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """What `isobench compare --json` prints (docs/compare.schema.json)."""
 
     schema: int
-    a: RunName
-    b: RunName
-    compared: Literal["values", "ratios to the baseline"]
+    a: list[RunName]
+    b: list[RunName]
+    across_hosts: bool
     band: float
-    """Equivalent means: the whole interval lies within this share of 1."""
+    """Equivalent means: the whole interval lies between 1/(1 + band) and 1 + band."""
+    host: HostMove | None
     differing: dict[str, tuple[str, str]]
     """Facts of the hosts' fingerprints that differ, A's and B's."""
     only_in_a: list[str]
     only_in_b: list[str]
     changes: list[Change]
 
+    def changed(self, of: str = "environment") -> list[Change]:
+        """What costs more or less, the largest change first, up or down."""
+        found = [one for one in self.changes if one.changed and one.of == of]
+        return sorted(found, key=lambda one: -abs(math.log(one.ratio or 1.0)))
+
 
 class _Cost(NamedTuple):
-    unit: str
+    """One cost in one run."""
+
     median: float
-    logs: np.ndarray
-    """What is compared: logarithms of the values, or of their ratios to the baseline."""
+    n: int
+    level: Level | None
+    strayed: float
 
 
-def compare(a: Run, b: Run, *, band: float = BAND, across_hosts: bool = False) -> Comparison:
-    """Hold run `b` against run `a`. Raises `UsageError` for runs of two hosts without `across_hosts`, or for two
-    baselines where ratios are compared."""
-    one, two = a.session, b.session
-    if one.host_id != two.host_id and not across_hosts:
-        raise UsageError(
-            f"the runs are of two hosts ({one.host_id}, {two.host_id})",
-            remedy="--across-hosts compares ratios to each run's own baseline",
-        )
-    if across_hosts and one.baseline != two.baseline:
-        raise UsageError(
-            f"the runs have two baselines ({one.baseline}, {two.baseline}): their ratios differ in meaning"
-        )
-    costs_a, noise_a = _costs(a, across_hosts)
-    costs_b, noise_b = _costs(b, across_hosts)
-    shared = sorted(costs_a.keys() & costs_b.keys())
-    shifts = [shift(costs_b[key].logs, costs_a[key].logs) for key in shared]
-    tests = np.array([welch(costs_b[key].logs, costs_a[key].logs) for key in shared])
-    adjusted = holm(tests)
-    changes = [
-        _change(key, costs_a[key], costs_b[key], found, float(p), float(p_adjusted), band,
-                max(noise_a.get(key[:2], 0.0), noise_b.get(key[:2], 0.0)))
-        for key, found, p, p_adjusted in zip(shared, shifts, tests, adjusted, strict=True)
-    ]  # fmt: skip
-    keys = sorted(one.fingerprint.keys() | two.fingerprint.keys())
-    facts = {key: (one.fingerprint.get(key, ""), two.fingerprint.get(key, "")) for key in keys}
+def compare(
+    a: Run | Sequence[Run],
+    b: Run | Sequence[Run],
+    *,
+    band: float = BAND,
+    across_hosts: bool = False,
+    wanted: Callable[[str], bool] = lambda benchmark: True,
+) -> Comparison:
+    """Hold run `b` against run `a`, or several runs against several. `wanted` chooses by benchmark name.
+
+    Raises `UsageError` for runs of two machines without `across_hosts`, for two baselines, and for runs that have no
+    cost in common.
+    """
+    sides = (_once(a), _once(b))
+    _check([*sides[0], *sides[1]], across_hosts)
+    costs = tuple(_costs(side, across_hosts, wanted) for side in sides)
+    shared = sorted(costs[0].keys() & costs[1].keys())
+    if not shared:
+        reason = "the two have no cost in common" if any(costs) else "neither has a cost to compare"
+        raise UsageError(reason, remedy="isobench list scenarios; the same -e and -s for both")
+    changes = []
+    for of in ("host", "environment"):
+        chosen = [key for key in shared if (key[2] == sides[0][0].session.baseline) == (of == "host")]
+        changes += _changes(chosen, costs[0], costs[1], band, of)
+    known = [{key: _known(side, key) for key in _facts(sides)} for side in sides]
     return Comparison(
         schema=SCHEMA,
-        a=RunName(str(a.path), one.run_id, one.host_id, one.started),
-        b=RunName(str(b.path), two.run_id, two.host_id, two.started),
-        compared="ratios to the baseline" if across_hosts else "values",
+        a=[_name(run) for run in sides[0]],
+        b=[_name(run) for run in sides[1]],
+        across_hosts=across_hosts,
         band=band,
-        differing={key: pair for key, pair in facts.items() if pair[0] != pair[1]},
-        only_in_a=sorted("/".join(key) for key in costs_a.keys() - costs_b.keys()),
-        only_in_b=sorted("/".join(key) for key in costs_b.keys() - costs_a.keys()),
+        host=_host(changes, band),
+        differing={key: (known[0][key], known[1][key]) for key in known[0] if known[0][key] != known[1][key]},
+        only_in_a=sorted(benchmark_name(*key[:3]) for key in costs[0].keys() - costs[1].keys()),
+        only_in_b=sorted(benchmark_name(*key[:3]) for key in costs[1].keys() - costs[0].keys()),
         changes=changes,
     )
 
 
-def shift(mine: np.ndarray, theirs: np.ndarray) -> Interval:
-    """How far `mine` lies above `theirs` (Hodges-Lehmann), and the 95 % interval by inverting Mann-Whitney's test."""
-    n, m = len(mine), len(theirs)
-    first, second = _thinned(mine), _thinned(theirs)
-    if min(n, m) == 0:
-        return Interval(math.nan, math.nan, math.nan, 0.0, 0)
-    gaps = np.sort(np.subtract.outer(first, second), axis=None)
-    centre = float(np.median(gaps))
-    if min(n, m) < FEWEST_PAIRS:
-        return Interval(centre, float(gaps[0]), float(gaps[-1]), 0.0, min(n, m))
-    reach = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((n + m + 1) / (12 * n * m))  # as a share of n m pairs
-    rank = max(0, math.floor((0.5 - reach) * len(gaps)) - 1)
-    return Interval(centre, float(gaps[rank]), float(gaps[len(gaps) - 1 - rank]), CONFIDENCE, min(n, m))
+def one_machine(a: Run, b: Run) -> bool:
+    """Whether the absolute values of two runs may be compared."""
+    return machine(a.session.host_id, a.session.fingerprint) == machine(b.session.host_id, b.session.fingerprint)
 
 
-def welch(mine: np.ndarray, theirs: np.ndarray) -> float:
-    """p of Welch's t-test, two-sided; 1.0 from fewer than two values, 0.0 for two different constants."""
-    if min(len(mine), len(theirs)) < 2:
-        return 1.0
-    if np.ptp(mine) == 0 and np.ptp(theirs) == 0:
-        return 1.0 if mine[0] == theirs[0] else 0.0
-    with warnings.catch_warnings():  # scipy warns of nearly equal values, and is right enough about them
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return float(stats.ttest_ind(mine, theirs, equal_var=False).pvalue)
+def _once(runs: Run | Sequence[Run]) -> list[Run]:
+    """A run that is named twice counts once."""
+    from bench.store import Run
+
+    listed = [runs] if isinstance(runs, Run) else list(runs)
+    return list({(run.session.run_id, run.path.resolve()): run for run in listed}.values())
 
 
-def _change(
-    key: tuple[str, str, str], a: _Cost, b: _Cost, found: Interval, p: float, adjusted: float, band: float, noise: float
-) -> Change:
-    low, high = math.exp(found.low), math.exp(found.high)
-    words = verdict(math.exp(found.centre), low, high, band)
-    if found.n < FEWEST_PAIRS or (adjusted >= SIGNIFICANCE and words in ("slower", "faster")):
-        words = "inconclusive"
-    sure = words in ("slower", "faster") and abs(found.centre) > noise
-    document = dict(zip(("scenario", "metric", "environment"), key, strict=True)) | {
-        "unit": a.unit, "n_a": len(a.logs), "n_b": len(b.logs), "a": a.median, "b": b.median,
-        "ratio": math.exp(found.centre), "low": low, "high": high, "p": p, "p_adjusted": adjusted,
-        "noise": math.exp(noise), "verdict": words or "inconclusive", "confirmed": sure,
-    }  # fmt: skip
-    return msgspec.convert(document, Change)
+def _check(runs: list[Run], across_hosts: bool) -> None:
+    first = runs[0].session
+    for run in runs[1:]:
+        if not across_hosts and not one_machine(runs[0], run):
+            one, two = (machine(s.host_id, s.fingerprint) for s in (first, run.session))
+            raise UsageError(
+                f"the runs are of two hosts ({one}; {two})",
+                remedy="--across-hosts compares ratios to each run's own baseline",
+            )
+        if run.session.baseline != first.baseline:
+            both = f"{first.baseline}, {run.session.baseline}"
+            raise UsageError(f"the runs have two baselines ({both}): their ratios differ in meaning")
 
 
-def _costs(run: Run, relative: bool) -> tuple[dict[tuple[str, str, str], _Cost], dict[tuple[str, str], float]]:
-    """The costs of a run, and by metric how far (in logarithms) its second baseline may have strayed from the
-    first: the far end of the interval, for a centre can be near zero by luck."""
-    frame = used(samples(run))
+def _costs(runs: list[Run], relative: bool, wanted: Callable[[str], bool]) -> dict[Key, list[_Cost]]:
+    """Every cost of this side, run by run."""
+    found: dict[Key, list[_Cost]] = {}
+    for run in runs:
+        for key, cost in _of_run(run, relative):
+            if wanted(benchmark_name(*key[:3])):
+                found.setdefault(key, []).append(cost)
+    return found
+
+
+def _of_run(run: Run, relative: bool) -> list[tuple[Key, _Cost]]:
     baseline = run.session.baseline
-    values = {key: (blocks, numbers, unit) for key, blocks, numbers, unit in _series(frame)}
-    costs: dict[tuple[str, str, str], _Cost] = {}
-    noise: dict[tuple[str, str], float] = {}
-    for (scenario, metric, environment), (blocks, numbers, unit) in values.items():
-        base = values.get((scenario, metric, baseline))
-        if environment == baseline + CONTROL_SUFFIX:
-            if base is not None:
-                mine, theirs = pair(blocks, numbers, base[0], base[1])
-                strayed = interval(log_ratios(mine, theirs))
-                noise[scenario, metric] = max(abs(strayed.low), abs(strayed.high)) if strayed.n else 0.0
-            continue
-        if not relative:
-            logs = log_ratios(numbers, np.ones_like(numbers))
-            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), logs)
-        elif base is not None and environment != baseline:
-            mine, theirs = pair(blocks, numbers, base[0], base[1])
-            costs[scenario, metric, environment] = _Cost(unit, float(np.median(numbers)), log_ratios(mine, theirs))
-    return costs, noise
+    known = tables.from_run(run)
+    ratios = verdicts.compared(known, baseline)
+    strayed = verdicts.strayed_controls(known, ratios)
+    series = {(*key, name): values for key, row in known.items() for name, values in row.items() if not values.control}
+    alone = [] if relative else [key for key in series if key not in ratios]
+    logs = [paired.log_ratios(series[key].values, np.ones(len(series[key].values))) for key in alone]
+    absolute = dict(zip(alone, verdicts.estimates(logs), strict=True))
+    found: list[tuple[Key, _Cost]] = []
+    for key, values in series.items():
+        one = ratios.get(key) or absolute.get(key)
+        if one is not None:
+            what = "ratios to the baseline" if key in ratios else "values"
+            far = strayed.get(key[:2], 0.0) if key in ratios else 0.0
+            cost = _Cost(float(np.median(values.values)), one.found.n or len(values.values), between.level(one), far)
+            found.append(((*key, values.unit, what), cost))
+    return found
 
 
-def _series(frame: pd.DataFrame) -> list[tuple[tuple[str, str, str], np.ndarray, np.ndarray, str]]:
-    """Key, blocks, values and unit of every series, blocks ascending."""
-    groups = frame.sort_values("block", kind="stable").groupby(
-        ["scenario", "metric", "environment"], observed=True, sort=True
-    )
-    return [
-        (
-            (str(key[0]), str(key[1]), str(key[2])),
-            part["block"].to_numpy(),
-            part["value"].to_numpy(dtype=np.float64),
-            str(part["unit"].iloc[0]),
-        )
-        for key, part in groups
-        if isinstance(key, tuple)
-    ]
+def _changes(
+    keys: list[Key], a: dict[Key, list[_Cost]], b: dict[Key, list[_Cost]], band: float, of: str
+) -> list[Change]:
+    """The verdicts on costs that are corrected for each other's number."""
+    levels = {key: ([c.level for c in a[key] if c.level], [c.level for c in b[key] if c.level]) for key in keys}
+    told = {key: pair for key, pair in levels.items() if all(pair)}
+    usual = between.usual_variance(list(told.values()))
+    shifts = {key: between.shift(*pair, usual) for key, pair in told.items()}
+    strayed = {key: max(cost.strayed for cost in (*a[key], *b[key])) for key in keys}
+    p = {key: between.p_beyond(one, math.log1p(band) + strayed[key]) for key, one in shifts.items()}
+    adjusted = dict(zip(p, paired.holm(np.array(list(p.values()))), strict=True))
+    outside = paired.holm_level(np.array(list(p.values())))
+    changes = []
+    for key in keys:
+        ratio, low, high = _interval(shifts.get(key), strayed[key], band, outside)
+        word = verdict(ratio, low, high, band) if key in shifts else "inconclusive"
+        document = dict(zip(("scenario", "metric", "environment", "unit", "compared"), key, strict=True)) | {
+            "of": of, "n_a": sum(c.n for c in a[key]), "n_b": sum(c.n for c in b[key]),
+            "a": float(np.median([c.median for c in a[key]])), "b": float(np.median([c.median for c in b[key]])),
+            "ratio": _some(ratio), "low": _some(low), "high": _some(high), "p": p.get(key),
+            "p_adjusted": _some(float(adjusted.get(key, math.nan))),
+            "verdict": word if key[3] == "second" else _NEUTRAL.get(word, word),
+        }  # fmt: skip
+        changes.append(msgspec.convert(document, Change))
+    return changes
 
 
-def _thinned(values: np.ndarray) -> np.ndarray:
-    if len(values) <= _MOST_PAIRS:
-        return values
-    return np.asarray(np.quantile(values, (np.arange(_MOST_PAIRS) + 0.5) / _MOST_PAIRS))
+def _interval(found: between.Shift | None, strayed: float, band: float, outside: float) -> tuple[float, float, float]:
+    """The ratio and the interval that decides: at 95 %, or at Holm's level where it would claim a change."""
+    if found is None:
+        return math.nan, math.nan, math.nan
+    low, high = between.bounds(found)
+    edge = math.log1p(band) + strayed
+    if low > edge or high < -edge:
+        low, high = between.bounds(found, outside)
+    return math.exp(found.centre), math.exp(max(low - strayed, -700.0)), math.exp(min(high + strayed, 700.0))
+
+
+def _some(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _host(changes: list[Change], band: float) -> HostMove | None:
+    ratios = [one.ratio for one in changes if one.of == "host" and one.unit == "second" and one.ratio]
+    if not ratios:
+        return None
+    middle = float(np.exp(np.median(np.log(ratios))))
+    return HostMove(middle, len(ratios), abs(math.log(middle)) > math.log1p(band))
+
+
+def _facts(sides: tuple[list[Run], list[Run]]) -> list[str]:
+    return sorted({key for side in sides for run in side for key in run.session.fingerprint})
+
+
+def _known(runs: list[Run], fact: str) -> str:
+    """What this side's hosts say; all of it where they differ."""
+    return ", ".join(dict.fromkeys(run.session.fingerprint.get(fact, "") for run in runs))
+
+
+def _name(run: Run) -> RunName:
+    return RunName(str(run.path), run.session.run_id, run.session.host_id, run.session.started)

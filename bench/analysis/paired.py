@@ -29,6 +29,8 @@ FEWEST_PAIRS = 6
 """With five pairs the widest possible interval holds 93.75 %."""
 _MOST_LISTED = 600
 """Pairs up to which all averages are listed; of more they are counted, which gives the same answer."""
+_THIN = 200
+"""Values, evenly spaced, whose averages are where the search among many begins."""
 _MOST_EXACT = 60
 _TRIMMED = 0.8
 """Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
@@ -245,9 +247,7 @@ def _rank(n: int) -> tuple[int, float]:
 
 def _at_most(ordered: np.ndarray, limit: float) -> int:
     """How many averages of two values (or of one with itself) are at most `limit`; the values ascend."""
-    n = len(ordered)
-    partners = np.searchsorted(ordered, 2 * limit - ordered, side="right")
-    return (int(partners.sum()) + int(np.count_nonzero(ordered <= limit))) // 2 if n else 0
+    return _count(_partners(ordered, limit))
 
 
 def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
@@ -257,31 +257,53 @@ def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
         first, second = np.triu_indices(n)
         averages = np.sort((ordered[first] + ordered[second]) / 2)
         return [float(averages[place]) for place in places]
-    thin = ordered[np.linspace(0, n - 1, _MOST_LISTED).round().astype(int)]
-    first, second = np.triu_indices(_MOST_LISTED)
+    thin = ordered[np.linspace(0, n - 1, _THIN).round().astype(int)]
+    first, second = np.triu_indices(_THIN)
     guesses = np.sort((thin[first] + thin[second]) / 2)
     return [_average_at(ordered, place, guesses) for place in places]
 
 
 def _average_at(ordered: np.ndarray, place: int, guesses: np.ndarray) -> float:
-    """By bisection between guesses that enclose it: each step counts the averages beneath, in n log n."""
-    count = len(ordered) * (len(ordered) + 1) // 2
-    near, step = place * len(guesses) // count, max(1, len(guesses) // 200)
+    """Between guesses that enclose it, bisected until so few averages lie between them that they can be listed."""
+    n = len(ordered)
+    near, step = place * len(guesses) // (n * (n + 1) // 2), max(1, len(guesses) // 100)
     lower, upper = max(0, near - step), min(len(guesses) - 1, near + step)
-    while lower > 0 and _at_most(ordered, float(guesses[lower])) > place:
+    start, end = _partners(ordered, float(guesses[lower])), _partners(ordered, float(guesses[upper]))
+    while lower > 0 and _count(start) > place:
         lower = max(0, lower - step)
-    while upper < len(guesses) - 1 and _at_most(ordered, float(guesses[upper])) <= place:
+        start = _partners(ordered, float(guesses[lower]))
+    while upper < len(guesses) - 1 and _count(end) <= place:
         upper = min(len(guesses) - 1, upper + step)
-    low, high = math.nextafter(float(guesses[lower]), -math.inf), float(guesses[upper])
-    if _at_most(ordered, low) > place:
-        low = math.nextafter(float(ordered[0]), -math.inf)
-    exact = 1e-13 * max(abs(float(ordered[0])), abs(float(ordered[-1])))
-    while high - low > exact:
+        end = _partners(ordered, float(guesses[upper]))
+    low, high = float(guesses[lower]), float(guesses[upper])
+    if _count(start) > place:  # the very first
+        low, start = math.nextafter(float(ordered[0]), -math.inf), np.zeros(n, dtype=np.int64)
+    while _count(end) - _count(start) > 2 * n:
         middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if _at_most(ordered, middle) > place:
-            high = middle
+        if middle in (low, high):  # nothing but equal ones
+            return high
+        found = _partners(ordered, middle)
+        if _count(found) > place:
+            high, end = middle, found
         else:
-            low = middle
-    return high
+            low, start = middle, found
+    return _listed(ordered, start, end, place - _count(start))
+
+
+def _partners(ordered: np.ndarray, limit: float) -> np.ndarray:
+    """For each value with how many others, and itself, its average is at most `limit`."""
+    return np.searchsorted(ordered, 2 * limit - ordered, side="right")
+
+
+def _count(partners: np.ndarray) -> int:
+    """How many averages that are: each pair is in it twice, but for a value with itself."""
+    return (int(partners.sum()) + int(np.count_nonzero(partners > np.arange(len(partners))))) // 2
+
+
+def _listed(ordered: np.ndarray, start: np.ndarray, end: np.ndarray, place: int) -> float:
+    """The average at a place among those with partners from `start` up to `end`, each pair taken once."""
+    start = np.maximum(start, np.arange(len(ordered)))
+    counts = np.maximum(end - start, 0)
+    firsts = np.repeat(np.arange(len(ordered)), counts)
+    seconds = np.arange(len(firsts)) + np.repeat(start - np.cumsum(counts) + counts, counts)
+    return float(np.partition((ordered[firsts] + ordered[seconds]) / 2, place)[place])

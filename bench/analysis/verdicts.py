@@ -69,7 +69,7 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
 
     found = tables.from_frame(used(frame))
     ratios = compared(found, baseline)
-    strayed = _strayed(found, ratios)
+    strayed = strayed_controls(found, ratios)
     edges = {key: math.log1p(band) + strayed.get(key[:2], 0.0) for key in ratios}
     claims = {key: paired.p_beyond(one.found, one.reach, edges[key]) for key, one in ratios.items()
               if not found[key[:2]][key[2]].control}  # fmt: skip
@@ -175,7 +175,7 @@ def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
     return Ratio(found, paired.reach(logs, found, blocks), p)
 
 
-def _strayed(found: Tables, ratios: dict[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
+def strayed_controls(found: Tables, ratios: dict[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
     """By metric how far (in logarithms) the baseline's second copy strays, where it shows that something is wrong:
     in this metric by itself, or in so many that it is no chance. The far end of its interval, for a centre can be near
     zero by luck."""

@@ -1,8 +1,9 @@
-"""isobench compare: what got slower or faster from one run to another."""
+"""isobench compare: what costs more or less from one run, or several, to another."""
 
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,27 +12,43 @@ from bench.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from bench.analysis.compare import Change, Comparison
+    from bench.store import Run
 
-FAILING = {"slower": ("slower",), "faster": ("faster",), "change": ("slower", "faster")}
-"""--fail-on -> the confirmed verdicts that make the exit code 1."""
+FAILING = {
+    "slower": ("slower", "more"),
+    "faster": ("faster", "less"),
+    "change": ("slower", "more", "faster", "less"),
+}
+"""--fail-on -> the verdicts on environments that make the exit code 1. So does what is gone, with each of them, as
+nobody can vouch for it; what is new does with `change`."""
 
 
 EXAMPLES = """\
   isobench compare results/HOST/BEFORE results/HOST/AFTER
-  isobench compare A B --fail-on slower           a gate: exit 1 where a cost is confirmed to be higher
+  isobench compare A1,A2,A3 B1,B2,B3              several runs of each: smaller changes are told
+  isobench compare A B --fail-on slower           a gate: exit 1 where a cost is higher, or gone
+  isobench compare A B --filter 'startup.*/docker*' --markdown
   isobench compare A B --across-hosts --json      ratios to each run's own baseline, as data
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", type=Path, metavar="A", help="a run's folder, before")
-    parser.add_argument("b", type=Path, metavar="B", help="a run's folder, after")
-    parser.add_argument("--band", type=share, default=0.05, metavar="5%", help="equivalent means within ± this (5%%)")
+    parser.add_argument("a", type=folders, metavar="A[,A2…]", help="the folder of a run, or of several, before")
+    parser.add_argument("b", type=folders, metavar="B[,B2…]", help="the folder of a run, or of several, after")
+    parser.add_argument("--band", type=share, default=0.05, metavar="5%", help="equivalent: 1/1.05 to 1.05 times (5%%)")
     parser.add_argument("--across-hosts", action="store_true", help="compare ratios to each run's own baseline")
-    parser.add_argument("--fail-on", choices=FAILING, help="exit 1 where one is confirmed")
+    parser.add_argument("--filter", action="append", metavar="PATTERN", help="only these, as in 'startup.*/docker*'")
+    parser.add_argument("--fail-on", choices=FAILING, help="exit 1 where one is found, or a cost is gone")
+    parser.add_argument("--markdown", action="store_true", help="as Markdown, for a pull request")
     parser.add_argument("--json", action="store_true", help="as data (docs/compare.schema.json)")
+
+
+def folders(text: str) -> list[Path]:
+    """The folders of one side: one, or several with commas between them."""
+    return [Path(text)] if Path(text).exists() else [Path(part) for part in text.split(",") if part]
 
 
 def share(text: str) -> float:
@@ -46,61 +63,95 @@ def share(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import store
     from bench.analysis.compare import compare
 
-    a, b = store.load(arguments.a), store.load(arguments.b)
-    found = compare(a, b, band=arguments.band, across_hosts=arguments.across_hosts)
+    patterns = arguments.filter or ["*"]
+    found = compare(
+        _load(arguments.a),
+        _load(arguments.b),
+        band=arguments.band,
+        across_hosts=arguments.across_hosts,
+        wanted=lambda benchmark: any(fnmatchcase(benchmark, pattern) for pattern in patterns),
+    )
     if arguments.json:
         terminal.print_json(found)
+    elif arguments.markdown:
+        _print_markdown(found)
     else:
         _print(found)
-    failing = [c for c in found.changes if c.confirmed and c.verdict in FAILING.get(arguments.fail_on, ())]
-    if failing:
-        first = failing[0]
-        print(
-            f"isobench: {len(failing)} confirmed, the first: {_name(first)} {_ratio(first)}: {first.verdict}",
-            file=sys.stderr,
-        )
-    return 1 if failing else 0
+    reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
+    if reasons:
+        print(f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", file=sys.stderr)
+    return 1 if reasons else 0
+
+
+def failing(found: Comparison, gate: str) -> list[str]:
+    """What makes the gate fail, in words: changes first, the largest before the others, then what is gone or new."""
+    changes = [one for one in found.changed() if one.verdict in FAILING[gate]]
+    reasons = [f"{one.benchmark} {_ratio(one, found.band)}: {one.verdict}" for one in changes]
+    reasons += [f"{name} is gone" for name in found.only_in_a]
+    return reasons + ([f"{name} is new" for name in found.only_in_b] if gate == "change" else [])
+
+
+def _load(paths: Sequence[Path]) -> list[Run]:
+    from bench import store
+
+    if not paths:
+        raise UsageError("no folder is named", remedy="a run's folder, or several with commas between them")
+    return [store.load(path) for path in paths]
+
+
+_COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 
 def _print(found: Comparison) -> None:
     from rich.table import Table
 
-    print(f"A {found.a.host_id} {found.a.started}  {found.a.path}")
-    print(f"B {found.b.host_id} {found.b.started}  {found.b.path}")
-    for key, (before, after) in found.differing.items():
-        print(f"  {key}: {before or 'none'} → {after or 'none'}")
-    told = [change for change in found.changes if change.verdict in ("slower", "faster")]
-    table = Table(title=terminal.cell(f"B against A, {found.compared}"), title_justify="left")
-    for name in ("metric", "environment", "A", "B", "B to A [95 %]", "verdict"):
-        justify = "left" if name in ("metric", "environment", "verdict") else "right"
-        table.add_column(terminal.cell(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for change in sorted(told, key=lambda one: -abs(one.ratio - 1)):
-        from bench.report import format
+    from bench.report import compared
 
-        words = change.verdict if change.confirmed else f"{change.verdict}, within the noise"
-        values = (format.quantity(change.a, change.unit), format.quantity(change.b, change.unit))
-        row = (f"{change.scenario}.{change.metric}", change.environment, *values, _ratio(change), words)
-        table.add_row(*map(terminal.cell, row))
-    if told:
+    for line in _head(found):
+        print(line)
+    for title, changes in compared.groups(found):
+        table = Table(title=terminal.cell(title), title_justify="left")
+        for name in _COLUMNS:
+            justify = "left" if name in ("metric", "environment", "verdict") else "right"
+            table.add_column(terminal.cell(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
+        for change in changes:
+            table.add_row(*map(terminal.cell, _row(change, found.band)))
         terminal.console().print(table)
-    count = {word: sum(c.verdict == word for c in found.changes) for word in ("equivalent", "inconclusive")}
-    print(
-        f"{len(told)} of {len(found.changes)} costs changed, {count['equivalent']} are equivalent within "
-        f"±{found.band:.0%}, {count['inconclusive']} inconclusive"
-    )
-    for run, names in (("A", found.only_in_a), ("B", found.only_in_b)):
-        if names:
-            print(f"only in {run}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}")
+    for line in compared.sentences(found):
+        print(line)
 
 
-def _name(change: Change) -> str:
-    return f"{change.scenario}.{change.metric} in {change.environment}"
+def _print_markdown(found: Comparison) -> None:
+    from bench.report import compared
+    from bench.report.markdown import escape
+
+    lines = ["### isobench compare", "", *(f"- {escape(line.strip())}" for line in _head(found)), ""]
+    for title, changes in compared.groups(found):
+        rows: list[tuple[str, ...]] = [_COLUMNS, ("---", "---", "---:", "---:", "---:", "---")]
+        rows += [tuple(escape(word) for word in _row(change, found.band)) for change in changes]
+        lines += [f"**{title}**", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    lines += [f"- {escape(line)}" for line in compared.sentences(found)]
+    print("\n".join(lines))
 
 
-def _ratio(change: Change) -> str:
+def _head(found: Comparison) -> list[str]:
+    lines = [f"{side} {run.host_id} {run.started}  {run.path}"
+             for side, runs in (("A", found.a), ("B", found.b)) for run in runs]  # fmt: skip
+    lines += [f"  {key}: {before or 'none'} → {after or 'none'}" for key, (before, after) in found.differing.items()]
+    return lines
+
+
+def _row(change: Change, band: float) -> tuple[str, ...]:
     from bench.report import format
 
-    return format.ratio_interval(change.ratio, change.low, change.high)
+    values = (format.quantity(change.a, change.unit), format.quantity(change.b, change.unit))
+    ratio = _ratio(change, band)
+    return (f"{change.scenario}.{change.metric}", change.environment, *values, ratio, change.verdict)
+
+
+def _ratio(change: Change, band: float) -> str:
+    from bench.report import format
+
+    return format.ratio_interval(*change.interval, band)

@@ -1,15 +1,16 @@
-"""10. Two runs side by side: on one host the costs themselves, across hosts the ratios to each run's own baseline.
+"""10. Two runs side by side: each environment by its ratio to its own run's baseline, and the host by the baseline.
 
-The verdicts are those of `isobench compare`: significance, size and noise have to agree before a cost has changed.
+The verdicts, their order and their sentences are those of `isobench compare`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.analysis.compare import Change, compare
-from bench.report import charts, format
-from bench.report.blocks import Banner, Block, Details, Figure, Paragraph, Span, table
+from bench.analysis.compare import Change, compare, one_machine
+from bench.errors import UsageError
+from bench.report import charts, compared, format
+from bench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
 from bench.report.context import BAND, Section
 from bench.report.sections._shared import alt_of
 
@@ -28,17 +29,22 @@ def build(context: Context) -> list[Block]:
     warnings = _warnings(context, other)
     if other.baseline != context.baseline:
         return warnings
-    changes = compare(other.run, context.run, across_hosts=other.session.host_id != context.session.host_id).changes
-    changed = sorted((c for c in changes if c.confirmed), key=lambda c: abs(c.ratio - 1), reverse=True)
-    text = (
-        f"Against the run of {format.clean(other.session.started, 40)} on {format.clean(other.session.host_id, 60)}: "
-        f"{len(changed)} of {format.count(len(changes), 'cost')} changed, by their intervals, after correction for "
-        "their number, and by more than the baseline's second copy strayed."
+    try:
+        found = compare(other.run, context.run, band=BAND, across_hosts=not one_machine(other.run, context.run))
+    except UsageError as error:
+        return [*warnings, Paragraph(f"Nothing is compared: {format.clean(error.reason, 300)}.")]
+    changed = found.changed()
+    against = (
+        f"Against the run of {format.clean(other.session.started, 40)} on {format.clean(other.session.host_id, 60)}"
     )
-    blocks: list[Block] = [*warnings, Paragraph(text)]
+    told: list[Text] = [format.clean(line, 600) for line in compared.sentences(found)]
+    blocks: list[Block] = [*warnings, Paragraph(f"{against}:"), Items(told)]
     if changed:
         blocks.append(_figure(changed))
-    same = [change for change in changes if not change.confirmed]
+    hosts = found.changed("host")
+    if hosts:
+        blocks.append(table("The host: the baseline's own costs that moved", _COLUMNS, _rows(hosts)))
+    same = [change for change in found.changes if not change.changed]
     if same:
         blocks.append(Details("Costs that did not change measurably", [table(_CAPTION, _COLUMNS, _rows(same))]))
     return blocks
@@ -50,7 +56,7 @@ _COLUMNS = ["cost / environment", "before", "now", "now against before [95 %]", 
 
 def _warnings(context: Context, other: Context) -> list[Block]:
     blocks: list[Block] = []
-    if other.session.host_id != context.session.host_id:
+    if not one_machine(other.run, context.run):
         blocks.append(Banner("The two runs were made on different hosts: only ratios are compared."))
     mine, theirs = context.session.fingerprint, other.session.fingerprint
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
@@ -68,18 +74,20 @@ def _warnings(context: Context, other: Context) -> list[Block]:
 
 def _figure(changed: list[Change]) -> Figure:
     drawn = [
-        charts.Interval(format.clean(c.environment, 40), f"{c.scenario}.{c.metric}", c.ratio, c.low, c.high, 0)
+        charts.Interval(format.clean(c.environment, 40), f"{c.scenario}.{c.metric}", *c.interval, 0)
         for c in changed[:_DRAWN]
     ]
     first = changed[0]
     title = (
         f"The largest change is {first.scenario}.{first.metric} of {format.clean(first.environment, 40)}: "
-        f"{format.ratio(first.ratio)} what it was"
+        f"{format.ratio(first.interval[0])} what it was, against its baseline"
     )
     data = table(_CAPTION, _COLUMNS, _rows(changed))
     left_out = f" The {_DRAWN} largest of {len(changed)} changes are drawn." if len(changed) > _DRAWN else ""
     note = f"Point: now to before; line: 95 % interval. n = {first.n_a} blocks before, {first.n_b} now.{left_out}"
-    return Figure(title, charts.dots(drawn, "times what it was", BAND), alt_of(title, data), note, data)
+    return Figure(
+        title, charts.dots(drawn, "times what it was, against the baseline", BAND), alt_of(title, data), note, data
+    )
 
 
 def _rows(changes: list[Change]) -> list[list[Cell | Text]]:
@@ -88,8 +96,8 @@ def _rows(changes: list[Change]) -> list[list[Cell | Text]]:
             (Span(f"{c.scenario}.{c.metric}", "strong"), Span(format.clean(c.environment, 60), "small")),
             format.quantity(c.a, c.unit),
             format.quantity(c.b, c.unit),
-            format.ratio_interval(c.ratio, c.low, c.high),
-            c.verdict if c.confirmed or c.verdict not in ("slower", "faster") else f"{c.verdict}, within the noise",
+            format.ratio_interval(*c.interval),
+            c.verdict,
         ]
         for c in changes
     ]

@@ -9,50 +9,127 @@ import jsonschema
 import msgspec
 import numpy as np
 import pytest
-from scipy import stats
 
 from bench import store
-from bench.analysis.compare import Comparison, compare, shift
+from bench.analysis import between
+from bench.analysis.between import Level
+from bench.analysis.compare import Change, Comparison, compare
 from bench.errors import UsageError
 from tests.unit.analysis.made import write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "compare.schema.json"
 
 
-def _compare(a: Path, b: Path, **options: object) -> Comparison:
-    return compare(store.load(a), store.load(b), **options)  # type: ignore[arg-type]
+def _compare(a: Path | list[Path], b: Path | list[Path], **options: object) -> Comparison:
+    sides = [[store.load(path) for path in ([side] if isinstance(side, Path) else side)] for side in (a, b)]
+    return compare(*sides, **options)  # type: ignore[arg-type]
+
+
+def _run(results: Path, number: int, **options: object) -> Path:
+    return write_run(results, started=f"2026-01-{number:02}T02:00:00Z", seed=number, **options)  # type: ignore[arg-type]
+
+
+def _by_name(found: Comparison) -> dict[str, Change]:
+    return {change.environment: change for change in found.changes}
 
 
 def test_a_slower_docker_is_found_and_nothing_else(tmp_path: Path) -> None:
-    """Twenty per cent more in one environment: one confirmed verdict, the rest equivalent."""
-    a = write_run(tmp_path, started="2026-01-01T02:00:00Z", seed=1)
-    b = write_run(tmp_path, started="2026-01-02T02:00:00Z", seed=2, factors={"docker": 240.0})
-    found = {change.environment: change for change in _compare(a, b).changes}
-    assert found.keys() == {"process", "chroot", "docker"}
-    assert found["docker"].verdict == "slower" and found["docker"].confirmed
-    assert found["docker"].low < 1.2 < found["docker"].high
-    assert {found["process"].verdict, found["chroot"].verdict} == {"equivalent"}
+    """Twenty per cent more in one environment: one verdict, of the environment; the host did not move."""
+    a, b = _run(tmp_path, 1), _run(tmp_path, 2, factors={"docker": 240.0})
+    found = _compare(a, b)
+    told = _by_name(found)
+    assert told.keys() == {"process", "chroot", "docker"}
+    assert [change.environment for change in found.changed()] == ["docker"]
+    assert told["docker"].verdict == "slower" and told["docker"].of == "environment"
+    low, high = told["docker"].low, told["docker"].high
+    assert low is not None and high is not None and low < 1.2 < high
+    assert told["process"].of == "host" and found.host is not None and not found.host.moved
 
 
-def test_a_change_within_the_noise_is_not_confirmed(tmp_path: Path) -> None:
-    """The baseline's second copy strays by 30 % in this run: a change of 20 % says nothing."""
-    a = write_run(tmp_path, started="2026-01-01T02:00:00Z", seed=1, factors={"process@control": 1.3})
-    b = write_run(tmp_path, started="2026-01-02T02:00:00Z", seed=2, factors={"docker": 240.0})
-    docker = next(c for c in _compare(a, b).changes if c.environment == "docker")
-    assert docker.verdict == "slower" and not docker.confirmed
+def test_a_host_that_moved_is_no_news_of_every_environment(tmp_path: Path) -> None:
+    """Everything 30 % slower: the host moved, told once, and no environment did."""
+    slower = {"process": 1.3, "process@control": 1.3, "chroot": 1.43, "docker": 260.0}
+    found = _compare(_run(tmp_path, 1), _run(tmp_path, 2, factors=slower))
+    assert found.changed() == [] and [change.environment for change in found.changed("host")] == ["process"]
+    assert found.host is not None and found.host.moved and found.host.ratio == pytest.approx(1.3, rel=0.02)
+
+
+def test_a_noisy_baseline_does_not_hide_a_change(tmp_path: Path) -> None:
+    """Each cost's own noise decides: 2 % in all of them, and a control that strays within it."""
+    a, b = _run(tmp_path, 1, noise=0.02), _run(tmp_path, 2, noise=0.02, factors={"docker": 280.0})
+    assert _by_name(_compare(a, b))["docker"].verdict == "slower"
+
+
+def test_a_control_that_strays_takes_back_what_it_covers(tmp_path: Path) -> None:
+    """The baseline's second copy is off by 30 % in one run: a change of 20 % says nothing, one of 300 % does."""
+    a = _run(tmp_path, 1, factors={"process@control": 1.3})
+    b = _run(tmp_path, 2, factors={"docker": 240.0, "chroot": 4.4})
+    told = _by_name(_compare(a, b))
+    assert told["docker"].verdict == "inconclusive" and told["chroot"].verdict == "slower"
+
+
+def test_a_shift_of_a_whole_run_is_no_change(tmp_path: Path) -> None:
+    """A restart moves starts by 4 %: sixty tight blocks do not make that a difference of 4 %."""
+    a, b = (
+        _run(tmp_path, 1, blocks=60, noise=0.002),
+        _run(tmp_path, 2, blocks=60, noise=0.002, factors={"docker": 208.0}),
+    )
+    assert _by_name(_compare(a, b))["docker"].verdict == "inconclusive"
+
+
+def test_several_runs_tell_smaller_changes(tmp_path: Path) -> None:
+    """Ten per cent is too little for one run on each side, and enough for four whose spread is known."""
+    slower = {"docker": 220.0}
+    a = [_run(tmp_path, n) for n in range(1, 5)]
+    b = [_run(tmp_path, n, factors=slower) for n in range(11, 15)]
+    assert _by_name(_compare(a[0], b[0]))["docker"].verdict == "inconclusive"
+    told = _by_name(_compare(a, b))
+    assert told["docker"].verdict == "slower" and told["docker"].n_a == 48
+    assert told["chroot"].verdict != "slower"
+    assert _compare([*a, *a], b) == _compare(a, b), "a run that is named twice counts once"
+
+
+def test_memory_costs_more(tmp_path: Path) -> None:
+    """What is counted in bytes is not slower."""
+    a, b = _run(tmp_path, 1), _run(tmp_path, 2, factors={"docker": 400.0})
+    runs = [store.load(path) for path in (a, b)]
+    runs = [run._replace(series=[one._replace(unit="byte") for one in run.series]) for run in runs]
+    assert _by_name(compare(*runs))["docker"].verdict == "more"
+
+
+def test_few_blocks_conclude_nothing(tmp_path: Path) -> None:
+    """Five on one side: no interval and no verdict, however far apart."""
+    told = _by_name(_compare(_run(tmp_path, 1, blocks=5), _run(tmp_path, 2, factors={"docker": 2000.0})))["docker"]
+    assert (told.verdict, told.low, told.high) == ("inconclusive", None, None)
+
+
+def test_the_largest_change_is_first_up_or_down(tmp_path: Path) -> None:
+    """A tenth is a larger change than three times as much."""
+    found = _compare(_run(tmp_path, 1), _run(tmp_path, 2, factors={"docker": 20.0, "chroot": 3.3}))
+    assert [change.environment for change in found.changed()] == ["docker", "chroot"]
+
+
+def test_nothing_in_common_is_a_mistake(tmp_path: Path) -> None:
+    a, b = (store.load(_run(tmp_path, n)) for n in (1, 2))
+    a, b = (run._replace(series=[one for one in run.series if one.environment == name])
+            for run, name in ((a, "docker"), (b, "chroot")))  # fmt: skip
+    with pytest.raises(UsageError, match="no cost in common"):
+        compare(a, b)
 
 
 def test_two_hosts_are_refused_unless_told(tmp_path: Path) -> None:
-    """Across hosts, a host twice as slow changes no ratio."""
-    a = write_run(tmp_path, host="one")
-    b = write_run(
-        tmp_path, host="two", seed=5, factors={"process": 2.0, "process@control": 2.0, "chroot": 2.2, "docker": 400.0}
-    )
+    """Across hosts, a host twice as slow changes no ratio; machines of one image are two where their CPUs differ."""
+    factors = {"process": 2.0, "process@control": 2.0, "chroot": 2.2, "docker": 400.0}
+    a, b = write_run(tmp_path, host="one"), write_run(tmp_path, host="two", seed=5, factors=factors)
     with pytest.raises(UsageError, match="two hosts"):
         _compare(a, b)
     found = _compare(a, b, across_hosts=True)
-    assert found.compared == "ratios to the baseline"
-    assert {c.environment: c.verdict for c in found.changes} == {"chroot": "equivalent", "docker": "equivalent"}
+    assert found.changed() == [] and found.host is None
+    assert {change.compared for change in found.changes} == {"ratios to the baseline"}
+    clone = store.load(a)
+    session = msgspec.structs.replace(clone.session, fingerprint={"kernel": "6.1", "cpu": "another"})
+    with pytest.raises(UsageError, match="two hosts"):
+        compare(store.load(a), clone._replace(session=session))
 
 
 def test_the_document_is_as_documented(tmp_path: Path) -> None:
@@ -66,22 +143,32 @@ def test_the_document_is_as_documented(tmp_path: Path) -> None:
     assert document["differing"] == {"kernel": ["6.1", "6.2"]}
 
 
-def test_the_interval_covers_the_truth() -> None:
-    """Of 400 pairs of samples with a true shift, 93 to 97 % of the intervals hold it."""
-    random = np.random.default_rng(3)
+def _levels(random: np.random.Generator, runs: int, spread: float, at: float = 0.0) -> list[Level]:
+    return [Level(at + random.normal(0, spread) + random.normal(0, 0.01), 0.01, 20) for _ in range(runs)]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 4])
+def test_the_interval_of_runs_covers_the_truth(runs: int) -> None:
+    """Runs that are each moved by 3 %, one on each side or several: 92 % or more of the intervals hold a true 10 %."""
+    random = np.random.default_rng(runs)
     covered = 0
-    for _ in range(400):
-        found = shift(random.normal(0.3, 1, 20), random.normal(0, 1, 15))
-        covered += found.low <= 0.3 <= found.high
-    assert 0.93 <= covered / 400 <= 0.975
+    for _ in range(1000):
+        low, high = between.bounds(between.shift(_levels(random, runs, 0.03), _levels(random, runs, 0.03, 0.1)))
+        covered += low <= 0.1 <= high
+    assert covered / 1000 > 0.92
 
 
-def test_the_interval_agrees_with_scipys_test() -> None:
-    """Moved by either end of its interval, the sample is at the edge of what Mann-Whitney's test tells apart."""
-    random = np.random.default_rng(4)
-    mine, theirs = random.normal(0.5, 1, 30), random.normal(0, 1, 25)
-    found = shift(mine, theirs)
-    for end, inwards in ((found.low, 0.05), (found.high, -0.05)):
-        inside = stats.mannwhitneyu(mine - end - inwards, theirs, method="asymptotic").pvalue
-        outside = stats.mannwhitneyu(mine - end + inwards, theirs, method="asymptotic").pvalue
-        assert inside > 0.05 > outside - 0.02
+def test_the_usual_spread_is_that_of_most_costs() -> None:
+    """Forty costs of three runs a side whose runs differ by 2 %, and one that differs wildly."""
+    random = np.random.default_rng(8)
+    costs = [(_levels(random, 3, 0.02), _levels(random, 3, 0.02)) for _ in range(40)]
+    costs.append((_levels(random, 3, 0.5), _levels(random, 3, 0.5)))
+    usual = between.usual_variance(costs)
+    assert usual is not None and usual**0.5 == pytest.approx(0.0224, rel=0.25)
+    assert between.usual_variance(costs[:5]) is None
+
+
+def test_p_is_the_level_at_which_the_interval_touches() -> None:
+    found = between.shift([Level(0.0, 0.02, 12)], [Level(0.4, 0.02, 12)])
+    p = between.p_beyond(found, 0.05)
+    assert between.bounds(found, p)[0] == pytest.approx(0.05) and between.p_beyond(found, 0.5) == 1

@@ -155,7 +155,7 @@ def test_a_history_becomes_a_trend_and_a_damaged_run_does_not_stop_it(tmp_path: 
 def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:
     """A run compared with itself has changed in nothing."""
     page = render(run, tmp_path, compare_with=run)["html"].read_text()
-    assert 'id="comparison"' in page and re.search(r"\b0 of \d+ costs changed", page)
+    assert 'id="comparison"' in page and re.search(r"\b0 of \d+ costs of environments changed", page)
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ import pytest
 
 from bench.record import EnvironmentRecord
 from bench.report import html, markdown
-from bench.report.blocks import Banner, Block, Details, Figure, Paragraph, Table, plain
+from bench.report.blocks import Banner, Block, Details, Figure, Items, Table, plain
 from bench.report.build import find_sections, make_context
 from bench.report.context import Context, Difference
 from bench.report.page import Page, Part
@@ -260,9 +260,14 @@ def test_a_confirmed_change_is_drawn_and_the_rest_is_folded(tmp_path: Path) -> N
     now = write_run(tmp_path, started="2026-01-02T02:00:00Z", seed=2, factors={"docker": 240.0})
     blocks = comparison.build(make_context(now, before))
     figure = next(b for b in blocks if isinstance(b, Figure))
-    assert figure.title.startswith("The largest change is startup.ready of docker: 1.2")
+    assert figure.title.startswith("The largest change is startup.ready of docker: 1.19")
     assert len(figure.data.rows) == 1 and row_of(figure.data, "startup.ready")[-1] == "slower"
-    assert any("1 of 3 costs changed" in plain(b.text) for b in blocks if isinstance(b, Paragraph))
+    assert any(
+        "1 of 2 costs of environments changed" in plain(line)
+        for b in blocks
+        if isinstance(b, Items)
+        for line in b.entries
+    )
 
 
 def test_the_trend_names_confirmed_changes(tmp_path: Path) -> None:

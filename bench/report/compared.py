@@ -1,0 +1,46 @@
+"""What a comparison of runs is told to be: the same words on a terminal, in a pull request, in a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.report import format
+
+if TYPE_CHECKING:
+    from bench.analysis.compare import Change, Comparison
+
+DEARER = ("slower", "more")
+"""Verdicts that say that B costs more."""
+
+
+def groups(found: Comparison) -> list[tuple[str, list[Change]]]:
+    """What changed, the environments' and the host's apart, the largest first."""
+    changed = found.changed()
+    groups = [
+        ("costs more, against the run's own baseline", [one for one in changed if one.verdict in DEARER]),
+        ("costs less, against the run's own baseline", [one for one in changed if one.verdict not in DEARER]),
+        ("the host: the baseline's own costs", found.changed("host")),
+    ]
+    return [(title, changes) for title, changes in groups if changes]
+
+
+def sentences(found: Comparison) -> list[str]:
+    """The sum, the host, what is gone and new, and how much one run on each side can tell."""
+    asked = [one for one in found.changes if one.of == "environment"]
+    count = {word: sum(one.verdict == word for one in asked) for word in ("equivalent", "inconclusive")}
+    lines = [
+        f"{len(found.changed())} of {len(asked)} costs of environments changed, {count['equivalent']} are equivalent "
+        f"({format.band(found.band)}), {count['inconclusive']} inconclusive"
+    ]
+    if found.host is not None:
+        what = "moved" if found.host.moved else "did not move"
+        lines.append(
+            f"the host {what}: the baseline's times are {format.ratio(found.host.ratio)} what they were "
+            f"(the middle of {format.count(found.host.metrics, 'metric')})"
+        )
+    for word, names in (("gone", found.only_in_a), ("new", found.only_in_b)):
+        if names:
+            lines.append(f"{word}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
+    if len(found.a) + len(found.b) == 2:
+        lines.append("one run on each side: smaller changes are told from several (A1,A2,A3 B1,B2,B3)")
+    return lines
