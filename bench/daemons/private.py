@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.daemons import docker, libvirt, session
+from bench.daemons.address import address
 from bench.errors import IsobenchError, Unavailable
 from bench.paths import state_dir, variable
 from bench.signals import interruptible, orderly
@@ -35,7 +36,7 @@ def private_daemons() -> Iterator[None]:
     before = dict(os.environ)
     with orderly(patience=inf), ExitStack() as stack:
         for name, variable, usual, start in wanted:
-            if os.environ.get(variable) or _answers(usual):
+            if os.environ.get(variable) or (name == "docker" and _has_context()) or _answers(usual):
                 continue
             try:
                 daemon = start(daemon_state() / name)
@@ -99,6 +100,14 @@ def daemon_state() -> Path:
 def has_init() -> bool:
     """Whether an init system runs that would start daemons."""
     return Path("/run/systemd/system").is_dir() or Path("/run/openrc").is_dir()
+
+
+def _has_context() -> bool:
+    """Whether the docker command has been told of another engine; also one that cannot be understood is told."""
+    try:
+        return bool(address().source)
+    except Unavailable:
+        return True
 
 
 def _answers(path: str) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
     from urllib.parse import SplitResult
 
-    from bench.environments._docker_address import Tls
+    from bench.daemons.address import Tls
 
 LABEL = "isobench.run"
 """Carried by every container, image and volume; its value is the run's name."""
@@ -36,7 +36,7 @@ _hung: dict[str, float] = {}
 
 def connect() -> Any:
     """A low-level client of the engine that the docker command would use. Raises `Unavailable` with what was said."""
-    from bench.environments._docker_address import address
+    from bench.daemons.address import address
     from bench.environments._docker_errors import HUNG, refusal, unusable
     from bench.errors import Unavailable
 
@@ -148,7 +148,7 @@ def engine() -> list[Server]:
     """dockerd and its containerd, each proven, or why it is not known."""
     from urllib.parse import urlsplit
 
-    from bench.environments._docker_address import address
+    from bench.daemons.address import address
 
     try:
         where = address()

@@ -10,7 +10,7 @@ from bench.reasons import as_root, to_start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.environments._docker_address import Address
+    from bench.daemons.address import Address
 
 _SHOWN = 300
 """Letters of what somebody else has said: a proxy may answer with a whole page."""
@@ -66,7 +66,7 @@ def unusable(address: Address, error: Exception) -> Unavailable:
     """Why the SDK makes no client, before anything was sent: its configuration file, the address, the certificates."""
     import docker
 
-    from bench.environments._docker_address import config_folder
+    from bench.daemons.address import config_folder
 
     if "http+docker" in str(error):  # docker before 7.1 with requests from 2.32 on
         reason = f"the Docker SDK {docker.__version__} does not work with this version of requests: {said(error)}"

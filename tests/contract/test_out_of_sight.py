@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.accounting import children, cpu_seconds, parent, peer_pid, process_name
+from bench.daemons import address as docker_address
 from bench.environment import DAEMONS, END, MEMORY, PROCESSES
-from bench.environments import _docker, _docker_address
+from bench.environments import _docker
 from bench.errors import Unavailable
 from bench.mounts import remove_tree
 from tests.contract.opening import opened
@@ -185,7 +186,7 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
 ) -> None:
     """What passes on is not the engine; a container is known by its own id, whoever tells its pid."""
     direct = _docker.engine_pids()
-    real = _docker_address.address().path
+    real = docker_address.address().path
     with tunnel(tmp_path / "t.sock", real):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/t.sock")
         with opened("docker-nonet") as sandbox:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.environments import _docker_address as address
+from bench.daemons import address, private
 from bench.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -65,6 +65,19 @@ def test_who_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "")
     monkeypatch.setenv("DOCKER_CONTEXT", "")
     assert address.address().url == "unix:///mine.sock"
+
+
+def test_another_engine_that_was_chosen_is_not_replaced(folder: Path) -> None:
+    """By a private one: neither where a context names it, nor where nobody can tell which it is."""
+    assert not private._has_context()
+    current(folder, "default")
+    assert not private._has_context()
+    for text in ('{"currentContext": "gone"}', "{"):
+        (folder / "config.json").write_text(text)
+        assert private._has_context()
+    context(folder, "mine", {"Host": "unix:///mine.sock"})
+    current(folder, "mine")
+    assert private._has_context()
 
 
 def test_certificates_of_a_context(folder: Path) -> None:
