@@ -25,6 +25,9 @@ def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     import docker
     import requests
 
+    if "URL scheme http+docker" in str(error):  # docker before 7.1 with requests from 2.32 on
+        versions = f"the Docker SDK {docker.__version__} does not work with requests {requests.__version__}"
+        return Unavailable(f"{versions}: {said(error)}", remedy="pip install --upgrade 'docker>=7.1'")
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, PermissionError):
@@ -68,9 +71,6 @@ def unusable(address: Address, error: Exception) -> Unavailable:
 
     from bench.daemons.address import config_folder
 
-    if "http+docker" in str(error):  # docker before 7.1 with requests from 2.32 on
-        reason = f"the Docker SDK {docker.__version__} does not work with this version of requests: {said(error)}"
-        return Unavailable(reason, remedy="pip install --upgrade 'docker>=7.1'")
     if isinstance(error, docker.errors.TLSParameterError):
         return Unavailable(
             f"no way to the Docker engine at {address}: {said(error)}", remedy="look at DOCKER_CERT_PATH"

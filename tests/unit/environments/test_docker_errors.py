@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.environments import _docker
+from bench.daemons.address import Address
+from bench.environments import _docker, _docker_errors
 from bench.errors import MeasurementError, Unavailable
 
 docker = pytest.importorskip("docker")
@@ -120,6 +121,15 @@ def test_an_engine_that_hangs_is_given_up_and_not_asked_again(where: Path, monke
     assert "did not answer within" in refused(where, {"other": "nothing"}).reason
     where.unlink()
     assert "a moment ago" in refused(where, FINE).reason
+
+
+def test_an_sdk_that_is_too_old_is_named() -> None:
+    """It is not the engine: docker 7.0 with a newer requests asks nobody."""
+    inner = docker.errors.DockerException(
+        "Error while fetching server API version: Not supported URL scheme http+docker"
+    )
+    error = _docker_errors.refusal(Address("unix:///x"), inner, 1.0)
+    assert "SDK" in error.reason and "docker>=7.1" in error.remedy
 
 
 def test_no_engine_and_no_permission(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
