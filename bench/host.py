@@ -13,6 +13,10 @@ import re
 import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SYS = Path("/sys")
 _PROC = Path("/proc")
@@ -31,13 +35,13 @@ def facts() -> dict[str, str]:
     cpu = _cpuinfo()
     memory = parse_meminfo(_text(_PROC / "meminfo"))
     found = {
-        "cpu": cpu.get("model name", platform.machine()),
+        "cpu": _cpu_name(cpu),
         "cpus": str(os.cpu_count() or 0),
         "smt": _text(_CPU / "smt/active"),
         "governor": _text(_CPU / "cpu0/cpufreq/scaling_governor"),
         "turbo": {"0": "on", "1": "off"}.get(_text(_CPU / "intel_pstate/no_turbo"), ""),
-        "memory": f"{memory.get('MemTotal', 0) / 2**30:.1f} GiB",
-        "swap": f"{memory.get('SwapTotal', 0) / 2**30:.1f} GiB",
+        "memory": size(memory.get("MemTotal", 0)),
+        "swap": size(memory.get("SwapTotal", 0)) if "SwapTotal" in memory else "",
         "kernel": platform.release(),
         "distribution": _distribution(),
         "virtual": virtualisation(),
@@ -55,7 +59,7 @@ def fingerprint() -> dict[str, str]:
     """The host's part of what a trend segment depends on: CPU, microcode, kernel, mitigations, memory."""
     cpu = _cpuinfo()
     found = {
-        "cpu": cpu.get("model name", platform.machine()),
+        "cpu": _cpu_name(cpu),
         "cpus": str(os.cpu_count() or 0),
         "microcode": cpu.get("microcode", ""),
         "kernel": platform.release(),
@@ -69,14 +73,41 @@ EMULATED = "emulated CPU"
 """Begins what `virtualisation` says of a host whose instructions are translated: not even ratios hold there."""
 
 
+UNKNOWN = "unknown"
+"""What `virtualisation` says of a host that shows neither a hypervisor nor the machine that it is."""
+
+_VIRTUAL_VENDORS = re.compile(
+    r"amazon ec2|alibaba|qemu|google|openstack|vmware|xen|innotek|virtualbox|parallels|bhyve|bochs|nutanix|ovirt"
+    r"|red hat|kubevirt|digitalocean|hetzner|linode|akamai|vultr|upcloud|scaleway|exoscale|oraclecloud|huawei ?cloud"
+    r"|tencent|microsoft corporation virtual|apple virtualization|kvm|virtual (machine|platform)|vserver|droplet",
+    re.IGNORECASE,
+)
+"""Vendors and products (DMI) of hypervisors and of clouds whose machines are virtual, but for those called "metal"."""
+
+
 def virtualisation() -> str:
-    """ "bare metal", "emulated CPU …", or the hypervisor under this host as far as it shows itself."""
-    if "QEMU TCG" in _cpuinfo().get("model name", ""):
+    """ "bare metal", "emulated CPU …", the hypervisor under this host as far as it shows itself, or "unknown"."""
+    cpu = _cpuinfo()
+    if "QEMU TCG" in cpu.get("model name", ""):
         return f"{EMULATED} (QEMU without KVM)"
-    product = _text(_SYS / "class/dmi/id/product_name")
-    if "hypervisor" in _cpuinfo().get("flags", "").split():
-        return f"virtual machine ({product})" if product else "virtual machine"
-    return "bare metal"
+    vendor, product = (_text(_SYS / "class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
+    named = " ".join(filter(None, (vendor, product)))
+    if _hypervisor_shows(cpu, named):
+        return f"virtual machine ({product or vendor})" if named else "virtual machine"
+    shown = "flags" in cpu or named or _text(_SYS / "firmware/devicetree/base/model")
+    return "bare metal" if shown else UNKNOWN
+
+
+def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
+    """In what the CPU says (x86 alone has a flag for it), in /sys/hypervisor, in the device tree, in the names."""
+    if "flags" in cpu:
+        guest_of_xen = _text(_SYS / "hypervisor/type") == "xen" and "control_d" not in _text(_PROC / "xen/capabilities")
+        return "hypervisor" in cpu["flags"].split() or guest_of_xen
+    tree = _SYS / "firmware/devicetree/base"
+    if (tree / "hypervisor").exists() or "dummy-virt" in _text(tree / "compatible") or _text(_SYS / "hypervisor/type"):
+        return True
+    asset = _text(_SYS / "class/dmi/id/chassis_asset_tag")
+    return bool(_VIRTUAL_VENDORS.search(f"{named} {asset}")) and not re.search(r"\bmetal\b", named)
 
 
 def virtualises() -> bool:
@@ -169,6 +200,14 @@ def parse_pressure(text: str) -> float | None:
     return int(match[1]) / 1e6 if match else None
 
 
+def size(count: int) -> str:
+    """Bytes for people, in the unit that shows them: 23.4 GiB, 48.0 MiB; "none" for none."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B" if count else "none"
+
+
 def parse_meminfo(text: str) -> dict[str, int]:
     """/proc/meminfo in bytes."""
     return {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\S+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
@@ -201,6 +240,12 @@ def _cpuinfo() -> dict[str, str]:
     block = _text(_PROC / "cpuinfo").split("\n\n")[0]
     pairs = (line.partition(":") for line in block.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _cpu_name(cpu: Mapping[str, str]) -> str:
+    """Its name, or on ARM the numbers that stand for one."""
+    numbers = [f"{key} {cpu[f'CPU {key}']}" for key in ("implementer", "part", "variant") if f"CPU {key}" in cpu]
+    return cpu.get("model name") or ", ".join([platform.machine(), *numbers])
 
 
 def _distribution() -> str:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.host import EMULATED
+from bench.host import EMULATED, UNKNOWN
 from bench.report.build import make_context, render
 from bench.report.needs import NEEDS, representatives, rows_for
 
@@ -41,7 +41,7 @@ def figures(run: Path) -> str:
     context = make_context(run)
     session = context.session
     blocks = sum(block.index > 0 and not block.marks for block in session.blocks)
-    virtual = session.host.get("virtual", "bare metal") != "bare metal"
+    virtual = session.host.get("virtual", UNKNOWN) not in (UNKNOWN, "bare metal")
     host = "the host was itself a virtual machine, so trust the ratios" if virtual else session.host.get("cpu", "")
     if session.host.get("virtual", "").startswith(EMULATED):
         host = "the host's CPU was itself emulated, so trust the order, neither times nor ratios"

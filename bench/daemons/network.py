@@ -208,7 +208,7 @@ def _within(source: str, subnet: str) -> bool:
 def _subnets() -> list[str]:
     """The bridge's."""
     words = ["ip", "-oneline", "address", "show", "dev", _BRIDGE]
-    told = subprocess.run(words, check=False, capture_output=True, text=True, process_group=0).stdout.split()
+    told = subprocess.run(words, check=False, capture_output=True, errors="replace", process_group=0).stdout.split()
     return [after for word, after in pairwise(told) if word in ("inet", "inet6")]
 
 
@@ -216,7 +216,7 @@ def _saved(tool: str) -> str | None:
     """All rules; None where they cannot be read, and are then not touched."""
     if find(f"{tool}-save") is None:
         return None
-    done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, text=True, process_group=0)
+    done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, errors="replace", process_group=0)
     return done.stdout if done.returncode == 0 else None
 
 

@@ -169,6 +169,7 @@ class RuntimeSandbox:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=True,
                 timeout=timeout,
                 process_group=0,  # Ctrl-C at a terminal is not for who takes things away
@@ -193,7 +194,7 @@ def version(tool: str) -> str:
     import subprocess
 
     with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
-        done = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([tool, "--version"], capture_output=True, errors="replace", timeout=30, check=False)
         return (done.stdout or done.stderr).strip().splitlines()[0]
     return ""
 

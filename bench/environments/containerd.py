@@ -212,6 +212,7 @@ def _said(run: str, where: str, *words: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=deadlines.stretched(60),
             check=True,
             process_group=0,  # Ctrl-C at a terminal is not for who takes things away

@@ -65,7 +65,7 @@ class DistroSandbox(GuestSandbox):
         with self.next_folder() as (name, folder):
             disk = folder / "disk.qcow2"
             words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            done = subprocess.run(words, capture_output=True, errors="replace", check=False)
             if done.returncode != 0:
                 raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
             give_to_qemu(disk)

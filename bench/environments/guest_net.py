@@ -252,7 +252,7 @@ def _ip(*words: str) -> str:
     from bench.errors import MeasurementError
 
     try:
-        ended = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=10, process_group=0)
+        ended = subprocess.run(["ip", *words], capture_output=True, errors="replace", timeout=10, process_group=0)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MeasurementError(f"ip {' '.join(words)}: {error}") from error
     if ended.returncode != 0:

@@ -33,7 +33,7 @@ class TmpfsSandbox(NativeSandbox):
         self._tmpfs = workdir / "tmpfs"
         self._tmpfs.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", _OPTIONS, "isobench", str(self._tmpfs)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, errors="replace", check=False)
         if done.returncode != 0:
             raise Unavailable(f"no tmpfs can be mounted: {done.stderr.strip()}")
 

@@ -38,7 +38,7 @@ def _make(target: Path) -> None:
 
 def _run(command: list[str], doing: str) -> None:
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+        subprocess.run(command, capture_output=True, errors="replace", check=True, timeout=300)
     except FileNotFoundError as error:
         remedy = "apt-get install e2fsprogs qemu-utils"
         raise BuildError(f"{doing}: {command[0]} is missing", remedy=remedy) from error

@@ -89,7 +89,7 @@ def distro_image() -> Path:
 
 
 def _suite() -> str:
-    text = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    text = Path("/etc/os-release").read_text(errors="replace") if Path("/etc/os-release").exists() else ""
     match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
     if match is None or find("apt-get") is None:
         raise Unavailable("a Debian image can be made on Debian and Ubuntu only")
@@ -151,7 +151,7 @@ def _write_boot_sector(target: Path) -> None:
 
 def _run(*command: str, words: str = "") -> None:
     try:
-        subprocess.run(command, input=words, capture_output=True, text=True, check=True, timeout=900)
+        subprocess.run(command, input=words, capture_output=True, errors="replace", check=True, timeout=900)
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is missing") from error
     except subprocess.SubprocessError as error:

@@ -68,7 +68,7 @@ def guest_kernel() -> Kernel:
 
 def _places(templates: tuple[str, ...], release: str) -> list[str]:
     machine_id = Path("/etc/machine-id")
-    known = machine_id.read_text().strip() if os.access(machine_id, os.R_OK) else "none"
+    known = machine_id.read_text(errors="replace").strip() if os.access(machine_id, os.R_OK) else "none"
     return [template.format(release=release, machine_id=known) for template in templates]
 
 
@@ -137,7 +137,7 @@ def _known(package: str) -> bool:
 
 def _run(command: list[str], folder: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, timeout=600)
+        done = subprocess.run(command, capture_output=True, errors="replace", check=True, cwd=folder, timeout=600)
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is missing", remedy="apt-get install apt dpkg kmod") from error
     except subprocess.SubprocessError as error:

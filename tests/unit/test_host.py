@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from bench import host
+from bench import doctor, host
 from bench.analysis.gate import SHARES, marks
 from bench.record import CellRecord
 
@@ -42,6 +43,87 @@ def test_a_host_says_what_is_under_it(cpuinfo: str, said: str, tmp_path: Path, m
     monkeypatch.setattr(host, "_SYS", tmp_path)
     monkeypatch.setattr(host, "_PROC", tmp_path)
     assert host.virtualisation() == said
+
+
+def dmi(vendor: str, product: str) -> dict[str, str]:
+    return {"class/dmi/id/sys_vendor": vendor, "class/dmi/id/product_name": product}
+
+
+ARM = "processor\t: 0\nBogoMIPS\t: 243.75\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            dmi("Amazon EC2", "m7g.large"),
+            "virtual machine (m7g.large)",
+        ),
+        (dmi("Amazon EC2", "m7g.metal"), "bare metal"),
+        (dmi("QEMU", "KVM Virtual Machine"), "virtual machine"),
+        (
+            dmi("Microsoft Corporation", "Virtual Machine"),
+            "virtual",
+        ),
+        (
+            dmi("Microsoft Corporation", "Surface Pro"),
+            "bare metal",
+        ),
+        (
+            dmi("Google", "Google Compute Engine"),
+            "virtual machine",
+        ),
+        (dmi("Ampere", "Mt. Jade"), "bare metal"),
+        ({"class/dmi/id/sys_vendor": "x", "class/dmi/id/chassis_asset_tag": "OracleCloud.com"}, "virtual machine"),
+        ({"firmware/devicetree/base/model": "Raspberry Pi 4 Model B\0"}, "bare metal"),
+        ({"firmware/devicetree/base/compatible": "linux,dummy-virt\0"}, "virtual machine"),
+        ({"firmware/devicetree/base/hypervisor/compatible": "linux,kvm\0"}, "virtual machine"),
+        ({"hypervisor/type": "xen"}, "virtual machine"),
+        ({}, "unknown"),
+    ],
+)
+def test_a_machine_without_a_flag_for_it_says_so_by_name(
+    files: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aarch64 has no hypervisor flag: firmware, device tree and clouds' names say it, or it is not known."""
+    for name, text in {"cpuinfo": ARM, **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(host, "_SYS", tmp_path)
+    monkeypatch.setattr(host, "_PROC", tmp_path)
+    assert host.virtualisation().startswith(said)
+    assert "implementer 0x41, part 0xd0c" in host.fingerprint()["cpu"]
+
+
+def test_sizes_are_in_the_unit_that_shows_them() -> None:
+    """A swap of 48 MiB is one."""
+    assert [host.size(n) for n in (0, 512, 48 << 20, 24 << 30)] == ["none", "512 B", "48.0 MiB", "24.0 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "warned"),
+    [
+        ({"thp": "never", "swap": "none", "virtual": "bare metal", "governor": "performance"}, set()),
+        ({"thp": "madvise", "swap": "none", "virtual": "unknown"}, set()),
+        ({"thp": "always", "swap": "48.0 MiB", "virtual": "virtual machine"}, {"thp", "swap", "virtual"}),
+    ],
+)
+def test_noise_is_what_makes_noise(facts: dict[str, str], warned: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No huge pages are as quiet as those that are asked for."""
+    monkeypatch.setattr(host, "facts", lambda: {**facts, "load": "0.1 0.1 0.1"})
+    monkeypatch.setattr(doctor, "_other_instances", lambda: iter(()))
+    assert {f.name for f in doctor.check_noise() if f.outcome == "WARN"} == warned
+
+
+def test_a_tools_version_in_another_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is told as far as it can be read; one that says nothing, or fails, is no error of isobench's."""
+    for name, text in (("podman", "printf 'podman 4 \\251\\n'"), ("crun", "exit 3"), ("runsc", "printf '\\033[2J'")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = {f.name: f for f in doctor.check_tools()}
+    assert found["podman"].outcome == "PASS" and found["podman"].reason.startswith("podman 4 ")
+    assert found["crun"].outcome == "PASS"
 
 
 def test_a_throttled_block_is_left_out() -> None:

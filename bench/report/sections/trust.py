@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bench.host import EMULATED
+from bench.host import EMULATED, UNKNOWN
 from bench.model import CONTROL_SUFFIX
 from bench.report import format
 from bench.report.blocks import Banner, Details, Items, Span, table
@@ -50,7 +50,7 @@ def _banners(context: Context) -> list[Block]:
         what = format.clean(virtual, 80)
         text = f"This host has an {what}: what works and in which order costs come hold, neither times nor ratios do."
         blocks.append(Banner(text))
-    elif virtual and virtual != "bare metal":
+    elif virtual not in ("", UNKNOWN, "bare metal"):
         text = f"This host is itself virtual ({format.clean(virtual, 80)}): trust the ratios, not the absolute values."
         blocks.append(Banner(text))
     emulated = [e.name for e in context.session.environments if e.name.startswith("tcg") and e.facts]
@@ -60,7 +60,7 @@ def _banners(context: Context) -> list[Block]:
             Banner(f"{names} ran without KVM: an emulated processor, not what a virtual machine costs with KVM.")
         )
     nested = [e.name for e in context.session.environments if e.name.startswith("kvm") and e.facts]
-    if nested and virtual and virtual != "bare metal":
+    if nested and virtual not in ("", UNKNOWN, "bare metal"):
         names = format.listing([format.clean(name, 40) for name in nested])
         text = f"{names} ran under a KVM that is itself nested or emulated, which may be slower than no KVM at all."
         blocks.append(Banner(text))
