@@ -42,7 +42,7 @@ FAMILIES = {
     "null": Family("tcg-null,kvm-null"),
     "guest": Family("tcg"),
     "guest-storage": Family("tcg-virtiofs", "io-meta"),
-    "guest-net": Family("tcg-user,tcg-tap", "net"),
+    "guest-net": Family("tcg-user,tcg-tap"),
 }
 """By the module that makes them (tests/unit/faults asks that none is left out); those of KVM with a kernel are the same
 in all but QEMU's accelerator, and where they boot is another host."""

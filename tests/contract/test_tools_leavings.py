@@ -58,6 +58,7 @@ def test_an_undisturbed_run_leaves_nothing(name: str, run: str) -> None:
 def test_a_killed_instance_is_swept(name: str, run: str) -> None:
     """Everything of it is killed at once, so that no tool can put away what is its own."""
     environment, workdir = catalog.environments()[name], opened(name, run)
+    tree = None
     try:
         with pytest.raises(IsobenchError), environment.open(workdir) as sandbox, sandbox.launch("ready") as instance:
             tree = next(iter(workdir.glob("root-*")), workdir).stat()
@@ -68,5 +69,6 @@ def test_a_killed_instance_is_swept(name: str, run: str) -> None:
             instance.wait()
     except Unavailable as error:
         pytest.skip(error.reason)
+    assert tree is not None, "it could not be launched"
     catalog.sweep(run)
     assert kept(run) == [] and not Path(f"/run/systemd/nspawn/locks/inode-{tree.st_dev}:{tree.st_ino}").exists()
