@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from bench.packages import virtiofsd
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -13,6 +16,9 @@ _MODULES = {
     "9p": ("9pnet_virtio", "9p"),
 }
 """What a guest's kernel loads for a bus or a shared folder, beside what every guest with a disk does."""
+
+_DESCRIPTIONS = ("/usr/share/qemu/vhost-user", "/etc/qemu/vhost-user")
+"""Where packages tell libvirt of their virtiofsd; where none does, it is told."""
 
 _BUSES = {"virtio": "virtio-blk", "scsi": "virtio-scsi"}
 _DISKS = {"virtio": "vda", "scsi": "sda"}
@@ -68,6 +74,9 @@ class Storage(NamedTuple):
         mode = "passthrough" if self.share == "virtiofs" else "mapped"
         element = Xml.SubElement(devices, "filesystem", type="mount", accessmode=mode)
         Xml.SubElement(element, "driver", type="virtiofs" if self.share == "virtiofs" else "path")
+        told = [file for folder in _DESCRIPTIONS for file in Path(folder).glob("*virtiofsd*.json")]
+        if self.share == "virtiofs" and not told:
+            Xml.SubElement(element, "binary", path=virtiofsd() or "virtiofsd")
         Xml.SubElement(element, "source", dir=share)
         Xml.SubElement(element, "target", dir="data")
         if self.share == "virtiofs":  # virtiofsd reads and writes the guest's memory

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from bench.environment import Layer
-    from bench.errors import Unavailable
+    from bench.errors import BuildError, Unavailable
 
 __all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
 
@@ -94,10 +94,21 @@ class Guest:
             raise Unavailable(_heard[self.boots_like], remedy=_remedy(self.domain_type))
         connection = connect()
         try:
-            yield self.sandbox(connection, workdir)
+            yield self._made(connection, workdir)
         finally:
             with suppress(Exception):
                 connection.close()
+
+    def _made(self, connection: Any, workdir: Path) -> GuestSandbox:
+        """A kernel without a module that every instance wants makes it unavailable, in the module's name."""
+        from bench.errors import BuildError, Unavailable
+
+        try:
+            return self.sandbox(connection, workdir)
+        except BuildError as error:
+            if "has no module" not in error.reason:
+                raise
+            raise Unavailable(error.reason, remedy="a guest kernel that has it") from error
 
 
 Files = namedtuple("Files", ["serial", "console", "disk", "initrd", "share"], defaults=["", "", ""])
@@ -126,11 +137,11 @@ class GuestSandbox:
         self._looked = self._readable = False
         self._elsewhere = ""
         self._behind: list[int] = []
+        self._no_disk: BuildError | None = None
         self.find_kernel()
 
     def find_kernel(self) -> None:
         """Untimed: what the guest boots."""
-        from bench.images.initramfs import initramfs
         from bench.images.kernel import guest_kernel
         from bench.images.nullkernel import null_kernel
 
@@ -138,8 +149,21 @@ class GuestSandbox:
             self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
         else:
             kernel = guest_kernel()
-            self._kernel, self._initramfs = kernel.image, initramfs((*self.storage.modules, *self.modules))
+            self._kernel, self._initramfs = kernel.image, self._pack()
             self._origin = f"{kernel.version}, {kernel.origin}"
+
+    def _pack(self) -> Path:
+        """The initramfs. A kernel without what a disk wants still boots whatever wants none."""
+        from bench.errors import BuildError
+        from bench.images.initramfs import initramfs
+
+        try:
+            return initramfs((*self.storage.modules, *self.modules))
+        except BuildError as error:
+            if self.storage != Storage():
+                raise
+            self._no_disk = error
+        return initramfs(self.modules, ("virtio_pci",) if self.modules else ())
 
     def kernel_fact(self) -> str:
         """Which kernel, and where it comes from."""
@@ -295,9 +319,12 @@ class GuestSandbox:
 
     def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
         """A fresh copy of the image, and a fresh folder to share, for one instance."""
+        from bench.errors import MeasurementError
         from bench.images.disk import copy_disk
         from bench.images.initramfs import with_arguments
 
+        if self._no_disk is not None:
+            raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
         disk, share = folder / "disk", folder / "data"
         copy_disk(disk, self.storage.kind)
         with_arguments(folder / "initramfs", probe_args, self.storage.modules)

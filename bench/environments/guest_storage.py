@@ -27,9 +27,19 @@ class StorageGuest(Guest):
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[GuestSandbox]:
+        self._require()
         with super().open(workdir) as sandbox:
             self._prove(sandbox)
             yield sandbox
+
+    def _require(self) -> None:
+        """Raise `Unavailable` where the host's side of the storage is lacking."""
+        from bench.errors import Unavailable
+        from bench.packages import virtiofsd
+
+        if self.storage.share == "virtiofs" and virtiofsd() is None:
+            remedy = "apt-get install virtiofsd (before Debian 13 and Ubuntu 24.04 qemu-system-common has it)"
+            raise Unavailable("virtiofsd is not installed", remedy=remedy)
 
     def _prove(self, sandbox: GuestSandbox) -> None:
         """Boot once with the disk and write a few files to it. Raises `Unavailable` with the guest's words."""
@@ -43,17 +53,6 @@ class StorageGuest(Guest):
             raise
         except MeasurementError as error:
             raise Unavailable(f"its storage cannot be used: {error.reason} {_last_line(error.console)}") from error
-
-    def sandbox(self, connection: object, workdir: Path) -> GuestSandbox:
-        """A kernel without the module that the path wants makes it unavailable, in the module's name."""
-        from bench.errors import BuildError, Unavailable
-
-        try:
-            return super().sandbox(connection, workdir)
-        except BuildError as error:
-            if "has no module" not in error.reason:
-                raise
-            raise Unavailable(error.reason, remedy="a guest kernel that has it") from error
 
 
 def _last_line(console: str) -> str:

@@ -19,13 +19,14 @@ _FOLDER, _FILE, _DEVICE = 0o040755, 0o100644, 0o020600
 
 
 @cache
-def initramfs(more: tuple[str, ...] = ()) -> Path:
-    """The archive for the guest kernel with these modules, too, made now if it is not in the cache.
+def initramfs(more: tuple[str, ...] = (), base: tuple[str, ...] | None = None) -> Path:
+    """The archive for the guest kernel with these modules beside those of a disk (or of `base`), made now if it is not
+    in the cache.
 
     Raises `BuildError`, `Unavailable`.
     """
-    kernel = guest_kernel()
-    modules = [_Packed(m.file.name, m.optional, content(m.file)) for m in modules_of(kernel, (*MODULES, *more))]
+    kernel, wanted = guest_kernel(), (*(MODULES if base is None else base), *more)
+    modules = [_Packed(m.file.name, m.optional, content(m.file)) for m in modules_of(kernel, wanted)]
     probe = probe_path().read_bytes()
     key = content_hash([probe, *(module.line.encode() + module.data for module in modules)])
     return cached("initramfs", key, lambda folder: _write(folder / "initramfs.cpio", probe, modules)) / "initramfs.cpio"
