@@ -148,6 +148,7 @@ TEST_NEEDS = (
     Need(("fdisk",), _command("sfdisk"), "the distribution's virtual machine"),
     Need(("busybox-static", "busybox"), _command("busybox"), "a check of I/O in a virtual machine"),
     Need(("cpio",), _command("cpio"), "a check of I/O in a virtual machine"),
+    Need(("openssl",), _command("openssl"), "a check of an engine behind TLS"),
 )
 """What only the tests use: a browser for the page, independent tools to check figures against, and the runtimes and
 the Debian image that a plain run does without."""

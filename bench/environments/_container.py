@@ -9,10 +9,11 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bench.accounting import cpu_seconds, descendants, parent
 from bench.environments._docker import LABEL, engine_errors, engine_pids, is_of
+from bench.environments._plain import plain
 
 if TYPE_CHECKING:
     import socket
@@ -41,6 +42,7 @@ class Container:
         self.unseen = ""
         """Why its processes cannot be seen from here."""
         self._attached: Any = None
+        self._stream: socket.socket | None = None
         self._errors = bytearray()
         self._engine = {pid: cpu_seconds(pid) for pid in engine_pids()}
         self.stdin: BinaryIO = io.BytesIO()
@@ -61,13 +63,15 @@ class Container:
             parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._attached = self._client.attach_socket(self._id, params=parameters)
             self.events["attached"] = time.monotonic_ns()
-            stream = self._attached._sock  # the SDK hands out a reader; writing and polling want the socket
+            # The SDK hands out a reader; writing and polling want the socket. A secured one it hands out itself.
+            reader = self._attached
+            self._stream = stream = reader._sock if hasattr(reader, "_sock") else plain(reader)
             first = _FirstByte(stream, self._deadline)
             self.events["started"] = time.monotonic_ns()
             self._client.start(self._id)  # the program may speak before this returns
         ready = first.wait()
         self.stdout = io.BufferedReader(_Frames(stream, self._deadline, self._errors))
-        self.stdin = stream.makefile("wb", buffering=0)
+        self.stdin = cast("BinaryIO", stream.makefile("wb", buffering=0))
         self._look()
         if ready is None:
             self._raise_not_ready()
@@ -145,6 +149,8 @@ class Container:
                 # and Python 3.13 would print so at every container.
                 getattr(self._attached, "_response", self._attached).close()
                 self._attached.close()
+            if self._stream is not None:
+                self._stream.close()
             if self._netns is not None:
                 self._netns.close()
             if self._pidfd >= 0:
@@ -157,9 +163,9 @@ class Container:
         """
         import socket
 
-        if self._attached is not None:
+        if self._stream is not None:
             with suppress(OSError):
-                self._attached._sock.shutdown(socket.SHUT_RDWR)
+                self._stream.shutdown(socket.SHUT_RDWR)
 
     def _look(self) -> None:
         """Between ready and released: its init process, and the network namespace to watch."""

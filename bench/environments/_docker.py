@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
     from urllib.parse import SplitResult
 
-    from bench.daemons.address import Tls
+    from bench.daemons.address import Address, Tls
 
 LABEL = "isobench.run"
 """Carried by every container, image and volume; its value is the run's name."""
@@ -48,28 +48,47 @@ def connect() -> Any:
     if time.monotonic() < _hung.get(engine.url, 0.0):
         raise Unavailable(f"the Docker engine at {engine} did not answer a moment ago", remedy=HUNG)
     seconds = deadlines.stretched(_ANSWER_SECONDS)
-    options: dict[str, Any] = {"base_url": engine.url, "timeout": seconds}
     try:
-        if engine.tls is not None:
-            options["tls"] = _secured(docker, engine.tls)
-        docker.APIClient(version=docker.constants.DEFAULT_DOCKER_API_VERSION, **options).close()  # sends nothing
+        client = _client(docker, engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
     except Exception as error:  # an odd file makes the SDK raise anything
         raise unusable(engine, error) from error
     try:
-        client = docker.APIClient(version="auto", **options)
+        with closing(client):
+            version = client.version(api_version=False)["ApiVersion"]
+        client = _client(docker, engine, seconds, version)
         if not client.ping():
             raise ValueError("it has no answer to a ping")
     except Exception as error:  # and so does an odd answer
+        client.close()
         refused = refusal(engine, error, seconds)
         if refused.remedy == HUNG:
             _hung[engine.url] = time.monotonic() + _REST_SECONDS
         raise refused from error
+    return client
+
+
+def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
+    if engine.tls is None:
+        client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds)
+    else:
+        secured = _secured(docker, engine.tls)
+        client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds, tls=secured)
+        # REQUESTS_CA_BUNDLE would take the place of the engine's own authority; proxies are kept.
+        from requests.utils import get_environ_proxies
+
+        client.proxies.update(get_environ_proxies(client.base_url))
+        client.trust_env = False
     # Nothing is pulled: registries need no credentials, and no helper is run to ask for them.
     client._auth_configs = docker.auth.AuthConfig({})
     return client
 
 
 def _secured(docker: Any, tls: Tls) -> Any:
+    if not tls.verify:  # somebody said so: it is not said again at every request
+        from urllib3 import disable_warnings
+        from urllib3.exceptions import InsecureRequestWarning
+
+        disable_warnings(InsecureRequestWarning)
     pair = (tls.certificate, tls.key) if tls.certificate and tls.key else None
     return docker.tls.TLSConfig(client_cert=pair, ca_cert=tls.ca or None, verify=tls.verify)
 

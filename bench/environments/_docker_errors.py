@@ -22,6 +22,8 @@ HUNG = "look into the engine's log, and start it anew"
 
 def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     """Why the engine cannot be used, after an attempt that may have waited for so many seconds."""
+    import ssl
+
     import docker
     import requests
 
@@ -30,6 +32,9 @@ def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
         return Unavailable(f"{versions}: {said(error)}", remedy="pip install --upgrade 'docker>=7.1'")
     chain = list(_chain(error))
     for one in chain:
+        if isinstance(one, ssl.SSLError):
+            remedy = "look at DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or at the context's certificates"
+            return Unavailable(f"no secured way to the Docker engine at {address}: {said(one)}", remedy=remedy)
         if isinstance(one, PermissionError):
             remedy = as_root("have the socket given to this root: it is confined", "join the group docker")
             return Unavailable(f"no permission to use {address}", remedy=remedy)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.accounting import children, cpu_seconds, parent, peer_pid, process_name
+from bench.answers import answers
 from bench.daemons import address as docker_address
 from bench.environment import DAEMONS, END, MEMORY, PROCESSES
 from bench.environments import _docker
+from bench.environments._plain import plain
 from bench.errors import Unavailable
 from bench.mounts import remove_tree
 from tests.contract.opening import opened
@@ -148,8 +152,8 @@ def test_systemd_made_the_socket_and_dockerd_serves(monkeypatch: pytest.MonkeyPa
 
 
 @contextmanager
-def tunnel(here: Path, there: str) -> Iterator[None]:
-    """Passes everything on, as ssh and socat do."""
+def tunnel(listening: socket.socket, there: str, secured: ssl.SSLContext | None = None) -> Iterator[None]:
+    """Passes everything on, as ssh and socat do; or ends what is secured, as a proxy before an engine does."""
 
     def passed(source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
@@ -162,6 +166,10 @@ def tunnel(here: Path, there: str) -> Iterator[None]:
         while True:
             try:
                 near, _ = listening.accept()
+                if secured is not None:
+                    near = plain(secured.wrap_socket(near, server_side=True))
+            except ssl.SSLError:
+                continue
             except OSError:
                 return
             far = socket.socket(socket.AF_UNIX)
@@ -171,9 +179,7 @@ def tunnel(here: Path, there: str) -> Iterator[None]:
                 threading.Thread(target=passed, args=pair, daemon=True).start()
 
     kept: list[Any] = []
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(here))
-        listening.listen(8)
+    with listening:
         threading.Thread(target=accepting, daemon=True).start()
         yield
         listening.shutdown(socket.SHUT_RDWR)
@@ -187,7 +193,10 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
     """What passes on is not the engine; a container is known by its own id, whoever tells its pid."""
     direct = _docker.engine_pids()
     real = docker_address.address().path
-    with tunnel(tmp_path / "t.sock", real):
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(f"{tmp_path}/t.sock")
+    listening.listen(8)
+    with tunnel(listening, real):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/t.sock")
         with opened("docker-nonet") as sandbox:
             with sandbox.launch("ready", timeout=60) as instance:
@@ -198,3 +207,29 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
         assert set(unseen) == {DAEMONS}
         assert f"({os.getpid()})" in unseen[DAEMONS] and "none of dockerd" in unseen[DAEMONS]
     assert len(direct) == 2
+
+
+@pytest.mark.tool("openssl")
+def test_a_secured_way_is_a_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the engine's own authority, whatever others the host's programs are told to believe."""
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    files = ["-keyout", f"{tmp_path}/key.pem", "-out", f"{tmp_path}/ca.pem", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*words, *files], check=True, capture_output=True)
+    shutil.copy(tmp_path / "ca.pem", tmp_path / "cert.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    real, listening = docker_address.address().path, socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{listening.getsockname()[1]}")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{tmp_path}/none.pem")
+    with tunnel(listening, real, context):
+        monkeypatch.setenv("DOCKER_CERT_PATH", f"{tmp_path}/none")
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            _docker.connect()
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        with opened("docker-nonet") as sandbox, sandbox.launch("fio", *_JOB, timeout=60) as instance:
+            assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
+            assert instance.events["requested"] < instance.events["ready"]
+
+
+_JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")

@@ -1,0 +1,39 @@
+"""A secured connection as a plain socket, which can be polled, peeked into and read by its descriptor."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from ssl import SSLSocket
+
+
+def plain(secured: SSLSocket) -> socket.socket:
+    """One end of a pair; what comes and goes there is passed on by a thread that ends with either side."""
+    import socket
+
+    here, there = socket.socketpair()
+    threading.Thread(target=_pass_on, args=(secured, there), daemon=True).start()
+    return here
+
+
+def _pass_on(secured: SSLSocket, there: socket.socket) -> None:
+    """By one thread: what OpenSSL keeps of a connection is not to be used by two at a time."""
+    import select
+
+    with there, suppress(OSError, ValueError):  # either side was closed
+        while True:
+            ready = [secured] if secured.pending() else select.select([secured, there], [], [])[0]
+            if secured in ready:
+                data = secured.recv(1 << 16)
+                if not data:
+                    return
+                there.sendall(data)
+            if there in ready:
+                data = there.recv(1 << 16)
+                if not data:
+                    return
+                secured.sendall(data)
