@@ -62,8 +62,8 @@ def main(words: Sequence[str]) -> int:
         remedy = f" ({error.remedy})" if error.remedy else ""
         print(f"isobench: {error.reason}{remedy}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("isobench: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"isobench: {stop or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has gone
         return 0

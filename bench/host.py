@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+from bench import heartbeat
+
 _SYS = Path("/sys")
 _PROC = Path("/proc")
 _CPU = _SYS / "devices/system/cpu"
@@ -144,6 +146,10 @@ def read() -> dict[str, float]:
         **parse_stat(_text(_PROC / "stat")),
         **parse_vmstat(_text(_PROC / "vmstat")),
     }
+    stood_still = heartbeat.late_seconds()
+    if stood_still is not None:
+        snapshot["stood_still_seconds"] = stood_still
+    snapshot.update(parse_schedstat(_text(_PROC / "schedstat")))
     throttled = [parse_throttled(_text(file), file.name) for file in _throttle_files()]
     if throttled:
         snapshot["throttled_seconds"] = sum(throttled)
@@ -179,15 +185,26 @@ def parse_stat(text: str) -> dict[str, float]:
     return found
 
 
+def parse_schedstat(text: str) -> dict[str, float]:
+    """Seconds that tasks waited for a CPU, added up, out of /proc/schedstat: for kernels without pressure."""
+    waited = re.findall(r"^cpu\d+(?: \d+){7} (\d{1,18}) \d+$", text, re.MULTILINE | re.ASCII)
+    return {"waited_seconds": sum(map(int, waited)) / 1e9} if waited else {}
+
+
 def parse_vmstat(text: str) -> dict[str, float]:
-    """Pages swapped in and out since boot, out of /proc/vmstat."""
-    counts = [int(w[1]) for w in map(str.split, text.splitlines()) if len(w) == 2 and w[0] in _SWAPS and w[1].isdigit()]
-    return {"swap_pages": float(sum(counts))} if counts else {}
+    """Pages swapped in and out since boot, and pages that tasks had to free themselves before they got one (direct
+    reclaim), out of /proc/vmstat."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _, count = line.partition(" ")
+        if name in _PAGES and count.isdigit():
+            found[_PAGES[name]] = found.get(_PAGES[name], 0.0) + int(count)
+    return found
 
 
 def parse_throttled(text: str, name: str) -> float:
-    """Seconds that a CPU was too hot (milliseconds in core_throttle_total_time_ms), or that a CPU quota held a cgroup
-    back (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
+    """Seconds that a CPU or its package was too hot (milliseconds in ..._throttle_total_time_ms), or that a CPU quota
+    held a cgroup back (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
     if name != "cpu.stat":
         return int(text) / 1e3 if text.isascii() and text.isdigit() else 0.0
     match = re.search(r"^throttled_(usec|time) (\d{1,18})$", text, re.MULTILINE | re.ASCII)
@@ -215,17 +232,33 @@ def parse_meminfo(text: str) -> dict[str, int]:
 
 @cache
 def _throttle_files() -> tuple[Path, ...]:
-    """Where this host tells that its CPUs, or the cgroup that this process is in, were throttled."""
+    """Where this host tells that its CPUs, or a cgroup with this process or an engine's instances, were throttled.
+
+    A quota of a cgroup holds back all that is beneath it, and only its own file tells: every parent is looked at, also
+    where the path is of another namespace's tree, and so are the cgroups in which engines put what they start.
+    """
     found = list(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_total_time_ms"))
+    packages = {_text(file.parents[1] / "topology/physical_package_id"): file
+                for file in _CPU.glob("cpu[0-9]*/thermal_throttle/package_throttle_total_time_ms")}  # fmt: skip
+    folders: dict[Path, None] = {}
     for line in _text(_PROC / "self/cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "" or "cpu" in controllers.split(","):
-            folder = _SYS / "fs/cgroup" / (controllers and "cpu") / path.lstrip("/")
-            found += [file for file in (folder / "cpu.stat",) if file.exists()]
-    return tuple(found)
+            for tree in dict.fromkeys((controllers, controllers and "cpu")):
+                own = Path(path.lstrip("/"))
+                folders |= dict.fromkeys(
+                    _SYS / "fs/cgroup" / tree / part for part in (own, *own.parents, *map(Path, _ENGINES))
+                )
+    once = {(status.st_dev, status.st_ino): file for folder in folders
+            if (file := folder / "cpu.stat").is_file() and (status := file.stat())}  # fmt: skip
+    return (*found, *packages.values(), *once.values())
 
 
-_SWAPS = ("pswpin", "pswpout")
+_ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent")
+"""Cgroups at the top of a tree in which engines and libvirt put what they start."""
+
+
+_PAGES = {"pswpin": "swap_pages", "pswpout": "swap_pages", "pgsteal_direct": "reclaimed_pages"}
 
 
 def _text(file: Path) -> str:

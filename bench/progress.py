@@ -26,6 +26,10 @@ SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "sysc
 """
 
 
+_FIRST = 3
+"""Measured blocks after which a busy host is told."""
+
+
 class Progress(Observer):
     """On a terminal one line that changes; elsewhere a line a block. Standard error only."""
 
@@ -37,6 +41,13 @@ class Progress(Observer):
         self._verbose = verbose
         self._live = sys.stderr.isatty() and not quiet
         self._head = ""
+        self.writer: RunWriter | None = None
+        """The run, once there is one."""
+        self._warned = False
+        self._shown_at = 0
+
+    def begins(self, writer: RunWriter) -> None:
+        self.writer = writer
 
     def opening(self, environment: str) -> None:
         self._line(f"preparing {environment}")
@@ -68,7 +79,14 @@ class Progress(Observer):
     def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
         if block.marks:
             self._say(f"block {block.index} is left out: {'; '.join(block.marks)}")
-        if self._live and block.index > 0:
+        if block.index == 0:
+            return
+        if not self._warned and block.index >= _FIRST and writer.left_out > block.index / 2:
+            self._warned = True
+            self._say(f"this host is busy: {writer.left_out} of {block.index} blocks are left out so far. Stop what "
+                      "else runs here, or nothing can be concluded")  # fmt: skip
+        if self._live and block.index >= 1.05 * self._shown_at:  # all values are gone through: not after each of 5,000
+            self._shown_at = block.index
             self._so_far = intervals_so_far(writer.clean_series, writer.session)
 
     def close(self) -> None:
@@ -136,7 +154,9 @@ def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
         print(f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host")
         return
     names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
-    title = terminal.cell(f"against {session.baseline}, {len(measured)} blocks")
+    used = sum(not block.marks for block in measured)
+    left_out = f" of {len(measured)}" if used < len(measured) else ""
+    title = terminal.cell(f"against {session.baseline}, {used}{left_out} blocks")
     table = Table(title=title, title_justify="left")
     for head, justify in (("metric", "left"), ("environment", "left"), ("median", "right"), ("ratio", "right")):
         table.add_column(head, justify=justify, overflow="fold")  # type: ignore[arg-type]

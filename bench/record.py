@@ -124,7 +124,8 @@ class Session(_Frozen, frozen=True):
     finished: str = ""
     """UTC, ISO 8601; empty while the run goes on or where it was cut off."""
     stopped: str = ""
-    """Why it ended: "precise", "blocks", "max-time", "interrupted", or empty."""
+    """Why it ended: "precise", "blocks", "disturbed" (what was left out could not be replaced), "max-time",
+    "interrupted", or empty."""
     warmups: dict[str, float] = {}
     """Warm-up values of benchmarks that have no measured value: pyperf cannot hold a benchmark without one."""
     not_in_suite: list[SeriesRecord] = []

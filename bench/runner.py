@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import bench
-from bench import deadlines, host, sight
+from bench import deadlines, heartbeat, host, sight
 from bench.analysis.gate import marks
 from bench.environment import PROBE, ROOTFS
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
@@ -32,6 +32,7 @@ from bench.record import (
     Session,
     SkipRecord,
 )
+from bench.rests import Rests
 from bench.store import RunWriter
 
 if TYPE_CHECKING:
@@ -43,15 +44,12 @@ if TYPE_CHECKING:
     from bench.scenario import Scenario
     from bench.store import Series
 
-GIVE_UP_AFTER = 3
-"""A cell that failed in this many blocks running rests: a dead daemon must not cost the night."""
-
-REST_SECONDS, REST_FACTOR = 10.0, 10.0
-"""How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
-daemon that was restarted is worth the rest of the night."""
-
-
 _CAN_BE = {"positive": "costs are positive", "zero": "a cost is not negative", "any": "a cost is finite"}
+
+
+def most_blocks(wanted: int) -> int:
+    """How many blocks are measured at most, so that as many as are wanted can be used: half as many again."""
+    return wanted + max(1, wanted // 2)
 
 
 class Request(NamedTuple):
@@ -91,6 +89,7 @@ class Observer:
 
     def opening(self, environment: str) -> None: ...
     def skipped(self, skip: Skip) -> None: ...
+    def begins(self, writer: RunWriter) -> None: ...
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None: ...
     def cell_begins(self, cell: Cell) -> None: ...
     def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None: ...
@@ -137,6 +136,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             skips += sight.lacking(request.scenarios, [e for e in request.environments if e.name in sandboxes])
             request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
             writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
+            observer.begins(writer)
             ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
             stopped = "interrupted"
             try:
@@ -163,17 +163,32 @@ def _measure_blocks(
     environments = [e for e in request.environments if e.name in sandboxes]
     scenarios = {s.name: s for s in request.scenarios}
     cells = applicable(environments, request.scenarios)
-    rests = _Rests()
     gc.collect()
     gc.freeze()  # what is there now stays: to go through it again before every cell takes milliseconds
+    with heartbeat.beating():
+        return _block_after_block(request, sandboxes, writer, stopper, observer, cells, scenarios)
+
+
+def _block_after_block(
+    request: Request,
+    sandboxes: Mapping[str, Sandbox],
+    writer: RunWriter,
+    stopper: Stopper | None,
+    observer: Observer,
+    cells: Sequence[Cell],
+    scenarios: Mapping[str, Scenario],
+) -> str:
+    """Until as many blocks as were asked for can be used: one that is left out is replaced, up to `most_blocks`."""
+    rests, used, most = Rests(), 0, most_blocks(request.max_blocks)
     began, reading = time.monotonic(), host.read()
-    for index in range(request.max_blocks + 1):
+    for index in range(most + 1):
         done = time.monotonic() - began
         per_block = done / index if index else None
         if request.max_time is not None and per_block is not None and done + per_block > request.max_time:
             return "max-time"
-        left = None if per_block is None else per_block * (request.max_blocks + 1 - index)
-        observer.block_begins(index, request.max_blocks, left)
+        wanted = min(request.max_blocks - used, most + 1 - index) + (index == 0)
+        left = None if per_block is None else per_block * wanted
+        observer.block_begins(index, index + wanted - 1, left)
         alive = rests.awake(cells)
         if not alive:
             return "nothing left to measure"
@@ -184,9 +199,12 @@ def _measure_blocks(
         _record_short(writer, [*short, *rests.count(block, failures)])
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
-        if stopper and request.min_blocks <= index < request.max_blocks and not stopper.imprecise(writer.clean_series):
+        used += index > 0 and not block.marks
+        if used == request.max_blocks:
+            return "blocks"
+        if stopper and index > 0 and used >= request.min_blocks and not stopper.imprecise(writer.clean_series):
             return "precise"
-    return "blocks"
+    return "disturbed"
 
 
 def _measure_block(
@@ -405,39 +423,6 @@ def _environment_record(
 
 def _units(scenarios: Sequence[Scenario]) -> dict[tuple[str, str], str]:
     return {(s.name, m.name): m.unit for s in scenarios for m in s.metrics}
-
-
-class _Rests:
-    """Which cells rest, and until when."""
-
-    def __init__(self) -> None:
-        self._failed: dict[Cell, list[float]] = {}
-        """The seconds of the failures running."""
-        self._until: dict[Cell, float] = {}
-
-    def awake(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Those that do not rest now."""
-        now = time.monotonic()
-        return [cell for cell in cells if self._until.get(cell, 0.0) <= now]
-
-    def count(self, block: BlockRecord, failures: Sequence[FailureRecord]) -> list[SkipRecord]:
-        """Take a block into account; says which cells begin to rest, and why."""
-        reasons = {Cell(f.environment, f.scenario): f.reason for f in failures}
-        begin = []
-        for record in block.cells:
-            cell = Cell(record.environment, record.scenario)
-            if cell not in reasons or cell.environment.endswith(CONTROL_SUFFIX):
-                self._failed.pop(cell, None)
-                continue
-            running = self._failed.setdefault(cell, [])
-            running.append(record.seconds)
-            if len(running) >= GIVE_UP_AFTER:
-                rest = max(REST_SECONDS, REST_FACTOR * sum(running))
-                self._until[cell] = time.monotonic() + rest
-                why = f"left out for {rest:.0f} s after it failed in {len(running)} blocks running: {reasons[cell]}"
-                begin.append(SkipRecord(*cell, why))
-                running.clear()
-        return begin
 
 
 def _why_nothing(session: Session) -> str:

@@ -65,6 +65,8 @@ class RunWriter:
         self.session = msgspec.structs.replace(session, blocks=[], failures=[*session.failures])
         self.blocks = 0
         """How many are on disk, the warm-up block's included."""
+        self.left_out = 0
+        """How many of them are marked, without that."""
         self._units = units
         self._series: dict[str, tuple[Series, array[int], array[float]]] = {}
         self._marked: set[int] = set()
@@ -89,6 +91,7 @@ class RunWriter:
         self.session.failures.extend(entry.failures)
         if block.marks:
             self._marked.add(block.index)
+            self.left_out += block.index > 0
         for environment, scenario, metric, value in entry.samples if block.index else ():
             name = benchmark_name(scenario, metric, environment)
             if name not in self._series:

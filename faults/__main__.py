@@ -64,6 +64,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "cgroup": hostwide.busy_cgroup,
     "clock": hostwide.clock,
     "cpu": hostwide.cpu,
+    "stopped": hostwide.stopped,
     "two-runs": neighbours.two_runs,
     "clean": neighbours.clean_beside,
     "decoys": neighbours.decoys,

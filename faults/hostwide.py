@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ _CPU = Path("/sys/devices/system/cpu/cpu1/online")
 def clock(place: Place) -> Line:
     """Stepped by 0.2 s, and back by the monotonic clock."""
 
-    def inject() -> None:
+    def inject(_: subprocess.Popen[bytes]) -> None:
         offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.monotonic_ns()
         time.clock_settime_ns(time.CLOCK_REALTIME, offset + time.monotonic_ns() + 200_000_000)
         try:
@@ -38,7 +39,7 @@ def clock(place: Place) -> Line:
 def cpu(place: Place) -> Line:
     """The second CPU off for a second."""
 
-    def inject() -> None:
+    def inject(_: subprocess.Popen[bytes]) -> None:
         _CPU.write_text("0")
         try:
             time.sleep(1)
@@ -48,14 +49,25 @@ def cpu(place: Place) -> Line:
     return _marked(place, inject, "a CPU went off or on line", "CPU taken offline during a block")
 
 
-def _marked(place: Place, inject: Callable[[], None], words: str, fault: str) -> Line:
+def stopped(place: Place) -> Line:
+    """isobench stopped by a signal for a second, and continued."""
+
+    def inject(process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        process.send_signal(signal.SIGCONT)
+
+    return _marked(place, inject, "isobench itself stood still", "isobench stopped during a block")
+
+
+def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], words: str, fault: str) -> Line:
     tally, before = Tally(place), place.before()
     process = place.start(
         "run", "-e", "process,ns-all", "-s", "startup", "--no-report", "--blocks", "9999", "--max-time", "6s"
     )
     place.await_block(3, process)
     try:
-        inject()
+        inject(process)
     except OSError as error:
         process.wait(120)
         tally.leaks += leaks.left(place.where, before)

@@ -17,6 +17,8 @@ ANY = {
     "suspended_seconds": (0.05, "the machine was suspended"),
     "cpus_online_change": (0.5, "a CPU went off or on line"),
     "swap_pages": (256.0, "the machine swapped"),
+    "reclaimed_pages": (4096.0, "tasks had to free memory first"),
+    "stood_still_seconds": (0.25, "isobench itself stood still"),
 }
 """Counter -> (limit, words): one cell above the limit marks the block."""
 
@@ -29,6 +31,9 @@ SHARES = {
 }
 """Counter -> (limit, words): a share of the block's own time above the limit marks it. A guest without KVM keeps one
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
+
+_INSTEAD = {"psi_cpu_seconds": "waited_seconds"}
+"""What is looked at where a kernel has no pressure: a sum over all tasks, which is never less than the pressure."""
 
 
 def marks(
@@ -51,7 +56,9 @@ def marks(
     for counter, (limit, words) in SHARES.items():
         telling = [cell for cell in cells if counter not in (presses or {}).get(cell.scenario, ())]
         seconds = sum(cell.seconds for cell in telling)
-        share = sum(cell.interference.get(counter, 0.0) for cell in telling) / seconds if seconds > 0 else 0.0
+        instead = _INSTEAD.get(counter, "")
+        counted = sum(cell.interference.get(counter, cell.interference.get(instead, 0.0)) for cell in telling)
+        share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
             found.append(f"{words} ({share:.0%} of the block)")
     return found

