@@ -43,52 +43,45 @@ def main(words: Sequence[str]) -> int:
         parser.error(f"the hosts are {', '.join(known)}; the checks {', '.join(one.name for one in checks.CHECKS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        seen = [_one(known[name], chosen, arguments) for name in arguments.hosts or known]
+        fine = [_one(known[name], chosen, arguments) for name in arguments.hosts or known]
     except IsobenchError as error:
         print(f"hosts: {error.reason}" + (f" ({error.remedy})" if error.remedy else ""), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    if arguments.shell:
-        return 0
-    table.write(image.ROOT / "HOSTS.md", KEPT, [*(check.name for check in checks.CHECKS), "power off"])
-    return (
-        1
-        if any("**FAIL**" in line for one in seen for line in (*one.checks.values(), *one.environments.values()))
-        else 0
-    )
+    return 0 if all(fine) else 1
 
 
-def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> table.Seen:
-    """Build, boot, lay in, check, fetch, power off."""
+def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> bool:
+    """Build, boot, lay in, check, power off; whether nothing failed. The page is written after each check."""
     folder = KEPT / one.name
     if not arguments.shell and arguments.only is None:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     commit, tree = _tree()
     print(f"{one.name}: {one.about}", flush=True)
+    fine = True
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
         booted.lay_in(tree)
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
-            return table.Seen(one.name, one.about, {}, {})
+            return booted.off()
         about = f"{one.about}. {booted.facts()}"
-        outcomes = {check.name: _carry_out(check, booted) for check in chosen}
-        booted.fetch("results reports out")
+        for check in chosen:
+            outcome = checks.carry_out(check, booted)
+            booted.fetch("results reports out")
+            seen = table.seen(one.name, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)
+            table.write(image.ROOT / "HOSTS.md", KEPT, [known.name for known in checks.CHECKS])
+            mark = "PASS" if outcome.passed else "FAIL"
+            print(f"  {mark}  {check.name:20} {outcome.minutes:5.1f} min  {outcome.note}", flush=True)
+            fine = fine and outcome.passed and not any(table.FAIL in word for word in seen.environments.values())
         if arguments.keep:
             print(f"{one.name} stays on until Ctrl-C: {' '.join(booted.ssh())}", flush=True)
             signal.pause()
-        outcomes["power off"] = checks.Outcome(booted.off(), "", 0.0)
-    return table.seen(one.name, about, f"{commit}, {table.today()}", outcomes, folder)
-
-
-def _carry_out(check: checks.Check, booted: machine.Machine) -> checks.Outcome:
-    outcome = checks.carry_out(check, booted)
-    print(
-        f"  {'PASS' if outcome.passed else 'FAIL'}  {check.name:20} {outcome.minutes:5.1f} min  {outcome.note}",
-        flush=True,
-    )
-    return outcome
+        if not booted.off():
+            print(f"  {one.name} did not power off by itself", flush=True)
+            fine = False
+    return fine
 
 
 def _tree() -> tuple[str, bytes]:

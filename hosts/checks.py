@@ -21,7 +21,7 @@ until grep --quiet --no-messages . out/long/*/*/journal.jsonl; do kill -0 $! || 
 sleep 20
 """
 _LEFT = """\
-left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* 2> /dev/null
+left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* /etc/apparmor.d/libvirt/libvirt-* 2> /dev/null
     find /sys/fs/cgroup -name '*isobench-*'
     virsh --quiet list --all --name | grep isobench-
     docker ps --all --quiet --filter label=isobench.run

@@ -25,6 +25,7 @@ the lab has none; dependencies are laid in beforehand, so that the README's two 
 """
 
 
+FAIL = "**FAIL**"
 KEPT = "seen.json"
 """What the page says of a host, in the host's folder: a check that is run on its own joins the others."""
 
@@ -43,7 +44,7 @@ def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], fold
     kept = folder / KEPT
     lines = Seen(**json.loads(kept.read_text())).checks if kept.exists() else {}
     for name, outcome in outcomes.items():
-        mark = "" if outcome.passed else "**FAIL** "
+        mark = "" if outcome.passed else f"{FAIL} "
         lines[name] = f"{mark}{outcome.note} ({outcome.minutes:.0f} min, {when})"
     one = Seen(host, about, lines, dict(_environments(folder)))
     kept.write_text(json.dumps(one._asdict(), indent=1))
@@ -72,13 +73,13 @@ def _environments(folder: Path) -> Iterable[tuple[str, str]]:
 def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
     scenarios = ", ".join(sorted(measured))
     if failed:
-        return f"{scenarios}; **FAIL** {failed}".lstrip("; ")
+        return f"{scenarios}; {FAIL} {failed}".lstrip("; ")
     if scenarios:
         return scenarios
     if said.get("outcome") == "PASS":
         return "launched, not measured"
     remedy = f" → {said['remedy']}" if said.get("remedy") else ""
-    mark = "**FAIL** " if said.get("outcome") == "FAIL" else ""
+    mark = f"{FAIL} " if said.get("outcome") == "FAIL" else ""
     return f"{mark}{said.get('reason', 'not asked')}{remedy}"
 
 
