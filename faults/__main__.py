@@ -32,6 +32,7 @@ from faults import (
     leaks,
     mechanisms,
     neighbours,
+    peculiar,
     sessions,
     soak,
     stopping,
@@ -72,6 +73,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "privileges": lacking.privileges,
     "layouts": lacking.layouts,
     "paths": lacking.paths,
+    **peculiar.ROWS,
     "soak": soak.soak,
     "fuzz": fuzzing.fuzz,
 }

@@ -18,7 +18,7 @@ RUNGS = "process,process-fork,chroot,pivot-root,ns-net,ns-time,ns-all,ns-all-use
 
 def under(number: str, calls: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """isobench where these calls end with this errno."""
-    command = [sys.executable, "-m", "tests.filtered", number, calls, sys.executable, "-m", "bench", *words]
+    command = [sys.executable, "-m", "faults.filtered", number, calls, sys.executable, "-m", "bench", *words]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
 

@@ -1,6 +1,6 @@
 """Run a command where some system calls are refused, as a container refuses them.
 
-python -m tests.filtered ERRNO CALL,… COMMAND…
+python -m faults.filtered ERRNO CALL,… COMMAND…
 """
 
 from __future__ import annotations
