@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import signal
-import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faults.engines import pids_of
@@ -45,16 +42,7 @@ def containerd(place: Place) -> Line:
 
 
 def shim(place: Place) -> Line:
-    """containerd forgets the sockets of shims that are killed: whoever kills them takes those along."""
-
-    def inject() -> None:
-        _kill_when_there("containerd-shim-runc-v2", "")
-        for path in Path("/run/containerd/s").iterdir():
-            with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-                if connection.connect_ex(str(path)) == errno.ECONNREFUSED:
-                    path.unlink()
-
-    injections = [inject] * 3
+    injections = [lambda: _kill_when_there("containerd-shim-runc-v2", "")] * 3
     return _line(place, "docker", injections, "a container's shim killed", blocks=10)
 
 

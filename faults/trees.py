@@ -30,6 +30,7 @@ ENGINES_OWN = (
     r"file .*/docker/data/image/overlay2/layerdb/(mounts|sha256|tmp)",
     r"cgroup /sys/fs/cgroup(/\w+)?/isobench-faults-\w+",
     r"route .* dev docker0 .*",
+    r"file .*/exec/libnetwork/[0-9a-f]{12}\.sock",  # its own, of one that was killed
     r"(file|mount) .*/exec/netns(/default|/[0-9a-f]{12})?",
     # libvirtd: the cgroup over all domains, the folder of all logs, and what it learned about QEMU
     r"cgroup /sys/fs/cgroup(/\w+)?/machine",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from bench.accounting import cpu_seconds, descendants, parent
-from bench.environments._docker import LABEL, engine_errors, engine_pids, is_of
+from bench.environments._docker import LABEL, engine_errors, engine_pids, forget, is_of
 from bench.environments._plain import plain
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class Container:
                 with engine_errors("removing the container"):
                     self._client.remove_container(self._id, force=True, v=True)
                 self.events["removed"] = time.monotonic_ns()
+                if self._status is None:
+                    forget(self._id)
             ended = self._status is not None  # the rest of the deadline is not for one that was given up
             watched = self._netns if self._watching and ended else None
             self.events["gone"] = watched.await_gone() if watched else time.monotonic_ns()

@@ -261,6 +261,7 @@ def _sweep(client: Any, run: str, removed: list[str]) -> None:
     for container in client.containers(all=True, filters=wanted):
         client.remove_container(container["Id"], force=True, v=True)
         removed.append(f"container {container['Id'][:12]}")
+        forget(container["Id"])
     for volume in client.volumes(filters=wanted)["Volumes"] or ():
         client.remove_volume(volume["Name"], force=True)
         removed.append(f"volume {volume['Name']}")
@@ -269,6 +270,22 @@ def _sweep(client: Any, run: str, removed: list[str]) -> None:
         for tag in _own_tags(tags, run) or [image["Id"]] * (not tags):
             client.remove_image(tag, force=True)
             removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
+
+
+def forget(container: str) -> None:
+    """Take away what stays of a removed container whose shim was killed: its cgroups, the shim's socket.
+
+    Neither the engine nor containerd looks for them again. Their names are the container's, so that one on another host
+    has none here.
+    """
+    from bench.cgroups import remove
+    from bench.daemons.shims import remove_socket
+    from bench.environments.containerd import settings
+
+    if os.geteuid() == 0:
+        with suppress(OSError):
+            remove(f"*{container}*")
+        remove_socket(settings()["address"], "moby", container)
 
 
 _UNTAGGED = "<none>:<none>"

@@ -160,7 +160,7 @@ def _remove_folders(run: str, where: str) -> list[str]:
     for folder in filter(Path.is_dir, folders):
         said += [f"folder {path}" for path in folder.iterdir() if path.is_dir()]
         said += [f"not cleaned: {point} is still mounted" for point in remove_tree(folder)]
-    work, listens = work_folder(run), _settings(where)["address"]
+    work, listens = work_folder(run), settings(where)["address"]
     for file in work.glob(f"containerd/{run}-*.json") if work is not None else ():  # one for each instance
         remove_socket(listens, run, file.stem)
     return said
@@ -170,30 +170,31 @@ def _own_folders(where: str) -> list[Path]:
     """containerd's `root` and `state`."""
     from pathlib import Path
 
-    return [Path(_settings(where)[name]) for name in ("root", "state")]
+    return [Path(settings(where)[name]) for name in ("root", "state")]
 
 
-def _settings(where: str) -> dict[str, str]:
-    """containerd's folders and its own word for its address.
+def settings(where: str = "") -> dict[str, str]:
+    """The folders of the containerd at this socket (Docker's, where none is named), and its own word for its address.
 
     As Docker writes them beside the socket, as the administrator does, or the usual ones.
     """
     import tomllib
     from pathlib import Path
 
-    settings = {"root": "/var/lib/containerd", "state": "/run/containerd", "address": where}
+    where = where or address()
+    found = {"root": "/var/lib/containerd", "state": "/run/containerd", "address": where}
     for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             said = tomllib.loads(file.read_text())
             told = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}
-            return settings | {name: str(value) for name, value in told.items() if value}
-    return settings
+            return found | {name: str(value) for name, value in told.items() if value}
+    return found
 
 
 def _remove(run: str, container: str, where: str) -> None:
     _try(run, where, "tasks", "delete", "--force", container)
     _try(run, where, "containers", "delete", container)
-    remove_socket(_settings(where)["address"], run, container)
+    remove_socket(settings(where)["address"], run, container)
 
 
 def _ctr(run: str, where: str = "") -> list[str]:
