@@ -146,11 +146,16 @@ def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> 
 
 def stretched(found: Interval, wide: Reach, level: float) -> Interval:
     """The interval that is wrong with a probability of `level` (two-sided); never narrower than the one given."""
-    factor = max(1.0, _quantile(level, wide.effective) / _quantile(SIGNIFICANCE, wide.effective))
+    factor = stretch(level, wide.effective)
     if factor == 1.0:
         return found
     low, high = found.centre - factor * wide.down, found.centre + factor * wide.up
     return found._replace(low=min(low, found.low), high=max(high, found.high), confidence=1 - level)
+
+
+def stretch(level: float, effective_blocks: float) -> float:
+    """How many times as wide as at 95 % an interval is at this level."""
+    return max(1.0, _quantile(level, effective_blocks) / _quantile(SIGNIFICANCE, effective_blocks))
 
 
 def p_beyond(found: Interval, wide: Reach, edge: float) -> float:

@@ -57,7 +57,7 @@ def oddities(frame: pd.DataFrame) -> list[Oddity]:
     )
     series = [(key, part["block"].to_numpy(), part["value"].to_numpy(dtype=float)) for key, part in groups]
     series = [one for one in series if len(one[2]) >= FEWEST and one[2].min() > 0]
-    adjusted = holm(np.array([_kendall(blocks, values) for _, blocks, values in series]))
+    adjusted = holm(np.array([kendall(blocks, values) for _, blocks, values in series]))
     found = []
     for (key, blocks, values), p in zip(series, adjusted, strict=True):
         scenario, metric, environment = map(str, key)
@@ -100,6 +100,6 @@ def drift(blocks: np.ndarray, values: np.ndarray) -> float:
     return math.exp(slope * float(blocks[-1] - blocks[0]))
 
 
-def _kendall(blocks: np.ndarray, values: np.ndarray) -> float:
+def kendall(blocks: np.ndarray, values: np.ndarray) -> float:
     p = float(stats.kendalltau(blocks, values).pvalue)
     return 1.0 if math.isnan(p) else p

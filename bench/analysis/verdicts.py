@@ -82,7 +82,8 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
         if values[0] == baseline:
             rows[-1].update(ratio=1.0, ratio_low=1.0, ratio_high=1.0)
         elif one is not None and values[1].control:
-            rows[-1].update(_told(one, math.log1p(band), 0.0, SIGNIFICANCE), p_holm=one.p)
+            apart = math.log1p(band) + strayed.get(key, 0.0)
+            rows[-1].update(_told(one, math.inf, 0.0, level), p_holm=one.p, mde=_detectable(one, apart, level))
         elif one is not None:
             where = (*key, values[0])
             rows[-1].update(_told(one, edges[where], strayed.get(key, 0.0), level), p_holm=adjusted[where])
@@ -198,14 +199,23 @@ def _told(one: Ratio, edge: float, strayed: float, level: float) -> dict[str, fl
         return told
     if found.low > edge or found.high < -edge:
         found = paired.stretched(found, one.reach, level)
-    wide = paired.stretched(one.found, one.reach, level)
-    half, plain = (wide.high - wide.low) / 2, (one.found.high - one.found.low) / 2
     return told | {
         "ratio_low": _exp(found.low - strayed),
         "ratio_high": _exp(found.high + strayed),
-        "mde": math.expm1(min(700.0, edge + half + _POWER * plain / special.ndtri((1 + CONFIDENCE) / 2))),
+        "mde": _detectable(one, edge, level),
         "strayed": _exp(strayed),
     }
+
+
+def _detectable(one: Ratio, edge: float, level: float) -> float:
+    """The ratio less one that four of five runs would call a difference: beyond the band, after the correction."""
+    if one.found.n < FEWEST_PAIRS:
+        return math.nan
+    wide = paired.stretched(one.found, one.reach, level)
+    half, deviation = (wide.high - wide.low) / 2, (one.found.high - one.found.low) / 2
+    deviation /= special.ndtri((1 + CONFIDENCE) / 2)
+    varies = half / math.sqrt(max(one.reach.effective - 1, 1.0))  # the next run's interval has another width
+    return math.expm1(min(700.0, edge + half + _POWER * math.hypot(deviation, varies)))
 
 
 def _row(scenario: str, metric: str, environment: str, values: Values) -> dict[str, Any]:

@@ -67,6 +67,11 @@ class Estimate(NamedTuple):
         return f"{self.scenario}.{self.metric}"
 
     @property
+    def counted(self) -> int:
+        """Values behind the median; `n` may be fewer, as it counts pairs."""
+        return self.taken or self.n
+
+    @property
     def ratio_text(self) -> str:
         return format.ratio_interval(self.ratio, self.ratio_low, self.ratio_high)
 

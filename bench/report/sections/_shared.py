@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Cell, Details, Figure, Heading, Span, Table, table
 from bench.report.context import shade_of, verdict_span
 from bench.report.needs import representatives
@@ -131,7 +131,7 @@ def parts_figure(
     bars, rows, unit, uneven = [], [], "second", []
     for name in names:
         found = [context.find(scenario, metric, name) for metric in metrics]
-        if len({row.n for row in found if row}) > 1:
+        if len({row.counted for row in found if row}) > 1:
             uneven.append(format.clean(name, 40))
             continue
         values = [row.median if row else math.nan for row in found]
@@ -142,15 +142,15 @@ def parts_figure(
             rows.append(
                 [name_cell(context, name), *(row.value_text if row else format.MISSING for row in found), total]
             )
-    if not bars or len(metrics) < 2:
+    if not any(value > 0 for bar in bars for value in bar.parts) or len(metrics) < 2:
         return None
-    size, part, label = max(
-        (value, part, bar.label)
+    _, share, part, label = max(
+        (value, value / sum(v for v in bar.parts if v > 0), part, bar.label)
         for bar in bars
         for part, value in zip(metrics, bar.parts, strict=True)
-        if value == value
+        if value > 0
     )
-    title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.quantity(size, unit)}"
+    title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
     data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
     note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
     if uneven:
@@ -189,10 +189,11 @@ def _over_count(
             [name_cell(context, name), *slope, *(row.value_text if row else format.MISSING for _, row in points)]
         )
         ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
-    per = "one more instance costs" if fit else f"at {counts[-1]} {of}"
+    per = "one more instance costs" if fit else f"at {counts[-1]} {of} it costs"
     (low, cheap), (high, dear) = min(ends), max(ends)
-    title = f"{what}: {per} {format.quantity(low, unit)} in {cheap}"
-    title += f" and {format.quantity(high, unit)} in {dear}" if cheap != dear else ""
+    title = f"{what} over the number of {of}"
+    if cheap != dear and low > 0:
+        title = f"{what}: {per} {format.ratio(high / low)} as much in {dear} as in {cheap}"
     heads = ["environment", *(["slope (one more)"] if fit else []), *(f"N = {n}" for n in counts)]
     data = table(f"{what} over the number of {of}", heads, rows)
     counted = sample_note(context, scenario, [f"{what}-{n}" for n in counts])
@@ -228,19 +229,6 @@ def alt_of(title: str, data: Table, limit: int = 12) -> str:
     return format.clean(f"{title} {data.caption}: {'. '.join(lines)}.{more}", 1500)
 
 
-def said(row: Estimate) -> str:
-    """A ratio for a sentence: a number only where a difference is seen, and that it is inconclusive where it is."""
-    if row.verdict == "equivalent":
-        return "the same"
-    if row.ratio_low != row.ratio_low:
-        return f"about {format.ratio(row.ratio)}"
-    if row.verdict == "inconclusive":
-        if row.ratio_low <= 1 <= row.ratio_high:
-            return "no certain difference"
-        return f"{format.ratio(row.ratio)}, inconclusive"
-    return format.ratio(row.ratio)
-
-
 def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate] | None:
     """The cheapest and the dearest isolation by ratio, or None where nothing but the baseline was measured."""
     others = sorted((r for r in rows if r.environment != baseline and r.ratio == r.ratio), key=lambda r: r.ratio)
@@ -255,11 +243,16 @@ def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
         if any(r.environment == context.baseline for r in rows):
             why = f"measured in {format.clean(context.baseline, 40)} alone"
         return f"{what[:1].upper()}{what[1:]}: {why}"
-    text = verdict_counts(others, what)
-    dear = max(others, key=lambda r: r.ratio)
-    if dear.verdict != "slower":
-        return text
-    return f"{text}; the dearest is {dear.metric} in {format.clean(dear.environment, 40)}, {format.ratio(dear.ratio)}"
+    top = rules.dearest(others)
+    return verdict_counts(others, what) + (f"; {_dearest(top)}" if top else "")
+
+
+def _dearest(top: Sequence[Estimate]) -> str:
+    """Names the dearest, or those that are not told apart, by the lowest ratio among them."""
+    names = [f"{row.metric} in {format.clean(row.environment, 40)}" for row in top]
+    if len(names) == 1:
+        return f"the dearest is {names[0]}, {format.ratio(top[0].ratio)}"
+    return f"the dearest are {format.listing(names, 3)}, from {format.ratio(min(row.ratio for row in top))}"
 
 
 def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
@@ -279,10 +272,17 @@ def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
     low, high = ends
     baseline = format.clean(context.baseline, 40)
     if low.environment == high.environment:
-        return f"{what}: {format.clean(low.environment, 40)} against {baseline}: {said(low)}"
+        return f"{what}: {format.clean(low.environment, 40)} against {baseline}: {rules.said(low)}"
+    named = rules.differing(rows, context.baseline)
+    if not named:
+        return f"{what}: none of {len(rows) - 1} environments is told apart from {baseline}"
+    high = named[-1]
+    low = low if low.verdict in ("equivalent", "slower", "faster") else named[0]
+    if low.environment == high.environment:
+        return f"{what}, against {baseline}: {rules.said(high)} in {format.clean(high.environment, 40)}"
     return (
-        f"{what}, against {baseline}: from {said(low)} ({format.clean(low.environment, 40)}) "
-        f"to {said(high)} ({format.clean(high.environment, 40)})"
+        f"{what}, against {baseline}: from {rules.said(low)} ({format.clean(low.environment, 40)}) "
+        f"to {rules.said(high)} ({format.clean(high.environment, 40)})"
     )
 
 
@@ -290,5 +290,5 @@ def _alone(context: Context, rows: Sequence[Estimate]) -> str:
     """Why there is no ratio: nothing beside the baseline, or no baseline."""
     base = next((row for row in rows if row.environment == context.baseline), None)
     if base is not None:
-        return f"{base.value_text} in {format.clean(context.baseline, 40)}, the only environment measured"
+        return f"measured in {format.clean(context.baseline, 40)} alone"
     return f"no ratio, as the baseline {format.clean(context.baseline, 40)} has no value"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import format
+from bench.report import format, rules
 from bench.report.blocks import Block, Paragraph, Span, table
 from bench.report.context import Section
 
@@ -200,15 +200,14 @@ def _rung(context: Context, upper: str, lower: str, lead: str) -> Answer:
 
 
 def _below_vm(context: Context, scenario: str, metric: str, verb: str) -> Answer:
-    """Whether Docker costs less than a VM: their intervals of the ratio to the same baseline do not meet."""
+    """Whether Docker costs less than a VM, by their own paired difference."""
     docker = context.find(scenario, metric, "docker")
     vm = next((row for name in VM_NAMES if (row := context.find(scenario, metric, name)) is not None), None)
     if docker is None or vm is None:
         return OPEN
     words = f"Docker {verb} {_full(docker)}, {vm.environment} {_full(vm)}"
-    if docker.ratio_high < vm.ratio_low:
-        return Answer("holds", words)
-    return Answer("does not hold" if docker.ratio_low > vm.ratio_high else "measured", words)
+    times = rules.apart(context, scenario, metric, "docker", [vm.environment]).get(vm.environment)
+    return Answer("measured" if times is None else "holds" if times > 1 else "does not hold", words)
 
 
 def _full(row: Estimate) -> str:

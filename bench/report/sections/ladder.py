@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Block, Figure, Paragraph, Span, table
 from bench.report.context import Section
 from bench.report.rungs import Rung, find_rungs
@@ -23,7 +23,7 @@ _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))
 """What a waterfall leads up to: the first of each row that was measured."""
 
 _COSTS = (("ready", "to the first byte"), ("gone", "until all is freed"), ("cpu", "CPU time"))
-_SAYS = {"ready": "that {} takes to its first byte", "cpu": "of CPU time that one {} takes from start to end"}
+_SAYS = {"ready": "time that {} takes to its first byte", "cpu": "CPU time that one {} takes from start to end"}
 """The costs that are stacked up, and how a title speaks of them."""
 
 
@@ -90,11 +90,16 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
     rows.append(["not explained by the rungs", "", format.signed(rest, "second"), format.share(rest / whole.median)])
     rows.append([f"{name} as measured", "", whole.value_text, ""])
     what = _SAYS[metric]
-    largest = max(steps[1:-2], key=lambda step: step.end - step.start, default=steps[0])
+    found = {d: rung for rung in chain if (d := _difference(context, rung, metric)) is not None}
+    largest = rules.outstanding(list(found))
     title = (
-        f"Of the {whole.value_text} {what.format(name)}, {format.about((largest.end - largest.start) / whole.median)} "
-        f"is the step to {largest.label}; {format.about(abs(rest) / whole.median)} stays unexplained"
+        f"Of the {what.format(name)}, {format.about(abs(rest) / whole.median)} stays unexplained; no step stands out"
     )
+    if largest is not None:
+        title = (
+            f"Of the {what.format(name)}, {format.about(largest.value / whole.median)} is the step to "
+            f"{_label(found[largest])}; {format.about(abs(rest) / whole.median)} stays unexplained"
+        )
     data = table(f"Rung by rung, {dict(_COSTS)[metric]}", ["rung", "adds", "cost [95 %]", "compared with"], rows, 2)
     note = (
         f"Bars: centres (Hodges–Lehmann) of the paired differences, one on the other; line: 95 % interval; grey: the "

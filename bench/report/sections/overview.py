@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Figure, table
 from bench.report.context import BAND, Section
 from bench.report.needs import NEEDS, representatives, rows_for
@@ -59,11 +59,15 @@ def build(context: Context) -> list[Block]:
 def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
     rows = [row for _, found in groups for row in found]
     text = verdict_counts(rows, "costs")
-    need, dearest = max(((need, row) for need, found in groups for row in found), key=lambda pair: pair[1].ratio)
-    if dearest.verdict != "slower":
-        return text
-    whose = f"{need.word} of {format.clean(dearest.environment, 40)}"
-    return f"{text}; the dearest is the {whose}, {format.ratio(dearest.ratio)}"
+    top = rules.dearest(rows)
+    words = {
+        id(row): f"the {need.word} of {format.clean(row.environment, 40)}" for need, found in groups for row in found
+    }
+    names = [words[id(row)] for row in top]
+    if len(names) == 1:
+        return f"{text}; the dearest is {names[0]}, {format.ratio(top[0].ratio)}"
+    lowest = format.ratio(min(row.ratio for row in top)) if top else ""
+    return f"{text}; the dearest are {format.listing(names, 3)}, from {lowest}" if top else text
 
 
 SECTION = Section(30, "overview", "Overview", build)

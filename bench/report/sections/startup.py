@@ -6,7 +6,7 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Cell, Figure, table
 from bench.report.context import Section
 from bench.report.needs import representatives
@@ -93,10 +93,13 @@ def _phases(context: Context, names: list[str]) -> Figure:
     for name in names:
         phases = phases_of(context, name)
         bars.append(charts.Bar(name, [phases.get(part, math.nan) for part in parts]))
-    longest = max(((value, bar.label, part) for bar in bars for part, value in zip(parts, bar.parts, strict=True)
-                   if value == value), default=(math.nan, "", ""))  # fmt: skip
-    value, name, part = longest
-    title = f"The longest single phase is {part} of {format.clean(name, 40)}: {format.quantity(value, 'second')}"
+    wholes = {bar.label: sum(v for v in bar.parts if v == v and v > 0) for bar in bars}
+    _, share, name, part = max(((value, value / wholes[bar.label], bar.label, part) for bar in bars
+                                for part, value in zip(parts, bar.parts, strict=True) if value > 0),
+                               default=(0.0, math.nan, "", ""))  # fmt: skip
+    title = f"The longest single phase is {part} of {format.clean(name, 40)}, {format.about(share)} of its whole"
+    if not name:
+        title = "Where the time of a start and an end goes"
     rows: list[list[Cell | Text]] = [
         [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
     ]
@@ -143,14 +146,13 @@ def _order(context: Context, names: list[str]) -> Figure:
         step = max(step, math.ceil(len(blocks) / max(POINTS // len(names), 50)))
         series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
     blocks = sorted({b for column in columns.values() for b in column})
-    drift = [(n, _drift(list(c.values()))) for n, c in columns.items() if len(c) >= 6]
-    worst = max(drift, key=lambda pair: abs(pair[1] - 1), default=("", 1.0))
-    title = (
-        f"From the first half of the run to the second the median of {format.clean(worst[0], 40)} moved most: "
-        f"to {format.ratio(worst[1])}"
-        if drift
-        else f"Request to first byte in the order of {format.count(len(blocks), 'block')}"
-    )
+    moved = rules.drifting({name: (list(column), list(column.values())) for name, column in columns.items()})
+    title = f"Request to first byte in the order of {format.count(len(blocks), 'block')}: none is told to have moved"
+    if moved is not None:
+        title = (
+            f"From the first half of the run to the second the median of {format.clean(moved[0], 40)} moved to "
+            f"{format.ratio(moved[1])}"
+        )
     every = math.ceil(len(blocks) / 50) or 1
     rows: list[list[Cell | Text]] = [
         [str(b), *(format.quantity(columns[n].get(b, math.nan), "second") for n in names)] for b in blocks[::every]
@@ -160,11 +162,6 @@ def _order(context: Context, names: list[str]) -> Figure:
     note = f"One point a fresh instance, log axis. {sample_note(context, 'startup', ['ready'])}"
     note += f" Every {step}th point is drawn." if step > 1 else ""
     return Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)
-
-
-def _drift(values: list[float]) -> float:
-    half = len(values) // 2
-    return median(values[half:]) / median(values[:half])
 
 
 SECTION = Section(50, "startup", "Startup and teardown", build)

@@ -67,6 +67,7 @@ def _banners(context: Context) -> list[Block]:
     blocks += [Banner(text) for text in _unsteady_clocks(context)]
     if not context.session.finished:
         blocks.append(Banner("The run was cut off; this report shows the blocks that were finished."))
+    blocks += [Banner(text) for text in [_control_failed(context)] if text]
     counted = _counted(context)
     if 0 < counted < FEWEST_PAIRS:
         text = f"Only {format.count(counted, 'block')}: from fewer than six no interval holds at 95 %, so nothing is"
@@ -109,6 +110,8 @@ def _facts(context: Context) -> Block:
         ["duration", _duration(context)],
         ["ended because", stopped],
         ["A/A control", control_sentence(context)],
+        ["what so many blocks can conclude", _conclusive(context)],
+        ["blocks that resemble each other", _correlated(context)],
         ["smallest effect seen", _smallest(context)],
         ["band", f"equivalent: the whole interval from {format.band(BAND)} the baseline"],
     ]
@@ -140,7 +143,39 @@ def _smallest(context: Context) -> str:
     known = [f"{format.about(row.mde)} in {need.word}" for need, row in rows if row and row.mde == row.mde]
     if not known:
         return "not known: fewer than six blocks with a control"
-    return f"four of five runs like this one would find a difference of {format.listing(known)}"
+    return f"four of five runs like this one would find a cost that is higher by {format.listing(known)}"
+
+
+def _conclusive(context: Context) -> str:
+    """How far beyond the band a cost has to lie among so many others, in half-widths of its interval."""
+    from bench.analysis.paired import SIGNIFICANCE, stretch
+
+    rows = [row for row in context.estimates if not row.control and row.p_holm == row.p_holm]
+    if not rows:
+        return "nothing: no cost has the six pairs of blocks from which an interval holds at 95 %"
+    pairs = Counter(row.n for row in rows).most_common(1)[0][0]
+    times = stretch(SIGNIFICANCE / len(rows), pairs)
+    costs = format.count(len(rows), "cost")
+    return (
+        f"of {costs} in {format.count(pairs, 'pair')} of blocks, that one differs whose ratio lies beyond the band by "
+        f"{format.trimmed(format.number(times))} half-widths of its 95 % interval, fewer where many differ; intervals "
+        "of costs that differ are given so wide"
+    )
+
+
+def _correlated(context: Context) -> str:
+    """Where blocks are not independent of each other, and what that does to the intervals."""
+    rows = [row for row in context.estimates if not row.control and row.effective == row.effective]
+    found = [row for row in rows if row.effective < row.n]
+    if not found:
+        return "none: each counts as one" if rows else "not known"
+    least = min(found, key=lambda row: row.effective / row.n)
+    costs, blocks = format.count(len(rows), "cost"), format.trimmed(format.number(least.effective))
+    return (
+        f"in {len(found)} of {costs} neighbouring blocks resemble each other, and the interval is as wide as fewer "
+        f"independent blocks ask: {blocks} instead of {least.n} in {least.name} of "
+        f"{format.clean(least.environment, 40)}"
+    )
 
 
 def _missing(context: Context) -> list[str]:
@@ -149,7 +184,7 @@ def _missing(context: Context) -> list[str]:
     for row in context.estimates:
         if not row.control:
             key = (row.environment, row.scenario)
-            most[key] = max(most.get(key, 0), row.n)
+            most[key] = max(most.get(key, 0), row.counted)
     counted = _counted(context)
     return [
         f"{format.clean(scenario, 40)} in {format.clean(environment, 40)} ({n} of {counted})"
@@ -169,6 +204,22 @@ def control_sentence(context: Context) -> str:
     return (
         f"{context.baseline} against itself differs at p < 0.05 in {len(hits)} of {format.count(len(rows), 'metric')} "
         f"(chance alone: {expected}); the largest ratio is {widest.ratio_text} in {widest.name}"
+    )
+
+
+def _control_failed(context: Context) -> str:
+    """What the failing control takes back, where it fails."""
+    from bench.analysis.verdicts import IMPROBABLE
+
+    strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
+    if not strayed:
+        return ""
+    most = max(strayed, key=lambda name: strayed[name])
+    return (
+        f"The A/A control failed: {control_sentence(context)}. By the rule (so many by a chance of less than "
+        f"{format.percent(IMPROBABLE)}, or one by far) every interval of {format.count(len(strayed), 'metric')} is "
+        f"wider by what the copy strayed, up to {format.ratio(strayed[most])} in {most}: what that covers is not told "
+        "to differ."
     )
 
 

@@ -8,7 +8,8 @@ from bench.report import format
 from bench.report.blocks import Cell, Column, Paragraph, Span, Table
 from bench.report.context import Section, shade_of
 from bench.report.needs import NEEDS, metric_for, representatives, rows_for
-from bench.report.sections._shared import name_cell, said
+from bench.report.rules import cheapest, said
+from bench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block, Text
@@ -92,7 +93,7 @@ def _table(context: Context) -> Table:
     needs = [(need, rows) for need, rows in needs if rows]
     shown = [n for n in representatives(context) if not (e := context.environment(n)) or e.layer != "vmm"]
     columns = [Column("isolation", "left"), *(Column(f"{n.title}: {_what(context, n)}") for n, _ in needs)]
-    best = {need.title: _cheapest(context, [rows[n] for n in shown if n in rows]) for need, rows in needs}
+    best = {need.title: cheapest(context, [rows[n] for n in shown if n in rows]) for need, rows in needs}
     rows = []
     for name in shown:
         cells = [Cell(name_cell(context, name))]
@@ -116,16 +117,6 @@ def _cell(context: Context, row: Estimate | None, best: bool) -> Cell:
         return Cell((Span(row.value_text, "strong"), Span("baseline", "small")))
     value = Span(f"✓ {row.value_text}" if best else row.value_text, "best" if best else "strong")
     return Cell((value, Span(row.ratio_text, "small")), shade_of(row))
-
-
-def _cheapest(context: Context, rows: list[Estimate]) -> set[str]:
-    """The cheapest isolation and all whose interval reaches into its; none where there is no choice."""
-    others = [row for row in rows if row.environment != context.baseline and row.ratio_high == row.ratio_high]
-    if len(others) < 2:
-        return set()
-    cheapest = min(others, key=lambda row: row.ratio)
-    found = {row.environment for row in others if row.ratio_low <= cheapest.ratio_high}
-    return found if len(found) < len(others) else set()
 
 
 def _what(context: Context, need: Need) -> str:

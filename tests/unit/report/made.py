@@ -122,13 +122,13 @@ def estimate(scenario: str, metric: str, environment: str, ratio: float, **chang
     return Estimate(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def context(words: str = "", estimates: Sequence[Estimate] | None = None) -> Context:
-    """A run of five blocks in which the value of block b is its cost times (1 + b / 100)."""
+def context(words: str = "", estimates: Sequence[Estimate] | None = None, blocks: int = 5) -> Context:
+    """A run of five blocks, or more, in which the value of block b is its cost times (1 + b / 100)."""
     chosen = list(estimates) if estimates is not None else _estimates()
     rows = [
         (e.scenario, e.metric, e.environment, e.unit, b, e.median * (1 + b / 100), b == 0, e.control, False)
         for e in chosen
-        for b in range(6)
+        for b in range(blocks + 1)
     ]
     columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
     run = Run(Path("results/host/20260102T030405Z"), session(words), [])

@@ -1,0 +1,122 @@
+"""What a sentence may claim: every rule by which the report's sentences, titles and marks are made, in one list.
+
+A sentence names who differs only where the verdict says so, orders two environments only by their own paired
+difference, and names one as the extreme only where no other reaches it. VALIDITY.md has how often each rule errs on
+runs in which nothing differs, or everything by a known amount.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.report import format
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.report.context import Context, Difference, Estimate
+
+SIGNIFICANCE = 0.05
+DRIFTED = 0.01
+"""Level, for all environments of a title together, at which one is said to have moved during the run."""
+
+
+def said(row: Estimate) -> str:
+    """A ratio for a sentence: a number only where a difference is seen, and how sure it is where it is not.
+
+    "the same" is said of an interval within the band that holds 1; one beside 1 is told with its number.
+    """
+    if row.ratio_low != row.ratio_low:
+        return f"about {format.ratio(row.ratio)}, too few blocks"
+    holds_one = row.ratio_low <= 1 <= row.ratio_high
+    if row.verdict == "equivalent":
+        return "the same" if holds_one else f"{format.ratio(row.ratio)}, nearly the same"
+    if row.verdict == "inconclusive":
+        return "no certain difference" if holds_one else f"{format.ratio(row.ratio)}, inconclusive"
+    return format.ratio(row.ratio)
+
+
+def differing(rows: Sequence[Estimate], baseline: str) -> list[Estimate]:
+    """Who may be named for a difference from the baseline, the cheapest first."""
+    return sorted(
+        (row for row in rows if row.environment != baseline and row.verdict in ("slower", "faster")),
+        key=lambda row: row.ratio,
+    )
+
+
+def dearest(rows: Sequence[Estimate]) -> list[Estimate]:
+    """Who is the dearest, the highest ratio first: all whose interval reaches the highest one's, if that is certainly
+    above the baseline; nobody else."""
+    found = sorted((row for row in rows if row.verdict == "slower"), key=lambda row: -row.ratio)
+    return [row for row in found if row.ratio_high >= found[0].ratio_low]
+
+
+def apart(context: Context, scenario: str, metric: str, one: str, others: Sequence[str]) -> dict[str, float]:
+    """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
+    correction for their number. What is missing is not told apart."""
+    from bench.analysis import paired
+    from bench.analysis.verdicts import estimates
+
+    mine = _logs(context, scenario, metric, one)
+    gaps = {}
+    for other in others:
+        theirs = _logs(context, scenario, metric, other)
+        shared = sorted(mine.keys() & theirs.keys())
+        if len(shared) >= paired.FEWEST_PAIRS:
+            gaps[other] = np.array([theirs[block] - mine[block] for block in shared])
+    found = dict(zip(gaps, estimates(list(gaps.values())), strict=True))
+    p = paired.holm(np.array([paired.p_beyond(ratio.found, ratio.reach, 0.0) for ratio in found.values()]))
+    return {
+        other: float(np.exp(ratio.found.centre))
+        for (other, ratio), adjusted in zip(found.items(), p, strict=True)
+        if adjusted < SIGNIFICANCE
+    }
+
+
+def cheapest(context: Context, rows: Sequence[Estimate]) -> set[str]:
+    """The cheapest isolation and all that are not told apart from it, or cost less; none where there is no choice, or
+    too few blocks to make one."""
+    others = [row for row in rows if row.environment != context.baseline and row.ratio_high == row.ratio_high]
+    if len(others) < 2:
+        return set()
+    least = min(others, key=lambda row: row.ratio)
+    names = [row.environment for row in others if row is not least]
+    dearer = {name for name, ratio in apart(context, least.scenario, least.metric, least.environment, names).items()
+              if ratio > 1}  # fmt: skip
+    found = {row.environment for row in others} - dearer
+    return found if dearer else set()
+
+
+def outstanding(steps: Sequence[Difference]) -> Difference | None:
+    """The step that costs the most, if it certainly costs something and no other reaches it."""
+    found = sorted((step for step in steps if step.low > 0), key=lambda step: -step.value)
+    if not found or any(other.high >= found[0].low for other in steps if other is not found[0]):
+        return None
+    return found[0]
+
+
+def drifting(series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> tuple[str, float] | None:
+    """Who moved during the run, and by what ratio from the first half to the second: the one that moved farthest of
+    those that certainly did, by Kendall's test after Holm."""
+    from bench.analysis.paired import FEWEST_PAIRS, holm
+    from bench.analysis.shape import kendall
+
+    long = {name: (np.array(blocks), np.array(values)) for name, (blocks, values) in series.items()
+            if len(values) >= FEWEST_PAIRS}  # fmt: skip
+    p = holm(np.array([kendall(*one) for one in long.values()]))
+    moved = {}
+    for (name, (_, values)), adjusted in zip(long.items(), p, strict=True):
+        half = len(values) // 2
+        before = float(np.median(values[:half]))
+        if adjusted < DRIFTED and before > 0:
+            moved[name] = float(np.median(values[half:])) / before
+    return max(moved.items(), key=lambda one: abs(np.log(max(one[1], 1e-300)))) if moved else None
+
+
+def _logs(context: Context, scenario: str, metric: str, environment: str) -> dict[int, float]:
+    blocks, values = context.values(scenario, metric, environment)
+    if not values or min(values) <= 0:
+        return {}
+    return dict(zip(blocks, np.log(values).tolist(), strict=True))

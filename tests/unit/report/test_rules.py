@@ -1,0 +1,116 @@
+"""What sentences claim, and how often they are wrong: each rule on runs of which the truth is known."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.report import rules
+from bench.report.context import Context, Difference
+from bench.report.sections import trust
+from tests.unit.report.made import estimate
+from validity.runs import Costs, context_of, quiet
+
+
+def _only(costs: Costs) -> Context:
+    return context_of({("startup", "ready", name): values for name, values in costs.items()})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "verdict", "words"),
+    [
+        (1.04, 1.03, 1.04, "equivalent", "1.04×, nearly the same"),
+        (1.00, 0.99, 1.01, "equivalent", "the same"),
+        (1.30, 1.20, 1.40, "slower", "1.30×"),
+        (1.10, 0.90, 1.30, "inconclusive", "no certain difference"),
+        (1.10, 1.02, 1.30, "inconclusive", "1.10×, inconclusive"),
+        (1.10, math.nan, math.nan, "inconclusive", "about 1.10×, too few blocks"),
+    ],
+)
+def test_a_ratio_in_words(ratio: float, low: float, high: float, verdict: str, words: str) -> None:
+    row = estimate("startup", "ready", "docker", ratio, ratio_low=low, ratio_high=high, verdict=verdict)
+    assert rules.said(row) == words
+
+
+def test_nobody_is_named_in_pure_noise() -> None:
+    """Sixty runs of ten equal environments: who differs, is dearest, or moved is named in at most one of twenty."""
+    random = np.random.default_rng(1)
+    named = {"differing": 0, "dearest": 0, "drifting": 0, "cheapest": 0}
+    for _ in range(60):
+        made = _only(quiet(random, 10, 12, 0.2))
+        rows = made.select("startup", "ready")
+        named["differing"] += bool(rules.differing(rows, "process"))
+        named["dearest"] += bool(rules.dearest(rows))
+        named["cheapest"] += bool(rules.cheapest(made, rows))
+        named["drifting"] += rules.drifting({row.environment: made.values("startup", "ready", row.environment)
+                                             for row in rows}) is not None  # fmt: skip
+    assert max(named.values()) <= 60 * 0.05 + 3, named
+
+
+def test_order_comes_from_the_pairs_of_two_not_from_the_overlap_of_their_ratios() -> None:
+    """A wild baseline makes both ratios wide; block by block the one is 10 % dearer than the other, every time."""
+    random = np.random.default_rng(2)
+    common = random.normal(0, 0.02, 16)
+    costs = {
+        "process": random.normal(0, 0.5, 16),
+        "a": common + 1,
+        "b": common + 1 + math.log(1.1) + random.normal(0, 0.01, 16),
+    }
+    made = _only(costs)
+    rows = made.select("startup", "ready")
+    a, b = (next(row for row in rows if row.environment == name) for name in "ab")
+    assert a.ratio_high > b.ratio_low, "the ratios overlap"
+    assert rules.apart(made, "startup", "ready", "a", ["b"])["b"] == pytest.approx(1.1, rel=0.02)
+    assert rules.cheapest(made, rows) == {"a"}
+
+
+def test_the_dearest_are_all_whom_the_highest_does_not_clear() -> None:
+    """Named alone only where no other interval reaches it; nobody where even the highest may be the baseline's."""
+    rows = [estimate("startup", "ready", name, ratio) for name, ratio in (("a", 3.0), ("b", 2.96), ("c", 2.0))]
+    assert [row.environment for row in rules.dearest(rows)] == ["a", "b"]
+    assert rules.dearest([row._replace(verdict="inconclusive") for row in rows]) == []
+
+
+def test_a_step_stands_out_only_above_all_others() -> None:
+    steps = [Difference("startup", "ready", name, "process", "second", 20, value, value - 0.1, value + 0.1)
+             for name, value in (("a", 1.0), ("b", 0.5), ("c", -2.0))]  # fmt: skip
+    assert rules.outstanding(steps) == steps[0]
+    assert rules.outstanding([steps[0], steps[0]._replace(value=0.95, low=0.85, high=1.05)]) is None
+    assert rules.outstanding([steps[2]]) is None and rules.outstanding([]) is None
+
+
+def test_who_moved_is_named() -> None:
+    """One of five climbs by half during the run."""
+    costs = quiet(np.random.default_rng(3), 5, 24, 0.03)
+    costs["e2"] = costs["e2"] + np.linspace(0, math.log(1.5), 24)
+    made = _only(costs)
+    found = rules.drifting({name: made.values("startup", "ready", name) for name in costs if "@" not in name})
+    assert found is not None and found[0] == "e2" and found[1] == pytest.approx(1.22, rel=0.05)
+
+
+def test_four_of_five_runs_find_what_the_report_says_they_would() -> None:
+    """The smallest effect, planted in the next run of the same kind: found in 70 to 97 % of them."""
+    random = np.random.default_rng(4)
+    found = 0
+    for _ in range(150):
+        made = _only(quiet(random, 4, 20, 0.05))
+        control = made.find("startup", "ready", "process@control")
+        assert control is not None
+        costs = quiet(random, 4, 20, 0.05)
+        costs["e0"] = costs["e0"] + math.log1p(control.mde)
+        row = _only(costs).find("startup", "ready", "e0")
+        assert row is not None
+        found += row.verdict == "slower"
+    assert 0.70 <= found / 150 <= 0.97, found / 150
+
+
+def test_trust_says_what_the_control_takes_back(tmp_path: Path) -> None:
+    """A second copy that is 30 % dearer gives a banner with the rule, and how far it strayed."""
+    costs = quiet(np.random.default_rng(5), 3, 12, 0.02)
+    assert not any("control failed" in str(block) for block in trust.build(_only(costs)))
+    costs["process@control"] = costs["process@control"] + math.log(1.3)
+    (banner,) = [block for block in trust.build(_only(costs)) if "control failed" in str(block)]
+    assert "1.3" in str(banner)
