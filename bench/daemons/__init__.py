@@ -33,7 +33,7 @@ class Daemon:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(timeout=30)
+                self._process.wait(timeout=deadlines.stretched(30))
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bench import deadlines
 from bench.accounting import cpu_seconds
 from bench.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
 from bench.programs import find
@@ -194,7 +195,9 @@ def version(tool: str) -> str:
     import subprocess
 
     with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
-        done = subprocess.run([tool, "--version"], capture_output=True, errors="replace", timeout=30, check=False)
+        done = subprocess.run(
+            [tool, "--version"], capture_output=True, errors="replace", timeout=deadlines.stretched(30), check=False
+        )
         return (done.stdout or done.stderr).strip().splitlines()[0]
     return ""
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, cast
 
+from bench import deadlines
 from bench.environment import PROBE, READY
 from bench.environments._domain import GuestInstance
 from bench.environments.guest import Guest, GuestSandbox
@@ -252,7 +253,9 @@ def _ip(*words: str) -> str:
     from bench.errors import MeasurementError
 
     try:
-        ended = subprocess.run(["ip", *words], capture_output=True, errors="replace", timeout=10, process_group=0)
+        ended = subprocess.run(
+            ["ip", *words], capture_output=True, errors="replace", timeout=deadlines.stretched(10), process_group=0
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MeasurementError(f"ip {' '.join(words)}: {error}") from error
     if ended.returncode != 0:

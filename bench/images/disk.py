@@ -6,6 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from bench import deadlines
 from bench.cache import cached
 from bench.errors import BuildError
 from bench.images.rootfs import rootfs_path
@@ -38,7 +39,7 @@ def _make(target: Path) -> None:
 
 def _run(command: list[str], doing: str) -> None:
     try:
-        subprocess.run(command, capture_output=True, errors="replace", check=True, timeout=300)
+        subprocess.run(command, capture_output=True, errors="replace", check=True, timeout=deadlines.stretched(300))
     except FileNotFoundError as error:
         remedy = "apt-get install e2fsprogs qemu-utils"
         raise BuildError(f"{doing}: {command[0]} is missing", remedy=remedy) from error

@@ -13,6 +13,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from bench import deadlines
 from bench.cache import cached
 from bench.errors import BuildError, Unavailable
 from bench.images.kernel import PACKAGES
@@ -151,7 +152,9 @@ def _write_boot_sector(target: Path) -> None:
 
 def _run(*command: str, words: str = "") -> None:
     try:
-        subprocess.run(command, input=words, capture_output=True, errors="replace", check=True, timeout=900)
+        subprocess.run(
+            command, input=words, capture_output=True, errors="replace", check=True, timeout=deadlines.stretched(900)
+        )
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is missing") from error
     except subprocess.SubprocessError as error:

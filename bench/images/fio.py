@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import deadlines
 from bench.programs import find_all
 
 if TYPE_CHECKING:
@@ -148,7 +149,9 @@ def _is_program(path: str | Path) -> bool:
 def _said(command: list[str], **environ: str) -> str | None:
     """What a command prints; None where it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, timeout=30, check=True, env={**os.environ, **environ})
+        done = subprocess.run(
+            command, capture_output=True, timeout=deadlines.stretched(30), check=True, env={**os.environ, **environ}
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace")

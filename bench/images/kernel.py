@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from bench import deadlines
 from bench.cache import cached, found
 from bench.errors import BuildError, Unavailable
 
@@ -137,7 +138,9 @@ def _known(package: str) -> bool:
 
 def _run(command: list[str], folder: Path | None = None) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, errors="replace", check=True, cwd=folder, timeout=600)
+        done = subprocess.run(
+            command, capture_output=True, errors="replace", check=True, cwd=folder, timeout=deadlines.stretched(600)
+        )
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is missing", remedy="apt-get install apt dpkg kmod") from error
     except subprocess.SubprocessError as error:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import deadlines
 from bench.errors import BuildError
 from bench.programs import find
 
@@ -59,7 +60,7 @@ def _unpacked(file: Path) -> bytes:
         return gzip.decompress(data)
     if file.suffix == ".zst":
         zstd = [find("zstd") or "zstd", "-dc"]
-        return subprocess.run(zstd, input=data, capture_output=True, check=True, timeout=60).stdout
+        return subprocess.run(zstd, input=data, capture_output=True, check=True, timeout=deadlines.stretched(60)).stdout
     return data
 
 
