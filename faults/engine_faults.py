@@ -93,11 +93,11 @@ def _judge(place: Place, environment: str, code: int, hit: int) -> str:
     series = [s for s in place.last_run().series if s.environment == environment and s.metric == "ready"]
     blocks = series[0].blocks if series else []
     failed = [f.block for f in session.failures if f.environment == environment]
-    if code not in (0, 1) or session.stopped not in ("blocks", "max-time"):
+    if code not in (0, 1, 5) or session.stopped not in ("blocks", "max-time"):
         return f"exit code {code}, stopped {session.stopped!r}: {place.last_lines()}"
     if not failed:
         return f"nothing was hit in {len(session.blocks)} blocks, so nothing is shown"
-    if code != 1:
+    if code == 0:
         return "cells failed, and the exit code is 0"
     if not blocks or blocks[-1] <= max([hit, *failed]):
         return f"not measured again: hit in block {hit}, failed {failed[:3]}…{failed[-1:]}, measured {blocks[-3:]}"

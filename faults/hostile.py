@@ -64,7 +64,7 @@ def answers(place: Place) -> Line:
     facts = next(e.facts for e in run.session.environments if e.name == LYING)
     tally.wrong += [f"{key}: {text[:200]}" for key, text in facts.items() if "please report" in text]
     measured = {s.scenario for s in run.series if s.environment == "process" and s.values}
-    if measured != set(READING) or any(s.environment == LYING for s in run.series) or code != 1:
+    if measured != set(READING) or any(s.environment == LYING for s in run.series) or code not in (1, 5):
         tally.wrong.append(f"exit code {code}, measured {sorted(measured)}: {said[-200:]}")
     tally.leaks += leaks.left(place.where, before)
     fault = "well-formed answers of the wrong type or number"
@@ -85,7 +85,7 @@ def _line(place: Place, expected: dict[str, str], fault: str) -> Line:
         if reason.lower() not in told.lower():
             tally.wrong.append(f"{name}: {told[:200]}")
     measured = {s.environment for s in run.series if s.values}
-    if "process" not in measured or code != 1:
+    if "process" not in measured or code not in (1, 5):
         tally.wrong.append(f"exit code {code}, measured {sorted(measured)}: {said[-200:]}")
     tally.leaks += leaks.left(place.where, before)
     return tally.line(fault, "each cell fails with its reason, the rest of the run is measured")

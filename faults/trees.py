@@ -20,7 +20,8 @@ FOLDERS = (
 """Where the mechanisms keep something, on any host: walked whole."""
 
 ENGINES_OWN = (
-    # empty folders that all users of a tool share
+    # empty folders that all users of a tool share, and what mount(8) remembers of options that are its own
+    r"file /run/mount(/utab(\.lock)?)?",
     r"file /run/(crun|lxc|lxc/lock|containerd|containerd/(fifo|runc|s)|systemd|systemd/nspawn(/(locks|propagate))?)",
     # dockerd: its containerd's namespace, its folders, the cgroup over all containers (faults/engines.py), the address
     # of its bridge; names of network namespaces, which it takes away once a minute
