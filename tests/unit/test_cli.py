@@ -14,7 +14,9 @@ from bench import cli
     ("error", "code", "said"),
     [
         (OSError(errno.EMFILE, "Too many open files", "/proc"), 1, "too many open files"),
-        (OSError(errno.EIO, "Input/output error"), 3, "internal error"),
+        (OSError(errno.EIO, "Input/output error"), 2, "isobench: Input/output error"),
+        (PermissionError(errno.EACCES, "Permission denied", "/secret"), 2, "isobench: /secret: Permission denied"),
+        (OSError("no number"), 3, "internal error: OSError"),
         (ZeroDivisionError("division by zero"), 3, "internal error: ZeroDivisionError"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
