@@ -63,7 +63,7 @@ def main(words: Sequence[str]) -> int:
         print(f"isobench: {error.reason}{remedy}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        print(f"isobench: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"isobench: {str(stop) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has gone
         return 0
