@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 from bench import deadlines
 from bench.accounting import cpu_seconds
-from bench.environments._libvirt import give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
+from bench.environments._libvirt import bounded, give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
 from bench.environments._traces import remove_traces_of
+from bench.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 _BOOTED = b"+"
 """What the guest's user space writes before anything else, so that the kernel's part can be told from its own."""
+
+_END_SECONDS = 40.0
+"""What libvirt has to end a domain and to forget it: it gives a QEMU that does not end at once 15."""
+
+_LOOK_SECONDS = 5.0
+"""What it has to say how a domain is that has not said ready yet: looked at every second."""
 
 _PEEK, _DO_NOT_WAIT = 0x02, 0x40
 """MSG_PEEK and MSG_DONTWAIT of sys/socket.h."""
@@ -115,9 +122,12 @@ class GuestInstance:
 
         if self._creator.ident is not None:
             self._creator.join(deadlines.stretched(10))
-        if self._status is None:
-            self._end_domain()
-        self._await_forgotten()
+        hung: Exception | None = None
+        try:
+            bounded(self._end, deadlines.stretched(_END_SECONDS))
+        except DeadlineExceeded as error:
+            hung = error
+            self._kill()
         for stream in (self.stdout, self.stdin, self._serial, self._listener):
             if stream is not None:
                 stream.close()
@@ -129,6 +139,13 @@ class GuestInstance:
             os.close(self._pidfd)
         run = self._folder.parents[1].name
         remove_traces_of(self._name, run, root_of_daemon())  # the mechanism leaves them, so that this counts nowhere
+        if hung is not None and self._status is not None:  # of one that was given up the reason is told already
+            raise hung
+
+    def _end(self) -> None:
+        if self._status is None:
+            self._end_domain()
+        self._await_forgotten()
 
     def _end_domain(self) -> None:
         """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""
@@ -138,6 +155,9 @@ class GuestInstance:
             if self._domain is not None:
                 self._domain.destroy()
                 return
+        self._kill()
+
+    def _kill(self) -> None:
         pid = qemu_pid(self._name)
         if pid:
             os.kill(pid, signal.SIGKILL)
@@ -178,8 +198,6 @@ class GuestInstance:
 
     def _poll(self, what: socket.socket) -> None:
         """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""
-        from bench.errors import DeadlineExceeded
-
         poll = select.poll()
         poll.register(what, select.POLLIN)
         while not poll.poll(1000):
@@ -206,16 +224,14 @@ class GuestInstance:
                     raise MeasurementError(f"the guest ended before it was ready{reason}", console=self.console())
         if self._domain is None:
             return
-        with suppress(libvirt.libvirtError):
-            state, reason = self._domain.state()
+        with suppress(libvirt.libvirtError, DeadlineExceeded):
+            state, reason = bounded(self._domain.state, _LOOK_SECONDS)
             if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
                 raise MeasurementError(
                     f"QEMU stopped the guest (state {state}, reason {reason})", console=self.console()
                 )
 
     def _await_exit(self) -> None:
-        from bench.errors import DeadlineExceeded
-
         if self._pidfd < 0:
             return
         poll = select.poll()

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bench import deadlines
 from bench.accounting import pids_with
@@ -16,15 +16,18 @@ from bench.reasons import as_root, to_start
 from bench.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
+
+_Answer = TypeVar("_Answer")
 
 DEFAULT_URI = "qemu:///system"
 
 
 def connect() -> Any:
     """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable` with what it said."""
-    from bench.errors import Unavailable
+    from bench.errors import DeadlineExceeded, Unavailable
 
     try:
         import libvirt
@@ -34,25 +37,41 @@ def connect() -> Any:
     _refuse_another_machine()
     if time.monotonic() < _hung.get(uri(), 0.0):
         raise Unavailable(f"libvirt at {uri()} did not answer a moment ago", remedy=_HUNG)
-    answer: list[Any] = []
+    try:
+        return bounded(lambda: libvirt.open(uri()))
+    except DeadlineExceeded as error:
+        raise Unavailable(error.reason, remedy=_HUNG) from error
+    except libvirt.libvirtError as error:
+        raise Unavailable(f"no libvirt answers at {uri()}: {error}", remedy=_remedy(str(error))) from error
 
-    def open_() -> None:
+
+def bounded(call: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
+    """What a call to libvirt gives, which by itself waits for ever. Raises `DeadlineExceeded` where its daemon hangs.
+
+    Its thread then stays behind, until the daemon answers or ends.
+    """
+    from bench.errors import DeadlineExceeded
+
+    given: list[_Answer] = []
+    failed: list[Exception] = []
+
+    def ask() -> None:
         try:
-            answer.append(libvirt.open(uri()))
-        except libvirt.libvirtError as error:
-            answer.append(error)
+            given.append(call())
+        except Exception as error:
+            failed.append(error)
 
-    seconds = deadlines.stretched(_ANSWER_SECONDS)
-    opening = threading.Thread(target=open_, daemon=True)  # it has no deadline of its own
-    opening.start()
-    opening.join(seconds)
-    if not answer:
+    patience = deadlines.stretched(_ANSWER_SECONDS) if seconds is None else seconds
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(patience)
+    if failed:
+        raise failed[0]
+    if not given:
         _hung[uri()] = time.monotonic() + _REST_SECONDS
-        raise Unavailable(f"libvirt at {uri()} did not answer within {seconds:.0f} s", remedy=_HUNG)
-    if isinstance(answer[0], libvirt.libvirtError):
-        words = str(answer[0])
-        raise Unavailable(f"no libvirt answers at {uri()}: {words}", remedy=_remedy(words)) from answer[0]
-    return answer[0]
+        raise DeadlineExceeded(f"libvirt at {uri()} did not answer within {patience:.0f} s", remedy=_HUNG)
+    _hung.pop(uri(), None)
+    return given[0]
 
 
 _ANSWER_SECONDS = 60.0
@@ -62,6 +81,20 @@ _REST_SECONDS = 120.0
 _hung: dict[str, float] = {}
 """Address -> until when its daemon is not asked again, on the monotonic clock."""
 _HUNG = "look into the log of libvirt's daemon, and start it anew"
+
+
+def close(connection: Any) -> None:
+    """Give a connection up, also one whose daemon hangs or has gone."""
+    import libvirt
+
+    from bench.errors import DeadlineExceeded
+
+    with suppress(libvirt.libvirtError, DeadlineExceeded):
+        bounded(connection.close, _CLOSE_SECONDS)
+
+
+_CLOSE_SECONDS = 5.0
+"""Nothing is lost by a connection that is not closed properly: its domains go with it."""
 
 
 def uri() -> str:
@@ -113,12 +146,11 @@ def sweep(run: str) -> list[str]:
     import libvirt
 
     try:
-        removed = _destroy_all(connection, f"{run}-")
+        removed = bounded(lambda: _destroy_all(connection, f"{run}-"), 2 * deadlines.stretched(_SWEEP_SECONDS))
     except libvirt.libvirtError as error:
         raise MeasurementError(f"cleaning up domains: {error}") from error
     finally:
-        with suppress(libvirt.libvirtError):
-            connection.close()
+        close(connection)
     return [*(f"domain {name}" for name in removed), *remove_traces(run, root_of_daemon())]
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections import namedtuple
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.accounting import called
 from bench.environment import DAEMONS, DEFAULT_TIMEOUT, END, MEMORY, PROBE, PROCESSES, READY, ROOTFS
 from bench.environments._domain import GuestInstance
-from bench.environments._libvirt import connect, daemon, daemons_behind, give_to_qemu, sweep
+from bench.environments._libvirt import bounded, close, connect, daemon, daemons_behind, give_to_qemu, sweep
 from bench.environments._storage import Storage
 from bench.environments._traces import domain_uuid
 
@@ -96,8 +96,7 @@ class Guest:
         try:
             yield self._made(connection, workdir)
         finally:
-            with suppress(Exception):
-                connection.close()
+            close(connection)
 
     def _made(self, connection: Any, workdir: Path) -> GuestSandbox:
         """A kernel without a module that every instance wants makes it unavailable, in the module's name."""
@@ -190,10 +189,9 @@ class GuestSandbox:
         from bench.errors import MeasurementError, Unavailable
 
         try:
-            self.connection.getLibVersion()
+            bounded(self.connection.getLibVersion)
         except libvirt.libvirtError:
-            with suppress(libvirt.libvirtError):
-                self.connection.close()
+            close(self.connection)
             try:
                 self.connection = connect()
             except Unavailable as error:
@@ -226,7 +224,7 @@ class GuestSandbox:
     def facts(self) -> Mapping[str, str]:
         """Without a disk where none is offered."""
         connection, disk = self.connected(), ROOTFS in self.environment.offers
-        version, library = connection.getVersion(), connection.getLibVersion()
+        version, library = bounded(connection.getVersion), bounded(connection.getLibVersion)
         return {
             "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
             "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",

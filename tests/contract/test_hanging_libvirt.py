@@ -1,0 +1,60 @@
+"""A libvirt that stops answering in the middle of a run: a private one, told to stand still."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.accounting import pids_with
+from bench.daemons import libvirt as private
+from bench.environments import _domain, _libvirt
+from bench.errors import DeadlineExceeded, Unavailable
+from tests.contract.opening import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.root, pytest.mark.libvirt, pytest.mark.tool("libvirtd")]
+
+
+@pytest.fixture
+def libvirtd(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The process of a libvirtd of this test's own."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="iso", dir="/var/tmp"))  # a socket's path has 107 letters at most
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        daemon = private.start(folder / "state")
+        stack.callback(daemon.stop)
+        monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", daemon.address)
+        monkeypatch.setattr(_libvirt, "_hung", {})
+        pid = _libvirt.daemon().pid
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        yield pid
+
+
+def test_a_run_outlives_a_libvirt_that_hangs(libvirtd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does not answer fails with that reason, QEMU is ended all the same, and what comes later is measured."""
+    with opened("tcg-null") as sandbox:
+        monkeypatch.setattr(_domain, "_END_SECONDS", 1.0)
+        with pytest.raises(DeadlineExceeded), sandbox.launch("ready", timeout=20) as instance:
+            (qemu,) = instance.host_pids()
+            os.kill(libvirtd, signal.SIGSTOP)
+            instance.wait()  # QEMU waits for libvirt when its guest has ended
+        assert qemu not in pids_with("guest=")
+        monkeypatch.setattr(_libvirt, "_ANSWER_SECONDS", 1.0)
+        with pytest.raises(DeadlineExceeded, match="did not answer within"), sandbox.launch("ready"):
+            pass
+        with pytest.raises(Unavailable, match="a moment ago"):
+            _libvirt.connect()
+        os.kill(libvirtd, signal.SIGCONT)
+        monkeypatch.setattr(_libvirt, "_ANSWER_SECONDS", 60.0)
+        monkeypatch.setattr(_domain, "_END_SECONDS", 40.0)
+        with sandbox.launch("ready") as instance:
+            assert instance.wait() == 0
