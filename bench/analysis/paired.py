@@ -34,9 +34,9 @@ _THIN = 200
 _MOST_EXACT = 60
 _TRIMMED = 0.8
 """Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
-_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.33, 2.0
+_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.2, 2.0
 """Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), of
-one among many that do not show it together (1 %), and of the middle one of all."""
+one among many that do not show it together (1.4 %), and of the middle one of all."""
 _MANY = 4
 _MOST_CORRELATED = 0.95
 _FEWEST_EFFECTIVE = 3.0
@@ -111,11 +111,16 @@ def correlations(many: Sequence[np.ndarray]) -> list[float]:
     if len(long) >= _MANY:
         limit, middle = _AMONG_MANY, float(np.median([one for one, _ in long]))
         blocks = float(np.median([n for _, n in long]))
-        together = middle if middle > _MIDDLE / math.sqrt(_MANY * blocks) else 0.0  # they share the baseline's noise
+        together = middle if middle > _chance(blocks, _MIDDLE) / math.sqrt(_MANY) else 0.0  # they share a baseline
     return [
-        max(together, one if one > limit / math.sqrt(max(len(series), 1)) else 0.0)
+        max(together, one if one > _chance(len(series), limit) else 0.0)
         for one, series in zip(found, many, strict=True)
     ]
+
+
+def _chance(blocks: float, deviations: float) -> float:
+    """So many deviations of a correlation of independent blocks, which correcting the bias makes larger in few."""
+    return deviations / math.sqrt(max(blocks, 1)) * blocks / max(blocks - 4, 3)
 
 
 def effective(n: int, correlated: float) -> float:
@@ -136,12 +141,12 @@ def widened(found: Interval, effective_blocks: float) -> Interval:
 
 def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> Reach:
     """The half-widths that stretching starts from. Values that move in steps can make one side of a rank interval
-    narrow by luck: neither is taken for less than half of the other, nor than what the usual deviation gives."""
+    narrow by luck: neither is taken for less than a third of the other, nor than what the usual deviation gives."""
     deviations = np.sort(np.abs(np.asarray(differences, dtype=np.float64) - found.centre))
     usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean()) if len(deviations) else 0.0
     floor = usual * _quantile(SIGNIFICANCE, effective_blocks) / math.sqrt(effective_blocks)
     down, up = found.centre - found.low, found.high - found.centre
-    return Reach(max(down, up / 2, floor), max(up, down / 2, floor), effective_blocks)
+    return Reach(max(down, up / 3, floor), max(up, down / 3, floor), effective_blocks)
 
 
 def stretched(found: Interval, wide: Reach, level: float) -> Interval:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from validity import simulated
+from validity import claims, comparisons, simulated
 from validity.promise import Line
 
 FAST: list[Callable[[], Line]] = [
@@ -17,10 +17,18 @@ FAST: list[Callable[[], Line]] = [
     lambda: simulated.g6(trials=15),
     simulated.g7,
     simulated.g9,
+    lambda: claims.g13(trials=9),
+    lambda: claims.g14(trials=40),
+    lambda: claims.g15(trials=4),
+    lambda: claims.g16(trials=12),
+    lambda: comparisons.g17(trials=12),
+    lambda: comparisons.g18(trials=15),
 ]
 
 
-@pytest.mark.parametrize("check", FAST, ids=["G2", "G3", "G4", "G5", "G6", "G7", "G9"])
+@pytest.mark.parametrize(
+    "check", FAST, ids=["G2", "G3", "G4", "G5", "G6", "G7", "G9", "G13", "G14", "G15", "G16", "G17", "G18"]
+)
 def test_the_promise_holds(check: Callable[[], Line]) -> None:
     line = check()
     assert line.held, line.text

@@ -1,0 +1,130 @@
+"""The promises about comparing runs: gates that fire where nothing changed, and changes that are found."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import store
+from bench.analysis.compare import compare
+from bench.commands.compare import failing
+from validity.noise import QUIET
+from validity.promise import Line
+from validity.runs import quiet, run_of
+
+if TYPE_CHECKING:
+    from bench.store import Run
+
+_METRICS, _ENVIRONMENTS, _BLOCKS = 5, 4, 20
+RUNS = 21
+"""Real runs, one after the other: twenty pairs of neighbours."""
+
+
+def g17(trials: int = 200, seed: int = 17) -> Line:
+    """A/A of whole runs: gates that fire, by kind of noise; with a restart that moves every cost by 4 %, and on a host
+    that is 10 % slower in the second run."""
+    random = np.random.default_rng(seed)
+    shares = {kind: _fired(random, trials, kind=kind) for kind in QUIET}
+    shares["moved by 4 % a restart"] = _fired(random, trials, restart=0.04)
+    shares["a host 10 % slower"] = _fired(random, trials, host=math.log(1.1))
+    shares["a host that wanders by 1 % a block"] = _fired(random, trials, wander=0.01)
+    worst = max(shares, key=lambda kind: shares[kind])
+    return Line("G17", "two runs in which nothing changed: ≤ 5 % of gates (--fail-on change) fire, for every kind of "
+                "noise, restarts that move costs by 4 %, hosts that move or wander",
+                f"at most {shares[worst]:.1%} of {trials} ({worst})", shares[worst] <= 0.05)  # fmt: skip
+
+
+def _fired(random: np.random.Generator, trials: int, **how: float | str) -> float:
+    fired = 0
+    for trial in range(trials):
+        a = made(random, 2 * trial, **{**how, "host": 0.0})  # type: ignore[arg-type]
+        b = made(random, 2 * trial + 1, **how)  # type: ignore[arg-type]
+        fired += bool(failing(compare(a, b), "change"))
+    return fired / trials
+
+
+def made(
+    random: np.random.Generator,
+    number: int,
+    *,
+    kind: str = "normal",
+    restart: float = 0.0,
+    host: float = 0.0,
+    wander: float = 0.0,
+    dearer: float = 0.0,
+    scale: float = 0.03,
+) -> Run:
+    """A run of twenty costs: noise of a kind, each cost moved as a whole by `restart` (a standard deviation), all by
+    `host`, all together by a walk of `wander` a block; the first environment by `dearer` in the first metric."""
+    walk = np.cumsum(random.normal(0, wander, _BLOCKS)) + host if wander else np.full(_BLOCKS, host)
+    costs = {}
+    for metric in range(_METRICS):
+        for name, logs in quiet(random, _ENVIRONMENTS, _BLOCKS, scale, kind).items():
+            moved = 0.0 if "@" in name or name == "process" else random.normal(0, restart) if restart else 0.0
+            planted = dearer if (metric, name) == (0, "e0") else 0.0
+            costs["s", f"m{metric}", name] = logs + walk + moved + planted
+    return run_of(costs, number)
+
+
+def g18(trials: int = 200, seed: int = 18) -> Line:
+    """Changes that are there: 40 % in one environment from one run on each side, 10 % from four, and a host's move."""
+    random = np.random.default_rng(seed)
+    one = four = host = 0
+    for _ in range(trials):
+        found = compare(made(random, 1, scale=0.02, restart=0.02), made(random, 2, scale=0.02, restart=0.02,
+                                                                         dearer=math.log(1.4)))  # fmt: skip
+        one += [change.benchmark for change in found.changed()] == ["s.m0/e0"]
+        sides = [[made(random, 10 * side + n, scale=0.02, restart=0.005, dearer=side * math.log(1.1)) for n in range(4)]
+                 for side in (0, 1)]  # fmt: skip
+        four += "s.m0/e0" in [change.benchmark for change in compare(*sides).changed()]
+        slower = compare(made(random, 1), made(random, 2, host=math.log(1.1)))
+        host += bool(slower.host and slower.host.moved and not slower.changed())
+    shares = [count / trials for count in (one, four, host)]
+    return Line("G18", "+40 % in one of 20 costs is found from one run on each side, +10 % from four, in ≥ 90 %; a "
+                "host 10 % slower is told as the host's, in ≥ 95 %",
+                f"{shares[0]:.1%}, {shares[1]:.1%}, {shares[2]:.1%} of {trials}",
+                min(shares[:2]) >= 0.90 and shares[2] >= 0.95)  # fmt: skip
+
+
+def g20(runs: int = RUNS, blocks: int = 8) -> Line:
+    """Real runs back to back, nothing changed between them: gates that fire between neighbours, and by how much a
+    cost's ratio to its baseline differs from run to run, which the floor of a comparison stands for."""
+    from bench.commands import run as command
+
+    with TemporaryDirectory() as folder:
+        for _ in range(runs):
+            _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
+                               "--out", folder, "--quiet"])  # fmt: skip
+        taken = [store.load(path) for path in store.find_runs(Path(folder))]
+    found = [compare(a, b) for a, b in itertools.pairwise(taken)]
+    fired = sum(bool(failing(one, "change")) for one in found)
+    shifts: dict[str, list[float]] = {}
+    for one in found:
+        for change in one.changes:
+            if change.ratio and change.of == "environment":
+                shifts.setdefault(change.benchmark, []).append(math.log(change.ratio))
+    spread = sorted(float(np.std(values)) / math.sqrt(2) for values in shifts.values())
+    said = f"{fired} of {len(found)}; a run moves a ratio by {np.median(spread):.1%} (most: {spread[-1]:.1%})"
+    return Line("G20", f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours",
+                said, fired <= 0.05 * len(found))  # fmt: skip
+
+
+def _measure(command: object, words: list[str]) -> None:
+    """As `isobench run` does, with what it prints thrown away."""
+    import argparse
+    import contextlib
+    import io
+
+    parser = argparse.ArgumentParser()
+    command.configure(parser)  # type: ignore[attr-defined]
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.run(parser.parse_args(words))  # type: ignore[attr-defined]
+
+
+ALL = (g17, g18)
+LIVE = (g20,)
