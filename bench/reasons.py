@@ -58,7 +58,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),
     (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
     (
-        "mounting the overlay: invalid argument",
+        "mounting the overlay: invalid argument|not supported over overlayfs",
         "set ISOBENCH_WORK to a folder on a disk: an overlay carries no other",
     ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
