@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from faults.place import Line, Tally
+from faults.place import Line, Tally, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ def kinds(place: Place) -> Line:
     """Each kind under each of the three folders."""
     tally = Tally(place)
     place.call(*RUN, "process")
+    place.call(*RUN, "process", ISOBENCH_STATE="")  # a state folder's lock stays
     for kind, expected in _KINDS.items():
         for name, (code, words) in expected.items():
             before = place.before()
@@ -57,7 +58,7 @@ def kinds(place: Place) -> Line:
                     environ["ISOBENCH_RUN_BASELINE"] = "handmade"
                 got, said = place.call(*RUN, ENVIRONMENTS, timeout=200, **environ)
                 wrong = "" if got == code and words in said else f"{kind} {name}: exit code {got}: {said[-300:]}"
-                cleaned, said = place.call("clean", **environ)
+                cleaned, said = place.call("clean", timeout=60, **environ)
                 if code == 0 and (cleaned != 0 or "nothing to clean" not in said):
                     wrong = wrong or f"{kind} {name}: clean: {cleaned}: {said[-200:]}"
             tally.add(wrong, before)
@@ -80,11 +81,12 @@ def refused(place: Place) -> Line:
             timeout=200,
             check=False,
         )
-        wrong = "" if done.returncode == code and words in done.stderr else f"{calls}: {done.returncode}: {done.stderr}"
+        got = outcome(done.returncode, done.stderr)
+        wrong = "" if got == code and words in done.stderr else f"{calls}: exit code {got}: {done.stderr[-300:]}"
         if code == 0 and not place.last_run().series:
             wrong = wrong or f"{calls}: nothing is on disk"
         subprocess.run(["rm", "-rf", str(place.folder / "cache"), str(place.folder / "results")], check=True)
-        tally.add(wrong[:400], before)
+        tally.add(wrong, before)
     note = "what a file system cannot do is done without; what fails is told, and nothing is half written"
     return tally.line("file systems without locks, syncs, links", note)
 
