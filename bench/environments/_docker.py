@@ -95,14 +95,17 @@ def _secured(docker: Any, tls: Tls) -> Any:
 
 def require(client: Any, host_config: Mapping[str, Any]) -> None:
     """Raise `Unavailable` where this is not Docker, or the engine lacks what a container would be configured with."""
-    from bench.errors import Unavailable
+    from bench.errors import MeasurementError, Unavailable
 
-    with engine_errors("asking what it has"):
-        info = client.info()
-        components = [str(part["Name"]) for part in client.version().get("Components") or ()]
-        other = next((name for name in components if name.startswith("Podman")), "")
-        runtimes = sorted(info.get("Runtimes") or ())
-        networks = {network["Name"] for network in client.networks()}
+    try:
+        with engine_errors("asking the engine what it has"):
+            info = client.info()
+            components = [str(part["Name"]) for part in client.version().get("Components") or ()]
+            other = next((name for name in components if name.startswith("Podman")), "")
+            runtimes = sorted(info.get("Runtimes") or ())
+            networks = {network["Name"] for network in client.networks()}
+    except MeasurementError as error:  # nothing is made of it yet
+        raise Unavailable(error.reason, remedy="look into the engine's log") from error
     if other:
         remedy = "isobench run -e podman; for Docker set DOCKER_HOST to dockerd's address"
         raise Unavailable(f"what answers in Docker's place is the {other}", remedy=remedy)
@@ -232,10 +235,11 @@ def sweep(run: str) -> list[str]:
     from bench.errors import MeasurementError, Unavailable
     from bench.paths import opened
 
+    used = opened(run, "docker")
     try:
         client = connect()
     except Unavailable:
-        if opened(run, "docker"):
+        if used:
             raise
         return []
     removed: list[str] = []
@@ -246,6 +250,8 @@ def sweep(run: str) -> list[str]:
                     _sweep(client, run, removed)
                 break
             except MeasurementError:
+                if not used:
+                    break
                 if attempt == 0:
                     raise
                 time.sleep(0.5)

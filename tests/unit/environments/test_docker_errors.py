@@ -202,6 +202,19 @@ def test_answers_of_another_form_are_an_error(where: Path, answer: object) -> No
     """Of the engine, not of isobench."""
     with engine(where, {**FINE, "/info": answer}):
         client = _docker.connect()
-        with pytest.raises(MeasurementError, match="asking what it has"):
+        with pytest.raises(Unavailable, match="asking the engine what it has"):
             _docker.require(client, {})
         client.close()
+
+
+def test_an_engine_that_a_run_never_used_has_nothing_of_it(
+    where: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answers to a sweep does not matter then; where the run had used it, it does."""
+    monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
+    monkeypatch.setattr(_docker, "_SWEEPS", 0)
+    with engine(where, {**FINE, "/containers/json": b"<html>"}):
+        assert _docker.sweep("isobench-20260101T000000Z-abcdef") == []
+        monkeypatch.setattr("bench.paths.opened", lambda run, family: True)
+        with pytest.raises(MeasurementError, match="cleaning up"):
+            _docker.sweep("isobench-20260101T000000Z-abcdef")
