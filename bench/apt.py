@@ -69,7 +69,8 @@ def is_locked(complaint: str) -> bool:
     return "Could not get lock" in complaint or "Unable to acquire the dpkg" in complaint
 
 
-_OPTIONS = ("--yes", "--no-install-recommends")
+_OPTIONS = ("--yes", "--no-install-recommends", "--reinstall")
+"""`--reinstall` is for what is installed and not whole; what is not installed it does not concern."""
 
 
 def _apt(*words: str) -> subprocess.CompletedProcess[str]:

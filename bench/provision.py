@@ -14,7 +14,7 @@ from bench.errors import BuildError, UsageError
 from bench.packages import NEEDS, TEST_NEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bench.packages import Need
 
@@ -62,26 +62,25 @@ def provision(*, dry_run: bool = False, for_tests: bool = False) -> Outcome:
         broken = apt.update()
         if broken:
             _say(f"the lists of packages are not all up to date: {broken}")
-    chosen, refused = _choose(needs)
-    lines = _announce(chosen, refused, kernel=kernel)
+    known = apt.policy(sorted({name for need in needs for name in need.packages}))
+    chosen, refused = _choose(needs, known)
+    again = {name for name in chosen if known[name]}
+    lines = _announce(chosen, again, refused, kernel=kernel)
     if not dry_run:
-        refused += _install(chosen)
+        refused += _install(chosen, again)
         if kernel:
             refused += _fetch_kernel()
     return Outcome(lines + [str(one) for one in refused], refused)
 
 
-def _choose(needs: Sequence[Need]) -> tuple[dict[str, Need], list[Refused]]:
+def _choose(needs: Sequence[Need], known: Mapping[str, bool]) -> tuple[dict[str, Need], list[Refused]]:
     """The package for each need, as far as apt would install it and remove nothing for it."""
-    known = apt.policy(sorted({name for need in needs for name in need.packages}))
     chosen: dict[str, Need] = {}
     refused: list[Refused] = []
     for need in needs:
         name = next((name for name in need.packages if name in known), None)
         if name is None:
             refused.append(Refused(need.packages[0], "apt knows no such package here", need.lost))
-        elif known[name]:
-            refused.append(Refused(name, "the package is installed, and does not bring it here", need.lost))
         else:
             chosen.setdefault(name, need)
     whole = apt.outlook(list(chosen))
@@ -107,8 +106,11 @@ def _without_harm(wanted: dict[str, Need]) -> tuple[dict[str, Need], list[Refuse
     return chosen, refused
 
 
-def _announce(chosen: dict[str, Need], refused: Sequence[Refused], *, kernel: bool) -> list[str]:
-    lines = [f"install {name}" for name in chosen]
+def _announce(
+    chosen: dict[str, Need], again: Collection[str], refused: Sequence[Refused], *, kernel: bool
+) -> list[str]:
+    lines = [f"install {name}" for name in chosen if name not in again]
+    lines += [f"install {name} again: the package is there, what it is for is not" for name in chosen if name in again]
     upgraded = apt.outlook(list(chosen)).upgraded if chosen else []
     if upgraded:
         lines.append(f"with them newer versions of {', '.join(upgraded)}")
@@ -119,19 +121,19 @@ def _announce(chosen: dict[str, Need], refused: Sequence[Refused], *, kernel: bo
     return lines
 
 
-def _install(chosen: dict[str, Need]) -> list[Refused]:
+def _install(chosen: dict[str, Need], again: Collection[str]) -> list[Refused]:
     """All at once; where that fails, one by one, so that one cannot cost the others. What failed, and why."""
-    if not chosen:
-        return []
-    failure = apt.install(list(chosen))
-    if not failure:
-        return []
     refused = []
-    for name, need in chosen.items():
+    failure = apt.install(list(chosen)) if chosen else ""
+    for name, need in chosen.items() if failure else ():
         if not apt.is_locked(failure):
             failure = apt.install([name])
         if failure:
             refused.append(Refused(name, f"apt did not install it: {failure}", need.lost))
+    failed = {one.package for one in refused}
+    for name in chosen:
+        if name in again and name not in failed and not chosen[name].present():
+            refused.append(Refused(name, "the package is installed, and does not bring it here", chosen[name].lost))
     for one in refused:
         _say(str(one))
     return refused

@@ -106,6 +106,22 @@ def test_a_lock_that_is_held_is_waited_for_once(
     assert len(calls(host)) == 2
 
 
+def test_a_package_that_is_there_and_not_whole_is_installed_again(
+    host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its program was removed by hand, or is hidden. Where that does not help, it is told, and provisioning ends."""
+    there = host / "program"
+    hidden = Need(("hidden",), lambda: False, "hiding")
+    monkeypatch.setattr(provision, "NEEDS", (Need(("fio",), there.exists, "I/O"), hidden))
+    false_apt(host, f"touch {there}")
+    (host / "apt-cache").write_text(FALSE_POLICY.replace("Installed: (none)", "Installed: 1"))
+    assert cli.main(["provision"]) == 1
+    said = capsys.readouterr().err
+    assert "install fio again" in said and "not fio" not in said
+    assert "not hidden: the package is installed, and does not bring it here; without it: hiding" in said
+    assert "--reinstall" in calls(host)[1]
+
+
 def test_a_dry_run_changes_nothing(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
