@@ -12,7 +12,7 @@ from bench.model import CONTROL_SUFFIX
 from bench.record import SCHEMA, BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord, Session
 from bench.report.context import Context, estimates_of
 from bench.store import Run, Series
-from validity.noise import QUIET
+from validity.noise import QUIET, STEADY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,10 @@ def quiet(
 ) -> dict[str, np.ndarray]:
     """One metric in the baseline, its second copy and environments e0, e1, … that cost the same."""
     names = [BASELINE, CONTROL, *(f"e{number}" for number in range(environments))]
+    if kind in STEADY:  # one series cut up: a kind may draw its level, which all have to share
+        return dict(
+            zip(names, QUIET[kind](blocks * len(names), scale, random).reshape(len(names), blocks), strict=True)
+        )
     return {name: QUIET[kind](blocks, scale, random) for name in names}
 
 

@@ -53,9 +53,12 @@ def dearest(rows: Sequence[Estimate]) -> list[Estimate]:
     return [row for row in found if row.ratio_high >= found[0].ratio_low]
 
 
-def apart(context: Context, scenario: str, metric: str, one: str, others: Sequence[str]) -> dict[str, float]:
+def apart(
+    context: Context, scenario: str, metric: str, one: str, others: Sequence[str], chosen_from: int = 1
+) -> dict[str, float]:
     """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
-    correction for their number. What is missing is not told apart."""
+    correction for their number. What is missing is not told apart. `chosen_from` is how many could have been `one`,
+    where it was chosen for its value: the least of equals lies below the others by luck."""
     from bench.analysis import paired
     from bench.analysis.verdicts import estimates
 
@@ -71,7 +74,7 @@ def apart(context: Context, scenario: str, metric: str, one: str, others: Sequen
     return {
         other: float(np.exp(ratio.found.centre))
         for (other, ratio), adjusted in zip(found.items(), p, strict=True)
-        if adjusted < SIGNIFICANCE
+        if adjusted * chosen_from < SIGNIFICANCE
     }
 
 
@@ -83,8 +86,8 @@ def cheapest(context: Context, rows: Sequence[Estimate]) -> set[str]:
         return set()
     least = min(others, key=lambda row: row.ratio)
     names = [row.environment for row in others if row is not least]
-    dearer = {name for name, ratio in apart(context, least.scenario, least.metric, least.environment, names).items()
-              if ratio > 1}  # fmt: skip
+    dearer = {name for name, ratio in apart(context, least.scenario, least.metric, least.environment, names,
+                                          len(others)).items() if ratio > 1}  # fmt: skip
     found = {row.environment for row in others} - dearer
     return found if dearer else set()
 
