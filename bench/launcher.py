@@ -92,7 +92,7 @@ class Launched:
             return
         self._control.close()
         try:
-            self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()) + _GRACE)
+            self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()) + deadlines.stretched(_GRACE))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -101,7 +101,7 @@ class Launched:
 
     def _expect(self, kind: str) -> dict[str, int]:
         """The next message, which must be of this kind: `kind: key value key value …`."""
-        self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + _GRACE)
+        self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + deadlines.stretched(_GRACE))
         try:
             message = self._control.recv(2048)
         except TimeoutError:

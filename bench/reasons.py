@@ -52,7 +52,12 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ("unable to apply caps", "run on a host that has all capabilities: this one is itself confined"),
     ("QEMU stopped the guest", _hardware),
     ("wants clone3", "run isobench outside the container, or in one whose seccomp filter lets clone3 pass"),
-    ("did not say ready", "--timeout 5m, where the host is only slow"),
+    (r"did not say ready|deadline: (not ready|still running)", "--timeout 10m, where the host is only slow"),
+    (r"clone3?: operation not permitted", "give isobench CAP_SYS_ADMIN: root outside a container, or --privileged"),
+    (
+        r"mapping ids into the user namespace",
+        "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run isobench as root",
+    ),
     ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
     # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
     (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),

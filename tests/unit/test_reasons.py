@@ -47,6 +47,10 @@ def test_a_reason_can_always_be_kept() -> None:
     ("reason", "wanted", "unwanted"),
     [
         ("clone3: No space left on device", "namespaces", "disk"),
+        ("clone: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("deadline: not ready within 60 s", "--timeout", "firmware"),
+        ("deadline: the container did not say ready", "--timeout", "firmware"),
+        ("mapping ids into the user namespace: Permission denied", "userns", "disk"),
         ("unshare failed: no space left on device", "namespaces", "disk"),
         ("cannot make the cgroup: No space left on device", "cgroup.max.descendants", "disk"),
         ("inotify_add_watch: no space left on device", "max_user_watches", "disk"),
