@@ -1,33 +1,45 @@
 """The runs of a results folder as a history: one row of small numbers a run, kept in an index that may be deleted.
 
-The index (SQLite, in the results folder) holds nothing that the run folders do not say; a run that changed on disk is
-read again, one that is gone is dropped. A folder that cannot be read is a problem with its reason, and the rest works.
+The index (SQLite, in the results folder) holds nothing that the run folders do not say; a run that changed on disk, or
+of which the index says what cannot be, is read again; one that is gone is dropped. A folder that cannot be read is a
+problem with its reason, and the rest works. What a trend told is kept in the runs' own folders.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import os
 import sqlite3
-from contextlib import closing, contextmanager
+import stat
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from bench.analysis.trend import Seen, Told, by_machine
 from bench.errors import StoreError
+from bench.files import read_regular
 from bench.model import CONTROL_SUFFIX
-from bench.store import FILES, SESSION, SUITE, find_runs, load
+from bench.record import machine
+from bench.store import FILES, SESSION, SUITE, find_runs, load, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bench.analysis.trend import Trend
     from bench.store import Run
 
 INDEX = ".isobench-index.sqlite"
-_VERSION = 1
+_VERSION = 2
 """Of the index; another version is thrown away and made anew."""
+TOLD = "told.json"
+"""In the folder of a run: what a trend told when this run was its machine's newest. It goes where the run goes."""
+_MOST_NOTED = 1 << 20
+"""Bytes of it that are read."""
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True):
@@ -41,6 +53,7 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
     ratio: float
     """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline, without one, and where a
     value is zero or less."""
+    unit: str = "second"
 
 
 class Night(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +68,11 @@ class Night(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: dict[str, str]
     points: list[Point]
 
+    @property
+    def machine(self) -> str:
+        """Whose night it was (`record.machine`)."""
+        return machine(self.host_id, self.fingerprint)
+
 
 class History(NamedTuple):
     """All readable runs, oldest first, and one line for each that is not."""
@@ -63,8 +81,11 @@ class History(NamedTuple):
     problems: list[str]
 
 
-def read(results: Path) -> History:
-    """The history of a results folder; makes or renews its index. A folder that cannot be written works, slower."""
+def read(results: Path, now: str = "") -> History:
+    """The history of a results folder; makes or renews its index. A folder that cannot be written works, slower.
+
+    Runs that began later than `now` (UTC, as in a record; tomorrow at this time) are left out: a clock was wrong.
+    """
     found = {str(path.relative_to(results)): path for path in find_runs(results) if path != results}
     index, known = _open(results)
     with closing(index):
@@ -73,28 +94,57 @@ def read(results: Path) -> History:
         fresh = []
         for name, path in found.items():
             signature = _signature(path)
-            row = known.get(name)
-            if row is None or row[0] != signature:
+            known_as = _known(name, known[name]) if known.get(name, ("",))[0] == signature else None
+            if known_as is None:
                 with _without_collection():
-                    row = (signature, *_digest(name, path))
-                fresh.append((name, *row))
-            if row[2]:
-                problems.append(row[2])
+                    known_as = _digest(name, path)
+                night, problem = known_as
+                fresh.append((name, signature, _ENCODER.encode(night) if night is not None else b"", problem))
+            night, problem = known_as
+            if night is None:
+                problems.append(problem)
             else:
-                nights.append(_DECODER.decode(row[1]))
+                nights.append(night)
         _save(index, fresh, [name for name in known if name not in found])
-    return _ordered(nights, problems)
+    nights = _ordered(nights, problems)
+    return History(_present(nights, problems, now or _tomorrow()), sorted(problems))
 
 
-def _ordered(nights: list[Night], problems: list[str]) -> History:
-    """By start; of two runs of one host with one start the first counts."""
+def _known(name: str, row: tuple[str, bytes, str]) -> tuple[Night | None, str] | None:
+    """What the index says of a run; None where that cannot be true: it is a file like any other."""
+    if row[2]:
+        return None, row[2]
+    try:
+        night = _DECODER.decode(row[1])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    usable = all(math.isfinite(p.value) and (math.isnan(p.ratio) or 0 < p.ratio < math.inf) for p in night.points)
+    return (night, "") if night.path == name and usable else None
+
+
+def _tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _present(nights: list[Night], problems: list[str], now: str) -> list[Night]:
+    """Without the runs of the future. Where most are, it is this clock that is wrong, and they stay."""
+    late = [night for night in nights if night.started > now]
+    if 2 * len(late) > len(nights):
+        problems.append(f"{len(late)} runs began later than now: this host's clock is behind")
+        return nights
+    problems += [f"{night.path}: began in the future ({night.started}); left out until then" for night in late]
+    return [night for night in nights if night.started <= now]
+
+
+def _ordered(nights: list[Night], problems: list[str]) -> list[Night]:
+    """By start; of two runs of one machine with one start the first counts."""
     nights.sort(key=lambda night: (night.started, night.path))
     kept: dict[tuple[str, str], Night] = {}
     for night in nights:
-        first = kept.setdefault((night.host_id, night.started), night)
+        first = kept.setdefault((night.machine, night.started), night)
         if first is not night:
             problems.append(f"{night.path}: started at the same second as {first.path}; left out")
-    return History(list(kept.values()), sorted(problems))
+    return list(kept.values())
 
 
 @contextmanager
@@ -115,14 +165,14 @@ def _without_record(results: Path) -> list[Path]:
     return [folder.relative_to(results) for folder in folders if not (folder / SESSION).is_file()]
 
 
-def _digest(name: str, path: Path) -> tuple[bytes, str]:
+def _digest(name: str, path: Path) -> tuple[Night | None, str]:
     """A run as the index keeps it, or nothing and the reason."""
     try:
         run = load(path)
         _check_clock(run, name)
-        return _ENCODER.encode(_night(name, run)), ""
+        return _night(name, run), ""
     except StoreError as error:
-        return b"", error.reason
+        return None, error.reason
 
 
 def _check_clock(run: Run, name: str) -> None:
@@ -138,31 +188,40 @@ def _night(name: str, run: Run) -> Night:
     session = run.session
     marked = {block.index for block in session.blocks if block.marks}
     usable = {
-        (s.scenario, s.metric, s.environment): {
-            block: value for block, value in zip(s.blocks, s.values, strict=True) if block not in marked
-        }
+        (s.scenario, s.metric, s.environment): (
+            s.unit,
+            {block: value for block, value in zip(s.blocks, s.values, strict=True) if block not in marked},
+        )
         for s in run.series
         if not s.environment.endswith(CONTROL_SUFFIX)
     }
     points = []
-    for (scenario, metric, environment), values in usable.items():
+    for (scenario, metric, environment), (unit, values) in usable.items():
         if not values:
             continue
-        base = usable.get((scenario, metric, session.baseline), {}) if environment != session.baseline else {}
-        pairs = [(value, base[block]) for block, value in values.items() if block in base]
-        positive = pairs and all(min(pair) > 0 for pair in pairs)
-        ratio = math.exp(median(math.log(value / other) for value, other in pairs)) if positive else math.nan
-        points.append(Point(scenario, metric, environment, median(values.values()), ratio))
+        base_unit, base = usable.get((scenario, metric, session.baseline), ("", {}))
+        comparable = environment != session.baseline and unit == base_unit
+        ratio = _ratio(values, base) if comparable else math.nan
+        points.append(Point(scenario, metric, environment, median(values.values()), ratio, unit))
     return Night(name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points)
 
 
+def _ratio(values: dict[int, float], base: dict[int, float]) -> float:
+    """The median of the blocks' ratios; NaN where one of them has none."""
+    pairs = [(value, base[block]) for block, value in values.items() if block in base]
+    if not pairs or not all(min(pair) > 0 for pair in pairs):
+        return math.nan
+    middle = median(math.log(value) - math.log(other) for value, other in pairs)
+    return math.exp(middle) if abs(middle) < 700 else math.nan
+
+
 def _signature(path: Path) -> str:
-    """Changes when a file of the run does."""
+    """Changes when a file of the run does, also where a copy has its size and its time of change restored."""
     parts = []
     for name in FILES:
         try:
             status = (path / name).stat()
-            parts.append(f"{status.st_mtime_ns}:{status.st_size}")
+            parts.append(f"{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}:{status.st_size}")
         except OSError:
             parts.append("none")
     return "/".join(parts)
@@ -174,65 +233,89 @@ _CREATE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, signature TEX
 
 
 def _open(results: Path) -> tuple[sqlite3.Connection, dict[str, tuple[str, bytes, str]]]:
-    """The index and what it knows. One that is damaged, or of another version, is begun anew."""
+    """The index and what it knows. One that is damaged, or of another version, is begun anew; one that is no file of
+    this user's, or that somebody holds, is left alone."""
     file = results / INDEX
-    for attempt in (1, 2):
+    for _ in range(2):
+        if not _is_ours(file):
+            break
         connection = None
         try:
-            connection = sqlite3.connect(file, timeout=30)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise sqlite3.DatabaseError("another version")
-            connection.execute(_CREATE)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            rows = connection.execute("SELECT name, signature, night, problem FROM runs").fetchall()
-            return connection, {row[0]: (row[1], row[2], row[3]) for row in rows}
-        except sqlite3.DatabaseError:
+            connection = sqlite3.connect(file, timeout=5)
+            return connection, _rows(connection)
+        except sqlite3.DatabaseError as error:
             if connection is not None:
                 connection.close()
-            if attempt == 1 and file.is_file():
-                try:
-                    file.unlink()
-                    continue
-                except OSError:
-                    pass
-            break
+            if isinstance(error, sqlite3.OperationalError) and "no such column" not in str(error):
+                break  # it is locked, or the folder cannot be written
+            with suppress(OSError):
+                file.unlink()
     memory = sqlite3.connect(":memory:")
     memory.execute(_CREATE)
     return memory, {}
 
 
+def _rows(connection: sqlite3.Connection) -> dict[str, tuple[str, bytes, str]]:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _VERSION):
+        raise sqlite3.DatabaseError("another version")
+    connection.execute(_CREATE)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+    rows = connection.execute("SELECT name, signature, night, problem FROM runs").fetchall()
+    kinds = (str, str, bytes, str)
+    whole = [row for row in rows if all(isinstance(one, kind) for one, kind in zip(row, kinds, strict=True))]
+    return {row[0]: (row[1], row[2], row[3]) for row in whole}
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether this is a plain file of this user's, or can become one."""
+    try:
+        status = file.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def _save(index: sqlite3.Connection, fresh: list[tuple[str, str, bytes, str]], gone: list[str]) -> None:
     """Two trends at once write the same rows; where the folder cannot be written the next one reads again."""
-    try:
-        with index:
-            index.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", fresh)
-            index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
-    except sqlite3.OperationalError:
-        pass
+    with suppress(sqlite3.DatabaseError), index:
+        index.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", fresh)
+        index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
 
 
-_TOLD = "CREATE TABLE IF NOT EXISTS told (host TEXT PRIMARY KEY, newest TEXT, before TEXT)"
+def seen(results: Path, history: History) -> dict[str, Seen]:
+    """By machine what trends told before its newest night, so that a change is news until the next night is there.
 
-
-def told_before(results: Path, history: History) -> dict[str, str]:
-    """By host the newest night that an earlier trend knew, so that each change is news until the next night is there.
-
-    Takes note of the newest nights of `history`. A host that was never asked about is left out.
+    It lies in the folders of the runs: copied, moved and merged with them, lost with one of them only, and every
+    machine's apart. A machine that no trend was asked about is left out.
     """
-    newest = {night.host_id: night.started for night in history.nights}
-    index, _ = _open(results)
-    with closing(index):
-        try:
-            with index:
-                index.execute(_TOLD)
-                rows = {row[0]: (row[1], row[2]) for row in index.execute("SELECT host, newest, before FROM told")}
-                for host, start in newest.items():
-                    known, before = rows.get(host, ("", ""))
-                    if start > known:
-                        before = known
-                    rows[host] = (max(start, known), before)
-                index.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?)", [(h, *r) for h, r in rows.items()])
-        except sqlite3.OperationalError:
-            return {}
-    return {host: before for host, (_, before) in rows.items() if before}
+    found: dict[str, Seen] = {}
+    for name, nights in by_machine(history.nights).items():
+        notes = [(night.started, note) for night in nights[:-1] if (note := _note(results / night.path)) is not None]
+        if notes:
+            found[name] = Seen(notes[-1][0], [told for _, note in notes for told in note])
+    return found
+
+
+def take_note(results: Path, history: History, trend: Trend, only: str = "") -> None:
+    """Keep what this trend told, of one machine or of all. Where a folder cannot be written nothing is kept, and what
+    the newest night confirmed is news again until the next."""
+    for name, nights in by_machine(history.nights).items():
+        if only in ("", name):
+            news = [alert for alert in trend.alerts if alert.news and alert.machine == name]
+            note = [Told(alert.kind, alert.what, alert.near, alert.state == "recovered") for alert in news]
+            with suppress(OSError):
+                write_atomically(results / nights[-1].path / TOLD, msgspec.json.encode(note))
+
+
+def _note(folder: Path) -> list[Told] | None:
+    """What was told with this run; None where nothing was asked, or what lies there is no note."""
+    try:
+        return _NOTE_DECODER.decode(read_regular(folder / TOLD, _MOST_NOTED))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+_NOTE_DECODER = msgspec.json.Decoder(list[Told])

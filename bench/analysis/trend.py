@@ -1,57 +1,45 @@
-"""Changes in the nights of a host: which cost moved to another level, near which night, and whether that is news.
+"""Changes in the nights of a machine: which cost moved to another level, near which night, and whether that is news.
 
 Two series a cost (METHOD): the ratio to each night's own baseline, which cancels the host's speed, and the baseline's
-own value, which shows the host's. Nights with another fingerprint of the host begin a new segment; nothing is compared
-across it. Within a segment ruptures places the changes (penalised least squares, Arlot, Celisse and Harchaoui, JMLR 20,
-2019); what is ours is the scale they are measured in, and the confirmation before an alert is raised.
+own value, which shows the host's. A ratio to another baseline, another unit, or a value without a baseline is a series
+of its own. Series run on where the kernel or an engine changes: a step that arrives with one is what people look for,
+and the alert names it as the likely cause. Another machine (`record.machine`) begins anew.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from statistics import median
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from bench.analysis.steps import CHANCE, Level, steps
 
-    from bench.analysis.history import History, Night, Point
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bench.analysis.history import History, Night
 
 SCHEMA = 1
 """Version of the document; raised when a field changes its meaning."""
-PENALTY = 8.0
-"""A change has to gain this much, in squared standard errors; with more series watched, more (see `penalty`). Chosen by
-simulation: the alarms and delays that promises G5 and G6 allow."""
-FEWEST_BEFORE, FEWEST_AFTER = 10, 3
-"""Nights at the old level that make it one, and at the new level that confirm it."""
-SMALLEST = math.log(1.01)
-"""Changes below 1 % raise no alert, however certain: nobody would act on them."""
-_MEDIAN_ERROR = 1.2533
-"""Standard error of a median to that of a mean (root of pi/2)."""
-_MOST_CORRELATED = 0.8
-_QUIETEST = 0.001
-"""The scale of a series that hardly moves at all (memory, to the byte the same every night) is taken as 0.1 %."""
-_TOGETHER = 3
-"""Changes of the baseline's costs that are at most so many nights apart are one change of the host."""
-_CLIP = 2.0
-"""A night further from its neighbours' median than this many standard deviations is taken to be that far: one
-disturbed night is no new level."""
-
-_MEDIANS_APART = 2.0
-"""The medians before and after, too, have to be so many of their standard errors apart: unlike the means that the gain
-is about they do not follow a few spikes."""
-_FEW_NIGHTS = 3.0
-"""Of n nights the correlation of neighbours is known so badly that this over n is added to it."""
+FEWEST = 10
+"""Nights that a series must have to be watched; what it can tell with so few is large."""
+TOGETHER = 3
+"""Changes at most so many nights apart are taken for one, or for cause and effect."""
+_LATELY = 10
+"""A fingerprint that was there within so many nights is no change but one of several that take turns."""
+_LEAST = {"byte": 4096.0, "second": 1e-9}
+"""What a value of zero or less counts as in a series of logarithms, by unit: a page, a nanosecond."""
 
 Kind = Literal["environment", "host", "fingerprint"]
 State = Literal["new", "known", "recovered"]
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One confirmed change of a host's nights."""
+    """One confirmed change of a machine's nights."""
 
     kind: Kind
     """environment: a cost against the baseline; host: the baseline itself; fingerprint: another kernel, CPU, engine."""
@@ -70,6 +58,10 @@ class Alert(msgspec.Struct, frozen=True):
     """New level to old, the median over `what`; null for a fingerprint."""
     text: str
     """The same as a sentence."""
+    cause: list[str] = []
+    """What changed in the fingerprint near that night: the likely cause."""
+    machine: str = ""
+    """Whose nights these are: the host id and the hardware, which machines made from one image do not share."""
 
 
 class Trend(msgspec.Struct, frozen=True):
@@ -79,23 +71,34 @@ class Trend(msgspec.Struct, frozen=True):
     nights: int
     hosts: list[str]
     series: int
+    """Series that are watched, of all machines: those of at least ten nights."""
     alerts: list[Alert]
     problems: list[str]
     """Run folders that could not be used, and why."""
 
 
-class Level(NamedTuple):
-    """A confirmed change within one series: the index of its first night, and the levels (logarithms) around it."""
+class Told(msgspec.Struct, frozen=True):
+    """A change that was news on some night."""
 
-    at: int
-    before: float
-    after: float
-    confirmed: int
-    """Index of the night that confirmed it."""
+    kind: Kind
+    what: list[str]
+    near: str
+    recovered: bool
+
+
+class Seen(NamedTuple):
+    """What is known of earlier trends of one machine."""
+
+    before: str
+    """Start of the newest night before the present one that a trend was asked about."""
+    told: Sequence[Told] = ()
+    """What was news until then."""
 
 
 class _Series(NamedTuple):
     name: str
+    against: str
+    """The baseline of a ratio; empty for a value."""
     host: bool
     nights: list[int]
     logs: np.ndarray
@@ -103,197 +106,97 @@ class _Series(NamedTuple):
 
 class _Move(NamedTuple):
     """One cost that moved: indices of the first night at the new level and of the confirming one, by how much (a
-    logarithm), and the start of the night that confirmed its return ("" where it has not returned)."""
+    logarithm), and the same two of its return, where there is one."""
 
     near: int
     sure: int
     name: str
+    against: str
     size: float
-    back: str
+    back: tuple[int, int] | None
 
 
-def evaluate(history: History, seen: dict[str, str] | None = None) -> Trend:
-    """The alerts of all hosts, oldest first. `seen` has by host the start of the newest night that an earlier trend
-    has told about; without it only what the newest night confirmed is news."""
+class _Turn(NamedTuple):
+    """A night on which facts of the fingerprint are others than before."""
+
+    index: int
+    facts: list[str]
+
+
+def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
+    """The alerts of all machines, oldest first. `seen` has by machine what earlier trends told; without it only what
+    the newest night confirmed is news."""
     alerts: list[Alert] = []
     hosts = sorted({night.host_id for night in history.nights})
     watched = 0
-    for host in hosts:
-        nights = [night for night in history.nights if night.host_id == host]
-        told = (seen or {}).get(host) or (nights[-2].started if len(nights) > 1 else "")
-        for begin, end, changed in _segments(nights):
-            if changed:
-                alerts.append(_fingerprint_alert(nights[begin], changed, told))
-            series = _series(nights[begin:end])
-            watched = max(watched, len(series))
-            alerts += _segment_alerts(nights[begin:end], series, told)
-    alerts.sort(key=lambda alert: (alert.near, alert.host_id, alert.what))
+    for nights in by_machine(history.nights).values():
+        known = (seen or {}).get(nights[0].machine) or Seen(nights[-2].started if len(nights) > 1 else "")
+        teller = _Teller(nights, known)
+        earlier = [n for n in history.nights if n.host_id == nights[0].host_id and n.started < nights[0].started]
+        turns = _turns(nights, earlier[-1] if earlier else None)
+        alerts += [teller.fingerprint(turn) for turn in turns]
+        series = _series(nights)
+        watched += len(series)
+        moves = [(one.host, move) for one, move in _moves(series)]
+        alerts += [teller.moved("environment", [move], turns) for host, move in moves if not host]
+        alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for host, move in moves if host)]
+    alerts.sort(key=lambda alert: (alert.near, alert.machine, alert.kind, alert.what))
     return Trend(SCHEMA, len(history.nights), hosts, watched, alerts, history.problems)
 
 
-def changes(logs: np.ndarray, gain: float = PENALTY) -> list[Level]:
-    """The confirmed changes of one series of logarithms, nights in order."""
-    found = []
-    for at, before, after in _confirmed(logs, gain):
-        end = next(
-            (
-                n
-                for n in range(at + FEWEST_AFTER, len(logs))
-                if any(abs(other - at) <= _TOGETHER for other, _, _ in _confirmed(logs[:n], gain))
-            ),
-            len(logs),
-        )
-        found.append(Level(at, before, after, end - 1))
-    return found
+def by_machine(nights: Iterable[Night]) -> dict[str, list[Night]]:
+    found: dict[str, list[Night]] = {}
+    for night in nights:
+        found.setdefault(night.machine, []).append(night)
+    return dict(sorted(found.items()))
 
 
-def penalty(series: int) -> float:
-    """The gain asked of a change where so many series are watched: the error of all together stays that of one."""
-    return PENALTY + 2 * math.log(max(1, series))
-
-
-def scale(logs: np.ndarray) -> tuple[float, float]:
-    """Standard deviation of a series around its level, and correlation r of neighbouring nights, both from differences
-    of nights, so that steps hardly matter: var(x[t+1]-x[t]) is 2 s² (1-r), var(x[t+k]-x[t]) is 2 s² (1-r^k)."""
-    near, far = _variance(logs, 1), (_variance(logs, 3) + _variance(logs, 4) + _variance(logs, 5)) / 3
-    if near == 0 or far == 0:
-        return _QUIETEST, 0.0
-    correlation = min(max(1 - near / far, 0.0), _MOST_CORRELATED)
-    return max(_QUIETEST, math.sqrt(near / 2 / (1 - correlation))), correlation
-
-
-def _confirmed(logs: np.ndarray, gain: float) -> list[tuple[int, float, float]]:
-    """(first night, level before, level after) of each change that was there on the night before, too."""
-    found = _found(logs, gain)
-    earlier = _found(logs[:-1], gain) if found else []
-    return [
-        (at, before, after)
-        for at, before, after in found
-        if any(abs(at - other) <= _TOGETHER and (after > before) == (new > old) for other, old, new in earlier)
-    ]
-
-
-def _found(logs: np.ndarray, gain: float) -> list[tuple[int, float, float]]:
-    """(first night, level before, level after) of each change that ruptures places and that stands up to a look."""
-    if len(logs) < FEWEST_BEFORE + FEWEST_AFTER:
-        return []
-    deviation, known = scale(logs)
-    correlation = min(known + _FEW_NIGHTS / len(logs), _MOST_CORRELATED)
-    error = deviation * math.sqrt((1 + correlation) / (1 - correlation))  # of a mean, times the root of its nights
-    scaled = _clip(logs, deviation) / error
-    if _largest_gain(scaled) < gain:
-        return []
-    import ruptures
-
-    search = ruptures.KernelCPD(kernel="linear", min_size=FEWEST_AFTER).fit(scaled.reshape(-1, 1))
-    ends = [0, *search.predict(pen=gain)]
-    found = []
-    for begin, at, end in zip(ends, ends[1:], ends[2:], strict=False):
-        before, after = float(np.median(logs[begin:at])), float(np.median(logs[at:end]))
-        latest = float(np.median(logs[max(at, end - FEWEST_AFTER) : end]))
-        stays = (latest - before) * (after - before) > 0 and abs(latest - before) > abs(after - before) / 2
-        apart = _MEDIAN_ERROR * error * math.sqrt(1 / (at - begin) + 1 / (end - at)) * _MEDIANS_APART
-        if at >= FEWEST_BEFORE and abs(after - before) >= max(SMALLEST, apart) and stays:
-            found.append((at, before, after))
-    return found
-
-
-def _variance(logs: np.ndarray, lag: int) -> float:
-    """Mean square of the differences of nights `lag` apart, those of steps and spikes clipped."""
-    gaps = logs[lag:] - logs[:-lag]
-    if len(gaps) == 0:
-        return 0.0
-    most = 3 * 1.4826 * float(np.median(np.abs(gaps - np.median(gaps))))
-    return float(np.mean(np.clip(gaps, -most, most) ** 2))
-
-
-def _clip(logs: np.ndarray, deviation: float) -> np.ndarray:
-    padded = np.pad(logs, 2, mode="edge")
-    neighbours = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
-    return np.asarray(np.clip(logs, neighbours - _CLIP * deviation, neighbours + _CLIP * deviation))
-
-
-def _largest_gain(scaled: np.ndarray) -> float:
-    """What the best single change would gain: a quick look that spares most series the search."""
-    n = len(scaled)
-    left = np.arange(FEWEST_AFTER, n - FEWEST_AFTER + 1)
-    total = np.cumsum(scaled - scaled.mean())
-    best = np.max(total[left - 1] ** 2 * n / (left * (n - left)))
-    pairs = np.ptp(total) ** 2 * 4 / n  # a bump that returns shows in the range of the sums
-    return float(max(best, pairs))
-
-
-def _segments(nights: Sequence[Night]) -> list[tuple[int, int, list[str]]]:
-    """Begin and end of each segment, and the facts that changed before it, "what: old → new".
-
-    A night that did not record a fact, because nobody asked for QEMU, does not say that it changed.
-    """
-    begins: list[tuple[int, list[str]]] = [(0, [])]
-    known: dict[str, str] = {}
-    for index, night in enumerate(nights):
-        differing = sorted(key for key, text in night.fingerprint.items() if known.get(key, text) != text)
-        if differing:
-            begins.append((index, [f"{key}: {known[key]} → {night.fingerprint[key]}" for key in differing]))
-            known = {}
-        known.update(night.fingerprint)
-    ends = [*(index for index, _ in begins[1:]), len(nights)]
-    return [(begin, end, changed) for (begin, changed), end in zip(begins, ends, strict=True)]
+def changes(logs: np.ndarray, chance: float = CHANCE) -> list[Level]:
+    """The confirmed changes of one series of logarithms, nights in order, as if nothing else were watched."""
+    return steps([np.asarray(logs, dtype=np.float64)], chance)[0]
 
 
 def _series(nights: Sequence[Night]) -> list[_Series]:
-    """Every cost of a segment, against its night's baseline where it has a ratio in every night, else by its value.
+    """Every cost of a machine: its ratio to its night's baseline, or its value where that has none.
 
-    What is zero or less in a night has no level to go up from, and is left out.
+    A cost that has had ratios is not told by its values on nights without the baseline: those show the host, which the
+    baseline's series are for.
     """
-    found: dict[tuple[str, bool], list[tuple[int, Point]]] = {}
+    points: dict[tuple[str, str, str, bool], tuple[list[int], list[float]]] = {}
     for index, night in enumerate(nights):
         for point in night.points:
+            host = point.environment == night.baseline
+            relative = not (host or math.isnan(point.ratio))
             name = f"{point.scenario}.{point.metric}/{point.environment}"
-            found.setdefault((name, point.environment == night.baseline), []).append((index, point))
-    series = []
-    for (name, host), points in found.items():
-        by_value = host or any(math.isnan(point.ratio) for _, point in points)
-        values = np.array([point.value if by_value else point.ratio for _, point in points])
-        if len(values) >= FEWEST_BEFORE + FEWEST_AFTER and values.min() > 0:
-            series.append(_Series(name, host, [index for index, _ in points], np.log(values)))
-    return series
+            number = point.ratio if relative else max(point.value, _LEAST.get(point.unit, 1e-9))
+            key = (name, "" if relative else point.unit, night.baseline if relative else "", host)
+            places, values = points.setdefault(key, ([], []))
+            places.append(index)
+            values.append(number)
+    ratios = {name for (name, _, against, _), (places, _) in points.items() if against and len(places) >= FEWEST}
+    return [
+        _Series(name, against, host, places, np.log(np.array(values)))
+        for (name, _, against, host), (places, values) in points.items()
+        if len(values) >= FEWEST and (against or host or name not in ratios)
+    ]
 
 
-def _segment_alerts(nights: Sequence[Night], series: Sequence[_Series], told: str) -> list[Alert]:
-    gain = penalty(len(series))
-    alerts: list[Alert] = []
-    moved: list[_Move] = []
-    for one in series:
-        for level, recovery in _with_recoveries(changes(one.logs, gain)):
-            back = "" if recovery is None else nights[one.nights[recovery.confirmed]].started
+def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
+    """Each change with the return that took it back, which is then no change of its own."""
+    for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
+        for level, later in zip(levels, [*levels[1:], None], strict=True):
+            if level.back:
+                continue
+            back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and later.back else None
             size = level.after - level.before
-            move = _Move(one.nights[level.at], one.nights[level.confirmed], one.name, size, back)
-            if one.host:
-                moved.append(move)
-            else:
-                alerts.append(_alert("environment", nights, [move], told))
-    return alerts + [_alert("host", nights, cluster, told) for cluster in _clusters(moved)]
-
-
-def _with_recoveries(levels: Sequence[Level]) -> Iterable[tuple[Level, Level | None]]:
-    """Each change with the one that took it back, which is then no change of its own."""
-    taken = -1
-    for index, level in enumerate(levels):
-        if index == taken:
-            continue
-        later = levels[index + 1] if index + 1 < len(levels) else None
-        if later is not None and abs(later.after - level.before) < abs(level.after - level.before) / 2:
-            taken = index + 1
-            yield level, later
-        else:
-            yield level, None
+            yield one, _Move(one.nights[level.at], one.nights[level.confirmed], one.name, one.against, size, back)
 
 
 def _clusters(moved: Iterable[_Move]) -> Iterable[list[_Move]]:
     """The baseline's changes, those of a few neighbouring nights together."""
     cluster: list[_Move] = []
-    for one in sorted(moved):
-        if cluster and one.near - cluster[0].near > _TOGETHER:
+    for one in sorted(moved, key=lambda move: (move.near, move.sure, move.name)):
+        if cluster and one.near - cluster[0].near > TOGETHER:
             yield cluster
             cluster = []
         cluster.append(one)
@@ -301,23 +204,74 @@ def _clusters(moved: Iterable[_Move]) -> Iterable[list[_Move]]:
         yield cluster
 
 
-def _alert(kind: Kind, nights: Sequence[Night], moves: list[_Move], told: str) -> Alert:
-    near = nights[round(median(move.near for move in moves))].started
-    confirmed = nights[min(move.sure for move in moves)].started
-    change = math.exp(median(move.size for move in moves))
-    back = max(move.back for move in moves) if all(move.back for move in moves) else ""
-    what = [move.name for move in moves]
-    text = f"the host itself: {len(what)} of the baseline's costs" if kind == "host" else what[0]
-    text += f" moved by {change - 1:+.1%} near {near}"
-    text += f"; back at the old level since {back}" if back else ""
-    state: State = "recovered" if back else "new" if confirmed > told else "known"
-    news = (back or confirmed) > told
-    return Alert(kind, nights[0].host_id, near, confirmed, state, news, what, change, text)
+def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
+    """The nights with another fingerprint, and what changed, "what: old → new".
+
+    A night that did not record a fact, because nobody asked for QEMU, does not say that it changed. Fingerprints that
+    take turns are told once each. `earlier` is the last night of another machine with the same host id.
+    """
+    known: dict[str, str] = dict(earlier.fingerprint) if earlier is not None else {}
+    last: dict[tuple[str, str], int] = {}
+    turns = []
+    for index, night in enumerate(nights):
+        facts = [
+            f"{key}: {known[key]} → {text}"
+            for key, text in sorted(night.fingerprint.items())
+            if known.get(key, text) != text and index - last.get((key, text), -_LATELY - 1) > _LATELY
+        ]
+        if facts:
+            turns.append(_Turn(index, facts))
+        known.update(night.fingerprint)
+        last.update({item: index for item in night.fingerprint.items()})
+    return turns
 
 
-def _fingerprint_alert(night: Night, changed: list[str], told: str) -> Alert:
-    new = night.started > told
-    text = f"the host changed at {night.started}, and a new segment begins: {'; '.join(changed)}"
-    state: State = "new" if new else "known"
-    what = [one.partition(":")[0] for one in changed]
-    return Alert("fingerprint", night.host_id, night.started, night.started, state, new, what, None, text)
+class _Teller:
+    """Makes alerts of one machine's changes, and says which of them are news."""
+
+    def __init__(self, nights: Sequence[Night], seen: Seen) -> None:
+        self._nights = nights
+        self._starts = [night.started for night in nights]
+        self._seen = seen
+
+    def moved(self, kind: Kind, moves: list[_Move], turns: Sequence[_Turn]) -> Alert:
+        near = round(median(move.near for move in moves))
+        turn = min(turns, key=lambda one: abs(one.index - near), default=None)
+        if turn is not None and abs(turn.index - near) > TOGETHER:
+            turn = None
+        sure = self._nights[min(move.sure for move in moves)].started
+        backs = [move.back for move in moves]
+        returns = [back for back in backs if back is not None] if all(backs) else []
+        since = self._nights[max(at for at, _ in returns)].started if returns else ""
+        back_sure = self._nights[max(certain for _, certain in returns)].started if returns else ""
+        change = math.exp(min(median(move.size for move in moves), 700.0))
+        what = [move.name for move in moves]
+        text = f"the host itself: {len(what)} of the baseline's costs" if kind == "host" else what[0]
+        text += f" moved by {change - 1:+.1%}"
+        text += f" against {moves[0].against}" if moves[0].against else ""
+        text += f" near {self._nights[near].started}"
+        text += f", likely because of {'; '.join(turn.facts)}" if turn is not None else ""
+        text += f"; back at the old level since {since}" if since else ""
+        return self._alert(kind, near, sure, back_sure, what, change, text, turn.facts if turn is not None else [])
+
+    def fingerprint(self, turn: _Turn) -> Alert:
+        start = self._nights[turn.index].started
+        text = f"the host changed at {start}: {'; '.join(turn.facts)}"
+        what = [one.partition(":")[0] for one in turn.facts]
+        return self._alert("fingerprint", turn.index, start, "", what, None, text, [])
+
+    def _alert(
+        self, kind: Kind, near: int, sure: str, back: str, what: list[str], change: float | None, text: str,
+        cause: list[str],
+    ) -> Alert:  # fmt: skip
+        night = self._nights[near]
+        told = any(self._same(one, kind, what, near, bool(back)) for one in self._seen.told)
+        news = (back or sure) > self._seen.before and not told
+        state: State = "recovered" if back else "new" if news else "known"
+        return Alert(kind, night.host_id, night.started, sure, state, news, what, change, text, cause, night.machine)
+
+    def _same(self, told: Told, kind: Kind, what: list[str], near: int, recovered: bool) -> bool:
+        """Whether that was this change: nights that came or went since may have moved it by a few."""
+        if told.kind != kind or told.recovered != recovered or not set(told.what) & set(what):
+            return False
+        return abs(bisect_left(self._starts, told.near) - near) <= TOGETHER

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is no folder", remedy="isobench run makes it")
     found = history.read(arguments.results)
-    trend = evaluate(found, history.told_before(arguments.results, found))
+    trend = evaluate(found, history.seen(arguments.results, found))
+    history.take_note(arguments.results, found, trend)
     if arguments.json:
         terminal.print_json(trend)
     else:
@@ -45,11 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(trend: Trend) -> None:
     import sys
 
+    from bench.analysis.trend import FEWEST
+
     for problem in trend.problems:
         print(f"isobench: left out: {problem}", file=sys.stderr)
     hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
     print(f"{trend.nights} runs of {hosts}, {trend.series} series")
     for alert in trend.alerts:
         print(f"{'NEWS ' if alert.news else ''}{alert.state}: {alert.text} ({alert.host_id})")
-    if not any(alert.news for alert in trend.alerts):
+    if not trend.series:
+        print(f"nothing is watched yet: that takes {FEWEST} runs of one machine that have a cost in common")
+    elif not any(alert.news for alert in trend.alerts):
         print("nothing new")

@@ -1,0 +1,269 @@
+"""Steps in series of nights: when one is certain, near which night it was, and when it went back.
+
+A walk over the nights, once: what is certain on a night is told on that night, and no later night takes it back or
+moves it. The last few nights (three to thirty) are held against those before, back to the last step, in three ways
+that all kinds of noise in validity/noise.py have to get past together:
+
+- Mann-Whitney's test, exact (`ranks`): spikes, ticks and heavy tails count no more than their ranks.
+- A t-test of clipped values and a bound on the tail of their sum under the nights before as they were, of which two
+  more, one clipped night each way, are made up (Chernoff; Lugannani and Rice 1980): a few nights at a second level that
+  was there before are no step, while a step far outside everything needs less than ranks alone could ever give.
+- Likelihood of a step to that of noise that has grown.
+
+All are deflated by what neighbouring nights have in common (`wander`), and ask for a chance that the whole family of
+series shares, so that three hundred are no noisier than one.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bench.analysis import wander
+from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CHANCE = 0.02
+"""Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G20)."""
+RETURN = 0.02
+"""Chance asked of a return to the level before: only a series that has just stepped can have one."""
+SMALLEST = math.log(1.01)
+"""Steps below 1 % are not told, however certain: nobody would act on them."""
+_CLIPS = (3.5, 6.0)
+"""Standard deviations at which values are clipped: the first for steps about as large as the noise, the second for
+those far outside it."""
+_MADE_UP = 0.5
+"""Weight of the night that is made up at each clip."""
+_LAMBDAS = np.array([0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.6, 3.4, 4.5, 6.0])
+_FIRST_LOOK = 0.7
+"""Share of the largest deviate that ranks can give from which on a place is looked at closely."""
+_LIKELIER, _MUCH_LIKELIER = 0.8, 1.76
+"""Logarithm of the likelihood of a step to that of grown noise, times the deviate asked for: where the family's noise
+is steady, and where it is not."""
+_GROWN = ((5, 2.2), (10, 1.6))
+"""The last so many nights before, that many times as noisy as all before, are the noise that a step is held against."""
+_OWN_NIGHTS = 10
+"""How many nights the noise before weighs against that of the new nights."""
+_FEW = 2.0
+"""From n nights a deviate is worth 1 / (1 + this / n)."""
+_SOON = 40
+"""A return within so many nights is looked for below the first look, too; a later one is a step like any other."""
+_CHUNK = 32
+"""Series that are scanned at once: what that takes fits the cache."""
+
+
+class Level(NamedTuple):
+    """A confirmed change within one series: the index of its first night, and the levels (logarithms) around it."""
+
+    at: int
+    before: float
+    after: float
+    confirmed: int
+    """Index of the night that confirmed it."""
+    back: bool
+    """Whether the level before the last step is there again."""
+
+
+class _Found(NamedTuple):
+    deviate: float
+    at: int
+    before: float
+    after: float
+    night: int
+
+
+def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level]]:
+    """The confirmed steps of each series of a family, nights in order."""
+    known = wander.family(rows)
+    found: list[list[Level]] = [[] for _ in rows]
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    for chunk in _alike(order, rows):
+        scanned = scan(np.stack([rows[index] for index in chunk]))
+        for place, index in enumerate(chunk):
+            found[index] = _walk(rows[index], scanned[:, :, place], chance / len(rows), known)
+    return found
+
+
+def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
+    """Series of one length, some at a time."""
+    chunk: list[int] = []
+    for index in order:
+        if chunk and (len(chunk) == _CHUNK or len(rows[index]) != len(rows[chunk[0]])):
+            yield chunk
+            chunk = []
+        chunk.append(index)
+    if chunk:
+        yield chunk
+
+
+def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Family) -> list[Level]:
+    asked, asked_back = NORMAL.inv_cdf(1 - chance / 2), NORMAL.inv_cdf(1 - RETURN)
+    look = np.minimum(_FIRST_LOOK * largest(), asked)
+    far = np.abs(scanned) >= look[:, :, None]
+    promising, settled_promising = far.any(axis=(0, 1)), far[-1].any(axis=0)
+    levels: list[Level] = []
+    settled: list[np.ndarray] = []
+    begin, first = 0, BEFORE[0] + AFTER[0]
+    while first <= len(row):
+        last = min(first + wander.STEP, len(row) + 1)
+        former = levels[-1].before if levels else None
+        hopes = settled_promising if first - begin >= BEFORE[-1] + AFTER[-1] else promising
+        if not hopes[first - 1 : last - 1].any() and (former is None or first - begin > _SOON):
+            first = last
+            continue
+        own = row[begin : max(begin, first - AFTER[0])]
+        residuals = np.concatenate([*settled, own - np.median(own)])[-180:] if len(own) else np.zeros(0)
+        search = _Search(row, begin, asked, look, former, asked_back, steady=first < known.unsteady)
+        found = search.among(scanned, range(first, last), wander.inflation(residuals, known, first))
+        if found is None:
+            first = last
+            continue
+        at = _place(row[begin : found.night], found.at - begin) + begin
+        back = former is not None and _returned(found.before, found.after, former)
+        levels.append(Level(at, found.before, found.after, found.night - 1, back))
+        settled.append(row[begin:at] - np.median(row[begin:at]))
+        begin, first = at, found.night + 1
+    return levels
+
+
+def _returned(before: float, after: float, former: float) -> bool:
+    return abs(after - former) < abs(before - former) / 3
+
+
+class _Search(NamedTuple):
+    """What a few nights of one series are asked: is one of them the first that makes a step certain?"""
+
+    row: np.ndarray
+    begin: int
+    asked: float
+    look: np.ndarray
+    former: float | None
+    asked_back: float
+    steady: bool
+
+    def among(self, scanned: np.ndarray, nights: range, inflation: np.ndarray) -> _Found | None:
+        counts = np.array(nights)
+        before = np.searchsorted(BEFORE, counts[:, None] - np.array(AFTER) - self.begin, side="right") - 1
+        enough, before = before >= 0, np.maximum(before, 0)
+        columns = np.arange(len(AFTER))
+        deviates = np.where(enough, np.abs(scanned[before, columns, counts[:, None] - 1]), 0)
+        soon = self.former is not None and nights[0] - self.begin <= _SOON
+        least = self.asked_back if self.former is not None else self.asked
+        look = np.minimum(self.look[before, columns], least) if soon else self.look[before, columns]
+        able = _most()[before, columns] >= least * inflation[before, columns]
+        best: _Found | None = None
+        for row, column in zip(*np.nonzero((deviates >= look) & able), strict=True):
+            night = int(counts[row])
+            if best is not None and night > best.night:
+                break
+            found = self._weighed(night, AFTER[column], float(deviates[row, column]))
+            if found is None:
+                continue
+            found = found._replace(deviate=found.deviate / inflation[before[row, column], column])
+            if self._certain(found) and (best is None or found.deviate > best.deviate):
+                best = found
+        return best
+
+    def _certain(self, found: _Found) -> bool:
+        if found.deviate >= self.asked:
+            return True
+        return (
+            self.former is not None
+            and found.deviate >= self.asked_back
+            and _returned(found.before, found.after, self.former)
+        )
+
+    def _weighed(self, night: int, count: int, by_ranks: float) -> _Found | None:
+        """How certain it is that the last `count` nights are at another level, before what neighbours have in common."""
+        at = night - count
+        old, new = self.row[max(self.begin, at - BEFORE[-1]) : at], self.row[at:night]
+        before, after = float(np.median(old)), float(np.median(new))
+        size = after - before
+        if abs(size) < SMALLEST or (new[-1] - before) / size < 0.5:
+            return None
+        rest = (old - before) * math.copysign(1.0, size)
+        gone = (new - before) * math.copysign(1.0, size)
+        width = _width(rest)
+        noise = _noise_lately(rest, width)
+        likelier = _LIKELIER if self.steady else _MUCH_LIKELIER
+        if _likelihood(gone / noise, (new - after) / noise) < likelier * self.asked:
+            return None
+        widened = width / _pooled(noise, new - after)
+        deviate = max(_by_size(rest / width, gone / width, abs(size) / width, widened, clip) for clip in _CLIPS)
+        if count >= 8:
+            deviate = max(deviate, by_ranks * min(1.0, widened))
+        return _Found(deviate / (1 + _FEW / len(old)), at, before, after, night)
+
+
+def _width(rest: np.ndarray) -> float:
+    """Standard deviation of the nights before, wild ones clipped."""
+    width = 1.4826 * float(np.median(np.abs(rest)))
+    clipped = np.clip(rest, -3 * width, 3 * width) if width > 0 else rest
+    return max(math.sqrt(float(np.mean(clipped**2)) * len(rest) / max(len(rest) - 1, 1)), SMALLEST / 10)
+
+
+def _noise_lately(rest: np.ndarray, width: float) -> float:
+    noise = width
+    for count, times in _GROWN:
+        if len(rest) >= count:
+            lately = float(np.std(np.clip(rest[-count:], -6 * width, 6 * width), ddof=1))
+            noise = max(noise, lately) if lately > times * width else noise
+    return noise
+
+
+def _pooled(noise: float, residuals: np.ndarray) -> float:
+    """The noise, or what it and the new nights' own say together where theirs is larger."""
+    count = len(residuals)
+    own = float(np.mean(np.abs(residuals))) * 1.2533 * math.sqrt(count / (count - 1))
+    if own <= noise:
+        return noise
+    return math.sqrt((_OWN_NIGHTS * noise**2 + (count - 1) * own**2) / (_OWN_NIGHTS + count - 1))
+
+
+def _likelihood(gone: np.ndarray, residuals: np.ndarray) -> float:
+    """Logarithm of the likelihood of a step to that of noise that has grown around the old level."""
+    grown = max(float(np.mean(np.clip(gone, -6, 6) ** 2)), 1.0)
+    return len(gone) / 2 * (math.log(grown) + 1) - float(np.sum(np.clip(residuals, -6, 6) ** 2)) / 2
+
+
+def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, clip: float) -> float:
+    """The least of three deviates, all in standard deviations clipped at `clip`: Student's t; nights before that were
+    as far out as the new ones, as often as there are new nights; and the tail of a sum of nights like those before."""
+    many, count = len(rest), len(gone)
+    as_far = (int(np.sum(rest >= 0.75 * size)) + 1) / (many + 1)
+    by_chance = as_far**count
+    if by_chance >= 0.5:
+        return 0.0
+    old = np.clip(rest, -clip, clip)
+    level = float(np.mean(old))
+    mean = (float(np.mean(np.clip(gone, -clip, clip))) - level) * widened
+    if mean <= 0:
+        return 0.0
+    t, freedom = mean * math.sqrt(many * count / (many + count)), max(many - 1, 1)
+    student = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))  # Wallace 1959
+    made_up = _MADE_UP * (np.exp(_LAMBDAS * clip) + np.exp(-_LAMBDAS * clip))
+    growth = (np.exp(_LAMBDAS[:, None] * (old - level)).sum(axis=1) + made_up) / (many + 2 * _MADE_UP)
+    rate = float(np.max(_LAMBDAS * mean / math.sqrt(1 + count / many) - np.log(growth)))
+    return min(student, -NORMAL.inv_cdf(max(by_chance, 1e-15)), math.sqrt(max(0.0, 2 * count * rate)))
+
+
+@cache
+def _most() -> np.ndarray:
+    """The largest deviate that so many nights before and after can give, by ranks or by size."""
+    by_size = [[-NORMAL.inv_cdf(max((1 / (1.5 * m + 1)) ** k, 1e-15)) for k in AFTER] for m in BEFORE]
+    return np.maximum(largest(), np.array(by_size))
+
+
+def _place(row: np.ndarray, near: int) -> int:
+    """The most likely first night of a step that is near this one, by least squares of clipped values."""
+    low, high = np.quantile(row, [0.1, 0.9])
+    clipped = np.clip(row, low - (high - low), high + (high - low))
+    sums = np.cumsum(clipped - clipped.mean())
+    places = np.arange(max(2, near - 10), min(len(row) - 2, near + 10) + 1)
+    gains = sums[places - 1] ** 2 / (places * (len(row) - places))
+    return int(places[np.argmax(gains)])
