@@ -28,8 +28,10 @@ from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CHANCE = 0.02
+CHANCE = 0.017
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G20)."""
+ALONE = 0.0045
+"""Nominal chance of a false step a night in one series, however few are watched."""
 RETURN = 0.02
 """Chance asked of a return to the level before: only a series that has just stepped can have one."""
 SMALLEST = math.log(1.01)
@@ -37,6 +39,8 @@ SMALLEST = math.log(1.01)
 _CLIPS = (3.5, 6.0)
 """Standard deviations at which values are clipped: the first for steps about as large as the noise, the second for
 those far outside it."""
+_WILD = 2.5
+"""Standard deviations from their median at which new nights are clipped."""
 _MADE_UP = 0.5
 """Weight of the night that is made up at each clip."""
 _LAMBDAS = np.array([0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.6, 3.4, 4.5, 6.0])
@@ -85,7 +89,7 @@ def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level
     for chunk in _alike(order, rows):
         scanned = scan(np.stack([rows[index] for index in chunk]))
         for place, index in enumerate(chunk):
-            found[index] = _walk(rows[index], scanned[:, :, place], chance / len(rows), known)
+            found[index] = _walk(rows[index], scanned[:, :, place], min(ALONE, chance / len(rows)), known)
     return found
 
 
@@ -123,7 +127,7 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         if found is None:
             first = last
             continue
-        at = _place(row[begin : found.night], found.at - begin) + begin
+        at = _place(row[begin : found.night], found.at - begin, found.before, found.after) + begin
         back = former is not None and _returned(found.before, found.after, former)
         levels.append(Level(at, found.before, found.after, found.night - 1, back))
         settled.append(row[begin:at] - np.median(row[begin:at]))
@@ -179,7 +183,7 @@ class _Search(NamedTuple):
         )
 
     def _weighed(self, night: int, count: int, by_ranks: float) -> _Found | None:
-        """How certain it is that the last `count` nights are at another level, before what neighbours have in common."""
+        """How certain another level of the last `count` nights is, as if neighbours had nothing in common."""
         at = night - count
         old, new = self.row[max(self.begin, at - BEFORE[-1]) : at], self.row[at:night]
         before, after = float(np.median(old)), float(np.median(new))
@@ -188,7 +192,10 @@ class _Search(NamedTuple):
             return None
         rest = (old - before) * math.copysign(1.0, size)
         gone = (new - before) * math.copysign(1.0, size)
+        if np.partition(gone, -AFTER[0])[-AFTER[0]] < float(np.max(gone)) / 2:  # one or two nights are no level
+            return None
         width = _width(rest)
+        gone = np.clip(gone, abs(size) - _WILD * width, abs(size) + _WILD * width)
         noise = _noise_lately(rest, width)
         likelier = _LIKELIER if self.steady else _MUCH_LIKELIER
         if _likelihood(gone / noise, (new - after) / noise) < likelier * self.asked:
@@ -256,14 +263,12 @@ def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, cl
 def _most() -> np.ndarray:
     """The largest deviate that so many nights before and after can give, by ranks or by size."""
     by_size = [[-NORMAL.inv_cdf(max((1 / (1.5 * m + 1)) ** k, 1e-15)) for k in AFTER] for m in BEFORE]
-    return np.maximum(largest(), np.array(by_size))
+    return np.asarray(np.maximum(largest(), np.array(by_size)))
 
 
-def _place(row: np.ndarray, near: int) -> int:
-    """The most likely first night of a step that is near this one, by least squares of clipped values."""
-    low, high = np.quantile(row, [0.1, 0.9])
-    clipped = np.clip(row, low - (high - low), high + (high - low))
-    sums = np.cumsum(clipped - clipped.mean())
-    places = np.arange(max(2, near - 10), min(len(row) - 2, near + 10) + 1)
-    gains = sums[places - 1] ** 2 / (places * (len(row) - places))
-    return int(places[np.argmax(gains)])
+def _place(row: np.ndarray, near: int, before: float, after: float) -> int:
+    """The most likely first night of a step between two levels that is near this one: each night is nearer to its own
+    level than to the other, in the sum of distances, which no wild night decides."""
+    places = np.arange(max(2, near - 10), min(len(row) - AFTER[0], near + 10) + 1)
+    losses = np.cumsum(np.abs(row - before) - np.abs(row - after))
+    return int(places[np.argmin(losses[places - 1])])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from bench.analysis.steps import CHANCE, Level, steps
+from bench.analysis.steps import Level, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,7 +119,8 @@ class _Move(NamedTuple):
 class _Turn(NamedTuple):
     """A night on which facts of the fingerprint are others than before."""
 
-    index: int
+    night: int
+    """Its index."""
     facts: list[str]
 
 
@@ -151,9 +152,9 @@ def by_machine(nights: Iterable[Night]) -> dict[str, list[Night]]:
     return dict(sorted(found.items()))
 
 
-def changes(logs: np.ndarray, chance: float = CHANCE) -> list[Level]:
+def changes(logs: np.ndarray) -> list[Level]:
     """The confirmed changes of one series of logarithms, nights in order, as if nothing else were watched."""
-    return steps([np.asarray(logs, dtype=np.float64)], chance)[0]
+    return steps([np.asarray(logs, dtype=np.float64)])[0]
 
 
 def _series(nights: Sequence[Night]) -> list[_Series]:
@@ -184,9 +185,10 @@ def _series(nights: Sequence[Night]) -> list[_Series]:
 def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
     """Each change with the return that took it back, which is then no change of its own."""
     for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
-        for level, later in zip(levels, [*levels[1:], None], strict=True):
+        for index, level in enumerate(levels):
             if level.back:
                 continue
+            later = levels[index + 1] if index + 1 < len(levels) else None
             back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and later.back else None
             size = level.after - level.before
             yield one, _Move(one.nights[level.at], one.nights[level.confirmed], one.name, one.against, size, back)
@@ -222,7 +224,7 @@ def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
         if facts:
             turns.append(_Turn(index, facts))
         known.update(night.fingerprint)
-        last.update({item: index for item in night.fingerprint.items()})
+        last.update(dict.fromkeys(night.fingerprint.items(), index))
     return turns
 
 
@@ -236,8 +238,8 @@ class _Teller:
 
     def moved(self, kind: Kind, moves: list[_Move], turns: Sequence[_Turn]) -> Alert:
         near = round(median(move.near for move in moves))
-        turn = min(turns, key=lambda one: abs(one.index - near), default=None)
-        if turn is not None and abs(turn.index - near) > TOGETHER:
+        turn = min(turns, key=lambda one: abs(one.night - near), default=None)
+        if turn is not None and abs(turn.night - near) > TOGETHER:
             turn = None
         sure = self._nights[min(move.sure for move in moves)].started
         backs = [move.back for move in moves]
@@ -255,10 +257,10 @@ class _Teller:
         return self._alert(kind, near, sure, back_sure, what, change, text, turn.facts if turn is not None else [])
 
     def fingerprint(self, turn: _Turn) -> Alert:
-        start = self._nights[turn.index].started
+        start = self._nights[turn.night].started
         text = f"the host changed at {start}: {'; '.join(turn.facts)}"
         what = [one.partition(":")[0] for one in turn.facts]
-        return self._alert("fingerprint", turn.index, start, "", what, None, text, [])
+        return self._alert("fingerprint", turn.night, start, "", what, None, text, [])
 
     def _alert(
         self, kind: Kind, near: int, sure: str, back: str, what: list[str], change: float | None, text: str,

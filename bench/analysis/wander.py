@@ -22,15 +22,17 @@ CHECKPOINTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Nights on which the family is looked at anew."""
 _REACH = 90
 """Nights that a look goes back."""
-_LEAST_MEMORY, _LEAST_WALK = 0.02, 0.001
+_LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0008
 """No series is taken to be quieter than this, whatever it seems: correlation of neighbours, and variance of a night's
 wandering as a share of the noise's."""
-_CAUTION, _WALK_CAUTION = 0.4, 1.0
+_CAUTION, _WALK_CAUTION = 1.0, 0.3
 """Standard errors that are added to a single series' own correlation and wandering."""
+_WALKS = 1e-5
+"""True variance of wandering over series, before any is known."""
 _MOST = 0.97
 _JUMP = 3.0
 """Medians of five neighbouring nights further apart than this many standard deviations are a step, and no wandering."""
-_LATELY, _GROWN, _MANY = 12, 1.9, 0.025
+_LATELY, _GROWN, _MANY = 12, 1.85, 0.02
 """The noise is said to grow where more than this share of the series has had that many times its former differences
 of neighbouring nights, in the mean of this many."""
 STEP = 8
@@ -54,14 +56,14 @@ def family(rows: Sequence[np.ndarray]) -> Family:
         raw = [_raw(_without_jumps(part)) for part in parts]
         nights = len(parts[0])
         memory = _pooled([one[0] for one in raw], 1 / nights, 0.1, 0.04)
-        known[checkpoint] = (*memory, *_pooled([one[1] for one in raw], _walk_error(nights) ** 2, 0.0, 1e-5))
+        known[checkpoint] = (*memory, *_pooled([one[1] for one in raw], _walk_error(nights) ** 2, 0.0, _WALKS))
     return Family(known, _unsteady(rows))
 
 
 def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:
     """By [before, after]: how many times further apart two means of so many nights lie than without any memory."""
     known = [one for checkpoint, one in family.known.items() if checkpoint <= night]
-    memory, memory_spread, walk, walk_spread = known[-1] if known else (0.2, 0.05, 0.0, 1e-5)
+    memory, memory_spread, walk, walk_spread = known[-1] if known else (0.2, 0.05, 0.0, _WALKS)
     nights = max(len(residuals), 1)
     own_memory, own_walk = _raw(residuals)
     error = 1 / nights
@@ -153,4 +155,4 @@ def _inflation(fiftieths: int, thousandths: int) -> np.ndarray:
     memory, walk = fiftieths / 50, thousandths / 1000
     own = [[_variance(m, memory) / m + _variance(k, memory) / k + walk * (m + k) / 3 for k in AFTER] for m in BEFORE]
     alone = [[1 / m + 1 / k for k in AFTER] for m in BEFORE]
-    return np.sqrt(np.maximum(np.array(own) / np.array(alone), 1.0))
+    return np.asarray(np.sqrt(np.maximum(np.array(own) / np.array(alone), 1.0)))

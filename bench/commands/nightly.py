@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from bench.commands import compare, doctor, trend
+from bench.commands import compare, doctor
 from bench.commands import run as measure
-from bench.errors import IsobenchError, StoreError
+from bench.errors import IsobenchError, NothingMeasured, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from bench.analysis.trend import Trend
+    from bench.record import Session
 
 SUMMARY_LIMIT = 900_000
 """Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
@@ -30,6 +32,20 @@ EXAMPLES = """\
 """
 
 
+class Night(NamedTuple):
+    """What a night has to say, in sentences."""
+
+    news: list[str]
+    """What changed: the trend's news, a comparison that found something, environments that are gone."""
+    faults: list[str]
+    """What went wrong: cells that failed, blocks left out, parts of the night that could not be done."""
+
+    def headline(self, *, watched: int) -> list[str]:
+        if self.news or self.faults:
+            return [*self.news, *self.faults]
+        return ["Nothing changed."] if watched else ["Nothing is known to have changed: too few nights to tell."]
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="where all goes (nightly/)")
@@ -37,24 +53,70 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.dry_run:
+        return measure.run(arguments)
     folder: Path = arguments.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    _forget(folder)
-    known = _newest(arguments.out)
-    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, _doctor_words(arguments))))
-    failed = _kept(folder / "run.txt", lambda: measure.run(arguments))
-    path = _newest(arguments.out)
-    if path is None or path == known:
-        raise StoreError(f"tonight's run is not in {arguments.out}")
-    news = _trend(folder, arguments.out)
-    changed = bool(news) | bool(_compare(folder, path, arguments.against))
-    _report(folder, path, arguments.against)
-    _export(folder, path)
-    _summarise(folder, news)
-    for line in news:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}", remedy="choose another --folder") from error
+    show = not arguments.json
+    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, _doctor_words(arguments))), show)
+    outcome = _measured(folder, arguments, show)
+    if outcome.path is None:
+        raise NothingMeasured(outcome.reason)
+    night = Night([], [])
+    trend = _trend(night, folder, arguments.out, outcome.path)
+    _look(night, arguments.out, outcome.path)
+    if arguments.against is not None:
+        _compare(night, folder, outcome.path, arguments.against, show)
+    _report(night, folder, outcome.path, arguments.against)
+    _export(night, folder, outcome.path)
+    _summarise(folder, night, watched=trend.series if trend else 0)
+    for line in (*night.news, *night.faults):
         print(f"isobench: {line}", file=sys.stderr)
-    print(f"nightly: {folder}")
-    return 1 if failed or changed else 0
+    if show:
+        print(f"nightly: {folder}")
+    else:
+        print(json.dumps({**outcome.document, "folder": str(folder), **night._asdict()}, indent=1))
+    return outcome.code or (1 if night.news or night.faults else 0)
+
+
+class _Outcome(NamedTuple):
+    """Of tonight's run: its exit code, its folder where it has one, what it printed as data, why it gave nothing."""
+
+    code: int
+    path: Path | None
+    document: dict[str, object]
+    reason: str
+
+
+def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outcome:
+    """Tonight's run. One that concludes nothing is a night all the same, if it has left a record: the trend says so."""
+    from bench.store import find_runs
+
+    before = set(find_runs(arguments.out)) if arguments.out.is_dir() else set()
+    reason, code = "", 0
+    try:
+        code = _kept(folder / "run.txt", lambda: measure.run(arguments), show)
+    except NothingMeasured as error:
+        reason, code = error.reason, error.exit_code
+        print(f"isobench: {reason}", file=sys.stderr)
+    fresh = [path for path in find_runs(arguments.out) if path not in before] if arguments.out.is_dir() else []
+    path = next((path for path in reversed(fresh) if _is_of_this_host(path)), None)
+    document: dict[str, object] = {}
+    if arguments.json:
+        with contextlib.suppress(ValueError, OSError):
+            document = json.loads((folder / "run.txt").read_text(encoding="utf-8"))
+    return _Outcome(code, path, document, reason or f"tonight's run is not in {arguments.out}")
+
+
+def _is_of_this_host(path: Path) -> bool:
+    """Whether a run that came meanwhile is tonight's: other hosts may write into the same folder."""
+    from bench import host
+
+    return path.parent.name == host.host_id()
 
 
 def _doctor_words(arguments: argparse.Namespace) -> list[str]:
@@ -73,21 +135,16 @@ def _forget(folder: Path) -> None:
             old.unlink()
 
 
-def _newest(results: Path) -> Path | None:
-    from bench.store import find_runs
-
-    return next(iter(reversed(list(find_runs(results)))), None)
-
-
-def _kept(file: Path, command: Callable[[], int]) -> int:
-    """Run a command with its standard output kept in a file, and shown."""
+def _kept(file: Path, command: Callable[[], int], show: bool = True) -> int:
+    """Run a command with its standard output kept in a file, and shown unless data is wanted."""
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
             return command()
     finally:
-        file.write_text(output.getvalue())
-        print(output.getvalue(), end="")
+        file.write_text(output.getvalue(), encoding="utf-8", errors="backslashreplace")
+        if show:
+            print(output.getvalue(), end="")
 
 
 def _parsed(command: object, words: list[str]) -> argparse.Namespace:
@@ -98,45 +155,90 @@ def _parsed(command: object, words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _trend(folder: Path, results: Path) -> list[str]:
-    """The sentences that are news."""
+def _trend(night: Night, folder: Path, results: Path, path: Path) -> Trend | None:
+    """What the trend of tonight's machine tells; other machines in the folder have nights of their own."""
     import msgspec
 
-    from bench.analysis.trend import Trend
+    from bench import store
+    from bench.analysis import history
+    from bench.analysis.trend import evaluate
+    from bench.record import machine
 
-    _kept_silently(folder / "trend.json", lambda: trend.run(_parsed(trend, [str(results), "--json"])))
-    found: Trend = msgspec.json.decode((folder / "trend.json").read_bytes(), type=Trend)
-    return [alert.text for alert in found.alerts if alert.news]
+    session = store.load_session(path)
+    ours = machine(session.host_id, session.fingerprint)
+    whole = history.read(results)
+    found = whole._replace(nights=[one for one in whole.nights if one.host_id == session.host_id])
+    trend = evaluate(found, history.seen(results, found))
+    history.take_note(results, found, trend, only=ours)
+    store.write_atomically(folder / "trend.json", msgspec.json.format(msgspec.json.encode(trend), indent=1))
+    night.news.extend(alert.text for alert in trend.alerts if alert.news and alert.machine == ours)
+    name = str(path.relative_to(results))
+    if name not in {one.path for one in found.nights}:
+        why = next((problem for problem in found.problems if name in problem), "its record is no part of the history")
+        night.faults.append(f"tonight's run is in no trend: {why}")
+    return trend
 
 
-def _compare(folder: Path, path: Path, against: Path | None) -> int:
-    if against is None:
-        return 0
+def _look(night: Night, results: Path, path: Path) -> None:
+    """What the run's own record tells: failures, blocks left out, environments that were there the night before."""
+    from bench import store
+    from bench.report import format
+
+    session = store.load_session(path)
+    measured = [block for block in session.blocks if block.index > 0]
+    marked = [block for block in measured if block.marks]
+    failed = [failure for failure in session.failures if failure.block > 0]
+    if failed:
+        first = f"{failed[0].environment}: {failed[0].reason}"
+        night.faults.append(f"{format.count(len(failed), 'cell')} failed, the first: {first}")
+    if measured and len(marked) == len(measured):
+        night.faults.append(f"every block was disturbed and is left out ({marked[0].marks[0]}): nothing is concluded")
+    before = _night_before(results, path, session)
+    skipped = {skip.environment: skip.reason for skip in session.skips if not skip.scenario}
+    for name in sorted((before & skipped.keys()) if before else ()):
+        night.news.append(f"{name} is gone, which was measured the night before: {skipped[name]}")
+
+
+def _night_before(results: Path, path: Path, session: Session) -> set[str]:
+    """The environments that were opened in the last run of this machine before this one."""
+    from bench import store
+    from bench.record import machine
+
+    ours = machine(session.host_id, session.fingerprint)
+    for other in reversed(list(store.find_runs(results))):
+        if other == path or other.parent.name != path.parent.name:
+            continue
+        try:
+            earlier = store.load_session(other)
+        except IsobenchError:
+            continue
+        if earlier.started < session.started and machine(earlier.host_id, earlier.fingerprint) == ours:
+            return {one.name for one in earlier.environments} - {s.environment for s in earlier.skips if not s.scenario}
+    return set()
+
+
+def _compare(night: Night, folder: Path, path: Path, against: Path, show: bool) -> None:
+    words = [str(against), str(path), "--fail-on", "change"]
     try:
-        return _kept(
-            folder / "compare.txt",
-            lambda: compare.run(_parsed(compare, [str(against), str(path), "--fail-on", "change"])),
-        )
-    except IsobenchError as error:  # a baseline that is gone must not cost the night
-        print(f"isobench: no comparison: {error.reason}", file=sys.stderr)
-        return 0
+        if _kept(folder / "compare.txt", lambda: compare.run(_parsed(compare, words)), show):
+            night.news.append(f"a comparison with {against} has found changes: compare.txt")
+    except IsobenchError as error:  # a run that is gone must not cost the night, but is no "nothing changed" either
+        night.faults.append(f"no comparison with {against}: {error.reason}")
 
 
-def _kept_silently(file: Path, command: Callable[[], int]) -> None:
-    with file.open("w") as output, contextlib.redirect_stdout(output):
-        command()
-
-
-def _report(folder: Path, path: Path, against: Path | None) -> None:
+def _report(night: Night, folder: Path, path: Path, against: Path | None) -> None:
     from bench.report.build import render
 
-    try:
-        render(path, folder, compare_with=against)
-    except StoreError:
-        render(path, folder)
+    for other in dict.fromkeys((against, None)):
+        try:
+            render(path, folder, compare_with=other)
+            return
+        except IsobenchError as error:
+            reason = error.reason
+    night.faults.append(f"no report: {reason}")
 
 
-def _export(folder: Path, path: Path) -> None:
+def _export(night: Night, folder: Path, path: Path) -> None:
     from bench import export, store
 
     loaded = store.load(path)
@@ -147,17 +249,21 @@ def _export(folder: Path, path: Path) -> None:
             print(f"isobench: no {name}: {error.reason}", file=sys.stderr)
 
 
-def _summarise(folder: Path, news: list[str]) -> None:
+def _summarise(folder: Path, night: Night, *, watched: int) -> None:
     """What a job summary shows: the news, then the report, cut between two lines where it is too long."""
     from bench.report import format
+    from bench.report.markdown import escape
 
-    head = [f"- **{format.clean(line, 600)}**" for line in news] or ["Nothing changed."]
-    lines = ["## Tonight", "", *head, "", *(folder / "report.md").read_text().splitlines()]
+    head = [escape(format.clean(line, 600)) for line in night.headline(watched=watched)]
+    if night.news or night.faults:
+        head = [f"- **{line}**" for line in head]
+    report = folder / "report.md"
+    rest = report.read_text(encoding="utf-8").splitlines() if report.is_file() else []
     text, size = [], 0
-    for line in lines:
+    for line in ["## Tonight", "", *head, "", *rest]:
         size += len(line.encode()) + 1
         if size > SUMMARY_LIMIT:
             text.append("… cut; report.md has the rest.")
             break
         text.append(line)
-    (folder / "summary.md").write_text("\n".join(text) + "\n")
+    (folder / "summary.md").write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 
 from bench.analysis import history
 from bench.analysis.history import INDEX, History, Night, Point
-from bench.analysis.trend import Trend, changes, evaluate, scale
+from bench.analysis.trend import Seen, Trend, changes, evaluate
 from tests.unit.analysis.made import night, write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "trend.schema.json"
@@ -64,7 +64,7 @@ def test_nights_without_a_trend_are_caught_up() -> None:
     """What was confirmed since the trend was last asked is news, however many nights ago that is."""
     whole = synthetic(79)
     assert not any(alert.news for alert in evaluate(whole).alerts)
-    assert [alert.state for alert in evaluate(whole, {"h": night(59)}).alerts] == ["new"]
+    assert [alert.state for alert in evaluate(whole, {"h": Seen(night(59))}).alerts] == ["new"]
 
 
 def test_a_return_is_a_recovery_and_no_second_alert() -> None:
@@ -106,18 +106,6 @@ def test_changes_agree_with_ruptures_run_directly(seed: int) -> None:
     ours = [level.at for level in changes(logs)]
     assert len(ours) == len(theirs) == 1
     assert abs(ours[0] - theirs[0]) <= 1
-
-
-def test_the_scale_knows_about_correlated_nights() -> None:
-    """Long series: standard deviation and correlation come out as they were put in."""
-    random = np.random.default_rng(7)
-    white = random.normal(0, 0.03, 3000)
-    correlated = np.zeros(3000)
-    for place in range(1, 3000):
-        correlated[place] = 0.5 * correlated[place - 1] + random.normal(0, 0.03 * math.sqrt(0.75))
-    assert scale(white) == pytest.approx((0.03, 0.0), abs=0.05)
-    deviation, correlation = scale(correlated)
-    assert deviation == pytest.approx(0.03, rel=0.1) and correlation == pytest.approx(0.5, abs=0.12)
 
 
 @given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-3, 3, width=32)), st.floats(-5, 5))
