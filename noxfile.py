@@ -82,7 +82,7 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session
 def validity(session: nox.Session) -> None:
-    """The promises G1 to G12, simulated and live; writes VALIDITY.md."""
+    """The promises, simulated and live; writes VALIDITY.md."""
     words = prepare(session)
     session.run(*with_daemons(session), "python", "-m", "validity", *words)
 

@@ -28,8 +28,8 @@ from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CHANCE = 0.017
-"""Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G20)."""
+CHANCE = 0.02
+"""Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.0045
 """Nominal chance of a false step a night in one series, however few are watched."""
 RETURN = 0.02
@@ -49,6 +49,9 @@ _FIRST_LOOK = 0.7
 _LIKELIER, _MUCH_LIKELIER = 0.8, 1.76
 """Logarithm of the likelihood of a step to that of grown noise, times the deviate asked for: where the family's noise
 is steady, and where it is not."""
+_LONG, _PATIENCE = 10, 0.45
+"""In a family, this much more is asked of so many new nights and more: what so many of them tell is small, and can
+wait, while each further length is one more chance to be wrong in every series."""
 _GROWN = ((5, 2.2), (10, 1.6))
 """The last so many nights before, that many times as noisy as all before, are the noise that a step is held against."""
 _OWN_NIGHTS = 10
@@ -122,7 +125,9 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
             continue
         own = row[begin : max(begin, first - AFTER[0])]
         residuals = np.concatenate([*settled, own - np.median(own)])[-180:] if len(own) else np.zeros(0)
-        search = _Search(row, begin, asked, look, former, asked_back, steady=first < known.unsteady)
+        search = _Search(
+            row, begin, asked, look, former, asked_back, first < known.unsteady, known.size >= wander.ENOUGH
+        )
         found = search.among(scanned, range(first, last), wander.inflation(residuals, known, first))
         if found is None:
             first = last
@@ -149,6 +154,7 @@ class _Search(NamedTuple):
     former: float | None
     asked_back: float
     steady: bool
+    many: bool
 
     def among(self, scanned: np.ndarray, nights: range, inflation: np.ndarray) -> _Found | None:
         counts = np.array(nights)
@@ -174,7 +180,8 @@ class _Search(NamedTuple):
         return best
 
     def _certain(self, found: _Found) -> bool:
-        if found.deviate >= self.asked:
+        patient = found.night - found.at >= _LONG and self.many
+        if found.deviate >= self.asked + (_PATIENCE if patient else 0.0):
             return True
         return (
             self.former is not None

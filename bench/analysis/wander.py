@@ -22,17 +22,19 @@ CHECKPOINTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Nights on which the family is looked at anew."""
 _REACH = 90
 """Nights that a look goes back."""
-_LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0008
+_LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0004
 """No series is taken to be quieter than this, whatever it seems: correlation of neighbours, and variance of a night's
 wandering as a share of the noise's."""
-_CAUTION, _WALK_CAUTION = 1.0, 0.3
+_CAUTION, _WALK_CAUTION = 1.0, 1.0
 """Standard errors that are added to a single series' own correlation and wandering."""
+ENOUGH = 30
+"""Series that make a family: with fewer, one's own wandering cannot be told from a step that is still on its way."""
 _WALKS = 1e-5
 """True variance of wandering over series, before any is known."""
 _MOST = 0.97
 _JUMP = 3.0
 """Medians of five neighbouring nights further apart than this many standard deviations are a step, and no wandering."""
-_LATELY, _GROWN, _MANY = 12, 1.85, 0.02
+_LATELY, _GROWN, _MANY = 12, 1.9, 0.025
 """The noise is said to grow where more than this share of the series has had that many times its former differences
 of neighbouring nights, in the mean of this many."""
 STEP = 8
@@ -43,6 +45,7 @@ class Family(NamedTuple):
     """What a family of series says of one: by checkpoint (mean, true variance) of correlation and of wandering, and
     from which night on its noise cannot be taken to be steady."""
 
+    size: int
     known: dict[int, tuple[float, float, float, float]]
     unsteady: float
 
@@ -57,7 +60,7 @@ def family(rows: Sequence[np.ndarray]) -> Family:
         nights = len(parts[0])
         memory = _pooled([one[0] for one in raw], 1 / nights, 0.1, 0.04)
         known[checkpoint] = (*memory, *_pooled([one[1] for one in raw], _walk_error(nights) ** 2, 0.0, _WALKS))
-    return Family(known, _unsteady(rows))
+    return Family(len(rows), known, _unsteady(rows))
 
 
 def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:
@@ -71,7 +74,8 @@ def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:
     memory += trust * (own_memory - memory) + _CAUTION * math.sqrt(trust * error)
     error = _walk_error(nights) ** 2
     trust = walk_spread / (walk_spread + error) if nights >= 12 else 0.0
-    walk += trust * (own_walk - walk) + _WALK_CAUTION * math.sqrt(trust * error)
+    caution = _WALK_CAUTION * min(1.0, family.size / ENOUGH)
+    walk += trust * (own_walk - walk) + caution * math.sqrt(trust * error)
     return _inflation(round(min(max(memory, _LEAST_MEMORY), _MOST) * 50), round(min(max(walk, _LEAST_WALK), 1.0) * 1e3))
 
 

@@ -74,7 +74,6 @@ ONLY_IN = {
     "matplotlib": ("bench.report.charts",),
     "docker": ("bench.environments._docker",),
     "libvirt": ("bench.environments._libvirt", "bench.environments._domain", "bench.environments.guest"),
-    "ruptures": ("bench.analysis",),
 }
 """Heavy packages and who may import them."""
 

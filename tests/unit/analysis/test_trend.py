@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +15,13 @@ import msgspec
 import numpy as np
 import pytest
 from asv import step_detect
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench.analysis import history
 from bench.analysis.history import INDEX, History, Night, Point
-from bench.analysis.trend import Seen, Trend, changes, evaluate
+from bench.analysis.trend import Seen, Told, Trend, changes, evaluate
 from tests.unit.analysis.made import night, write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "trend.schema.json"
@@ -108,6 +110,7 @@ def test_changes_agree_with_ruptures_run_directly(seed: int) -> None:
     assert abs(ours[0] - theirs[0]) <= 1
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-3, 3, width=32)), st.floats(-5, 5))
 def test_any_series_is_answered_alike_at_any_level(logs: np.ndarray, level: float) -> None:
     """No series raises; another unit (a constant added to the logarithms) changes nothing but the levels."""
@@ -203,3 +206,173 @@ def test_a_fact_that_a_night_did_not_record_has_not_changed() -> None:
     (notice,) = evaluate(History(nights, [])).alerts
     assert (notice.kind, notice.near, notice.what) == ("fingerprint", night(3), ["qemu"])
     assert "qemu: 7.2 → 8.0" in notice.text
+
+
+def _nights(ratios: np.ndarray) -> list[Night]:
+    """Nights of one environment's ratio to the baseline, whose own value never moves."""
+    return [
+        Night(f"h/{i}", f"r{i}", "h", night(i), "process", {"kernel": "6.1"}, [
+            Point("s", "m", "process", 1e-3 * math.exp(0.02 * math.sin(1e3 * i)), math.nan),
+            Point("s", "m", "env", 2e-3, float(ratio)),
+        ])
+        for i, ratio in enumerate(ratios)
+    ]  # fmt: skip
+
+
+def test_seconds_and_ratios_are_series_of_their_own() -> None:
+    """Three nights without the baseline leave 2 ms where ratios of 2 were: that is no change of 99.9 %."""
+    nights = _nights(2 * np.exp(np.random.default_rng(1).normal(0, 0.02, 60)))
+    for i in (30, 31, 32):
+        nights[i] = msgspec.structs.replace(nights[i], points=[Point("s", "m", "env", 2e-3, math.nan)])
+    assert evaluate(History(nights, [])).alerts == []
+
+
+def test_ratios_to_two_baselines_are_two_series() -> None:
+    """From night 30 on against chroot, which is half as fast."""
+    nights = _nights(2 * np.exp(np.random.default_rng(1).normal(0, 0.02, 60)))
+    for i in range(30, 60):
+        points = [
+            Point("s", "m", "chroot", 2e-3, math.nan),
+            Point("s", "m", "env", 2e-3, nights[i].points[1].ratio / 2),
+        ]
+        nights[i] = msgspec.structs.replace(nights[i], baseline="chroot", points=points)
+    trend = evaluate(History(nights, []))
+    assert (trend.alerts, trend.series) == ([], 4)
+
+
+def test_a_change_that_comes_with_a_kernel_names_it() -> None:
+    """The series runs on where the kernel changes; the alert says what it came with."""
+    ratios = np.exp(np.random.default_rng(2).normal(0, 0.02, 60))
+    ratios[40:] *= 1.2
+    nights = _nights(ratios)
+    nights[40:] = [msgspec.structs.replace(one, fingerprint={"kernel": "6.12"}) for one in nights[40:]]
+    alerts = evaluate(History(nights, [])).alerts
+    assert [alert.kind for alert in alerts] == ["environment", "fingerprint"]
+    assert alerts[0].cause == ["kernel: 6.1 → 6.12"]
+    assert "likely because of kernel: 6.1 → 6.12" in alerts[0].text
+
+
+def test_fingerprints_that_take_turns_are_watched() -> None:
+    """Two kernels every other night: each is told once, the series goes through, and a step is found in it."""
+    ratios = np.exp(np.random.default_rng(3).normal(0, 0.02, 80))
+    ratios[60:] *= 1.15
+    nights = [
+        msgspec.structs.replace(one, fingerprint={"kernel": ("6.1", "6.12")[i % 2]})
+        for i, one in enumerate(_nights(ratios))
+    ]
+    trend = evaluate(History(nights, []))
+    assert trend.series == 2
+    assert [alert.kind for alert in trend.alerts] == ["fingerprint", "environment"]
+
+
+def test_machines_of_one_image_are_watched_apart() -> None:
+    """One host id, two processors by turns, one half as fast as the other: no alert, four series."""
+    nights = []
+    for i, one in enumerate(_nights(np.exp(np.random.default_rng(4).normal(0, 0.02, 60)))):
+        cpu, speed = (("Intel", 1.0), ("AMD", 2.0))[i % 2]
+        points = [point if point.ratio > 0 else Point("s", "m", "process", speed, math.nan) for point in one.points]
+        nights.append(msgspec.structs.replace(one, fingerprint={"cpu": cpu}, points=points))
+    trend = evaluate(History(nights, []))
+    assert trend.series == 4
+    assert [(alert.kind, alert.what) for alert in trend.alerts] == [("fingerprint", ["cpu"])]
+
+
+def test_what_was_told_is_no_news_though_nights_were_taken_away() -> None:
+    """A note of a step near the same night, made before some nights before it were deleted."""
+    whole = synthetic(79)
+    (alert,) = evaluate(whole, {"h": Seen(night(59))}).alerts
+    assert alert.news
+    note = Told(alert.kind, alert.what, alert.near, False)
+    fewer = whole._replace(nights=[n for i, n in enumerate(whole.nights) if i not in (10, 20, 61)])
+    (again,) = evaluate(fewer, {"h": Seen(night(59), [note])}).alerts
+    assert (again.news, again.state) == (False, "known")
+
+
+def _told(results: Path) -> list[list[str]]:
+    found = history.read(results)
+    trend = evaluate(found, history.seen(results, found))
+    history.take_note(results, found, trend)
+    return [alert.what for alert in trend.alerts if alert.news]
+
+
+def _stepping(results: Path, count: int) -> list[Path]:
+    """Nights on disk; the kernel of night 4 is another."""
+    return [
+        write_run(results, started=night(n), seed=n, blocks=6, kernel="6.1" if n < 4 else "6.2") for n in range(count)
+    ]
+
+
+def test_what_was_told_goes_with_the_runs(tmp_path: Path) -> None:
+    """Asked again the same night: the same. The next night: nothing; nor in a copy, nor without the index."""
+    first = tmp_path / "first"
+    _stepping(first, 5)
+    assert _told(first) == _told(first) == [["kernel"]]
+    write_run(first, started=night(5), seed=5, blocks=6, kernel="6.2")
+    assert _told(first) == []
+    shutil.copytree(first, tmp_path / "copy")
+    (tmp_path / "copy" / INDEX).unlink()
+    write_run(tmp_path / "copy", started=night(6), seed=6, blocks=6, kernel="6.2")
+    assert _told(tmp_path / "copy") == []
+
+
+def test_a_week_without_a_trend_is_caught_up(tmp_path: Path) -> None:
+    """The kernel changed between two askings: told at the second, though nights lie between."""
+    paths = _stepping(tmp_path, 8)
+    for path in paths[3:]:
+        path.rename(tmp_path / path.name)
+    assert _told(tmp_path) == []
+    for path in paths[3:]:
+        (tmp_path / path.name).rename(path)
+    assert _told(tmp_path) == [["kernel"]]
+
+
+def test_a_run_from_the_future_is_one_line(tmp_path: Path) -> None:
+    """It is left out; a clock that is behind is told, and loses nothing."""
+    _write_history(tmp_path, 4)
+    assert len(history.read(tmp_path, now="2020-01-01T00:00:00Z").nights) == 4
+    write_run(tmp_path, started="2099-01-01T00:00:00Z", seed=9, blocks=6)
+    found = history.read(tmp_path, now="2030-01-01T00:00:00Z")
+    assert len(found.nights) == 4
+    assert "began in the future" in found.problems[0]
+
+
+def test_the_index_is_believed_in_nothing_that_can_be_seen(tmp_path: Path) -> None:
+    """Rows of nonsense, of another run, with values that no run has; and a link in its place."""
+    paths = _write_history(tmp_path, 3)
+    first = repr(history.read(tmp_path))
+    names = [str(path.relative_to(tmp_path)) for path in paths]
+    with sqlite3.connect(tmp_path / INDEX) as index:
+        rows = dict(index.execute("SELECT name, night FROM runs"))
+        index.execute("UPDATE runs SET night = ? WHERE name = ?", (b"nonsense", names[0]))
+        index.execute("UPDATE runs SET night = ? WHERE name = ?", (rows[names[2]], names[1]))
+        index.execute("UPDATE runs SET night = 7 WHERE name = ?", (names[2],))
+    index.close()
+    assert repr(history.read(tmp_path)) == first
+    (tmp_path / INDEX).rename(tmp_path / "elsewhere")
+    (tmp_path / INDEX).symlink_to(tmp_path / "elsewhere")
+    assert repr(history.read(tmp_path)) == first
+    assert (tmp_path / INDEX).is_symlink()
+
+
+def test_a_run_that_changed_behind_its_times_is_read_again(tmp_path: Path) -> None:
+    """The same size and time of change, as rsync leaves them."""
+    (path,) = _write_history(tmp_path, 1)
+    before = history.read(tmp_path).nights[0]
+    times = (path / "session.json").stat()
+    _replace(path / "session.json", '"baseline": "process"', '"baseline": "chroots"')
+    os.utime(path / "session.json", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert (before.baseline, history.read(tmp_path).nights[0].baseline) == ("process", "chroots")
+
+
+def test_an_index_that_is_held_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host writes it at this moment: the answer is the same, and the index is still there."""
+    _write_history(tmp_path, 2)
+    first = repr(history.read(tmp_path))
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **_: connect(file, timeout=0.01))
+    holder = connect(tmp_path / INDEX)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert repr(history.read(tmp_path)) == first
+    holder.rollback()
+    assert holder.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+    holder.close()

@@ -14,7 +14,7 @@ FAST: list[Callable[[], Line]] = [
     lambda: simulated.g3(trials=1500),
     lambda: simulated.g4(trials=800),
     lambda: simulated.g5(trials=40),
-    lambda: simulated.g6(trials=15),
+    lambda: simulated.g6(trials=60),
     simulated.g7,
     simulated.g9,
     lambda: claims.g13(trials=9),
