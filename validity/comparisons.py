@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import numpy as np
 from bench import store
 from bench.analysis.compare import compare
 from bench.commands.compare import failing
+from bench.errors import NothingMeasured
 from validity.noise import QUIET
 from validity.promise import Line
 from validity.runs import quiet, run_of
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _METRICS, _ENVIRONMENTS, _BLOCKS = 5, 4, 20
 RUNS = 21
 """Real runs, one after the other: twenty pairs of neighbours."""
+_MOST_SECONDS = 840
 
 
 def g17(trials: int = 200, seed: int = 17) -> Line:
@@ -97,11 +100,16 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
     from bench.commands import run as command
 
     with TemporaryDirectory() as folder:
+        began = time.monotonic()
         for _ in range(runs):
-            _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
-                               "--out", folder, "--quiet"])  # fmt: skip
+            if time.monotonic() - began < _MOST_SECONDS:
+                _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
+                                   "--out", folder, "--quiet"])  # fmt: skip
         taken = [store.load(path) for path in store.find_runs(Path(folder))]
     found = [compare(a, b) for a, b in itertools.pairwise(taken)]
+    promised = f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours"
+    if not found:
+        return Line("G20", promised, "nothing: the host was busy in every run", False)
     fired = sum(bool(failing(one, "change")) for one in found)
     shifts: dict[str, list[float]] = {}
     for one in found:
@@ -110,8 +118,7 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
                 shifts.setdefault(change.benchmark, []).append(math.log(change.ratio))
     spread = sorted(float(np.std(values)) / math.sqrt(2) for values in shifts.values())
     said = f"{fired} of {len(found)}; a run moves a ratio by {np.median(spread):.1%} (most: {spread[-1]:.1%})"
-    return Line("G20", f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours",
-                said, fired <= 0.05 * len(found))  # fmt: skip
+    return Line("G20", promised, said, fired <= 0.05 * len(found))  # fmt: skip
 
 
 def _measure(command: object, words: list[str]) -> None:
@@ -122,7 +129,7 @@ def _measure(command: object, words: list[str]) -> None:
 
     parser = argparse.ArgumentParser()
     command.configure(parser)  # type: ignore[attr-defined]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(NothingMeasured):  # a busy host: one run less
         command.run(parser.parse_args(words))  # type: ignore[attr-defined]
 
 
