@@ -20,8 +20,7 @@ ENVIRONMENTS = "process,handmade,docker"
 RUN = ("run", "-s", "startup", "--blocks", "1", "--no-report", "-e")
 _KINDS = {
     "noexec": {"WORK": (0, "noexec"), "CACHE": (5, "noexec"), "STATE": (0, "")},
-    "read-only": {"WORK": (2, "Read-only"), "CACHE": (2, "Read-only"), "STATE": (2, "Read-only")},
-    "full": {"WORK": (2, "No space left"), "CACHE": (5, "No space left"), "STATE": (2, "No space left")},
+    "read-only": {"WORK": (2, "Read-only"), "CACHE": (5, "Read-only"), "STATE": (2, "Read-only")},
     "open to all": {"WORK": (2, "written by others"), "CACHE": (2, "written by others"), "STATE": (2, "by others")},
     "sticky": {"WORK": (0, ""), "CACHE": (0, ""), "STATE": (2, "written by others")},
     "an overlay": {"WORK": (0, "ISOBENCH_WORK"), "CACHE": (0, ""), "STATE": (0, "")},
@@ -62,7 +61,7 @@ def kinds(place: Place) -> Line:
                 if code == 0 and (cleaned != 0 or "nothing to clean" not in said):
                     wrong = wrong or f"{kind} {name}: clean: {cleaned}: {said[-200:]}"
             tally.add(wrong, before)
-    note = "noexec, read-only, full, open to all, sticky, overlay, long, relative, empty: measured, or said in one line"
+    note = "noexec, read-only, open to all, sticky, overlay, long, relative, empty: measured, or said in one line"
     return tally.line("odd file systems and folders", note)
 
 
@@ -111,7 +110,7 @@ def _folder(place: Place, kind: str) -> Iterator[str]:
 
 def _mounted(folder: Path, kind: str) -> list[Path]:
     """Mount what this kind is; where something is mounted now."""
-    options = {"noexec": "noexec,mode=755", "read-only": "ro,mode=755", "full": "size=8k,mode=755"}
+    options = {"noexec": "noexec,mode=755", "read-only": "ro,mode=755"}
     modes = {"open to all": 0o777, "sticky": 0o1777}
     if kind in options:
         subprocess.run(["mount", "-t", "tmpfs", "-o", options[kind], "tmpfs", str(folder)], check=True)
