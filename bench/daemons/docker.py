@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench import daemons
 from bench.cgroups import remove as remove_cgroups
 from bench.daemons import Daemon, network, session
-from bench.daemons.shims import TASKS, remove_sockets
+from bench.daemons.shims import remove_sockets
 from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
 from bench.programs import find
@@ -91,13 +91,18 @@ def clean(state: Path, *, dry_run: bool = False) -> list[str]:
 
 
 def _forget(state: Path) -> list[str]:
-    """Take away what a dockerd that is gone had for the time that it ran; which mounts."""
+    """Take away what a dockerd that is gone had for the time that it ran; which mounts.
+
+    One that was killed (its pid file is still there) also leaves what was half made in its data, which no other looks
+    for: they are a cache, and begun anew.
+    """
+    killed = (state / "run/docker.pid").exists()
     containerd = state / "run/exec/containerd"
     remove_sockets(f"{containerd}/containerd.sock", containerd / "daemon")
     unmounted = unmount_below(state)
     remove_tree(state / "run")
-    for folder in (state / "data/containerd/daemon" / TASKS).glob("*/*"):
-        remove_tree(folder)
+    if killed:
+        remove_tree(state / "data")
     return unmounted
 
 

@@ -195,6 +195,8 @@ def test_orphans_of_a_killed_session(network: Network) -> None:
                 after.send_signal(signal.SIGTERM)
                 assert after.wait(120) == 130
         else:
+            assert (network.state / "data").is_dir()
             assert "libvirtd" in network.said(f"{sys.executable} -m bench clean")
+            assert not (network.state / "data").exists()  # it has what was half made
             assert network.said(f"{sys.executable} -m bench clean") == "nothing to clean\n"
         assert network.daemons() == [] and network.looks() == before
