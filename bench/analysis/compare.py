@@ -18,6 +18,7 @@ import numpy as np
 from bench.analysis import between, paired, tables, verdicts
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
+from bench.reasons import as_text
 from bench.record import machine
 from bench.store import benchmark_name
 
@@ -283,4 +284,4 @@ def _known(runs: list[Run], fact: str) -> str:
 
 
 def _name(run: Run) -> RunName:
-    return RunName(str(run.path), run.session.run_id, run.session.host_id, run.session.started)
+    return RunName(as_text(str(run.path)), run.session.run_id, run.session.host_id, run.session.started)

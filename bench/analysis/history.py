@@ -23,6 +23,7 @@ from bench.analysis.trend import Seen, Told, by_machine
 from bench.errors import StoreError
 from bench.files import read_regular
 from bench.model import CONTROL_SUFFIX
+from bench.reasons import as_text
 from bench.record import machine
 from bench.store import FILES, SESSION, SUITE, find_runs, load, write_atomically
 
@@ -86,11 +87,11 @@ def read(results: Path, now: str = "") -> History:
 
     Runs that began later than `now` (UTC, as in a record; tomorrow at this time) are left out: a clock was wrong.
     """
-    found = {str(path.relative_to(results)): path for path in find_runs(results) if path != results}
+    found = {as_text(str(path.relative_to(results))): path for path in find_runs(results) if path != results}
     index, known = _open(results)
     with closing(index):
         nights: list[Night] = []
-        problems = [f"{path}: {SESSION} is missing" for path in _without_record(results)]
+        problems = [as_text(f"{path}: {SESSION} is missing") for path in _without_record(results)]
         fresh = []
         for name, path in found.items():
             signature = _signature(path)
@@ -172,7 +173,7 @@ def _digest(name: str, path: Path) -> tuple[Night | None, str]:
         _check_clock(run, name)
         return _night(name, run), ""
     except StoreError as error:
-        return None, error.reason
+        return None, as_text(error.reason)
 
 
 def _check_clock(run: Run, name: str) -> None:

@@ -25,8 +25,9 @@ def find_rungs(context: Context) -> list[Rung]:
     measured = {row.environment for row in context.select("startup", "ready")}
     session = context.session
     records = {record.name: record for record in (*session.environments, *session.beneath)}
-    found = (_rung(record, records, measured, context.baseline) for record in session.environments)
-    return [rung for rung in found if rung is not None and rung.upper in measured]
+    wanted = (record for record in session.environments if record.name in measured)
+    found = (_rung(record, records, measured, context.baseline) for record in wanted)
+    return [rung for rung in found if rung is not None]
 
 
 def _rung(
