@@ -60,7 +60,7 @@ def _environments(folder: Path) -> Iterable[tuple[str, str]]:
         for failure in session.failures:
             failed[failure.environment] = f"{failure.scenario}: {failure.reason}"
         broken = {(failure.environment, failure.scenario) for failure in session.failures}
-        cells = {(cell.environment, cell.scenario) for block in session.blocks for cell in block.cells}
+        cells = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
         for environment, scenario in cells - broken:
             measured[environment].add(scenario)
     doctor = folder / "out/doctor.json"
