@@ -69,7 +69,7 @@ class Check(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`note` says what was seen last, or what went wrong."""
+    """`note` says what went wrong."""
 
     passed: bool
     note: str
@@ -115,9 +115,10 @@ def _shell(machine: Machine, command: str, minutes: float) -> Done:
 
 
 def _note(done: Done) -> str:
-    """The exit code where it is not 0, and the last line."""
+    """That it passed, or its exit code and its last line."""
+    if done.code == 0:
+        return "passed"
     if done.code == 124:
         return f"took longer than {done.seconds / 60:.0f} minutes"
     lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
-    said = lines[-1] if lines else ""
-    return f"exit {done.code}: {said}" if done.code else said
+    return f"exit {done.code}: {lines[-1] if lines else 'it said nothing'}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench import catalog, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hosts.checks import Outcome
@@ -26,6 +26,7 @@ the lab has none; dependencies are laid in beforehand, so that the README's two 
 
 
 FAIL = "**FAIL**"
+_NOT_ASKED = "not asked"
 KEPT = "seen.json"
 """What the page says of a host, in the host's folder: a check that is run on its own joins the others."""
 
@@ -80,25 +81,30 @@ def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
         return "launched, not measured"
     remedy = f" → {said['remedy']}" if said.get("remedy") else ""
     mark = f"{FAIL} " if said.get("outcome") == "FAIL" else ""
-    return f"{mark}{said.get('reason', 'not asked')}{remedy}"
+    return f"{mark}{said.get('reason', _NOT_ASKED)}{remedy}"
 
 
-def write(file: Path, kept: Path, order: Iterable[str]) -> None:
+def write(file: Path, kept: Path, order: Sequence[str]) -> None:
     """The page anew, of all hosts that have a folder in `kept`. `order` names the checks."""
     hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob(f"*/{KEPT}"))]
     found = {name for one in hosts for name in one.checks}
     checks = [name for name in order if name in found]
-    environments = list(dict.fromkeys(name for one in hosts for name in one.environments))
+    names = list(dict.fromkeys(name for one in hosts for name in one.environments))
+    environments = [
+        name for name in names if any(one.environments.get(name, _NOT_ASKED) != _NOT_ASKED for one in hosts)
+    ]
     parts = [HEAD, *(f"- **{one.host}**: {one.about}" for one in hosts), ""]
     parts += _table("check", [one.host for one in hosts], checks, [one.checks for one in hosts])
     parts += _table("environment", [one.host for one in hosts], environments, [one.environments for one in hosts])
+    rest = [name for name in (*order, *names) if name not in (*checks, *environments)]
+    parts += [f"{_NOT_ASKED.capitalize()} of any host yet: {', '.join(rest)}."] if rest else []
     file.write_text("\n".join(parts).rstrip() + "\n")
 
 
 def _table(kind: str, hosts: list[str], rows: list[str], columns: list[dict[str, str]]) -> list[str]:
     lines = [f"| {kind} | {' | '.join(hosts)} |", f"| --- |{' --- |' * len(hosts)}"]
     for row in rows:
-        cells = (column.get(row, "not asked").replace("|", "\\|").replace("\n", " ") for column in columns)
+        cells = (column.get(row, _NOT_ASKED).replace("|", "\\|").replace("\n", " ") for column in columns)
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return [*lines, ""]
 

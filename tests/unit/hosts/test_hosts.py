@@ -53,9 +53,9 @@ def test_a_host_that_lacks_something_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_check(tmp_path: Path) -> None:
-    """Its exit code decides, its last line is the note, and all that it said is kept."""
+    """Its exit code decides, its last line is the reason, and all that it said is kept."""
     good = SayingMachine(tmp_path, machine.Done(0, "first\nall is well\n", "", 60.0))
-    assert checks.carry_out(checks.Check("a b", "true", 1), good) == (True, "all is well", 1.0)
+    assert checks.carry_out(checks.Check("a b", "true", 1), good) == (True, "passed", 1.0)
     assert "first" in (tmp_path / "a-b.txt").read_text()
     bad = SayingMachine(tmp_path, machine.Done(5, "", "isobench: nothing was measured\n", 6.0))
     assert checks.carry_out(checks.Check("c", "true", 1), bad)[:2] == (False, "exit 5: isobench: nothing was measured")
@@ -85,8 +85,9 @@ def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     outcomes = {"doctor": checks.Outcome(True, "fine", 2.0), "default": checks.Outcome(False, "exit 1", 3.0)}
     seen = table.seen("debian-13", "about it", "abc", outcomes, folder)
     assert set(seen.environments) == set(catalog.environments())
-    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
+    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default", "ladder"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
+    assert lines[-1].startswith("Not asked of any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
     assert "| process | startup |" in lines
     assert "| docker | **FAIL** startup: it \\| broke |" in lines
     assert "| kvm | there is no /dev/kvm → modprobe kvm |" in lines
