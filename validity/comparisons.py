@@ -13,6 +13,7 @@ import numpy as np
 
 from bench import store
 from bench.analysis.compare import compare
+from bench.analysis.paired import FEWEST_PAIRS
 from bench.commands.compare import failing
 from bench.errors import NothingMeasured
 from validity.noise import QUIET
@@ -105,7 +106,7 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
             if time.monotonic() - began < _MOST_SECONDS:
                 _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
                                    "--out", folder, "--quiet"])  # fmt: skip
-        taken = [store.load(path) for path in store.find_runs(Path(folder))]
+        taken = [run for run in map(store.load, store.find_runs(Path(folder))) if _clean_blocks(run) >= FEWEST_PAIRS]
     found = [compare(a, b) for a, b in itertools.pairwise(taken)]
     promised = f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours"
     if not found:
@@ -119,6 +120,10 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
     spread = sorted(float(np.std(values)) / math.sqrt(2) for values in shifts.values())
     said = f"{fired} of {len(found)}; a run moves a ratio by {np.median(spread):.1%} (most: {spread[-1]:.1%})"
     return Line("G20", promised, said, fired <= 0.05 * len(found))  # fmt: skip
+
+
+def _clean_blocks(run: Run) -> int:
+    return sum(block.index > 0 and not block.marks for block in run.session.blocks)
 
 
 def _measure(command: object, words: list[str]) -> None:

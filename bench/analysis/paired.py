@@ -34,7 +34,7 @@ _THIN = 200
 _MOST_EXACT = 60
 _TRIMMED = 0.8
 """Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
-_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.2, 2.0
+_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.2, 1.25
 """Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), of
 one among many that do not show it together (1.4 %), and of the middle one of all."""
 _MANY = 4
@@ -174,7 +174,7 @@ def p_beyond(found: Interval, wide: Reach, edge: float) -> float:
     if near == 0:
         return 0.0
     times = distance / near * _quantile(SIGNIFICANCE, wide.effective)
-    return min(1.0, 2 * float(special.stdtr(wide.effective - 1, -times)))
+    return min(1.0, 2 * float(special.stdtr(_freedom(wide.effective), -times)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -225,7 +225,12 @@ def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 @cache
 def _quantile(level: float, blocks: float) -> float:
     """Student's quantile that leaves `level` outside, both sides together."""
-    return -float(special.stdtrit(max(blocks - 1, 1.0), level / 2))
+    return -float(special.stdtrit(_freedom(blocks), level / 2))
+
+
+def _freedom(blocks: float) -> float:
+    """One block less for the centre, and one for how much the blocks resemble each other, which few cannot tell."""
+    return max(blocks - 2, 1.0)
 
 
 @cache
