@@ -101,7 +101,10 @@ def test_a_tmpfs_of_a_raw_process() -> None:
 @pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
 def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
-    """Rate, percentiles and CPU time of each job; on the host a guest's jobs cost more than it can see itself."""
+    """Rate, percentiles and CPU time of each job, on whatever host; of a guest's on the host what QEMU spent.
+
+    That is not held against what the guest sees: on a busy host it takes time in which QEMU had no CPU for its own.
+    """
     wanted = {metric.name for metric in scenario.metrics}
     with opened(name) as sandbox:
         values = scenario.measure(sandbox)
@@ -110,9 +113,7 @@ def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
     for job in jobs if name == "process" else ():
         assert values[f"{job}-host-cpu"] == values[f"{job}-cpu"]
     if jobs and name == "tcg":  # each is a difference of two fios, but all together are far from what one varies by
-        assert sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) > sum(
-            values[f"{job}-cpu"] / values[job] for job in jobs
-        )
+        assert 0 < sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) < 4 * len(jobs)
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:

@@ -66,7 +66,8 @@ def _banners(context: Context) -> list[Block]:
         blocks.append(Banner(text))
     blocks += [Banner(text) for text in _unsteady_clocks(context)]
     if not context.session.finished:
-        blocks.append(Banner("The run was cut off; this report shows the blocks that were finished."))
+        torn = " The block that was being written is lost." if context.session.torn else ""
+        blocks.append(Banner(f"The run was cut off; this report shows the blocks that were finished.{torn}"))
     blocks += [Banner(text) for text in [_control_failed(context)] if text]
     counted = _counted(context)
     if 0 < counted < FEWEST_PAIRS:

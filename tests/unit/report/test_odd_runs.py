@@ -77,6 +77,16 @@ def test_a_run_interrupted_in_its_warm_up(tmp_path: Path) -> None:
     assert "The run was cut off" in text and "## How it was measured" in text and "## Overview" not in text
 
 
+def test_a_run_cut_off_while_it_wrote_a_block(tmp_path: Path) -> None:
+    """The block is lost, and that is said."""
+    path = write_run(tmp_path, blocks=2, finished="")
+    file = path / "session.json"
+    file.write_text(file.read_text().replace('"torn": false', '"torn": true'))
+    written = render(path, tmp_path / "out", ("md",))
+    assert "The block that was being written is lost." in written["md"].read_text()
+    assert "is lost" not in report(tmp_path / "other", blocks=2, finished="")
+
+
 def test_a_run_in_which_everything_failed(tmp_path: Path) -> None:
     """Blocks without a single value: the reasons, one row for each cell."""
     text = report(tmp_path, blocks=8, keep=lambda block, _: block == 0, failures=FAILURES)
