@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UsageError, suggestion
+from bench.files import read_regular
+from bench.ownership import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 FILE, PROJECT = "isobench.toml", "pyproject.toml"
+_MOST_BYTES = 1 << 20
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -62,9 +65,10 @@ def _from_file(command: str, commands: Iterable[str]) -> list[tuple[str, str, ob
 def _tables() -> tuple[str, Mapping[str, object]]:
     """The file that is there, and its tables by command. isobench.toml comes before pyproject.toml."""
     if Path(FILE).is_file():
-        return FILE, _read(Path(FILE))
-    if Path(PROJECT).is_file() and b"[tool.isobench" in _bytes(Path(PROJECT)):
-        tool = _read(Path(PROJECT)).get("tool")
+        return FILE, _read(Path(FILE), _bytes(Path(FILE)))
+    text = _bytes(Path(PROJECT)) if Path(PROJECT).is_file() else b""
+    if b"[tool.isobench" in text:
+        tool = _read(Path(PROJECT), text).get("tool")
         found = tool.get("isobench") if isinstance(tool, dict) else None
         return f"{PROJECT} [tool.isobench]", found if isinstance(found, dict) else {}
     return FILE, {}
@@ -72,16 +76,19 @@ def _tables() -> tuple[str, Mapping[str, object]]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def _read(path: Path, text: bytes) -> Mapping[str, object]:
     import tomllib
 
+    problem = strangers(path)  # options say what is written where, and anybody may lay a file into /tmp
+    if problem:
+        raise UsageError(f"{path} {problem}: it is not believed", remedy="make it yours, or go to another folder")
     try:
-        return tomllib.loads(_bytes(path).decode())
+        return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
 

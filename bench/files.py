@@ -68,10 +68,11 @@ def sync(descriptor: int) -> None:
             raise
 
 
-def read_regular(file: Path, most: int) -> bytes:
+def read_regular(file: Path, most: int, *, follow: bool = True) -> bytes:
     """What a regular file holds, `most` bytes of it at most. Raises `OSError` for one that is larger, and for a FIFO, a
-    device or a socket, on which reading would wait or never end."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    device or a socket, on which reading would wait or never end; without `follow` for a link, too."""
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(file, how if follow else how | os.O_NOFOLLOW)
     with open(descriptor, "rb") as opened:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -123,6 +123,18 @@ def trouble(found: os.stat_result) -> str:
     return "can be written by others" if _others_write(found) else ""
 
 
+def strangers(path: Path) -> str:
+    """Why words in a file may be a stranger's, by the file and the link to it; nothing where they are this user's,
+    root's, or those of who called sudo. Whoever is of the file's group was let in by its owner."""
+    caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
+    for found in (path.lstat(), path.stat()):
+        if found.st_uid not in _trusted() and str(found.st_uid) != caller:
+            return owner_of(found)
+        if found.st_mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode):
+            return "can be written by others"
+    return ""
+
+
 def owner_of(found: os.stat_result) -> str:
     """Whose it is, in words: "belongs to user 1000"."""
     return f"belongs to user {found.st_uid}"

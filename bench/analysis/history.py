@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 INDEX = ".isobench-index.sqlite"
 _VERSION = 2
 """Of the index; another version is thrown away and made anew."""
+_MOST_BYTES = 1 << 30
 TOLD = "told.json"
 """In the folder of a run: what a trend told when this run was its machine's newest. It goes where the run goes."""
 _MOST_NOTED = 1 << 20
@@ -106,7 +107,7 @@ def read(results: Path, now: str = "") -> History:
                 problems.append(problem)
             else:
                 nights.append(night)
-        _save(index, fresh, [name for name in known if name not in found])
+        _save(index, results, fresh, [name for name in known if name not in found])
     nights = _ordered(nights, problems)
     return History(_present(nights, problems, now or _tomorrow()), sorted(problems))
 
@@ -234,26 +235,21 @@ _CREATE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, signature TEX
 
 
 def _open(results: Path) -> tuple[sqlite3.Connection, dict[str, tuple[str, bytes, str]]]:
-    """The index and what it knows. One that is damaged, or of another version, is begun anew; one that is no file of
-    this user's, or that somebody holds, is left alone."""
+    """The index, in memory, and what it knows. One that is damaged, or of another version, is begun anew; one that is
+    no file of this user's is not read.
+
+    SQLite never sees the file: it would follow a link that somebody laid there since we looked, play back a journal
+    beside it, and wait for locks that a network's file system does not give.
+    """
     file = results / INDEX
-    for _ in range(2):
-        if not _is_ours(file):
-            break
-        connection = None
-        try:
-            connection = sqlite3.connect(file, timeout=5)
-            return connection, _rows(connection)
-        except sqlite3.DatabaseError as error:
-            if connection is not None:
-                connection.close()
-            if isinstance(error, sqlite3.OperationalError) and "no such column" not in str(error):
-                break  # it is locked, or the folder cannot be written
-            with suppress(OSError):
-                file.unlink()
-    memory = sqlite3.connect(":memory:")
-    memory.execute(_CREATE)
-    return memory, {}
+    index = sqlite3.connect(":memory:")
+    with suppress(OSError, sqlite3.Error):
+        if _is_ours(file):
+            index.deserialize(read_regular(file, _MOST_BYTES, follow=False))
+            return index, _rows(index)
+    index.close()
+    index = sqlite3.connect(":memory:")
+    return index, _rows(index)
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, tuple[str, bytes, str]]:
@@ -279,11 +275,17 @@ def _is_ours(file: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
-def _save(index: sqlite3.Connection, fresh: list[tuple[str, str, bytes, str]], gone: list[str]) -> None:
-    """Two trends at once write the same rows; where the folder cannot be written the next one reads again."""
-    with suppress(sqlite3.DatabaseError), index:
+def _save(index: sqlite3.Connection, results: Path, fresh: list[tuple[str, str, bytes, str]], gone: list[str]) -> None:
+    """Of two trends at once the later one's stays; where the folder cannot be written the next one reads again. What
+    is no file of this user's stays in its place."""
+    if not (fresh or gone):
+        return
+    with suppress(OSError, sqlite3.Error):
         index.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", fresh)
         index.executemany("DELETE FROM runs WHERE name = ?", [(name,) for name in gone])
+        index.commit()
+        if _is_ours(results / INDEX):
+            write_atomically(results / INDEX, index.serialize())
 
 
 def seen(results: Path, history: History) -> dict[str, Seen]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.commands import compare, doctor
 from bench.commands import run as measure
 from bench.errors import IsobenchError, NothingMeasured, UsageError
+from bench.files import read_regular
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SUMMARY_LIMIT = 900_000
 """Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
+
+_MOST_READ = 1 << 28
+"""Bytes of a text of a night that are read again."""
 
 OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
 """What a night writes beside the report's files and the exports."""
@@ -108,7 +112,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
     document: dict[str, object] = {}
     if arguments.json:
         with contextlib.suppress(ValueError, OSError):
-            document = json.loads((folder / "run.txt").read_text(encoding="utf-8"))
+            document = json.loads(read_regular(folder / "run.txt", _MOST_READ, follow=False))
     return _Outcome(code, path, document, reason or f"tonight's run is not in {arguments.out}")
 
 
@@ -131,7 +135,7 @@ def _forget(folder: Path) -> None:
 
     for name in (*OWN, *FILES.values(), *(f"isobench.{suffix}" for suffix in export.SUFFIXES.values())):
         old = folder / name
-        if old.is_file() or old.is_symlink():
+        if old.is_symlink() or (old.exists() and not old.is_dir()):
             old.unlink()
 
 
@@ -142,9 +146,16 @@ def _kept(file: Path, command: Callable[[], int], show: bool = True) -> int:
         with contextlib.redirect_stdout(output):
             return command()
     finally:
-        file.write_text(output.getvalue(), encoding="utf-8", errors="backslashreplace")
+        _write(file, output.getvalue())
         if show:
             print(output.getvalue(), end="")
+
+
+def _write(file: Path, text: str) -> None:
+    """Through no link and into no FIFO: somebody else may write in the folder, too."""
+    from bench import store
+
+    store.write_atomically(file, text.encode(errors="backslashreplace"))
 
 
 def _parsed(command: object, words: list[str]) -> argparse.Namespace:
@@ -257,8 +268,9 @@ def _summarise(folder: Path, night: Night, *, watched: int) -> None:
     head = [escape(format.clean(line, 600)) for line in night.headline(watched=watched)]
     if night.news or night.faults:
         head = [f"- **{line}**" for line in head]
-    report = folder / "report.md"
-    rest = report.read_text(encoding="utf-8").splitlines() if report.is_file() else []
+    rest: list[str] = []
+    with contextlib.suppress(OSError):  # there is none, or somebody laid something else there
+        rest = read_regular(folder / "report.md", _MOST_READ, follow=False).decode(errors="replace").splitlines()
     text, size = [], 0
     for line in ["## Tonight", "", *head, "", *rest]:
         size += len(line.encode()) + 1
@@ -266,4 +278,4 @@ def _summarise(folder: Path, night: Night, *, watched: int) -> None:
             text.append("… cut; report.md has the rest.")
             break
         text.append(line)
-    (folder / "summary.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    _write(folder / "summary.md", "\n".join(text) + "\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import time
@@ -14,8 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import accounting, cgroups, lifecycle, mounts, paths
+from bench import accounting, cgroups, config, lifecycle, mounts, paths
+from bench.analysis import history
+from bench.commands import nightly, run
 from bench.daemons import session
+from bench.errors import UsageError
+from tests.unit.analysis.made import write_run
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("setpriv")]
 
@@ -268,3 +275,92 @@ def test_he_cannot_pass_for_an_orphan_of_ours(place: Path) -> None:
         for process in (ours, *his):
             process.kill()
             process.wait()
+
+
+OPTIONS = '[run]\nblocks = 3\nout = "/etc"\n'
+
+
+@pytest.mark.parametrize("file", ["isobench.toml", "pyproject.toml"])
+@pytest.mark.parametrize("how", ["file", "link", "open to all", "huge"])
+def test_options_of_his_are_not_believed(place: Path, monkeypatch: pytest.MonkeyPatch, file: str, how: str) -> None:
+    """In a folder like /tmp: they would say what root writes where. Those of who called sudo are."""
+    (place / "work" / file).write_text(OPTIONS.replace("[run]", "[tool.isobench.run]") if file[0] == "p" else OPTIONS)
+    monkeypatch.chdir(place / "work")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    if how == "link":
+        Path(file).rename("options")
+        Path(file).symlink_to("options")
+    if how == "open to all":
+        Path(file).chmod(0o666)
+    else:
+        os.chown(file, STRANGER, STRANGER, follow_symlinks=False)
+    if how == "huge":
+        os.truncate(file, 1 << 40)
+    parser = argparse.ArgumentParser()
+    run.configure(parser)
+    with pytest.raises(UsageError, match=rf"^{file}.*({STRANGER}|by others|bytes).*"):
+        config.apply("run", parser, ["run"])
+    if how in ("file", "link"):
+        monkeypatch.setenv("SUDO_UID", str(STRANGER))
+        config.apply("run", parser, ["run"])
+        assert parser.parse_args([]).blocks == 3
+
+
+@pytest.mark.parametrize("what", ["link to nothing", "link to a file", "fifo", "folder", "index"])
+def test_the_index_of_a_history_leads_nowhere(place: Path, what: str) -> None:
+    """Root's trend in a results folder of his: nothing is made or changed elsewhere, and his index is not believed."""
+    results, secret = place / "results", place / "secret"
+    write_run(results, blocks=6)
+    honest = repr(history.read(results))
+    index = results / history.INDEX
+    if what == "index":
+        with contextlib.closing(sqlite3.connect(index)) as his:
+            his.execute("UPDATE runs SET problem = 'evil', night = x'c0'")
+            his.commit()
+    else:
+        index.unlink()
+    if what == "link to a file":
+        secret.write_bytes(b"")
+    if what.startswith("link"):
+        index.symlink_to(secret)
+    if what == "fifo":
+        os.mkfifo(index)
+    if what == "folder":
+        index.mkdir()
+    os.chown(results, STRANGER, STRANGER)
+    os.chown(index, STRANGER, STRANGER, follow_symlinks=False)
+    found = history.read(results)
+    assert repr(found) == honest
+    assert not secret.exists() or secret.read_bytes() == b""
+    assert index.lstat().st_uid == STRANGER
+
+
+def test_the_index_is_written_over_a_link_that_was_laid_since(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He wins the race between the look and the writing: a file takes the link's place."""
+    results = place / "results"
+    write_run(results, blocks=6)
+    honest = repr(history.read(results))
+    index = results / history.INDEX
+    index.unlink()
+    index.symlink_to(place / "made by root")
+    monkeypatch.setattr(history, "_is_ours", lambda file: True)
+    assert repr(history.read(results)) == honest
+    assert [entry.name for entry in place.iterdir() if entry.name.startswith("made")] == []
+    assert stat.S_ISREG(index.lstat().st_mode)
+
+
+@pytest.mark.parametrize("plant", [os.mkfifo, lambda file: file.symlink_to(file.parent.parent / "secret")])
+def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant: Callable[[Path], object]) -> None:
+    """A link is not followed, in a FIFO nothing waits, and a report that is one is not read for the summary."""
+    (place / "secret").write_text("secret")
+    folder = place / "night"
+    folder.mkdir()
+    plant(folder / "doctor.txt")
+    assert nightly._kept(folder / "doctor.txt", lambda: 0) == 0
+    assert (folder / "doctor.txt").read_text() == ""
+    plant(folder / "report.md")
+    nightly._summarise(folder, nightly.Night([], []), watched=1)
+    assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n"
+    assert (place / "secret").read_text() == "secret"
+    nightly._forget(folder)
+    assert list(folder.iterdir()) == []
