@@ -17,7 +17,7 @@ series shares, so that three hundred are no noisier than one.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from bench.analysis import wander
 from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 CHANCE = 0.02
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
@@ -49,7 +49,7 @@ _FIRST_LOOK = 0.7
 _LIKELIER, _MUCH_LIKELIER = 0.8, 1.76
 """Logarithm of the likelihood of a step to that of grown noise, times the deviate asked for: where the family's noise
 is steady, and where it is not."""
-_LONG, _PATIENCE = 10, 0.45
+_LONG, _PATIENCE = 10, 0.5
 """In a family, this much more is asked of so many new nights and more: what so many of them tell is small, and can
 wait, while each further length is one more chance to be wrong in every series."""
 _GROWN = ((5, 2.2), (10, 1.6))
@@ -92,8 +92,14 @@ def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level
     for chunk in _alike(order, rows):
         scanned = scan(np.stack([rows[index] for index in chunk]))
         for place, index in enumerate(chunk):
-            found[index] = _walk(rows[index], scanned[:, :, place], min(ALONE, chance / len(rows)), known)
+            found[index] = _walk(rows[index], scanned[:, :, place], _share(chance, len(rows)), known)
     return found
+
+
+def _share(chance: float, series: int) -> float:
+    """Of a family's chance for each of its series. From one series to three hundred a family's own grows with them: few
+    can be asked for more than many, and are told as soon."""
+    return min(ALONE * series**-0.74, chance / series)
 
 
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
@@ -123,12 +129,11 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         if not hopes[first - 1 : last - 1].any() and (former is None or first - begin > _SOON):
             first = last
             continue
-        own = row[begin : max(begin, first - AFTER[0])]
-        residuals = np.concatenate([*settled, own - np.median(own)])[-180:] if len(own) else np.zeros(0)
         search = _Search(
             row, begin, asked, look, former, asked_back, first < known.unsteady, known.size >= wander.ENOUGH
         )
-        found = search.among(scanned, range(first, last), wander.inflation(residuals, known, first))
+        inflation = partial(_inflation, row[begin : max(begin, first - AFTER[0])], settled, known, first)
+        found = search.among(scanned, range(first, last), cache(inflation))
         if found is None:
             first = last
             continue
@@ -138,6 +143,12 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         settled.append(row[begin:at] - np.median(row[begin:at]))
         begin, first = at, found.night + 1
     return levels
+
+
+def _inflation(own: np.ndarray, settled: list[np.ndarray], known: wander.Family, night: int) -> np.ndarray:
+    """What neighbouring nights have in common, by the nights around each level so far."""
+    residuals = np.concatenate([*settled, own - np.median(own)])[-180:] if len(own) else np.zeros(0)
+    return wander.inflation(residuals, known, night)
 
 
 def _returned(before: float, after: float, former: float) -> bool:
@@ -156,7 +167,7 @@ class _Search(NamedTuple):
     steady: bool
     many: bool
 
-    def among(self, scanned: np.ndarray, nights: range, inflation: np.ndarray) -> _Found | None:
+    def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[], np.ndarray]) -> _Found | None:
         counts = np.array(nights)
         before = np.searchsorted(BEFORE, counts[:, None] - np.array(AFTER) - self.begin, side="right") - 1
         enough, before = before >= 0, np.maximum(before, 0)
@@ -165,16 +176,19 @@ class _Search(NamedTuple):
         soon = self.former is not None and nights[0] - self.begin <= _SOON
         least = self.asked_back if self.former is not None else self.asked
         look = np.minimum(self.look[before, columns], least) if soon else self.look[before, columns]
-        able = _most()[before, columns] >= least * inflation[before, columns]
         best: _Found | None = None
-        for row, column in zip(*np.nonzero((deviates >= look) & able), strict=True):
-            night = int(counts[row])
+        inflated = None
+        for row, column in zip(*np.nonzero(deviates >= look), strict=True):
+            night, place = int(counts[row]), before[row, column]
             if best is not None and night > best.night:
                 break
-            found = self._weighed(night, AFTER[column], float(deviates[row, column]))
-            if found is None:
+            if inflated is not None and _most()[place, column] < least * inflated[place, column]:
                 continue
-            found = found._replace(deviate=found.deviate / inflation[before[row, column], column])
+            found = self._weighed(night, AFTER[column], float(deviates[row, column]))
+            if found is None or found.deviate < least:
+                continue
+            inflated = inflation()  # known only now: most series never come so far
+            found = found._replace(deviate=found.deviate / inflated[place, column])
             if self._certain(found) and (best is None or found.deviate > best.deviate):
                 best = found
         return best

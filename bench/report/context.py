@@ -205,18 +205,22 @@ class Context:
         return self._differences.get((scenario, metric, upper, lower))
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
-        """These metrics in the newest runs of this host up to this one, oldest first; damaged runs are left out."""
+        """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
         from bench.errors import StoreError
+        from bench.record import machine
         from bench.store import find_runs, load
 
         if self.history is None:
             return []
+        ours = machine(self.session.host_id, self.session.fingerprint)
         here = self.run.path.resolve()
         folders = [path for path in find_runs(self.history) if path.parent == here.parent and path.name <= here.name]
         nights = []
         for folder in folders[-MOST_NIGHTS:]:
             try:
-                nights.append(_night(load(folder), metrics))
+                run = load(folder)
+                if machine(run.session.host_id, run.session.fingerprint) == ours:
+                    nights.append(_night(run, metrics))
             except StoreError:
                 continue
         return nights

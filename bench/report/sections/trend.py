@@ -10,6 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from bench.record import machine
 from bench.report import charts, format
 from bench.report.blocks import Block, Figure, Paragraph, table
 from bench.report.context import BAND, Section
@@ -92,7 +93,8 @@ def _changes(context: Context) -> list[Block]:
         return []
     found = history.read(context.history)
     session = context.session
-    nights = [n for n in found.nights if n.host_id == session.host_id and n.started <= session.started]
+    ours = machine(session.host_id, session.fingerprint)
+    nights = [n for n in found.nights if n.machine == ours and n.started <= session.started]
     alerts = evaluate(found._replace(nights=nights)).alerts
     rows: list[list[Cell | Text]] = [[a.near, format.clean(a.text, 300), a.state] for a in reversed(alerts)]
     return [table("Confirmed changes of this host", ["near", "what", "state"], rows, left=3)] if rows else []
