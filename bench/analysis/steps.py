@@ -99,7 +99,7 @@ def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level
 def _share(chance: float, series: int) -> float:
     """Of a family's chance for each of its series. From one series to three hundred a family's own grows with them: few
     can be asked for more than many, and are told as soon."""
-    return min(ALONE * series**-0.74, chance / series)
+    return min(ALONE * math.pow(series, -0.74), chance / series)
 
 
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
