@@ -32,7 +32,7 @@ CHANCE = 0.02
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.0045
 """Nominal chance of a false step a night in one series, however few are watched."""
-RETURN = 0.02
+RETURN = 0.005
 """Chance asked of a return to the level before: only a series that has just stepped can have one."""
 SMALLEST = math.log(1.01)
 """Steps below 1 % are not told, however certain: nobody would act on them."""
