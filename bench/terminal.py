@@ -77,9 +77,16 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
-    codecs.register_error(_ERRORS, _in_plain_letters)
     sys.stdout = _stream(sys.stdout, 1, Stream)
     sys.stderr = _stream(sys.stderr, 2, ErrorStream)
+
+
+def say(text: str) -> None:
+    """Write text as it is, also where nothing was prepared: a caller of isobench's functions has its own streams."""
+    if not isinstance(sys.stdout, Stream):
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = visible(text).encode(encoding, _ERRORS).decode(encoding)
+    sys.stdout.write(text)
 
 
 def console(*, wide: int = 1000) -> Console:
@@ -162,3 +169,6 @@ def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
         raise error
     words = error.object[error.start : error.end]
     return "".join(_PLAIN.get(c, "?") for c in words), error.end
+
+
+codecs.register_error(_ERRORS, _in_plain_letters)

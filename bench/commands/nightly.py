@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import terminal
 from bench.commands import compare, doctor
 from bench.commands import run as measure
 from bench.errors import IsobenchError, NothingMeasured, UsageError
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         _compare(night, folder, outcome.path, arguments.against, show)
     _report(night, folder, outcome.path, arguments.against)
     _export(night, folder, outcome.path)
-    _summarise(folder, night, watched=trend.series if trend else 0)
+    _summarise(folder, night.headline(watched=trend.series if trend else 0))
     for line in (*night.news, *night.faults):
         print(f"isobench: {line}", file=sys.stderr)
     if show:
@@ -148,7 +149,7 @@ def _kept(file: Path, command: Callable[[], int], show: bool = True) -> int:
     finally:
         _write(file, output.getvalue())
         if show:
-            print(output.getvalue(), end="")
+            terminal.say(output.getvalue())
 
 
 def _write(file: Path, text: str) -> None:
@@ -260,14 +261,12 @@ def _export(night: Night, folder: Path, path: Path) -> None:
             print(f"isobench: no {name}: {error.reason}", file=sys.stderr)
 
 
-def _summarise(folder: Path, night: Night, *, watched: int) -> None:
-    """What a job summary shows: the news, then the report, cut between two lines where it is too long."""
+def _summarise(folder: Path, told: list[str]) -> None:
+    """What a job summary shows: what the night has to say, then the report, cut between lines where it is too long."""
     from bench.report import format
     from bench.report.markdown import escape
 
-    head = [escape(format.clean(line, 600)) for line in night.headline(watched=watched)]
-    if night.news or night.faults:
-        head = [f"- **{line}**" for line in head]
+    head = [f"- **{escape(format.clean(line, 600))}**" for line in told]
     rest: list[str] = []
     with contextlib.suppress(OSError):  # there is none, or somebody laid something else there
         rest = read_regular(folder / "report.md", _MOST_READ, follow=False).decode(errors="replace").splitlines()

@@ -40,7 +40,7 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:
-    nightly._summarise(folder, night, watched=watched)
+    nightly._summarise(folder, night.headline(watched=watched))
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
@@ -119,9 +119,9 @@ def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     """In a German Latin-1 locale the arrow of doctor's remedies was an error; so was a report's µ."""
     script = (
         "from pathlib import Path; import sys; from bench.commands import nightly; t = Path(sys.argv[1])\n"
-        "nightly._kept(t / 'doctor.txt', lambda: (print('  \\u2192 isobench clean'), 0)[1], False)\n"
+        "nightly._kept(t / 'doctor.txt', lambda: (print('  \\u2192 isobench clean'), 0)[1])\n"
         "(t / 'report.md').write_bytes('# 711 \\u00b5s \\u00fc'.encode())\n"
-        "nightly._summarise(t, nightly.Night(['\\u00fc \\u2192'], []), watched=1)\n"
+        "nightly._summarise(t, ['\\u00fc \\u2192'])\n"
     )
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     words = [sys.executable, "-c", script, str(tmp_path)]
