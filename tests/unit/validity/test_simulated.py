@@ -17,7 +17,7 @@ FAST: list[Callable[[], Line]] = [
     lambda: simulated.g6(trials=60),
     simulated.g7,
     simulated.g9,
-    lambda: claims.g13(trials=9),
+    lambda: claims.g13(trials=30),
     lambda: claims.g14(trials=40),
     lambda: claims.g15(trials=4),
     lambda: claims.g16(trials=12),
