@@ -79,7 +79,7 @@ def _requirements() -> list[str]:
     """What isobench and its tests depend on, and what installs it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    return [*project["dependencies"], *(word for name in sorted(extras) for word in extras[name])]
+    return sorted({*project["dependencies"], *(word for words in extras.values() for word in words)})
 
 
 def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
@@ -131,7 +131,7 @@ def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:
     for_it = ["--python-version", host.python, "--implementation", "cp", "--only-binary=:all:"]
     for_it += [f"--platform={platform}" for platform in platforms]
     for_it += [f"--abi={abi}" for abi in (f"cp{host.python.replace('.', '')}", "abi3", "none")]
-    _run(*pip, *for_it, "setuptools>=68", "wheel", *ready)
+    _run(*pip, *for_it, "setuptools", "wheel", *ready)
     _run(*pip, "--no-deps", "--no-binary=:all:", *built_there)
 
 
