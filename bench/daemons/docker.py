@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench import daemons
 from bench.cgroups import remove as remove_cgroups
 from bench.daemons import Daemon, network, session
-from bench.daemons.shims import remove_sockets
+from bench.daemons.shims import TASKS, remove_sockets
 from bench.errors import IsobenchError, Unavailable
 from bench.mounts import remove_tree, unmount_below
 from bench.programs import find
@@ -101,6 +101,8 @@ def _forget(state: Path) -> list[str]:
     remove_sockets(f"{containerd}/containerd.sock", containerd / "daemon")
     unmounted = unmount_below(state)
     remove_tree(state / "run")
+    for folder in (state / "data/containerd/daemon" / TASKS).glob("*/*"):  # where containerd alone was killed
+        remove_tree(folder)
     if killed:
         remove_tree(state / "data")
     return unmounted
