@@ -22,7 +22,7 @@ from bench.errors import StoreError
 from bench.files import place, read_regular
 from bench.reasons import mends
 from bench.record import SCHEMA, SeriesRecord, Session
-from bench.suite import Series, benchmark_name, check, decode, encode, named
+from bench.suite import LAST_BLOCK, Series, benchmark_name, check, decode, encode, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +36,8 @@ SUITE = "suite.json"
 SESSION = "session.json"
 FILES = (SESSION, SUITE, journal.NAME)
 """All that a run's folder may hold."""
+_LONGEST = 1e10
+"""Seconds: three hundred years."""
 _MOST_BYTES = 1 << 29
 _MOST_PARTS = 1 << 25
 """How large a file may be and of how many values: what is larger was written to exhaust the reader's memory."""
@@ -268,9 +270,18 @@ def _read_session(path: Path) -> Session:
 
 
 def _check_plain(session: Session) -> None:
+    """Raises `ValueError` for what would lead out of a folder, or out of what can be reckoned with."""
     for field, pattern in _PLAIN.items():
         if not re.fullmatch(pattern, getattr(session, field)):
             raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which no run writes")
+    for block in session.blocks:
+        times = (
+            block.started,
+            block.seconds,
+            *(time for one in block.cells for time in (one.started, one.seconds, one.inside)),
+        )
+        if not max(map(abs, times)) < _LONGEST or not 0 <= block.index <= LAST_BLOCK:
+            raise ValueError(f"block {block.index} has a time or a number that no run writes")
 
 
 def _gave_nothing(session: Session) -> bool:

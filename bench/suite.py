@@ -23,7 +23,7 @@ _LONGEST_NAME = 300
 _UNITS: dict[str, Unit] = {"second": "second", "byte": "byte"}
 _SMALLEST, _LARGEST = 1e-15, 1e19
 """Less than a millionth of a nanosecond, and more bytes than 64 bits count: neither was measured."""
-_LAST_BLOCK = 10**8
+LAST_BLOCK = 10**8
 
 
 class Series(NamedTuple):
@@ -85,7 +85,7 @@ def _check_values(series: Series) -> None:
     if least < _SMALLEST:
         raise ValueError(f"{name} has a value that nothing measures, such as {least}")
     blocks = [*(block for block, _ in series.warmups), *series.blocks]
-    if len(series.blocks) != len(series.values) or not all(0 <= block <= _LAST_BLOCK for block in blocks):
+    if len(series.blocks) != len(series.values) or not all(0 <= block <= LAST_BLOCK for block in blocks):
         raise ValueError(f"{name}: a value is of no block")
     if blocks != sorted(set(blocks)):
         raise ValueError(f"{name}: blocks are not in order, or one is there twice")
