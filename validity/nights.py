@@ -70,7 +70,7 @@ def g23(trials: int = 60, seed: int = 22) -> Line:
         random = np.random.default_rng([seed, trial])
         disturbed, taken_back = random.normal(0, 0.02, (2, 90))
         disturbed[50:52] += math.log(2)
-        told += len(steps([disturbed])[0])
+        told += any(abs(level.at - 50) <= 5 for level in steps([disturbed])[0])
         taken_back[40:60] += math.log(1.2)
         late += [level.at - 60 for level in steps([taken_back])[0] if level.back]
     near = sum(abs(one) <= 1 for one in late) / trials

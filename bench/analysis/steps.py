@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CHANCE = 0.02
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
-ALONE = 0.0045
+ALONE = 0.006
 """Nominal chance of a false step a night in one series, however few are watched."""
 RETURN = 0.005
 """Chance asked of a return to the level before: only a series that has just stepped can have one."""
@@ -99,7 +99,7 @@ def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level
 def _share(chance: float, series: int) -> float:
     """Of a family's chance for each of its series. From one series to three hundred a family's own grows with them: few
     can be asked for more than many, and are told as soon."""
-    return min(ALONE * math.pow(series, -0.74), chance / series)
+    return min(ALONE * math.pow(series, -0.81), chance / series)
 
 
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
