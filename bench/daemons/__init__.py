@@ -64,7 +64,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, MARK: str(state)},
+            env={**os.environ, MARK: str(state), "TMPDIR": str(state / "run")},  # containerd writes its stacks there
             start_new_session=True,
         )
     daemon = Daemon(address, process, state, after)
