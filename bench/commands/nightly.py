@@ -45,10 +45,14 @@ class Night(NamedTuple):
     faults: list[str]
     """What went wrong: cells that failed, blocks left out, parts of the night that could not be done."""
 
-    def headline(self, *, watched: int) -> list[str]:
-        if self.news or self.faults:
-            return [*self.news, *self.faults]
-        return ["Nothing changed."] if watched else ["Nothing is known to have changed: too few nights to tell."]
+    def told(self) -> list[str]:
+        return [*self.news, *self.faults]
+
+    def calm(self, *, watched: int) -> str:
+        """What is said where there is nothing to tell."""
+        if self.told():
+            return ""
+        return "Nothing changed." if watched else "Nothing is known to have changed: too few nights to tell."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         _compare(night, folder, outcome.path, arguments.against, show)
     _report(night, folder, outcome.path, arguments.against)
     _export(night, folder, outcome.path)
-    _summarise(folder, night.headline(watched=trend.series if trend else 0))
+    _summarise(folder, night.told(), night.calm(watched=trend.series if trend else 0))
     for line in (*night.news, *night.faults):
         print(f"isobench: {line}", file=sys.stderr)
     if show:
@@ -261,12 +265,12 @@ def _export(night: Night, folder: Path, path: Path) -> None:
             print(f"isobench: no {name}: {error.reason}", file=sys.stderr)
 
 
-def _summarise(folder: Path, told: list[str]) -> None:
+def _summarise(folder: Path, told: list[str], calm: str = "") -> None:
     """What a job summary shows: what the night has to say, then the report, cut between lines where it is too long."""
     from bench.report import format
     from bench.report.markdown import escape
 
-    head = [f"- **{escape(format.clean(line, 600))}**" for line in told]
+    head = [f"- **{escape(format.clean(line, 600))}**" for line in told] or [calm]
     rest: list[str] = []
     with contextlib.suppress(OSError):  # there is none, or somebody laid something else there
         rest = read_regular(folder / "report.md", _MOST_READ, follow=False).decode(errors="replace").splitlines()

@@ -359,7 +359,7 @@ def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant:
     assert nightly._kept(folder / "doctor.txt", lambda: 0) == 0
     assert (folder / "doctor.txt").read_text() == ""
     plant(folder / "report.md")
-    nightly._summarise(folder, ["Nothing changed."])
+    nightly._summarise(folder, [], "Nothing changed.")
     assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n"
     assert (place / "secret").read_text() == "secret"
     nightly._forget(folder)

@@ -40,7 +40,7 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:
-    nightly._summarise(folder, night.headline(watched=watched))
+    nightly._summarise(folder, night.told(), night.calm(watched=watched))
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
