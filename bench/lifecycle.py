@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench.accounting import users_of
 from bench.cache import half_made
-from bench.errors import UsageError
+from bench.errors import Unavailable, UsageError
 from bench.files import place, try_lock
 from bench.measuring import measuring
 from bench.mounts import remove_tree, unmount_below
@@ -42,7 +42,8 @@ _ENGINES = {
     "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
     "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
 }
-"""Variable -> the addresses of the system's own engine. Another is believed only where whoever cleans names it, too."""
+"""Variable -> the addresses of the system's own engine. Another is believed only where whoever cleans names it, too,
+in the variable or as the current docker context."""
 
 
 def new_run_id() -> str:
@@ -285,8 +286,18 @@ def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> 
 
 
 def _record(name: str) -> dict[str, object]:
-    engines = {name: variable(name) for name in _ENGINES if variable(name)}
-    return {"name": name, "pid": os.getpid(), "engines": engines}
+    return {"name": name, "pid": os.getpid(), "engines": _engines()}
+
+
+def _engines() -> dict[str, str]:
+    """The engines that are used from here, by the variable that tells them; also Docker's where a docker context tells
+    it, or nothing: the current context may be another when it is cleaned."""
+    from bench.daemons.address import address
+
+    found = {name: variable(name) for name in _ENGINES if variable(name)}
+    with suppress(Unavailable):  # nothing is made where it cannot be known
+        found["DOCKER_HOST"] = address().url
+    return found
 
 
 def _has_terminal(process: Path) -> bool:
@@ -307,11 +318,11 @@ def _unknown_engines(record: dict[str, object]) -> str:
     """The variables whose value in a record is no engine that we know without it: "DOCKER_HOST=tcp://…"; or nothing."""
     from bench.daemons import private
 
-    used = record.get("engines")
+    used, here = record.get("engines"), _engines()
     unknown = []
     for name, known in _ENGINES.items():
         value = used.get(name) if isinstance(used, dict) else None
-        if value is not None and value not in (*known, variable(name), private.addresses()[name]):
+        if value is not None and value not in (*known, here.get(name), private.addresses()[name]):
             unknown.append(f"{name}={str(value)[:200]}")
     return " ".join(unknown)
 
@@ -319,12 +330,14 @@ def _unknown_engines(record: dict[str, object]) -> str:
 @contextmanager
 def _engines_of(record: dict[str, object]) -> Iterator[None]:
     """The engines that a dead run used, and no others, for the time of its sweep. They are known ones."""
-    before = {name: os.environ.pop(name, None) for name in _ENGINES}
-    engines = record.get("engines", before)
+    here, before = _engines(), {}
+    engines = record.get("engines", here)
     for name in _ENGINES:
         value = engines.get(name) if isinstance(engines, dict) else None
-        if value:
-            os.environ[name] = str(value)
+        if value != here.get(name):  # else all that tells it stays, such as a context's certificates
+            before[name] = os.environ.pop(name, None)
+            if value:
+                os.environ[name] = str(value)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench import cache, lifecycle, mounts, paths
+from bench.daemons.address import address
 from bench.errors import BuildError
 from bench.mounts import mount_points
 
@@ -85,6 +87,48 @@ def test_it_is_swept_at_the_engines_that_it_used(place: Path, monkeypatch: pytes
     lifecycle.clean(lambda run: seen.extend(map(os.environ.get, ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI", "PATH"))) or [])  # type: ignore[func-returns-value]
     assert seen == [private, None, os.environ["PATH"]]
     assert os.environ["DOCKER_HOST"] == "unix:///cleaner"
+
+
+def test_a_docker_contexts_engine_is_written_down(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the usual one. When another context is the current one, that engine is not asked in its place; what whoever
+    cleans has as the current context is believed, and stays told by it (its certificates)."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(place))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("mine", "other"):
+        meta = place / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        meta.parent.mkdir(parents=True)
+        meta.write_text(json.dumps({"Endpoints": {"docker": {"Host": f"unix:///{name}.sock"}}}))
+
+    def use(name: str) -> None:
+        (place / "config.json").write_text(json.dumps({"currentContext": name}))
+
+    def killed_run() -> None:
+        with lifecycle.workspace(NAME.removeprefix("isobench-")):
+            record = (place / "state" / f"{NAME}.json").read_text()
+        (place / "state" / f"{NAME}.json").write_text(record)
+
+    seen: list[str] = []
+
+    def look(run: str) -> list[str]:
+        seen.append(str(address()))
+        return []
+
+    use("mine")
+    killed_run()
+    use("other")
+    (line,) = lifecycle.clean(look)
+    assert line.startswith(f"not cleaned: {NAME} used another engine; set DOCKER_HOST=unix:///mine.sock if")
+    assert lifecycle.dead_runs() == [NAME]
+    use("mine")
+    lifecycle.clean(look)
+    assert seen == ["unix:///mine.sock (docker context mine)"] and lifecycle.dead_runs() == []
+
+    use("default")
+    killed_run()
+    use("other")
+    lifecycle.clean(look)
+    assert seen[1:] == ["unix:///var/run/docker.sock (DOCKER_HOST)"] and "DOCKER_HOST" not in os.environ
 
 
 @pytest.mark.parametrize("name", ["isobench-x", f"{NAME}0", f"x{NAME}", NAME[:-1], "isobench-20260101T000000Z-ABCDEF"])
