@@ -1,4 +1,4 @@
-"""Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, floor, crosscheck, validity,
+"""Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, docs, floor, crosscheck, validity,
 faults, hosts, lowest, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
@@ -114,8 +114,8 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=False)
 def lock(session: nox.Session) -> None:
-    """Write the lock file for CI: what pip chooses today for everything that the tests want."""
-    extras = "docker,parquet,dev" + (",libvirt" if _has_libvirt_headers() else "")
+    """Write the lock file for CI: what pip chooses today for what the tests and the documentation want."""
+    extras = "docker,parquet,dev,docs" + (",libvirt" if _has_libvirt_headers() else "")
     session.install("--quiet", "-e", f".[{extras}]")
     LOCK.write_text(str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True)))
 
@@ -150,6 +150,16 @@ def typing(session: nox.Session) -> None:
     """mypy, strict."""
     prepare(session, "dev", "parquet")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site and the man page, into site/; fails where a link is dead."""
+    prepare(session, "docs")
+    session.run("zensical", "build", "--clean", "--strict")
+    manual = ["--module", "bench.cli", "--function", "whole_parser", "--prog", "isobench", "--project-name", "isobench"]
+    manual += ["--description", "what does isolation cost?", "--manual-title", "isobench"]
+    session.run("argparse-manpage", *manual, "--output", "site/isobench.1")
 
 
 @nox.session

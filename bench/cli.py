@@ -18,7 +18,7 @@ from bench.errors import IsobenchError, UsageError, suggestion
 from bench.programs import search_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import NoReturn
 
 COMMANDS = {
@@ -40,6 +40,7 @@ examples:
   isobench run --profile quick                 a first look, in a few minutes
   isobench run -e process,docker -s startup    one question
   isobench run -e ladder -s startup            where the cost of a container comes from
+
 exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
 missing, 5 nothing was measured, 130 interrupted
 """
@@ -108,7 +109,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     chosen = next((word for word in words if not word.startswith("-")), None)
     if line is None and chosen is not None and chosen not in COMMANDS:
         raise UsageError(f"no command is called {chosen!r}{suggestion(chosen, COMMANDS)}", remedy="isobench --help")
-    parser = _parser(chosen)
+    parser = _parser([] if chosen is None else [chosen])
     if line is not None:
         import argcomplete
 
@@ -119,8 +120,13 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser of all commands, the chosen one with its options: the others' modules are not wanted."""
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser with the options of every command: what the man page is made from."""
+    return _parser(COMMANDS)
+
+
+def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
+    """The parser of all commands, the chosen ones with their options: the others' modules are not wanted."""
     parser = _Parser(
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",
@@ -136,7 +142,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             description=text[0].upper() + text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == chosen:
+        if name in chosen:
             module = importlib.import_module(f"bench.commands.{name}")
             module.configure(sub)
             if "COMP_LINE" in os.environ:

@@ -1,4 +1,4 @@
-"""An environment of a third party's package, found by its entry point and measured."""
+"""The tutorial for plug-ins: a third party's package with an environment and a scenario, installed and measured."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench import store
+from tests.documents import ROOT, commands
 
-ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
+PAGE = ROOT / "docs/plugins.md"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +51,34 @@ def test_it_is_listed_and_measured(python: Path, tmp_path: Path) -> None:
     assert run.returncode in (0, 5), run.stderr
     series = store.load(tmp_path / json.loads(run.stdout)["run"]).series
     assert {"process", "niced"} <= {one.environment for one in series}
+
+
+def test_the_page_is_about_this_package() -> None:
+    """Every file of it is on the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f'--8<-- "tests/e2e/plugin/{file.name}"' in page for file in PLUGIN.glob("*.*"))
+
+
+def test_the_tutorial_works(python: Path, tmp_path: Path) -> None:
+    """Every command of the page, as it stands there; its scenario has samples in both of its environments."""
+    shown = [one for one in commands(PAGE) if len(one.words) > 1]  # one word is a command's name in a sentence
+    assert [one.words[0] for one in shown if one.words[0] != "list"] == ["doctor", "run", "run"]
+    said = ""
+    for one in shown:
+        done = _isobench(python, tmp_path, *one.words)
+        assert done.returncode in (0, 5), f"{one.words}: {done.stderr}"
+        said += done.stdout
+    assert "PASS  niced" in said and "goodbye.exit" in said
+    newest = list(store.find_runs(tmp_path / "results"))[-1]
+    assert {(one.scenario, one.environment) for one in store.load(newest).series} == {
+        ("goodbye", name) for name in ("process", "process@control", "chroot", "niced")
+    }
+
+
+def test_the_example_keeps_the_contract(python: Path, tmp_path: Path) -> None:
+    """It takes part in every default scenario whose needs it offers, without a failed cell."""
+    run = _isobench(python, tmp_path, "run", "-e", "niced", "--blocks", "1", "--no-report", "--json")
+    assert run.returncode in (0, 5), run.stderr
+    loaded = store.load(next(iter(store.find_runs(tmp_path / "results"))))
+    assert [failure.reason for failure in loaded.session.failures] == []
+    assert {one.scenario for one in loaded.series if one.environment == "niced"} == {"startup", "memory", "syscall"}

@@ -1,4 +1,4 @@
-"""What runs isobench every night elsewhere: the workflow and the timer, checked by the linters made for them."""
+"""What runs elsewhere: the workflows and the timer, checked by the linters made for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-WORKFLOW = ROOT / ".github/workflows/nightly.yml"
+WORKFLOWS = sorted((ROOT / ".github/workflows").iterdir())
+NIGHTLY = ROOT / ".github/workflows/nightly.yml"
 UNITS = sorted((ROOT / "contrib/systemd").iterdir())
 
 
@@ -22,20 +23,22 @@ def _run(*words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_workflow_is_one() -> None:
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)
+def test_the_workflow_is_one(workflow: Path) -> None:
     """GitHub's own schema of workflows, as check-jsonschema brings it."""
-    _run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW))
+    _run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow))
 
 
-def test_the_workflow_is_safe() -> None:
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)
+def test_the_workflow_is_safe(workflow: Path) -> None:
     """zizmor: unpinned actions, credentials left on disk, injected templates, dangerous triggers."""
     zizmor = Path(sys.executable).with_name("zizmor")
-    _run(str(zizmor), "--offline", "--persona=pedantic", "--quiet", str(WORKFLOW))
+    _run(str(zizmor), "--offline", "--persona=pedantic", "--quiet", str(workflow))
 
 
 def test_strangers_do_not_run_on_the_machine() -> None:
     """A self-hosted runner takes no pull requests, and one night at a time."""
-    text = WORKFLOW.read_text()
+    text = NIGHTLY.read_text()
     assert "pull_request" not in text and "concurrency:" in text and "self-hosted" in text
 
 

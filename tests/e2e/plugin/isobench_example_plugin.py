@@ -39,6 +39,9 @@ class NicedSandbox:
     def facts(self) -> Mapping[str, str]:
         return {"command": "nice -n 19"}
 
+    def daemons(self) -> list[int]:
+        return []
+
     def launch(
         self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
     ) -> AbstractContextManager[Launched]:
