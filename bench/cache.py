@@ -45,7 +45,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     Raises `BuildError` where the disk is full or cannot be written, `UsageError` where the cache is not ours.
     """
     target = _built() / f"{kind}-{key}"
-    damage = damage_of(target) if target.exists() else None
+    damage = damage_of(target) if os.path.lexists(target) else None
     if damage == "":
         return target
     if damage:

@@ -72,6 +72,9 @@ def main(words: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             print("isobench: too many open files for this host's limit (ulimit -n 1024)", file=sys.stderr)
             return LIMITED
+        if _is_short_of_memory(error):
+            print("isobench: too little memory for this process (ulimit -v, or this host's)", file=sys.stderr)
+            return LIMITED
         if isinstance(error, FileNotFoundError) and _is_gone():
             print("isobench: the folder that it was started in is gone (cd elsewhere)", file=sys.stderr)
             return UsageError.exit_code
@@ -85,6 +88,13 @@ def main(words: Sequence[str]) -> int:
             f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr
         )
         return INTERNAL_ERROR
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Python says so itself, the kernel by a number, the loader of a module's library in words of its own."""
+    if isinstance(error, ImportError):
+        return any(words in str(error) for words in ("failed to map segment", "cannot allocate", "Cannot allocate"))
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def _is_gone() -> bool:

@@ -38,6 +38,8 @@ def mends(error: OSError, elsewhere: str) -> str:
         return f"make room there, or choose another place: {elsewhere}"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "raise the limit of open files (ulimit -n)"
+    if error.errno == errno.EFBIG:
+        return f"raise the limit of a file's size (ulimit -f), or choose another file system: {elsewhere}"
     return f"choose another place: {elsewhere}"
 
 

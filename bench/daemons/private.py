@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench.daemons import docker, libvirt, session
 from bench.daemons.address import address
 from bench.errors import IsobenchError, Unavailable
+from bench.mounts import remove_tree
 from bench.paths import state_dir, variable
 from bench.signals import interruptible, orderly
 
@@ -68,6 +69,29 @@ def clean(*, dry_run: bool = False) -> list[str]:
         finally:
             os.close(held)
     return done
+
+
+def ended(engine: str) -> bool:
+    """Whether the variable `engine` names a private daemon whose session is over: nobody will ever answer there.
+
+    Then what it kept is removed, a dead run's things among it: it is a cache, and the next one begins it anew.
+    """
+    if variable(engine) != addresses()[engine]:
+        return False
+    state = daemon_state() / ("docker" if engine == "DOCKER_HOST" else "libvirt")
+    try:
+        held = session.hold(state)
+    except FileNotFoundError:  # somebody has removed all of it
+        return True
+    except (OSError, IsobenchError):
+        return False
+    try:
+        session.end_orphans(state)
+        return not remove_tree(state / "data")
+    except Unavailable:
+        return False
+    finally:
+        os.close(held)
 
 
 def _clean(name: str, state: Path, dry_run: bool) -> list[str]:

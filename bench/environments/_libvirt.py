@@ -133,6 +133,7 @@ def sweep(run: str) -> list[str]:
     Raises `Unavailable` where libvirt does not answer and the run had come as far as to use it, `MeasurementError`
     where a domain remains.
     """
+    from bench.daemons.private import ended
     from bench.errors import MeasurementError, Unavailable
     from bench.paths import opened
 
@@ -142,6 +143,8 @@ def sweep(run: str) -> list[str]:
         if not (opened(run, "tcg") or opened(run, "kvm")):
             return []
         remove_traces(run, root_of_daemon())
+        if ended("ISOBENCH_LIBVIRT_URI"):
+            return []
         raise
     import libvirt
 

@@ -67,6 +67,9 @@ def compiled(words: Sequence[str], *options: str, what: str) -> None:
     said = done.stderr.strip() or done.stdout.strip()
     if "-lc" in said or "libc.a" in said:
         raise BuildError(f"{what} cannot be linked statically: libc.a is missing", remedy=_REMEDY)
+    if "No space left" in said:  # in the cache, or where the compiler keeps what it works on
+        remedy = "make room there, or set ISOBENCH_CACHE and TMPDIR"
+        raise BuildError(f"{what} cannot be built: {said[-300:]}", remedy=remedy)
     raise BuildError(
         f"{what} does not compile with {shlex.join(words)}:\n{said[-2000:]}", remedy=f"unset CC, or {_REMEDY}"
     )

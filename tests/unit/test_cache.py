@@ -72,6 +72,7 @@ DAMAGES = {
     "empty digest": ": > .digest",
     "a fifo for the digest": "rm .digest && mkfifo .digest",
     "a link for the whole": "cd .. && mv thing-key elsewhere && ln -s elsewhere thing-key",
+    "a link to nothing for the whole": "cd .. && mv thing-key elsewhere && ln -s nothing thing-key",
     "a file for the whole": "cd .. && mv thing-key elsewhere && : > thing-key",
 }
 """What happened -> the shell's words for it, in the folder."""

@@ -106,7 +106,8 @@ def test_a_file_that_cannot_be_kept_is_mended_by_what_it_lacks() -> None:
     """Room is made only where room is lacking."""
     assert "make room" in mends(OSError(28, "No space left on device"), "--out")
     assert "make room" not in mends(OSError(30, "Read-only file system"), "--out")
-    assert "ulimit" in mends(OSError(24, "Too many open files"), "--out")
+    assert "ulimit -n" in mends(OSError(24, "Too many open files"), "--out")
+    assert "ulimit -f" in mends(OSError(27, "File too large"), "--out")
 
 
 def test_who_is_root_is_not_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

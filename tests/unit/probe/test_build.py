@@ -12,7 +12,7 @@ import pytest
 from bench import programs
 from bench.errors import BuildError, IsobenchError, UsageError
 from bench.images.nullkernel import null_kernel
-from bench.probe.build import compiler, probe_path
+from bench.probe.build import compiled, compiler, probe_path
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +86,10 @@ def test_without_a_compiler_that_is_the_reason(tmp_path: Path, monkeypatch: pyte
         probe_path()
     assert "gcc" in error.value.remedy
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_no_fault_of_the_compilers() -> None:
+    """Another compiler would not mend it."""
+    with pytest.raises(BuildError, match="No space left") as caught:
+        compiled(["sh", "-c", "echo 'ld: final link failed: No space left on device' >&2; exit 1"], what="it")
+    assert "make room" in caught.value.remedy and "CC" not in caught.value.remedy
