@@ -49,8 +49,9 @@ def start(state: Path) -> Daemon:
 
     try:
         session.end_orphans(state)
+        network.forget_dead(state)
+        lock = network.keep(state)  # while the data of a killed one tells which interfaces it made
         _forget(state)  # before a containerd finds what a dead one had, and keeps a part of it
-        lock = network.keep(state)
         return _start(dockerd, state, run, clean_up)
     except BaseException:
         clean_up()
@@ -78,9 +79,11 @@ def _start(dockerd: str, state: Path, run: Path, clean_up: Callable[[], None]) -
 def clean(state: Path, *, dry_run: bool = False) -> list[str]:
     """Undo what the dockerd of a killed session left: processes, the host's network, mounts; says what, a line each."""
     changed = network.left_behind(state)
+    dead = network.forget_dead(state, dry_run=dry_run)
     if dry_run:
-        return [f"would put the host's network back as {state} says"] if changed else []
-    done = remove_cgroups(_cgroup_of(state))
+        would = [f"would remove {file}: that network is gone" for file in dead]
+        return [*would, *([f"would put the host's network back as {state} says"] if changed else [])]
+    done = [*(f"{file}: that network is gone" for file in dead), *remove_cgroups(_cgroup_of(state))]
     if changed:
         try:
             remains = network.put_back(state) is not None

@@ -1,8 +1,8 @@
 """What a private dockerd changes in the host's network, written down before and put back afterwards.
 
-It makes a bridge, chains and rules, turns forwarding on and sets FORWARD's policy, and takes none of that back. What
-was there before lies in a file, locked as long as its session lives, so that the next one can put back what a killed
-one left. Rules that are not dockerd's, and those that were there before, are not touched.
+It makes a bridge, interfaces on it, chains and rules, turns forwarding on and sets FORWARD's policy, and takes none of
+that back. What was there before lies in a file, locked as long as its session lives, so that the next one can put back
+what a killed one left. What is not dockerd's, and what was there before, is not touched.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.accounting import pids_with
+from bench.daemons import links, namespaces
 from bench.errors import Unavailable
 from bench.files import place
 from bench.programs import find
@@ -35,6 +37,7 @@ _SETTINGS = (
     *("net/ipv4/ip_forward", "net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"),
     *("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"),
 )
+_WRITTEN = re.compile(r"network-[0-9]+\.json")
 _ENDING = 20.0
 """Seconds that the dockerd of a killed session has to be gone."""
 
@@ -57,7 +60,10 @@ def keep(state: Path) -> int:
     if kept is None:
         kept = {
             "boot": _boot(),
+            "namespace": namespaces.cookie(),
+            "handle": namespaces.handle(),
             "bridge": _has_bridge(),
+            "links": links.indexes(),
             "settings": {name: file.read_text() for name in _SETTINGS if (file := Path("/proc/sys", name)).exists()},
             "rules": {tool: _saved(tool) for tool in _TOOLS},
         }
@@ -76,14 +82,36 @@ def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
         if own < 0:
             _await_end(state)
         kept: dict[str, Any] = json.loads(file.read_bytes())
-        if kept["boot"] == _boot():
-            _put_back(kept)
-            if any(_differences(kept)):
+        if kept["boot"] == _boot() and kept.get("namespace", 0) in (0, namespaces.cookie()):
+            _put_back(kept, state)
+            if any(_differences(kept, state)):
                 return kept
         file.unlink()
         return None
     finally:
         os.close(descriptor)
+
+
+def forget_dead(state: Path, *, dry_run: bool = False) -> list[str]:
+    """Remove what is written down of network namespaces that are gone with all that was in them; which files.
+
+    The caller holds the state: no session lives whose they could be.
+    """
+    files = [file for file in state.glob("network-*.json") if _WRITTEN.fullmatch(file.name) and file != _file(state)]
+    dead = []
+    for file in files:
+        with suppress(OSError, Unavailable, ValueError, KeyError, TypeError):
+            descriptor = _locked(file)
+            try:
+                kept = json.loads(file.read_bytes())
+                inode = int(file.stem.partition("-")[2])
+                if kept["boot"] != _boot() or namespaces.is_gone(inode, kept.get("handle", "")):
+                    dead.append(str(file))
+                    if not dry_run:
+                        file.unlink()
+            finally:
+                os.close(descriptor)
+    return dead
 
 
 def left_behind(state: Path) -> bool:
@@ -129,8 +157,8 @@ def _has_bridge() -> bool:
     return _BRIDGE in (name for _, name in socket.if_nameindex())
 
 
-def _put_back(kept: Mapping[str, Any]) -> None:
-    for command in _differences(kept):
+def _put_back(kept: Mapping[str, Any], state: Path) -> None:
+    for command in _differences(kept, state):
         subprocess.run(command, check=False, capture_output=True, process_group=0)
     for name, value in kept["settings"].items():
         file = Path("/proc/sys", name)
@@ -139,7 +167,7 @@ def _put_back(kept: Mapping[str, Any]) -> None:
                 file.write_text(value)
 
 
-def _differences(kept: Mapping[str, Any]) -> Iterator[list[str]]:
+def _differences(kept: Mapping[str, Any], state: Path) -> Iterator[list[str]]:
     """The commands that undo what differs."""
     subnets = _subnets()
     for tool in _TOOLS:
@@ -147,6 +175,9 @@ def _differences(kept: Mapping[str, Any]) -> Iterator[list[str]]:
         if before is not None and now is not None:
             for words in undoing(parsed(before), parsed(now), subnets):
                 yield [tool, "-w", *words]
+    if "links" in kept:
+        for name in links.left(kept["links"], _BRIDGE, state / "data", is_ours=not kept["bridge"]):
+            yield ["ip", "link", "delete", name]
     if not kept["bridge"] and _has_bridge():
         yield ["ip", "link", "delete", _BRIDGE]
 

@@ -202,3 +202,40 @@ def test_orphans_of_a_killed_session(network: Network) -> None:
             assert not (network.state / "data").exists()  # it has what was half made
             assert network.said(f"{sys.executable} -m bench clean") == "nothing to clean\n"
         assert network.daemons() == [] and network.looks() == before
+
+
+@pytest.mark.tool("docker")
+@pytest.mark.parametrize("following", ["session", "clean"])
+def test_what_containers_in_the_making_leave(network: Network, following: str) -> None:
+    """dockerd is killed while it makes some: its pairs of interfaces go, also those of which no end is in a container
+    yet; somebody else's stay, whether they have the same form of name or are on the same bridge."""
+    network.said("ip link add veth00000a1 type veth peer name veth00000a2")
+    before = network.looks()
+    with network.session() as session:
+        network.said("ip link add veth-mine type veth peer name veth-yours")
+        network.said("ip link set veth-yours master docker0")
+        pid = int((network.state / "run/docker.pid").read_text())
+        docker = f"docker --host unix://{network.state}/run/docker.sock"
+        subprocess.run(f"tar -c /dev/null | {docker} import - one", shell=True, check=True, capture_output=True)
+        makers = [subprocess.Popen([*docker.split(), "run", "one", "/none"], stderr=subprocess.DEVNULL) for _ in "123"]
+        deadline = time.monotonic() + 60
+        while not _half_made(network) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+        session.kill()
+        for maker in makers:
+            maker.wait(60)
+    assert _half_made(network)
+    if following == "clean":
+        assert "the host's network" in network.said(f"{sys.executable} -m bench clean")
+    else:
+        with network.session():
+            pass
+    network.said("ip link delete veth-mine")
+    assert network.looks() == before
+
+
+def _half_made(network: Network) -> bool:
+    """Whether a pair of dockerd's has both its ends outside of containers."""
+    told = json.loads(network.said("ip -json link show type veth"))
+    return any("link" in one and one.get("master") == "docker0" and one["ifname"] != "veth-yours" for one in told)

@@ -1,0 +1,108 @@
+"""Whether a network namespace that something was written down about is still the one it was, or is there at all."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+from bench.serving import proc_is_ours
+
+_SO_NETNS_COOKIE = 71
+"""asm-generic/socket.h."""
+_INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+"""The inodes of the first namespaces, which see all others (linux/proc_ns.h)."""
+_AT_FDCWD, _AT_SYMLINK_FOLLOW = -100, 0x400
+_LONGEST = 128
+"""Bytes of a handle: MAX_HANDLE_SZ of fcntl.h."""
+_HELD = re.compile(r"(net|mnt):\[(\d+)\]")
+
+
+def cookie() -> int:
+    """A number of this network namespace that the kernel gives to no other until it starts anew, unlike the inode's;
+    0 before Linux 5.14."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
+    return 0
+
+
+def handle() -> str:
+    """What this network namespace is found by as long as it is there (name_to_handle_at(2)); nothing before Linux 6.18,
+    which has no such handles of namespaces."""
+    room = ctypes.create_string_buffer(struct.pack("Ii", _LONGEST, 0), 8 + _LONGEST)
+    words = (_AT_FDCWD, b"/proc/self/ns/net", room, ctypes.byref(ctypes.c_int()), _AT_SYMLINK_FOLLOW)
+    if ctypes.CDLL(None).name_to_handle_at(*words) != 0:
+        return ""
+    return room.raw[: 8 + struct.unpack_from("I", room.raw)[0]].hex()
+
+
+def is_gone(inode: int, handle: str) -> bool:
+    """Whether a network namespace of this boot is no more for sure, by its inode and what `handle` said in it."""
+    if handle:
+        return _is_stale(bytes.fromhex(handle))
+    seen = _living()
+    return seen is not None and inode not in seen
+
+
+def _is_stale(handle: bytes) -> bool:
+    any_namespace = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        opened = library.open_by_handle_at(any_namespace, handle, os.O_RDONLY | os.O_CLOEXEC)
+        if opened < 0:
+            return ctypes.get_errno() == errno.ESTALE
+        os.close(opened)
+        return False
+    finally:
+        os.close(any_namespace)
+
+
+def _living() -> set[int] | None:
+    """The inodes of all network namespaces that a process is in or that something holds; None where not all is seen."""
+    if os.geteuid() != 0 or not proc_is_ours() or any(_inode(kind) != first for kind, first in _INITIAL.items()):
+        return None
+    try:
+        return _scanned() | _scanned()  # what was handed from a process to another in the meantime
+    except (PermissionError, LookupError):
+        return None
+
+
+def _inode(kind: str) -> int:
+    return Path("/proc/self/ns", kind).stat().st_ino
+
+
+def _scanned() -> set[int]:
+    """Raises `PermissionError` and `LookupError` where there may be more than is seen."""
+    found: dict[str, set[int]] = {"net": set(), "mnt": set()}
+    inhabited, looked = set(), set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(*_ENDED):
+            told = [*_links(entry / "fd"), *_links(entry / "task", "ns/net")]
+            view = ((entry / "ns/mnt").readlink(), (entry / "root").readlink())
+            inhabited.add(str(view[0]))
+            if view not in looked:
+                told.append((entry / "mountinfo").read_text(errors="replace"))
+                looked.add(view)
+            for kind, inode in _HELD.findall("\n".join(told)):
+                found[kind].add(int(inode))
+    if not {f"mnt:[{inode}]" for inode in found["mnt"]} <= inhabited:
+        raise LookupError("a mount namespace without a process: what is mounted in it cannot be seen")
+    return found["net"]
+
+
+_ENDED = (FileNotFoundError, ProcessLookupError)
+"""What reading about a process, a thread or a descriptor says that has ended meanwhile."""
+
+
+def _links(folder: Path, inner: str = "") -> list[str]:
+    """Where the links in a folder lead, or those in its folders."""
+    told = []
+    for name in os.listdir(folder):
+        with suppress(*_ENDED):
+            told.append(str((folder / name / inner).readlink()))
+    return told
