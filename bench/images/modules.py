@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import deadlines
-from bench.errors import BuildError
+from bench.errors import BuildError, Unavailable
 from bench.programs import find
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class Module(NamedTuple):
 def modules_of(kernel: Kernel, names: tuple[str, ...]) -> list[Module]:
     """The files of these modules and of all they depend on, in the order in which they must be loaded.
 
-    What is built in needs none. Raises `BuildError` for a name that the kernel does not have.
+    What is built in needs none. Raises `Unavailable` for a name that the kernel does not have.
     """
     order = _Order(_Lists(kernel.modules))
     for name in names:
         if not order.add(_plain_name(name)):
-            raise BuildError(f"the kernel {kernel.version} has no module {name}")
+            raise Unavailable(f"the guest's kernel {kernel.version} has no module {name}", remedy=_OTHER_KERNEL)
     return [Module(kernel.modules / path, optional) for path, optional in order.found.items()]
 
 
@@ -64,6 +64,7 @@ def _unpacked(file: Path) -> bytes:
     return data
 
 
+_OTHER_KERNEL = "a host that runs a kernel which has it; the kernels made for clouds lack many"
 _REMEDY = "install the kernel's package again; for one that ends in .zst, install zstd"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.errors import BuildError
+from bench.errors import BuildError, Unavailable
 from bench.images.kernel import Kernel, guest_kernel, has_guest_kernel
 from bench.images.modules import content, modules_of
 from bench.programs import find
@@ -79,7 +79,7 @@ def test_soft_dependencies_may_go_in_a_circle_or_nowhere(tmp_path: Path) -> None
 
 def test_a_name_that_the_kernel_does_not_have_is_told(tmp_path: Path) -> None:
     """And so are lists that are not there."""
-    with pytest.raises(BuildError, match=r"6\.12 has no module zfs"):
+    with pytest.raises(Unavailable, match=r"6\.12 has no module zfs"):
         modules_of(kernel(tmp_path / "a", dep=""), ("zfs",))
     with pytest.raises(BuildError, match=r"modules\.dep: No such file") as told:
         modules_of(kernel(tmp_path / "b"), ("ext4",))
