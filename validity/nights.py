@@ -53,9 +53,9 @@ def _nights_until(levels: Iterable[Level], step: int) -> int:
     return next(sure, step + 98) + 1 - step
 
 
-def g22(families: int = 10, seed: int = 21) -> Line:
+def g22(families: int = 30, seed: int = 21) -> Line:
     """Sixteen of 300 series step; then all of them do, as with a new kernel."""
-    few, every = _delays(families, seed, 16, 60), _delays(1, seed, SERIES, 60)
+    few, every = _delays(families, seed, 16, 60), _delays(3, seed, SERIES, 60)
     held = float(np.median(few)) <= 5 and float(np.median(every)) <= 5
     return Line("G22", f"+5 % at 2 % noise is told within 5 nights (median), with {SERIES} series watched",
                 f"{np.median(few):g} (three of four within {np.quantile(few, 0.75):g}) where few step, "

@@ -28,7 +28,7 @@ from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-CHANCE = 0.02
+CHANCE = 0.025
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.006
 """Nominal chance of a false step a night in one series, however few are watched."""
@@ -41,17 +41,19 @@ _CLIPS = (3.5, 6.0)
 those far outside it."""
 _WILD = 2.5
 """Standard deviations from their median at which new nights are clipped."""
-_MADE_UP = 0.5
+_MADE_UP = 0.22
 """Weight of the night that is made up at each clip."""
 _LAMBDAS = np.array([0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.6, 3.4, 4.5, 6.0])
 _FIRST_LOOK = 0.7
 """Share of the largest deviate that ranks can give from which on a place is looked at closely."""
-_LIKELIER, _MUCH_LIKELIER = 0.8, 1.76
+_LIKELIER, _MUCH_LIKELIER = 0.95, 1.76
 """Logarithm of the likelihood of a step to that of grown noise, times the deviate asked for: where the family's noise
 is steady, and where it is not."""
-_LONG, _PATIENCE = 10, 0.5
+_LONG, _PATIENCE = 8, 0.5
 """In a family, this much more is asked of so many new nights and more: what so many of them tell is small, and can
 wait, while each further length is one more chance to be wrong in every series."""
+_DOUBT = 1.4
+"""This much more is asked while the family's noise grows."""
 _GROWN = ((5, 2.2), (10, 1.6))
 """The last so many nights before, that many times as noisy as all before, are the noise that a step is held against."""
 _OWN_NIGHTS = 10
@@ -129,9 +131,7 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         if not hopes[first - 1 : last - 1].any() and (former is None or first - begin > _SOON):
             first = last
             continue
-        search = _Search(
-            row, begin, asked, look, former, asked_back, first < known.unsteady, known.size >= wander.ENOUGH
-        )
+        search = _Search(row, begin, asked, look, former, asked_back, known.unsteady, known.size >= wander.ENOUGH)
         inflation = partial(_inflation, row[begin : max(begin, first - AFTER[0])], settled, known, first)
         found = search.among(scanned, range(first, last), cache(inflation))
         if found is None:
@@ -164,7 +164,7 @@ class _Search(NamedTuple):
     look: np.ndarray
     former: float | None
     asked_back: float
-    steady: bool
+    unsteady: np.ndarray
     many: bool
 
     def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[], np.ndarray]) -> _Found | None:
@@ -195,7 +195,8 @@ class _Search(NamedTuple):
 
     def _certain(self, found: _Found) -> bool:
         patient = found.night - found.at >= _LONG and self.many
-        if found.deviate >= self.asked + (_PATIENCE if patient else 0.0):
+        more = (_PATIENCE if patient else 0.0) + (_DOUBT if self.unsteady[found.night] else 0.0)
+        if found.deviate >= self.asked + more:
             return True
         return (
             self.former is not None
@@ -218,7 +219,7 @@ class _Search(NamedTuple):
         width = _width(rest)
         gone = np.clip(gone, abs(size) - _WILD * width, abs(size) + _WILD * width)
         noise = _noise_lately(rest, width)
-        likelier = _LIKELIER if self.steady else _MUCH_LIKELIER
+        likelier = _MUCH_LIKELIER if self.unsteady[night] else _LIKELIER
         if _likelihood(gone / noise, (new - after) / noise) < likelier * self.asked:
             return None
         widened = width / _pooled(noise, new - after)

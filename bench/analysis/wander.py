@@ -22,6 +22,8 @@ CHECKPOINTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Nights on which the family is looked at anew."""
 _REACH = 90
 """Nights that a look goes back."""
+_ON_ITS_WAY = 10
+"""The last nights before a look, which it leaves out: a step that moves all series now must not pass for wandering."""
 _LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0004
 """No series is taken to be quieter than this, whatever it seems: correlation of neighbours, and variance of a night's
 wandering as a share of the noise's."""
@@ -34,26 +36,34 @@ _WALKS = 1e-5
 _MOST = 0.97
 _JUMP = 3.0
 """Medians of five neighbouring nights further apart than this many standard deviations are a step, and no wandering."""
-_LATELY, _GROWN, _MANY = 12, 1.9, 0.025
-"""The noise is said to grow where more than this share of the series has had that many times its former differences
-of neighbouring nights, in the mean of this many."""
+_WILD = 3.4
+"""A difference of neighbouring nights this many times the usual one of its series is wild."""
+_LATELY, _MOVES = 7, 2
+"""Nights that are looked at, of which those with the most wild differences do not count."""
+_SIGNAL = 2.0
+"""So many standard errors more wild differences in the family than before are noise that grows."""
+_STAYS = 40
+"""For so many nights it is then not taken to be steady: until the nights before know the new noise, too."""
+_LEARN, _BASIS = 16, 60
+"""Nights that tell the usual differences, at least and at most."""
 STEP = 8
-"""Nights from one look at the noise's growth to the next."""
+"""Nights from one look at the usual differences to the next."""
 
 
 class Family(NamedTuple):
     """What a family of series says of one: by checkpoint (mean, true variance) of correlation and of wandering, and
-    from which night on its noise cannot be taken to be steady."""
+    by number of nights whether its noise cannot be taken to be steady."""
 
     size: int
     known: dict[int, tuple[float, float, float, float]]
-    unsteady: float
+    unsteady: np.ndarray
 
 
 def family(rows: Sequence[np.ndarray]) -> Family:
     known = {}
     for checkpoint in CHECKPOINTS:
-        parts = [row[max(0, checkpoint - _REACH) : checkpoint] for row in rows if len(row) >= checkpoint]
+        end = checkpoint - (_ON_ITS_WAY if checkpoint > 2 * _ON_ITS_WAY else 0)
+        parts = [row[max(0, end - _REACH) : end] for row in rows if len(row) >= checkpoint]
         if not parts:
             break
         raw = [_raw(_without_jumps(part)) for part in parts]
@@ -132,20 +142,29 @@ def _without_jumps(row: np.ndarray) -> np.ndarray:
     return row
 
 
-def _unsteady(rows: Sequence[np.ndarray]) -> float:
-    """The first looked-at night on which the noise of many series has grown; infinity where it never has."""
-    grown: dict[int, int] = {}
-    watched: dict[int, int] = {}
-    for row in rows:
-        sums = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(row)))])
-        ends = np.arange(40, len(row) + 1, STEP) - 1
-        begins = np.maximum(0, ends - 60)
-        lately = (sums[ends] - sums[ends - _LATELY]) / _LATELY
-        before = (sums[ends - _LATELY] - sums[begins]) / (ends - _LATELY - begins)
-        for end, more in zip(ends.tolist(), (lately > _GROWN * before).tolist(), strict=True):
-            grown[end + 1] = grown.get(end + 1, 0) + more
-            watched[end + 1] = watched.get(end + 1, 0) + 1
-    return min((night for night, count in grown.items() if count > _MANY * (watched[night] + 20)), default=math.inf)
+def _unsteady(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Whether the noise of many series has grown lately, by the number of nights: wild differences of neighbouring
+    nights are counted over the family. What moves all series at once makes one such night, or two with its end."""
+    lengths = np.array([len(row) for row in rows])
+    most = int(lengths.max(initial=0))
+    unsteady = np.zeros(most + 1, bool)
+    apart = np.full((len(rows), most), np.nan)
+    for row, differences in zip(rows, apart, strict=True):
+        differences[1 : len(row)] = np.abs(np.diff(row))
+    counts = np.zeros(most)
+    for begin in range(_LEARN, most, STEP):
+        known = apart[lengths >= begin, max(1, begin - _BASIS) : begin]
+        middle, mean = np.median(known, axis=1), known.mean(axis=1)
+        usual = np.where(middle > 0, middle, np.where(mean > 0, mean, np.inf))
+        wild = apart[lengths >= begin, begin : begin + STEP] > _WILD * usual[:, None]
+        counts[begin : begin + STEP] = wild.sum(axis=0)
+    for night in range(2 * _LEARN + _LATELY, most + 1):
+        lately = np.sort(counts[night - _LATELY : night])[:-_MOVES]
+        before = counts[max(_LEARN, night - _LATELY - _BASIS) : night - _LATELY]
+        error = max(float(before.std()), math.sqrt(float(before.mean()) + 1)) / math.sqrt(len(lately))
+        if lately.mean() > before.mean() + _SIGNAL * error:
+            unsteady[night : night + _STAYS] = True
+    return unsteady
 
 
 def _variance(nights: int, memory: float) -> float:
