@@ -122,7 +122,8 @@ def _runtimes(state: Path) -> list[str]:
     if runsc is None:
         return []
     wrapper = state / "runsc-ptrace"
-    wrapper.write_text(f'#!/bin/sh\nexec {runsc} --platform=ptrace --ignore-cgroups --network=none "$@"\n')
+    # Its sandbox runs as nobody and mounts over its temporary folder: the daemon's own is for root alone.
+    wrapper.write_text(f'#!/bin/sh\nTMPDIR=/tmp exec {runsc} --platform=ptrace --ignore-cgroups --network=none "$@"\n')
     wrapper.chmod(0o700)
     return [f"--add-runtime=runsc={wrapper}"]
 
