@@ -94,20 +94,9 @@ class Guest:
             raise Unavailable(_heard[self.boots_like], remedy=_remedy(self.domain_type))
         connection = connect()
         try:
-            yield self._made(connection, workdir)
+            yield self.sandbox(connection, workdir)
         finally:
             close(connection)
-
-    def _made(self, connection: Any, workdir: Path) -> GuestSandbox:
-        """A kernel without a module that every instance wants makes it unavailable, in the module's name."""
-        from bench.errors import BuildError, Unavailable
-
-        try:
-            return self.sandbox(connection, workdir)
-        except BuildError as error:
-            if "has no module" not in error.reason:
-                raise
-            raise Unavailable(error.reason, remedy="a guest kernel that has it") from error
 
 
 Files = namedtuple("Files", ["serial", "console", "disk", "initrd", "share"], defaults=["", "", ""])
@@ -136,7 +125,7 @@ class GuestSandbox:
         self._looked = self._readable = False
         self._elsewhere = ""
         self._behind: list[int] = []
-        self._no_disk: BuildError | None = None
+        self._no_disk: BuildError | Unavailable | None = None
         self.find_kernel()
 
     def find_kernel(self) -> None:
@@ -153,12 +142,12 @@ class GuestSandbox:
 
     def _pack(self) -> Path:
         """The initramfs. A kernel without what a disk wants still boots whatever wants none."""
-        from bench.errors import BuildError
+        from bench.errors import BuildError, Unavailable
         from bench.images.initramfs import initramfs
 
         try:
             return initramfs((*self.storage.modules, *self.modules))
-        except BuildError as error:
+        except (BuildError, Unavailable) as error:
             if self.storage != Storage():
                 raise
             self._no_disk = error

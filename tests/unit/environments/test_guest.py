@@ -1,0 +1,52 @@
+"""What a guest is made of, before any libvirt is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import catalog
+from bench.environments.guest import Guest, GuestSandbox
+from bench.errors import MeasurementError, Unavailable
+from bench.images import initramfs, kernel
+from bench.images.kernel import Kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The kernel for guests is one that has no module, and nothing built in."""
+    (tmp_path / "modules.dep").write_text("")
+    bare = Kernel(image=tmp_path / "vmlinuz", modules=tmp_path, version="6.12", origin="a test")
+    monkeypatch.setattr(initramfs, "guest_kernel", lambda: bare)
+    monkeypatch.setattr(kernel, "guest_kernel", lambda: bare)
+    initramfs.initramfs.cache_clear()
+    yield
+    initramfs.initramfs.cache_clear()
+
+
+def sandbox(name: str, folder: Path) -> GuestSandbox:
+    """Of an environment, without the connection that only a start needs."""
+    environment = catalog.environments()[name]
+    assert isinstance(environment, Guest)
+    return environment.sandbox(None, folder)
+
+
+@pytest.mark.usefixtures("no_modules")
+def test_a_kernel_without_a_disks_modules_costs_what_wants_a_disk(tmp_path: Path) -> None:
+    """A plain guest is made all the same, and says what is lacking where a disk is wanted."""
+    made = sandbox("tcg", tmp_path)
+    with pytest.raises(MeasurementError, match=r"no disk for this guest: .*has no module virtio_pci"):
+        made.launch("fio", "--name=x").__enter__()
+
+
+@pytest.mark.usefixtures("no_modules")
+@pytest.mark.parametrize("name", ["tcg-scsi", "tcg-user"])
+def test_a_kernel_without_a_module_that_every_instance_wants_is_a_skip(name: str, tmp_path: Path) -> None:
+    """The reason names the module."""
+    with pytest.raises(Unavailable, match="has no module"):
+        sandbox(name, tmp_path)
