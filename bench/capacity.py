@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from bench.accounting import cgroups_of
 from bench.host import parse_meminfo
 from bench.memory import available_memory
 
@@ -55,7 +56,7 @@ def pids_free() -> float:
     """How many tasks may still be made: by the kernel's limit, and by our cgroup's. Infinite where nothing says."""
     tasks = parse_tasks(_text(Path("/proc/loadavg")))
     limits = [parse_limit(_text(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
-    folder = pids_cgroup(_text(Path(f"/proc/{os.getpid()}/cgroup")))
+    folder = pids_cgroup(cgroups_of(os.getpid()))
     if folder is not None:
         used = parse_limit(_text(folder / "pids.current"))
         limits.append(parse_limit(_text(folder / "pids.max")) - (used if math.isfinite(used) else 0.0))

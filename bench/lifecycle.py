@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.accounting import users_of
+from bench.accounting import cgroups_of, users_of
 from bench.cache import half_made
 from bench.errors import Unavailable, UsageError
 from bench.files import place, try_lock
@@ -143,7 +143,8 @@ def _is_ours(process: Path, name: str, needle: bytes) -> bool:
         return True
     if not (needle in words or _is_named(name, words)) or _has_terminal(process):
         return False
-    if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in _cgroups(process)):
+    cgroups = cgroups_of(int(process.name)).splitlines()
+    if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in cgroups):
         return True
     program = os.fsdecode(bytes((process / "exe").readlink()))
     if program.startswith("/memfd:"):
@@ -157,10 +158,6 @@ def _is_ours(process: Path, name: str, needle: bytes) -> bool:
 def _is_named(name: str, words: bytes) -> bool:
     """Whether a word of a command line is the name of the run or of an instance of it, as with containerd's shims."""
     return any(word == name.encode() or word.startswith(f"{name}-".encode()) for word in words.split(b"\0"))
-
-
-def _cgroups(process: Path) -> list[str]:
-    return (process / "cgroup").read_text(errors="replace").splitlines()
 
 
 def _remove(name: str, sweep: Sweep) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.accounting import cgroups_of
 from bench.host import parse_meminfo
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
     payload = next((pid for pid, role in pids.items() if role == "payload"), None)
     if payload is None:
         return None
-    folder = memory_cgroup(_text(Path(f"/proc/{payload}/cgroup")))
-    if folder is None or folder == memory_cgroup(_text(Path(f"/proc/{os.getpid()}/cgroup"))):
+    folder = memory_cgroup(cgroups_of(payload))
+    if folder is None or folder == memory_cgroup(cgroups_of(os.getpid())):
         return None
     folder = charged(folder, pids)
     if folder is None:

@@ -67,16 +67,6 @@ class Cell(NamedTuple):
     scenario: str
 
 
-class Failure(NamedTuple):
-    """A cell that gave no sample, and why. `console` holds the last lines the instance said, perhaps nothing."""
-
-    block: int
-    environment: str
-    scenario: str
-    reason: str
-    console: str = ""
-
-
 class Skip(NamedTuple):
     """An environment (or one scenario in it, else "") that this host cannot run, the reason, and what mends it."""
 

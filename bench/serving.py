@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.accounting import parent, peer_pid, process_name, users_of
+from bench.accounting import cgroups_of, parent, peer_pid, process_name, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -108,7 +108,7 @@ def _said(pid: int) -> str:
 def _of_unit(names: Collection[str]) -> list[int]:
     """The one process of such a name in a systemd unit of that name: what an ordinary user can see of it."""
     found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and _is_a_daemon(int(entry), names)]
-    found = [pid for pid in found if re.search(r"/[\w-]+\.service(/|$)", _text(f"/proc/{pid}/cgroup"), re.MULTILINE)]
+    found = [pid for pid in found if re.search(r"/[\w-]+\.service(/|$)", cgroups_of(pid), re.MULTILINE)]
     return found if len(found) == 1 else []
 
 

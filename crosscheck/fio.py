@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from bench import catalog, lifecycle
 from bench.answers import answers
 from bench.images.disk import disk_image
+from bench.images.fio import host_fio
 from bench.images.kernel import guest_kernel
-from bench.images.rootfs import fio_version
 from bench.programs import find
 from crosscheck.syscalls import compare, show
 from scenarios._fio import FOLDER, read_job
@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("--guest-rounds", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    if not fio_version():
+    if host_fio().why_not:
         print("fio is not installed: apt-get install fio")
         return 0
     apart = 0

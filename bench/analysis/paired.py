@@ -195,16 +195,6 @@ def holm_level(p_values: np.ndarray, significance: float = SIGNIFICANCE) -> floa
     return significance / max(1, int(np.sum(adjusted > significance)))
 
 
-def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
-    """The step-up adjustment for the false discovery rate, for a nightly grid."""
-    p_values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(-p_values, kind="stable")
-    factors = len(order) / (len(order) - np.arange(len(order)))
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(p_values[order] * factors)) if len(order) else []
-    return adjusted
-
-
 def pair(
     blocks: np.ndarray, values: np.ndarray, other_blocks: np.ndarray, other_values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,6 @@ class GuestInstance:
         import socket
 
         self._listener = socket.socket(socket.AF_UNIX)
-        self._libvirtd, self._libvirtd_before = 0, 0.0
         self._serial: socket.socket | None = None
         self._creator = threading.Thread()
         self.stdin: BinaryIO = io.BytesIO()

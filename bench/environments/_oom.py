@@ -63,10 +63,11 @@ def kills() -> int:
 
 def memory_limit(pid: int) -> int:
     """The bytes that a process's own cgroup may hold, of either version; 0 where that has no limit."""
+    from bench.accounting import cgroups_of
     from bench.memory import memory_cgroup
 
     with suppress(OSError, ValueError):
-        folder = memory_cgroup(Path(f"/proc/{pid}/cgroup").read_text(errors="replace"))
+        folder = memory_cgroup(cgroups_of(pid))
         for place in (folder, *folder.parents) if folder is not None else ():  # a threaded one has no limit of its own
             for name in ("memory.max", "memory.limit_in_bytes"):
                 if (place / name).exists():

@@ -47,11 +47,6 @@ def rootfs_path() -> Path:
     return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted, texts)) / "root"
 
 
-def fio_version() -> str:
-    """What `fio --version` says, for instance "fio-3.33"; empty where the host has no fio."""
-    return host_fio().version
-
-
 def fio_fact() -> dict[str, str]:
     """The record of every environment that has the root file system: which fio is in it, or why there is none."""
     fio = host_fio()

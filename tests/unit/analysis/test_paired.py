@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.analysis import paired
-from bench.analysis.paired import benjamini_hochberg, holm, holm_level, interval, p_value, pair
+from bench.analysis.paired import holm, holm_level, interval, p_value, pair
 
 values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=6, max_size=40).map(np.array)
 
@@ -108,11 +108,9 @@ def test_holm_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_corrections_never_lower_a_p(p: list[float]) -> None:
+def test_the_correction_never_lowers_a_p(p: list[float]) -> None:
     array = np.array(p)
     assert np.all(holm(array) >= array) and np.all(holm(array) <= 1)
-    assert np.all(benjamini_hochberg(array) >= array - 1e-12)
-    assert np.all(holm(array) >= benjamini_hochberg(array) - 1e-12)
 
 
 def test_pairs_are_made_by_block() -> None:
