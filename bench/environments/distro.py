@@ -34,6 +34,7 @@ class DistroSandbox(GuestSandbox):
     """The disk image; every instance writes to an overlay of its own."""
 
     memory_mib = MEMORY_MIB
+    speaks_for_others = False  # what fails may be a service on its disk
 
     def find_kernel(self) -> None:
         from bench.images.distro import distro_image

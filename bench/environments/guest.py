@@ -111,6 +111,9 @@ class GuestSandbox:
     modules: tuple[str, ...] = ()
     """Kernel modules beside those of its storage."""
 
+    speaks_for_others = True
+    """Whether one that does not come up tells that no guest of its kind will."""
+
     @property
     def memory_bytes(self) -> int:
         """What a guest is given: an instance of another mechanism has what its host has."""
@@ -293,7 +296,7 @@ class GuestSandbox:
             instance.start(xml)
         except DeadlineExceeded as error:
             error.remedy = _remedy(self.environment.domain_type)
-            if timeout >= deadlines.ready():
+            if self.speaks_for_others and timeout >= deadlines.ready():
                 _heard.setdefault(kind, f"{error.reason} (found with {self.environment.name})")
             raise
         _heard[kind] = ""

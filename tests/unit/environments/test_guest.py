@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bench import catalog
+from bench.environment import DEFAULT_TIMEOUT
+from bench.environments import guest
 from bench.environments.guest import Guest, GuestSandbox
-from bench.errors import MeasurementError, Unavailable
+from bench.errors import DeadlineExceeded, MeasurementError, Unavailable
 from bench.images import initramfs, kernel
 from bench.images.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bench.environments._domain import GuestInstance
 
 
 @pytest.fixture
@@ -50,3 +54,26 @@ def test_a_kernel_without_a_module_that_every_instance_wants_is_a_skip(name: str
     """The reason names the module."""
     with pytest.raises(Unavailable, match="has no module"):
         sandbox(name, tmp_path)
+
+
+class Silent:
+    """An instance that does not come up."""
+
+    qemu = 0
+    daemons: tuple[int, ...] = ()
+
+    def start(self, xml: str) -> None:
+        raise DeadlineExceeded("deadline: the guest was not ready")
+
+
+@pytest.mark.parametrize(("name", "tells"), [("tcg", True), ("tcg-distro", False)])
+def test_a_guest_that_does_not_come_up_tells_of_its_kind(
+    name: str, tells: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a whole distribution: a service on its disk may be what fails."""
+    monkeypatch.setattr(guest, "_heard", {})
+    monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
+    monkeypatch.setattr("bench.environments.distro.DistroSandbox.find_kernel", lambda self: None)
+    with pytest.raises(DeadlineExceeded):
+        sandbox(name, tmp_path).start(cast("GuestInstance", Silent()), "", DEFAULT_TIMEOUT)
+    assert bool(guest._heard) == tells
