@@ -7,7 +7,6 @@ what a killed one left. What is not dockerd's, and what was there before, is not
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import json
 import os
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.accounting import pids_with
 from bench.daemons import links, namespaces
 from bench.errors import Unavailable
-from bench.files import place
+from bench.files import place, try_lock
 from bench.programs import find
 
 if TYPE_CHECKING:
@@ -129,13 +128,15 @@ def _file(state: Path) -> Path:
 
 
 def _locked(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        if try_lock(descriptor):
+            return descriptor
+    except OSError:
         os.close(descriptor)
-        raise Unavailable(f"another session's private Docker runs in {file.parent}") from error
-    return descriptor
+        raise
+    os.close(descriptor)
+    raise Unavailable(f"another session's private Docker runs in {file.parent}")
 
 
 def _await_end(state: Path) -> None:

@@ -226,7 +226,8 @@ def _socket_path() -> str:
     ours = [name for name in connected_paths() if os.path.basename(name) in _SOCKETS]  # noqa: PTH119
     folder = "/run/libvirt"
     if urlsplit(uri()).path == "/session":
-        folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '~/.cache'}/libvirt"
+        usual = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = os.path.expanduser(f"{os.environ.get('XDG_RUNTIME_DIR') or usual}/libvirt")  # noqa: PTH111
     return (ours or [f"{folder}/{name}" for name in _SOCKETS if os.path.exists(f"{folder}/{name}")] or [""])[0]  # noqa: PTH110
 
 

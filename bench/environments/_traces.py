@@ -49,10 +49,9 @@ def remove_traces(run: str, root: Path) -> list[str]:
 
 def log_folder(root: Path) -> Path:
     """Where libvirt keeps a log for each domain, in its daemon's eyes; a user's own is in the home folder."""
-    from bench.environments._libvirt import DEFAULT_URI
+    from bench.environments._libvirt import uri
 
-    uri = os.environ.get("ISOBENCH_LIBVIRT_URI", DEFAULT_URI)
-    if uri.partition("?")[0].endswith("/session"):
+    if uri().partition("?")[0].endswith("/session"):
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "libvirt/qemu/log"
     return root / "var/log/libvirt/qemu"
 

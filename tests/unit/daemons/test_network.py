@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import pytest
 
+from bench.daemons import network
 from bench.daemons.network import parsed, undoing
+from bench.files import place
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUBNETS = ("172.17.0.1/16",)
 
@@ -72,3 +80,12 @@ def test_what_dockerd_emptied_is_filled_again_in_its_order() -> None:
         "-t filter -I DOCKER 1 -s 10.1.0.1/32 -j DROP",
         "-t filter -I DOCKER 2 -s 10.1.0.2/32 -j DROP",
     ]
+
+
+def test_what_a_living_session_wrote_down_is_not_left_behind(tmp_path: Path) -> None:
+    """It is locked, by this process or another, until its session ends."""
+    assert not network.left_behind(tmp_path)
+    held = place(network._file(tmp_path), [b"{}"], lock=True)
+    assert not network.left_behind(tmp_path)
+    os.close(held)
+    assert network.left_behind(tmp_path)

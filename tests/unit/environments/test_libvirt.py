@@ -133,3 +133,18 @@ def test_the_socket_is_the_one_that_is_connected(tmp_path: Path, monkeypatch: py
     with served("unix", path, "systemd", "virtqemud") as (pid, _), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         assert _libvirt.daemon().pid == pid != os.getpid()
+
+
+@pytest.mark.parametrize(("name", "below"), [("XDG_RUNTIME_DIR", ""), ("XDG_CACHE_HOME", ""), ("HOME", ".cache")])
+def test_a_users_own_daemon_is_found_where_libvirt_looks(
+    name: str, below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a folder for what runs, it is in the cache (GLib's g_get_user_runtime_dir)."""
+    for other in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", "qemu:///session")
+    path = tmp_path / below / "libvirt/libvirt-sock"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert _libvirt._socket_path() == str(path)
