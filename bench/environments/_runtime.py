@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench import deadlines
 from bench.accounting import cpu_seconds
 from bench.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
-from bench.programs import find
+from bench.programs import find, output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -160,24 +160,7 @@ class RuntimeSandbox:
 
     def tool(self, *words: str, timeout: float = 120) -> str:
         """Run the runtime's tool for an untimed step; its output. Raises `MeasurementError`."""
-        import subprocess
-
-        from bench.errors import MeasurementError
-
-        try:
-            return subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=True,
-                timeout=timeout,
-                process_group=0,  # Ctrl-C at a terminal is not for who takes things away
-            ).stdout
-        except (OSError, subprocess.SubprocessError) as error:
-            said = str(getattr(error, "stderr", "") or error).strip()[-400:]
-            raise MeasurementError(f"{' '.join(words[:2])}: {said}") from error
+        return output(words, timeout)
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:

@@ -13,6 +13,7 @@ from bench.environment import DAEMONS, END, MEMORY, PROCESSES
 from bench.environments._docker import CONTAINERD, engine
 from bench.environments._runtime import Runtime
 from bench.environments.oci import cgroup_of, configuration
+from bench.programs import output
 from bench.reasons import to_start
 from bench.serving import listens_at, server_of
 
@@ -203,24 +204,12 @@ def _ctr(run: str, where: str = "") -> list[str]:
 
 def _said(run: str, where: str, *words: str) -> str:
     """What `ctr` prints. Raises `Unavailable` where it does not get through."""
-    import subprocess
-
-    from bench.errors import Unavailable
+    from bench.errors import MeasurementError, Unavailable
 
     try:
-        return subprocess.run(
-            [*_ctr(run, where), *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=deadlines.stretched(60),
-            check=True,
-            process_group=0,  # Ctrl-C at a terminal is not for who takes things away
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip()[-200:]
-        raise Unavailable(f"containerd at {where} does not answer: {said}") from error
+        return output([*_ctr(run, where), *words], deadlines.stretched(60))
+    except MeasurementError as error:
+        raise Unavailable(f"containerd does not answer: {error.reason}") from error
 
 
 def _try(run: str, where: str, *words: str) -> None:

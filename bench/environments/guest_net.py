@@ -20,6 +20,7 @@ from bench import deadlines
 from bench.environment import PROBE, READY
 from bench.environments._domain import GuestInstance
 from bench.environments.guest import Guest, GuestSandbox
+from bench.programs import output
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -248,19 +249,7 @@ def parse_routes(text: str) -> list[IPv4Network]:
 
 def _ip(*words: str) -> str:
     """What ip (iproute2) answers."""
-    import subprocess
-
-    from bench.errors import MeasurementError
-
-    try:
-        ended = subprocess.run(
-            ["ip", *words], capture_output=True, errors="replace", timeout=deadlines.stretched(10), process_group=0
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MeasurementError(f"ip {' '.join(words)}: {error}") from error
-    if ended.returncode != 0:
-        raise MeasurementError(f"ip {' '.join(words)}: {ended.stderr.strip()}")
-    return ended.stdout
+    return output(["ip", *words], deadlines.stretched(10))
 
 
 def sweep(run: str) -> list[str]:
