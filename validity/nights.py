@@ -27,7 +27,7 @@ def false_nights(kind: str, families: int, seed: int, series: int = SERIES, nigh
     return 100 * false / families / nights
 
 
-def g21(families: int = 6, seed: int = 20) -> Line:
+def g21(families: int = 12, seed: int = 20) -> Line:
     """Families of quiet series, each of one kind of noise."""
     rates = {kind: false_nights(kind, families, seed) for kind in QUIET}
     worst = sorted(rates, key=lambda kind: -rates[kind])[:3]

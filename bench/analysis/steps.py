@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 CHANCE = 0.025
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.006
-"""Nominal chance of a false step a night in one series, however few are watched."""
+"""Nominal chance of a false step a night in one series, however few are watched, while its history is short."""
+_SHORT, _LEAST = 50, 0.0003
+"""Nights of a short history. In a longer one that chance falls with their square, to this at least: a series that is
+watched for a year shall not gather a false step each season."""
 RETURN = 0.005
 """Chance asked of a return to the level before: only a series that has just stepped can have one."""
 SMALLEST = math.log(1.01)
@@ -104,6 +107,12 @@ def _share(chance: float, series: int) -> float:
     return min(ALONE * math.pow(series, -0.81), chance / series)
 
 
+@cache
+def _asked_alone(night: int) -> float:
+    """The deviate that is asked of a series on this night, however few are watched."""
+    return NORMAL.inv_cdf(1 - max(ALONE * min(1.0, (_SHORT / night) ** 2), _LEAST) / 2)
+
+
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
     """Series of one length, some at a time."""
     chunk: list[int] = []
@@ -124,6 +133,7 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
     levels: list[Level] = []
     settled: list[np.ndarray] = []
     begin, first = 0, BEFORE[0] + AFTER[0]
+    pasts: dict[int, _Past] = {}
     while first <= len(row):
         last = min(first + wander.STEP, len(row) + 1)
         former = levels[-1].before if levels else None
@@ -131,7 +141,9 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         if not hopes[first - 1 : last - 1].any() and (former is None or first - begin > _SOON):
             first = last
             continue
-        search = _Search(row, begin, asked, look, former, asked_back, known.unsteady, known.size >= wander.ENOUGH)
+        search = _Search(
+            row, begin, asked, look, former, asked_back, known.unsteady, known.size >= wander.ENOUGH, pasts
+        )
         inflation = partial(_inflation, row[begin : max(begin, first - AFTER[0])], settled, known, first)
         found = search.among(scanned, range(first, last), cache(inflation))
         if found is None:
@@ -141,7 +153,7 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         back = former is not None and _returned(found.before, found.after, former)
         levels.append(Level(at, found.before, found.after, found.night - 1, back))
         settled.append(row[begin:at] - np.median(row[begin:at]))
-        begin, first = at, found.night + 1
+        begin, first, pasts = at, found.night + 1, {}
     return levels
 
 
@@ -155,6 +167,22 @@ def _returned(before: float, after: float, former: float) -> bool:
     return abs(after - former) < abs(before - former) / 3
 
 
+class _Past(NamedTuple):
+    """The nights before a place, back to the last step: level, distances from it, their width, their noise lately."""
+
+    level: float
+    rest: np.ndarray
+    width: float
+    noise: float
+
+
+def _past(nights: np.ndarray) -> _Past:
+    level = float(np.median(nights))
+    rest = nights - level
+    width = _width(rest)
+    return _Past(level, rest, width, _noise_lately(rest, width))
+
+
 class _Search(NamedTuple):
     """What a few nights of one series are asked: is one of them the first that makes a step certain?"""
 
@@ -166,6 +194,8 @@ class _Search(NamedTuple):
     asked_back: float
     unsteady: np.ndarray
     many: bool
+    pasts: dict[int, _Past]
+    """Of places since the last step that were looked at already."""
 
     def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[], np.ndarray]) -> _Found | None:
         counts = np.array(nights)
@@ -182,9 +212,10 @@ class _Search(NamedTuple):
             night, place = int(counts[row]), before[row, column]
             if best is not None and night > best.night:
                 break
-            if inflated is not None and _most()[place, column] < least * inflated[place, column]:
+            needed = least * (inflated[place, column] if inflated is not None else 1.0)
+            if _most()[place, column] < needed:
                 continue
-            found = self._weighed(night, AFTER[column], float(deviates[row, column]))
+            found = self._weighed(night, AFTER[column], float(deviates[row, column]), needed)
             if found is None or found.deviate < least:
                 continue
             inflated = inflation()  # known only now: most series never come so far
@@ -196,7 +227,7 @@ class _Search(NamedTuple):
     def _certain(self, found: _Found) -> bool:
         patient = found.night - found.at >= _LONG and self.many
         more = (_PATIENCE if patient else 0.0) + (_DOUBT if self.unsteady[found.night] else 0.0)
-        if found.deviate >= self.asked + more:
+        if found.deviate >= max(self.asked, _asked_alone(found.night)) + more:
             return True
         return (
             self.former is not None
@@ -204,29 +235,31 @@ class _Search(NamedTuple):
             and _returned(found.before, found.after, self.former)
         )
 
-    def _weighed(self, night: int, count: int, by_ranks: float) -> _Found | None:
-        """How certain another level of the last `count` nights is, as if neighbours had nothing in common."""
+    def _weighed(self, night: int, count: int, by_ranks: float, needed: float) -> _Found | None:
+        """How certain another level of the last `count` nights is, as if neighbours had nothing in common; what is
+        less than `needed` may be larger in truth, but not as large as that."""
         at = night - count
-        old, new = self.row[max(self.begin, at - BEFORE[-1]) : at], self.row[at:night]
-        before, after = float(np.median(old)), float(np.median(new))
+        if at not in self.pasts:
+            self.pasts[at] = _past(self.row[max(self.begin, at - BEFORE[-1]) : at])
+        before, rest, width, noise = self.pasts[at]
+        new = self.row[at:night]
+        after = float(np.median(new))
         size = after - before
         if abs(size) < SMALLEST or (new[-1] - before) / size < 0.5:
             return None
-        rest = (old - before) * math.copysign(1.0, size)
+        rest = rest * math.copysign(1.0, size)
         gone = (new - before) * math.copysign(1.0, size)
         if np.partition(gone, -AFTER[0])[-AFTER[0]] < float(np.max(gone)) / 2:  # one or two nights are no level
             return None
-        width = _width(rest)
         gone = np.clip(gone, abs(size) - _WILD * width, abs(size) + _WILD * width)
-        noise = _noise_lately(rest, width)
         likelier = _MUCH_LIKELIER if self.unsteady[night] else _LIKELIER
         if _likelihood(gone / noise, (new - after) / noise) < likelier * self.asked:
             return None
         widened = width / _pooled(noise, new - after)
-        deviate = max(_by_size(rest / width, gone / width, abs(size) / width, widened, clip) for clip in _CLIPS)
+        deviate = max(_by_size(rest / width, gone / width, abs(size) / width, widened, clip, needed) for clip in _CLIPS)
         if count >= 8:
             deviate = max(deviate, by_ranks * min(1.0, widened))
-        return _Found(deviate / (1 + _FEW / len(old)), at, before, after, night)
+        return _Found(deviate / (1 + _FEW / len(rest)), at, before, after, night)
 
 
 def _width(rest: np.ndarray) -> float:
@@ -260,7 +293,7 @@ def _likelihood(gone: np.ndarray, residuals: np.ndarray) -> float:
     return len(gone) / 2 * (math.log(grown) + 1) - float(np.sum(np.clip(residuals, -6, 6) ** 2)) / 2
 
 
-def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, clip: float) -> float:
+def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, clip: float, needed: float) -> float:
     """The least of three deviates, all in standard deviations clipped at `clip`: Student's t; nights before that were
     as far out as the new ones, as often as there are new nights; and the tail of a sum of nights like those before."""
     many, count = len(rest), len(gone)
@@ -269,12 +302,14 @@ def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, cl
     if by_chance >= 0.5:
         return 0.0
     old = np.clip(rest, -clip, clip)
-    level = float(np.mean(old))
-    mean = (float(np.mean(np.clip(gone, -clip, clip))) - level) * widened
+    level = float(old.sum()) / many
+    mean = (float(np.clip(gone, -clip, clip).sum()) / count - level) * widened
     if mean <= 0:
         return 0.0
     t, freedom = mean * math.sqrt(many * count / (many + count)), max(many - 1, 1)
     student = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))  # Wallace 1959
+    if student < needed:
+        return student
     made_up = _MADE_UP * (np.exp(_LAMBDAS * clip) + np.exp(-_LAMBDAS * clip))
     growth = (np.exp(_LAMBDAS[:, None] * (old - level)).sum(axis=1) + made_up) / (many + 2 * _MADE_UP)
     rate = float(np.max(_LAMBDAS * mean / math.sqrt(1 + count / many) - np.log(growth)))

