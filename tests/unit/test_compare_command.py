@@ -94,3 +94,9 @@ def test_several_runs_with_commas(tmp_path: Path) -> None:
     assert _compare(",".join(a[:4]), ",".join(a[4:]), "--fail-on", "change") == 0
     with pytest.raises(UsageError, match="no folder"):
         _compare(",", a[0])
+
+
+def test_a_side_may_be_a_hundred_runs() -> None:
+    """All of them together are too long for the name of one folder."""
+    names = [f"results/host-12345678/20260101T0200{number:02}Z" for number in range(100)]
+    assert command.folders(",".join(names)) == [Path(name) for name in names]
