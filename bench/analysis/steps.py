@@ -32,9 +32,9 @@ CHANCE = 0.025
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.006
 """Nominal chance of a false step a night in one series, however few are watched, while its history is short."""
-_SHORT, _LEAST = 50, 0.0003
-"""Nights of a short history. In a longer one that chance falls with their square, to this at least: a series that is
-watched for a year shall not gather a false step each season."""
+_SHORT, _LEAST = 40, 0.0005
+"""Nights of a short history. In a longer one that chance falls with their fourth power, to this at least: a series that
+is watched for a year shall not gather a false step each season."""
 RETURN = 0.005
 """Chance asked of a return to the level before: only a series that has just stepped can have one."""
 SMALLEST = math.log(1.01)
@@ -110,7 +110,7 @@ def _share(chance: float, series: int) -> float:
 @cache
 def _asked_alone(night: int) -> float:
     """The deviate that is asked of a series on this night, however few are watched."""
-    return NORMAL.inv_cdf(1 - max(ALONE * min(1.0, (_SHORT / night) ** 2), _LEAST) / 2)
+    return NORMAL.inv_cdf(1 - max(ALONE * min(1.0, (_SHORT / night) ** 4), _LEAST) / 2)
 
 
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:

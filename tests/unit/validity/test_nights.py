@@ -6,7 +6,7 @@ import pytest
 
 from validity import nights
 
-QUIET = ["normal", "spiky", "two levels", "quantised", "AR(1) 0.7", "weekly", "variance change"]
+QUIET = ["normal", "spiky", "two levels", "quantised", "AR(1) 0.7", "AR(1) 0.9", "weekly", "variance change"]
 
 
 @pytest.mark.parametrize("kind", QUIET)
