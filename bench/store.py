@@ -181,7 +181,7 @@ def _whole(path: Path, session: Session) -> Run:
             named(one.name, one.unit)._replace(blocks=one.blocks, values=one.values, warmups=one.warmups)
             for one in session.not_in_suite
         ]
-        return Run(path, session, check([*found, *beside]))
+        return Run(path, session, check([*found, *beside]) if beside else found)
 
 
 def _replayed(path: Path, session: Session) -> Run | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -55,12 +56,18 @@ def benchmark_name(scenario: str, metric: str, environment: str) -> str:
 
 def named(name: str, unit: str) -> Series:
     """An empty series of this benchmark. Raises `ValueError` where no run writes such a name or unit."""
+    scenario, metric, environment, known = _parts(name, unit)
+    return Series(scenario, metric, environment, known, [], [], [])
+
+
+@lru_cache(maxsize=4096)  # a history has the same few hundred in every night
+def _parts(name: str, unit: str) -> tuple[str, str, str, Unit]:
     match = _NAME.fullmatch(name) if len(name) <= _LONGEST_NAME else None
     if match is None:
         raise ValueError(f"{name[:80]!r} is not a benchmark name of isobench")
     if unit not in _UNITS:
         raise ValueError(f"{name}: unit {unit[:20]!r} is not second or byte")
-    return Series(**match.groupdict(), unit=_UNITS[unit], blocks=[], values=[], warmups=[])
+    return match["scenario"], match["metric"], match["environment"], _UNITS[unit]
 
 
 def check(series: Iterable[Series]) -> list[Series]:
@@ -79,16 +86,22 @@ def check(series: Iterable[Series]) -> list[Series]:
 
 def _check_values(series: Series) -> None:
     name, values = series.benchmark, [*series.values, *(value for _, value in series.warmups)]
+    usual = bool(values) and min(values) >= _SMALLEST and max(values) <= _LARGEST and math.isfinite(sum(values))
+    if not usual:  # a hundred thousand series are, and need no closer look
+        _check_closely(name, values)
+    blocks = [*(block for block, _ in series.warmups), *series.blocks]
+    if len(series.blocks) != len(series.values) or (blocks and not 0 <= min(blocks) <= max(blocks) <= LAST_BLOCK):
+        raise ValueError(f"{name}: a value is of no block")
+    if blocks != sorted(set(blocks)):
+        raise ValueError(f"{name}: blocks are not in order, or one is there twice")
+
+
+def _check_closely(name: str, values: list[float]) -> None:
     if not math.isfinite(math.fsum(values) if max(map(abs, values), default=0.0) <= _LARGEST else math.inf):
         raise ValueError(f"{name} has a value that nothing measures, such as {max(values, key=abs)}")
     least = min((abs(value) for value in values if value), default=1.0)
     if least < _SMALLEST:
         raise ValueError(f"{name} has a value that nothing measures, such as {least}")
-    blocks = [*(block for block, _ in series.warmups), *series.blocks]
-    if len(series.blocks) != len(series.values) or not all(0 <= block <= LAST_BLOCK for block in blocks):
-        raise ValueError(f"{name}: a value is of no block")
-    if blocks != sorted(set(blocks)):
-        raise ValueError(f"{name}: blocks are not in order, or one is there twice")
 
 
 class _Run(msgspec.Struct, omit_defaults=True):

@@ -210,10 +210,11 @@ def _night(name: str, run: Run) -> Night:
 
 def _ratio(values: dict[int, float], base: dict[int, float]) -> float:
     """The median of the blocks' ratios; NaN where one of them has none."""
-    pairs = [(value, base[block]) for block, value in values.items() if block in base]
-    if not pairs or not all(min(pair) > 0 for pair in pairs):
+    shared = [block for block in values if block in base]
+    ours, theirs = [values[block] for block in shared], [base[block] for block in shared]
+    if not shared or min(ours) <= 0 or min(theirs) <= 0:
         return math.nan
-    middle = median(math.log(value) - math.log(other) for value, other in pairs)
+    middle = median([math.log(value) - math.log(other) for value, other in zip(ours, theirs, strict=True)])
     return math.exp(middle) if abs(middle) < 700 else math.nan
 
 
