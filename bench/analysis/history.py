@@ -14,6 +14,7 @@ import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from operator import truediv
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -214,8 +215,11 @@ def _ratio(values: dict[int, float], base: dict[int, float]) -> float:
     ours, theirs = [values[block] for block in shared], [base[block] for block in shared]
     if not shared or min(ours) <= 0 or min(theirs) <= 0:
         return math.nan
-    middle = median([math.log(value) - math.log(other) for value, other in zip(ours, theirs, strict=True)])
-    return math.exp(middle) if abs(middle) < 700 else math.nan
+    order = sorted(map(truediv, ours, theirs))
+    low, high = order[(len(order) - 1) // 2], order[len(order) // 2]
+    if not 1e-300 < low <= high < 1e300:
+        return math.nan
+    return math.sqrt(low) * math.sqrt(high)
 
 
 def _signature(path: Path) -> str:
