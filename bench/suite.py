@@ -143,8 +143,9 @@ def decode(text: bytes) -> list[Series]:
 def _series(benchmark: _Benchmark) -> Series:
     """One benchmark; metadata that all its runs share may have been hoisted by pyperf."""
     series = named(str(benchmark.metadata.get("name", "")), str(benchmark.metadata.get("unit", "")))
+    hoisted, blocks, measured = benchmark.metadata.get("block"), series.blocks, series.values
     for run in benchmark.runs:
-        block = (run.metadata or {}).get("block", benchmark.metadata.get("block"))
+        block = run.metadata.get("block", hoisted) if run.metadata else hoisted
         values, warmups = run.values or [], run.warmups or []
         if not isinstance(block, int) or len(values) + len(warmups) != 1:
             raise ValueError(f"{series.benchmark}: a run is not one value of one block")
@@ -152,8 +153,8 @@ def _series(benchmark: _Benchmark) -> Series:
         if not value > 0:
             raise ValueError(f"{series.benchmark}: block {block} has the value {value}, and costs are positive")
         if values:
-            series.blocks.append(block)
-            series.values.append(value)
+            blocks.append(block)
+            measured.append(value)
         else:
             series.warmups.append((block, value))
     return series
