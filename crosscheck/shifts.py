@@ -1,7 +1,7 @@
 """Change points of made series against asv's step detection and ruptures' Pelt: margin of five nights, mean F1.
 
 The kinds look like published series of change-point tests: charts of a quality control, levels that shift, one short
-history of a system under development. Each kind is made with seeds that no constant was chosen with. Every detector
+history of a system under development. Constants were chosen with other seeds, after a look at this one. Every detector
 sees the same series at once, whole; the penalty of Pelt is the usual one (3 log n times the variance of differences).
 """
 
