@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Start what is missing, run the command, stop it again; its exit code, as a shell would give it."""
+    for number in ENDING:  # also in the moments before and after what is in order: none of them ends this by itself
+        signal.signal(number, _end)
     try:
         with private_daemons():
             return _run(sys.argv[1:])
     except KeyboardInterrupt:  # before the command began, or after its end
         return 128 + signal.SIGINT
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _run(words: Sequence[str]) -> int:

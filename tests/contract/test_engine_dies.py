@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from bench.environments import _docker as docker
 
 pytestmark = pytest.mark.docker
 
-ENGINE = "/var/run/docker.sock"
+ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
 class Engine:
@@ -86,7 +87,7 @@ def test_its_image_is_cleaned_later(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert finding.outcome == "FAIL" and engine.died
         (run,) = lifecycle.dead_runs()
         with monkeypatch.context() as direct:
-            direct.delenv("DOCKER_HOST")
+            direct.setenv("DOCKER_HOST", f"unix://{ENGINE}")
             with images(run) as there:
                 assert len(there) == 1
         assert any(line.startswith("not cleaned") for line in lifecycle.clean(catalog.sweep))

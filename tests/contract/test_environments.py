@@ -75,8 +75,9 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
 def _what_there_is() -> set[str]:
     """Mounts and cgroups of ours, counted without isobench's own bookkeeping."""
     mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if RUN_PREFIX in line}
-    cgroups = {str(p) for p in Path("/sys/fs/cgroup").glob(f"**/*{RUN_PREFIX}*") if p.is_dir()}
-    return mounts | cgroups
+    found = {p for p in Path("/sys/fs/cgroup").glob(f"**/*{RUN_PREFIX}*") if p.is_dir()}
+    session = {p for p in found if p.name.startswith(f"{RUN_PREFIX}docker-")}  # over a private Docker's containers
+    return mounts | {str(p) for p in found - session}
 
 
 def _living(pids: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ import pytest
 
 from bench import catalog
 from bench.accounting import pids_with
+from bench.environments import guest
 from bench.environments._libvirt import connect, root_of_daemon, sweep
 from bench.environments._traces import log_folder
 from bench.environments.guest import Guest, GuestSandbox
@@ -20,6 +21,13 @@ from tests.contract.opening import opened
 from tests.contract.test_storage import JOB
 
 pytestmark = pytest.mark.libvirt
+
+
+@pytest.fixture(autouse=True)
+def forget_which_guests_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test may have waited for a guest in vain, which tells of all that boot like it; here none has to boot."""
+    monkeypatch.setattr(guest, "_heard", {})
+
 
 KERNEL = {"os/kernel", "os/initrd", "os/cmdline"}
 PAIRS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -77,7 +78,7 @@ def test_one_of_each_kind(tmp_path: Path) -> None:
 @pytest.mark.docker
 def test_what_engines_hold(tmp_path: Path) -> None:
     """Containers, images, volumes, networks: others may make some meanwhile, ours are among what is new."""
-    where = leaks.Where(tmp_path, "unix:///var/run/docker.sock", "")
+    where = leaks.Where(tmp_path, os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), "")
     before = leaks.take(where)
     name = f"isobench-test-{time.time_ns()}"
     made = (

@@ -44,7 +44,8 @@ def run(tmp_path: Path) -> store.Run:
 
 def unpacked(data: bytes, to: Path) -> dict[str, Path]:
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-        archive.extractall(to, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python does not have it
+        archive.extractall(to)
         assert all(entry.uname == "" and entry.uid == 0 for entry in archive)
     return {file.name: file for file in to.rglob("*") if file.is_file()}
 
