@@ -37,6 +37,9 @@ _TRIMMED = 0.8
 _ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.2, 1.25
 """Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), of
 one among many that do not show it together (1.4 %), and of the middle one of all."""
+_FARTHEST = 12.0
+"""How many times as far as the farthest block an interval of blocks that resemble each other reaches at most: of a
+dozen that drift a little, few are independent, and Student's quantiles of so few know no bound."""
 _MANY = 4
 _MOST_CORRELATED = 0.95
 _FEWEST_EFFECTIVE = 3.0
@@ -53,12 +56,13 @@ class Interval(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What a stretched interval is made of: the half-widths at 95 % below and above the centre, and how many blocks
-    independent of each other stand behind them."""
+    """What a stretched interval is made of: the half-widths at 95 % below and above the centre, how many blocks
+    independent of each other stand behind them, and the most that it may reach."""
 
     down: float
     up: float
     effective: float
+    most: float = math.inf
 
 
 def interval(differences: np.ndarray) -> Interval:
@@ -146,7 +150,9 @@ def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> 
     usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean()) if len(deviations) else 0.0
     floor = usual * _quantile(SIGNIFICANCE, effective_blocks) / math.sqrt(effective_blocks)
     down, up = found.centre - found.low, found.high - found.centre
-    return Reach(max(down, up / 3, floor), max(up, down / 3, floor), effective_blocks)
+    down, up = max(down, up / 3, floor), max(up, down / 3, floor)
+    most = max(down, up, _FARTHEST * float(deviations[-1])) if effective_blocks < len(deviations) else math.inf
+    return Reach(down, up, effective_blocks, most)
 
 
 def stretched(found: Interval, wide: Reach, level: float) -> Interval:
@@ -154,7 +160,7 @@ def stretched(found: Interval, wide: Reach, level: float) -> Interval:
     factor = stretch(level, wide.effective)
     if factor == 1.0:
         return found
-    low, high = found.centre - factor * wide.down, found.centre + factor * wide.up
+    low, high = found.centre - min(factor * wide.down, wide.most), found.centre + min(factor * wide.up, wide.most)
     return found._replace(low=min(low, found.low), high=max(high, found.high), confidence=1 - level)
 
 
@@ -171,7 +177,7 @@ def p_beyond(found: Interval, wide: Reach, edge: float) -> float:
     distance, near = abs(found.centre) - edge, wide.down if found.centre > 0 else wide.up
     if distance <= 0:
         return 1.0
-    if near == 0:
+    if near == 0 or distance >= wide.most:
         return 0.0
     times = distance / near * _quantile(SIGNIFICANCE, wide.effective)
     return min(1.0, 2 * float(special.stdtr(_freedom(wide.effective), -times)))

@@ -208,3 +208,16 @@ def test_stopping_looks_at_widths(tmp_path: Path) -> None:
     assert WidthStopper("process", 0.001).imprecise(few.series) == ["startup.ready/chroot", "startup.ready/docker"]
     many = store.load(write_run(tmp_path / "b", blocks=30))
     assert WidthStopper("process", 0.02).imprecise(many.series) == []
+
+
+def test_a_slow_drift_does_not_hide_what_is_certain() -> None:
+    """Memory in a real run: fourteen times as much in each of twelve blocks that drift by 3 %. Three independent blocks
+    and many comparisons once made 14.1× [0.00002, 1400000] of it."""
+    logs = np.array(
+        [*(2.6426, 2.6442, 2.6151, 2.622, 2.6353, 2.6378), *(2.6534, 2.6646, 2.6617, 2.6593, 2.6752, 2.6524)]
+    )
+    costs = _quiet(np.random.default_rng(3), 40, 4, 12, 0.02)
+    costs["m0", "e0"] = logs + costs["m0", "process"]
+    row = _summary(_frame(costs), ["metric", "environment"]).loc[("m0", "e0")]
+    assert row["effective"] < 12
+    assert row["verdict"] == "slower" and row["ratio_low"] > 8
