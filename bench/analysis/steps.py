@@ -32,7 +32,7 @@ CHANCE = 0.025
 """Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
 ALONE = 0.006
 """Nominal chance of a false step a night in one series, however few are watched, while its history is short."""
-_SHORT, _LEAST = 40, 0.0005
+_SHORT, _LEAST = 100, 0.0005
 """Nights of a short history. In a longer one that chance falls with their fourth power, to this at least: a series that
 is watched for a year shall not gather a false step each season."""
 RETURN = 0.005
