@@ -147,7 +147,9 @@ def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> 
     """The half-widths that stretching starts from. Values that move in steps can make one side of a rank interval
     narrow by luck: neither is taken for less than a third of the other, nor than what the usual deviation gives."""
     deviations = np.sort(np.abs(np.asarray(differences, dtype=np.float64) - found.centre))
-    usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean()) if len(deviations) else 0.0
+    if not len(deviations):
+        return Reach(math.nan, math.nan, effective_blocks)
+    usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean())
     floor = usual * _quantile(SIGNIFICANCE, effective_blocks) / math.sqrt(effective_blocks)
     down, up = found.centre - found.low, found.high - found.centre
     down, up = max(down, up / 3, floor), max(up, down / 3, floor)

@@ -201,3 +201,10 @@ def test_effective_blocks() -> None:
     wide = paired.widened(found, 10)
     assert (wide.high - wide.low) / (found.high - found.low) > math.sqrt(3)
     assert paired.widened(found, 30) == found
+
+
+def test_no_pair_at_all_claims_nothing() -> None:
+    """Two runs may share a cost and no block of it that has a ratio."""
+    found = paired.interval(np.array([]))
+    wide = paired.reach(np.array([]), found, paired.effective(0, 0.0))
+    assert math.isnan(wide.down) and math.isnan(paired.p_beyond(found, wide, 0.0))
