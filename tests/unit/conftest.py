@@ -1,0 +1,22 @@
+"""A unit test begins as a fresh process does: what real environments taught an earlier test is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench import deadlines, serving
+from bench.environments import _docker, _libvirt, guest
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Deadlines are the usual ones, no engine has hung, no kind of guest has failed, no daemon was found."""
+    deadlines.begin(None)
+    monkeypatch.setattr(guest, "_heard", {})
+    monkeypatch.setattr(_docker, "_hung", {})
+    monkeypatch.setattr(_libvirt, "_hung", {})
+    monkeypatch.setattr(serving, "_known", {})
+    yield
+    deadlines.begin(None)
