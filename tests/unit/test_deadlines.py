@@ -13,15 +13,7 @@ from bench.runner import prove
 from tests.fake import FakeEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(autouse=True)
-def usual() -> Iterator[None]:
-    deadlines.begin(None)
-    yield
-    deadlines.begin(None)
 
 
 def test_a_usual_host_has_the_usual_deadlines() -> None:

@@ -71,7 +71,6 @@ def test_a_guest_that_does_not_come_up_tells_of_its_kind(
     name: str, tells: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a whole distribution: a service on its disk may be what fails."""
-    monkeypatch.setattr(guest, "_heard", {})
     monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
     monkeypatch.setattr("bench.environments.distro.DistroSandbox.find_kernel", lambda self: None)
     with pytest.raises(DeadlineExceeded):
