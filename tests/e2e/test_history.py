@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -80,17 +81,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_one_step_and_one_host_change_and_nothing_else(results: Path) -> None:
-    """One alert near night 60, one notice of the host at night 80, of sixty-two series."""
+def false_nights(trend: dict[str, Any]) -> int:
+    """Nights on which a cost was told to have moved that did not. Of a hundred nights one may be (G21 of VALIDITY.md);
+    a history of made-up noise has none most of the time, and one that demands none asks for more than is promised."""
+    moved = [alert for alert in trend["alerts"] if alert["kind"] != "fingerprint"]
+    return len({alert["confirmed"] for alert in moved if alert["what"] != ["startup.ready/stepping"]})
+
+
+def test_one_step_and_one_host_change(results: Path) -> None:
+    """One alert near night 60, one notice of the host at night 80, of sixty-two series, and no more false nights than
+    are promised."""
     done = isobench("trend", str(results), "--json", folder=results.parent)
     assert done.returncode == 0, done.stderr
     trend = json.loads(done.stdout)
     assert (trend["nights"], trend["problems"]) == (NIGHTS, [])
-    assert [(a["kind"], a["what"]) for a in trend["alerts"]] == [
-        ("environment", ["startup.ready/stepping"]),
-        ("fingerprint", ["kernel"]),
-    ]
-    step, notice = trend["alerts"]
+    (step,) = [alert for alert in trend["alerts"] if alert["what"] == ["startup.ready/stepping"]]
+    (notice,) = [alert for alert in trend["alerts"] if alert["kind"] == "fingerprint"]
+    assert notice["what"] == ["kernel"] and false_nights(trend) <= NIGHTS / 100
     assert night(STEP - 3) <= step["near"] <= night(STEP + 3) and "near" in step["text"]
     assert notice["near"] == night(HOST_CHANGE)
 
@@ -108,4 +115,5 @@ def test_invented_data_is_refused_and_the_rest_works(results: Path, tmp_path: Pa
     assert len(trend["problems"]) == len(DAMAGE)
     for word in words:
         assert any(word in problem for problem in trend["problems"]), (word, trend["problems"])
-    assert [a["what"] for a in trend["alerts"] if a["kind"] == "environment"] == [["startup.ready/stepping"]]
+    (step,) = [alert for alert in trend["alerts"] if alert["what"] == ["startup.ready/stepping"]]
+    assert night(STEP - 3) <= step["near"] <= night(STEP + 3) and false_nights(trend) <= NIGHTS / 100
