@@ -145,7 +145,11 @@ def read() -> dict[str, float]:
         "suspended_seconds": time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
         **parse_stat(_text(_PROC / "stat")),
         **parse_vmstat(_text(_PROC / "vmstat")),
+        **parse_diskstats(_text(_PROC / "diskstats")),
     }
+    limits = [_text(file) for file in _CPU.glob("cpufreq/policy*/scaling_max_freq")]
+    if limits:
+        snapshot["frequency_limits_khz"] = float(sum(int(limit) for limit in limits if limit.isdecimal()))
     stood_still = heartbeat.late_seconds()
     if stood_still is not None:
         snapshot["stood_still_seconds"] = stood_still
@@ -162,27 +166,51 @@ def read() -> dict[str, float]:
 
 def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """What changed between two snapshots, by counter."""
-    changes = {name: after[name] - value for name, value in before.items() if name in after and name != "cpus_online"}
-    if "cpus_online" in before and "cpus_online" in after:
-        changes["cpus_online_change"] = abs(after["cpus_online"] - before["cpus_online"])
+    changes = {name: after[name] - value for name, value in before.items() if name in after and name not in _LEVELS}
+    for level, name in _LEVELS.items():
+        if level in before and level in after:
+            changes[name] = abs(after[level] - before[level])
     return {name: round(value, 6) for name, value in changes.items()}
 
 
+_LEVELS = {"cpus_online": "cpus_online_change", "frequency_limits_khz": "frequency_limit_change"}
+"""What is no count but a level -> the name of how far it moved."""
+
+
 def parse_stat(text: str) -> dict[str, float]:
-    """Steal time in seconds, context switches, CPUs online, out of /proc/stat."""
+    """Seconds of all CPUs (busy, idle, in interrupts, stolen), context switches, CPUs online, out of /proc/stat."""
     found: dict[str, float] = {}
     online = 0
     for line in text.splitlines():
         words = line.split()
         if len(words) > 1 and re.fullmatch(r"cpu\d+", words[0]):
             online += 1
-        elif len(words) > 8 and words[0] == "cpu" and words[8].isdigit():
-            found["steal_seconds"] = int(words[8]) / os.sysconf("SC_CLK_TCK")
+        elif len(words) > 8 and words[0] == "cpu" and all(word.isdecimal() for word in words[1:9]):
+            user, nice, system, idle, waiting, hard, soft, steal = (int(w) / _TICKS for w in words[1:9])
+            found |= {"busy_seconds": user + nice + system, "idle_seconds": idle + waiting,
+                      "interrupt_seconds": hard + soft, "steal_seconds": steal}  # fmt: skip
         elif len(words) == 2 and words[0] == "ctxt" and words[1].isdigit():
             found["context_switches"] = float(int(words[1]))
     if online:
         found["cpus_online"] = float(online)
     return found
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def parse_diskstats(text: str) -> dict[str, float]:
+    """Seconds in which disks had requests in flight, added up over disks, out of /proc/diskstats. Partitions, and what
+    is made of disks (md, dm, loop, zram), would count the same request twice."""
+    busy = [
+        int(words[12])
+        for words in map(str.split, text.splitlines())
+        if len(words) > 12 and _DISK.fullmatch(words[2]) and words[12].isdecimal()
+    ]
+    return {"disk_busy_seconds": sum(busy) / 1e3} if busy else {}
+
+
+_DISK = re.compile(r"(?:[shv]d|xvd)[a-z]+|nvme\d+n\d+|mmcblk\d+")
 
 
 def parse_schedstat(text: str) -> dict[str, float]:

@@ -44,7 +44,7 @@ class Net:
     title = "Network"
     needs = frozenset({PROBE})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_cpu_seconds"})  # its two ends share a CPU, and wait for it
+    presses = frozenset({"psi_cpu_seconds", "interrupt_seconds"})  # its two ends share a CPU; packets are interrupts
     metrics = tuple(
         Metric(f"{path}-{what}", "second", f"{meaning}, {where}")
         for path, where in _PATHS.items()

@@ -16,6 +16,7 @@ ANY = {
     "clock_step_seconds": (0.05, "the clock was set"),
     "suspended_seconds": (0.05, "the machine was suspended"),
     "cpus_online_change": (0.5, "a CPU went off or on line"),
+    "frequency_limit_change": (0.5, "the highest frequency that a CPU may have was changed"),
     "swap_pages": (256.0, "the machine swapped"),
     "reclaimed_pages": (4096.0, "tasks had to free memory first"),
     "stood_still_seconds": (0.25, "isobench itself stood still"),
@@ -28,12 +29,21 @@ SHARES = {
     "psi_io_seconds": (0.60, "tasks waited for I/O"),
     "psi_memory_seconds": (0.05, "tasks waited for memory"),
     "throttled_seconds": (0.01, "the CPU was throttled"),
+    "interrupt_seconds": (0.10, "interrupts took CPU time"),
 }
 """Counter -> (limit, words): a share of the block's own time above the limit marks it. A guest without KVM keeps one
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
 
-_INSTEAD = {"psi_cpu_seconds": "waited_seconds"}
-"""What is looked at where a kernel has no pressure: a sum over all tasks, which is never less than the pressure."""
+_INSTEAD = {"psi_cpu_seconds": "waited_seconds", "psi_io_seconds": "disk_busy_seconds"}
+"""What is looked at where a kernel has no pressure (it is off by default in RHEL's): a sum over all tasks, which is
+never less than the pressure; and how long disks had something to do."""
+
+_OURS = 3.0
+"""CPUs that a cell keeps busy at most by itself where its scenario drives no pressure: a guest's CPU, its thread for
+I/O, and a daemon."""
+_CROWDED = 0.10
+"""The share of the host's CPUs that others may use. Where CPUs are left over nobody waits for one, so that pressure
+tells nothing of them, but they share caches, memory and the frequency."""
 
 
 def marks(
@@ -61,4 +71,14 @@ def marks(
         share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
             found.append(f"{words} ({share:.0%} of the block)")
+    crowd = _crowd([cell for cell in cells if "psi_cpu_seconds" not in (presses or {}).get(cell.scenario, ())])
+    if crowd > _CROWDED:
+        found.append(f"others kept CPUs busy ({crowd:.0%} of all)")
     return found
+
+
+def _crowd(cells: Sequence[CellRecord]) -> float:
+    """The share of the host's CPUs that was busy beyond what these cells can have caused."""
+    busy = sum(cell.interference.get("busy_seconds", 0.0) for cell in cells)
+    idle = sum(cell.interference.get("idle_seconds", 0.0) for cell in cells)
+    return (busy - _OURS * sum(cell.seconds for cell in cells)) / (busy + idle) if busy + idle > 0 else 0.0

@@ -186,3 +186,46 @@ def test_every_counter_of_the_rule_is_one_that_is_read() -> None:
     before = host.read()
     changed = host.delta(before, host.read())
     assert set(SHARES) - set(changed) <= {"throttled_seconds"} | {c for c in SHARES if c.startswith("psi_")}
+
+
+def test_other_peoples_work_is_seen_where_cpus_are_left_over() -> None:
+    """Nobody waits for a CPU on a host of 64 when 20 compile, so pressure says nothing; three CPUs may be our own."""
+
+    def block(busy: float, scenario: str = "startup") -> list[CellRecord]:
+        return [CellRecord("process", scenario, 0.0, 1.0, 1.0, {"busy_seconds": busy, "idle_seconds": 64 - busy})]
+
+    assert marks(block(20.0)) == ["others kept CPUs busy (27% of all)"]
+    assert marks(block(3.0)) == []
+    assert marks(block(20.0, "density"), {"density": ["psi_cpu_seconds"]}) == []
+
+
+def test_interrupts_disks_and_a_changed_frequency_limit_mark_a_block() -> None:
+    """A network's packets, a disk that others use on a kernel without pressure, a power profile that is switched."""
+
+    def said(**counters: float) -> list[str]:
+        return marks([CellRecord("process", "startup", 0.0, 1.0, 1.0, counters)])
+
+    assert said(interrupt_seconds=0.2) == ["interrupts took CPU time (20% of the block)"]
+    assert said(disk_busy_seconds=0.9) == ["tasks waited for I/O (90% of the block)"]
+    assert said(disk_busy_seconds=0.9, psi_io_seconds=0.1) == []
+    assert said(frequency_limit_change=800_000.0) == ["the highest frequency that a CPU may have was changed (800000)"]
+
+
+def test_a_frequency_limit_is_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any change of it counts, down or up, and a host without one has no such counter."""
+    policy = tmp_path / "cpufreq/policy0/scaling_max_freq"
+    monkeypatch.setattr(host, "_CPU", tmp_path)
+    assert "frequency_limits_khz" not in host.read()
+    policy.parent.mkdir(parents=True)
+    policy.write_text("3600000\n")
+    before = host.read()
+    policy.write_text("2800000\n")
+    assert host.delta(before, host.read())["frequency_limit_change"] == 800_000
+
+
+def test_disks_are_counted_once() -> None:
+    """Neither their partitions nor what is made of them."""
+    busy = {"sda": 1500, "sda1": 1400, "dm-0": 1400, "nvme0n1": 500, "nvme0n1p1": 500, "loop0": 900}
+    text = "\n".join(f"8 0 {name} 1 0 8 5 1 0 8 5 0 {ticks} 10" for name, ticks in busy.items())
+    assert host.parse_diskstats(text) == {"disk_busy_seconds": 2.0}
+    assert host.parse_diskstats("") == {}

@@ -217,6 +217,7 @@ PROC["modules.alias"] = b"alias crypto-crc32c crc32c_intel\nalias fs-ext4 ext4\n
 PROC["modules.builtin.modinfo"] = b"ext4.softdep=pre: crypto-crc32c\0main.parmtype=x:bool\0"
 PARSERS: list[tuple[str, Any]] = [
     ("stat", host.parse_stat),
+    ("diskstats", host.parse_diskstats),
     ("vmstat", host.parse_vmstat),
     ("meminfo", host.parse_meminfo),
     ("zoneinfo", memory.per_cpu_free),
