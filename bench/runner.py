@@ -227,7 +227,7 @@ def _measure_block(
     block_began = time.monotonic()
     for cell in order:
         observer.cell_begins(cell)
-        sandbox = _TimedSandbox(sandboxes[cell.environment.removesuffix(CONTROL_SUFFIX)])
+        sandbox = TimedSandbox(sandboxes[cell.environment.removesuffix(CONTROL_SUFFIX)])
         gc.collect()
         before, started = host.read(), time.monotonic()
         failure = ""
@@ -286,7 +286,7 @@ def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
         writer.amend(skips=[*writer.session.skips, *added])
 
 
-class _TimedSandbox:
+class TimedSandbox:
     """A sandbox that adds up the seconds its instances lived, from requested to gone.
 
     What else the sandbox has (a guest's memory, a published port) is its own, and seen through.

@@ -58,7 +58,7 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     if not arguments.shell and arguments.only is None:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    commit, tree = _tree()
+    commit, tree = image.tree()
     print(f"{one.name}: {one.about}", flush=True)
     fine = True
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
@@ -82,17 +82,6 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
             print(f"  {one.name} did not power off by itself", flush=True)
             fine = False
     return fine
-
-
-def _tree() -> tuple[str, bytes]:
-    """The commit, and what git knows of this tree, uncommitted changes included, as a tar archive."""
-    changed = _git("stash", "create").decode().strip()
-    commit = _git("rev-parse", "--short", "HEAD").decode().strip()
-    return commit + (" with changes" if changed else ""), _git("archive", "--format=tar", changed or "HEAD")
-
-
-def _git(*words: str) -> bytes:
-    return subprocess.run(["git", "-C", str(image.ROOT), *words], capture_output=True, check=True).stdout
 
 
 if __name__ == "__main__":

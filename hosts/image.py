@@ -67,6 +67,17 @@ def emulator() -> Path:
     return cache.cached("host-emulator", key, unpack) / "tree"
 
 
+def tree() -> tuple[str, bytes]:
+    """The commit, and what git knows of this tree, uncommitted changes included, as a tar archive."""
+    changed = _git("stash", "create").decode().strip()
+    commit = _git("rev-parse", "--short", "HEAD").decode().strip()
+    return commit + (" with changes" if changed else ""), _git("archive", "--format=tar", changed or "HEAD")
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=True).stdout
+
+
 def _look_for_tools() -> None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
@@ -76,9 +87,9 @@ def _look_for_tools() -> None:
 
 
 def _requirements() -> list[str]:
-    """What isobench and its tests depend on, and what installs it."""
+    """What isobench and its tests depend on. No check builds the documentation, and what does has no wheels."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
+    extras = {name: words for name, words in project["optional-dependencies"].items() if name != "docs"}
     return sorted({*project["dependencies"], *(word for words in extras.values() for word in words)})
 
 

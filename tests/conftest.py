@@ -52,6 +52,16 @@ STRICT = bool(os.environ.get("CI") or os.environ.get("ISOBENCH_NO_SKIPS"))
 _found: dict[str, str] = {}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the lab out unless it is named: it takes half an hour of both CPUs."""
+    if "lab" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("lab")]
+    items[:] = [item for item in items if item not in left_out]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the host cannot do; fail what it could do and is not set up for, where skips are forbidden."""
     for marker, lacks in LACKS.items():

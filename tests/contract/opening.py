@@ -1,4 +1,4 @@
-"""Opening one environment by name, in a work folder of its own."""
+"""Opening one environment by name, in a work folder of its own, with the deadlines of this host."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from bench import catalog
 from bench.environment import Sandbox
+from bench.launcher import learn_deadlines
 from bench.lifecycle import new_run_id
 from bench.paths import RUN_PREFIX, work_root
+from bench.runner import TimedSandbox
 
 
 @contextmanager
@@ -17,8 +19,9 @@ def opened(name: str) -> Iterator[Sandbox]:
     workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / name
     workdir.mkdir(parents=True, mode=0o711)
     workdir.parent.chmod(0o711)
+    learn_deadlines()
     try:
         with catalog.environments()[name].open(workdir) as sandbox:
-            yield sandbox
+            yield TimedSandbox(sandbox)
     finally:
         shutil.rmtree(workdir.parent)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog
+from bench import catalog, deadlines
 from bench.answers import answers
 from bench.environment import PROBE, READY, ROOTFS, Environment, Sandbox
 from bench.errors import MeasurementError, ProbeError, Unavailable
+from bench.launcher import learn_deadlines
 from bench.lifecycle import new_run_id
 from bench.model import EVENTS
 from bench.paths import RUN_PREFIX, work_root
+from bench.runner import TimedSandbox
 from tests.conftest import CAN
 
 ALWAYS = ("requested", "ready", "released", "exited", "gone")
@@ -56,10 +58,11 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
     workdir.mkdir(parents=True, mode=0o711)
     workdir.parent.chmod(0o711)
     before = _what_there_is()
+    learn_deadlines()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, workdir.parent)
         try:
-            sandbox = stack.enter_context(environment.open(workdir))
+            sandbox = TimedSandbox(stack.enter_context(environment.open(workdir)))
             with sandbox.launch("ready", timeout=60) as instance:
                 instance.wait()
         except (Unavailable, MeasurementError) as error:
@@ -113,7 +116,7 @@ def test_host_processes_are_real_and_end(opened: tuple[Environment, Sandbox]) ->
         assert "payload" in pids.values()
         assert _living(list(pids)) == list(pids)
         instance.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + deadlines.stretched(5)
     while _living(list(pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _living(list(pids))
@@ -131,7 +134,7 @@ def test_destroyed_when_the_body_raises(opened: tuple[Environment, Sandbox]) -> 
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + deadlines.stretched(5)
     while _living(pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert pids and not _living(pids)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import deadlines
 from bench.lifecycle import new_run_id
 from bench.probe.build import probe_path
 from faults import apart, leaks
@@ -62,7 +63,9 @@ def test_one_of_each_kind(tmp_path: Path) -> None:
     adopting = [str(probe_path()), "init", *counting]  # a process whose parent is the counter would be its helper
     words = apart.words_apart(name, adopting)
     try:
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, timeout=deadlines.stretched(300), check=False
+        )
     finally:
         apart.remove(name)
     assert done.returncode == 0, done.stderr

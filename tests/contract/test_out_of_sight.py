@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench import deadlines
 from bench.accounting import children, cpu_seconds, parent, peer_pid, process_name
 from bench.answers import answers
 from bench.daemons import address as docker_address
@@ -47,7 +48,9 @@ with opened("docker-nonet") as sandbox:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """A program of this test's, in a process of its own."""
-    return subprocess.run([*command, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        [*command, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=deadlines.stretched(300)
+    )
 
 
 def test_in_another_pid_namespace_nothing_is_taken_for_the_container() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,31 @@ def test_every_host_is_read() -> None:
     hosts = host.known()
     assert hosts["debian-13"].release == "trixie"
     assert all(one.name == name and one.about and one.release for name, one in hosts.items())
+
+
+def test_hosts_of_one_release_share_a_disk() -> None:
+    """They differ in how they are booted, so that their images have one key and do not push each other out."""
+    by_release: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
+    for one in host.known().values():
+        by_release.setdefault(one.release, set()).add((one.python, one.packages))
+    assert all(len(made_of) == 1 for made_of in by_release.values())
+    kernels = [one.kernel for one in host.known().values() if one.release == "bookworm"]
+    assert len(kernels) == len(set(kernels)) >= 3
+
+
+def test_what_builds_the_documentation_is_not_laid_in() -> None:
+    """No check wants it, and not all of it has wheels: what is laid in is chosen for another Python than this one's."""
+    words = " ".join(image._requirements())
+    assert "argparse-manpage" not in words and "zensical" not in words
+    assert {"scipy", "docker", "libvirt-python", "pytest"} <= set(re.findall(r"[a-z-]+", words))
+
+
+def test_checks_name_what_there_is() -> None:
+    """Every environment and group that a check asks for is in the catalogue."""
+    asked = [name for check in checks.CHECKS for name in re.findall(r"(?:-e|--require) (\S+)", check.command)]
+    assert len(asked) >= 8
+    for names in asked:
+        assert catalog.select_environments(names.strip("'"))
 
 
 def test_a_host_that_lacks_something_is_refused(tmp_path: Path) -> None:
