@@ -87,7 +87,7 @@ KVM = "kvm-user,kvm-tap,kvm-virtiofs,kvm-scsi,kvm-iouring,kvm-qcow2"
 STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,kvm-writeback,kvm-9p,{KVM.partition('tap,')[2]}"
 COSTS = "process,docker,kvm-null,kvm,tcg"
 _COSTS = f"""\
-isobench run --quiet --no-report --blocks 6 -e {COSTS} -s startup,memory --out out/costs &&
+rm -rf out/costs; isobench run --quiet --no-report --blocks 6 -e {COSTS} -s startup,memory --out out/costs &&
 isobench export out/costs/*/* --to bundle --out out/costs.tar.gz
 """
 CHECKS = (
