@@ -7,18 +7,19 @@ larger toolkit alone would use up. A command's module is imported when it is cal
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import bench
-from bench.errors import IsobenchError, UsageError, suggestion
+from bench.errors import Interrupted, IsobenchError, UsageError, suggestion
 from bench.programs import search_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import NoReturn
 
 COMMANDS = {
@@ -41,18 +42,40 @@ examples:
   isobench run -e process,docker -s startup    one question
   isobench run -e ladder -s startup            where the cost of a container comes from
 
+isobench help COMMAND tells the options of one.
+
 exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
 missing, 5 nothing was measured, 130 interrupted
 """
 LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
+ERROR_SCHEMA = 1
+
+
+class ErrorDocument(TypedDict):
+    """What any command prints with `--json` where it ends before its end; `run` prints its own document with these."""
+
+    schema: int
+    error: str
+    remedy: str
+    exit_code: int
+
+
+def documents() -> dict[str, object]:
+    """Every document that `--json` prints, by the name of its schema (docs/NAME.schema.json)."""
+    found: dict[str, object] = {"error": ErrorDocument}
+    for name in COMMANDS:
+        found |= importlib.import_module(f"bench.commands.{name}").documents()
+    return found
 
 
 def main(words: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     os.umask(0o022)  # what is made can be written by nobody else, and read by a QEMU of another user where it has to
     os.environ["PATH"] = search_path()  # for whoever's is without /usr/sbin: the tools that are started by name
+    as_data = "--json" in words
     try:
         arguments = _parse(words)
+        as_data = getattr(arguments, "json", False)
         module = importlib.import_module(f"bench.commands.{arguments.command}")
         code = int(module.run(arguments))
         sys.stdout.flush()  # what cannot be written is told here, not by Python at its exit
@@ -60,34 +83,63 @@ def main(words: Sequence[str]) -> int:
     except SystemExit as end:  # argparse, for --help and wrong usage
         return end.code if isinstance(end.code, int) else 2
     except IsobenchError as error:
-        remedy = f" ({error.remedy})" if error.remedy else ""
-        print(f"isobench: {error.reason}{remedy}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        print(f"isobench: {str(stop) or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+        return _failed(_Failure(error.reason, error.remedy, error.exit_code, error.document), as_data)
+    except Interrupted as stop:
+        return _failed(_Failure(stop.reason, stop.remedy, INTERRUPTED, stop.document), as_data)
+    except KeyboardInterrupt:
+        return _failed(_Failure("interrupted", "", INTERRUPTED), as_data)
     except BrokenPipeError:  # whoever read the output has gone
         return 0
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            print("isobench: too many open files for this host's limit (ulimit -n 1024)", file=sys.stderr)
-            return LIMITED
-        if _is_short_of_memory(error):
-            print("isobench: too little memory for this process (ulimit -v, or this host's)", file=sys.stderr)
-            return LIMITED
-        if isinstance(error, FileNotFoundError) and _is_gone():
-            print("isobench: the folder that it was started in is gone (cd elsewhere)", file=sys.stderr)
-            return UsageError.exit_code
-        if os.environ.get("ISOBENCH_DEBUG"):
+        failure = _host_failure(error)
+        if failure is None and os.environ.get("ISOBENCH_DEBUG"):
             raise
-        if isinstance(error, OSError) and error.strerror:  # a folder, a disk or a limit of this host
-            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-            print(f"isobench: {where}{error.strerror} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr)
-            return UsageError.exit_code
-        print(
-            f"isobench: internal error: {type(error).__name__}: {error} (ISOBENCH_DEBUG=1 shows where)", file=sys.stderr
-        )
-        return INTERNAL_ERROR
+        return _failed(failure or _unforeseen(error), as_data)
+
+
+class _Failure(NamedTuple):
+    """Why a command ended before its end."""
+
+    reason: str
+    remedy: str
+    exit_code: int
+    document: Mapping[str, object] = {}
+    """What there is to print as data all the same."""
+
+
+def _failed(failure: _Failure, as_data: bool) -> int:
+    """Say it in one line, and as data where data is wanted (docs/error.schema.json); gives the exit code."""
+    remedy = f" ({failure.remedy})" if failure.remedy else ""
+    print(f"isobench: {failure.reason}{remedy}", file=sys.stderr)
+    if as_data:
+        from bench import terminal
+
+        told = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
+        with contextlib.suppress(IsobenchError, OSError):  # it may be standard output itself that has failed
+            terminal.print_json({"schema": ERROR_SCHEMA, **failure.document, **told})
+            sys.stdout.flush()
+    return failure.exit_code
+
+
+def _host_failure(error: Exception) -> _Failure | None:
+    """What is a limit of this host or of this process, and no fault of isobench's."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return _Failure("too many open files for this host's limit", "ulimit -n 1024", LIMITED)
+    if _is_short_of_memory(error):
+        return _Failure("too little memory for this process", "ulimit -v, or this host's", LIMITED)
+    if isinstance(error, FileNotFoundError) and _is_gone():
+        return _Failure("the folder that it was started in is gone", "cd elsewhere", UsageError.exit_code)
+    return None
+
+
+def _unforeseen(error: Exception) -> _Failure:
+    if isinstance(error, OSError) and error.strerror:  # a folder, a disk or a limit of this host
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        return _Failure(f"{where}{error.strerror}", _DEBUG, UsageError.exit_code)
+    return _Failure(f"internal error: {type(error).__name__}: {error}", _DEBUG, INTERNAL_ERROR)
+
+
+_DEBUG = "ISOBENCH_DEBUG=1 shows where"
 
 
 def _is_short_of_memory(error: Exception) -> bool:
@@ -116,6 +168,8 @@ class _Parser(argparse.ArgumentParser):
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     line = os.environ.get("COMP_LINE")  # a shell wants to know how this line could go on
     words = words if line is None else line.split()[1:]
+    if line is None:
+        words = _asked_for_help(words)
     chosen = next((word for word in words if not word.startswith("-")), None)
     if line is None and chosen is not None and chosen not in COMMANDS:
         raise UsageError(f"no command is called {chosen!r}{suggestion(chosen, COMMANDS)}", remedy="isobench --help")
@@ -128,6 +182,13 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if rest:
         raise UsageError(f"unrecognized arguments: {' '.join(rest)}", remedy=f"isobench {arguments.command} --help")
     return arguments
+
+
+def _asked_for_help(words: Sequence[str]) -> Sequence[str]:
+    """`isobench` alone and `isobench help [COMMAND]` as the option that they mean."""
+    if not words:
+        return ["--help"]
+    return [*words[1:2], "--help"] if words[0] == "help" else words
 
 
 def whole_parser() -> argparse.ArgumentParser:

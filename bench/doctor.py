@@ -11,12 +11,13 @@ from bench import catalog, host, lifecycle, sight
 from bench.accounting import process_name
 from bench.errors import Unavailable
 from bench.launcher import learn_deadlines
+from bench.measuring import measures_now
 from bench.programs import find
 from bench.reasons import told
 from bench.runner import prove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from bench.environment import Environment
@@ -65,7 +66,7 @@ _OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x
 """What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
 
 
-def check_environments(environments: Iterable[Environment]) -> Iterator[Finding]:
+def check_environments(environments: Iterable[Environment]) -> Generator[Finding]:
     """Open each environment and launch the idle probe once."""
     with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
         learn_deadlines()
@@ -86,6 +87,22 @@ def _check(environment: Environment, workdir: Path) -> Finding:
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
         return Finding("environment", environment.name, outcome, *told(error))
     return Finding("environment", environment.name, "PASS", out_of_sight)
+
+
+def check_other_runs() -> Iterator[Finding]:
+    """Whether a run measures now: what is launched here disturbs its blocks, and it disturbs what is proven here."""
+    pids = measures_now()
+    if pids:
+        reason = (
+            f"{'another run measures' if len(pids) == 1 else f'{len(pids)} other runs measure'} (pid {_pids(pids)})"
+        )
+        yield Finding("noise", "other runs", "WARN", f"{reason}: this disturbs it", "isobench doctor when it has ended")
+    else:
+        yield Finding("noise", "other runs", "PASS", "none")
+
+
+def _pids(pids: Iterable[int]) -> str:
+    return ", ".join(str(pid or "unknown") for pid in pids)
 
 
 def check_noise() -> Iterator[Finding]:

@@ -28,6 +28,18 @@ class IsobenchError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+        self.document: dict[str, object] = {}
+        """What `--json` prints beside the error: what there is all the same."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or another signal that ends isobench, with what there is to say of where it was (exit code 130)."""
+
+    def __init__(self, reason: str, *, remedy: str = "", document: dict[str, object] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+        self.document = document or {}
 
 
 class UsageError(IsobenchError):

@@ -10,7 +10,7 @@ from bench.model import CONTROL_SUFFIX, Cell
 from bench.store import find_runs, load_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bench.environment import Environment
@@ -26,10 +26,11 @@ _OTHER_WORK = 3.0
 
 
 class Estimate(NamedTuple):
-    """Seconds of one block, and where that comes from."""
+    """Seconds of one block, where that comes from, and the seconds of each cell."""
 
     seconds: float
     origin: str
+    cells: Mapping[Cell, float]
 
 
 def block_seconds(
@@ -38,13 +39,14 @@ def block_seconds(
     """One block of these cells, the baseline's twice."""
     known = _known(results, host_id)
     layers = {e.name: e.layer for e in environments}
-    seconds = 0.0
-    for cell in cells:
-        one = known.get(cell, _LAUNCH.get(layers[cell.environment], 1.0) + _typical_work(cell.scenario))
-        seconds += one * (2 if cell.environment == baseline else 1)
+    each = {
+        cell: known.get(cell, _LAUNCH.get(layers[cell.environment], 1.0) + _typical_work(cell.scenario))
+        for cell in cells
+    }
+    seconds = sum(one * (2 if cell.environment == baseline else 1) for cell, one in each.items())
     told = sum(cell in known for cell in cells)
     origin = f"{told} of {len(cells)} cells as in this host's last runs" if told else "as on a small machine"
-    return Estimate(seconds, origin)
+    return Estimate(seconds, origin, each)
 
 
 def _typical_work(scenario: str) -> float:

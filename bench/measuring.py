@@ -59,6 +59,21 @@ def measuring(wait: bool) -> Iterator[None]:
         yield
 
 
+def measures_now() -> list[int]:
+    """The pids of the runs that measure on this host now, as far as can be seen; asking disturbs none of them, as
+    trying their locks would. 0 is one whose pid cannot be known."""
+    found = [holder.pid for holder in (_holder(f"\0{name[1:]}") for name in _notices()) if holder is not None]
+    roots = _holder(str(ROOTS))
+    found += [roots.pid] if roots is not None else []
+    with suppress(OSError):
+        lock = (state_dir() / "lock").stat()
+        for line in Path("/proc/locks").read_text().splitlines():  # proc(5): 1: FLOCK ADVISORY WRITE PID MM:mm:INODE …
+            _, kind, _, _, pid, file, *_ = line.split()
+            if kind == "FLOCK" and file == f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}":
+                found.append(max(int(pid), 0))
+    return sorted(set(found) - {os.getpid()})
+
+
 @contextmanager
 def _own_lock(wait: bool) -> Iterator[None]:
     """The kernel drops the lock with its process, so it is never stale."""
@@ -110,13 +125,19 @@ def _listening(address: str) -> Iterator[None]:
 def _others() -> list[Holder]:
     """Runs of other users, each once. Whoever says that he measures can only be told of."""
     found: dict[int, Holder] = {}
+    for name in _notices():
+        if (holder := _holder("\0" + name[1:])) is not None:
+            found.setdefault(holder.user, holder)
+    return [holder for user, holder in sorted(found.items()) if user != os.geteuid()]
+
+
+def _notices() -> list[str]:
+    """The names that runs listen on so that others learn of them, each with the @ of an abstract one."""
     with suppress(OSError):
         lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()
         names = {name for line in lines if (name := line.rpartition(" ")[2]).startswith(f"@{_NOTICE}")}
-        for name in sorted(names)[:_MOST]:
-            if (holder := _holder("\0" + name[1:])) is not None:
-                found.setdefault(holder.user, holder)
-    return [holder for user, holder in sorted(found.items()) if user != os.geteuid()]
+        return sorted(names)[:_MOST]
+    return []
 
 
 def _holder(address: str) -> Holder | None:

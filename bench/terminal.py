@@ -12,13 +12,17 @@ import json
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bench.errors import UsageError
 from bench.text import clean, visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from rich.console import Console, RenderableType
+    from rich.table import Table
     from rich.text import Text
 
 _PLAIN = {
@@ -27,6 +31,10 @@ _PLAIN = {
 }  # fmt: skip
 """What isobench's own words use beyond ASCII, and how it reads where an encoding does not have it."""
 _ERRORS = "isobench-plain"
+_ENDLESS = 10**6
+"""Columns of what is no terminal."""
+_NARROWEST = 40
+"""Columns that sentences are broken for at least."""
 _BEYOND_ASCII = re.compile("[^\n -~]+")
 
 
@@ -89,16 +97,101 @@ def say(text: str) -> None:
     sys.stdout.write(text)
 
 
-def console(*, wide: int = 1000) -> Console:
-    """Rich's console on standard output. What is given to it has to be `rich.text.Text` or a cell of `cell`.
+def console(*, errors: bool = False) -> Console:
+    """Rich's console on standard output or standard error. It is given `rich.text.Text` or what `cell` makes, only.
 
-    Where nobody looks (a file, a pipe) it is `wide` columns, so that nothing is cut off.
+    Where nobody looks (a file, a pipe) it is as wide as its words, so that nothing is cut off or wrapped.
     """
     from rich.console import Console
 
-    out = _Raw(sys.stdout) if isinstance(sys.stdout, Stream) else sys.stdout
-    width = None if sys.stdout.isatty() else wide
+    stream = sys.stderr if errors else sys.stdout
+    out = _Raw(stream) if isinstance(stream, Stream) else stream
+    width = None if stream.isatty() else _ENDLESS
     return Console(file=out, width=width, markup=False, emoji=False, highlight=False)  # type: ignore[arg-type]
+
+
+def show(what: RenderableType) -> None:
+    """Print it on standard output; in a pipe without the spaces that fill up lines."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(what)
+        return
+    with out.capture() as caught:
+        out.print(what)
+    say("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether somebody looks at this stream on a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def width() -> int:
+    """The columns of the terminal behind standard output: as COLUMNS says, as the terminal does, or eighty."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def paragraph(text: str, indent: int = 0) -> None:
+    """Sentences on standard output: on a terminal broken between words, with `indent` columns before each further line;
+    in a pipe one line."""
+    if sys.stdout.isatty():
+        import textwrap
+
+        width = max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROWEST)
+        lines = textwrap.wrap(
+            text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        )
+        text = "\n".join(lines)
+    print(text)
+
+
+class Column(NamedTuple):
+    """A column of `table`. One that wraps holds sentences or intervals: it may be broken between words."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+    wraps: bool = False
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A table on standard output. Rows with the same first word belong together.
+
+    In a pipe every word is whole and every row on one line. A terminal's width is kept: sentences and intervals wrap,
+    names stay whole, and where there is no room for all columns the first one becomes a line above its rows.
+    """
+    from rich.measure import Measurement
+
+    out = console()
+    if title:
+        show(cell(title, "italic"))
+    whole = _rich_table(columns, rows, gap=1)
+    if Measurement.get(out, out.options.update(max_width=_ENDLESS), whole).minimum <= out.width:
+        show(whole)
+        return
+    for first in dict.fromkeys(row[0] for row in rows):
+        show(cell(first, "bold"))
+        show(_rich_table(columns[1:], [row[1:] for row in rows if row[0] == first], gap=0))
+
+
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int) -> Table:
+    """`gap` is how many columns lie between two, beside the one of the frame; 0 is for what is narrow."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, show_edge=False)
+    for column in columns:
+        made.add_column(cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold")
+    for above, row in zip([None, *rows], rows, strict=False):
+        if above is not None and above[0] != row[0] and gap:
+            made.add_section()
+        made.add_row(*map(cell, row))
+    return made
 
 
 def cell(words: object, style: str = "") -> Text:
@@ -108,31 +201,50 @@ def cell(words: object, style: str = "") -> Text:
     return Text(clean(str(words), 1000), style=style)
 
 
+class Foot:
+    """Lines at the foot of a terminal on standard error, drawn when they are told and never by themselves; what is said
+    stays above them."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(
+            console=console(errors=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def draw(self, *lines: RenderableType) -> None:
+        """Replace the lines by these; words are cut to the width."""
+        from rich.console import Group
+        from rich.text import Text
+
+        for line in lines:
+            if isinstance(line, Text):
+                line.no_wrap, line.overflow = True, "ellipsis"
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(Group(*lines), refresh=True)
+
+    def say(self, text: str) -> None:
+        """A line above that stays."""
+        from rich.text import Text
+
+        self._live.console.print(Text(visible(text)))
+
+    def close(self) -> None:
+        """Take the lines away."""
+        self._live.stop()
+
+
 def print_json(document: object) -> None:
     """Data on standard output, in ASCII whatever the encoding is; a number that does not exist is null."""
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
     print(_BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
-
-
-def live(text: str) -> None:
-    """Replace the line that the cursor is in on standard error by this one, cut to the terminal's width."""
-    width = os.get_terminal_size(sys.stderr.fileno()).columns
-    _control("\r\x1b[K" + visible(text)[: max(width - 1, 0)])
-    sys.stderr.flush()
-
-
-def clear_line() -> None:
-    """Empty the line that the cursor is in on standard error."""
-    _control("\r\x1b[K")
-
-
-def _control(text: str) -> None:
-    if isinstance(sys.stderr, Stream):
-        sys.stderr.control(text)
-    else:
-        sys.stderr.write(text)
 
 
 class _Raw:

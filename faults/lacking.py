@@ -139,7 +139,7 @@ def layouts(place: Place) -> Line:
 
     tally, before = Tally(place), place.before()
     code, said = place.call("doctor", "--json", "-e", "ladder,containers,vms", "--timeout", "20", timeout=400)
-    findings = json.loads(said[said.index("[") :])
+    findings = json.loads(said[said.index('{\n "schema"') :])["findings"]
     silent = [f["name"] for f in findings if f["outcome"] in ("FAIL", "SKIP") and not f["reason"]]
     tally.add("" if code in (0, 5) and not silent else f"doctor: {code}, without a reason: {silent}", before)
     security = Path("/sys/kernel/security/lsm")

@@ -90,9 +90,9 @@ def _wrong(place: Place, host: Host) -> str:
     )
     if "cache" in environ.get("ISOBENCH_CACHE", ""):
         shutil.rmtree(place.folder / "cache", ignore_errors=True)
-    if done.returncode != 0 or not done.stdout.startswith("["):
+    if done.returncode != 0 or not done.stdout.startswith("{"):
         return f"{host.name}: {done.returncode}: {(done.stderr or done.stdout)[-300:]}"
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["findings"]
     lost = {f["name"]: f["reason"] for f in found if f["kind"] == "environment" and f["outcome"] != "PASS"}
     told = " ".join(f["reason"] for f in found)
     if lost.keys() - host.lost or "" in lost.values() or host.says not in told or "itself" in " ".join(lost.values()):

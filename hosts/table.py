@@ -65,7 +65,8 @@ def _environments(folder: Path) -> Iterable[tuple[str, str]]:
         for environment, scenario in cells - broken:
             measured[environment].add(scenario)
     doctor = folder / "out/doctor.json"
-    findings = json.loads(doctor.read_text() or "[]") if doctor.exists() else []
+    found = json.loads(doctor.read_text() or "{}") if doctor.exists() else {}
+    findings = found if isinstance(found, list) else found.get("findings", [])  # a list in what older hosts left
     said = {one["name"]: one for one in findings if one["kind"] == "environment"}
     for name in catalog.environments():
         yield name, _word(measured[name], failed.get(name, ""), said.get(name, {}))

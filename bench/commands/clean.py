@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from bench import catalog, lifecycle, terminal
 
@@ -10,15 +10,27 @@ if TYPE_CHECKING:
     import argparse
 
 
+SCHEMA = 1
 EXAMPLES = """\
   isobench clean --dry-run                        what a dead run left behind
   isobench clean                                  remove it
 """
 
 
+class Document(TypedDict):
+    """What `isobench clean --json` prints. `done` has a line for each thing that was removed, or would be."""
+
+    schema: int
+    done: list[str]
+
+
+def documents() -> dict[str, object]:
+    return {"clean": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument("--json", action="store_true", help="the lines as data")
+    parser.add_argument("--json", action="store_true", help="as data (docs/clean.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.json:
-        terminal.print_json(done)
+        terminal.print_json(Document(schema=SCHEMA, done=done))
     else:
         print("\n".join(done) if done else "nothing to clean")
     return 1 if any(line.startswith("not cleaned") for line in done) else 0

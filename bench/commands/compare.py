@@ -36,6 +36,12 @@ EXAMPLES = """\
 """
 
 
+def documents() -> dict[str, object]:
+    from bench.analysis.compare import Comparison
+
+    return {"compare": Comparison}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", type=folders, metavar="A[,A2…]", help="the folder of a run, or of several, before")
     parser.add_argument("b", type=folders, metavar="B[,B2…]", help="the folder of a run, or of several, after")
@@ -107,20 +113,14 @@ _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 
 def _print(found: Comparison) -> None:
-    from rich.table import Table
-
     from bench.report import compared
 
     for line in _head(found):
         print(line)
+    words = ("metric", "environment", "verdict")
+    columns = [terminal.Column(name, "left" if name in words else "right", "[" in name) for name in _COLUMNS]
     for title, changes in compared.groups(found):
-        table = Table(title=terminal.cell(title), title_justify="left")
-        for name in _COLUMNS:
-            justify = "left" if name in ("metric", "environment", "verdict") else "right"
-            table.add_column(terminal.cell(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for change in changes:
-            table.add_row(*map(terminal.cell, _row(change, found.band)))
-        terminal.console().print(table)
+        terminal.table(columns, [_row(change, found.band) for change in changes], title)
     for line in compared.sentences(found):
         print(line)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
+
+from bench import terminal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+SCHEMA = 1
 SHELLS = ("bash", "zsh", "fish")
 EXAMPLES = """\
   source <(isobench completion bash)              in ~/.bashrc; the same with zsh in ~/.zshrc
@@ -15,14 +18,31 @@ EXAMPLES = """\
 """
 
 
+class Document(TypedDict):
+    """What `isobench completion --json` prints: the shell's code as a text."""
+
+    schema: int
+    shell: str
+    code: str
+
+
+def documents() -> dict[str, object]:
+    return {"completion": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
+    parser.add_argument("--json", action="store_true", help="as data (docs/completion.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from argcomplete.shell_integration import shellcode
 
-    print(shellcode(["isobench"], True, arguments.shell))
+    code = shellcode(["isobench"], True, arguments.shell)
+    if arguments.json:
+        terminal.print_json(Document(schema=SCHEMA, shell=arguments.shell, code=code))
+    else:
+        print(code)
     return 0
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from bench import catalog, deadlines, terminal
 from bench.commands.run import add_timeout
@@ -13,12 +12,13 @@ from bench.text import visible
 
 if TYPE_CHECKING:
     import argparse
-
-    from rich.text import Text
+    from collections.abc import Iterator, Sequence
 
     from bench.doctor import Finding
+    from bench.environment import Environment
 
 REQUIRED_MISSING = 4
+SCHEMA = 1
 
 
 EXAMPLES = """\
@@ -28,34 +28,45 @@ EXAMPLES = """\
 """
 
 
+class FindingRow(TypedDict):
+    """One thing that was looked at. `outcome`: PASS, FAIL (it should work and does not), SKIP (this host has not got
+    it), WARN (it disturbs measurements)."""
+
+    kind: Literal["leftover", "noise", "tool", "environment"]
+    name: str
+    outcome: Literal["PASS", "FAIL", "SKIP", "WARN"]
+    reason: str
+    remedy: str
+
+
+class Document(TypedDict):
+    """What `isobench doctor --json` prints."""
+
+    schema: int
+    findings: list[FindingRow]
+
+
+def documents() -> dict[str, object]:
+    return {"doctor": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="which to prove (all)")
     parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these does not launch")
     add_timeout(parser)
-    parser.add_argument("--json", action="store_true", help="data that a program can read")
+    parser.add_argument("--json", action="store_true", help="as data (docs/doctor.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import doctor
-
     deadlines.begin(arguments.timeout)
     required = catalog.select_environments(arguments.require) if arguments.require else []
     chosen = catalog.select_environments(arguments.environments)
     chosen += [e for e in required if e not in chosen]
-    findings = []
-    show = (lambda finding: None) if arguments.json else _Printer()
-    for finding in itertools.chain(
-        doctor.check_leftovers(),
-        doctor.check_noise(),
-        doctor.check_tools(),
-        doctor.check_environments(chosen),
-    ):
-        findings.append(finding)
-        show(finding)
+    findings = list(_findings(chosen))
     if arguments.json:
-        terminal.print_json([f._asdict() for f in findings])
+        terminal.print_json({"schema": SCHEMA, "findings": [f._asdict() for f in findings]})
     else:
-        print(f"\n{_summary(findings)}")
+        _print(findings)
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
@@ -64,39 +75,84 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Printer:
-    """A heading a kind, a line a finding as it comes, and beneath what is not well the command that mends it."""
+def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
+    """All of them; on a terminal it says meanwhile which environment is being launched."""
+    from bench import doctor
 
-    _HEADINGS = MappingProxyType(
-        {
-            "leftover": "Left behind",
-            "noise": "Noise",
-            "tool": "Tools",
-            "environment": "Environments, each launched once",
-        }
-    )
-    _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
-
-    def __init__(self) -> None:
-        self._console = terminal.console()
-        self._kind = ""
-
-    def __call__(self, finding: Finding) -> None:
-        from rich.text import Text
-
-        if finding.kind != self._kind:
-            self._say(Text(("\n" if self._kind else "") + self._HEADINGS[finding.kind], style="bold"))
-            self._kind = finding.kind
-        line = Text("  ").append(finding.outcome, style=self._STYLES[finding.outcome])
-        self._say(line.append(visible(f"  {finding.name:22} {finding.reason}".rstrip())))
-        if finding.remedy and finding.outcome != "PASS":
-            self._say(Text(visible(f"        → {finding.remedy}"), style="dim"))
-
-    def _say(self, line: Text) -> None:
-        self._console.print(line, soft_wrap=True)
+    other = list(doctor.check_other_runs())
+    for finding in other:
+        if finding.outcome == "WARN":
+            print(f"isobench: {finding.reason}", file=sys.stderr)
+    yield from doctor.check_leftovers()
+    yield from other
+    yield from doctor.check_noise()
+    yield from doctor.check_tools()
+    foot = terminal.Foot() if terminal.is_live(sys.stderr) else None
+    launched = doctor.check_environments(chosen)
+    try:
+        for number, environment in enumerate(chosen, 1):
+            if foot:
+                foot.draw(terminal.cell(f"launching {environment.name}, {number} of {len(chosen)}"))
+            yield next(launched)
+    finally:
+        launched.close()
+        if foot:
+            foot.close()
 
 
-def _summary(findings: list[Finding]) -> str:
+_HEADINGS = MappingProxyType(
+    {
+        "leftover": "Left behind",
+        "noise": "Noise",
+        "tool": "Tools",
+        "environment": "Environments, each launched once",
+    }
+)
+_STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    """A heading a kind; what has one cause is in one line, and beneath what is not well stands what mends it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for kind, heading in _HEADINGS.items():
+        lines = Table.grid(padding=(0, 2, 0, 0))
+        lines.add_column(no_wrap=True)
+        lines.add_column(overflow="fold")
+        for group in _by_cause([one for one in findings if one.kind == kind]):
+            first = group[0]
+            names = ", ".join(one.name for one in group)
+            words = visible(f"{names}: {first.reason}" if first.reason else names)
+            lines.add_row(Text(f"  {first.outcome}", style=_STYLES[first.outcome]), words)
+            remedies = dict.fromkeys(one.remedy for one in group if one.remedy and one.outcome != "PASS")
+            if remedies:
+                lines.add_row("", Text(visible(f"→ {_together(list(remedies))}"), style="dim"))
+        terminal.show(Text(heading, style="bold"))
+        terminal.show(lines)
+        print()
+    terminal.paragraph(_summary(findings))
+
+
+def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings with one outcome for one reason are together, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.outcome, finding.reason), []).append(finding)
+    return list(groups.values())
+
+
+def _together(remedies: Sequence[str]) -> str:
+    """What mends a group: packages in one command, else each remedy."""
+    if all(remedy.startswith(_INSTALL) for remedy in remedies):
+        return _INSTALL + " ".join(remedy.removeprefix(_INSTALL) for remedy in remedies)
+    return "; ".join(remedies)
+
+
+_INSTALL = "apt-get install "
+
+
+def _summary(findings: Sequence[Finding]) -> str:
     environments = [f.outcome for f in findings if f.kind == "environment"]
     warnings = sum(f.outcome == "WARN" for f in findings)
     passed = environments.count("PASS")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from bench import terminal
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,11 +17,26 @@ if TYPE_CHECKING:
 BUNDLE = "bundle"
 """No format of another tool: results and report in one archive."""
 
+SCHEMA = 1
 EXAMPLES = """\
   isobench export results/HOST/TIME --to csv
   isobench export results/HOST/TIME --to parquet --out run.parquet
   isobench export results/HOST/TIME --to bundle --out run.tar.gz     results and report, without the host's name
 """
+
+
+class Document(TypedDict):
+    """What `isobench export --out FILE --json` prints: what was written, in bytes."""
+
+    schema: int
+    run: str
+    format: str
+    file: str
+    bytes: int
+
+
+def documents() -> dict[str, object]:
+    return {"export": Document}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
     parser.add_argument("--to", required=True, choices=[*FORMATS, BUNDLE], help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
+    parser.add_argument("--json", action="store_true", help="with --out, what was written (docs/export.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from bench import store
 
+    if arguments.json and arguments.out is None:
+        raise UsageError("--json tells of a file, and the export goes to standard output", remedy="--out FILE")
     data = _exported(store.load(arguments.run), arguments.to)
     if arguments.out is None:
         if arguments.to in ("parquet", BUNDLE) and sys.stdout.isatty():
@@ -51,6 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         store.write_atomically(arguments.out, data)
     except OSError as error:
         raise UsageError(f"cannot write {arguments.out}: {error.strerror}") from error
+    if arguments.json:
+        told = Document(
+            schema=SCHEMA, run=str(arguments.run), format=arguments.to, file=str(arguments.out), bytes=len(data)
+        )
+        terminal.print_json(told)
     return 0
 
 

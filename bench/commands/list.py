@@ -2,35 +2,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from bench import catalog
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
 
 EXAMPLES = """\
+  isobench list                                   what there is to list, and the sets of environments
   isobench list environments                      every rung: what it adds, what it is compared with
   isobench list scenarios
   isobench list metrics --json                    as data
 """
 
 
+KINDS = ("environments", "scenarios", "metrics")
+SCHEMA = 1
+
+
+class EnvironmentRow(TypedDict):
+    """One environment. `compared_with` is the rung that it differs from in `adds`; null where it stands apart."""
+
+    name: str
+    title: str
+    adds: str
+    compared_with: str | None
+    single_factor: bool
+    groups: list[str]
+
+
+class ScenarioRow(TypedDict):
+    """One scenario. `metrics` is how many it takes, `needs` what an environment has to offer."""
+
+    name: str
+    title: str
+    metrics: int
+    needs: list[str]
+    groups: list[str]
+
+
+class MetricRow(TypedDict):
+    """One metric, `SCENARIO.METRIC`."""
+
+    name: str
+    unit: Literal["second", "byte"]
+    meaning: str
+
+
+class GroupRow(TypedDict):
+    """A set of environments that can be named like one."""
+
+    name: str
+    meaning: str
+
+
+class Document(TypedDict):
+    """What `isobench list --json` prints: what was asked for, or all of it."""
+
+    schema: int
+    environments: NotRequired[list[EnvironmentRow]]
+    scenarios: NotRequired[list[ScenarioRow]]
+    metrics: NotRequired[list[MetricRow]]
+    groups: NotRequired[list[GroupRow]]
+
+
+def documents() -> dict[str, object]:
+    return {"list": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("environments", "scenarios", "metrics"))
-    parser.add_argument("--json", action="store_true", help="data that a program can read")
+    parser.add_argument("what", nargs="?", choices=KINDS, help="which of them (what there is)")
+    parser.add_argument("--json", action="store_true", help="as data (docs/list.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}[arguments.what]()
-    if arguments.json:
-        from bench import terminal
+    from bench import terminal
 
-        terminal.print_json(rows)
+    rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}
+    chosen = [arguments.what] if arguments.what else KINDS
+    if arguments.json:
+        groups = {} if arguments.what else {"groups": [{"name": n, "meaning": m} for n, m in catalog.GROUPS.items()]}
+        terminal.print_json({"schema": SCHEMA, **{kind: rows[kind]() for kind in chosen}, **groups})
+    elif arguments.what:
+        _print(rows[arguments.what]())
     else:
-        _print(rows)
+        _overview({kind: len(rows[kind]()) for kind in KINDS})
     return 0
+
+
+def _overview(counts: Mapping[str, int]) -> None:
+    """What can be listed, and what can be named beside single environments."""
+    print("isobench list environments    " + f"{counts['environments']}, every rung and what it adds")
+    print("isobench list scenarios       " + f"{counts['scenarios']}, what is measured in each environment")
+    print("isobench list metrics         " + f"{counts['metrics']}, what a scenario measures")
+    print("\nsets of environments, for -e:")
+    for name, meaning in catalog.GROUPS.items():
+        print(f"  {name:10}  {meaning}")
 
 
 def _environments() -> list[dict[str, object]]:
@@ -39,9 +110,9 @@ def _environments() -> list[dict[str, object]]:
             "name": e.name,
             "title": e.title,
             "adds": e.adds,
-            "compared with": e.compared_with or "",
-            "single factor": e.single_factor,
-            "groups": ",".join(sorted(e.groups)),
+            "compared_with": e.compared_with,
+            "single_factor": e.single_factor,
+            "groups": sorted(e.groups),
         }
         for e in catalog.environments().values()
     ]
@@ -53,8 +124,8 @@ def _scenarios() -> list[dict[str, object]]:
             "name": s.name,
             "title": s.title,
             "metrics": len(s.metrics),
-            "needs": ",".join(sorted(s.needs)),
-            "groups": ",".join(sorted(s.groups)),
+            "needs": sorted(s.needs),
+            "groups": sorted(s.groups),
         }
         for s in catalog.scenarios().values()
     ]
@@ -69,11 +140,23 @@ def _metrics() -> list[dict[str, object]]:
 
 
 def _print(rows: list[dict[str, object]]) -> None:
-    """A plain table: the columns as wide as their words, the last one free."""
-    table = [
-        list(rows[0]),
-        *([("yes" if v is True else "" if v is False else str(v)) for v in row.values()] for row in rows),
-    ]
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    for line in table:
-        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+    """In a pipe, and where it has room, a plain table; on a narrower terminal a name a line, and what it is below."""
+    from bench import terminal
+
+    heads = [name.replace("_", " ") for name in rows[0]]
+    lines = [[_word(value) for value in row.values()] for row in rows]
+    widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]
+    if not sys.stdout.isatty() or sum(widths) + 2 * (len(widths) - 1) <= terminal.width():
+        for line in (heads, *lines):
+            print("  ".join(word.ljust(size) for word, size in zip(line, widths, strict=True)).rstrip())
+        return
+    for line in lines:
+        terminal.paragraph(f"{line[0]}: {line[1]}", indent=4)
+        told = [f"{head}: {word}" for head, word in zip(heads[2:], line[2:], strict=True) if word]
+        terminal.paragraph("    " + "; ".join(told), indent=4)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "yes" if value is True else str(value or "")

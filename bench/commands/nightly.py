@@ -55,6 +55,18 @@ class Night(NamedTuple):
         return "Nothing changed." if watched else "Nothing is known to have changed: too few nights to tell."
 
 
+class Document(measure.Document):
+    """What `isobench nightly --json` prints: the run's document, the night's folder, and its news and faults."""
+
+    folder: str
+    news: list[str]
+    faults: list[str]
+
+
+def documents() -> dict[str, object]:
+    return {"nightly": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="where all goes (nightly/)")
@@ -88,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     if show:
         print(f"nightly: {folder}")
     else:
-        print(json.dumps({**outcome.document, "folder": str(folder), **night._asdict()}, indent=1))
+        terminal.print_json({**outcome.document, "folder": str(folder), **night._asdict()})
     return outcome.code or (1 if night.news or night.faults else 0)
 
 
@@ -107,15 +119,16 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
 
     before = set(find_runs(arguments.out)) if arguments.out.is_dir() else set()
     reason, code = "", 0
+    document: dict[str, object] = {}
     try:
         code = _kept(folder / "run.txt", lambda: measure.run(arguments), show)
     except NothingMeasured as error:
         reason, code = error.reason, error.exit_code
+        document = {**error.document, "error": reason, "remedy": error.remedy, "exit_code": code}
         print(f"isobench: {reason}", file=sys.stderr)
     fresh = [path for path in find_runs(arguments.out) if path not in before] if arguments.out.is_dir() else []
     path = next((path for path in reversed(fresh) if _is_of_this_host(path)), None)
-    document: dict[str, object] = {}
-    if arguments.json:
+    if arguments.json and not document:
         with contextlib.suppress(ValueError, OSError):
             document = json.loads(read_regular(folder / "run.txt", _MOST_READ, follow=False))
     return _Outcome(code, path, document, reason or f"tonight's run is not in {arguments.out}")

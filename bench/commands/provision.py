@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
+
+from bench import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -13,15 +14,27 @@ if TYPE_CHECKING:
 PARTLY = 1
 """The exit code where something could not be had: the rest is there, and can be measured."""
 
+SCHEMA = 1
 EXAMPLES = """\
   isobench provision --dry-run                    what would be installed
   isobench provision                              install it; 1 where something could not be had, the rest is there
 """
 
 
+class Document(TypedDict):
+    """What `isobench provision --json` prints. `done` has a line for each thing that was done, or would be."""
+
+    schema: int
+    done: list[str]
+
+
+def documents() -> dict[str, object]:
+    return {"provision": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be installed, and change nothing")
-    parser.add_argument("--json", action="store_true", help="what was (or would be) done as data")
+    parser.add_argument("--json", action="store_true", help="as data (docs/provision.schema.json)")
     parser.add_argument("--for-tests", action="store_true", help="and what the tests check against")
 
 
@@ -30,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     done = provision.provision(dry_run=arguments.dry_run, for_tests=arguments.for_tests)
     if arguments.json:
-        print(json.dumps(done.lines, indent=1))
+        terminal.print_json(Document(schema=SCHEMA, done=done.lines))
     if done.refused:
         count = len(done.refused)
         what = "one thing" if count == 1 else f"{count} things"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from bench import terminal
 from bench.errors import UsageError
@@ -11,6 +11,7 @@ from bench.errors import UsageError
 if TYPE_CHECKING:
     import argparse
 
+SCHEMA = 1
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
@@ -21,11 +22,23 @@ EXAMPLES = """\
 """
 
 
+class Document(TypedDict):
+    """What `isobench report --json` prints: the run's folder, and the report's files by format."""
+
+    schema: int
+    run: str
+    report: dict[str, str]
+
+
+def documents() -> dict[str, object]:
+    return {"report": Document}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder (the newest under results/)")
     parser.add_argument("--format", default="html,md", help="html, md or both (html,md)")
     parser.add_argument("--out", type=Path, help="where to write (reports/<host id>/<UTC stamp>/)")
-    parser.add_argument("--json", action="store_true", help="the files written as data")
+    parser.add_argument("--json", action="store_true", help="as data (docs/report.schema.json)")
     parser.add_argument("--compare", type=Path, metavar="RUN", help="a second run to compare with")
 
 
@@ -39,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.run) if arguments.run else newest(RESULTS)
     written = render(folder, arguments.out or report_folder(folder), formats, arguments.compare)
     if arguments.json:
-        terminal.print_json({name: str(path) for name, path in written.items()})
+        files = {name: str(path) for name, path in written.items()}
+        terminal.print_json(Document(schema=SCHEMA, run=str(folder), report=files))
     else:
         print("\n".join(map(str, written.values())))
     return 0

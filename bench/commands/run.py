@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -10,11 +9,11 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
-from bench import catalog, deadlines, lifecycle
+from bench import catalog, deadlines, lifecycle, terminal
 from bench.commands.report import REPORTS, RESULTS
-from bench.errors import IsobenchError, NothingMeasured, UsageError
+from bench.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
 from bench.model import BASELINE
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from bench.estimate import Estimate
     from bench.progress import Progress
+    from bench.record import Session
     from bench.runner import Request
 
 
@@ -41,12 +41,74 @@ PROFILES = {
 """quick takes the fewest blocks that give a 95 % interval; rigorous goes on until the intervals are narrow."""
 
 
+SCHEMA = 1
 EXAMPLES = """\
   isobench run --profile quick                    a first look, in a few minutes
   isobench run -e process,docker -s startup       one question
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time; the verdicts as data
 """
+
+
+class SummaryRow(TypedDict):
+    """One metric in one environment, in seconds or bytes and against the baseline. What does not exist is null."""
+
+    scenario: str
+    metric: str
+    environment: str
+    unit: Literal["second", "byte"]
+    n: int
+    median: float | None
+    q25: float | None
+    q75: float | None
+    minimum: float | None
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    p: float | None
+    p_holm: float | None
+    verdict: Literal["slower", "faster", "equivalent", "inconclusive", ""]
+    mde: float | None
+    control: bool
+    taken: int
+    effective: float | None
+    strayed: float | None
+
+
+class Document(TypedDict):
+    """What `isobench run --json` prints. `error`, `remedy` and `exit_code` are there where it ended before its end."""
+
+    schema: int
+    run: str | None
+    report: dict[str, str]
+    summary: list[SummaryRow]
+    error: NotRequired[str]
+    remedy: NotRequired[str]
+    exit_code: NotRequired[int]
+
+
+class PlannedCell(TypedDict):
+    """One measurement of a block."""
+
+    environment: str
+    scenario: str
+
+
+class Plan(TypedDict):
+    """What `isobench run --dry-run --json` prints. `seconds` is what the run is expected to take, `origin` what that
+    rests on, `first_block` the cells of one block in their order."""
+
+    schema: int
+    command: list[str]
+    blocks: int
+    seed: int
+    seconds: float
+    origin: str
+    first_block: list[PlannedCell]
+
+
+def documents() -> dict[str, object]:
+    return {"run": Document, "plan": Plan}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +126,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-report", action="store_true", help="measure only")
     parser.add_argument("--wait", action="store_true", help="wait while another run measures")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and how long it takes")
-    parser.add_argument("--json", action="store_true", help="the verdicts as data on standard output")
+    parser.add_argument("--json", action="store_true", help="as data (docs/run.schema.json, docs/plan.schema.json)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for every cell")
 
@@ -98,10 +160,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     run_id = lifecycle.new_run_id()
     request = _request(arguments, run_id)
-    arguments.concluded = False
     if arguments.dry_run:
         return _dry_run(request, as_data=arguments.json)
-    progress = Progress(block_seconds=_estimate(request).seconds, quiet=arguments.quiet, verbose=arguments.verbose)
+    expected = _estimate(request)
+    progress = Progress(
+        block_seconds=expected.seconds,
+        cell_seconds=expected.cells,
+        quiet=arguments.quiet,
+        verbose=arguments.verbose,
+    )
     stopper = None
     width = PROFILES[arguments.profile].width
     if width is not None:
@@ -119,23 +186,26 @@ def run(arguments: argparse.Namespace) -> int:
                 progress.close()
         return _conclude(writer.path, arguments, request)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_told(arguments, progress, "interrupted")) from None
+        document = _document(progress.writer.path if progress.writer else None)
+        raise Interrupted(_told(progress), document=document) from None
     except IsobenchError as error:
-        _told(arguments, progress, error.reason)
+        error.document = error.document or _document(progress.writer.path if progress.writer else None)
         raise
 
 
-def _told(arguments: argparse.Namespace, progress: Progress, reason: str) -> str:
-    """Why a run ended before its end, and where its finished blocks are; with --json as data as well."""
+def _told(progress: Progress) -> str:
+    """Where the finished blocks of an interrupted run are."""
     writer = progress.writer
-    if writer is not None and not arguments.concluded:
-        blocks = max(0, writer.blocks - 1)
-        reason += f"; {blocks} finished {'block is' if blocks == 1 else 'blocks are'} in {writer.path}"
-        reason += f" (isobench report {writer.path})" if blocks else ""
-    if arguments.json and not arguments.concluded:
-        where = str(writer.path) if writer is not None else None
-        print(json.dumps({"run": where, "report": {}, "summary": [], "error": reason}, indent=1))
-    return reason
+    if writer is None:
+        return "interrupted"
+    blocks = max(0, writer.blocks - 1)
+    told = f"interrupted; {blocks} finished {'block is' if blocks == 1 else 'blocks are'} in {writer.path}"
+    return f"{told} (isobench report {writer.path})" if blocks else told
+
+
+def _document(run: Path | None) -> dict[str, object]:
+    """Of a run that ended before its end."""
+    return {"schema": SCHEMA, "run": str(run) if run else None, "report": {}, "summary": []}
 
 
 def _request(arguments: argparse.Namespace, run_id: str) -> Request:
@@ -215,12 +285,12 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
     cells = applicable(request.environments, request.scenarios)
     estimate = _estimate(request)
     if as_data:
-        planned = [cell._asdict() for cell in plan(cells, request.baseline, request.seed, 1)]
-        document = {
-            "command": list(request.command), "blocks": request.max_blocks, "seed": request.seed,
-            "seconds": estimate.seconds * (request.max_blocks + 1), "origin": estimate.origin, "first_block": planned,
-        }  # fmt: skip
-        print(json.dumps(document, indent=1))
+        planned = [PlannedCell(environment=one.environment, scenario=one.scenario)
+                   for one in plan(cells, request.baseline, request.seed, 1)]  # fmt: skip
+        seconds = estimate.seconds * (request.max_blocks + 1)
+        told = Plan(schema=SCHEMA, command=list(request.command), blocks=request.max_blocks, seed=request.seed,
+                    seconds=seconds, origin=estimate.origin, first_block=planned)  # fmt: skip
+        terminal.print_json(told)
         return 0
     print(shlex.join(request.command))
     print(f"{request.max_blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
@@ -234,7 +304,6 @@ def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> in
     """The verdicts, the report, the exit code. Raises `NothingMeasured` where nothing can be concluded."""
     from bench import store
     from bench.analysis import frames, verdicts
-    from bench.analysis.paired import FEWEST_PAIRS
     from bench.progress import print_verdicts
 
     loaded = store.load(path)
@@ -244,32 +313,39 @@ def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> in
         from bench.report.build import render
 
         written = render(path, arguments.reports / path.parent.name / path.name)
-    if arguments.json:
-        document: dict[str, Any] = {
-            "run": str(path),
-            "report": {name: str(file) for name, file in written.items()},
-            "summary": json.loads(summary.to_json(orient="records")),
-        }
-        print(json.dumps(document, indent=1))
-    else:
+    document = {**_document(path), "report": {name: str(file) for name, file in written.items()},
+                "summary": summary.to_dict(orient="records")}  # fmt: skip
+    reason = _nothing_concluded(loaded.session, request)
+    if not arguments.json:
         print_verdicts(summary, loaded.session)
         print(f"results: {path}")
         for file in written.values():
             print(f"report:  {file}")
+    elif not reason:
+        terminal.print_json(document)
     failed = [f for f in loaded.session.failures if f.block > 0]
     if failed:
         print(
             f"isobench: {len(failed)} cells failed, the first: {failed[0].environment}: {failed[0].reason}",
             file=sys.stderr,
         )
-    arguments.concluded = True
-    used = sum(block.index > 0 and not block.marks for block in loaded.session.blocks)
-    if used < min(request.max_blocks, FEWEST_PAIRS):
-        marks = Counter(words for block in loaded.session.blocks for words in map(_without_figure, block.marks))
-        why = f", because {marks.most_common(1)[0][0]}" if marks else ""
-        reason = f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others are missing{why}"
-        raise NothingMeasured(reason, remedy="measure on a quiet host, or for longer")
+    if reason:
+        error = NothingMeasured(reason, remedy="measure on a quiet host, or for longer")
+        error.document = document
+        raise error
     return 1 if failed else 0
+
+
+def _nothing_concluded(session: Session, request: Request) -> str:
+    """Why nothing can be concluded; empty where something can."""
+    from bench.analysis.paired import FEWEST_PAIRS
+
+    used = sum(block.index > 0 and not block.marks for block in session.blocks)
+    if used >= min(request.max_blocks, FEWEST_PAIRS):
+        return ""
+    marks = Counter(words for block in session.blocks for words in map(_without_figure, block.marks))
+    why = f", because {marks.most_common(1)[0][0]}" if marks else ""
+    return f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others are missing{why}"
 
 
 def _without_figure(mark: str) -> str:

@@ -21,6 +21,12 @@ EXAMPLES = """\
 """
 
 
+def documents() -> dict[str, object]:
+    from bench.analysis.trend import Trend
+
+    return {"trend": Trend}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
     parser.add_argument("--fail-on", choices=["change"], help="exit 1 where there is news")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import store
+from tests.unit.test_json import obeys
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +54,8 @@ def test_json_is_data(tmp_path: Path) -> None:
     """With --json standard output is one JSON document; progress is on standard error."""
     done = isobench("run", "-e", "process", "-s", "startup", "--blocks", "1", "--json", "--no-report", folder=tmp_path)
     document = json.loads(done.stdout)
-    assert set(document) == {"run", "report", "summary"}
+    obeys(document, "run")
+    assert "error" not in document
     assert (tmp_path / document["run"] / "suite.json").is_file()
     assert "block 1 of 1" in done.stderr
 
@@ -71,7 +73,7 @@ def test_json_is_data(tmp_path: Path) -> None:
         (("report",), 2, "no run under"),
         (("frobnicate",), 2, "no command is called 'frobnicate'"),
         (("rnu",), 2, "did you mean 'run'"),
-        ((), 2, "COMMAND"),
+        (("help", "rnu"), 2, "did you mean 'run'"),
     ],
 )
 def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
@@ -81,6 +83,16 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], code: int, said: st
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_helps(tmp_path: Path) -> None:
+    """Bare `isobench` and `help` are the help, `help run` that of one command, bare `list` says what can be listed."""
+    bare = isobench(folder=tmp_path)
+    assert bare.returncode == 0 and bare.stdout.startswith("usage: isobench") and "doctor" in bare.stdout
+    assert isobench("help", folder=tmp_path).stdout == bare.stdout == isobench("--help", folder=tmp_path).stdout
+    assert isobench("help", "run", folder=tmp_path).stdout == isobench("run", "--help", folder=tmp_path).stdout
+    listed = isobench("list", folder=tmp_path)
+    assert listed.returncode == 0 and "isobench list scenarios" in listed.stdout and "ladder" in listed.stdout
 
 
 def test_another_schema(tmp_path: Path) -> None:
@@ -113,10 +125,28 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "codes"),
+    [
+        (("doctor", "-e", "process,docker"), "doctor", (0,)),
+        (("provision", "--dry-run"), "provision", (0, 1)),
+        (("run", "-e", "docker", "--baseline", "docker", "--no-report"), "run", (5,)),
+    ],
+)
+def test_what_is_printed_obeys_its_schema(
+    tmp_path: Path, words: tuple[str, ...], name: str, codes: tuple[int, ...]
+) -> None:
+    """Also where nothing could be measured: the document then says why, with the exit code."""
+    done = isobench(*words, "--json", folder=tmp_path, DOCKER_HOST="unix:///nowhere.sock")
+    document = json.loads(done.stdout)
+    obeys(document, name)
+    assert done.returncode in codes and document.get("exit_code", done.returncode) == done.returncode
+
+
 def test_lists_are_data_too(tmp_path: Path) -> None:
     """Every environment, scenario and metric is explained, for people and for programs."""
     for what in ("environments", "scenarios", "metrics"):
-        rows = json.loads(isobench("list", what, "--json", folder=tmp_path).stdout)
+        rows = json.loads(isobench("list", what, "--json", folder=tmp_path).stdout)[what]
         assert rows and all(row["name"] for row in rows)
         text = isobench("list", what, folder=tmp_path).stdout
         assert all(row["name"] in text for row in rows)

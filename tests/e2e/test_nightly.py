@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_commands import isobench
+from tests.unit.test_json import obeys
 
 
 def _explained(done: subprocess.CompletedProcess[str]) -> bool:
@@ -22,6 +23,7 @@ def test_a_night_as_data(tmp_path: Path) -> None:
     words = ("nightly", "-e", "process", "-s", "startup", "--blocks", "6", "--out", "results", "-q", "--json")
     done = isobench(*words, folder=tmp_path)
     document = json.loads(done.stdout)
+    obeys(document, "nightly")
     assert (done.returncode != 0) == bool(document["news"] or document["faults"]), done.stderr
     summary = (tmp_path / "nightly" / "summary.md").read_text(encoding="utf-8")
     assert ("Nothing is known to have changed" in summary) == (done.returncode == 0)

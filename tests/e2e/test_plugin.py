@@ -46,7 +46,7 @@ def test_it_is_listed_and_measured(python: Path, tmp_path: Path) -> None:
     """By name, and in a run beside the built-in ones (no verdict is asked for: a busy host may mark all blocks)."""
     listed = _isobench(python, tmp_path, "list", "environments", "--json")
     assert listed.returncode == 0, listed.stderr
-    assert "niced" in {environment["name"] for environment in json.loads(listed.stdout)}
+    assert "niced" in {environment["name"] for environment in json.loads(listed.stdout)["environments"]}
     run = _isobench(python, tmp_path, "run", "-e", "niced", "-s", "startup", "--blocks", "6", "--no-report", "--json")
     assert run.returncode in (0, 5), run.stderr
     series = store.load(tmp_path / json.loads(run.stdout)["run"]).series

@@ -27,7 +27,7 @@ def lost(number: str, calls: str, folder: Path, environments: str = RUNGS) -> di
     """The environments that do not pass, and why."""
     done = under(number, calls, "doctor", "--json", "-e", environments, folder=folder)
     assert done.returncode == 0, done.stderr
-    found = [f for f in json.loads(done.stdout) if f["kind"] == "environment"]
+    found = [f for f in json.loads(done.stdout)["findings"] if f["kind"] == "environment"]
     assert len(found) == len(environments.split(","))
     return {f["name"]: f["reason"] for f in found if f["outcome"] != "PASS"}
 
