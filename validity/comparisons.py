@@ -16,7 +16,7 @@ from bench.analysis.compare import compare
 from bench.analysis.paired import FEWEST_PAIRS
 from bench.commands.compare import failing
 from bench.errors import NothingMeasured
-from validity.noise import QUIET
+from validity.noise import QUIET, noise
 from validity.promise import Line
 from validity.runs import quiet, run_of
 
@@ -27,6 +27,7 @@ _METRICS, _ENVIRONMENTS, _BLOCKS = 5, 4, 20
 RUNS = 21
 """Real runs, one after the other: twenty pairs of neighbours."""
 _MOST_SECONDS = 840
+_EARLIER, _MORE_EARLIER = 12, 20
 
 
 def g17(trials: int = 200, seed: int = 17) -> Line:
@@ -73,6 +74,49 @@ def made(
             planted = dearer if (metric, name) == (0, "e0") else 0.0
             costs["s", f"m{metric}", name] = logs + walk + moved + planted
     return run_of(costs, number)
+
+
+def g24(trials: int = 100, seed: int = 24) -> Line:
+    """One run on each side and earlier ones of the host: gates that fire where runs as a whole move by every kind of
+    noise, each cost by itself; and what becomes known by them that the floor does not tell."""
+    random = np.random.default_rng(seed)
+    shares = {}
+    for kind in QUIET:
+        fired = 0
+        for _ in range(trials):
+            *earlier, a, b = _runs(random, _EARLIER + 2, kind, 0.02)
+            fired += bool(failing(compare(a, b, earlier=earlier), "change"))
+        shares[kind] = fired / trials
+    worst = max(shares, key=lambda kind: shares[kind])
+    told, same = [0, 0], [0, 0]
+    for _ in range(trials // 2):
+        *earlier, a, b = _runs(random, _MORE_EARLIER + 2, "normal", 0.005, dearer=math.log(1.15))
+        for index, found in enumerate((compare(a, b), compare(a, b, earlier=earlier))):
+            told[index] += "s.m0/e0" in [change.benchmark for change in found.changed()]
+            same[index] += sum(one.verdict == "equivalent" for one in found.changes if one.of == "environment")
+    found_in = [count / (trials // 2) for count in told]
+    equal = [count / (trials // 2) / (_METRICS * _ENVIRONMENTS - 1) for count in same]
+    return Line("G24", f"one run on each side, {_EARLIER} earlier ones, each cost of each run moved by 2 %, every kind "
+                f"of noise: ≤ 5 % of gates fire; {_MORE_EARLIER} earlier ones, moved by 0.5 %: +15 % in one of 20 "
+                "costs is found in ≥ 90 %, of the others ≥ 70 % are equivalent",
+                f"at most {shares[worst]:.1%} of {trials} ({worst}); {found_in[1]:.1%}, {equal[1]:.1%} of {trials // 2}"
+                f" (with the floor {found_in[0]:.1%}, {equal[0]:.1%})",
+                shares[worst] <= 0.05 and found_in[1] >= 0.90 and equal[1] >= 0.70)  # fmt: skip
+
+
+def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, dearer: float = 0.0) -> list[Run]:
+    """Runs one after the other; as a whole each cost moves by noise of this kind, the last run's first by `dearer`."""
+    moves = np.array([noise(kind, runs, scale, random) for _ in range(_METRICS * _ENVIRONMENTS)])
+    moves[0, -1] += dearer
+    found = []
+    for number in range(runs):
+        costs = {}
+        for metric in range(_METRICS):
+            for name, logs in quiet(random, _ENVIRONMENTS, _BLOCKS, 0.02).items():
+                place = metric * _ENVIRONMENTS + int(name[1:]) if name.startswith("e") else None
+                costs["s", f"m{metric}", name] = logs + (0.0 if place is None else moves[place, number])
+        found.append(run_of(costs, number))
+    return found
 
 
 def g18(trials: int = 200, seed: int = 18) -> Line:
@@ -138,5 +182,5 @@ def _measure(command: object, words: list[str]) -> None:
         command.run(parser.parse_args(words))  # type: ignore[attr-defined]
 
 
-ALL = (g17, g18)
+ALL = (g17, g18, g24)
 LIVE = (g20,)

@@ -1,9 +1,9 @@
 """How far a cost lies apart in two sets of runs. The unit of replication is the run.
 
 Blocks of one run share its daemons, its memory layout, its place in the day: a run as a whole is moved by that, and no
-number of blocks shows by how much. Where a side has several runs, their spread says it, held against the usual spread
-of all costs (a few runs alone know their own badly). Where each side has one, a floor stands in for it: VALIDITY.md has
-what real runs, back to back, differ by.
+number of blocks shows by how much. Where a side has several runs, their spread says it, and so does that of the host's
+earlier runs, held against the usual spread of all costs (a few runs alone know their own badly). Where there is
+neither, a floor stands in for it: VALIDITY.md has what real runs, back to back, differ by.
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ _USUAL_FREEDOM = 4
 """How many degrees of freedom the usual spread counts for, beside those of the cost's own runs."""
 _MANY = 10
 """Costs from which there is a usual spread."""
+_FLOOR_RUNS = 2
+"""How many degrees of freedom the floor counts for, beside the usual spread of earlier runs: a dozen overrule it."""
+FEWEST_EARLIER = 3
+"""Earlier runs that say anything; from ten on what VALIDITY.md promises for them holds."""
+_CUT = 0.9
+"""Squared differences of runs above this quantile are cut to it: a step, or one wild run, is not the usual spread."""
+_LATELY = 5
+"""Differences, the last ones, that count by themselves where they are larger: noise that has grown."""
+_RARE = 60
+"""Among so many runs the largest stray is taken for as far as one goes. Of fewer it is as much larger as in a
+distribution whose variance does not exist (the number of runs to the power of one half)."""
+_STRAY_WINDOW = 5
+"""A run's stray is its distance from the median of so many runs around it, so that a step, which stays, is none."""
 
 
 class Level(NamedTuple):
@@ -39,12 +52,23 @@ class Level(NamedTuple):
     effective: float
 
 
+class Noise(NamedTuple):
+    """How far one cost differs from run to run by itself: the variance of a run's centre (of logarithms) with its
+    degrees of freedom, and how far a single run may stray."""
+
+    variance: float
+    freedom: float
+    stray: float
+
+
 class Shift(NamedTuple):
-    """How much farther B lies than A, as a logarithm, with its standard error and Student's degrees of freedom."""
+    """How much farther B lies than A, as a logarithm, with its standard error and Student's degrees of freedom. `stray`
+    is by how much a single wild run may have moved it: what does not lie farther off is no claim."""
 
     centre: float
     error: float
     freedom: float
+    stray: float = 0.0
 
 
 def level(one: Ratio) -> Level | None:
@@ -61,21 +85,45 @@ def usual_variance(costs: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> 
     known = [(_variance(a, b), len(a) + len(b) - 2) for a, b in costs if len(a) + len(b) > 2]
     if len(known) < _MANY:
         return None
-    freedom = float(np.median([d for _, d in known]))
-    of_chi = freedom / (2 * float(special.gammaincinv(freedom / 2, 0.5)))  # a median of variances is too low by this
-    return float(np.median([variance for variance, _ in known])) * of_chi
+    return _middle([variance for variance, _ in known], float(np.median([d for _, d in known])))
 
 
-def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None) -> Shift:
-    """How far B lies from A. Neither may be empty; `usual` is `usual_variance` of all costs."""
+def noises(costs: Sequence[Sequence[np.ndarray]], apart: int = 1) -> list[Noise | None]:
+    """What earlier runs of the host say of each cost; None where fewer than three have it.
+
+    A cost is given as its centres (logarithms) in the order of the runs, those of another fingerprint apart.
+    Differences of runs as far from each other as those that are compared (`apart`, counted in runs) tell the spread, so
+    that a level that wanders slowly counts for as much as it moves in that time. Their squares are cut at a quantile,
+    which one step in the history does not move. The largest stray of any cost, in units of its own usual difference, is
+    how far a run may stray: a cost that has not done so yet will.
+    """
+    own = [_spread(centres, apart) for centres in costs]
+    known = [one for one in own if one is not None]
+    if not known:
+        return [None] * len(own)
+    variances = _shrunk([one.variance for one in known], [one.freedom for one in known])
+    typical = _shrunk([one.typical for one in known], [one.freedom for one in known])
+    runs = max(one.runs for one in known)
+    farthest = max(one.stray / math.sqrt(usual) for one, usual in zip(known, typical, strict=True))
+    farthest *= math.sqrt(max(1.0, _RARE / runs))
+    told = iter(zip(known, variances, typical, strict=True))
+    return [_noise(*next(told), farthest) if one is not None else None for one in own]
+
+
+def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None, noise: Noise | None = None) -> Shift:
+    """How far B lies from A. Neither may be empty; `usual` is `usual_variance` of all costs, `noise` what earlier runs
+    say of this one."""
     centre = float(np.mean([one.centre for one in b]) - np.mean([one.centre for one in a]))
     within = float(np.mean([one.error**2 for one in (*a, *b)]))
     freedom = len(a) + len(b) - 2
-    if freedom:
-        prior = BETWEEN_RUNS**2 + within if usual is None else usual
-        total = _USUAL_FREEDOM + freedom
-        variance = max((_USUAL_FREEDOM * prior + freedom * _variance(a, b)) / total, within)
-        return Shift(centre, math.sqrt(variance * (1 / len(a) + 1 / len(b))), total)
+    if noise is None and freedom:
+        noise = Noise(BETWEEN_RUNS**2 + within if usual is None else usual, _USUAL_FREEDOM, 0.0)
+    if noise is not None:
+        total = noise.freedom + freedom
+        squares = freedom * _variance(a, b) if freedom else 0.0
+        variance = max((noise.freedom * noise.variance + squares) / total, within)
+        error = math.sqrt(variance * (1 / len(a) + 1 / len(b)))
+        return Shift(centre, error, total, noise.stray / min(len(a), len(b)))
     parts = [(one.error**2, max(one.effective - 1, 1.0)) for one in (*a, *b)]
     parts.append((2 * BETWEEN_RUNS**2, _FLOOR_FREEDOM))
     variance = sum(part for part, _ in parts)
@@ -88,12 +136,82 @@ def bounds(found: Shift, outside: float = SIGNIFICANCE) -> tuple[float, float]:
     return found.centre - reach, found.centre + reach
 
 
+def claimed(found: Shift, outside: float) -> tuple[float, float]:
+    """The same for a claim that the cost moved: it reaches as far as a run may stray, too."""
+    low, high = bounds(found, outside)
+    return min(low, found.centre - found.stray), max(high, found.centre + found.stray)
+
+
 def p_beyond(found: Shift, edge: float) -> float:
-    """The level at which that interval touches `edge`, on the side of its centre; 1 where the centre is nearer."""
+    """The level at which that interval touches `edge`, on the side of its centre; 1 where the centre is nearer, or no
+    farther from it than a run may stray."""
     distance = abs(found.centre) - edge
-    if distance <= 0:
+    if distance <= found.stray:
         return 1.0
     return 2 * float(special.stdtr(found.freedom, -distance / found.error)) if found.error else 0.0
+
+
+class _Spread(NamedTuple):
+    """What the earlier runs of one cost say alone. `typical` is the variance without its wild runs, `stray` how far the
+    farthest of them lies from those around it."""
+
+    variance: float
+    typical: float
+    freedom: float
+    stray: float
+    runs: int
+
+
+def _spread(parts: Sequence[np.ndarray], apart: int) -> _Spread | None:
+    parts = [part for part in parts if len(part) > 1]
+    runs = sum(map(len, parts))
+    if runs < FEWEST_EARLIER:
+        return None
+    lags = [min(apart, len(part) // 2) for part in parts]
+    gaps = np.concatenate([part[lag:] - part[:-lag] for part, lag in zip(parts, lags, strict=True)])
+    variance = _cut_variance(gaps, runs)
+    if len(gaps) > _LATELY + 2:
+        variance = max(variance, _cut_variance(gaps[-_LATELY:], _LATELY + 1))
+    typical = min(variance, (float(np.median(np.abs(gaps))) / 0.954) ** 2)  # the median of |N(0, 2)|
+    stray = max(float(np.max(np.abs(part - _around(part)))) for part in parts)
+    freedom = _FREEDOM_A_RUN * runs * len(gaps) / (runs - len(parts))
+    return _Spread(variance, typical, freedom, stray, runs)
+
+
+_FREEDOM_A_RUN = 0.55
+"""Degrees of freedom of the variance of cut differences of neighbouring runs, by simulation of normal ones."""
+
+
+def _cut_variance(gaps: np.ndarray, runs: int) -> float:
+    """Of one run, by differences of two; without bias for normal ones (simulated, 4 to 30 runs)."""
+    squares = gaps**2 / 2
+    return float(np.mean(np.minimum(squares, np.quantile(squares, _CUT)))) / (0.83 + 0.4 / runs)
+
+
+def _around(part: np.ndarray) -> np.ndarray:
+    """By run the median of the five around it, or next to it at an end."""
+    width = min(_STRAY_WINDOW, len(part))
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(part, width), axis=1)
+    return np.asarray(medians[np.clip(np.arange(len(part)) - width // 2, 0, len(medians) - 1)])
+
+
+def _shrunk(variances: list[float], freedoms: list[float]) -> list[float]:
+    """Each held against the usual one of all costs, and that against the floor: neither is known well of a few runs."""
+    floor = BETWEEN_RUNS**2
+    freedom = float(np.median(freedoms))
+    if len(variances) >= _MANY:
+        floor = (_FLOOR_RUNS * floor + freedom * _middle(variances, freedom)) / (_FLOOR_RUNS + freedom)
+    return [(_USUAL_FREEDOM * floor + of * one) / (_USUAL_FREEDOM + of)
+            for one, of in zip(variances, freedoms, strict=True)]  # fmt: skip
+
+
+def _noise(own: _Spread, variance: float, typical: float, farthest: float) -> Noise:
+    return Noise(variance, _USUAL_FREEDOM + own.freedom, farthest * math.sqrt(typical))
+
+
+def _middle(variances: list[float], freedom: float) -> float:
+    """The variance that most have in truth: a median of what samples of such a size say is too low."""
+    return float(np.median(variances)) * freedom / (2 * float(special.gammaincinv(freedom / 2, 0.5)))
 
 
 def _variance(a: Sequence[Level], b: Sequence[Level]) -> float:

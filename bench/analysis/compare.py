@@ -3,7 +3,8 @@
 Two questions are answered apart. *Did the host move?* is asked of the baseline's absolute costs. *Did this environment
 move?* is asked of its ratio to its own run's baseline, block by block, so that a host that got slower as a whole is no
 news of every environment; where the baseline lacks the metric, its absolute cost has to do. How far runs differ by
-themselves is in every interval (`bench.analysis.between`), and the interval that is given decides the verdict, as
+themselves is in every interval (`bench.analysis.between`), from the runs themselves, from earlier ones of the host, or
+else from a floor; and the interval that is given decides the verdict, as
 within a run: one that leaves the band is as wide as Holm's correction asks.
 """
 
@@ -16,6 +17,8 @@ import msgspec
 import numpy as np
 
 from bench.analysis import between, paired, tables, verdicts
+from bench.analysis.earlier import alike
+from bench.analysis.paired import FEWEST_PAIRS
 from bench.analysis.verdicts import BAND, verdict
 from bench.errors import UsageError
 from bench.reasons import as_text
@@ -23,11 +26,14 @@ from bench.record import machine
 from bench.store import benchmark_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from bench.analysis.between import Level
+    from bench.analysis.tables import Tables
     from bench.store import Run
 
+    Cost = tuple[str, str, str]
+    """Scenario, metric, environment."""
     Key = tuple[str, str, str, str, str]
     """Scenario, metric, environment, unit, and what is compared."""
 
@@ -97,6 +103,18 @@ class HostMove(msgspec.Struct, frozen=True):
     """By more than the band."""
 
 
+class RunNoise(msgspec.Struct, frozen=True):
+    """How far a cost differs from run to run by itself, and how that is known."""
+
+    source: Literal["earlier runs", "runs compared", "floor"]
+    """Earlier runs of the host with these fingerprints (beside those that are compared, where a side has several); only
+    the runs that are compared; or nothing: a floor stands in."""
+    runs: int
+    """How many: earlier ones; those compared; none."""
+    deviation: float
+    """Standard deviation of one run's ratio, the middle one of the environments' costs. 0.01 is 1 %."""
+
+
 class Comparison(msgspec.Struct, frozen=True):
     """What `isobench compare --json` prints (docs/compare.schema.json)."""
 
@@ -107,6 +125,7 @@ class Comparison(msgspec.Struct, frozen=True):
     band: float
     """Equivalent means: the whole interval lies between 1/(1 + band) and 1 + band."""
     host: HostMove | None
+    noise: RunNoise
     differing: dict[str, tuple[str, str]]
     """Facts of the hosts' fingerprints that differ, A's and B's."""
     only_in_a: list[str]
@@ -135,8 +154,10 @@ def compare(
     band: float = BAND,
     across_hosts: bool = False,
     wanted: Callable[[str], bool] = lambda benchmark: True,
+    earlier: Sequence[Run] = (),
 ) -> Comparison:
-    """Hold run `b` against run `a`, or several runs against several. `wanted` chooses by benchmark name.
+    """Hold run `b` against run `a`, or several runs against several. `wanted` chooses by benchmark name. `earlier` runs
+    (`bench.analysis.earlier`) say how far runs differ by themselves; those that are compared do not count among them.
 
     Raises `UsageError` for runs of two machines without `across_hosts`, for two baselines, and for runs that have no
     cost in common.
@@ -148,10 +169,13 @@ def compare(
     if not shared:
         reason = "the two have no cost in common" if any(costs) else "neither has a cost to compare"
         raise UsageError(reason, remedy="isobench list scenarios; the same -e and -s for both")
-    changes = []
+    past = _past(sides, earlier, across_hosts, wanted)
+    changes, noise = [], None
     for of in ("host", "environment"):
         chosen = [key for key in shared if (key[2] == sides[0][0].session.baseline) == (of == "host")]
-        changes += _changes(chosen, costs[0], costs[1], band, of)
+        found, noise = _changes(chosen, (costs[0], costs[1]), past, band, of)
+        changes += found
+    assert noise is not None
     known = [{key: _known(side, key) for key in _facts(sides)} for side in sides]
     return Comparison(
         schema=SCHEMA,
@@ -160,6 +184,7 @@ def compare(
         across_hosts=across_hosts,
         band=band,
         host=_host(changes, band),
+        noise=noise,
         differing={key: (known[0][key], known[1][key]) for key in known[0] if known[0][key] != known[1][key]},
         only_in_a=sorted(benchmark_name(*key[:3]) for key in costs[0].keys() - costs[1].keys()),
         only_in_b=sorted(benchmark_name(*key[:3]) for key in costs[1].keys() - costs[0].keys()),
@@ -209,14 +234,12 @@ def _of_run(run: Run, relative: bool) -> list[tuple[Key, _Cost]]:
     known = tables.from_run(run)
     ratios = verdicts.compared(known, baseline)
     strayed = verdicts.strayed_controls(known, ratios)
-    series = {(*key, name): values for key, row in known.items() for name, values in row.items() if not values.control}
-    alone = [] if relative else [key for key in series if key not in ratios]
-    logs = [paired.log_ratios(series[key].values, np.ones(len(series[key].values))) for key in alone]
-    absolute = dict(zip(alone, verdicts.estimates(logs), strict=True))
+    alone = {} if relative else _alone(known, ratios)
+    absolute = dict(zip(alone, verdicts.estimates(list(alone.values())), strict=True))
     found: list[tuple[Key, _Cost]] = []
-    for key, values in series.items():
-        one = ratios.get(key) or absolute.get(key)
-        if one is not None:
+    for key, one in (ratios | absolute).items():
+        values = known[key[:2]][key[2]]
+        if not values.control:
             what = "ratios to the baseline" if key in ratios else "values"
             far = strayed.get(key[:2], 0.0) if key in ratios else 0.0
             cost = _Cost(float(np.median(values.values)), one.found.n or len(values.values), between.level(one), far)
@@ -224,14 +247,70 @@ def _of_run(run: Run, relative: bool) -> list[tuple[Key, _Cost]]:
     return found
 
 
+def _alone(known: Tables, ratios: Container[Cost]) -> dict[Cost, np.ndarray]:
+    """Logarithms of what has no ratio: the baseline's values, and what the baseline lacks."""
+    series = {(*key, name): values for key, row in known.items() for name, values in row.items() if not values.control}
+    return {key: paired.log_ratios(one.values, np.ones(len(one.values)))
+            for key, one in series.items() if key not in ratios}  # fmt: skip
+
+
+def _centres(run: Run, relative: bool, wanted: Callable[[str], bool]) -> Iterable[tuple[Key, float]]:
+    """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
+    known = tables.from_run(run)
+    ratios = verdicts.log_ratios(known, run.session.baseline)
+    told = [(ratios, "ratios to the baseline"), ({} if relative else _alone(known, ratios), "values")]
+    for logs_of, what in told:
+        for key, logs in logs_of.items():
+            values = known[key[:2]][key[2]]
+            if len(logs) >= FEWEST_PAIRS and not values.control and wanted(benchmark_name(*key)):
+                yield (*key, values.unit, what), paired.interval(logs).centre
+
+
+class _Past(NamedTuple):
+    """What earlier runs say: by cost its centres in the order of the runs, in parts of one fingerprint each."""
+
+    runs: int
+    apart: int
+    """How many runs A and B lie from each other."""
+    centres: dict[Key, list[np.ndarray]]
+
+
+def _past(
+    sides: tuple[list[Run], list[Run]], earlier: Sequence[Run], relative: bool, wanted: Callable[[str], bool]
+) -> _Past:
+    compared = [*sides[0], *sides[1]]
+    own = {run.session.run_id for run in compared}
+    runs = [run for run in sorted(earlier, key=lambda run: run.session.started) if run.session.run_id not in own]
+    runs = [run for run in runs if run.session.baseline == compared[0].session.baseline]
+    parts = [[run for run in runs if _is_of(run, sides[0])],
+             [run for run in runs if _is_of(run, sides[1]) and not _is_of(run, sides[0])]]  # fmt: skip
+    centres: dict[Key, list[np.ndarray]] = {}
+    for part in parts:
+        found: dict[Key, list[float]] = {}
+        for run in part:
+            for key, centre in _centres(run, relative, wanted):
+                found.setdefault(key, []).append(centre)
+        for key, values in found.items():
+            centres.setdefault(key, []).append(np.array(values))
+    ends = sorted((max if side is sides[0] else min)(run.session.started for run in side) for side in sides)
+    between_them = sum(ends[0] < run.session.started < ends[1] for run in runs)
+    return _Past(sum(map(len, parts)), 1 + between_them, centres)
+
+
+def _is_of(run: Run, side: list[Run]) -> bool:
+    return any(alike(run.session, one.session) for one in side)
+
+
 def _changes(
-    keys: list[Key], a: dict[Key, list[_Cost]], b: dict[Key, list[_Cost]], band: float, of: str
-) -> list[Change]:
-    """The verdicts on costs that are corrected for each other's number."""
+    keys: list[Key], costs: tuple[dict[Key, list[_Cost]], dict[Key, list[_Cost]]], past: _Past, band: float, of: str
+) -> tuple[list[Change], RunNoise]:
+    """The verdicts on costs that are corrected for each other's number, and what runs differ by themselves."""
+    a, b = costs
     levels = {key: ([c.level for c in a[key] if c.level], [c.level for c in b[key] if c.level]) for key in keys}
     told = {key: pair for key, pair in levels.items() if all(pair)}
     usual = between.usual_variance(list(told.values()))
-    shifts = {key: between.shift(*pair, usual) for key, pair in told.items()}
+    noises = dict(zip(told, between.noises([past.centres.get(key, []) for key in told], past.apart), strict=True))
+    shifts = {key: between.shift(*pair, usual, noises[key]) for key, pair in told.items()}
     strayed = {key: max(cost.strayed for cost in (*a[key], *b[key])) for key in keys}
     p = {key: between.p_beyond(one, math.log1p(band) + strayed[key]) for key, one in shifts.items()}
     adjusted = dict(zip(p, paired.holm(np.array(list(p.values()))), strict=True))
@@ -248,7 +327,23 @@ def _changes(
             "verdict": word if key[3] == "second" else _NEUTRAL.get(word, word),
         }  # fmt: skip
         changes.append(msgspec.convert(document, Change))
-    return changes
+    return changes, _run_noise(told, shifts, noises, past)
+
+
+def _run_noise(
+    told: dict[Key, tuple[list[Level], list[Level]]],
+    shifts: dict[Key, between.Shift],
+    noises: dict[Key, between.Noise | None],
+    past: _Past,
+) -> RunNoise:
+    """What most of the costs rest on."""
+    each = [shifts[key].error / math.sqrt(1 / len(a) + 1 / len(b)) for key, (a, b) in told.items()]
+    compared = max((len(a) + len(b) for a, b in told.values()), default=2)
+    if any(noises.values()):
+        return RunNoise("earlier runs", past.runs, float(np.median(each)))
+    if compared > 2:
+        return RunNoise("runs compared", compared, float(np.median(each)))
+    return RunNoise("floor", 0, between.BETWEEN_RUNS)
 
 
 def _interval(found: between.Shift | None, strayed: float, band: float, outside: float) -> tuple[float, float, float]:
@@ -258,7 +353,7 @@ def _interval(found: between.Shift | None, strayed: float, band: float, outside:
     low, high = between.bounds(found)
     edge = math.log1p(band) + strayed
     if low > edge or high < -edge:
-        low, high = between.bounds(found, outside)
+        low, high = between.claimed(found, outside)
     return math.exp(found.centre), math.exp(max(low - strayed, -700.0)), math.exp(min(high + strayed, 700.0))
 
 

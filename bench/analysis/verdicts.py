@@ -106,6 +106,12 @@ def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
 
 def compared(found: Tables, baseline: str) -> dict[tuple[str, str, str], Ratio]:
     """Every environment against the baseline, block by block, wherever both have positive values in one unit."""
+    logs = log_ratios(found, baseline)
+    return dict(zip(logs, estimates(list(logs.values())), strict=True))
+
+
+def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.ndarray]:
+    """The same as logarithms of the paired ratios, block by block."""
     logs = {}
     for (scenario, metric), environments in found.items():
         base = environments.get(baseline)
@@ -114,7 +120,7 @@ def compared(found: Tables, baseline: str) -> dict[tuple[str, str, str], Ratio]:
                 ratio = log_ratio(values, base)
                 if ratio is not None:
                     logs[scenario, metric, environment] = ratio
-    return dict(zip(logs, estimates(list(logs.values())), strict=True))
+    return logs
 
 
 def estimates(many: Sequence[np.ndarray]) -> list[Ratio]:

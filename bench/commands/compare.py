@@ -72,11 +72,14 @@ def share(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     from bench.analysis.compare import compare
+    from bench.analysis.earlier import earlier
 
     patterns = arguments.filter or ["*"]
+    a, b = _load(arguments.a), _load(arguments.b)
     found = compare(
-        _load(arguments.a),
-        _load(arguments.b),
+        a,
+        b,
+        earlier=earlier([*a, *b]),
         band=arguments.band,
         across_hosts=arguments.across_hosts,
         wanted=lambda benchmark: any(fnmatchcase(benchmark, pattern) for pattern in patterns),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.analysis.between import BETWEEN_RUNS, FEWEST_EARLIER
 from bench.report import format
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Change, Comparison
 
+_FEW = 10
+"""Earlier runs from which on what is promised of them holds."""
 DEARER = ("slower", "more")
 """Verdicts that say that B costs more."""
 
@@ -25,7 +28,7 @@ def groups(found: Comparison) -> list[tuple[str, list[Change]]]:
 
 
 def sentences(found: Comparison) -> list[str]:
-    """The sum, the host, what is gone and new, and how much one run on each side can tell."""
+    """The sum, the host, what is gone and new, and how far runs differ by themselves."""
     asked = [one for one in found.changes if one.of == "environment"]
     count = {word: sum(one.verdict == word for one in asked) for word in ("equivalent", "inconclusive")}
     lines = [
@@ -41,6 +44,17 @@ def sentences(found: Comparison) -> list[str]:
     for word, names in (("gone", found.only_in_a), ("new", found.only_in_b)):
         if names:
             lines.append(f"{word}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
-    if len(found.a) + len(found.b) == 2:
-        lines.append("one run on each side: smaller changes are told from several (A1,A2,A3 B1,B2,B3)")
-    return lines
+    return [*lines, *_noise(found)]
+
+
+def _noise(found: Comparison) -> list[str]:
+    """How far runs differ by themselves, how that is known, and what would tell more."""
+    noise, assumed = found.noise, format.percent(BETWEEN_RUNS)
+    if noise.source == "floor":
+        return [f"from run to run a cost is taken to move by {assumed} by itself, as fewer than {FEWEST_EARLIER} "
+                "earlier runs like these lie beside: smaller changes are told from several (A1,A2 B1,B2)"]  # fmt: skip
+    moves = f"from run to run a cost moves by {format.percent(noise.deviation)} by itself (the middle one), as"
+    if noise.source == "runs compared":
+        return [f"{moves} the {noise.runs} runs compared say"]
+    few = f"; so few are held against the usual {assumed}" if noise.runs < _FEW else ""
+    return [f"{moves} {format.count(noise.runs, 'earlier run')} of this host say{few}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.analysis.compare import Change, compare, one_machine
+from bench.analysis.earlier import earlier
 from bench.errors import UsageError
 from bench.report import charts, compared, format
 from bench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
@@ -30,7 +31,8 @@ def build(context: Context) -> list[Block]:
     if other.baseline != context.baseline:
         return warnings
     try:
-        found = compare(other.run, context.run, band=BAND, across_hosts=not one_machine(other.run, context.run))
+        found = compare(other.run, context.run, band=BAND, across_hosts=not one_machine(other.run, context.run),
+                        earlier=earlier([other.run, context.run]))  # fmt: skip
     except UsageError as error:
         return [*warnings, Paragraph(f"Nothing is compared: {format.clean(error.reason, 300)}.")]
     changed = found.changed()

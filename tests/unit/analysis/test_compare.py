@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from bench import store
 from bench.analysis import between
 from bench.analysis.between import Level
 from bench.analysis.compare import Change, Comparison, compare
+from bench.analysis.earlier import earlier
 from bench.errors import UsageError
 from tests.unit.analysis.made import write_run
 
@@ -166,6 +171,92 @@ def test_the_usual_spread_is_that_of_most_costs() -> None:
     usual = between.usual_variance(costs)
     assert usual is not None and usual**0.5 == pytest.approx(0.0224, rel=0.25)
     assert between.usual_variance(costs[:5]) is None
+
+
+def _history(results: Path, runs: int, moved: float = 0.005, **options: object) -> list[Path]:
+    """Runs of one host, night after night, each of whose costs is moved as a whole by so much."""
+    random = np.random.default_rng(9)
+    found = []
+    for number in range(1, runs + 1):
+        factors = {
+            name: cost * float(np.exp(random.normal(0, moved))) for name, cost in (("chroot", 1.1), ("docker", 200))
+        }
+        found.append(_run(results, number, factors=factors, **options))
+    return found
+
+
+def test_earlier_runs_say_how_far_runs_differ(tmp_path: Path) -> None:
+    """+12 % is nothing between two runs of which nothing else is known, and a change where twenty runs of the host lay
+    within one per cent; what did not move is known better by them, too."""
+    _history(tmp_path, 22)
+    a, b = (
+        store.load(_run(tmp_path, number, factors={"docker": 200 * more})) for number, more in ((23, 1), (24, 1.12))
+    )
+    alone, known = compare(a, b), compare(a, b, earlier=earlier([a, b]))
+    assert _by_name(alone)["docker"].verdict == _by_name(alone)["chroot"].verdict == "inconclusive"
+    assert (alone.noise.source, alone.noise.runs) == ("floor", 0)
+    assert _by_name(known)["docker"].verdict == "slower"
+    (_, low, high), (_, known_low, known_high) = (_by_name(found)["chroot"].interval for found in (alone, known))
+    assert known_high - known_low < 0.6 * (high - low)
+    assert (known.noise.source, known.noise.runs) == ("earlier runs", 22) and known.noise.deviation < 0.02
+    assert compare(a, b, earlier=[*earlier([a, b]), a, b]) == known, "what is compared is no history"
+
+
+def test_only_earlier_runs_of_this_host_as_it_is_count(tmp_path: Path) -> None:
+    """Neither another kernel's, nor later ones, damaged or unfinished ones, nor those of a machine of another name."""
+    runs = _history(tmp_path, 12)
+    a, b = store.load(runs[9]), store.load(runs[10])
+    assert [run.path for run in earlier([a, b])] == runs[:9]
+    (runs[0] / store.SESSION).write_text("{")
+    record = json.loads((runs[1] / store.SESSION).read_text())
+    (runs[1] / store.SESSION).write_text(json.dumps({**record, "finished": None}))
+    (runs[2] / store.SESSION).write_text(json.dumps({**record, "fingerprint": {"kernel": "6.2"}}))
+    (runs[3] / store.SESSION).write_text(json.dumps({**record, "host_id": "another"}))
+    (runs[4] / store.SESSION).write_text(json.dumps({**record, "fingerprint": {}, "run_id": "x"}))
+    assert [run.path for run in earlier([a, b])] == runs[4:9], "what was not recorded has not changed"
+    moved = tmp_path / "elsewhere" / "a"
+    shutil.copytree(runs[9], moved)
+    assert earlier([store.load(moved)]) == [], "a folder that is not the host's holds anything"
+
+
+def test_the_usual_noise_is_held_against_the_floor_while_runs_are_few() -> None:
+    """Twenty costs whose runs differ by 0.5 %: from three runs nearly the floor is left, from thirty little of it."""
+    random = np.random.default_rng(4)
+    of = {}
+    for runs in (3, 10, 30):
+        found = between.noises([[random.normal(0, 0.005, runs)] for _ in range(20)])
+        of[runs] = float(np.median([one.variance**0.5 for one in found if one]))
+    assert between.BETWEEN_RUNS > of[3] > of[10] > of[30] > 0.005 and of[30] < 0.01 < 0.015 < of[3]
+    assert between.noises([[np.zeros(2)], [np.zeros(1), np.zeros(1)], []]) == [None] * 3
+
+
+def test_a_step_in_the_history_is_no_stray_and_a_wild_run_is() -> None:
+    """Costs moved by 1 %. A step of 30 % stays: later runs stray no farther than before it. A wild run may come again,
+    in any cost: what lies no farther off than it did is no claim."""
+    costs = [[np.random.default_rng([5, n]).normal(0, 0.01, 20)] for n in range(20)]
+    quiet = between.noises(costs)[0]
+    stepped = [[costs[0][0] + 0.3 * (np.arange(20) >= 10)], *costs[1:]]
+    wild = [[costs[0][0] + 0.3 * (np.arange(20) == 10)], *costs[1:]]
+    after_step, after_wild = between.noises(stepped)[1], between.noises(wild)[1]
+    assert quiet and after_step and after_wild
+    assert after_step.stray < 0.1 and after_wild.stray > 0.3
+    a, b = [Level(0.0, 0.005, 20)], [Level(0.3, 0.005, 20)]
+    assert between.p_beyond(between.shift(a, b, noise=after_step), 0.05) < 0.001
+    found = between.shift(a, b, noise=after_wild)
+    assert between.p_beyond(found, 0.05) == 1 and between.claimed(found, 0.05)[0] < 0.05 < between.bounds(found)[0]
+
+
+_CENTRES = arrays(np.float64, st.integers(3, 30), elements=st.floats(-2, 2).map(lambda one: round(one, 3)))
+
+
+@given(st.lists(_CENTRES, min_size=1, max_size=12), st.integers(1, 40), st.floats(-5, 5))
+def test_any_history_gives_a_noise_that_a_level_does_not_change(rows: list[np.ndarray], apart: int, by: float) -> None:
+    """Whatever runs there were: a finite spread above nothing, a stray that is not negative, the same at any level."""
+    found = between.noises([[row] for row in rows], apart)
+    for one, other in zip(found, between.noises([[row + by] for row in rows], apart), strict=True):
+        assert one is not None and other is not None
+        assert 0 < one.variance < np.inf and 0 <= one.stray < np.inf and one.freedom > 4
+        assert other == pytest.approx(one, rel=1e-6, abs=1e-9)
 
 
 def test_p_is_the_level_at_which_the_interval_touches() -> None:

@@ -1,0 +1,55 @@
+"""The runs that a host made before those that are compared: how far they differ, runs differ by themselves."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bench import store
+from bench.errors import StoreError
+from bench.record import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bench.record import Session
+    from bench.store import Run
+
+MOST = 30
+"""Runs that are looked at, the newest: what more would add to Student's quantiles is little."""
+
+
+def earlier(compared: Sequence[Run]) -> list[Run]:
+    """The newest runs beside these, in a folder of their host's, that began before the last of them and are alike to
+    one of them, oldest first. What cannot be read, or has not ended, does not count."""
+    last = max(run.session.started for run in compared)
+    own = {run.session.run_id for run in compared}
+    found: dict[str, Run] = {}
+    for path in _beside(compared):
+        with suppress(StoreError):
+            run = store.load(path)
+            session = run.session
+            known = session.run_id in own or not session.finished or session.started >= last
+            if not known and any(alike(session, one.session) for one in compared):
+                found.setdefault(session.run_id, run)
+    return sorted(found.values(), key=lambda run: run.session.started)
+
+
+def alike(one: Session, other: Session) -> bool:
+    """Whether two runs are of one machine in one state. A fact that one of them did not record does not differ."""
+    same_host = machine(one.host_id, one.fingerprint) == machine(other.host_id, other.fingerprint)
+    facts = one.fingerprint.items()
+    return same_host and all(other.fingerprint.get(fact, text) == text for fact, text in facts)
+
+
+def _beside(compared: Sequence[Run]) -> Iterator[Path]:
+    """The folders of the newest runs before the last of these, by the stamps in their names."""
+    newest: dict[Path, str] = {}
+    for run in compared:
+        path = run.path.resolve()
+        if path.parent.name == run.session.host_id:  # as isobench lays them out: elsewhere anything may lie beside it
+            newest[path.parent] = max(path.name, newest.get(path.parent, ""))
+    for folder, last in newest.items():
+        names = sorted(file.parent.name for file in folder.glob(f"*/{store.SESSION}"))
+        yield from (folder / name for name in [name for name in names if name < last][-MOST - len(compared) :])
