@@ -35,7 +35,8 @@ _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 
 
 def bundle(run: Run) -> bytes:
-    """A gzipped tar archive with one folder: suite.json, session.json, report.md, index.html."""
+    """A gzipped tar archive with one folder: suite.json, session.json, report.md with its drawings,
+    index.html."""
     session = anonymous(run.session)
     with tempfile.TemporaryDirectory(prefix="isobench-bundle-") as name:
         folder = Path(name) / session.host_id / run.path.name
@@ -78,8 +79,8 @@ def _archive(folder: Path, name: str) -> bytes:
     """The same bytes for the same files: no times, no owners."""
     target = io.BytesIO()
     with gzip.GzipFile(fileobj=target, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-        for file in sorted(folder.iterdir()):
-            entry = tarfile.TarInfo(f"{name}/{file.name}")
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(f"{name}/{file.relative_to(folder)}")
             entry.size = file.stat().st_size
             entry.mode = 0o644
             with file.open("rb") as content:

@@ -279,7 +279,8 @@ def _export(night: Night, folder: Path, path: Path) -> None:
 
 
 def _summarise(folder: Path, told: list[str], calm: str = "") -> None:
-    """What a job summary shows: what the night has to say, then the report, cut between lines where it is too long."""
+    """What a job summary shows: what the night has to say, then the report without its drawings (a summary has no
+    files beside it), cut between lines where it is too long."""
     from bench.report import format
     from bench.report.markdown import escape
 
@@ -288,7 +289,7 @@ def _summarise(folder: Path, told: list[str], calm: str = "") -> None:
     with contextlib.suppress(OSError):  # there is none, or somebody laid something else there
         rest = read_regular(folder / "report.md", _MOST_READ, follow=False).decode(errors="replace").splitlines()
     text, size = [], 0
-    for line in ["## Tonight", "", *head, "", *rest]:
+    for line in ["## Tonight", "", *head, "", *(line for line in rest if not line.startswith("!["))]:
         size += len(line.encode()) + 1
         if size > SUMMARY_LIMIT:
             text.append("… cut; report.md has the rest.")

@@ -78,13 +78,15 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     """Rows under columns. The first column names the row. `cost` is the one that all rows are about
-    ("startup.ready"), or empty."""
+    ("startup.ready"), or empty. `number` and `anchor` are given by the page (`bench.report.places`)."""
 
     kind: ClassVar[str] = "table"
     caption: str
     columns: list[Column]
     rows: list[list[Cell]]
     cost: str = ""
+    number: int = 0
+    anchor: str = ""
 
 
 class Picture:
@@ -109,7 +111,7 @@ class Picture:
 @dataclass(frozen=True)
 class Figure:
     """A drawing. `title` states the finding, `note` the unit and n, `alt` the content for those who cannot see it;
-    `data` is what was drawn."""
+    `data` is what was drawn. `number` and `anchor` are given by the page (`bench.report.places`)."""
 
     kind: ClassVar[str] = "figure"
     title: str
@@ -117,6 +119,8 @@ class Figure:
     alt: str
     note: str
     data: Table
+    number: int = 0
+    anchor: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from bench.report import format, sections
 from bench.report.blocks import costs_shown
 from bench.report.context import Context, Section, estimates_of
 from bench.report.page import Page, Part
+from bench.report.places import placed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 FILES = {"html": "index.html", "md": "report.md"}
 """The formats and the names of their files."""
+
+PICTURES = "report_files"
+"""The folder with the drawings of `report.md`, beside it."""
 
 
 def render(
@@ -40,7 +44,9 @@ def render(
     written = {}
     for name in formats:
         target = out_dir / FILES[name]
-        _write(target, _lay_out(page, name))
+        if name == "md":
+            _draw(page, out_dir / PICTURES)
+        _write(target, _lay_out(page, name).encode("utf-8", errors="replace"))
         written[name] = target
     return written
 
@@ -55,10 +61,10 @@ def page_of(context: Context) -> Page:
     sections = find_sections()
     built = {section.anchor: section.build(context) for section in sections}
     shown = costs_shown([block for blocks in built.values() for block in blocks])
-    others = Section(_AFTER_THE_COSTS, "others", "Other costs", lambda context: _others(context, shown))
+    others = Section(_AFTER_THE_COSTS, "others", "Other costs", lambda context: _others(context, shown), "Others")
     built[others.anchor] = others.build(context)
     ordered = sorted([*sections, others], key=lambda section: section.order)
-    parts = [Part(s.anchor, s.title, built[s.anchor]) for s in ordered if built[s.anchor]]
+    parts = placed([Part(s.anchor, s.title, built[s.anchor], s.word) for s in ordered if built[s.anchor]])
     session = context.session
     measured = [block for block in session.blocks if block.index > 0]
     used = sum(not block.marks for block in measured)
@@ -119,14 +125,26 @@ def _lay_out(page: Page, name: str) -> str:
         return html.lay_out(page)
     from bench.report import markdown
 
-    return markdown.lay_out(page)
+    return markdown.lay_out(page, PICTURES)
 
 
-def _write(target: Path, text: str) -> None:
+def _draw(page: Page, folder: Path) -> None:
+    """The drawings, each a file; those of a report that was written there before, and are in this one no more, go."""
+    from bench.report.markdown import pictures_of
+
+    drawn = pictures_of(page)
+    for name, data in drawn.items():
+        _write(folder / name, data)
+    for old in folder.glob("*.svg"):
+        if old.name not in drawn:
+            old.unlink()
+
+
+def _write(target: Path, data: bytes) -> None:
     from bench.store import write_atomically
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, text.encode("utf-8", errors="replace"))
+        write_atomically(target, data)
     except OSError as error:
         raise UsageError(f"cannot write the report to {target.parent}: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """The drawings. The only importer of matplotlib: data in, SVG out, the same bytes for the same data.
 
-Text stays text in the SVG. Colours are a colour-blind-safe cycle (petroff10), and whatever has a colour of its own has
-a marker or a hatch of its own too. Each drawing is made once; its dark variant only has other colours.
+Text stays text in the SVG. Whatever has a colour of its own (`palette`) has a marker, or a hatch and a letter, of its
+own too. Each drawing is made once; its dark variant only has other colours.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import logging
 import math
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from importlib.util import find_spec
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeAlias
 
 from bench.report import format
 from bench.report.blocks import Picture
+from bench.report.palette import CYCLE, DARK, FAINT, GRID, INK, PAPER
 from bench.report.svg import compact
 from bench.report.ticks import log_ticks
 
@@ -28,21 +30,9 @@ if TYPE_CHECKING:
 WIDTH = 7.6
 """Inches; a hundred points of SVG to the inch and a bit, as wide as the page's text."""
 
-_CYCLE = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 _MARKERS = "osD^vPXph<>d8*"
 _HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//")
 """Lines only: a hatch of circles makes an SVG a megabyte."""
-_INK, _FAINT, _GRID, _PAPER = "#1d2329", "#5b6570", "#dde2e7", "#fdfefe"
-_DARK = {
-    _INK: "#e8ebee",
-    _FAINT: "#a7b1bb",
-    _GRID: "#343b43",
-    _PAPER: "#181c20",
-    "#832db6": "#b37be0",
-    "#bd1f01": "#f0674a",
-    "#717581": "#a3a8b5",
-    "#3f90da": "#63a9ea",
-}
 _LABEL = 34
 """Characters of a label that a drawing shows."""
 
@@ -123,8 +113,7 @@ def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
         positions.append(at)
         at += 0.82
     figure, axes = _figure(at * 0.235 + 0.75)
-    axes.axvspan(1 / (1 + band), 1 + band, color=_GRID, alpha=0.7, linewidth=0)
-    axes.axvline(1, color=_FAINT, linewidth=0.9)
+    _band(axes, band)
     for row, y in zip(rows, positions, strict=True):
         _interval(axes, row, y)
     for y, title in heads:
@@ -145,20 +134,20 @@ def waterfall(steps: Sequence[Step], unit: str) -> Drawn:
     for y, step in enumerate(steps):
         left, right = sorted((step.start / factor, step.end / factor))
         rung = step.kind == "rung"
-        colour = _CYCLE[8] if not rung else _CYCLE[0] if step.end >= step.start else _CYCLE[1]
+        colour = CYCLE[8] if not rung else CYCLE[0] if step.end >= step.start else CYCLE[1]
         hatch = "xxxx" if step.kind == "rest" else "////" if rung and step.end < step.start else ""
-        axes.barh(y, right - left, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=_PAPER, linewidth=0.4)
+        axes.barh(y, right - left, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=PAPER, linewidth=0.4)
         if math.isfinite(step.low) and math.isfinite(step.high):
-            axes.plot([step.low / factor, step.high / factor], [y, y], color=_INK, linewidth=1.1)
+            axes.plot([step.low / factor, step.high / factor], [y, y], color=INK, linewidth=1.1)
         text = format.quantity(step.end, unit) if step.kind == "whole" else format.signed(step.end - step.start, unit)
         edge = max(right, step.high / factor if math.isfinite(step.high) else right)
-        axes.annotate(text, (edge, y), (5, 0), textcoords="offset points", va="center", color=_FAINT)
+        axes.annotate(text, (edge, y), (5, 0), textcoords="offset points", va="center", color=FAINT)
         if y + 1 < len(steps) and steps[y + 1].kind != "whole":
-            axes.plot([step.end / factor] * 2, [y + 0.31, y + 0.69], color=_FAINT, linewidth=0.7)
+            axes.plot([step.end / factor] * 2, [y + 0.31, y + 0.69], color=FAINT, linewidth=0.7)
     axes.set_yticks(range(len(steps)), labels)
     axes.set_ylim(len(steps) - 0.4, -0.6)
     axes.margins(x=0.14)
-    axes.axvline(0, color=_FAINT, linewidth=0.9)
+    axes.axvline(0, color=FAINT, linewidth=0.9)
     axes.set_xlabel(name)
     return _svg(figure)
 
@@ -173,11 +162,11 @@ def ecdf(series: Sequence[Series], unit: str) -> Drawn:
         axes.step([x[0], *x], [0, *y], where="post", color=_colour(line.style), linewidth=1.5)
         middle = (len(x) - 1) // 2
         axes.plot([x[middle]], [y[middle]], _marker(line.style), color=_colour(line.style), markersize=6,
-                  markeredgecolor=_PAPER, linestyle="-", label=_short(line.label))  # fmt: skip
+                  markeredgecolor=PAPER, linestyle="-", label=_short(line.label))  # fmt: skip
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.set_ylabel("share of samples")
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
     _log_x(axes, [v for line in series for v in line.x], lambda v: format.quantity(v, unit))
     _legend(axes)
     return _svg(figure)
@@ -185,25 +174,48 @@ def ecdf(series: Sequence[Series], unit: str) -> Drawn:
 
 @_on_demand
 def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Drawn:
-    """The parts of each bar as shares of its whole, end to end, the whole beside it; a negative part lies left of 0."""
+    """The parts of each bar as shares of its whole, end to end, the whole beside it; a negative part lies left of 0.
+
+    Each part has a letter, in the legend and on the bar, so that nobody has to tell ten colours apart.
+    """
     figure, axes = _figure(len(bars) * 0.34 + 1.1)
+    letters = dict(zip(parts, ascii_uppercase, strict=False))
     for y, bar in enumerate(bars):
         whole = sum(abs(v) for v in bar.parts if v == v) or 1.0
         ends = {True: 0.0, False: 0.0}
         for index, value in enumerate(bar.parts):
             if value == value:
-                axes.barh(y, value / whole, left=ends[value > 0], height=0.62, color=_CYCLE[index % 10],
-                          edgecolor=_PAPER, hatch=_HATCHES[index % 8], linewidth=0.4, label=parts[index])  # fmt: skip
+                left, name = ends[value > 0], parts[index]
+                axes.barh(y, value / whole, left=left, height=0.62, color=CYCLE[index % 10], edgecolor=PAPER,
+                          hatch=_HATCHES[index % 8], linewidth=0.4, label=_lettered(letters, name))  # fmt: skip
+                _letter(axes, left + value / whole / 2, y, value / whole, letters.get(name, ""))
                 ends[value > 0] += value / whole
         total = format.quantity(sum(v for v in bar.parts if v == v), unit)
-        axes.annotate(total, (ends[True], y), (5, 0), textcoords="offset points", va="center", color=_FAINT)
+        axes.annotate(total, (ends[True], y), (5, 0), textcoords="offset points", va="center", color=FAINT)
     axes.xaxis.set_major_formatter(lambda v, _: format.percent(v) if v <= 1.001 else "")
     axes.set_xlim(right=1.1)
     axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlabel("share of the whole")
-    _legend(axes, parts)
+    _legend(axes, [_lettered(letters, name) for name in parts])
     return _svg(figure)
+
+
+def _lettered(letters: Mapping[str, str], name: str) -> str:
+    return f"{letters[name]}  {name}" if name in letters else name
+
+
+def _letter(axes: Axes, x: float, y: float, share: float, letter: str) -> None:
+    """The letter of a part on its piece of the bar, with its share where there is room for both."""
+    if abs(share) < _NARROW or not letter:
+        return
+    words = f"{letter}  {format.about(abs(share))}" if abs(share) >= _WIDE else letter
+    box = {"boxstyle": "round,pad=0.18", "facecolor": PAPER, "edgecolor": "none"}
+    axes.text(x, y, words, ha="center", va="center_baseline", fontsize=7.5, bbox=box)
+
+
+_NARROW, _WIDE = 0.025, 0.09
+"""Shares of a bar from which a piece has room for its letter, and for its percentage."""
 
 
 @_on_demand
@@ -212,13 +224,12 @@ def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
     groups = list(dict.fromkeys(row.group for row in rows))
     members = list(dict.fromkeys(row.label for row in rows))
     figure, axes = _figure(len(groups) * (0.16 + 0.05 * len(members)) + 1.2)
-    axes.axvspan(1 / (1 + band), 1 + band, color=_GRID, alpha=0.7, linewidth=0)
-    axes.axvline(1, color=_FAINT, linewidth=0.9)
+    _band(axes, band)
     for row in rows:
         offset = (members.index(row.label) + 0.5) / len(members) - 0.5
         _interval(axes, row, groups.index(row.group) + 0.7 * offset, label=_short(row.label))
     for y in range(1, len(groups)):
-        axes.axhline(y - 0.5, color=_GRID, linewidth=0.5)
+        axes.axhline(y - 0.5, color=GRID, linewidth=0.5)
     axes.set_yticks(range(len(groups)), [_short(group) for group in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     _log_x(axes, [v for row in rows for v in (row.value, row.low, row.high)] + [1 - band, 1 + band], format.ratio)
@@ -238,14 +249,14 @@ def points(
         if line.low:
             below = [max(y - a, 0.0) for y, a in zip(line.y, line.low, strict=True)]
             above = [max(b - y, 0) for y, b in zip(line.y, line.high, strict=True)]
-            axes.errorbar(line.x, line.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
-        axes.plot(line.x, line.y, _marker(line.style), color=colour, markersize=5.5 if lines else 4, alpha=0.9,
+            axes.errorbar(line.x, line.y, yerr=[below, above], fmt="none", ecolor=colour, elinewidth=1)
+        axes.plot(line.x, line.y, _marker(line.style), color=colour, markersize=5.5 if lines else 4,
                   linestyle="-" if lines and line.fit is None else "none", linewidth=1.3,
-                  markeredgecolor=_PAPER, markeredgewidth=0.4, label=_short(line.label))  # fmt: skip
+                  markeredgecolor=PAPER, markeredgewidth=0.4, label=_short(line.label))  # fmt: skip
         if line.fit is not None and len(line.x):
             ends = [min(line.x), max(line.x)]
             axes.plot(ends, [line.fit[0] * x + line.fit[1] for x in ends], color=colour, linewidth=1.2)
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
     values = [v for line in series for v in (*line.y, *line.low, *line.high) if math.isfinite(v)]
     if log and min(values, default=0) > 0:
         _log_axis(axes, "y", values, lambda v: _in_unit(v, unit), _base(unit))
@@ -273,7 +284,7 @@ def panels(grid: Sequence[Panel], columns: int = 2) -> Drawn:
             _interval(axes, row, y)
         axes.set_yticks(range(len(panel.rows)), [_short(row.label, 22) for row in panel.rows])
         axes.set_ylim(len(panel.rows) - 0.4, -0.6)
-        axes.grid(axis="x", color=_GRID, linewidth=0.6)
+        axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_title(_short(panel.title, 48), loc="left", fontsize=9, weight="bold")
         values = [v for row in panel.rows for v in (row.value, row.low, row.high)]
         _log_x(axes, values, lambda v, unit=panel.unit: _in_unit(v, unit), _base(panel.unit))
@@ -288,16 +299,24 @@ def _in_unit(value: float, unit: str) -> str:
     return format.ratio(value) if unit == "ratio" else format.quantity(value, unit)
 
 
+def _band(axes: Axes, band: float) -> None:
+    """The baseline, and what counts as equivalent to it: shaded, its edges drawn so that they can be seen."""
+    axes.axvspan(1 / (1 + band), 1 + band, color=GRID, linewidth=0)
+    for edge in (1 / (1 + band), 1 + band):
+        axes.axvline(edge, color=FAINT, linewidth=0.6, linestyle=":")
+    axes.axvline(1, color=FAINT, linewidth=0.9)
+
+
 def _interval(axes: Axes, row: Interval, y: float, label: str = "") -> None:
     colour = _colour(row.style)
     if math.isfinite(row.low) and math.isfinite(row.high):
         axes.plot([row.low, row.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
-    axes.plot([row.value], [y], _marker(row.style), color=colour, markersize=6, markeredgecolor=_PAPER,
+    axes.plot([row.value], [y], _marker(row.style), color=colour, markersize=6, markeredgecolor=PAPER,
               linestyle="none", markeredgewidth=0.5, label=label or None)  # fmt: skip
 
 
 def _colour(style: int) -> str:
-    return _CYCLE[style % len(_CYCLE)]
+    return CYCLE[style % len(CYCLE)]
 
 
 def _marker(style: int) -> str:
@@ -355,7 +374,7 @@ def _plain(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=_GRID, linewidth=0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
@@ -420,12 +439,12 @@ _STYLE: dict[Any, Any] = {
     "font.sans-serif": ["DejaVu Sans", "Liberation Sans", "Arial"],
     "font.size": 8.5,
     "hatch.linewidth": 0.6,
-    "hatch.color": _PAPER,
-    "text.color": _INK,
-    "axes.labelcolor": _FAINT,
-    "axes.edgecolor": _FAINT,
-    "xtick.color": _FAINT,
-    "ytick.color": _INK,
+    "hatch.color": PAPER,
+    "text.color": INK,
+    "axes.labelcolor": FAINT,
+    "axes.edgecolor": FAINT,
+    "xtick.color": FAINT,
+    "ytick.color": INK,
     "axes.linewidth": 0.7,
     "axes.facecolor": "none",
     "figure.facecolor": "none",
@@ -439,6 +458,6 @@ def _svg(figure: Figure) -> Drawn:
     light = buffer.getvalue()
     light = compact(light[light.index("<svg") :].replace("'DejaVu Sans'", "system-ui, 'DejaVu Sans'"))
     dark = light
-    for colour, instead in _DARK.items():
+    for colour, instead in DARK.items():
         dark = dark.replace(colour, instead)
     return light, dark

@@ -27,12 +27,14 @@ MOST_NIGHTS = 60
 
 
 class Section(NamedTuple):
-    """One part of the report. `build` gives no blocks where its data is absent; sections come in `order`."""
+    """One part of the report. `build` gives no blocks where its data is absent; sections come in `order`. `word` is
+    what the navigation calls it, where the title is long."""
 
     order: int
     anchor: str
     title: str
     build: Callable[[Context], list[Block]]
+    word: str = ""
 
 
 class Estimate(NamedTuple):
@@ -172,6 +174,13 @@ class Context:
     @cached_property
     def _found(self) -> dict[tuple[str, str, str], Estimate]:
         return {(row.scenario, row.metric, row.environment): row for row in reversed(self.estimates)}
+
+    @cached_property
+    def flagged(self) -> set[tuple[str, str]]:
+        """Numbers that cannot be what they seem: the benchmark, and the environment."""
+        from bench.report.flags import flags
+
+        return {(one, name) for one, _, name in (flag.benchmark.rpartition("/") for flag in flags(self))}
 
     @cached_property
     def order(self) -> dict[str, int]:

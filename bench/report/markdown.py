@@ -1,7 +1,8 @@
 """Blocks as GitHub Markdown, for pull requests and job summaries: under 64 kB whatever the run holds.
 
-A figure is its title, its note and, folded away, its numbers. Where the whole would be too long, the other folds are
-left to the page first, then the figures' numbers, then the longest tables; each says what is left out.
+A figure is its title, its picture (a file beside the report, where the report is one), its note and, folded away, its
+numbers. Where the whole would be too long, the other folds are left to the page first, then the figures' numbers, then
+the longest tables; each says what is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.report import format
 from bench.report.blocks import Attachment, Banner, Code, Details, Figure, Heading, Items, Paragraph, Span, Table, spans
+from bench.report.palette import PAPER
 
 if TYPE_CHECKING:
     from bench.report.blocks import Block, Text
@@ -28,6 +30,10 @@ class _Room(NamedTuple):
     rows: int
     folded: int
     code: int
+    pictures: str = ""
+    """The folder of the drawings."""
+    linked: bool = True
+    """Whether tables have an address: not those in a fold."""
 
 
 _ROOMS = (
@@ -40,14 +46,30 @@ _LINE_START = re.compile(r"^([-+=]|\d+(?=[.)]))")
 _SAFE_CODE = re.compile(r"[\w ./:=,%()-]+", re.ASCII)
 
 
-def lay_out(page: Page) -> str:
-    """The whole report as text of at most `LIMIT` bytes."""
+def lay_out(page: Page, pictures: str = "") -> str:
+    """The whole report as text of at most `LIMIT` bytes. `pictures` is the folder beside it that holds the drawings
+    (`pictures_of`); without one it has none."""
     for room in _ROOMS:
-        text = _page(page, room)
+        text = _page(page, room._replace(pictures=pictures))
         if len(text.encode()) <= LIMIT:
             return text
     note = "\n\n… (cut: the whole is in index.html)\n"
     return text.encode()[: LIMIT - len(note.encode())].decode(errors="ignore").rsplit("\n", 1)[0] + note
+
+
+def pictures_of(page: Page) -> dict[str, bytes]:
+    """The drawings by the names of their files, each on paper of its own: a reader's page may be dark."""
+    figures = [block for section in page.sections for block in section.blocks if isinstance(block, Figure)]
+    return {_file(figure): _on_paper(figure.picture.light).encode() for figure in figures if figure.anchor}
+
+
+def _file(figure: Figure) -> str:
+    return f"{figure.anchor}.svg"
+
+
+def _on_paper(svg: str) -> str:
+    end = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:end]}<rect width="100%" height="100%" fill="{PAPER}"/>{svg[end:]}\n'
 
 
 def escape(text: str) -> str:
@@ -106,18 +128,29 @@ def _block(block: Block, room: _Room) -> str:
         case Attachment():
             return f"{escape(block.name)} is attached to index.html."
         case Table():
-            return f"{_line(escape(block.caption))}\n\n{_table(block, room.rows)}"
+            return f"{_line(_place('Table', block, room) + escape(block.caption))}\n\n{_table(block, room.rows)}"
         case Details():
             return _fold(block.summary, block.blocks, room)
         case Figure():
-            text = f"**{escape(block.title)}**\n\n{_line(escape(block.note))}"
+            text = f"{_place('Figure', block, room)}**{escape(block.title)}**\n\n"
+            if room.pictures and block.anchor:
+                text += f"![{escape(block.title)}]({room.pictures}/{_file(block)})\n\n"
+            text += _line(escape(block.note))
             if not room.folded:
                 return f"{text} Its numbers are in index.html."
             return f"{text}\n\n{_fold('The numbers in this figure', [block.data], room)}"
 
 
+def _place(what: str, block: Figure | Table, room: _Room) -> str:
+    """What a figure or a table is called; a link to itself where it is not folded away."""
+    if not block.number:
+        return ""
+    name = f"{what} {block.number}"
+    return f'<a id="{block.anchor}" href="#{block.anchor}">{name}</a>: ' if room.linked else f"{name}: "
+
+
 def _fold(summary: str, blocks: list[Block], room: _Room) -> str:
-    inside = "\n\n".join(_blocks(blocks, room._replace(rows=room.folded)))
+    inside = "\n\n".join(_blocks(blocks, room._replace(rows=room.folded, linked=False)))
     return f"<details><summary>{_inactive(_as_html(summary))}</summary>\n\n{inside}\n\n</details>"
 
 

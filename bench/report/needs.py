@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.report.context import Context, Estimate
 
 
@@ -57,6 +59,25 @@ def rows_for(context: Context, need: Need) -> list[Estimate]:
     """The estimates of a need in every environment, the baseline among them."""
     chosen = metric_for(context, need)
     return context.select(*chosen) if chosen else []
+
+
+LAYERS = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
+"""Layers of isolation, each keeping more apart than those before it (`bench.environment.Layer`)."""
+
+
+def _strength(layer: str) -> tuple[int, str]:
+    return (LAYERS.index(layer) if layer in LAYERS else len(LAYERS), layer)
+
+
+def spokesmen(context: Context, names: Sequence[str]) -> list[str]:
+    """One of these environments for each layer of isolation, the weakest layer first: of those that people ask about
+    the first, else the first of the record."""
+    layers = {name: record.layer for name in names if (record := context.environment(name)) is not None}
+    found = []
+    for layer in sorted(set(layers.values()), key=_strength):
+        inside = [name for name in names if layers.get(name) == layer]
+        found += [next((name for name in _KINDS if name in inside), inside[0])] if inside else []
+    return found
 
 
 def representatives(context: Context) -> list[str]:

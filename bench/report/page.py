@@ -14,6 +14,8 @@ class Part(NamedTuple):
     anchor: str
     title: str
     blocks: list[Block]
+    word: str = ""
+    """What the navigation calls it, where the title is long."""
 
 
 class Page(NamedTuple):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.report import format
+from bench.report.caveats import artefact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bench.report.context import Context, Difference, Estimate
 
 SIGNIFICANCE = 0.05
+ASIDE = "null kernels, emulated or nested guests, or flagged"
+"""What those are that no headline names, in words."""
 DRIFTED = 0.01
 """Level, for all environments of a title together, at which one is said to have moved during the run."""
 
@@ -36,6 +39,28 @@ def said(row: Estimate) -> str:
     if row.verdict == "inconclusive":
         return "no certain difference" if holds_one else f"{format.ratio(row.ratio)}, inconclusive"
     return format.ratio(row.ratio)
+
+
+def nameable(context: Context, rows: Sequence[Estimate]) -> list[Estimate]:
+    """Whose numbers may stand in a headline: not those that tell of this host (an emulated processor, a nested KVM),
+    not a null kernel's, which can run no program, and none that cannot be what it seems."""
+    return [
+        row
+        for row in rows
+        if row.environment == context.baseline
+        or (is_choice(context, row.environment) and (row.name, row.environment) not in context.flagged)
+    ]
+
+
+def is_choice(context: Context, environment: str) -> bool:
+    """Whether an environment is one that people choose, and its numbers tell of it and not of this host."""
+    record = context.environment(environment)
+    return not (record is not None and record.layer == "vmm") and not artefact(context, environment)
+
+
+def strongest_free(rows: Sequence[Estimate]) -> Estimate | None:
+    """Of isolations that keep more and more apart, the last that costs no more than the baseline, for certain."""
+    return next((row for row in reversed(rows) if row.verdict in ("equivalent", "faster")), None)
 
 
 def differing(rows: Sequence[Estimate], baseline: str) -> list[Estimate]:
@@ -79,16 +104,17 @@ def apart(
 
 
 def cheapest(context: Context, rows: Sequence[Estimate]) -> set[str]:
-    """The cheapest isolation and all that are not told apart from it, or cost less; none where there is no choice, or
-    too few blocks to make one."""
+    """The cheapest isolation that may be named, and all that are not told apart from it, or cost less; none where
+    there is no choice, or too few blocks to make one."""
     others = [row for row in rows if row.environment != context.baseline and row.ratio_high == row.ratio_high]
-    if len(others) < 2:
+    choices = nameable(context, others)
+    if len(others) < 2 or not choices:
         return set()
-    least = min(others, key=lambda row: row.ratio)
+    least = min(choices, key=lambda row: row.ratio)
     names = [row.environment for row in others if row is not least]
     dearer = {name for name, ratio in apart(context, least.scenario, least.metric, least.environment, names,
-                                          len(others)).items() if ratio > 1}  # fmt: skip
-    found = {row.environment for row in others} - dearer
+                                          len(choices)).items() if ratio > 1}  # fmt: skip
+    found = {row.environment for row in choices} - dearer
     return found if dearer else set()
 
 

@@ -39,7 +39,7 @@ def test_a_run_from_end_to_end(tmp_path: Path) -> None:
     path = next(store.find_runs(tmp_path / "results"))
     assert {f.name for f in path.iterdir()} == {"suite.json", "session.json"}
     report = tmp_path / "reports" / path.parent.name / path.name
-    assert {f.name for f in report.iterdir()} == {"index.html", "report.md"}
+    assert {f.name for f in report.iterdir()} == {"index.html", "report.md", "report_files"}
     run = store.load(path)
     assert run.session.seed == 7 and run.session.stopped == "blocks"
     assert {s.environment for s in run.series} == {"process", "process@control"}

@@ -125,10 +125,55 @@ def test_every_link_leads_somewhere(browser: Chrome, pages: dict[str, Path]) -> 
     targets = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => '#' + e.id)")
     inside = [link for link in links if link.startswith("#")]
     assert inside and set(inside) <= set(targets)
-    assert len(browser.execute_script("return document.querySelectorAll('section')")) == len(inside)
+    contents = "return [...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))"
+    named = browser.execute_script("return [...document.querySelectorAll('section')].map(s => '#' + s.id)")
+    assert browser.execute_script(contents) == named
     files = [gzip.decompress(base64.b64decode(link.partition("base64,")[2])) for link in links if link not in inside]
     run = next((pages["ordinary"].parents[1] / "results").glob("*/*"))
     assert files == [(run / name).read_bytes() for name in ("suite.json", "session.json")]
+
+
+def test_every_figure_and_table_has_a_link_of_its_own(browser: Chrome, pages: dict[str, Path]) -> None:
+    """Seen, with a number, leading to itself; no two elements of the page have one address."""
+    show(browser, pages["ordinary"], 1280)
+    open_folds(browser)
+    places = browser.execute_script(
+        "return [...document.querySelectorAll('figure, .caption')].map(e => {const a = e.querySelector('a.place');"
+        " return [e.id, a && a.getAttribute('href'), a && a.innerText, a && a.getBoundingClientRect().width > 20]})"
+    )
+    assert len(places) > 30
+    assert all(
+        name and link == f"#{name}" and words[-1] in "0123456789s" and seen for name, link, words, seen in places
+    )
+    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_contents_stay_in_sight_and_hide_nothing(browser: Chrome, pages: dict[str, Path], width: int) -> None:
+    """However far the page is scrolled, they are one line at its top; what a link leads to lies beneath them."""
+    show(browser, pages["ordinary"], width)
+    browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
+    edges = "const n = document.querySelector('nav').getBoundingClientRect(); return [n.top, n.bottom]"
+    for name in browser.execute_script("return [...document.querySelectorAll('figure, section')].map(e => e.id)"):
+        browser.execute_script("location.hash = arguments[0]", name)
+        top, bottom = browser.execute_script(edges)
+        begins = browser.execute_script(
+            "return document.getElementById(arguments[0]).getBoundingClientRect().top", name
+        )
+        assert begins >= bottom - 1, name
+    assert abs(top) <= 1 and bottom - top < 60
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_screen_warns_and_decides(browser: Chrome, pages: dict[str, Path], width: int) -> None:
+    """Without scrolling: what has to be known first, and the first decision."""
+    show(browser, pages["ordinary"], width)
+    height = browser.execute_script("return window.innerHeight")
+    bottoms = "return [...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().bottom)"
+    (banner,) = browser.execute_script(bottoms, "#verdict .banner")
+    decided = browser.execute_script(bottoms, "#verdict li")
+    assert banner < decided[0] < height and len(decided) >= 5
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -144,18 +144,27 @@ def parts_figure(
             )
     if not any(value > 0 for bar in bars for value in bar.parts) or len(metrics) < 2:
         return None
-    _, share, part, label = max(
-        (value, value / sum(v for v in bar.parts if v > 0), part, bar.label)
-        for bar in bars
-        for part, value in zip(metrics, bar.parts, strict=True)
-        if value > 0
-    )
-    title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
+    title = f"{what}: {_largest(context, bars, metrics)}"
     data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
     note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
     if uneven:
         note += f" Not drawn, as not every part is there in every block: {format.listing(uneven)}."
     return Figure(title, charts.stacked(bars, metrics, unit), alt_of(title, data), note, data)
+
+
+def _largest(context: Context, bars: Sequence[charts.Bar], parts: Sequence[str]) -> str:
+    """The largest part of those that may be named."""
+    found = [
+        (value, value / sum(v for v in bar.parts if v > 0), part, bar.label)
+        for bar in bars
+        if rules.is_choice(context, bar.label)
+        for part, value in zip(parts, bar.parts, strict=True)
+        if value > 0
+    ]
+    if not found:
+        return f"{len(parts)} parts"
+    _, share, part, label = max(found)
+    return f"the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
 
 
 OVER_COUNT = re.compile(r"^(?P<what>.+)-(?P<count>\d+)$")
@@ -188,10 +197,11 @@ def _over_count(
         rows.append(
             [name_cell(context, name), *slope, *(row.value_text if row else format.MISSING for _, row in points)]
         )
-        ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
+        if rules.is_choice(context, name):
+            ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
     per = "one more instance costs" if fit else f"at {counts[-1]} {of} it costs"
-    (low, cheap), (high, dear) = min(ends), max(ends)
-    title = f"{what} over the number of {of}"
+    (low, cheap), (high, dear) = (min(ends), max(ends)) if ends else ((0.0, ""), (0.0, ""))
+    title = f"{what} over the number of {of}, up to {counts[-1]}"
     if cheap != dear and low > 0:
         title = f"{what}: {per} {format.ratio(high / low)} as much in {dear} as in {cheap}"
     heads = ["environment", *(["slope (one more)"] if fit else []), *(f"N = {n}" for n in counts)]
@@ -237,7 +247,10 @@ def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate]
 
 def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
     """A title over many metrics: how many equal the baseline, and which is dearest."""
-    others = [r for r in rows if r.environment != context.baseline and r.ratio == r.ratio]
+    named = rules.nameable(context, rows)
+    others = [r for r in named if r.environment != context.baseline and r.ratio == r.ratio]
+    if not others and any(r.ratio == r.ratio and r.environment != context.baseline for r in rows):
+        return f"{what[:1].upper()}{what[1:]}: all but the baseline's are of {rules.ASIDE}"
     if not others:
         why = f"{format.clean(context.baseline, 40)} has no value to compare with"
         if any(r.environment == context.baseline for r in rows):
@@ -265,10 +278,11 @@ def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
 
 
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
-    """A title that states what came out: who is cheapest, who dearest."""
+    """A title that states what came out, of those that may be named: who is cheapest, who dearest."""
+    measured, rows = rows, rules.nameable(context, rows)
     ends = spread(rows, context.baseline)
     if ends is None:
-        return f"{what}: {_alone(context, rows)}"
+        return f"{what}: {_alone(context, measured)}"
     low, high = ends
     baseline = format.clean(context.baseline, 40)
     if low.environment == high.environment:
@@ -287,8 +301,10 @@ def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
 
 
 def _alone(context: Context, rows: Sequence[Estimate]) -> str:
-    """Why there is no ratio: nothing beside the baseline, or no baseline."""
+    """Why there is nothing to say: nothing beside the baseline, or nothing that may be named, or no baseline."""
     base = next((row for row in rows if row.environment == context.baseline), None)
-    if base is not None:
+    if base is not None and len(rows) == 1:
         return f"measured in {format.clean(context.baseline, 40)} alone"
+    if base is not None:
+        return f"{base.value_text} in {format.clean(context.baseline, 40)}, the others are {rules.ASIDE}"
     return f"no ratio, as the baseline {format.clean(context.baseline, 40)} has no value"

@@ -43,6 +43,8 @@ def build(context: Context) -> list[Block]:
         [claim.said, Span(a.verdict, _STYLES[a.verdict]), a.words or _elsewhere(claim)] for claim, a in answers
     ]
     is_open = sum(a.verdict == "open" for _, a in answers)
+    if is_open == len(answers):
+        return []
     text = f"{len(answers) - is_open} of {len(answers)} claims have a measurement in this run, {is_open} are open."
     columns = ["what is said", "verdict", "what was measured"]
     return [Paragraph(text), table("Claims, each with its measured verdict", columns, rows, left=3)]
@@ -235,4 +237,4 @@ CLAIMS = (
 )
 
 
-SECTION = Section(110, "claims", "The claims about containers", build)
+SECTION = Section(110, "claims", "The claims about containers", build, "Claims")

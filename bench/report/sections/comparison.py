@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.compare import Change, compare, one_machine
 from bench.analysis.earlier import earlier
 from bench.errors import UsageError
-from bench.report import charts, compared, format
+from bench.report import charts, compared, format, rules
 from bench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
 from bench.report.context import BAND, Section
 from bench.report.sections._shared import alt_of
@@ -42,7 +42,7 @@ def build(context: Context) -> list[Block]:
     told: list[Text] = [format.clean(line, 600) for line in compared.sentences(found)]
     blocks: list[Block] = [*warnings, Paragraph(f"{against}:"), Items(told)]
     if changed:
-        blocks.append(_figure(changed))
+        blocks.append(_figure(context, changed))
     hosts = found.changed("host")
     if hosts:
         blocks.append(table("The host: the baseline's own costs that moved", _COLUMNS, _rows(hosts)))
@@ -74,19 +74,22 @@ def _warnings(context: Context, other: Context) -> list[Block]:
     return blocks
 
 
-def _figure(changed: list[Change]) -> Figure:
+def _figure(context: Context, changed: list[Change]) -> Figure:
     drawn = [
         charts.Interval(format.clean(c.environment, 40), f"{c.scenario}.{c.metric}", *c.interval, 0)
         for c in changed[:_DRAWN]
     ]
-    first = changed[0]
-    title = (
-        f"The largest change is {first.scenario}.{first.metric} of {format.clean(first.environment, 40)}: "
-        f"{format.ratio(first.interval[0])} what it was, against its baseline"
-    )
+    first = next((c for c in changed if rules.is_choice(context, c.environment)), None)
+    title = f"{format.count(len(changed), 'change')}, all in {rules.ASIDE}"
+    if first is not None:
+        title = (
+            f"The largest change is {first.scenario}.{first.metric} of {format.clean(first.environment, 40)}: "
+            f"{format.ratio(first.interval[0])} what it was, against its baseline"
+        )
     data = table(_CAPTION, _COLUMNS, _rows(changed))
     left_out = f" The {_DRAWN} largest of {len(changed)} changes are drawn." if len(changed) > _DRAWN else ""
-    note = f"Point: now to before; line: 95 % interval. n = {first.n_a} blocks before, {first.n_b} now.{left_out}"
+    blocks = f"n = {changed[0].n_a} blocks before, {changed[0].n_b} now."
+    note = f"Point: now to before; line: 95 % interval. {blocks}{left_out}"
     return Figure(
         title, charts.dots(drawn, "times what it was, against the baseline", BAND), alt_of(title, data), note, data
     )
@@ -105,4 +108,4 @@ def _rows(changes: list[Change]) -> list[list[Cell | Text]]:
     ]
 
 
-SECTION = Section(100, "comparison", "Comparison with another run", build)
+SECTION = Section(100, "comparison", "Comparison with another run", build, "Comparison")

@@ -82,4 +82,4 @@ def _attachments(context: Context) -> list[Block]:
     return [Attachment(f"{file.name}.gz", gzip.compress(file.read_bytes(), mtime=0)) for file in files]
 
 
-SECTION = Section(130, "host", "Host and raw data", build)
+SECTION = Section(130, "host", "Host and raw data", build, "Host")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
 from bench.report.context import Difference, Section
 from bench.report.flags import memory_answers
@@ -100,15 +100,18 @@ def _latencies(context: Context, scenario: str, main: list[str], names: list[str
             low, middle, high = (row.median for row in known)
             points.append(charts.Interval(name, "", middle, low, high, style_of(context, name)))
             rows.append([f"{metric} / {format.clean(name, 60)}", *(row.value_text for row in known)])
-            widest = max(widest, (high / low, metric, name))
+            if rules.is_choice(context, name):
+                widest = max(widest, (high / low, metric, name))
         if points:
             grid.append(charts.Panel(metric, points, "second"))
     if not grid:
         return []
-    title = (
-        f"{scenario} latencies: the longest tail is {widest[1]} in {format.clean(widest[2], 40)}, where one operation "
-        f"in a thousand takes {format.ratio(widest[0])} the median"
-    )
+    title = f"{scenario} latencies of {format.count(len(grid), 'operation')}"
+    if widest[1]:
+        title += (
+            f": the longest tail is {widest[1]} in {format.clean(widest[2], 40)}, where one operation in a thousand "
+            f"takes {format.ratio(widest[0])} the median"
+        )
     data = table(f"Latencies of {scenario}: medians over the instances",
                  ["job / environment", *_PERCENTILES], rows)  # fmt: skip
     tails = [f"{panel.title}-{p}" for panel in grid for p in _PERCENTILES]
@@ -187,11 +190,14 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
         xs, ys = [size / 1024 for size, _ in points], [row.median for _, row in points]
         series.append(charts.Series(name, xs, ys, style_of(context, name), lows, highs))
         rows.append([name_cell(context, name), *(_with_quartiles(row) for _, row in found)])
-        dearest = max([dearest, *((row.median, name, format.quantity(size, "byte")) for size, row in points)])
-    title = (
-        f"The dearest first write is to a file of {dearest[2]} in {format.clean(dearest[1], 40)}: "
-        f"{format.quantity(dearest[0], 'second')}"
-    )
+        if rules.is_choice(context, name):
+            dearest = max([dearest, *((row.median, name, format.quantity(size, "byte")) for size, row in points)])
+    title = f"First writes to files of {format.count(len(sizes), 'size')}"
+    if dearest[1]:
+        title = (
+            f"The dearest first write is to a file of {dearest[2]} in {format.clean(dearest[1], 40)}: "
+            f"{format.quantity(dearest[0], 'second')}"
+        )
     data = table("First write to an existing file, by its size: median (quartiles)",
                  ["environment", *(format.quantity(size, "byte") for size, _ in sizes)], rows)  # fmt: skip
     picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.report import charts, format, rules
 from bench.report.blocks import Block, Figure, Paragraph, Span, table
+from bench.report.caveats import artefact
 from bench.report.context import Section
 from bench.report.rungs import Rung, find_rungs
 from bench.report.sections._shared import alt_of, name_cell, parts_figure
@@ -29,8 +30,8 @@ _SAYS = {"ready": "time that {} takes to its first byte", "cpu": "CPU time that 
 
 def build(context: Context) -> list[Block]:
     rungs = find_rungs(context)
-    if not any(_difference(context, rung, "ready") for rung in rungs):
-        return []
+    if not any(rung.cause and _difference(context, rung, "ready") for rung in rungs):
+        return _steps(context)
     drawn = [_waterfall(context, chain, metric) for chain in _chains(context, rungs) for metric in _SAYS]
     figures = [figure for figure in drawn if figure is not None]
     note = (
@@ -49,7 +50,9 @@ def _steps(context: Context) -> list[Block]:
 
 
 def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
-    """The ways up to a container and up to a virtual machine, from the baseline or from a rung that stands apart."""
+    """The ways up to a container and up to a virtual machine, from the baseline or from a rung that stands apart.
+
+    A way on which no rung names its cause, as those between were not run, would explain nothing."""
     below = {rung.upper: rung for rung in rungs}
     chains = []
     for targets in _TARGETS:
@@ -58,7 +61,8 @@ def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
         while target is not None and target in below and len(chain) < 50:
             chain.insert(0, below[target])
             target = below[target].lower
-        if len(chain) >= 2 or (chain and chain[0].lower != context.baseline):
+        several = len(chain) >= 2 or (chain and chain[0].lower != context.baseline)
+        if several and any(rung.cause for rung in chain):
             chains.append(chain)
     return chains
 
@@ -95,7 +99,10 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
     title = (
         f"Of the {what.format(name)}, {format.about(abs(rest) / whole.median)} stays unexplained; no step stands out"
     )
-    if largest is not None:
+    why = artefact(context, top)
+    if why:
+        title = f"The {what.format(name)}, in {format.count(len(found), 'step')}: {why}, no finding"
+    elif largest is not None:
         title = (
             f"Of the {what.format(name)}, {format.about(largest.value / whole.median)} is the step to "
             f"{_label(found[largest])}; {format.about(abs(rest) / whole.median)} stays unexplained"
@@ -147,4 +154,4 @@ def _difference(context: Context, rung: Rung, metric: str) -> Difference | None:
     return context.difference("startup", metric, rung.upper, rung.lower)
 
 
-SECTION = Section(40, "ladder", "The ladder", build)
+SECTION = Section(40, "ladder", "The ladder", build, "Ladder")

@@ -81,4 +81,4 @@ def _configuration(environment: EnvironmentRecord, context: Context) -> Block:
     return Details(f"{format.clean(environment.name, 60)}: {context.title(environment.name)}", [*inside, *long])
 
 
-SECTION = Section(120, "method", "How it was measured", build)
+SECTION = Section(120, "method", "How it was measured", build, "Method")

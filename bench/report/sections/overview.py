@@ -37,7 +37,7 @@ def build(context: Context) -> list[Block]:
         for row in found
         if row.environment in shown
     ]
-    title = _title(groups)
+    title = _title([(need, rules.nameable(context, found)) for need, found in groups])
     cells = [
         [f"{need.title} / {format.clean(row.environment, 60)}", *estimate_cells(context, row)]
         for need, found in groups
@@ -58,6 +58,8 @@ def build(context: Context) -> list[Block]:
 
 def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
     rows = [row for _, found in groups for row in found]
+    if not rows:
+        return f"Costs against the baseline's, all of {rules.ASIDE}"
     text = verdict_counts(rows, "costs")
     top = rules.dearest(rows)
     words = {

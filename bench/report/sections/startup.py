@@ -93,13 +93,14 @@ def _phases(context: Context, names: list[str]) -> Figure:
     for name in names:
         phases = phases_of(context, name)
         bars.append(charts.Bar(name, [phases.get(part, math.nan) for part in parts]))
-    wholes = {bar.label: sum(v for v in bar.parts if v == v and v > 0) for bar in bars}
-    _, share, name, part = max(((value, value / wholes[bar.label], bar.label, part) for bar in bars
+    named = [bar for bar in bars if rules.is_choice(context, bar.label)]
+    wholes = {bar.label: sum(v for v in bar.parts if v == v and v > 0) for bar in named}
+    _, share, name, part = max(((value, value / wholes[bar.label], bar.label, part) for bar in named
                                 for part, value in zip(parts, bar.parts, strict=True) if value > 0),
                                default=(0.0, math.nan, "", ""))  # fmt: skip
     title = f"The longest single phase is {part} of {format.clean(name, 40)}, {format.about(share)} of its whole"
     if not name:
-        title = "Where the time of a start and an end goes"
+        title = f"Where the time of a start and an end goes, in {format.count(len(parts), 'phase')}"
     rows: list[list[Cell | Text]] = [
         [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
     ]
@@ -146,7 +147,8 @@ def _order(context: Context, names: list[str]) -> Figure:
         step = max(step, math.ceil(len(blocks) / max(POINTS // len(names), 50)))
         series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
     blocks = sorted({b for column in columns.values() for b in column})
-    moved = rules.drifting({name: (list(column), list(column.values())) for name, column in columns.items()})
+    moved = rules.drifting({name: (list(column), list(column.values()))
+                            for name, column in columns.items() if rules.is_choice(context, name)})  # fmt: skip
     title = f"Request to first byte in the order of {format.count(len(blocks), 'block')}: none is told to have moved"
     if moved is not None:
         title = (
@@ -164,4 +166,4 @@ def _order(context: Context, names: list[str]) -> Figure:
     return Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)
 
 
-SECTION = Section(50, "startup", "Startup and teardown", build)
+SECTION = Section(50, "startup", "Startup and teardown", build, "Startup")

@@ -51,4 +51,4 @@ def _shown(text: str, is_list: bool) -> str:
     return format.clean(text, 60) or format.MISSING
 
 
-SECTION = Section(105, "surface", "What a program inside can still reach", build)
+SECTION = Section(105, "surface", "What a program inside can still reach", build, "Reach")

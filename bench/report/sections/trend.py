@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bench.record import machine
-from bench.report import charts, format
+from bench.report import charts, format, rules
 from bench.report.blocks import Block, Figure, Paragraph, table
 from bench.report.context import BAND, Section
 from bench.report.needs import NEEDS, metric_for, representatives
@@ -114,10 +114,11 @@ def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[
         lows, highs = [row.ratio_low for _, row in points], [row.ratio_high for _, row in points]
         xs = [float(index) for index, _ in points]
         series.append(charts.Series(name, xs, ratios, style_of(context, name), lows, highs))
-        moves.append((ratios[-1] / ratios[0], name))
+        if rules.is_choice(context, name):
+            moves.append((ratios[-1] / ratios[0], name))
     if not series:
         return None
-    title = _moved(need.title, moves)
+    title = _moved(need.title, moves) if moves else f"{need.title} in {len(nights)} runs, all {rules.ASIDE}"
     caption = f"{'.'.join(chosen)} by run: the baseline absolute, the others against that run's baseline [95 %]"
     data = table(caption, ["environment", *_labels(nights)], rows)
     note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs."

@@ -7,10 +7,10 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bench.host import EMULATED, UNKNOWN
 from bench.model import CONTROL_SUFFIX
 from bench.report import format
 from bench.report.blocks import Banner, Details, Items, Span, table
+from bench.report.caveats import blocks_counted
 from bench.report.context import BAND, Section
 from bench.report.flags import flags
 from bench.report.needs import NEEDS, metric_for
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from bench.report.context import Context, Estimate
 
 
-FEWEST_PAIRS = 6
-"""Blocks below which no interval holds at 95 % (`bench.analysis.paired`)."""
-
 _FAILED = 50
 """Failed cells that the report lists, the most frequent first."""
 
@@ -32,7 +29,7 @@ _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 
 def build(context: Context) -> list[Block]:
     return [
-        *_banners(context),
+        *(Banner(text) for text in _unsteady_clocks(context)),
         _facts(context),
         *_flagged(context),
         *_shapes(context),
@@ -43,39 +40,6 @@ def build(context: Context) -> list[Block]:
     ]
 
 
-def _banners(context: Context) -> list[Block]:
-    host, blocks = context.session.host, []
-    virtual = host.get("virtual", "")
-    if virtual.startswith(EMULATED):
-        what = format.clean(virtual, 80)
-        text = f"This host has an {what}: what works and in which order costs come hold, neither times nor ratios do."
-        blocks.append(Banner(text))
-    elif virtual not in ("", UNKNOWN, "bare metal"):
-        text = f"This host is itself virtual ({format.clean(virtual, 80)}): trust the ratios, not the absolute values."
-        blocks.append(Banner(text))
-    emulated = [e.name for e in context.session.environments if e.name.startswith("tcg") and e.facts]
-    if emulated:
-        names = format.listing([format.clean(name, 40) for name in emulated])
-        blocks.append(
-            Banner(f"{names} ran without KVM: an emulated processor, not what a virtual machine costs with KVM.")
-        )
-    nested = [e.name for e in context.session.environments if e.name.startswith("kvm") and e.facts]
-    if nested and virtual not in ("", UNKNOWN, "bare metal"):
-        names = format.listing([format.clean(name, 40) for name in nested])
-        text = f"{names} ran under a KVM that is itself nested or emulated, which may be slower than no KVM at all."
-        blocks.append(Banner(text))
-    blocks += [Banner(text) for text in _unsteady_clocks(context)]
-    if not context.session.finished:
-        torn = " The block that was being written is lost." if context.session.torn else ""
-        blocks.append(Banner(f"The run was cut off; this report shows the blocks that were finished.{torn}"))
-    blocks += [Banner(text) for text in [_control_failed(context)] if text]
-    counted = _counted(context)
-    if 0 < counted < FEWEST_PAIRS:
-        text = f"Only {format.count(counted, 'block')}: from fewer than six no interval holds at 95 %, so nothing is"
-        blocks.append(Banner(f"{text} concluded. The numbers are a first look."))
-    return [*blocks]
-
-
 def _unsteady_clocks(context: Context) -> list[str]:
     """A sentence for each environment in which the probe found a clock that its own times cannot lean on."""
     found = []
@@ -84,11 +48,6 @@ def _unsteady_clocks(context: Context) -> list[str]:
         name = format.clean(environment.name, 40)
         found += [f"The clock inside {name} is {format.clean(text, 120)}." for text in sorted(said)]
     return found
-
-
-def _counted(context: Context) -> int:
-    """Blocks that the numbers come from."""
-    return sum(block.index > 0 and not block.marks for block in context.session.blocks)
 
 
 def _facts(context: Context) -> Block:
@@ -186,7 +145,7 @@ def _missing(context: Context) -> list[str]:
         if not row.control:
             key = (row.environment, row.scenario)
             most[key] = max(most.get(key, 0), row.counted)
-    counted = _counted(context)
+    counted = blocks_counted(context)
     return [
         f"{format.clean(scenario, 40)} in {format.clean(environment, 40)} ({n} of {counted})"
         for (environment, scenario), n in most.items()
@@ -205,22 +164,6 @@ def control_sentence(context: Context) -> str:
     return (
         f"{context.baseline} against itself differs at p < 0.05 in {len(hits)} of {format.count(len(rows), 'metric')} "
         f"(chance alone: {expected}); the largest ratio is {widest.ratio_text} in {widest.name}"
-    )
-
-
-def _control_failed(context: Context) -> str:
-    """What the failing control takes back, where it fails."""
-    from bench.analysis.verdicts import IMPROBABLE
-
-    strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
-    if not strayed:
-        return ""
-    most = max(strayed, key=lambda name: strayed[name])
-    return (
-        f"The A/A control failed: {control_sentence(context)}. By the rule (so many by a chance of less than "
-        f"{format.percent(IMPROBABLE)}, or one by far) every interval of {format.count(len(strayed), 'metric')} is "
-        f"wider by what the copy strayed, up to {format.ratio(strayed[most])} in {most}: what that covers is not told "
-        "to differ."
     )
 
 
@@ -347,4 +290,4 @@ def _duration(context: Context) -> str:
     return f"{measuring} of measuring, from {begin:%Y-%m-%d %H:%M} to {end:%H:%M} UTC"
 
 
-SECTION = Section(20, "trust", "Can this be trusted?", build)
+SECTION = Section(20, "trust", "Can this be trusted?", build, "Trust")

@@ -1,14 +1,15 @@
-"""1. The verdict: three sentences and the table "which isolation for which need"."""
+"""1. The verdict: what has to be known first, which isolation for which need, and the table of what each costs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bench.report import format
-from bench.report.blocks import Cell, Column, Paragraph, Span, Table
+from bench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
+from bench.report.caveats import artefact, caveats
 from bench.report.context import Section, shade_of
-from bench.report.needs import NEEDS, metric_for, representatives, rows_for
-from bench.report.rules import cheapest, said
+from bench.report.needs import NEEDS, metric_for, representatives, rows_for, spokesmen
+from bench.report.rules import cheapest, is_choice, nameable, said, strongest_free
 from bench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
@@ -17,21 +18,22 @@ if TYPE_CHECKING:
     from bench.report.needs import Need
 
 
-_SPOKEN = (("namespace", ("ns-all", "handmade")), ("engine", ("docker", "podman")), ("vm", ("kvm", "tcg")))
-"""The kinds of isolation a sentence names, and who speaks for each kind where it was measured."""
-
-
 def build(context: Context) -> list[Block]:
+    told = caveats(context)
+    banner: list[Block] = [Banner((Span("First:", "strong"), Span(" ".join(told))))] if told else []
     if not context.estimates:
-        return [Paragraph(_nothing(context))]
-    sentences = [
-        _sentence(context, "Startup", [(NEEDS[0], "needs {} to its first byte")]),
-        _sentence(context, "Memory", [(NEEDS[1], "occupies {} an instance")]),
-        _sentence(context, "Running", [(NEEDS[2], "takes {} for a system call"), (NEEDS[3], _reading(context))]),
-    ]
-    if not any(sentences):
-        sentences = [f"There is no ratio: {context.title(context.baseline)}, the baseline, has no value in this run."]
-    return [*(Paragraph(s) for s in sentences if s), _table(context)]
+        return [*banner, Paragraph(_nothing(context))]
+    decisions = [text for need in NEEDS if (text := _decision(context, need))]
+    guests = _guests(context)
+    if not any(row.ratio == row.ratio for row in context.estimates):
+        lead = f"There is no ratio: {context.title(context.baseline)}, the baseline, has no value in this run."
+    else:
+        baseline = context.title(context.baseline)
+        lead = (
+            f"Which isolation for which need: in bold the strongest that costs the same as {baseline} or less, then "
+            "what stronger ones cost."
+        )
+    return [*banner, Paragraph(lead), Items([*decisions, *guests]), _table(context)]
 
 
 def _nothing(context: Context) -> str:
@@ -43,48 +45,51 @@ def _nothing(context: Context) -> str:
     return "Nothing was measured: every measurement failed."
 
 
-def _reading(context: Context) -> str:
-    chosen = metric_for(context, NEEDS[3])
-    known = chosen is None or chosen in NEEDS[3].candidates
-    return "{} for a 4 KiB random read" if known else f"{{}} for {'.'.join(chosen or ())}"
+def _decision(context: Context, need: Need) -> Text:
+    """One need: its cost in the baseline, the strongest isolation that is free, and what stronger ones cost."""
+    rows = {row.environment: row for row in nameable(context, rows_for(context, need))}
+    base = rows.pop(context.baseline, None)
+    if base is None:
+        return ""
+    steps = [rows[name] for name in spokesmen(context, list(rows)) if rows[name].ratio == rows[name].ratio]
+    head = (
+        Span(f"{need.title}", "strong"),
+        Span(f"({_what(context, need)}; {context.title(context.baseline)} {base.value_text}):"),
+    )
+    free = strongest_free(steps)
+    if free is None:
+        return (*head, Span(f"{_costs(context, steps) or 'measured in nothing else that could be chosen'}."))
+    dearer = _costs(context, steps[steps.index(free) + 1 :])
+    alike = "the same" if free.verdict == "equivalent" else "less"
+    words = f"costs {alike} ({free.ratio_text}){f'; {dearer}' if dearer else ''}."
+    return (*head, Span(context.title(free.environment), "best"), Span(words))
 
 
-def _sentence(context: Context, head: str, needs: list[tuple[Need, str]]) -> Text:
-    """What each need costs in the baseline, and what in one environment of each kind, as ratio and absolute value."""
-    parts: list[str] = []
-    for need, words in needs:
-        rows = rows_for(context, need)
-        base = next((row for row in rows if row.environment == context.baseline), None)
-        if base is not None:
-            subject = f"{context.title(base.environment)} " if not parts else ""
-            parts.append(subject + words.format(base.value_text) + _others(context, rows))
-    return (Span(f"{head}:", "strong"), Span("; ".join(parts) + ".")) if parts else ""
-
-
-def _others(context: Context, rows: list[Estimate]) -> str:
-    """Who differs, with ratio and value; then who does not."""
-    told = [(said(row), row) for row in _spoken(context, rows)]
+def _costs(context: Context, rows: list[Estimate]) -> str:
+    """Who differs, with ratio and value; then of whom that is not certain."""
+    told = [(said(row), row) for row in rows]
     differ = [
         f"{context.title(row.environment)} {ratio} ({row.value_text}{comma}{doubt})"
         for words, row in told
         for ratio, comma, doubt in [words.partition(", ")]
         if "×" in ratio
     ]
-    parts = [format.listing(differ)] if differ else []
-    for kind in ("the same", "no certain difference"):
-        alike = [context.title(row.environment) for words, row in told if words == kind]
-        parts += [f"{kind} in {format.listing(alike)}"] if alike else []
-    return "".join(f", {part}" for part in parts)
+    unsure = [context.title(row.environment) for words, row in told if words == "no certain difference"]
+    parts = [f"no certain difference in {format.listing(unsure)}"] if unsure else []
+    return "; ".join([*parts, *([format.listing(differ)] if differ else [])])
 
 
-def _spoken(context: Context, rows: list[Estimate]) -> list[Estimate]:
-    found = {row.environment: row for row in rows if row.environment != context.baseline and row.ratio == row.ratio}
-    chosen = []
-    for layer, preferred in _SPOKEN:
-        inside = [name for name in found if (record := context.environment(name)) and record.layer == layer]
-        names = [name for name in preferred if name in inside] or inside
-        chosen += [found[name] for name in names[:1]]
-    return chosen or list(found.values())[:3]
+def _guests(context: Context) -> list[Text]:
+    """That this run cannot say what a kernel of one's own costs, and why: asked for, and not had or not on hardware."""
+    guests = [record.name for record in context.session.environments if record.layer == "vm"]
+    measured = {row.environment for row in context.estimates}
+    if not guests or any(name in measured and is_choice(context, name) for name in guests):
+        return []
+    why = [f"{context.title(name)} ran on {artefact(context, name)}" for name in guests if name in measured]
+    for skip in context.session.skips:
+        if skip.environment in guests and not skip.scenario:
+            why.append(f"{format.clean(skip.environment, 40)}: {format.clean(skip.reason, 120)}")
+    return [(Span("A kernel of its own", "strong"), Span(f"is not decided by this run: {'; '.join(why[:3])}."))]
 
 
 def _table(context: Context) -> Table:
@@ -96,16 +101,22 @@ def _table(context: Context) -> Table:
     best = {need.title: cheapest(context, [rows[n] for n in shown if n in rows]) for need, rows in needs}
     rows = []
     for name in shown:
-        cells = [Cell(name_cell(context, name))]
+        cells = [Cell(_name(context, name))]
         cells += [_cell(context, found.get(name), name in best[need.title]) for need, found in needs]
         rows.append(cells)
     return Table(_caption(any(best.values())), columns, rows)
 
 
+def _name(context: Context, name: str) -> Text:
+    """An environment's name, with the reason why its numbers tell of this host where they do."""
+    words, why = name_cell(context, name), artefact(context, name)
+    return (*words, Span(f"({why})", "small")) if why and isinstance(words, tuple) else words
+
+
 def _caption(ticked: bool) -> str:
     text = (
-        "Which isolation for which need: the median cost of one instance and how many times the baseline it is, "
-        "with its 95 % interval."
+        "What each isolation costs: the median of one instance and how many times the baseline it is, with its 95 % "
+        "interval."
     )
     return f"{text} ✓ is the cheapest isolation of a column, or not told apart from it." if ticked else text
 

@@ -94,7 +94,24 @@ def test_the_numbers_are_those_of_the_analysis(run: Path, tmp_path: Path) -> Non
 def test_only_the_files_asked_for_are_written(run: Path, tmp_path: Path) -> None:
     """One format, one file."""
     assert list(render(run, tmp_path / "new" / "folder", ("md",))) == ["md"]
-    assert [file.name for file in (tmp_path / "new" / "folder").iterdir()] == ["report.md"]
+    folder = tmp_path / "new" / "folder"
+    assert sorted(file.name for file in folder.iterdir()) == ["report.md", "report_files"]
+    assert list(render(run, tmp_path / "page", ("html",))) == ["html"]
+    assert [file.name for file in (tmp_path / "page").iterdir()] == ["index.html"]
+
+
+def test_the_markdown_has_its_pictures_beside_it(run: Path, tmp_path: Path) -> None:
+    """Every picture that it names is there, small, opaque and drawn; one of another report that lay there is gone."""
+    (tmp_path / "report_files").mkdir()
+    (tmp_path / "report_files" / "of-another-report.svg").write_text("<svg/>")
+    (tmp_path / "report_files" / "notes.txt").write_text("mine")
+    text = render(run, tmp_path)["md"].read_text()
+    named = re.findall(r"!\[.+\]\((report_files/[\w-]+\.svg)\)", text)
+    found = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.glob("report_files/*.svg"))
+    assert len(named) >= 8 and sorted(named) == found
+    assert all('<rect width="100%"' in (tmp_path / name).read_text() for name in named)
+    assert sum((tmp_path / name).stat().st_size for name in named) < 500_000
+    assert (tmp_path / "report_files" / "notes.txt").exists()
 
 
 def test_a_report_is_reproducible(run: Path, tmp_path: Path) -> None:

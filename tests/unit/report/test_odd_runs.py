@@ -10,8 +10,8 @@ import pytest
 
 from bench.analysis.paired import FEWEST_PAIRS
 from bench.record import FailureRecord
+from bench.report import caveats
 from bench.report.build import render
-from bench.report.sections import trust
 from tests.unit.report.made import ENVIRONMENTS, METRICS, write_run
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def report(folder: Path, **how: object) -> str:
 def test_a_run_of_the_baseline_alone(tmp_path: Path) -> None:
     """Its costs are said, and that there is nothing to compare them with."""
     text = report(tmp_path, environments=ENVIRONMENTS[:1], blocks=8)
-    assert re.search(r"process needs .+ to its first byte\.", text)
+    assert re.search(r"\*\*Startup\*\* \(request to first byte; process .+\): measured in nothing else", text)
     assert "measured in process alone" in text and "✓" not in text
 
 
@@ -67,7 +67,7 @@ def test_one_block_concludes_nothing(tmp_path: Path) -> None:
 
 def test_six_blocks_do() -> None:
     """The report's threshold is that of the analysis."""
-    assert trust.FEWEST_PAIRS == FEWEST_PAIRS
+    assert caveats.FEWEST_PAIRS == FEWEST_PAIRS
 
 
 def test_a_run_interrupted_in_its_warm_up(tmp_path: Path) -> None:

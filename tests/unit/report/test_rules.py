@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench.report import rules
+from bench.report.caveats import caveats
 from bench.report.context import Context, Difference
-from bench.report.sections import trust
 from tests.unit.report.made import estimate
 from validity.runs import Costs, context_of, quiet
 
@@ -107,10 +107,10 @@ def test_four_of_five_runs_find_what_the_report_says_they_would() -> None:
     assert 0.70 <= found / 150 <= 0.97, found / 150
 
 
-def test_trust_says_what_the_control_takes_back(tmp_path: Path) -> None:
-    """A second copy that is 30 % dearer gives a banner with the rule, and how far it strayed."""
+def test_the_first_screen_says_what_the_control_takes_back(tmp_path: Path) -> None:
+    """A second copy that is 30 % dearer gives a caveat with the rule, and how far it strayed."""
     costs = quiet(np.random.default_rng(5), 3, 12, 0.02)
-    assert not any("control failed" in str(block) for block in trust.build(_only(costs)))
+    assert not any("control failed" in text for text in caveats(_only(costs)))
     costs["process@control"] = costs["process@control"] + math.log(1.3)
-    (banner,) = [block for block in trust.build(_only(costs)) if "control failed" in str(block)]
-    assert "1.3" in str(banner)
+    (told,) = [text for text in caveats(_only(costs)) if "control failed" in text]
+    assert "1.3" in told

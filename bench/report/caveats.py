@@ -1,0 +1,104 @@
+"""What has to be known before a number of this run is used: said on the report's first screen, one sentence each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.host import EMULATED, UNKNOWN
+from bench.report import format
+
+if TYPE_CHECKING:
+    from bench.record import EnvironmentRecord
+    from bench.report.context import Context
+
+FEWEST_PAIRS = 6
+"""Blocks below which no interval holds at 95 % (`bench.analysis.paired`)."""
+
+BUSY = 0.2
+"""The share of disturbed blocks from which a host is called busy."""
+
+
+def caveats(context: Context) -> list[str]:
+    """Sentences about the host, the processor of its guests, disturbances, the control and the number of blocks; none
+    where the run may be taken as it is."""
+    found = [*_host(context), *_guests(context), _busy(context), _cut_off(context), control_failed(context)]
+    counted = blocks_counted(context)
+    if 0 < counted < FEWEST_PAIRS:
+        blocks = format.count(counted, "block")
+        found.append(f"Only {blocks}: from fewer than six no interval holds at 95 %, so nothing is concluded.")
+    return [text for text in found if text]
+
+
+def artefact(context: Context, environment: str) -> str:
+    """Why the numbers of an environment tell of this host and not of its kind of isolation; "" where they do not."""
+    record = context.environment(environment)
+    if record is None or not record.facts:
+        return ""
+    if _uses(record, "tcg", "qemu"):
+        return "an emulated processor"
+    return "a nested KVM" if _uses(record, "kvm", "kvm") and is_virtual(context) else ""
+
+
+def is_virtual(context: Context) -> bool:
+    """Whether the host is itself a guest, as far as it can be told."""
+    return context.session.host.get("virtual", "") not in ("", UNKNOWN, "bare metal")
+
+
+def blocks_counted(context: Context) -> int:
+    """Blocks that the numbers come from."""
+    return sum(block.index > 0 and not block.marks for block in context.session.blocks)
+
+
+def control_failed(context: Context) -> str:
+    """What the failing control takes back, where it fails."""
+    from bench.analysis.verdicts import IMPROBABLE
+
+    strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
+    if not strayed:
+        return ""
+    most = max(strayed, key=lambda name: strayed[name])
+    return (
+        f"The A/A control failed (so many differences by a chance of less than {format.percent(IMPROBABLE)}, or one by "
+        f"far): every interval of {format.count(len(strayed), 'metric')} is wider by what the copy strayed, up to "
+        f"{format.ratio(strayed[most])} in {most}."
+    )
+
+
+def _uses(record: EnvironmentRecord, name: str, domain: str) -> bool:
+    """By libvirt's own word where the record has it, else by the family that the name begins with."""
+    told = record.facts.get("domain", "")
+    return told.startswith(f'<domain type="{domain}"') if told else record.name.startswith(name)
+
+
+def _host(context: Context) -> list[str]:
+    virtual = context.session.host.get("virtual", "")
+    what = format.clean(virtual, 80)
+    if virtual.startswith(EMULATED):
+        return [f"This host has an {what}: what works and in which order costs come hold, neither times nor ratios do."]
+    return [f"This host is itself virtual ({what}): trust the ratios, not the absolute values."] * is_virtual(context)
+
+
+def _guests(context: Context) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for record in context.session.environments:
+        found.setdefault(artefact(context, record.name), []).append(format.clean(record.name, 40))
+    words = {
+        "an emulated processor": "ran without KVM, on an emulated processor: that is not what a virtual machine costs.",
+        "a nested KVM": "ran under a nested or emulated KVM, which may be slower than none.",
+    }
+    return [f"{format.listing(found[why])} {said}" for why, said in words.items() if why in found]
+
+
+def _busy(context: Context) -> str:
+    measured = [block for block in context.session.blocks if block.index > 0]
+    marked = sum(bool(block.marks) for block in measured)
+    if not measured or marked / len(measured) < BUSY:
+        return ""
+    return f"The host was busy: {marked} of {format.count(len(measured), 'block')} were disturbed and are left out."
+
+
+def _cut_off(context: Context) -> str:
+    if context.session.finished:
+        return ""
+    torn = " The block that was being written is lost." if context.session.torn else ""
+    return f"The run was cut off; this report shows the blocks that were finished.{torn}"
