@@ -21,10 +21,10 @@ import nox
 nox.options.sessions = ["lint", "typing", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-SOURCES = ("bench", "scenarios", "crosscheck", "validity", "faults", "hosts", "tests", "noxfile.py")
+SOURCES = ("bench", "scenarios", "verification", "tests", "noxfile.py")
 LOCK = Path(".ci/lock.txt")
 """Every version that CI installs; `nox -s lock` writes it."""
-WITH_DAEMONS = ("python", "-m", "bench.daemons")
+WITH_DAEMONS = ("python", "-m", "isobench.daemons")
 
 
 def prepare(session: nox.Session, *extras: str) -> list[str]:
@@ -32,7 +32,7 @@ def prepare(session: nox.Session, *extras: str) -> list[str]:
     words = [word for word in session.posargs if word != "--provision"]
     if len(words) < len(session.posargs):
         more = ["--for-tests"] if "dev" in extras else []
-        session.run("python", "-m", "bench", "provision", *more, success_codes=[0, 1])  # 1: not all could be had
+        session.run("python", "-m", "isobench", "provision", *more, success_codes=[0, 1])  # 1: not all could be had
     install(session, *extras)
     return words
 
@@ -58,13 +58,13 @@ def with_daemons(session: nox.Session) -> tuple[str, ...]:
 def bench(session: nox.Session) -> None:
     """Measure and write the report: `isobench run`."""
     words = prepare(session)
-    session.run(*with_daemons(session), "python", "-m", "bench", "run", *words)
+    session.run(*with_daemons(session), "python", "-m", "isobench", "run", *words)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
     """Write the report of a run again: `isobench report`."""
-    session.run("python", "-m", "bench", "report", *prepare(session))
+    session.run("python", "-m", "isobench", "report", *prepare(session))
 
 
 @nox.session
@@ -77,20 +77,20 @@ def example(session: nox.Session) -> None:
 def nightly(session: nox.Session) -> None:
     """Doctor, run, trend, report and exports into one folder; fails where something changed: `isobench nightly`."""
     words = prepare(session, "parquet")
-    session.run(*with_daemons(session), "python", "-m", "bench", "nightly", *words)
+    session.run(*with_daemons(session), "python", "-m", "isobench", "nightly", *words)
 
 
 @nox.session
 def validity(session: nox.Session) -> None:
     """The promises, simulated and live; writes VALIDITY.md."""
     words = prepare(session)
-    session.run(*with_daemons(session), "python", "-m", "validity", *words)
+    session.run(*with_daemons(session), "python", "-m", "verification.validity", *words)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
     """Every fault that must be survived, injected for real (as root, for 45 minutes); writes RELIABILITY.md."""
-    session.run("python", "-m", "faults", *prepare(session, "dev"))
+    session.run("python", "-m", "verification.faults", *prepare(session, "dev"))
 
 
 @nox.session
@@ -99,7 +99,7 @@ def hosts(session: nox.Session) -> None:
 
     The short form, some twenty minutes on an idle machine: `nox -s hosts -- debian-13 --only "Docker and KVM"`.
     """
-    session.run("python", "-m", "hosts", *prepare(session))
+    session.run("python", "-m", "verification.hosts", *prepare(session))
 
 
 @nox.session
@@ -157,7 +157,8 @@ def docs(session: nox.Session) -> None:
     """The documentation site and the man page, into site/; fails where a link is dead."""
     prepare(session, "docs")
     session.run("zensical", "build", "--clean", "--strict")
-    manual = ["--module", "bench.cli", "--function", "whole_parser", "--prog", "isobench", "--project-name", "isobench"]
+    manual = ["--module", "isobench.cli", "--function", "whole_parser"]
+    manual += ["--prog", "isobench", "--project-name", "isobench"]
     manual += ["--description", "what does isolation cost?", "--manual-title", "isobench"]
     session.run("argparse-manpage", *manual, "--output", "site/isobench.1")
 
@@ -165,13 +166,13 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def floor(session: nox.Session) -> None:
     """The native rungs against a bare C loop, interleaved."""
-    session.run("python", "-m", "crosscheck.floor", *prepare(session))
+    session.run("python", "-m", "verification.crosscheck.floor", *prepare(session))
 
 
 @nox.session
 def crosscheck(session: nox.Session) -> None:
     """The same quantities measured another way, interleaved."""
-    session.run(*with_daemons(session), "python", "-m", "crosscheck", *prepare(session))
+    session.run(*with_daemons(session), "python", "-m", "verification.crosscheck", *prepare(session))
 
 
 def _has_libvirt_headers() -> bool:

@@ -1,4 +1,4 @@
-"""`python -m bench` and `isobench`."""
+"""`python -m isobench` and `isobench`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 def main() -> int:
     """Run the command line; gives its exit code."""
-    from bench import terminal
-    from bench.cli import main as run
+    from isobench.cli import main as run
+    from isobench.core import terminal
 
     terminal.prepare()
     return run(sys.argv[1:])

@@ -14,9 +14,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-import bench
-from bench.errors import Interrupted, IsobenchError, UsageError, suggestion
-from bench.programs import search_path
+import isobench
+from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggestion
+from isobench.host.programs import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -64,7 +64,7 @@ def documents() -> dict[str, object]:
     """Every document that `--json` prints, by the name of its schema (docs/NAME.schema.json)."""
     found: dict[str, object] = {"error": ErrorDocument}
     for name in COMMANDS:
-        found |= importlib.import_module(f"bench.commands.{name}").documents()
+        found |= importlib.import_module(f"isobench.commands.{name}").documents()
     return found
 
 
@@ -76,7 +76,7 @@ def main(words: Sequence[str]) -> int:
     try:
         arguments = _parse(words)
         as_data = getattr(arguments, "json", False)
-        module = importlib.import_module(f"bench.commands.{arguments.command}")
+        module = importlib.import_module(f"isobench.commands.{arguments.command}")
         code = int(module.run(arguments))
         sys.stdout.flush()  # what cannot be written is told here, not by Python at its exit
         return code
@@ -112,7 +112,7 @@ def _failed(failure: _Failure, as_data: bool) -> int:
     remedy = f" ({failure.remedy})" if failure.remedy else ""
     print(f"isobench: {failure.reason}{remedy}", file=sys.stderr)
     if as_data:
-        from bench import terminal
+        from isobench.core import terminal
 
         told = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
         with contextlib.suppress(IsobenchError, OSError):  # it may be standard output itself that has failed
@@ -204,7 +204,7 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"isobench {bench.__version__}")
+    parser.add_argument("--version", action="version", version=f"isobench {isobench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="isobench")
     for name, text in COMMANDS.items():
         sub = commands.add_parser(
@@ -214,12 +214,12 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name in chosen:
-            module = importlib.import_module(f"bench.commands.{name}")
+            module = importlib.import_module(f"isobench.commands.{name}")
             module.configure(sub)
             if "COMP_LINE" in os.environ:
-                importlib.import_module("bench.commands.completion").complete_names(sub)
+                importlib.import_module("isobench.commands.completion").complete_names(sub)
             sub.epilog = f"examples:\n{module.EXAMPLES}"
-            from bench import config
+            from isobench import config
 
             config.apply(name, sub, COMMANDS)
     return parser

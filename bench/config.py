@@ -15,9 +15,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError, suggestion
-from bench.files import read_regular
-from bench.ownership import strangers
+from isobench.core.errors import UsageError, suggestion
+from isobench.filesystem.files import read_regular
+from isobench.filesystem.ownership import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

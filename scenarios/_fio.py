@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.errors import MeasurementError, ProbeError
+from isobench.core.errors import MeasurementError, ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,7 +65,7 @@ def read_job(scenario: str, name: str) -> Job:
 
 def lacks_fio() -> tuple[str, str] | None:
     """Why this host has no fio that could be run, and what mends that."""
-    from bench.images.fio import host_fio
+    from isobench.images.fio import host_fio
 
     fio = host_fio()
     return (fio.why_not, fio.remedy) if fio.why_not else None

@@ -6,14 +6,14 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.environment import DAEMONS, MEMORY, PROCESSES, READY
-from bench.errors import StoppedShort
-from bench.model import Metric
+from isobench.contracts.environment import DAEMONS, MEMORY, PROCESSES, READY
+from isobench.core.errors import StoppedShort
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
 
 COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
 SETTLE_SECONDS = 0.5
@@ -92,7 +92,7 @@ class Density:
 
     def take(self, sandbox: Sandbox) -> tuple[list[Reading], str]:
         """All counts, of whatever sign, and why they end before the last number of instances, or nothing."""
-        from bench.capacity import Room
+        from isobench.host.capacity import Room
 
         room, readings, reason = Room(), list[Reading](), ""
         _await_rest()
@@ -138,7 +138,7 @@ def results(readings: Sequence[Reading]) -> dict[str, float]:
 
 def _await_rest() -> None:
     """What earlier instances had is freed late (dying cgroups, namespaces, per-CPU memory): wait until that ended."""
-    from bench.memory import available_memory
+    from isobench.host.memory import available_memory
 
     before, deadline = 0, time.monotonic() + REST_SECONDS
     while abs((now := available_memory()) - before) > STEADY and time.monotonic() < deadline:
@@ -148,7 +148,7 @@ def _await_rest() -> None:
 
 def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, float]:
     """All counts with these instances alive; the fall of available memory with its sign turned."""
-    from bench.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
+    from isobench.host.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
 
     time.sleep(SETTLE_SECONDS)
     settle()

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import answers, only
-from bench.environment import PROBE, ROOTFS
-from bench.model import Metric
-from scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
+from isobench.contracts.answers import answers, only
+from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.core.model import Metric
+from isobench.scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 JOBS = tuple(
     read_job("io", name) for name in ("seqwrite-1m", "seqread-1m", "randread-4k", "randwrite-4k", "write-fsync-4k")

@@ -22,18 +22,28 @@ from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import host
-from bench.accounting import cpu_seconds
-from bench.answers import each_answer, whole
-from bench.environment import PROBE, ROOTFS
-from bench.model import Metric
-from scenarios._fio import MOST_BYTES, PERCENTILES, Job, costs, engine, lacks_fio, operations, read_job, results
+from isobench.contracts.answers import each_answer, whole
+from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.core.model import Metric
+from isobench.host import machine
+from isobench.host.accounting import cpu_seconds
+from isobench.scenarios._fio import (
+    MOST_BYTES,
+    PERCENTILES,
+    Job,
+    costs,
+    engine,
+    lacks_fio,
+    operations,
+    read_job,
+    results,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
 
 FILE = "isobench.fio"
 SHORT = "20ms"
@@ -67,7 +77,7 @@ class Said(NamedTuple):
 
 
 class IoJobs:
-    """Some job files, one instance (`bench.scenario.Scenario`)."""
+    """Some job files, one instance (`isobench.contracts.scenario.Scenario`)."""
 
     needs = frozenset({PROBE, ROOTFS})
     groups: frozenset[str] = frozenset()
@@ -178,7 +188,7 @@ def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
 
 def _drop_outside() -> bool:
     """The host's caches; tried again, because what others read meanwhile looks as if nothing had been dropped."""
-    return any(host.drop_caches() for _ in range(3))
+    return any(machine.drop_caches() for _ in range(3))
 
 
 def _resident(answer: Mapping[str, Any]) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.answers import answers, at_least, text, times
-from bench.environment import LOWER, PROBE, ROOTFS
-from bench.model import Metric
+from isobench.contracts.answers import answers, at_least, text, times
+from isobench.contracts.environment import LOWER, PROBE, ROOTFS
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 META = {
     "create": "creating a file of 1 KiB",
@@ -44,7 +44,7 @@ COPY_UP = {
 
 
 class Meta:
-    """Many small files (`bench.scenario.Scenario`). Opt-in."""
+    """Many small files (`isobench.contracts.scenario.Scenario`). Opt-in."""
 
     name = "io-meta"
     title = "Metadata"
@@ -65,7 +65,7 @@ class Meta:
 
 
 class CopyUp:
-    """The first write to files of the lower layer, by their size (`bench.scenario.Scenario`). Opt-in."""
+    """The first write to files of the lower layer, by their size (`isobench.contracts.scenario.Scenario`). Opt-in."""
 
     name = "io-copy-up"
     title = "Copy-up"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bench.environment import DAEMONS, MEMORY, PROCESSES, READY
-from bench.model import Metric
+from isobench.contracts.environment import DAEMONS, MEMORY, PROCESSES, READY
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 SETTLE_SECONDS = 0.05
 """Idle time before the count, so that what ends with the start (an OCI runtime, page-table tear-down) is over."""
@@ -43,7 +43,7 @@ class Memory:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.memory import add_up, by_role, cgroup_memory, process_memory
+        from isobench.host.memory import add_up, by_role, cgroup_memory, process_memory
 
         with sandbox.launch("ready") as instance:
             time.sleep(SETTLE_SECONDS)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.environment import MEMORY, PROBE
-from bench.model import Metric
+from isobench.contracts.environment import MEMORY, PROBE
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
 
 BYTES = 64 << 20
 """What an instance touches that has no memory of its own: 64 MiB. A guest touches all that it was given."""
@@ -36,7 +36,7 @@ class MemoryTouch:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.answers import each_answer
+        from isobench.contracts.answers import each_answer
 
         given: int | None = getattr(sandbox, "memory_bytes", None)
         with sandbox.launch("touch", "0" if given else str(BYTES)) as instance:
@@ -66,13 +66,13 @@ class MemoryTouch:
 
 
 def _next(answers: Iterator[dict[str, Any]], wanted: str) -> int:
-    from bench.answers import whole
+    from isobench.contracts.answers import whole
 
     return whole(next(answers, {}), wanted)
 
 
 def _spent(instance: Instance) -> float:
-    from bench.memory import process_memory
+    from isobench.host.memory import process_memory
 
     return float(process_memory(instance.host_pids()).pss)
 

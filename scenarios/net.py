@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.environment import PROBE
-from bench.errors import ProbeError
-from bench.model import Metric
+from isobench.contracts.environment import PROBE
+from isobench.core.errors import ProbeError
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
 
 _MEANINGS = {
     "tcp": "sending 1 byte over TCP and getting it back",
@@ -38,7 +38,7 @@ CLIENT_TIMEOUT = 60.0
 
 
 class Net:
-    """Request and response, connections and bulk over both paths (`bench.scenario.Scenario`)."""
+    """Request and response, connections and bulk over both paths (`isobench.contracts.scenario.Scenario`)."""
 
     name = "net"
     title = "Network"
@@ -52,7 +52,7 @@ class Net:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.answers import answers, at_least
+        from isobench.contracts.answers import answers, at_least
 
         with sandbox.launch("net", "loopback") as instance:
             values = _values("loopback", at_least(1, answers(instance)))
@@ -64,7 +64,7 @@ class Net:
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Which path leads from the host to the instances of this sandbox, and why there is no loopback where so."""
-        from bench.answers import answers
+        from isobench.contracts.answers import answers
 
         with sandbox.launch("net", "loopback") as instance:
             loopback = answers(instance)
@@ -88,7 +88,7 @@ def _server(answer: Mapping[str, Any]) -> _Server:
     """Read with care: these words come to a command line of the host. Raises `ProbeError`."""
     import re
 
-    from bench.answers import text, whole
+    from isobench.contracts.answers import text, whole
 
     token, addresses = text(answer, "token"), answer.get("addresses", [])
     if not re.fullmatch("[0-9a-f]{1,64}", token):
@@ -108,8 +108,8 @@ def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
 
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     """The first path from the host on which the instance's own server answers, and what the client measured on it."""
-    from bench.answers import first_answer
-    from bench.errors import MeasurementError
+    from isobench.contracts.answers import first_answer
+    from isobench.core.errors import MeasurementError
 
     server = _server(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address but its loopback's"]
@@ -160,7 +160,7 @@ def _own_namespace(instance: Instance) -> int | None:
 
 def _lay_veth(pid: int) -> list[str]:
     """The instance's end of a veth pair that is laid now and goes with its namespace; empty where that is forbidden."""
-    from bench.answers import only, text
+    from isobench.contracts.answers import only, text
 
     try:
         return [text(only(_run_probe("veth", str(pid))), "address")]
@@ -177,9 +177,9 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
     import io
     import subprocess
 
-    from bench import deadlines
-    from bench.answers import read_answers
-    from bench.probe.build import probe_path
+    from isobench.contracts.answers import read_answers
+    from isobench.core import deadlines
+    from isobench.probe.build import probe_path
 
     command = [str(probe_path()), "net", *arguments]
     limit = deadlines.stretched(CLIENT_TIMEOUT)
@@ -193,7 +193,7 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
 def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     from statistics import median
 
-    from bench.answers import times
+    from isobench.contracts.answers import times
 
     values = {}
     for answer in found:

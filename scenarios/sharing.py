@@ -8,13 +8,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.environment import MEMORY, PROBE, ROOTFS
-from bench.model import Metric
+from isobench.contracts.environment import MEMORY, PROBE, ROOTFS
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
 
 FILE = "usr/bin/fio"
 """The largest file of the shared root file system."""
@@ -37,7 +37,7 @@ class Sharing:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.memory import process_memory
+        from isobench.host.memory import process_memory
 
         with ExitStack() as stack:
             first, _ = _mapped(sandbox, stack)
@@ -61,14 +61,14 @@ class _File(NamedTuple):
 
 
 def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, _File]:
-    from bench.answers import first_answer
+    from isobench.contracts.answers import first_answer
 
     instance = stack.enter_context(sandbox.launch("map", FILE))
     return instance, _file(first_answer(instance.stdout))
 
 
 def _file(answer: Mapping[str, Any]) -> _File:
-    from bench.answers import whole
+    from isobench.contracts.answers import whole
 
     return _File(whole(answer, "bytes"), whole(answer, "resident"))
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.accounting import kernel_threads, spent_between
-from bench.environment import DAEMONS, END, KERNEL, PROCESSES, READY
-from bench.errors import MeasurementError
-from bench.model import Metric
+from isobench.contracts.environment import DAEMONS, END, KERNEL, PROCESSES, READY
+from isobench.core.errors import MeasurementError
+from isobench.core.model import Metric
+from isobench.host.accounting import kernel_threads, spent_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 _SINCE_REQUEST = {
     "created": "from the request until the mechanism says that the instance exists",

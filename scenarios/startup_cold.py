@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.environment import READY
-from bench.errors import MeasurementError
-from bench.model import Metric
-from bench.reasons import as_root
+from isobench.contracts.environment import READY
+from isobench.core.errors import MeasurementError
+from isobench.core.model import Metric
+from isobench.core.remedies import as_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 
 class StartupCold:
@@ -26,9 +26,9 @@ class StartupCold:
     metrics = (Metric("ready", "second", "from the request to the first byte, the page cache dropped just before"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench import host
+        from isobench.host import machine
 
-        if not host.drop_caches():
+        if not machine.drop_caches():
             remedy = as_root("have /proc/sys/vm/drop_caches writable: a container is not given that")
             raise MeasurementError("the page cache could not be dropped", remedy=remedy)
         with sandbox.launch("ready") as instance:

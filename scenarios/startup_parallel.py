@@ -6,15 +6,15 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bench.environment import READY
-from bench.errors import StoppedShort
-from bench.model import Metric
+from isobench.contracts.environment import READY
+from isobench.core.errors import StoppedShort
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.capacity import Room
-    from bench.environment import Instance, Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
+    from isobench.host.capacity import Room
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
 BESIDE = (0, 8, 32, 64)
@@ -46,7 +46,7 @@ class StartupParallel:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         import statistics
 
-        from bench.capacity import Room
+        from isobench.host.capacity import Room
 
         values: dict[str, float] = {}
         room = Room()
@@ -80,7 +80,7 @@ class StartupCrowded:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.capacity import Room
+        from isobench.host.capacity import Room
 
         values: dict[str, float] = {}
         room = Room()

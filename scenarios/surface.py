@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.environment import PROBE
-from bench.errors import ProbeError
+from isobench.contracts.environment import PROBE
+from isobench.core.errors import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
-    from bench.model import Metric
+    from isobench.contracts.environment import Sandbox
+    from isobench.core.model import Metric
 
 _HARMLESS = frozenset(
     f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
@@ -25,7 +25,7 @@ _HARMLESS = frozenset(
 
 
 class Surface:
-    """One look from inside (`bench.scenario.Scenario`)."""
+    """One look from inside (`isobench.contracts.scenario.Scenario`)."""
 
     name = "surface"
     title = "What a program inside can still reach"
@@ -39,7 +39,7 @@ class Surface:
 
     def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
-        from bench.answers import answers, only
+        from isobench.contracts.answers import answers, only
 
         with sandbox.launch("surface") as instance:
             seen = only(answers(instance))

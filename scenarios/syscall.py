@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.environment import PROBE
-from bench.model import Metric
+from isobench.contracts.environment import PROBE
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 MEANINGS = {
     "getppid": "one trivial system call: entering the kernel and leaving it",
@@ -72,7 +72,8 @@ _STABLE_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_ts
 
 
 class Syscall:
-    """The medians of some operations (`bench.scenario.Scenario`), and perhaps p95 and p99 of their batches."""
+    """The medians of some operations (`isobench.contracts.scenario.Scenario`), and perhaps p95 and p99
+    of their batches."""
 
     needs = frozenset({PROBE})
 
@@ -104,7 +105,7 @@ class Syscall:
         self._options = options
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from bench.answers import answers, at_least
+        from isobench.contracts.answers import answers, at_least
 
         with sandbox.launch("syscall", *self._options, *self._operations) as instance:
             _, *found = at_least(2, answers(instance))
@@ -119,7 +120,7 @@ class Syscall:
 
         Names the operations that do not exist there, with the reason.
         """
-        from bench.answers import answers, at_least, only, text
+        from isobench.contracts.answers import answers, at_least, only, text
 
         with sandbox.launch("syscall", *self._options, "about") as instance:
             about = only(answers(instance))
@@ -143,7 +144,7 @@ class Syscall:
         """Seconds by metric, out of the nanoseconds of one operation's batches."""
         from statistics import median
 
-        from bench.answers import times
+        from isobench.contracts.answers import times
 
         name, batches = times(answer, self._operations)
         values = {name: median(batches) / 1e9}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.environments import _docker as docker
-from bench.environments import _libvirt as libvirt
-from bench.errors import Unavailable
+from isobench.core.errors import Unavailable
+from isobench.environments.docker import _client as docker
+from isobench.environments.libvirt import _connection as libvirt
 
 
 def _docker() -> str:

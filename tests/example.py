@@ -14,14 +14,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.host import EMULATED, UNKNOWN
-from bench.report.build import make_context, render
-from bench.report.needs import NEEDS, representatives, rows_for
+from isobench.host.machine import EMULATED, UNKNOWN
+from isobench.report.build import make_context, render
+from isobench.report.needs import NEEDS, representatives, rows_for
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-    from bench.report.context import Estimate
+    from isobench.report.context import Estimate
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "reports" / "example"

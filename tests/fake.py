@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
-from bench.errors import IsobenchError
-from bench.model import Metric
+from isobench.contracts.environment import DEFAULT_TIMEOUT, PROBE, READY
+from isobench.core.errors import IsobenchError
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
-    from bench.environment import Layer, Role
+    from isobench.contracts.environment import Layer, Role
 
 
 class FakeInstance:

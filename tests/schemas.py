@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import cli
+from isobench import cli
 
 FOLDER = Path(__file__).parents[1] / "docs"
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import cli, terminal
-from bench.analysis import gate
+from isobench import cli
+from isobench.analysis import gate
+from isobench.core import terminal
 
 if __name__ == "__main__":
     gate.ANY.clear()

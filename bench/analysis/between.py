@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import special
 
-from bench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE
+from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.analysis.verdicts import Ratio
+    from isobench.analysis.verdicts import Ratio
 
 BETWEEN_RUNS = 0.03
 """Standard deviation (of logarithms) by which a run as a whole is taken to be moved, where nothing measured it: a

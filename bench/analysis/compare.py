@@ -3,9 +3,9 @@
 Two questions are answered apart. *Did the host move?* is asked of the baseline's absolute costs. *Did this environment
 move?* is asked of its ratio to its own run's baseline, block by block, so that a host that got slower as a whole is no
 news of every environment; where the baseline lacks the metric, its absolute cost has to do. How far runs differ by
-themselves is in every interval (`bench.analysis.between`), from the runs themselves, from earlier ones of the host, or
-else from a floor; and the interval that is given decides the verdict, as
-within a run: one that leaves the band is as wide as Holm's correction asks.
+themselves is in every interval (`isobench.analysis.between`), from the runs themselves, from earlier ones of the host,
+or else from a floor; and the interval that is given decides the verdict, as within a run: one that leaves the band is
+as wide as Holm's correction asks.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from bench.analysis import between, paired, tables, verdicts
-from bench.analysis.earlier import alike
-from bench.analysis.paired import FEWEST_PAIRS
-from bench.analysis.verdicts import BAND, verdict
-from bench.errors import UsageError
-from bench.reasons import as_text
-from bench.record import machine
-from bench.store import benchmark_name
+from isobench.analysis import between, paired, tables, verdicts
+from isobench.analysis.earlier import alike
+from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.analysis.verdicts import BAND, verdict
+from isobench.core.errors import UsageError
+from isobench.host.reasons import as_text
+from isobench.results.record import machine
+from isobench.results.store import benchmark_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from bench.analysis.between import Level
-    from bench.analysis.tables import Tables
-    from bench.store import Run
+    from isobench.analysis.between import Level
+    from isobench.analysis.tables import Tables
+    from isobench.results.store import Run
 
     Cost = tuple[str, str, str]
     """Scenario, metric, environment."""
@@ -157,7 +157,8 @@ def compare(
     earlier: Sequence[Run] = (),
 ) -> Comparison:
     """Hold run `b` against run `a`, or several runs against several. `wanted` chooses by benchmark name. `earlier` runs
-    (`bench.analysis.earlier`) say how far runs differ by themselves; those that are compared do not count among them.
+    (`isobench.analysis.earlier`) say how far runs differ by themselves; those that are compared do not count among
+    them.
 
     Raises `UsageError` for runs of two machines without `across_hosts`, for two baselines, and for runs that have no
     cost in common.
@@ -199,7 +200,7 @@ def one_machine(a: Run, b: Run) -> bool:
 
 def _once(runs: Run | Sequence[Run]) -> list[Run]:
     """A run that is named twice counts once."""
-    from bench.store import Run
+    from isobench.results.store import Run
 
     listed = [runs] if isinstance(runs, Run) else list(runs)
     return list({(run.session.run_id, run.path.resolve()): run for run in listed}.values())

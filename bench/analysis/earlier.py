@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bench import store
-from bench.errors import StoreError
-from bench.record import machine
+from isobench.core.errors import StoreError
+from isobench.results import store
+from isobench.results.record import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bench.record import Session
-    from bench.store import Run
+    from isobench.results.record import Session
+    from isobench.results.store import Run
 
 MOST = 30
 """Runs that are looked at, the newest: what more would add to Student's quantiles is little."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench.model import CONTROL_SUFFIX
+from isobench.core.model import CONTROL_SUFFIX
 
 if TYPE_CHECKING:
-    from bench.store import Run
+    from isobench.results.store import Run
 
 COLUMNS = ("scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bench.record import CellRecord
+    from isobench.results.record import CellRecord
 
 ANY = {
     "clock_step_seconds": (0.05, "the clock was set"),

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from bench.analysis.trend import Seen, Told, by_machine
-from bench.errors import StoreError
-from bench.files import read_regular
-from bench.model import CONTROL_SUFFIX
-from bench.reasons import as_text
-from bench.record import machine
-from bench.store import FILES, SESSION, SUITE, find_runs, load, write_atomically
+from isobench.analysis.trend import Seen, Told, by_machine
+from isobench.core.errors import StoreError
+from isobench.core.model import CONTROL_SUFFIX
+from isobench.filesystem.files import read_regular
+from isobench.host.reasons import as_text
+from isobench.results.record import machine
+from isobench.results.store import FILES, SESSION, SUITE, find_runs, load, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bench.analysis.trend import Trend
-    from bench.store import Run
+    from isobench.analysis.trend import Trend
+    from isobench.results.store import Run
 
 INDEX = ".isobench-index.sqlite"
 _VERSION = 2

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import special
 
-from bench.analysis.frames import used
-from bench.analysis.paired import holm
+from isobench.analysis.frames import used
+from isobench.analysis.paired import holm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@
 
 A walk over the nights, once: what is certain on a night is told on that night, and no later night takes it back or
 moves it. The last few nights (three to thirty) are held against those before, back to the last step, in three ways
-that all kinds of noise in validity/noise.py have to get past together:
+that all kinds of noise in verification/validity/noise.py have to get past together:
 
 - Mann-Whitney's test, exact (`ranks`): spikes, ticks and heavy tails count no more than their ranks.
 - A t-test of clipped values and a bound on the tail of their sum under the nights before as they were, of which two
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.analysis import wander
-from bench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
+from isobench.analysis import wander
+from isobench.analysis.ranks import AFTER, BEFORE, NORMAL, largest, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

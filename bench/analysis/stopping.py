@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.analysis.paired import FEWEST_PAIRS
-from bench.analysis.verdicts import estimates
-from bench.model import CONTROL_SUFFIX
-from bench.store import benchmark_name
+from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.analysis.verdicts import estimates
+from isobench.core.model import CONTROL_SUFFIX
+from isobench.results.store import benchmark_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.store import Series
+    from isobench.results.store import Series
 
 
 class WidthStopper:

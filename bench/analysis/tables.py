@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.model import CONTROL_SUFFIX
+from isobench.core.model import CONTROL_SUFFIX
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.store import Run
+    from isobench.results.store import Run
 
     Tables = dict[tuple[str, str], dict[str, "Values"]]
     """(scenario, metric) -> environment -> its values."""

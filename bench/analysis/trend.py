@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from bench.analysis.steps import Level, steps
+from isobench.analysis.steps import Level, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bench.analysis.history import History, Night
+    from isobench.analysis.history import History, Night
 
 SCHEMA = 1
 """Version of the document; raised when a field changes its meaning."""

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from bench.analysis import paired, tables
-from bench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
+from isobench.analysis import paired, tables
+from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
-    from bench.analysis.tables import Tables, Values
+    from isobench.analysis.tables import Tables, Values
 
 BAND = 0.05
 """Equivalent means: the whole interval lies between 1/1.05 and 1.05 times."""
@@ -65,7 +65,7 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
     """
     import pandas as pd
 
-    from bench.analysis.frames import used
+    from isobench.analysis.frames import used
 
     found = tables.from_frame(used(frame))
     ratios = compared(found, baseline)
@@ -134,7 +134,7 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
     negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have."""
     import pandas as pd
 
-    from bench.analysis.frames import used
+    from isobench.analysis.frames import used
 
     wanted = list(pairs)
     rows, gaps = [], []

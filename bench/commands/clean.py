@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from bench import catalog, lifecycle, terminal
+from isobench.core import terminal
+from isobench.run import catalog, lifecycle
 
 if TYPE_CHECKING:
     import argparse
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench.daemons import private
+    from isobench.daemons import private
 
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)

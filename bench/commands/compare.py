@@ -8,15 +8,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import terminal
-from bench.errors import UsageError
+from isobench.core import terminal
+from isobench.core.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from bench.analysis.compare import Change, Comparison
-    from bench.store import Run
+    from isobench.analysis.compare import Change, Comparison
+    from isobench.results.store import Run
 
 FAILING = {
     "slower": ("slower", "more"),
@@ -37,7 +37,7 @@ EXAMPLES = """\
 
 
 def documents() -> dict[str, object]:
-    from bench.analysis.compare import Comparison
+    from isobench.analysis.compare import Comparison
 
     return {"compare": Comparison}
 
@@ -71,8 +71,8 @@ def share(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench.analysis.compare import compare
-    from bench.analysis.earlier import earlier
+    from isobench.analysis.compare import compare
+    from isobench.analysis.earlier import earlier
 
     patterns = arguments.filter or ["*"]
     a, b = _load(arguments.a), _load(arguments.b)
@@ -105,7 +105,7 @@ def failing(found: Comparison, gate: str) -> list[str]:
 
 
 def _load(paths: Sequence[Path]) -> list[Run]:
-    from bench import store
+    from isobench.results import store
 
     if not paths:
         raise UsageError("no folder is named", remedy="a run's folder, or several with commas between them")
@@ -116,7 +116,7 @@ _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 
 def _print(found: Comparison) -> None:
-    from bench.report import compared
+    from isobench.report import compared
 
     for line in _head(found):
         print(line)
@@ -129,8 +129,8 @@ def _print(found: Comparison) -> None:
 
 
 def _print_markdown(found: Comparison) -> None:
-    from bench.report import compared
-    from bench.report.markdown import escape
+    from isobench.report import compared
+    from isobench.report.markdown import escape
 
     lines = ["### isobench compare", "", *(f"- {escape(line.strip())}" for line in _head(found)), ""]
     for title, changes in compared.groups(found):
@@ -149,7 +149,7 @@ def _head(found: Comparison) -> list[str]:
 
 
 def _row(change: Change, band: float) -> tuple[str, ...]:
-    from bench.report import format
+    from isobench.report import format
 
     values = (format.quantity(change.a, change.unit), format.quantity(change.b, change.unit))
     ratio = _ratio(change, band)
@@ -157,6 +157,6 @@ def _row(change: Change, band: float) -> tuple[str, ...]:
 
 
 def _ratio(change: Change, band: float) -> str:
-    from bench.report import format
+    from isobench.report import format
 
     return format.ratio_interval(*change.interval, band)

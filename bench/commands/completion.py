@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from bench import terminal
+from isobench.core import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -54,13 +54,13 @@ def complete_names(parser: argparse.ArgumentParser) -> None:
 
 
 def _environments(prefix: str, **context: object) -> list[str]:
-    from bench import catalog
+    from isobench.run import catalog
 
     return _after_comma(prefix, (*catalog.GROUPS, "all", *catalog.environments()))
 
 
 def _scenarios(prefix: str, **context: object) -> list[str]:
-    from bench import catalog
+    from isobench.run import catalog
 
     return _after_comma(prefix, ("default", "all", *catalog.scenarios()))
 

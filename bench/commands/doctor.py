@@ -6,16 +6,17 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from bench import catalog, deadlines, terminal
-from bench.commands.run import add_timeout
-from bench.text import visible
+from isobench.commands.run import add_timeout
+from isobench.core import deadlines, terminal
+from isobench.core.text import visible
+from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from bench.doctor import Finding
-    from bench.environment import Environment
+    from isobench.contracts.environment import Environment
+    from isobench.run.doctor import Finding
 
 REQUIRED_MISSING = 4
 SCHEMA = 1
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
     """All of them; on a terminal it says meanwhile which environment is being launched."""
-    from bench import doctor
+    from isobench.run import doctor
 
     other = list(doctor.check_other_runs())
     for finding in other:

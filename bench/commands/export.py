@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from bench import terminal
-from bench.errors import UsageError
+from isobench.core import terminal
+from isobench.core.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-    from bench.store import Run
+    from isobench.results.store import Run
 
 BUNDLE = "bundle"
 """No format of another tool: results and report in one archive."""
@@ -40,16 +40,16 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from bench.export import FORMATS
+    from isobench.export.formats import formats
 
     parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
-    parser.add_argument("--to", required=True, choices=[*FORMATS, BUNDLE], help="the format")
+    parser.add_argument("--to", required=True, choices=[*formats(), BUNDLE], help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
     parser.add_argument("--json", action="store_true", help="with --out, what was written (docs/export.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import store
+    from isobench.results import store
 
     if arguments.json and arguments.out is None:
         raise UsageError("--json tells of a file, and the export goes to standard output", remedy="--out FILE")
@@ -79,6 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _exported(run: Run, to: str) -> bytes:
-    from bench import bundle, export
+    from isobench.export import bundle, formats
 
-    return bundle.bundle(run) if to == BUNDLE else export.export(run, to)
+    return bundle.bundle(run) if to == BUNDLE else formats.export(run, to)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from bench import catalog
+from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import terminal
+    from isobench.core import terminal
 
     rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}
     chosen = [arguments.what] if arguments.what else KINDS
@@ -141,7 +141,7 @@ def _metrics() -> list[dict[str, object]]:
 
 def _print(rows: list[dict[str, object]]) -> None:
     """In a pipe, and where it has room, a plain table; on a narrower terminal a name a line, and what it is below."""
-    from bench import terminal
+    from isobench.core import terminal
 
     heads = [name.replace("_", " ") for name in rows[0]]
     lines = [[_word(value) for value in row.values()] for row in rows]

@@ -9,18 +9,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import terminal
-from bench.commands import compare, doctor
-from bench.commands import run as measure
-from bench.errors import IsobenchError, NothingMeasured, UsageError
-from bench.files import read_regular
+from isobench.commands import compare, doctor
+from isobench.commands import run as measure
+from isobench.core import terminal
+from isobench.core.errors import IsobenchError, NothingMeasured, UsageError
+from isobench.filesystem.files import read_regular
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from bench.analysis.trend import Trend
-    from bench.record import Session
+    from isobench.analysis.trend import Trend
+    from isobench.results.record import Session
 
 SUMMARY_LIMIT = 900_000
 """Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
@@ -115,7 +115,7 @@ class _Outcome(NamedTuple):
 
 def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outcome:
     """Tonight's run. One that concludes nothing is a night all the same, if it has left a record: the trend says so."""
-    from bench.store import find_runs
+    from isobench.results.store import find_runs
 
     before = set(find_runs(arguments.out)) if arguments.out.is_dir() else set()
     reason, code = "", 0
@@ -136,9 +136,9 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
 
 def _is_of_this_host(path: Path) -> bool:
     """Whether a run that came meanwhile is tonight's: other hosts may write into the same folder."""
-    from bench import host
+    from isobench.host import machine
 
-    return path.parent.name == host.host_id()
+    return path.parent.name == machine.host_id()
 
 
 def _doctor_words(arguments: argparse.Namespace) -> list[str]:
@@ -148,10 +148,10 @@ def _doctor_words(arguments: argparse.Namespace) -> list[str]:
 
 def _forget(folder: Path) -> None:
     """Yesterday's night must not be taken for today's. Only what a night writes goes: the folder may hold more."""
-    from bench import export
-    from bench.report.build import FILES
+    from isobench.export.formats import formats
+    from isobench.report.build import FILES
 
-    for name in (*OWN, *FILES.values(), *(f"isobench.{suffix}" for suffix in export.SUFFIXES.values())):
+    for name in (*OWN, *FILES.values(), *(f"isobench.{one.suffix}" for one in formats().values())):
         old = folder / name
         if old.is_symlink() or (old.exists() and not old.is_dir()):
             old.unlink()
@@ -171,7 +171,7 @@ def _kept(file: Path, command: Callable[[], int], show: bool = True) -> int:
 
 def _write(file: Path, text: str) -> None:
     """Through no link and into no FIFO: somebody else may write in the folder, too."""
-    from bench import store
+    from isobench.results import store
 
     store.write_atomically(file, text.encode(errors="backslashreplace"))
 
@@ -188,10 +188,10 @@ def _trend(night: Night, folder: Path, results: Path, path: Path) -> Trend | Non
     """What the trend of tonight's machine tells; other machines in the folder have nights of their own."""
     import msgspec
 
-    from bench import store
-    from bench.analysis import history
-    from bench.analysis.trend import evaluate
-    from bench.record import machine
+    from isobench.analysis import history
+    from isobench.analysis.trend import evaluate
+    from isobench.results import store
+    from isobench.results.record import machine
 
     session = store.load_session(path)
     ours = machine(session.host_id, session.fingerprint)
@@ -210,8 +210,8 @@ def _trend(night: Night, folder: Path, results: Path, path: Path) -> Trend | Non
 
 def _look(night: Night, results: Path, path: Path) -> None:
     """What the run's own record tells: failures, blocks left out, environments that were there the night before."""
-    from bench import store
-    from bench.report import format
+    from isobench.report import format
+    from isobench.results import store
 
     session = store.load_session(path)
     measured = [block for block in session.blocks if block.index > 0]
@@ -230,8 +230,8 @@ def _look(night: Night, results: Path, path: Path) -> None:
 
 def _night_before(results: Path, path: Path, session: Session) -> set[str]:
     """The environments that were opened in the last run of this machine before this one."""
-    from bench import store
-    from bench.record import machine
+    from isobench.results import store
+    from isobench.results.record import machine
 
     ours = machine(session.host_id, session.fingerprint)
     for other in reversed(list(store.find_runs(results))):
@@ -256,7 +256,7 @@ def _compare(night: Night, folder: Path, path: Path, against: Path, show: bool) 
 
 
 def _report(night: Night, folder: Path, path: Path, against: Path | None) -> None:
-    from bench.report.build import render
+    from isobench.report.build import render
 
     for other in dict.fromkeys((against, None)):
         try:
@@ -268,21 +268,22 @@ def _report(night: Night, folder: Path, path: Path, against: Path | None) -> Non
 
 
 def _export(night: Night, folder: Path, path: Path) -> None:
-    from bench import export, store
+    from isobench.export.formats import formats
+    from isobench.results import store
 
     loaded = store.load(path)
-    for name, suffix in export.SUFFIXES.items():
+    for one in formats().values():
         try:
-            store.write_atomically(folder / f"isobench.{suffix}", export.export(loaded, name))
+            store.write_atomically(folder / f"isobench.{one.suffix}", one.write(loaded))
         except IsobenchError as error:
-            print(f"isobench: no {name}: {error.reason}", file=sys.stderr)
+            print(f"isobench: no {one.name}: {error.reason}", file=sys.stderr)
 
 
 def _summarise(folder: Path, told: list[str], calm: str = "") -> None:
     """What a job summary shows: what the night has to say, then the report without its drawings (a summary has no
     files beside it), cut between lines where it is too long."""
-    from bench.report import format
-    from bench.report.markdown import escape
+    from isobench.report import format
+    from isobench.report.markdown import escape
 
     head = [f"- **{escape(format.clean(line, 600))}**" for line in told] or [calm]
     rest: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TypedDict
 
-from bench import terminal
+from isobench.core import terminal
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import provision
+    from isobench.setup import provision
 
     done = provision.provision(dry_run=arguments.dry_run, for_tests=arguments.for_tests)
     if arguments.json:

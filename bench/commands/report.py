@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from bench import terminal
-from bench.errors import UsageError
+from isobench.core import terminal
+from isobench.core.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench.report.build import render
+    from isobench.report.build import render
 
     formats = tuple(filter(None, arguments.format.split(",")))
     unknown = [name for name in formats if name not in ("html", "md")]
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def newest(results: Path) -> Path:
     """The newest run under a results folder. Raises `UsageError` where there is none."""
-    from bench.store import find_runs
+    from isobench.results.store import find_runs
 
     runs = list(find_runs(results)) if results.is_dir() else []
     if not runs:

@@ -11,18 +11,19 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
-from bench import catalog, deadlines, lifecycle, terminal
-from bench.commands.report import REPORTS, RESULTS
-from bench.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
-from bench.model import BASELINE
+from isobench.commands.report import REPORTS, RESULTS
+from isobench.core import deadlines, terminal
+from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
+from isobench.core.model import BASELINE
+from isobench.run import catalog, lifecycle
 
 if TYPE_CHECKING:
     import argparse
 
-    from bench.estimate import Estimate
-    from bench.progress import Progress
-    from bench.record import Session
-    from bench.runner import Request
+    from isobench.results.record import Session
+    from isobench.run.estimate import Estimate
+    from isobench.run.progress import Progress
+    from isobench.run.runner import Request
 
 
 class Profile(NamedTuple):
@@ -154,9 +155,9 @@ def seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench import runner
-    from bench.launcher import learn_deadlines
-    from bench.progress import Progress
+    from isobench.probe.launcher import learn_deadlines
+    from isobench.run import runner
+    from isobench.run.progress import Progress
 
     run_id = lifecycle.new_run_id()
     request = _request(arguments, run_id)
@@ -172,7 +173,7 @@ def run(arguments: argparse.Namespace) -> int:
     stopper = None
     width = PROFILES[arguments.profile].width
     if width is not None:
-        from bench.analysis.stopping import WidthStopper
+        from isobench.analysis.stopping import WidthStopper
 
         stopper = WidthStopper(request.baseline, width)
     lifecycle.clean(catalog.sweep)
@@ -209,7 +210,7 @@ def _document(run: Path | None) -> dict[str, object]:
 
 
 def _request(arguments: argparse.Namespace, run_id: str) -> Request:
-    from bench.runner import Request
+    from isobench.run.runner import Request
 
     profile = PROFILES[arguments.profile]
     environments = catalog.select_environments(arguments.environments)
@@ -270,17 +271,17 @@ def _check_writable(folder: Path, what: str, option: str) -> None:
 
 
 def _estimate(request: Request) -> Estimate:
-    from bench import host
-    from bench.estimate import block_seconds
-    from bench.runner import applicable
+    from isobench.host import machine
+    from isobench.run.estimate import block_seconds
+    from isobench.run.runner import applicable
 
     cells = applicable(request.environments, request.scenarios)
-    return block_seconds(cells, request.environments, request.baseline, request.results, host.host_id())
+    return block_seconds(cells, request.environments, request.baseline, request.results, machine.host_id())
 
 
 def _dry_run(request: Request, *, as_data: bool) -> int:
-    from bench.report import format
-    from bench.runner import applicable, plan
+    from isobench.report import format
+    from isobench.run.runner import applicable, plan
 
     cells = applicable(request.environments, request.scenarios)
     estimate = _estimate(request)
@@ -302,15 +303,15 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
 
 def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> int:
     """The verdicts, the report, the exit code. Raises `NothingMeasured` where nothing can be concluded."""
-    from bench import store
-    from bench.analysis import frames, verdicts
-    from bench.progress import print_verdicts
+    from isobench.analysis import frames, verdicts
+    from isobench.results import store
+    from isobench.run.progress import print_verdicts
 
     loaded = store.load(path)
     summary = verdicts.summary(frames.samples(loaded), loaded.session.baseline)
     written: dict[str, Path] = {}
     if not arguments.no_report:
-        from bench.report.build import render
+        from isobench.report.build import render
 
         written = render(path, arguments.reports / path.parent.name / path.name)
     document = {**_document(path), "report": {name: str(file) for name, file in written.items()},
@@ -338,7 +339,7 @@ def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> in
 
 def _nothing_concluded(session: Session, request: Request) -> str:
     """Why nothing can be concluded; empty where something can."""
-    from bench.analysis.paired import FEWEST_PAIRS
+    from isobench.analysis.paired import FEWEST_PAIRS
 
     used = sum(block.index > 0 and not block.marks for block in session.blocks)
     if used >= min(request.max_blocks, FEWEST_PAIRS):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import terminal
-from bench.commands.report import RESULTS
-from bench.errors import UsageError
+from isobench.commands.report import RESULTS
+from isobench.core import terminal
+from isobench.core.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-    from bench.analysis.trend import Trend
+    from isobench.analysis.trend import Trend
 
 
 EXAMPLES = """\
@@ -22,7 +22,7 @@ EXAMPLES = """\
 
 
 def documents() -> dict[str, object]:
-    from bench.analysis.trend import Trend
+    from isobench.analysis.trend import Trend
 
     return {"trend": Trend}
 
@@ -34,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from bench.analysis import history
-    from bench.analysis.trend import evaluate
+    from isobench.analysis import history
+    from isobench.analysis.trend import evaluate
 
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is no folder", remedy="isobench run makes it")
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(trend: Trend) -> None:
     import sys
 
-    from bench.analysis.trend import FEWEST
+    from isobench.analysis.trend import FEWEST
 
     for problem in trend.problems:
         print(f"isobench: left out: {problem}", file=sys.stderr)

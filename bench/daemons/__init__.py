@@ -8,11 +8,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bench import deadlines
-from bench.daemons.session import MARK, end_orphans
-from bench.errors import Unavailable
-from bench.probe.build import probe_path
-from bench.signals import interruptible
+from isobench.core import deadlines
+from isobench.core.errors import Unavailable
+from isobench.core.signals import interruptible
+from isobench.daemons.session import MARK, end_orphans
+from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""`python -m bench.daemons COMMAND…`: run a command with private Docker and libvirt daemons where none run."""
+"""`python -m isobench.daemons COMMAND…`: run a command with private Docker and libvirt daemons where none run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from bench.daemons.private import private_daemons
-from bench.signals import ENDING
+from isobench.core.signals import ENDING
+from isobench.daemons.private import private_daemons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

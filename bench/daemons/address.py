@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.errors import Unavailable
+from isobench.core.errors import Unavailable
 
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 

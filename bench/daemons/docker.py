@@ -8,13 +8,13 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bench import daemons
-from bench.cgroups import remove as remove_cgroups
-from bench.daemons import Daemon, network, session
-from bench.daemons.shims import TASKS, remove_sockets
-from bench.errors import IsobenchError, Unavailable
-from bench.mounts import remove_tree, unmount_below
-from bench.programs import find
+from isobench import daemons
+from isobench.core.errors import IsobenchError, Unavailable
+from isobench.daemons import Daemon, network, session
+from isobench.daemons.shims import TASKS, remove_sockets
+from isobench.filesystem.mounts import remove_tree, unmount_below
+from isobench.host.cgroups import remove as remove_cgroups
+from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable

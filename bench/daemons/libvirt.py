@@ -13,11 +13,11 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bench import daemons
-from bench.cgroups import ROOT
-from bench.daemons import Daemon, session
-from bench.errors import Unavailable
-from bench.programs import find
+from isobench import daemons
+from isobench.core.errors import Unavailable
+from isobench.daemons import Daemon, session
+from isobench.host.cgroups import ROOT
+from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable

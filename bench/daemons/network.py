@@ -21,11 +21,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.accounting import pids_with
-from bench.daemons import links, namespaces
-from bench.errors import Unavailable
-from bench.files import place, try_lock
-from bench.programs import find
+from isobench.core.errors import Unavailable
+from isobench.daemons import links, namespaces
+from isobench.filesystem.files import place, try_lock
+from isobench.host.accounting import pids_with
+from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,17 +10,17 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.daemons import docker, libvirt, session
-from bench.daemons.address import address
-from bench.errors import IsobenchError, Unavailable
-from bench.mounts import remove_tree
-from bench.paths import state_dir, variable
-from bench.signals import interruptible, orderly
+from isobench.core.errors import IsobenchError, Unavailable
+from isobench.core.signals import interruptible, orderly
+from isobench.daemons import docker, libvirt, session
+from isobench.daemons.address import address
+from isobench.filesystem.mounts import remove_tree
+from isobench.filesystem.paths import state_dir, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bench.daemons import Daemon
+    from isobench.daemons import Daemon
 
 
 @contextmanager

@@ -13,10 +13,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bench.accounting import process_name, users_of
-from bench.errors import Unavailable
-from bench.files import try_lock
-from bench.ownership import NotOurs, open_folder, own_folder
+from isobench.core.errors import Unavailable
+from isobench.filesystem.files import try_lock
+from isobench.filesystem.ownership import NotOurs, open_folder, own_folder
+from isobench.host.accounting import process_name, users_of
 
 MARK = "ISOBENCH_PRIVATE_DAEMON"
 """In the environment of a private daemon: the folder of its state."""

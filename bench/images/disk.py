@@ -6,10 +6,10 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from bench import deadlines
-from bench.cache import cached
-from bench.errors import BuildError
-from bench.images.rootfs import rootfs_path
+from isobench.core import deadlines
+from isobench.core.errors import BuildError
+from isobench.filesystem.cache import cached
+from isobench.images.rootfs import rootfs_path
 
 SIZE = "2G"
 """Sparse: what the root file system and a guest's data do not fill takes no room."""

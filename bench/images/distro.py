@@ -13,14 +13,14 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from bench import deadlines
-from bench.cache import cached
-from bench.errors import BuildError, Unavailable
-from bench.images.kernel import PACKAGES
-from bench.mounts import unmount_below
-from bench.paths import content_hash
-from bench.probe.build import probe_path
-from bench.programs import find
+from isobench.core import deadlines
+from isobench.core.errors import BuildError, Unavailable
+from isobench.filesystem.cache import cached
+from isobench.filesystem.mounts import unmount_below
+from isobench.filesystem.paths import content_hash
+from isobench.host.programs import find
+from isobench.images.kernel import PACKAGES
+from isobench.probe.build import probe_path
 
 TOOLS = {
     "mmdebstrap": "mmdebstrap",

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import deadlines
-from bench.programs import find_all
+from isobench.core import deadlines
+from isobench.host.programs import find_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

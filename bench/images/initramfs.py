@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.cache import cached
-from bench.images.kernel import guest_kernel
-from bench.images.modules import content, modules_of
-from bench.paths import content_hash
-from bench.probe.build import probe_path
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
+from isobench.images.kernel import guest_kernel
+from isobench.images.modules import content, modules_of
+from isobench.probe.build import probe_path
 
 MODULES = ("virtio_pci", "virtio_blk", "ext4")
 """What a guest loads before it mounts its root file system; a kernel that has one built in needs no file for it."""

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import deadlines
-from bench.cache import cached, found
-from bench.errors import BuildError, Unavailable
+from isobench.core import deadlines
+from isobench.core.errors import BuildError, Unavailable
+from isobench.filesystem.cache import cached, found
 
 PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
 UBUNTU_PACKAGES = {"x86_64": "linux-image-virtual", "aarch64": "linux-image-virtual"}

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cache import cached
-from bench.paths import content_hash
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import deadlines
-from bench.errors import BuildError, Unavailable
-from bench.programs import find
+from isobench.core import deadlines
+from isobench.core.errors import BuildError, Unavailable
+from isobench.host.programs import find
 
 if TYPE_CHECKING:
-    from bench.images.kernel import Kernel
+    from isobench.images.kernel import Kernel
 
 
 class Module(NamedTuple):

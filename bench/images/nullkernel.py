@@ -6,10 +6,10 @@ import platform
 from functools import cache
 from pathlib import Path
 
-from bench.cache import cached
-from bench.errors import Unavailable
-from bench.paths import content_hash
-from bench.probe.build import compiled, compiler
+from isobench.core.errors import Unavailable
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
+from isobench.probe.build import compiled, compiler
 
 SOURCE = Path(__file__).with_name("nullkernel.S")
 FLAGS = (

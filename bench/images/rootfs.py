@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cache import cached
-from bench.images.fio import COMMAND, host_fio
-from bench.paths import content_hash
-from bench.probe.build import probe_path
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
+from isobench.images.fio import COMMAND, host_fio
+from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ import errno
 import os
 import tempfile
 
-from bench.errors import Unavailable
+from isobench.core.errors import Unavailable
 
 DENIED = frozenset(
     """

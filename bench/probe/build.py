@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cache import cached
-from bench.errors import BuildError, UsageError
-from bench.paths import check_may_run, content_hash
-from bench.programs import find, search_path
+from isobench.core.errors import BuildError, UsageError
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import check_may_run, content_hash
+from isobench.host.programs import find, search_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

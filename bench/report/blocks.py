@@ -1,6 +1,7 @@
 """The neutral pieces a section is made of. The back ends (`html`, `markdown`) only lay them out.
 
-Every number reaches a block as text, formatted once (`bench.report.format`), so that all formats show the same numbers.
+Every number reaches a block as text, formatted once (`isobench.report.format`), so that all formats show the same
+numbers.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Cell:
 @dataclass(frozen=True)
 class Table:
     """Rows under columns. The first column names the row. `cost` is the one that all rows are about
-    ("startup.ready"), or empty. `number` and `anchor` are given by the page (`bench.report.places`)."""
+    ("startup.ready"), or empty. `number` and `anchor` are given by the page (`isobench.report.places`)."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -111,7 +112,7 @@ class Picture:
 @dataclass(frozen=True)
 class Figure:
     """A drawing. `title` states the finding, `note` the unit and n, `alt` the content for those who cannot see it;
-    `data` is what was drawn. `number` and `anchor` are given by the page (`bench.report.places`)."""
+    `data` is what was drawn. `number` and `anchor` are given by the page (`isobench.report.places`)."""
 
     kind: ClassVar[str] = "figure"
     title: str

@@ -6,18 +6,18 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-from bench.errors import UsageError
-from bench.report import format, sections
-from bench.report.blocks import costs_shown
-from bench.report.context import Context, Section, estimates_of
-from bench.report.page import Page, Part
-from bench.report.places import placed
+from isobench.core.errors import UsageError
+from isobench.report import format, sections
+from isobench.report.blocks import costs_shown
+from isobench.report.context import Context, Section, estimates_of
+from isobench.report.page import Page, Part
+from isobench.report.places import placed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.report.blocks import Block
+    from isobench.report.blocks import Block
 
 FILES = {"html": "index.html", "md": "report.md"}
 """The formats and the names of their files."""
@@ -84,7 +84,7 @@ _AFTER_THE_COSTS = 85
 
 def _others(context: Context, shown: set[str]) -> list[Block]:
     """What no other section shows, a plug-in's scenario for one: whatever was measured has a row."""
-    from bench.report.sections._shared import whole_scenario
+    from isobench.report.sections._shared import whole_scenario
 
     blocks: list[Block] = []
     for scenario in dict.fromkeys(row.scenario for row in context.estimates):
@@ -96,8 +96,8 @@ def _others(context: Context, shown: set[str]) -> list[Block]:
 
 def make_context(run_path: Path, compare_with: Path | None = None) -> Context:
     """Load a run and analyse it."""
-    from bench import store
-    from bench.analysis import frames
+    from isobench.analysis import frames
+    from isobench.results import store
 
     run = store.load(run_path)
     samples = frames.samples(run)
@@ -120,17 +120,17 @@ def find_sections() -> list[Section]:
 
 def _lay_out(page: Page, name: str) -> str:
     if name == "html":
-        from bench.report import html
+        from isobench.report import html
 
         return html.lay_out(page)
-    from bench.report import markdown
+    from isobench.report import markdown
 
     return markdown.lay_out(page, PICTURES)
 
 
 def _draw(page: Page, folder: Path) -> None:
     """The drawings, each a file; those of a report that was written there before, and are in this one no more, go."""
-    from bench.report.markdown import pictures_of
+    from isobench.report.markdown import pictures_of
 
     drawn = pictures_of(page)
     for name, data in drawn.items():
@@ -141,7 +141,7 @@ def _draw(page: Page, folder: Path) -> None:
 
 
 def _write(target: Path, data: bytes) -> None:
-    from bench.store import write_atomically
+    from isobench.results.store import write_atomically
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

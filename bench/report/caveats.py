@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.host import EMULATED, UNKNOWN
-from bench.report import format
+from isobench.host.machine import EMULATED, UNKNOWN
+from isobench.report import format
 
 if TYPE_CHECKING:
-    from bench.record import EnvironmentRecord
-    from bench.report.context import Context
+    from isobench.report.context import Context
+    from isobench.results.record import EnvironmentRecord
 
 FEWEST_PAIRS = 6
-"""Blocks below which no interval holds at 95 % (`bench.analysis.paired`)."""
+"""Blocks below which no interval holds at 95 % (`isobench.analysis.paired`)."""
 
 BUSY = 0.2
 """The share of disturbed blocks from which a host is called busy."""
@@ -51,7 +51,7 @@ def blocks_counted(context: Context) -> int:
 
 def control_failed(context: Context) -> str:
     """What the failing control takes back, where it fails."""
-    from bench.analysis.verdicts import IMPROBABLE
+    from isobench.analysis.verdicts import IMPROBABLE
 
     strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
     if not strayed:

@@ -17,11 +17,11 @@ from importlib.util import find_spec
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeAlias
 
-from bench.report import format
-from bench.report.blocks import Picture
-from bench.report.palette import CYCLE, DARK, FAINT, GRID, INK, PAPER
-from bench.report.svg import compact
-from bench.report.ticks import log_ticks
+from isobench.report import format
+from isobench.report.blocks import Picture
+from isobench.report.palette import CYCLE, DARK, FAINT, GRID, INK, PAPER
+from isobench.report.svg import compact
+from isobench.report.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.analysis.between import BETWEEN_RUNS, FEWEST_EARLIER
-from bench.report import format
+from isobench.analysis.between import BETWEEN_RUNS, FEWEST_EARLIER
+from isobench.report import format
 
 if TYPE_CHECKING:
-    from bench.analysis.compare import Change, Comparison
+    from isobench.analysis.compare import Change, Comparison
 
 _FEW = 10
 """Earlier runs from which on what is promised of them holds."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.model import CONTROL_SUFFIX
-from bench.report import format
+from isobench.core.model import CONTROL_SUFFIX
+from isobench.report import format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.record import EnvironmentRecord, MetricRecord, Session
-    from bench.report.blocks import Block, Span
-    from bench.store import Run
+    from isobench.report.blocks import Block, Span
+    from isobench.results.record import EnvironmentRecord, MetricRecord, Session
+    from isobench.results.store import Run
 
 BAND = 0.05
 """Equivalent means: the whole interval lies between 1/1.05 and 1.05 times the baseline."""
@@ -110,7 +110,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """One run as the sections see it. `samples` and `summary` are the frames of `bench.analysis`."""
+    """One run as the sections see it. `samples` and `summary` are the frames of `isobench.analysis`."""
 
     run: Run
     samples: pd.DataFrame
@@ -178,7 +178,7 @@ class Context:
     @cached_property
     def flagged(self) -> set[tuple[str, str]]:
         """Numbers that cannot be what they seem: the benchmark, and the environment."""
-        from bench.report.flags import flags
+        from isobench.report.flags import flags
 
         return {(one, name) for one, _, name in (flag.benchmark.rpartition("/") for flag in flags(self))}
 
@@ -197,8 +197,8 @@ class Context:
     @cached_property
     def differences(self) -> list[Difference]:
         """Every rung of the ladder against the one beneath it, in every metric of the startup scenario."""
-        from bench.analysis import verdicts
-        from bench.report.rungs import find_rungs
+        from isobench.analysis import verdicts
+        from isobench.report.rungs import find_rungs
 
         frame = self.samples[self.samples["scenario"] == "startup"]
         pairs = [(rung.upper, rung.lower) for rung in find_rungs(self)]
@@ -215,9 +215,9 @@ class Context:
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
-        from bench.errors import StoreError
-        from bench.record import machine
-        from bench.store import find_runs, load
+        from isobench.core.errors import StoreError
+        from isobench.results.record import machine
+        from isobench.results.store import find_runs, load
 
         if self.history is None:
             return []
@@ -253,14 +253,14 @@ class Context:
 
 def estimates_of(samples: pd.DataFrame, baseline: str) -> list[Estimate]:
     """The summary of a samples frame, row by row."""
-    from bench.analysis import verdicts
+    from isobench.analysis import verdicts
 
     summary = verdicts.summary(samples, baseline, BAND).reindex(columns=list(Estimate._fields))
     return [Estimate(*row) for row in summary.itertuples(index=False, name=None)]
 
 
 def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
-    from bench.analysis import frames
+    from isobench.analysis import frames
 
     series = [s for s in run.series if (s.scenario, s.metric) in metrics]
     found = estimates_of(frames.samples(run._replace(series=series)), run.session.baseline)
@@ -270,7 +270,7 @@ def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
 
 def verdict_span(row: Estimate) -> Span:
     """The verdict as a coloured word."""
-    from bench.report.blocks import Span
+    from isobench.report.blocks import Span
 
     style = {"slower": "bad", "faster": "good", "equivalent": "good"}.get(row.verdict, "neutral")
     return Span(format.verdict(row.verdict, row.unit), style)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.report.context import Context, Estimate
+    from isobench.report.context import Context, Estimate
 
 FASTEST_CALL = 5e-9
 """Seconds. Entering and leaving the kernel takes tens of nanoseconds on any processor."""

@@ -6,9 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from bench.text import clean as clean
-from bench.text import clip as clip
-from bench.text import visible as visible
+from isobench.core.text import clean as clean
+from isobench.core.text import clip as clip
+from isobench.core.text import visible as visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

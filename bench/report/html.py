@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from bench.report import blocks, format
+from isobench.report import blocks, format
 
 if TYPE_CHECKING:
-    from bench.report.page import Page
+    from isobench.report.page import Page
 
 _HERE = Path(__file__).parent
 

@@ -11,13 +11,25 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import format
-from bench.report.blocks import Attachment, Banner, Code, Details, Figure, Heading, Items, Paragraph, Span, Table, spans
-from bench.report.palette import PAPER
+from isobench.report import format
+from isobench.report.blocks import (
+    Attachment,
+    Banner,
+    Code,
+    Details,
+    Figure,
+    Heading,
+    Items,
+    Paragraph,
+    Span,
+    Table,
+    spans,
+)
+from isobench.report.palette import PAPER
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block, Text
-    from bench.report.page import Page
+    from isobench.report.blocks import Block, Text
+    from isobench.report.page import Page
 
 LIMIT = 63_000
 """Bytes of a report; GitHub refuses a comment or a summary step above 64 KiB."""

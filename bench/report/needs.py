@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report.context import Context, Estimate
+    from isobench.report.context import Context, Estimate
 
 
 class Need(NamedTuple):
@@ -62,7 +62,7 @@ def rows_for(context: Context, need: Need) -> list[Estimate]:
 
 
 LAYERS = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
-"""Layers of isolation, each keeping more apart than those before it (`bench.environment.Layer`)."""
+"""Layers of isolation, each keeping more apart than those before it (`isobench.contracts.environment.Layer`)."""
 
 
 def _strength(layer: str) -> tuple[int, str]:

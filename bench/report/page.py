@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block
+    from isobench.report.blocks import Block
 
 
 class Part(NamedTuple):

@@ -12,13 +12,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.report.blocks import Details, Figure, Table
+from isobench.report.blocks import Details, Figure, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report.blocks import Block
-    from bench.report.page import Part
+    from isobench.report.blocks import Block
+    from isobench.report.page import Part
 
 _NO_LETTER = re.compile(r"[^a-z0-9]+")
 _CLAUSE = re.compile(r"[:;,(]|\. ")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report import format
-from bench.report.caveats import artefact
+from isobench.report import format
+from isobench.report.caveats import artefact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bench.report.context import Context, Difference, Estimate
+    from isobench.report.context import Context, Difference, Estimate
 
 SIGNIFICANCE = 0.05
 ASIDE = "null kernels, emulated or nested guests, or flagged"
@@ -84,8 +84,8 @@ def apart(
     """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
     correction for their number. What is missing is not told apart. `chosen_from` is how many could have been `one`,
     where it was chosen for its value: the least of equals lies below the others by luck."""
-    from bench.analysis import paired
-    from bench.analysis.verdicts import estimates
+    from isobench.analysis import paired
+    from isobench.analysis.verdicts import estimates
 
     mine = _logs(context, scenario, metric, one)
     gaps = {}
@@ -129,8 +129,8 @@ def outstanding(steps: Sequence[Difference]) -> Difference | None:
 def drifting(series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> tuple[str, float] | None:
     """Who moved during the run, and by what ratio from the first half to the second: the one that moved farthest of
     those that certainly did, by Kendall's test after Holm."""
-    from bench.analysis.paired import FEWEST_PAIRS, holm
-    from bench.analysis.shape import kendall
+    from isobench.analysis.paired import FEWEST_PAIRS, holm
+    from isobench.analysis.shape import kendall
 
     long = {name: (np.array(blocks), np.array(values)) for name, (blocks, values) in series.items()
             if len(values) >= FEWEST_PAIRS}  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import format
+from isobench.report import format
 
 if TYPE_CHECKING:
-    from bench.record import EnvironmentRecord
-    from bench.report.context import Context
+    from isobench.report.context import Context
+    from isobench.results.record import EnvironmentRecord
 
 
 class Rung(NamedTuple):

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench import catalog
-from bench.environment import Sandbox
-from bench.launcher import learn_deadlines
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX, work_root
-from bench.runner import TimedSandbox
+from isobench.contracts.environment import Sandbox
+from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.probe.launcher import learn_deadlines
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
+from isobench.run.runner import TimedSandbox
 
 
 @contextmanager

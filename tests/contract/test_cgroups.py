@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, cgroups
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX, work_root
+from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.host import cgroups
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
 
 pytestmark = pytest.mark.root
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog
-from bench.accounting import pids_with
-from bench.environments.containerd import _own_folders, address, sweep
-from bench.errors import Unavailable
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX
+from isobench.core.errors import Unavailable
+from isobench.environments.runtimes.containerd import _own_folders, address, sweep
+from isobench.filesystem.paths import RUN_PREFIX
+from isobench.host.accounting import pids_with
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
 
 pytestmark = [pytest.mark.docker, pytest.mark.tool("ctr")]
 
@@ -28,7 +28,7 @@ def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.Monk
     with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch("ready") as instance:
         instance.stdout.readline()
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr("bench.environments.containerd.address", lambda: f"{tmp_path}/none")
+            elsewhere.setattr("isobench.environments.runtimes.containerd.address", lambda: f"{tmp_path}/none")
             with pytest.raises(Unavailable, match=r"no containerd answers at .*/none"):
                 sweep(run)
             assert sweep(f"{run}0") == []
@@ -46,7 +46,7 @@ def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_that_never_used_it_is_none_of_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no containerd, nothing is made and nothing is to be swept."""
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
-    monkeypatch.setattr("bench.environments.containerd.address", lambda: f"{tmp_path}/none")
+    monkeypatch.setattr("isobench.environments.runtimes.containerd.address", lambda: f"{tmp_path}/none")
     run = f"{RUN_PREFIX}{new_run_id()}"
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.accounting import process_name
-from bench.daemons.private import has_init
+from isobench.daemons.private import has_init
+from isobench.host.accounting import process_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.tool("iptables"), pytest.mark.tool("nsenter")]
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SESSION = """
 import sys
 from pathlib import Path
-from bench.daemons import docker
+from isobench.daemons import docker
 daemon = docker.start(Path(sys.argv[1]))
 print("up", flush=True)
 sys.stdin.read()
@@ -33,7 +33,7 @@ daemon.stop()
 """
 BLOCK = """
 import sys
-from bench.daemons.private import private_daemons
+from isobench.daemons.private import private_daemons
 try:
     with private_daemons():
         print("up", flush=True)
@@ -132,7 +132,7 @@ def test_the_network_is_as_it_was(network: Network) -> None:
         assert "docker0" in network.looks()
         (kept,) = network.state.glob("network-*.json")
         assert kept.stat().st_mode & 0o777 == 0o600
-        assert "nothing to clean" in network.said(f"{sys.executable} -m bench clean")
+        assert "nothing to clean" in network.said(f"{sys.executable} -m isobench clean")
         network.said("iptables -I FORWARD -d 172.17.0.0/16 -j REJECT")  # somebody else's, made meanwhile
     during = [line for line in network.looks() if "REJECT" not in line]
     assert during == before and len(network.looks()) == len(before) + 1 and not kept.exists()
@@ -147,7 +147,7 @@ def test_the_network_is_as_it_was(network: Network) -> None:
 
     with network.session() as session:
         session.kill()
-    clean = f"{sys.executable} -m bench clean"
+    clean = f"{sys.executable} -m isobench clean"
     assert "would put the host's network back" in network.said(f"{clean} --dry-run") and "docker0" in network.looks()
     assert "the host's network" in network.said(clean)
     assert network.looks() == before and not kept.exists()
@@ -198,9 +198,9 @@ def test_orphans_of_a_killed_session(network: Network) -> None:
                 assert after.wait(120) == 130
         else:
             assert (network.state / "data").is_dir()
-            assert "libvirtd" in network.said(f"{sys.executable} -m bench clean")
+            assert "libvirtd" in network.said(f"{sys.executable} -m isobench clean")
             assert not (network.state / "data").exists()  # it has what was half made
-            assert network.said(f"{sys.executable} -m bench clean") == "nothing to clean\n"
+            assert network.said(f"{sys.executable} -m isobench clean") == "nothing to clean\n"
         assert network.daemons() == [] and network.looks() == before
 
 
@@ -227,7 +227,7 @@ def test_what_containers_in_the_making_leave(network: Network, following: str) -
             maker.wait(60)
     assert _half_made(network)
     if following == "clean":
-        assert "the host's network" in network.said(f"{sys.executable} -m bench clean")
+        assert "the host's network" in network.said(f"{sys.executable} -m isobench clean")
     else:
         with network.session():
             pass

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, lifecycle
-from bench.doctor import check_environments
-from bench.environments import _docker as docker
+from isobench.environments.docker import _client as docker
+from isobench.run import catalog, lifecycle
+from isobench.run.doctor import check_environments
 
 pytestmark = pytest.mark.docker
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, deadlines
-from bench.answers import answers
-from bench.environment import PROBE, READY, ROOTFS, Environment, Sandbox
-from bench.errors import MeasurementError, ProbeError, Unavailable
-from bench.launcher import learn_deadlines
-from bench.lifecycle import new_run_id
-from bench.model import EVENTS
-from bench.paths import RUN_PREFIX, work_root
-from bench.runner import TimedSandbox
+from isobench.contracts.answers import answers
+from isobench.contracts.environment import PROBE, READY, ROOTFS, Environment, Sandbox
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError, ProbeError, Unavailable
+from isobench.core.model import EVENTS
+from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.probe.launcher import learn_deadlines
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
+from isobench.run.runner import TimedSandbox
 from tests.conftest import CAN
 
 ALWAYS = ("requested", "ready", "released", "exited", "gone")

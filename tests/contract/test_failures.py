@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench import catalog, cgroups
-from bench.answers import answers, each_answer
-from bench.environments import containerd, oci
-from bench.environments.docker import Docker
-from bench.errors import MeasurementError, OutOfMemory, ProbeError
-from bench.lifecycle import new_run_id
+from isobench.contracts.answers import answers, each_answer
+from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
+from isobench.environments.docker.engine import Docker
+from isobench.environments.runtimes import containerd, oci
+from isobench.host import cgroups
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
 from tests.contract.opening import opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -117,21 +118,21 @@ def test_another_failure_is_not_blamed_on_memory(name: str) -> None:
 @pytest.mark.docker
 def test_an_image_that_lost_its_tag_in_use_is_swept() -> None:
     """The engine only untags an image that a container runs from; the sweep removes both."""
-    from bench.environments import _docker
-    from bench.images.rootfs import rootfs_tar
-    from bench.lifecycle import new_run_id
+    from isobench.environments.docker import _client
+    from isobench.images.rootfs import rootfs_tar
+    from isobench.run.lifecycle import new_run_id
 
     run = f"isobench-{new_run_id()}"
-    client = _docker.connect()
+    client = _client.connect()
     with rootfs_tar().open("rb") as file:
-        label = f"LABEL {_docker.LABEL}={run}"
+        label = f"LABEL {_client.LABEL}={run}"
         client.import_image_from_data(file, repository=run.lower(), tag="x", changes=[label])
-    words = {"labels": {_docker.LABEL: run}, "stdin_open": True}
+    words = {"labels": {_client.LABEL: run}, "stdin_open": True}
     container = client.create_container(f"{run.lower()}:x", ["/probe", "ready"], **words)
     client.start(container["Id"])
     client.remove_image(f"{run.lower()}:x", force=True)
-    wanted = {"label": f"{_docker.LABEL}={run}"}
+    wanted = {"label": f"{_client.LABEL}={run}"}
     assert client.images(filters=wanted)
-    _docker.sweep(run)
+    _client.sweep(run)
     assert not client.images(filters=wanted) and not client.containers(all=True, filters=wanted)
     client.close()

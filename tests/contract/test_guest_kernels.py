@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog, packages, programs
-from bench.environment import DEFAULT_TIMEOUT
-from bench.environments._storage import Storage
-from bench.errors import MeasurementError, Unavailable
-from bench.images import initramfs
-from bench.images.kernel import guest_kernel, has_guest_kernel
+from isobench.contracts.environment import DEFAULT_TIMEOUT
+from isobench.core.errors import MeasurementError, Unavailable
+from isobench.environments.libvirt._storage import Storage
+from isobench.host import programs
+from isobench.images import initramfs
+from isobench.images.kernel import guest_kernel, has_guest_kernel
+from isobench.run import catalog
+from isobench.setup import packages
 from tests.contract.opening import opened
 
 
@@ -60,8 +62,8 @@ def test_libvirt_is_told_where_virtiofsd_is_where_no_package_does(
 
     if told:
         (tmp_path / "50-virtiofsd.json").touch()
-    monkeypatch.setattr("bench.environments._storage._DESCRIPTIONS", (str(tmp_path),))
-    monkeypatch.setattr("bench.environments._storage.virtiofsd", lambda: "/usr/libexec/virtiofsd")
+    monkeypatch.setattr("isobench.environments.libvirt._storage._DESCRIPTIONS", (str(tmp_path),))
+    monkeypatch.setattr("isobench.environments.libvirt._storage.virtiofsd", lambda: "/usr/libexec/virtiofsd")
     domain = Xml.Element("domain")
     devices = Xml.SubElement(domain, "devices")
     Storage(share="virtiofs").add_to(domain, devices, "/disk", "/folder")

@@ -8,15 +8,15 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from bench import catalog
-from bench.accounting import pids_with
-from bench.environments import guest
-from bench.environments._libvirt import connect, root_of_daemon, sweep
-from bench.environments._traces import log_folder
-from bench.environments.guest import Guest
-from bench.errors import Unavailable
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX
+from isobench.core.errors import Unavailable
+from isobench.environments.libvirt import guest
+from isobench.environments.libvirt._connection import connect, root_of_daemon, sweep
+from isobench.environments.libvirt._traces import log_folder
+from isobench.environments.libvirt.guest import Guest
+from isobench.filesystem.paths import RUN_PREFIX
+from isobench.host.accounting import pids_with
+from isobench.run import catalog
+from isobench.run.lifecycle import new_run_id
 from tests.contract.opening import opened
 from tests.contract.test_storage import JOB
 

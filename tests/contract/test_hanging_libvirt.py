@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.accounting import pids_with
-from bench.daemons import libvirt as private
-from bench.environments import _domain, _libvirt
-from bench.errors import DeadlineExceeded, Unavailable
+from isobench.core.errors import DeadlineExceeded, Unavailable
+from isobench.daemons import libvirt as private
+from isobench.environments.libvirt import _connection, _domain
+from isobench.host.accounting import pids_with
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def libvirtd(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         daemon = private.start(folder / "state")
         stack.callback(daemon.stop)
         monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", daemon.address)
-        monkeypatch.setattr(_libvirt, "_hung", {})
-        pid = _libvirt.daemon().pid
+        monkeypatch.setattr(_connection, "_hung", {})
+        pid = _connection.daemon().pid
         stack.callback(os.kill, pid, signal.SIGCONT)
         yield pid
 
@@ -48,13 +48,13 @@ def test_a_run_outlives_a_libvirt_that_hangs(libvirtd: int, monkeypatch: pytest.
             os.kill(libvirtd, signal.SIGSTOP)
             instance.wait()  # QEMU waits for libvirt when its guest has ended
         assert qemu not in pids_with("guest=")
-        monkeypatch.setattr(_libvirt, "_ANSWER_SECONDS", 1.0)
+        monkeypatch.setattr(_connection, "_ANSWER_SECONDS", 1.0)
         with pytest.raises(DeadlineExceeded, match="did not answer within"), sandbox.launch("ready"):
             pass
         with pytest.raises(Unavailable, match="a moment ago"):
-            _libvirt.connect()
+            _connection.connect()
         os.kill(libvirtd, signal.SIGCONT)
-        monkeypatch.setattr(_libvirt, "_ANSWER_SECONDS", 60.0)
+        monkeypatch.setattr(_connection, "_ANSWER_SECONDS", 60.0)
         monkeypatch.setattr(_domain, "_END_SECONDS", 40.0)
         with sandbox.launch("ready") as instance:
             assert instance.wait() == 0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import deadlines
-from bench.lifecycle import new_run_id
-from bench.probe.build import probe_path
-from faults import apart, leaks
+from isobench.core import deadlines
+from isobench.probe.build import probe_path
+from isobench.run.lifecycle import new_run_id
+from verification.faults import apart, leaks
 
 pytestmark = pytest.mark.root
 
@@ -38,7 +38,7 @@ PLANTED = {
 COUNT = """
 import json, os, subprocess, sys, time
 from pathlib import Path
-from faults import leaks
+from verification.faults import leaks
 folder = Path(sys.argv[1])
 where = leaks.Where(folder, "", "")
 os.environ["PLACE"] = str(folder)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.memory import add_up, cgroup_memory
-from scenarios import density
-from scenarios.memory_touch import BYTES, MemoryTouch
-from scenarios.sharing import Sharing
+from isobench.host.memory import add_up, cgroup_memory
+from isobench.scenarios import density
+from isobench.scenarios.memory_touch import BYTES, MemoryTouch
+from isobench.scenarios.sharing import Sharing
 from tests.contract.opening import opened
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.answers import first_answer
-from bench.environments.guest_net import bridge_name, sweep
-from bench.lifecycle import new_run_id
-from bench.paths import RUN_PREFIX
-from scenarios.net import Net
+from isobench.contracts.answers import first_answer
+from isobench.environments.libvirt.net import bridge_name, sweep
+from isobench.filesystem.paths import RUN_PREFIX
+from isobench.run.lifecycle import new_run_id
+from isobench.scenarios.net import Net
 from tests.contract.opening import opened
 
 HOST = {"host-tcp", "host-udp", "host-connect", "host-mib"}

@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
-from bench.accounting import children, pids_with
-from bench.answers import answers
-from bench.environments import native_storage
-from bench.environments.native import NativeSandbox
-from bench.errors import MeasurementError
-from bench.images import disk, lower
+from isobench.contracts.answers import answers
+from isobench.core.errors import MeasurementError
+from isobench.environments.native import storage
+from isobench.environments.native.rungs import NativeSandbox
+from isobench.host.accounting import children, pids_with
+from isobench.images import disk, lower
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -30,7 +30,7 @@ def no_room(target: Path, kind: str = "") -> None:
 
 def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real file system that is too small: nothing of it stays, and with room the copied-up file is a whole one."""
-    monkeypatch.setattr(native_storage, "_OPTIONS", "size=50m,mode=755")
+    monkeypatch.setattr(storage, "_OPTIONS", "size=50m,mode=755")
     with opened("process-tmpfs") as sandbox:
         data = cast("NativeSandbox", sandbox).data_folder()
         with pytest.raises(OSError, match="No space left"), sandbox.launch("copyup", timeout=60):

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import deadlines
-from bench.accounting import children, cpu_seconds, parent, peer_pid, process_name
-from bench.answers import answers
-from bench.daemons import address as docker_address
-from bench.environment import DAEMONS, END, MEMORY, PROCESSES
-from bench.environments import _docker
-from bench.environments._plain import plain
-from bench.errors import Unavailable
-from bench.mounts import remove_tree
+from isobench.contracts.answers import answers
+from isobench.contracts.environment import DAEMONS, END, MEMORY, PROCESSES
+from isobench.core import deadlines
+from isobench.core.errors import Unavailable
+from isobench.daemons import address as docker_address
+from isobench.environments.docker import _client
+from isobench.environments.docker._plain import plain
+from isobench.filesystem.mounts import remove_tree
+from isobench.host.accounting import children, cpu_seconds, parent, peer_pid, process_name
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def activated() -> Iterator[str]:
 @pytest.mark.tool("dockerd")
 def test_systemd_made_the_socket_and_dockerd_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever made the socket spends nothing; of two engines on a host the other's containerd is none of its."""
-    others = _docker.engine_pids()
+    others = _client.engine_pids()
     with activated() as address:
         monkeypatch.setenv("DOCKER_HOST", address)
         assert process_name(peer_pid(address.removeprefix("unix://"))) == "systemd"
-        found = _docker.engine_pids()
+        found = _client.engine_pids()
         assert [process_name(pid) for pid in found] == ["dockerd", "containerd"]
         assert parent(found[1]) == found[0]
         assert not set(found) & set(others)
@@ -194,7 +194,7 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What passes on is not the engine; a container is known by its own id, whoever tells its pid."""
-    direct = _docker.engine_pids()
+    direct = _client.engine_pids()
     real = docker_address.address().path
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{tmp_path}/t.sock")
@@ -228,7 +228,7 @@ def test_a_secured_way_is_a_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with tunnel(listening, real, context):
         monkeypatch.setenv("DOCKER_CERT_PATH", f"{tmp_path}/none")
         with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
-            _docker.connect()
+            _client.connect()
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
         with opened("docker-nonet") as sandbox, sandbox.launch("fio", *_JOB, timeout=60) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16

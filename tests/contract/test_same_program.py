@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.probe.build import probe_path
+from isobench.probe.build import probe_path
 
 pytestmark = pytest.mark.root
 

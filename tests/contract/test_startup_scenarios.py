@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios import startup_parallel
-from scenarios.startup import Startup
-from scenarios.startup_cold import StartupCold
+from isobench.scenarios import startup_parallel
+from isobench.scenarios.startup import Startup
+from isobench.scenarios.startup_cold import StartupCold
 from tests.contract.opening import opened
 
 

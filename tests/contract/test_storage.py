@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.answers import answers, each_answer
-from bench.environment import LOWER
-from bench.errors import ProbeError, Unavailable
-from scenarios.io_jobs import SCENARIOS as IN_DEPTH
-from scenarios.io_jobs import IoJobs
+from isobench.contracts.answers import answers, each_answer
+from isobench.contracts.environment import LOWER
+from isobench.core.errors import ProbeError, Unavailable
+from isobench.scenarios.io_jobs import SCENARIOS as IN_DEPTH
+from isobench.scenarios.io_jobs import IoJobs
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -156,7 +156,7 @@ def test_dockers_lower_layer() -> None:
 
 def test_a_tmpfs_offers_no_lower_layer() -> None:
     """What an engine mounts over the image's folder hides the files; the scenario does not apply there."""
-    from bench import catalog
+    from isobench.run import catalog
 
     environments = catalog.environments()
     assert LOWER not in environments["docker-tmpfs"].offers

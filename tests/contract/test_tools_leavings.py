@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalog
-from bench.errors import IsobenchError, Unavailable
-from bench.lifecycle import kill_processes, new_run_id
-from bench.mounts import remove_tree
-from bench.paths import RUN_PREFIX, work_root
-from faults import trees
+from isobench.core.errors import IsobenchError, Unavailable
+from isobench.filesystem.mounts import remove_tree
+from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.run import catalog
+from isobench.run.lifecycle import kill_processes, new_run_id
 from tests.conftest import STRICT
+from verification.faults import trees
 
 pytestmark = pytest.mark.root
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
+from isobench.results import store
 from tests.unit.test_json import obeys
 
 ROOT = Path(__file__).parents[2]
 
 
 def isobench(*words: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m bench` in a folder, as on a host that nothing disturbs."""
+    """Run `python -m isobench` in a folder, as on a host that nothing disturbs."""
     return subprocess.run(
         [sys.executable, "-m", "tests.undisturbed", *words],
         cwd=folder,
@@ -117,7 +117,7 @@ def test_a_required_environment_that_is_missing(tmp_path: Path) -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`isobench --help` starts without pandas, matplotlib, docker, libvirt and what else is slow to import."""
     program = (
-        "import sys; from bench.cli import main; main(['--help']);"
+        "import sys; from isobench.cli import main; main(['--help']);"
         "heavy = {'pandas', 'matplotlib', 'docker', 'libvirt', 'scipy', 'numpy', 'rich', 'msgspec'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -36,7 +36,7 @@ def test_bash_completes(tmp_path: Path, line: str, wanted: set[str]) -> None:
     program = tmp_path / "isobench"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from bench.__main__ import main\nsys.exit(main())\n"
+        "from isobench.__main__ import main\nsys.exit(main())\n"
     )
     program.chmod(0o755)
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}

@@ -10,14 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-from bench import store
+from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
 
 RUN = ("run", "-e", "process", "-s", "startup", "--no-report")
 
 DISTURBED = """
 import sys
-from bench import cli, runner
+from isobench import cli
+from isobench.run import runner
 runner.marks = lambda *_: ["tasks waited for a CPU (99% of the block)"]
 sys.exit(cli.main(sys.argv[1:]))
 """

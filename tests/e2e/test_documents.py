@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli
+from isobench import cli
 from tests.documents import PAGES, ROOT, Shown, commands
 
 RUNS = ("A", "B", "A1", "A2", "A3", "B1", "B2", "B3", *(f"results/HOST/{name}" for name in ("TIME", "BEFORE", "AFTER",

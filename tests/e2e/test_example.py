@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.report.build import render
-from bench.store import load
+from isobench.report.build import render
+from isobench.results.store import load
 from tests.example import EXAMPLE, LARGEST, ROOT, RUN_FILES, figures, with_figures
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import store
+from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ REASON = "the probe's answer ends in the middle of a line"
 def test_the_run_goes_on_and_says_so(tmp_path: Path) -> None:
     """The other environment is measured; exit code 1; each failed cell is on record with its reason."""
     words = ("run", "-e", "process,hostile-half", "-s", "syscall", "--blocks", "2")
-    done = isobench(*words, folder=tmp_path, PYTHONPATH=f"{ROOT}:{ROOT / 'faults' / 'plugin'}")
+    done = isobench(*words, folder=tmp_path, PYTHONPATH=f"{ROOT}:{ROOT / 'verification/faults/plugin'}")
     assert done.returncode == 1, done.stderr
     assert f"failed syscall in hostile-half: {REASON}" in done.stderr
     assert "cells failed, the first: hostile-half: " + REASON in done.stderr

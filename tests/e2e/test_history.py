@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.record import EnvironmentRecord
-from bench.store import SESSION, SUITE
+from isobench.results.record import EnvironmentRecord
+from isobench.results.store import SESSION, SUITE
 from tests.e2e.test_commands import isobench
 from tests.unit.analysis.made import night, session
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
-from bench.analysis.frames import samples
-from bench.host import EMULATED
-from hosts import checks, host, image, machine
+from isobench.analysis.frames import samples
+from isobench.host.machine import EMULATED
+from isobench.results import store
+from verification.hosts import checks, host, image, machine
 
 
 @pytest.mark.lab

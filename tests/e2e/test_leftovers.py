@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
+from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
 
 pytestmark = pytest.mark.root
@@ -21,7 +21,7 @@ def start(folder: Path, environments: str) -> subprocess.Popen[bytes]:
     """A long run, begun."""
     words = ("run", "-e", environments, "-s", "startup", "--blocks", "500", "--no-report")
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", *words],
+        [sys.executable, "-m", "isobench", *words],
         cwd=folder,
         env={
             **os.environ,

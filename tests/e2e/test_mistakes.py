@@ -23,7 +23,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def complaint(*words: str, before: tuple[str, ...] = ()) -> str:
     """What the command says of a mistake: one line on standard error, exit code 2."""
-    command = [*before, sys.executable, "-m", "bench", *words]
+    command = [*before, sys.executable, "-m", "isobench", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import store
+from isobench.results import store
 from tests.e2e.test_commands import isobench
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
+from isobench.results import store
 from tests.documents import ROOT, commands
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -38,7 +38,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _isobench(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
-    command = [str(python), "-m", "bench", *words]
+    command = [str(python), "-m", "isobench", *words]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 

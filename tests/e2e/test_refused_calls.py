@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
+from isobench.results import store
 
 ROOT = Path(__file__).parents[2]
 RUNGS = "process,process-fork,chroot,pivot-root,ns-net,ns-time,ns-all,ns-all-user,ns-all+cgroup,handmade"
@@ -18,7 +18,17 @@ RUNGS = "process,process-fork,chroot,pivot-root,ns-net,ns-time,ns-all,ns-all-use
 
 def under(number: str, calls: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """isobench where these calls end with this errno."""
-    command = [sys.executable, "-m", "faults.filtered", number, calls, sys.executable, "-m", "bench", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "verification.faults.filtered",
+        number,
+        calls,
+        sys.executable,
+        "-m",
+        "isobench",
+        *words,
+    ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.report.build import render
+from isobench.report.build import render
 from tests.example import chrome
 from tests.unit.report.made import HOSTILE, write_run
 

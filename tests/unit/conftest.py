@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import deadlines, serving
-from bench.environments import _docker, _libvirt, guest
+from isobench.core import deadlines
+from isobench.environments.docker import _client
+from isobench.environments.libvirt import _connection, guest
+from isobench.host import serving
 
 
 @pytest.fixture(autouse=True)
@@ -15,8 +17,8 @@ def nothing_learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Deadlines are the usual ones, no engine has hung, no kind of guest has failed, no daemon was found."""
     deadlines.begin(None)
     monkeypatch.setattr(guest, "_heard", {})
-    monkeypatch.setattr(_docker, "_hung", {})
-    monkeypatch.setattr(_libvirt, "_hung", {})
+    monkeypatch.setattr(_client, "_hung", {})
+    monkeypatch.setattr(_connection, "_hung", {})
     monkeypatch.setattr(serving, "_known", {})
     yield
     deadlines.begin(None)

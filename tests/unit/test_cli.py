@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-from bench import cli
+from isobench import cli
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_no_command_foresaw(
         raise error
 
     monkeypatch.delenv("ISOBENCH_DEBUG", raising=False)
-    monkeypatch.setattr(importlib.import_module("bench.commands.list"), "run", fail)
+    monkeypatch.setattr(importlib.import_module("isobench.commands.list"), "run", fail)
     assert cli.main(["list", "environments"]) == code
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from bench import config
-from bench.commands import run
-from bench.errors import UsageError
+from isobench import config
+from isobench.commands import run
+from isobench.core.errors import UsageError
 
 COMMANDS = ("run", "report", "trend")
 

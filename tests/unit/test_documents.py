@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import validity.__main__ as promises
-from bench import catalog, cli, reasons
-from bench.analysis.verdicts import SUMMARY_COLUMNS
-from bench.commands import list as listing
-from bench.commands.nightly import Night
-from bench.doctor import Finding
-from bench.export import FORMATS
+import verification.validity.__main__ as promises
+from isobench import cli
+from isobench.analysis.verdicts import SUMMARY_COLUMNS
+from isobench.commands import list as listing
+from isobench.commands.nightly import Night
+from isobench.export.formats import formats
+from isobench.host import reasons
+from isobench.run import catalog
+from isobench.run.doctor import Finding
 from tests.documents import DOCUMENTS, PAGES, ROOT, commands
 
 SHOWN = [shown for document in DOCUMENTS for shown in commands(document)]
@@ -99,7 +101,7 @@ def test_the_documents_are_those_of_the_code() -> None:
     named = set(re.findall(r"`([\w ]+)`", _page("json")))
     lists = [rows()[0] for rows in (listing._environments, listing._scenarios, listing._metrics)]
     assert named >= {*SUMMARY_COLUMNS, *Finding._fields, *Night._fields, *(key for row in lists for key in row)}
-    assert set(re.findall(r"`(\w+)`", _page("nightly"))) >= FORMATS.keys()
+    assert set(re.findall(r"`(\w+)`", _page("nightly"))) >= formats().keys()
     assert set(re.findall(r"\(([\w.]+schema\.json)\)", _page("json"))) == {
         path.name for path in ROOT.glob("docs/*.json")
     }

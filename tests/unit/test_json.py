@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bench import cli
+from isobench import cli
 from tests.schemas import FOLDER, schemas
 
 ROOT = Path(__file__).parents[2]

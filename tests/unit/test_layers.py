@@ -1,99 +1,64 @@
-"""Imports only point down, and the heavy packages have one importer each."""
+"""Imports only point down, by the table of ARCHITECTURE.md, and the heavy packages have one importer each."""
 
 from __future__ import annotations
 
 import ast
+import re
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-LAYERS: dict[str, int] = {
-    "bench": 0,
-    "bench.errors": 0,
-    "bench.model": 0,
-    "bench.text": 0,
-    "bench.terminal": 1,
-    "bench.reasons": 1,
-    "bench.ownership": 1,
-    "bench.paths": 1,
-    "bench.cache": 1,
-    "bench.record": 1,
-    "bench.suite": 1,
-    "bench.journal": 1,
-    "bench.store": 1,
-    "bench.streams": 1,
-    "bench.signals": 1,
-    "bench.deadlines": 1,
-    "bench.programs": 1,
-    "bench.files": 1,
-    "bench.mounts": 1,
-    "bench.accounting": 1,
-    "bench.serving": 1,
-    "bench.heartbeat": 1,
-    "bench.host": 1,
-    "bench.memory": 2,
-    "bench.probe": 1,
-    "bench.environment": 2,
-    "bench.images": 2,
-    "bench.cgroups": 2,
-    "bench.launcher": 2,
-    "bench.daemons": 2,
-    "bench.environments": 3,
-    "bench.scenario": 3,
-    "bench.answers": 3,
-    "bench.capacity": 3,
-    "scenarios": 4,
-    "bench.analysis": 4,
-    "bench.rests": 4,
-    "bench.runner": 4,
-    "bench.sight": 4,
-    "bench.report": 5,
-    "bench.export": 5,
-    "bench.bundle": 5,
-    "bench.catalog": 6,
-    "bench.lifecycle": 6,
-    "bench.measuring": 6,
-    "bench.provision": 6,
-    "bench.apt": 2,
-    "bench.packages": 2,
-    "bench.progress": 6,
-    "bench.estimate": 6,
-    "bench.doctor": 7,
-    "bench.commands": 7,
-    "bench.config": 7,
-    "bench.cli": 7,
-    "bench.__main__": 7,
-}
-"""ARCHITECTURE.md's table. A package stands for all that is in it."""
+SOURCES = ("bench", "scenarios", "verification", "tests")
 
 ONLY_IN = {
-    "pandas": ("bench.analysis", "bench.report", "bench.progress", "bench.export"),
-    "scipy": ("bench.analysis",),
-    "matplotlib": ("bench.report.charts",),
-    "docker": ("bench.environments._docker",),
-    "libvirt": ("bench.environments._libvirt", "bench.environments._domain", "bench.environments.guest"),
+    "pandas": ("isobench.analysis", "isobench.report", "isobench.run.progress", "isobench.export"),
+    "scipy": ("isobench.analysis",),
+    "matplotlib": ("isobench.report.charts",),
+    "docker": ("isobench.environments.docker._client", "isobench.environments.docker._errors"),
+    "libvirt": (
+        "isobench.environments.libvirt._connection",
+        "isobench.environments.libvirt._domain",
+        "isobench.environments.libvirt.guest",
+    ),
 }
 """Heavy packages and who may import them."""
 
-
-def _modules() -> list[tuple[str, Path]]:
-    files = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "scenarios").rglob("*.py")]
-    names = [(".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), f) for f in files]
-    return sorted(names)
-
-
-def _layer(module: str) -> int:
-    parts = module.split(".")
-    for length in range(len(parts), 0, -1):
-        found = LAYERS.get(".".join(parts[:length]))
-        if found is not None and (length > 1 or parts[0] != "bench" or len(parts) == 1):
-            return found
-    raise AssertionError(f"{module} is in no layer of the table")
+CIRCLES = {
+    frozenset({"isobench.environments.docker._client", "isobench.environments.runtimes.containerd"}),
+    frozenset({"isobench.environments.libvirt._connection", "isobench.environments.libvirt._traces"}),
+}
+"""Modules that import each other, though not while they are loaded. None may be added."""
 
 
-def _imports(file: Path) -> list[str]:
+def _layers() -> dict[str, int]:
+    """Room or module -> its layer, as ARCHITECTURE.md's table has it."""
+    rows = re.findall(r"^\| (\d+) \| `bench/([\w/.]+)` \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    names = [(f"isobench/{path}".removesuffix("/__init__.py").removesuffix(".py").rstrip("/"), n) for n, path in rows]
+    return {name.replace("/", "."): int(layer) for name, layer in names}
+
+
+LAYERS = _layers()
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """Every module of the package by its name. (Links are not followed by `rglob`.)"""
+    found = {".".join(("isobench", *f.relative_to(ROOT / "bench").parts)): f for f in (ROOT / "bench").rglob("*.py")}
+    found |= {".".join(("isobench", *f.relative_to(ROOT).parts)): f for f in (ROOT / "scenarios").rglob("*.py")}
+    names = {name.removesuffix(".py").removesuffix(".__init__"): file for name, file in found.items()}
+    return dict(sorted(names.items()))
+
+
+def _room(module: str) -> str:
+    """What stands for this module in the table."""
+    return module if module in LAYERS else ".".join(module.split(".")[:2])
+
+
+@cache
+def _imports(file: Path) -> tuple[str, ...]:
     """Every module imported anywhere in a file, but for type checking."""
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree):
@@ -105,34 +70,59 @@ def _imports(file: Path) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [one if _is_module(one) else node.module for one in inner]
-    return found
+            found += [one if one in _modules() else node.module for one in inner]
+    return tuple(found)
 
 
-def _is_module(name: str) -> bool:
-    path = ROOT / name.replace(".", "/")
-    return path.with_suffix(".py").exists() or path.is_dir()
+def _ours(file: Path) -> list[str]:
+    return [name for name in _imports(file) if name.split(".")[0] == "isobench"]
 
 
-@pytest.mark.parametrize(("name", "file"), _modules())
-def test_imports_point_down(name: str, file: Path) -> None:
-    """A module imports only what is in its own layer or below."""
-    for imported in _imports(file):
-        if imported.split(".")[0] in ("bench", "scenarios"):
-            assert _layer(imported) <= _layer(name), f"{name} imports {imported}, which is above it"
+def test_every_room_is_in_the_table() -> None:
+    """And the table names no other."""
+    assert {_room(name) for name in _modules()} == LAYERS.keys()
 
 
-@pytest.mark.parametrize(("name", "file"), _modules())
-def test_heavy_packages_have_their_importers(name: str, file: Path) -> None:
+@pytest.mark.parametrize("name", _modules())
+def test_imports_point_down(name: str) -> None:
+    """A module imports only what is in its own room or in a lower layer."""
+    for imported in _ours(_modules()[name]):
+        here, there = _room(name), _room(imported)
+        assert here == there or LAYERS[there] < LAYERS[here], f"{name} imports {imported}, which is not below it"
+
+
+def test_there_are_no_circles() -> None:
+    """No module imports itself through others, not even inside functions, but for those that are known."""
+    graph = {name: set(_ours(file)) - {name} for name, file in _modules().items()}
+    found: set[frozenset[str]] = set()
+    while True:
+        try:
+            list(TopologicalSorter(graph).static_order())
+            break
+        except CycleError as error:
+            circle = error.args[1]
+            found.add(frozenset(circle))
+            graph[circle[1]].discard(circle[0])
+    assert found == CIRCLES
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_heavy_packages_have_their_importers(name: str) -> None:
     """pandas, matplotlib, the SDKs are imported where the table says and nowhere else."""
-    for imported in _imports(file):
+    for imported in _imports(_modules()[name]):
         owners = ONLY_IN.get(imported.split(".")[0])
         assert owners is None or name.startswith(owners), f"{name} imports {imported}"
 
 
-def test_the_table_is_the_documented_one() -> None:
-    """Every module of the table is named in ARCHITECTURE.md."""
-    page = (ROOT / "ARCHITECTURE.md").read_text()
-    for module in LAYERS:
-        path = module.replace(".", "/")
-        assert f"{path}" in page, f"ARCHITECTURE.md does not say where {module} belongs"
+def test_the_package_has_one_name() -> None:
+    """Nobody imports it by its folder's names, which other projects have as well; not in a program in a string, either.
+
+    Such an import works in a checkout, makes every class twice, and fails where isobench is installed.
+    """
+    files = [ROOT / "noxfile.py", *(file for top in SOURCES for file in (ROOT / top).rglob("*.py"))]
+    wrong = re.compile(
+        r"""(?:^|[;"'])\s*(?:from|import) (?:bench|scenarios)\b|-m\W+bench\b|["']bench\.\w""", re.MULTILINE
+    )
+    assert len(files) > 300
+    found = [f"{file.relative_to(ROOT)}: {hit[0]}" for file in files for hit in wrong.finditer(file.read_text())]
+    assert [one for one in found if "test_layers.py" not in one] == []

@@ -8,16 +8,16 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format, rules
-from bench.report.blocks import Cell, Details, Figure, Heading, Span, Table, table
-from bench.report.context import shade_of, verdict_span
-from bench.report.needs import representatives
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, table
+from isobench.report.context import shade_of, verdict_span
+from isobench.report.needs import representatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.report.blocks import Block, Text
-    from bench.report.context import Context, Estimate
+    from isobench.report.blocks import Block, Text
+    from isobench.report.context import Context, Estimate
 
 
 def name_cell(context: Context, name: str) -> Text:
@@ -232,7 +232,7 @@ def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:
 
 def alt_of(title: str, data: Table, limit: int = 12) -> str:
     """Words for those who cannot see the drawing: its finding and the first rows of its data."""
-    from bench.report.blocks import plain
+    from isobench.report.blocks import plain
 
     lines = ["; ".join(plain(cell.text) for cell in row if plain(cell.text)) for row in data.rows[:limit]]
     more = f" And {len(data.rows) - limit} more rows in the table beneath." if len(data.rows) > limit else ""

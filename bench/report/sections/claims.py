@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import format, rules
-from bench.report.blocks import Block, Paragraph, Span, table
-from bench.report.context import Section
+from isobench.report import format, rules
+from isobench.report.blocks import Block, Paragraph, Span, table
+from isobench.report.context import Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.report.blocks import Style, Text
-    from bench.report.context import Context, Estimate
+    from isobench.report.blocks import Style, Text
+    from isobench.report.context import Context, Estimate
 
 VM_NAMES = ("kvm", "tcg")
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.analysis.compare import Change, compare, one_machine
-from bench.analysis.earlier import earlier
-from bench.errors import UsageError
-from bench.report import charts, compared, format, rules
-from bench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
-from bench.report.context import BAND, Section
-from bench.report.sections._shared import alt_of
+from isobench.analysis.compare import Change, compare, one_machine
+from isobench.analysis.earlier import earlier
+from isobench.core.errors import UsageError
+from isobench.report import charts, compared, format, rules
+from isobench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
+from isobench.report.context import BAND, Section
+from isobench.report.sections._shared import alt_of
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Cell, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Cell, Text
+    from isobench.report.context import Context
 
 _DRAWN = 30
 """Changes that the figure shows, the largest first."""

@@ -6,13 +6,13 @@ import gzip
 import shlex
 from typing import TYPE_CHECKING
 
-from bench.report import format
-from bench.report.blocks import Attachment, Code, Heading, Paragraph, Span, table
-from bench.report.context import Section
+from isobench.report import format
+from isobench.report.blocks import Attachment, Code, Heading, Paragraph, Span, table
+from isobench.report.context import Section
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block, Cell, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Block, Cell, Text
+    from isobench.report.context import Context
 
 _WORDS = {
     "cpu": "processor",

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.report import charts, format, rules
-from bench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
-from bench.report.context import Difference, Section
-from bench.report.flags import memory_answers
-from bench.report.needs import representatives
-from bench.report.sections._shared import alt_of, dot_panels, name_cell, sample_note, scenario_details, style_of, tally
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
+from isobench.report.context import Difference, Section
+from isobench.report.flags import memory_answers
+from isobench.report.needs import representatives
+from isobench.report.sections._shared import (
+    alt_of,
+    dot_panels,
+    name_cell,
+    sample_note,
+    scenario_details,
+    style_of,
+    tally,
+)
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Table
-    from bench.report.context import Context, Estimate
+    from isobench.report.blocks import Table
+    from isobench.report.context import Context, Estimate
 
 _FAMILIES = ("io", "net")
 """The first words of the scenarios shown here."""
@@ -152,7 +160,7 @@ def _cause(context: Context, name: str) -> str:
 
 def _differences(context: Context, scenario: str, paths: list[_Path]) -> dict[tuple[str, str, str], Difference]:
     """The paired differences by metric and the two ends of a path."""
-    from bench.analysis import verdicts
+    from isobench.analysis import verdicts
 
     frame = context.samples[context.samples["scenario"] == scenario]
     found = verdicts.differences(frame, [(p.upper, p.lower) for p in paths]).reindex(columns=list(Difference._fields))

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format, rules
-from bench.report.blocks import Block, Figure, Paragraph, Span, table
-from bench.report.caveats import artefact
-from bench.report.context import Section
-from bench.report.rungs import Rung, find_rungs
-from bench.report.sections._shared import alt_of, name_cell, parts_figure
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Block, Figure, Paragraph, Span, table
+from isobench.report.caveats import artefact
+from isobench.report.context import Section
+from isobench.report.rungs import Rung, find_rungs
+from isobench.report.sections._shared import alt_of, name_cell, parts_figure
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Cell, Table, Text
-    from bench.report.context import Context, Difference
+    from isobench.report.blocks import Cell, Table, Text
+    from isobench.report.context import Context, Difference
 
 _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))
 """What a waterfall leads up to: the first of each row that was measured."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.analysis import slopes
-from bench.analysis.paired import interval
-from bench.report import format
-from bench.report.blocks import Cell, Heading, Paragraph, Span, table
-from bench.report.context import Section, shade
-from bench.report.needs import representatives
-from bench.report.sections._shared import (
+from isobench.analysis import slopes
+from isobench.analysis.paired import interval
+from isobench.report import format
+from isobench.report.blocks import Cell, Heading, Paragraph, Span, table
+from isobench.report.context import Section, shade
+from isobench.report.needs import representatives
+from isobench.report.sections._shared import (
     OVER_COUNT,
     dot_panels,
     finding,
@@ -24,8 +24,8 @@ from bench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Block, Text
+    from isobench.report.context import Context
 
 _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")
 """The slopes that the density scenario takes, and its intercept."""

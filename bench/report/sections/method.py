@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report import format
-from bench.report.blocks import Block, Cell, Code, Details, Heading, Items, Paragraph, table
-from bench.report.context import BAND, Section
-from bench.report.sections._shared import name_cell
+from isobench.report import format
+from isobench.report.blocks import Block, Cell, Code, Details, Heading, Items, Paragraph, table
+from isobench.report.context import BAND, Section
+from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
-    from bench.record import EnvironmentRecord
-    from bench.report.blocks import Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Text
+    from isobench.report.context import Context
+    from isobench.results.record import EnvironmentRecord
 
 _LONG = 100
 """A fact longer than this, or of several lines, is shown as code."""

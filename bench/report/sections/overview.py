@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format, rules
-from bench.report.blocks import Figure, table
-from bench.report.context import BAND, Section
-from bench.report.needs import NEEDS, representatives, rows_for
-from bench.report.sections._shared import (
-    ESTIMATE_COLUMNS,
-    alt_of,
-    estimate_cells,
-    style_of,
-    verdict_counts,
-)
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Figure, table
+from isobench.report.context import BAND, Section
+from isobench.report.needs import NEEDS, representatives, rows_for
+from isobench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, style_of, verdict_counts
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block
-    from bench.report.context import Context, Estimate
-    from bench.report.needs import Need
+    from isobench.report.blocks import Block
+    from isobench.report.context import Context, Estimate
+    from isobench.report.needs import Need
 
 
 def build(context: Context) -> list[Block]:

@@ -6,11 +6,11 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format, rules
-from bench.report.blocks import Cell, Figure, table
-from bench.report.context import Section
-from bench.report.needs import representatives
-from bench.report.sections._shared import (
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Cell, Figure, table
+from isobench.report.context import Section
+from isobench.report.needs import representatives
+from isobench.report.sections._shared import (
     alt_of,
     finding,
     name_cell,
@@ -22,8 +22,8 @@ from bench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block, Table, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Block, Table, Text
+    from isobench.report.context import Context
 
 POINTS = 3000
 """Points that a drawing shows, all environments together; more are thinned evenly, and the note says so."""

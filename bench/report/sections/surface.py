@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report import format
-from bench.report.blocks import Block, table
-from bench.report.context import Section
-from bench.report.sections._shared import name_cell
+from isobench.report import format
+from isobench.report.blocks import Block, table
+from isobench.report.context import Section
+from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Cell, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Cell, Text
+    from isobench.report.context import Context
 
 _COLUMNS = {
     "kernel": "kernel",

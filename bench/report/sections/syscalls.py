@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bench.report import charts, format
-from bench.report.blocks import Block, Cell, Figure, Span, table
-from bench.report.context import BAND, Section, shade_of
-from bench.report.needs import representatives
-from bench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tally
+from isobench.report import charts, format
+from isobench.report.blocks import Block, Cell, Figure, Span, table
+from isobench.report.context import BAND, Section, shade_of
+from isobench.report.needs import representatives
+from isobench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tally
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Table, Text
-    from bench.report.context import Context
+    from isobench.report.blocks import Table, Text
+    from isobench.report.context import Context
 
 _TAIL = re.compile(r"[-.]p\d+$")
 """Metrics that are a percentile of another one's batches."""

@@ -10,17 +10,17 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bench.record import machine
-from bench.report import charts, format, rules
-from bench.report.blocks import Block, Figure, Paragraph, table
-from bench.report.context import BAND, Section
-from bench.report.needs import NEEDS, metric_for, representatives
-from bench.report.sections._shared import alt_of, style_of
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Block, Figure, Paragraph, table
+from isobench.report.context import BAND, Section
+from isobench.report.needs import NEEDS, metric_for, representatives
+from isobench.report.sections._shared import alt_of, style_of
+from isobench.results.record import machine
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Cell, Text
-    from bench.report.context import Context, Estimate, Night
-    from bench.report.needs import Need
+    from isobench.report.blocks import Cell, Text
+    from isobench.report.context import Context, Estimate, Night
+    from isobench.report.needs import Need
 
 FEWEST = 3
 """Runs that make a history."""
@@ -86,8 +86,8 @@ def _labels(nights: list[Night]) -> list[str]:
 
 def _changes(context: Context) -> list[Block]:
     """The confirmed changes of this host, the newest first."""
-    from bench.analysis import history
-    from bench.analysis.trend import evaluate
+    from isobench.analysis import history
+    from isobench.analysis.trend import evaluate
 
     if context.history is None:
         return []

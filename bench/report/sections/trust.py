@@ -7,18 +7,18 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bench.model import CONTROL_SUFFIX
-from bench.report import format
-from bench.report.blocks import Banner, Details, Items, Span, table
-from bench.report.caveats import blocks_counted
-from bench.report.context import BAND, Section
-from bench.report.flags import flags
-from bench.report.needs import NEEDS, metric_for
+from isobench.core.model import CONTROL_SUFFIX
+from isobench.report import format
+from isobench.report.blocks import Banner, Details, Items, Span, table
+from isobench.report.caveats import blocks_counted
+from isobench.report.context import BAND, Section
+from isobench.report.flags import flags
+from isobench.report.needs import NEEDS, metric_for
 
 if TYPE_CHECKING:
-    from bench.record import FailureRecord
-    from bench.report.blocks import Block, Text
-    from bench.report.context import Context, Estimate
+    from isobench.report.blocks import Block, Text
+    from isobench.report.context import Context, Estimate
+    from isobench.results.record import FailureRecord
 
 
 _FAILED = 50
@@ -108,7 +108,7 @@ def _smallest(context: Context) -> str:
 
 def _conclusive(context: Context) -> str:
     """How far beyond the band a cost has to lie among so many others, in half-widths of its interval."""
-    from bench.analysis.paired import SIGNIFICANCE, stretch
+    from isobench.analysis.paired import SIGNIFICANCE, stretch
 
     rows = [row for row in context.estimates if not row.control and row.p_holm == row.p_holm]
     if not rows:
@@ -192,7 +192,7 @@ def _flagged(context: Context) -> list[Block]:
 
 def _shapes(context: Context) -> list[Block]:
     """Series of which the median tells half the truth."""
-    from bench.analysis.shape import oddities
+    from isobench.analysis.shape import oddities
 
     found = oddities(context.samples)
     rows: list[list[Text]] = [

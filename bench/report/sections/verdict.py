@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.report import format
-from bench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
-from bench.report.caveats import artefact, caveats
-from bench.report.context import Section, shade_of
-from bench.report.needs import NEEDS, metric_for, representatives, rows_for, spokesmen
-from bench.report.rules import cheapest, is_choice, nameable, said, strongest_free
-from bench.report.sections._shared import name_cell
+from isobench.report import format
+from isobench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
+from isobench.report.caveats import artefact, caveats
+from isobench.report.context import Section, shade_of
+from isobench.report.needs import NEEDS, metric_for, representatives, rows_for, spokesmen
+from isobench.report.rules import cheapest, is_choice, nameable, said, strongest_free
+from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
-    from bench.report.blocks import Block, Text
-    from bench.report.context import Context, Estimate
-    from bench.report.needs import Need
+    from isobench.report.blocks import Block, Text
+    from isobench.report.context import Context, Estimate
+    from isobench.report.needs import Need
 
 
 def build(context: Context) -> list[Block]:

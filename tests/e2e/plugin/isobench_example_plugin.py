@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.environment import DEFAULT_TIMEOUT, PROBE, READY
+from isobench.contracts.environment import DEFAULT_TIMEOUT, PROBE, READY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from bench.environment import Layer
-    from bench.launcher import Launched
+    from isobench.contracts.environment import Layer
+    from isobench.probe.launcher import Launched
 
 
 class Niced:
@@ -45,8 +45,8 @@ class NicedSandbox:
     def launch(
         self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
     ) -> AbstractContextManager[Launched]:
-        from bench.launcher import launch
-        from bench.probe.build import probe_path
+        from isobench.probe.build import probe_path
+        from isobench.probe.launcher import launch
 
         return launch(["/usr/bin/nice", "-n", "19", str(probe_path()), *probe_args], timeout=timeout)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.environment import READY
-from bench.model import Metric
+from isobench.contracts.environment import READY
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.environment import Sandbox
+    from isobench.contracts.environment import Sandbox
 
 
 class Goodbye:

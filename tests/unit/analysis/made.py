@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.model import Sample
-from bench.record import SCHEMA, BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord, Session
-from bench.store import RunWriter
+from isobench.core.model import Sample
+from isobench.results.record import SCHEMA, BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord, Session
+from isobench.results.store import RunWriter
 
 NAMES = ("process", "process@control", "chroot", "docker")
 

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bench import store
-from bench.analysis import between
-from bench.analysis.between import Level
-from bench.analysis.compare import Change, Comparison, compare
-from bench.analysis.earlier import earlier
-from bench.errors import UsageError
+from isobench.analysis import between
+from isobench.analysis.between import Level
+from isobench.analysis.compare import Change, Comparison, compare
+from isobench.analysis.earlier import earlier
+from isobench.core.errors import UsageError
+from isobench.results import store
 from tests.unit.analysis.made import write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "compare.schema.json"

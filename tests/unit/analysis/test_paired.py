@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.analysis import paired
-from bench.analysis.paired import holm, holm_level, interval, p_value, pair
+from isobench.analysis import paired
+from isobench.analysis.paired import holm, holm_level, interval, p_value, pair
 
 values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=6, max_size=40).map(np.array)
 

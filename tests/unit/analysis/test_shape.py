@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import store
-from bench.analysis import frames
-from bench.analysis.shape import drift, kendall, oddities, two_groups
+from isobench.analysis import frames
+from isobench.analysis.shape import drift, kendall, oddities, two_groups
+from isobench.results import store
 from tests.unit.analysis.made import write_run
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.analysis.ranks import AFTER, BEFORE, NORMAL, deviates, scan
-from bench.analysis.steps import Level, steps
-from validity.noise import noise
+from isobench.analysis.ranks import AFTER, BEFORE, NORMAL, deviates, scan
+from isobench.analysis.steps import Level, steps
+from verification.validity.noise import noise
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 3), (8, 5), (20, 4), (12, 10), (60, 3)])

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bench.analysis import history
-from bench.analysis.history import INDEX, History, Night, Point
-from bench.analysis.trend import Seen, Told, Trend, changes, evaluate
+from isobench.analysis import history
+from isobench.analysis.history import INDEX, History, Night, Point
+from isobench.analysis.trend import Seen, Told, Trend, changes, evaluate
 from tests.unit.analysis.made import night, write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "trend.schema.json"

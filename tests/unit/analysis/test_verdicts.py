@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import store
-from bench.analysis import frames, verdicts
-from bench.analysis.stopping import WidthStopper
-from bench.analysis.verdicts import verdict
-from bench.report.context import Difference
+from isobench.analysis import frames, verdicts
+from isobench.analysis.stopping import WidthStopper
+from isobench.analysis.verdicts import verdict
+from isobench.report.context import Difference
+from isobench.results import store
 from tests.unit.analysis.made import write_run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.analysis import wander
+from isobench.analysis import wander
 
 SERIES, NIGHTS, AT = 200, 120, 60
 

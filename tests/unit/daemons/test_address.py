@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.daemons import address, private
-from bench.errors import Unavailable
+from isobench.core.errors import Unavailable
+from isobench.daemons import address, private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.daemons.links import chosen, recorded
+from isobench.daemons.links import chosen, recorded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,5 @@
-"""`python -m bench.daemons COMMAND`: the command is told what its session is told, whose exit code is the command's."""
+"""`python -m isobench.daemons COMMAND`: the command is told what its session is told, whose exit code is
+the command's."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 def session(*command: str) -> subprocess.Popen[bytes]:
     """One without daemons of its own: others are named."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": "unix:///none", "ISOBENCH_LIBVIRT_URI": "test:///"}
-    words = [sys.executable, "-m", "bench.daemons", *command]
+    words = [sys.executable, "-m", "isobench.daemons", *command]
     return subprocess.Popen(words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemons import namespaces, network
+from isobench.daemons import namespaces, network
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("unshare")]
 
 SCAN = """
 import os, subprocess
-from bench.daemons import namespaces
+from isobench.daemons import namespaces
 
 def entered(*words):
     process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE)
@@ -56,7 +56,7 @@ def test_what_holds_one() -> None:
 
 def test_no_two_have_the_same_cookie_or_handle() -> None:
     """Where the kernel has them."""
-    code = "from bench.daemons import namespaces as n; print(n.cookie(), n.handle())"
+    code = "from isobench.daemons import namespaces as n; print(n.cookie(), n.handle())"
     told = [_python(code, "--net").communicate()[0] for _ in range(3)]
     if not namespaces.cookie():
         pytest.skip("before Linux 5.14")
@@ -66,7 +66,7 @@ def test_no_two_have_the_same_cookie_or_handle() -> None:
 
 def test_what_is_written_down_of_a_dead_one_is_removed(tmp_path: Path) -> None:
     """By the boot, by the namespace; not of a living one, what cannot be read, or other files."""
-    code = "import sys; from pathlib import Path; from bench.daemons import network as n; "
+    code = "import sys; from pathlib import Path; from isobench.daemons import network as n; "
     code += f"n.keep(Path({str(tmp_path)!r})); print('kept', flush=True); sys.stdin.read()"
     with _python(code, "--net") as living, _python(code, "--net") as dying:
         for process in (living, dying):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.daemons import network
-from bench.daemons.network import parsed, undoing
-from bench.files import place
+from isobench.daemons import network
+from isobench.daemons.network import parsed, undoing
+from isobench.filesystem.files import place
 
 if TYPE_CHECKING:
     from pathlib import Path

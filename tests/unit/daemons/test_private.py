@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import lifecycle, paths
-from bench.catalog import sweep
-from bench.daemons import private, session
+from isobench.daemons import private, session
+from isobench.filesystem import paths
+from isobench.run import lifecycle
+from isobench.run.catalog import sweep
 
 NAME = "isobench-20260101T000000Z-abcdef"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.daemons.session import MARK, end_orphans, hold, orphans
-from bench.errors import Unavailable
+from isobench.core.errors import Unavailable
+from isobench.daemons.session import MARK, end_orphans, hold, orphans
 
 
 def test_one_session_holds_a_state(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.environments import docker_net, guest_net
-from bench.errors import MeasurementError
+from isobench.core.errors import MeasurementError
+from isobench.environments.docker import net as docker_net
+from isobench.environments.libvirt import net as guest_net
 
 SOCKETS = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import programs
-from bench.images import rootfs
-from bench.images.fio import COMMAND, Fio, host_fio
-from bench.probe.build import probe_path
-from scenarios.io import Io
+from isobench.host import programs
+from isobench.images import rootfs
+from isobench.images.fio import COMMAND, Fio, host_fio
+from isobench.probe.build import probe_path
+from isobench.scenarios.io import Io
 
 FIO = 'int printf(const char *, ...); int main(void) { printf("fio-9.%d\\n", MINOR); return 0; }'
 

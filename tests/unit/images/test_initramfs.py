@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.images import initramfs
-from bench.images.kernel import Kernel
+from isobench.images import initramfs
+from isobench.images.kernel import Kernel
 
 
 def entries(archive: bytes) -> dict[str, tuple[int, bytes]]:

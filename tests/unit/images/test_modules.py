@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.errors import BuildError, Unavailable
-from bench.images.kernel import Kernel, guest_kernel, has_guest_kernel
-from bench.images.modules import content, modules_of
-from bench.programs import find
+from isobench.core.errors import BuildError, Unavailable
+from isobench.host.programs import find
+from isobench.images.kernel import Kernel, guest_kernel, has_guest_kernel
+from isobench.images.modules import content, modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

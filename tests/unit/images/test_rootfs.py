@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import programs
-from bench.images import rootfs
-from bench.images.fio import host_fio
+from isobench.host import programs
+from isobench.images import rootfs
+from isobench.images.fio import host_fio
 
 
 @pytest.fixture

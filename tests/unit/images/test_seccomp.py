@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.images import seccomp
+from isobench.images import seccomp
 
 UNDER_THE_FILTER = """
 import ctypes, errno, os, sys

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import programs
-from bench.errors import BuildError, IsobenchError, UsageError
-from bench.images.nullkernel import null_kernel
-from bench.probe.build import compiled, compiler, probe_path
+from isobench.core.errors import BuildError, IsobenchError, UsageError
+from isobench.host import programs
+from isobench.images.nullkernel import null_kernel
+from isobench.probe.build import compiled, compiler, probe_path
 
 
 @pytest.fixture(autouse=True)

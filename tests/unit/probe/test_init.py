@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.probe.build import probe_path
+from isobench.probe.build import probe_path
 
 
 def _init(script: str) -> subprocess.Popen[str]:

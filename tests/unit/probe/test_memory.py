@@ -6,7 +6,7 @@ import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.probe.build import probe_path
+from isobench.probe.build import probe_path
 
 PAGES = 600
 """More than a byte can tell apart."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.answers import first_answer, read_answers
-from bench.environments.native import ENVIRONMENTS
-from bench.errors import ProbeError
-from bench.probe.build import probe_path
-from scenarios.net import Net
+from isobench.contracts.answers import first_answer, read_answers
+from isobench.core.errors import ProbeError
+from isobench.environments.native.rungs import ENVIRONMENTS
+from isobench.probe.build import probe_path
+from isobench.scenarios.net import Net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.images.rootfs import rootfs_path
-from bench.probe.build import probe_path
+from isobench.images.rootfs import rootfs_path
+from isobench.probe.build import probe_path
 
 needs_fio = pytest.mark.tool("fio")
 SMALL = ("--name=x", "--size=256k", "--rw=write", "--bs=64k", "--filename=x", "--thread")

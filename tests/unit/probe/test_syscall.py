@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench.answers import read_answers
-from bench.errors import ProbeError
-from bench.probe.build import probe_path
-from scenarios.syscall import MEANINGS
+from isobench.contracts.answers import read_answers
+from isobench.core.errors import ProbeError
+from isobench.probe.build import probe_path
+from isobench.scenarios.syscall import MEANINGS
 
 NEEDS = {"pipe-2cpu": "no second CPU", "mount": "not permitted", "tcp": "loopback"}
 """What may be missing on some host, and a part of the reason."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 
-from bench.model import Sample
-from bench.record import (
+from isobench.core.model import Sample
+from isobench.report.context import Context, Estimate
+from isobench.results.record import (
     BlockRecord,
     CellRecord,
     EnvironmentRecord,
@@ -21,8 +22,7 @@ from bench.record import (
     Session,
     SkipRecord,
 )
-from bench.report.context import Context, Estimate
-from bench.store import Run, RunWriter
+from isobench.results.store import Run, RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bench.analysis import frames, verdicts
-from bench.errors import StoreError, UsageError
-from bench.report import format
-from bench.report.build import make_context, render
-from bench.report.context import BAND
-from bench.store import load
+from isobench.analysis import frames, verdicts
+from isobench.core.errors import StoreError, UsageError
+from isobench.report import format
+from isobench.report.build import make_context, render
+from isobench.report.context import BAND
+from isobench.results.store import load
 from tests.unit.report.made import HOSTILE, write_run
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-DRAW = "from bench.report.charts import ecdf, Series; print(ecdf([Series('a', [1.0, 2.0], ())], 'second').light)"
+DRAW = "from isobench.report.charts import ecdf, Series; print(ecdf([Series('a', [1.0, 2.0], ())], 'second').light)"
 
 
 def drawn(folder: Path, **environ: str) -> str:

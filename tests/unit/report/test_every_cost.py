@@ -9,13 +9,13 @@ import msgspec
 import pandas as pd
 import pytest
 
-from bench import catalog
-from bench.record import MetricRecord, ScenarioRecord
-from bench.report import html, markdown
-from bench.report.build import page_of
-from bench.report.context import Context, Estimate
-from bench.report.page import Page
-from bench.store import Run
+from isobench.report import html, markdown
+from isobench.report.build import page_of
+from isobench.report.context import Context, Estimate
+from isobench.report.page import Page
+from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.store import Run
+from isobench.run import catalog
 from tests.unit.report import made
 
 LayOut = Callable[[Page], str]
@@ -73,7 +73,7 @@ def test_a_metric_that_the_record_does_not_name_is_there() -> None:
 
 def test_a_page_of_very_many_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a browser would choke, one environment of each kind has its rows, every metric still a table."""
-    from bench.report.sections import _shared
+    from isobench.report.sections import _shared
 
     names = ["process", "docker", *(f"plug-in-{n}" for n in range(30))]
     estimates = [made.estimate("weather", m.name, name, 2.0) for m in UNKNOWN.metrics for name in names]
@@ -87,7 +87,7 @@ def test_a_page_of_very_many_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 def test_far_quantiles_need_many_values() -> None:
     """The 95 % quantile of a dozen values is their maximum by another name: it is not shown."""
-    from bench.report.sections.startup import _quantile
+    from isobench.report.sections.startup import _quantile
 
     values = [float(n) for n in range(12)]
     assert _quantile(values, 0.5) == 5.5

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from bench.report.context import Estimate
-from bench.report.flags import flags
+from isobench.report.context import Estimate
+from isobench.report.flags import flags
 from tests.unit.report.made import context, estimate
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import format
+from isobench.report import format
 
 
 @pytest.mark.parametrize(

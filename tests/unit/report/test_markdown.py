@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import format, markdown
-from bench.report.blocks import Banner, Block, Code, Details, Heading, Items, Paragraph, Span, table
-from bench.report.page import Page, Part
+from isobench.report import format, markdown
+from isobench.report.blocks import Banner, Block, Code, Details, Heading, Items, Paragraph, Span, table
+from isobench.report.page import Page, Part
 from tests.unit.report.made import HOSTILE
 
 

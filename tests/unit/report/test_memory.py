@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.model import Sample
-from bench.record import BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord
-from bench.report.blocks import Block, Paragraph, Table, plain
-from bench.report.build import make_context
-from bench.report.sections import memory
-from bench.store import RunWriter
-from scenarios.density import Density
+from isobench.core.model import Sample
+from isobench.report.blocks import Block, Paragraph, Table, plain
+from isobench.report.build import make_context
+from isobench.report.sections import memory
+from isobench.results.record import BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord
+from isobench.results.store import RunWriter
+from isobench.scenarios.density import Density
 from tests.unit.analysis.made import session
 
 MIB = 2.0**20

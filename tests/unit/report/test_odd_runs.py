@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.analysis.paired import FEWEST_PAIRS
-from bench.record import FailureRecord
-from bench.report import caveats
-from bench.report.build import render
+from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.report import caveats
+from isobench.report.build import render
+from isobench.results.record import FailureRecord
 from tests.unit.report.made import ENVIRONMENTS, METRICS, write_run
 
 if TYPE_CHECKING:

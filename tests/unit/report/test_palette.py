@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import charts, palette
+from isobench.report import charts, palette
 
 CSS = (Path(palette.__file__).parent / "style.css").read_text(encoding="utf-8")
 

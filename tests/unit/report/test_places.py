@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from bench.report import html, markdown
-from bench.report.blocks import Details, Figure, Picture, Table, table
-from bench.report.build import page_of
-from bench.report.page import Page, Part
-from bench.report.places import placed
+from isobench.report import html, markdown
+from isobench.report.blocks import Details, Figure, Picture, Table, table
+from isobench.report.build import page_of
+from isobench.report.page import Page, Part
+from isobench.report.places import placed
 from tests.unit.report.made import HOSTILE, context, estimate
 
 

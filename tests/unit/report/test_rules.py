@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report import rules
-from bench.report.caveats import caveats
-from bench.report.context import Context, Difference
+from isobench.report import rules
+from isobench.report.caveats import caveats
+from isobench.report.context import Context, Difference
 from tests.unit.report.made import estimate
-from validity.runs import Costs, context_of, quiet
+from verification.validity.runs import Costs, context_of, quiet
 
 
 def _only(costs: Costs) -> Context:

@@ -11,15 +11,15 @@ import msgspec
 import pandas as pd
 import pytest
 
-from bench.record import EnvironmentRecord
-from bench.report import html, markdown, rules
-from bench.report.blocks import Banner, Block, Details, Figure, Heading, Items, Table, plain
-from bench.report.build import find_sections, make_context, page_of
-from bench.report.caveats import caveats
-from bench.report.context import Context, Difference
-from bench.report.page import Page, Part
-from bench.report.rungs import find_rungs
-from bench.report.sections import _shared, claims, comparison, io, ladder, startup, trend, trust, verdict
+from isobench.report import html, markdown, rules
+from isobench.report.blocks import Banner, Block, Details, Figure, Heading, Items, Table, plain
+from isobench.report.build import find_sections, make_context, page_of
+from isobench.report.caveats import caveats
+from isobench.report.context import Context, Difference
+from isobench.report.page import Page, Part
+from isobench.report.rungs import find_rungs
+from isobench.report.sections import _shared, claims, comparison, io, ladder, startup, trend, trust, verdict
+from isobench.results.record import EnvironmentRecord
 from tests.unit.analysis.made import night, write_run
 from tests.unit.report.made import HOSTILE, context, estimate
 

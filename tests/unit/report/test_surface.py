@@ -6,9 +6,9 @@ import dataclasses
 
 import msgspec
 
-from bench.report.blocks import Table, plain
-from bench.report.context import Context
-from bench.report.sections import claims, surface
+from isobench.report.blocks import Table, plain
+from isobench.report.context import Context
+from isobench.report.sections import claims, surface
 from tests.unit.report.made import context
 
 SEEN = {

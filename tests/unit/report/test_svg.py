@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.charts import Interval, Panel, panels
-from bench.report.svg import compact
+from isobench.report.charts import Interval, Panel, panels
+from isobench.report.svg import compact
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
 

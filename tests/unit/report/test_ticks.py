@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.report.ticks import log_ticks
+from isobench.report.ticks import log_ticks
 
 
 @example(low=1 / 3, span=1.9, base=10.0)

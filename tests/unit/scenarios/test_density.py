@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.density import COUNTS, Density, Reading, results
+from isobench.scenarios.density import COUNTS, Density, Reading, results
 
 
 def test_slopes_and_intercept() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.catalog import scenarios
-from bench.errors import MeasurementError, ProbeError
-from scenarios import _fio, io_jobs
-from scenarios.io import JOBS
-from scenarios.io_jobs import IoJobs
+from isobench.core.errors import MeasurementError, ProbeError
+from isobench.run.catalog import scenarios
+from isobench.scenarios import _fio, io_jobs
+from isobench.scenarios.io import JOBS
+from isobench.scenarios.io_jobs import IoJobs
 from tests.fake import FakeEnvironment, FakeSandbox
 
 ALL = [

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.analysis.gate import marks
-from bench.errors import MeasurementError, ProbeError
-from bench.record import CellRecord
-from scenarios import net
-from scenarios.net import Net
+from isobench.analysis.gate import marks
+from isobench.core.errors import MeasurementError, ProbeError
+from isobench.results.record import CellRecord
+from isobench.scenarios import net
+from isobench.scenarios.net import Net
 
 if TYPE_CHECKING:
-    from bench.environment import Role
+    from isobench.contracts.environment import Role
 
 
 class _Instance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.startup import Startup, durations, steps_of
+from isobench.scenarios.startup import Startup, durations, steps_of
 from tests.fake import FakeEnvironment, FakeSandbox
 
 EVENTS = {"requested": 1_000, "created": 6_000, "started": 9_000, "ready": 15_000}

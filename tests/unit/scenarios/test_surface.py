@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.errors import ProbeError
-from bench.probe.build import probe_path
-from scenarios.surface import SCENARIOS
+from isobench.core.errors import ProbeError
+from isobench.probe.build import probe_path
+from isobench.scenarios.surface import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import ProbeError
-from scenarios.syscall import MEANINGS, SCENARIOS, Syscall, nearest_rank
+from isobench.core.errors import ProbeError
+from isobench.scenarios.syscall import MEANINGS, SCENARIOS, Syscall, nearest_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.catalog import scenarios
-from bench.environment import PROBE
-from bench.errors import MeasurementError
+from isobench.contracts.environment import PROBE
+from isobench.core.errors import MeasurementError
+from isobench.run.catalog import scenarios
 from tests.fake import SayingSandbox
 
 READING = [scenario for scenario in scenarios().values() if PROBE in scenario.needs]

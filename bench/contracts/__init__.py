@@ -1,0 +1,1 @@
+"""What environments and scenarios are to the rest: the protocols, and the probe's answers read with bounds."""

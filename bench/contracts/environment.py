@@ -1,0 +1,150 @@
+"""What an environment is: the three protocols between the harness and a mechanism of isolation.
+
+An environment opens into a sandbox (slow, never timed); a sandbox launches instances (the timed path).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from isobench.core.deadlines import LIFETIME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import BinaryIO, Literal
+
+    Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
+    Role = Literal["payload", "helper"]
+
+READY = "ready"
+"""Offered by every environment: it can say the ready line. A null kernel offers nothing else."""
+PROBE = "probe"
+"""Offered where the probe itself runs, with all its verbs."""
+ROOTFS = "rootfs"
+"""Offered where the shared root file system (with fio inside) and storage of the environment's own are there."""
+LOWER = "lower"
+"""Offered where files of known sizes come with the environment's storage (bench/images/lower.py), for `copyup` only."""
+
+PROCESSES = "processes"
+MEMORY = "memory"
+DAEMONS = "daemons"
+END = "end"
+KERNEL = "kernel"
+"""What of an instance may be out of sight: its processes on the host, their memory, the daemons that serve it, the end
+of its network namespace, and (on a host that hides them, as from a container) the kernel's threads. A sandbox of such
+instances has `unseen()`, each of these with the reason; a scenario says in `sees` which of its metrics rest on which
+(patterns as in fnmatch), and the runner leaves those out and says so."""
+
+DEFAULT_TIMEOUT = LIFETIME
+"""Seconds from launch to gone where the caller says nothing; a run says what its host needs
+(bench/core/deadlines.py)."""
+
+
+class Instance(Protocol):
+    """One running program inside a sandbox; it has said its ready line when `launch` hands it over.
+
+    Every blocking call ends by the deadline given at launch, with `DeadlineExceeded`. Leaving the `with` block
+    destroys it whatever state it is in, and stamps `gone`.
+    """
+
+    @property
+    def stdin(self) -> BinaryIO:
+        """What the program reads. Unbuffered."""
+        ...
+
+    @property
+    def stdout(self) -> BinaryIO:
+        """What the program writes, from its first byte on (the ready line included). Ends when the program ends."""
+        ...
+
+    @property
+    def events(self) -> Mapping[str, int]:
+        """The startup events seen so far (`isobench.core.model.EVENTS`): nanoseconds on the host's CLOCK_MONOTONIC."""
+        ...
+
+    @property
+    def cpu(self) -> Mapping[str, float]:
+        """CPU seconds spent on the host because of this instance, by whom ("launcher", "payload", "dockerd", ...).
+
+        Complete once the `with` block is left. A mechanism that cannot tell leaves a key out.
+        """
+        ...
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """Every host process that exists because of this instance, and whether it is the payload or a helper."""
+        ...
+
+    def wait(self) -> int:
+        """Tell the program to finish (stamps `released`), wait until it has (stamps `exited`), give its exit status."""
+        ...
+
+
+class Sandbox(Protocol):
+    """An environment that has been prepared: images built, disks made."""
+
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> AbstractContextManager[Instance]:
+        """Start the probe with these arguments in a fresh instance; enter when its first byte has arrived.
+
+        `watch_end` is False where no end is timed: then `gone` need not wait for what the kernel frees by itself, and
+        the harness keeps nothing beside the instance for that. Everything is removed all the same.
+        Raises `MeasurementError` when it does not get that far, with the last lines of its console.
+        """
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """The exact configuration, for the record: versions, flags, the domain XML, paths of kernel and image."""
+        ...
+
+    def daemons(self) -> list[int]:
+        """The processes that serve every instance and are there without one; none for most mechanisms."""
+        ...
+
+
+class Environment(Protocol):
+    """One way to run a program. Its attributes are data for `list`, for the ladder and for the report."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str:
+        """A short name for people: "Docker, bridge network"."""
+        ...
+
+    @property
+    def layer(self) -> Layer: ...
+    @property
+    def adds(self) -> str:
+        """The one thing (or the list of things) that it has and `compared_with` has not."""
+        ...
+
+    @property
+    def compared_with(self) -> str | None:
+        """The rung it is compared with in the ladder; None for the baseline and for rungs that stand apart."""
+        ...
+
+    @property
+    def single_factor(self) -> bool:
+        """True only where it differs from `compared_with` in `adds` alone, so that the difference names its cause."""
+        ...
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The sets it belongs to: "default", "ladder", "containers", "vms"."""
+        ...
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What it can do: READY, PROBE, ROOTFS, LOWER. A scenario that needs more does not apply here."""
+        ...
+
+    def open(self, workdir: Path) -> AbstractContextManager[Sandbox]:
+        """Prepare a sandbox. `workdir` is an empty directory of its own on the host's disk, removed afterwards.
+
+        The last two parts of `workdir` are the run's name (`isobench-<run id>`) and the environment's; everything
+        made outside it (containers, images, domains, cgroups) carries the run's name. Raises `Unavailable`.
+        """
+        ...

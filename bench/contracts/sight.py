@@ -1,0 +1,55 @@
+"""Which metrics cannot be taken where something of an instance is out of sight: they are left out, and it is said."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import KERNEL
+from isobench.core.model import Skip
+from isobench.host.accounting import shows_kernel_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from isobench.contracts.environment import Environment, Sandbox
+    from isobench.contracts.scenario import Scenario
+
+
+def unseen(sandbox: Sandbox) -> Mapping[str, str]:
+    """What of this sandbox's instances is out of sight (`isobench.contracts.environment.PROCESSES`,
+    ...), each with the reason."""
+    found: Mapping[str, str] = getattr(sandbox, "unseen", dict)()
+    if shows_kernel_threads():
+        return found
+    return {**found, KERNEL: "the kernel's threads are not shown in this PID namespace, and cpu is without theirs"}
+
+
+def hidden(scenario: Scenario, out_of_sight: Mapping[str, str]) -> dict[str, str]:
+    """The metrics that rest on what is out of sight, each with the reason."""
+    sees: Mapping[str, tuple[str, ...]] = getattr(scenario, "sees", {})
+    return {
+        metric.name: reason
+        for what, reason in out_of_sight.items()
+        for metric in scenario.metrics
+        if any(fnmatchcase(metric.name, pattern) for pattern in sees.get(what, ()))
+    }
+
+
+def lacks(scenario: Scenario) -> tuple[str, str] | None:
+    """Why this host as a whole cannot take a scenario, and what mends that; None where it can, as for most."""
+    found: tuple[str, str] | None = getattr(scenario, "lacks", lambda: None)()
+    return found
+
+
+def lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[Skip]:
+    """Where scenarios will be missing for what the host lacks."""
+    missing = [(scenario, why) for scenario in scenarios if (why := lacks(scenario)) is not None]
+    return [Skip(e.name, s.name, *why) for s, why in missing for e in environments if s.needs <= e.offers]
+
+
+def told(absent: Mapping[str, str]) -> str:
+    """What is absent and why, by the reason; nothing where nothing is."""
+    reasons = dict.fromkeys(absent.values())
+    groups = {reason: [name for name, its in absent.items() if its == reason] for reason in reasons}
+    return "; ".join(f"without {', '.join(names)}: {reason}" for reason, names in groups.items())

@@ -1,0 +1,1 @@
+"""What everything rests on: errors, records, words, deadlines, signals, streams."""

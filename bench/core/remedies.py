@@ -1,0 +1,34 @@
+"""What mends what isobench meets on every host: a daemon, a permission, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+def to_start(service: str, program: str) -> str:
+    """How a daemon is started on this host: by its init system where one runs, else by hand."""
+    if Path("/run/systemd/system").is_dir():
+        return f"systemctl start {service}"
+    if Path("/run/openrc").is_dir():
+        return f"rc-service {service} start"
+    return f"start {program}: no init system runs here that would"
+
+
+def as_root(confined: str, otherwise: str = "") -> str:
+    """What mends that a permission is lacking: `confined` for a root who is refused, `otherwise` for anybody else."""
+    if os.geteuid() == 0:
+        return confined
+    return f"run isobench as root, or {otherwise}" if otherwise else "run isobench as root"
+
+
+def mends(error: OSError, elsewhere: str) -> str:
+    """What mends a file that could not be made or written; `elsewhere` names what chooses another place for it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"make room there, or choose another place: {elsewhere}"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (ulimit -n)"
+    if error.errno == errno.EFBIG:
+        return f"raise the limit of a file's size (ulimit -f), or choose another file system: {elsewhere}"
+    return f"choose another place: {elsewhere}"

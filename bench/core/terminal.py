@@ -1,0 +1,286 @@
+"""Standard output and standard error: what is written there can neither harm a terminal nor fail for a character.
+
+`prepare` puts this in place for the whole program, so that no place that prints has to think of it: control characters
+in what is printed are made visible, and what the output's encoding does not have is written in plain letters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from isobench.core.errors import UsageError
+from isobench.core.text import clean, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_PLAIN = {
+    "µ": "u", "×": "x", "±": "+/-", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "≤": "<=", "≥": ">=",
+    "⟨": "<", "⟩": ">", "✓": "*", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
+"""What isobench's own words use beyond ASCII, and how it reads where an encoding does not have it."""
+_ERRORS = "isobench-plain"
+_ENDLESS = 10**6
+"""Columns of what is no terminal."""
+_NARROWEST = 40
+"""Columns that sentences are broken for at least."""
+_BEYOND_ASCII = re.compile("[^\n -~]+")
+
+
+class Stream(io.TextIOWrapper):
+    """Standard output. What cannot be written raises `UsageError`, or BrokenPipeError where nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        return self.control(visible(text))
+
+    def control(self, text: str) -> int:
+        """Write what may move the cursor or set a colour: isobench's own, never words from outside."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            return self._give_up(error)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> int:
+        self._to_nobody(1)
+        if isinstance(error, BrokenPipeError):
+            raise error
+        raise UsageError(f"cannot write to standard output: {error.strerror}") from error
+
+    def _to_nobody(self, number: int) -> None:
+        """What is still in the buffer is tried again at exit: let that succeed."""
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, number)
+        os.close(nobody)
+
+
+class ErrorStream(Stream):
+    """Standard error: where it cannot be written there is nobody to be told, and the work goes on."""
+
+    def _give_up(self, error: OSError) -> int:
+        self._to_nobody(2)
+        return 0
+
+
+def prepare() -> None:
+    """Replace the standard streams of this process. A stream that is closed becomes one that nobody reads."""
+    for number in (0, 1, 2):  # else the next file that is opened is taken for the stream
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+    sys.stdout = _stream(sys.stdout, 1, Stream)
+    sys.stderr = _stream(sys.stderr, 2, ErrorStream)
+
+
+def say(text: str) -> None:
+    """Write text as it is, also where nothing was prepared: a caller of isobench's functions has its own streams."""
+    if not isinstance(sys.stdout, Stream):
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = visible(text).encode(encoding, _ERRORS).decode(encoding)
+    sys.stdout.write(text)
+
+
+def console(*, errors: bool = False) -> Console:
+    """Rich's console on standard output or standard error. It is given `rich.text.Text` or what `cell` makes, only.
+
+    Where nobody looks (a file, a pipe) it is as wide as its words, so that nothing is cut off or wrapped.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if errors else sys.stdout
+    out = _Raw(stream) if isinstance(stream, Stream) else stream
+    width = None if stream.isatty() else _ENDLESS
+    return Console(file=out, width=width, markup=False, emoji=False, highlight=False)  # type: ignore[arg-type]
+
+
+def show(what: RenderableType) -> None:
+    """Print it on standard output; in a pipe without the spaces that fill up lines."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(what)
+        return
+    with out.capture() as caught:
+        out.print(what)
+    say("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether somebody looks at this stream on a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def width() -> int:
+    """The columns of the terminal behind standard output: as COLUMNS says, as the terminal does, or eighty."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def paragraph(text: str, indent: int = 0) -> None:
+    """Sentences on standard output: on a terminal broken between words, with `indent` columns before each further line;
+    in a pipe one line."""
+    if sys.stdout.isatty():
+        import textwrap
+
+        width = max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROWEST)
+        lines = textwrap.wrap(
+            text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        )
+        text = "\n".join(lines)
+    print(text)
+
+
+class Column(NamedTuple):
+    """A column of `table`. One that wraps holds sentences or intervals: it may be broken between words."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+    wraps: bool = False
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A table on standard output. Rows with the same first word belong together.
+
+    In a pipe every word is whole and every row on one line. A terminal's width is kept: sentences and intervals wrap,
+    names stay whole, and where there is no room for all columns the first one becomes a line above its rows.
+    """
+    from rich.measure import Measurement
+
+    out = console()
+    if title:
+        show(cell(title, "italic"))
+    whole = _rich_table(columns, rows, gap=1)
+    if Measurement.get(out, out.options.update(max_width=_ENDLESS), whole).minimum <= out.width:
+        show(whole)
+        return
+    for first in dict.fromkeys(row[0] for row in rows):
+        show(cell(first, "bold"))
+        show(_rich_table(columns[1:], [row[1:] for row in rows if row[0] == first], gap=0))
+
+
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int) -> Table:
+    """`gap` is how many columns lie between two, beside the one of the frame; 0 is for what is narrow."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, show_edge=False)
+    for column in columns:
+        made.add_column(cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold")
+    for above, row in zip([None, *rows], rows, strict=False):
+        if above is not None and above[0] != row[0] and gap:
+            made.add_section()
+        made.add_row(*map(cell, row))
+    return made
+
+
+def cell(words: object, style: str = "") -> Text:
+    """Words from outside as rich may print them: no markup, nothing that moves the cursor."""
+    from rich.text import Text
+
+    return Text(clean(str(words), 1000), style=style)
+
+
+class Foot:
+    """Lines at the foot of a terminal on standard error, drawn when they are told and never by themselves; what is said
+    stays above them."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._live = Live(
+            console=console(errors=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def draw(self, *lines: RenderableType) -> None:
+        """Replace the lines by these; words are cut to the width."""
+        from rich.console import Group
+        from rich.text import Text
+
+        for line in lines:
+            if isinstance(line, Text):
+                line.no_wrap, line.overflow = True, "ellipsis"
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(Group(*lines), refresh=True)
+
+    def say(self, text: str) -> None:
+        """A line above that stays."""
+        from rich.text import Text
+
+        self._live.console.print(Text(visible(text)))
+
+    def close(self) -> None:
+        """Take the lines away."""
+        self._live.stop()
+
+
+def print_json(document: object) -> None:
+    """Data on standard output, in ASCII whatever the encoding is; a number that does not exist is null."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+    print(_BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
+
+
+class _Raw:
+    """A stream for rich, whose words were made visible before and whose colours have to pass."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        self._stream.control(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _stream(before: Any, number: int, kind: type[Stream]) -> Any:
+    encoding = getattr(before, "encoding", None) or "utf-8"
+    if before is not None:
+        before.flush()
+        before.detach()
+    raw = io.FileIO(number, "w", closefd=False)
+    terminal = raw.isatty()
+    return kind(
+        io.BufferedWriter(raw),
+        encoding=encoding,
+        errors=_ERRORS,
+        line_buffering=terminal or number == 2,
+        write_through=False,
+    )
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    words = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c, "?") for c in words), error.end
+
+
+codecs.register_error(_ERRORS, _in_plain_letters)

@@ -1,0 +1,1 @@
+"""Docker's engine, and containerd beneath it."""

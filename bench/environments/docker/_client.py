@@ -1,0 +1,304 @@
+"""The Docker engine: the way to it, what it says when it fails, its daemons, and what a dead run left in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import DAEMONS, MEMORY
+from isobench.core import deadlines
+from isobench.core.errors import IsobenchError
+from isobench.host.accounting import cgroups_of, children, command_line, parent, process_name, users_of
+from isobench.host.serving import Server, connected_to, proc_is_ours, remembered, server_of, server_of_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+    from urllib.parse import SplitResult
+
+    from isobench.daemons.address import Address, Tls
+
+LABEL = "isobench.run"
+"""Carried by every container, image and volume; its value is the run's name."""
+
+_ANSWER_SECONDS = 60.0
+"""What the engine has for an answer; one that hangs is given up then."""
+_REST_SECONDS = 120.0
+"""How long one that hung is not asked again: a dozen variants would wait for it one after the other."""
+_hung: dict[str, float] = {}
+"""Address -> until when its engine is not asked again, on the monotonic clock."""
+
+
+def connect() -> Any:
+    """A low-level client of the engine that the docker command would use. Raises `Unavailable` with what was said."""
+    from isobench.core.errors import Unavailable
+    from isobench.daemons.address import address
+    from isobench.environments.docker._errors import HUNG, refusal, unusable
+
+    try:
+        docker = _sdk()
+    except ImportError as error:
+        raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
+    engine = address()
+    if time.monotonic() < _hung.get(engine.url, 0.0):
+        raise Unavailable(f"the Docker engine at {engine} did not answer a moment ago", remedy=HUNG)
+    seconds = deadlines.stretched(_ANSWER_SECONDS)
+    try:
+        client = _client(docker, engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
+    except Exception as error:  # an odd file makes the SDK raise anything
+        raise unusable(engine, error) from error
+    try:
+        with closing(client):
+            version = client.version(api_version=False)["ApiVersion"]
+        client = _client(docker, engine, seconds, version)
+        if not client.ping():
+            raise ValueError("it has no answer to a ping")
+    except Exception as error:  # and so does an odd answer
+        client.close()
+        refused = refusal(engine, error, seconds)
+        if refused.remedy == HUNG:
+            _hung[engine.url] = time.monotonic() + _REST_SECONDS
+        raise refused from error
+    return client
+
+
+def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
+    if engine.tls is None:
+        client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds)
+    else:
+        secured = _secured(docker, engine.tls)
+        client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds, tls=secured)
+        # REQUESTS_CA_BUNDLE would take the place of the engine's own authority; proxies are kept.
+        from requests.utils import get_environ_proxies
+
+        client.proxies.update(get_environ_proxies(client.base_url))
+        client.trust_env = False
+    # Nothing is pulled: registries need no credentials, and no helper is run to ask for them.
+    client._auth_configs = docker.auth.AuthConfig({})
+    return client
+
+
+def _secured(docker: Any, tls: Tls) -> Any:
+    if not tls.verify:  # somebody said so: it is not said again at every request
+        from urllib3 import disable_warnings
+        from urllib3.exceptions import InsecureRequestWarning
+
+        disable_warnings(InsecureRequestWarning)
+    pair = (tls.certificate, tls.key) if tls.certificate and tls.key else None
+    return docker.tls.TLSConfig(client_cert=pair, ca_cert=tls.ca or None, verify=tls.verify)
+
+
+def require(client: Any, host_config: Mapping[str, Any]) -> None:
+    """Raise `Unavailable` where this is not Docker, or the engine lacks what a container would be configured with."""
+    from isobench.core.errors import MeasurementError, Unavailable
+
+    try:
+        with engine_errors("asking the engine what it has"):
+            info = client.info()
+            components = [str(part["Name"]) for part in client.version().get("Components") or ()]
+            other = next((name for name in components if name.startswith("Podman")), "")
+            runtimes = sorted(info.get("Runtimes") or ())
+            networks = {network["Name"] for network in client.networks()}
+    except MeasurementError as error:  # nothing is made of it yet
+        raise Unavailable(error.reason, remedy="look into the engine's log") from error
+    if other:
+        remedy = "isobench run -e podman; for Docker set DOCKER_HOST to dockerd's address"
+        raise Unavailable(f"what answers in Docker's place is the {other}", remedy=remedy)
+    if info.get("OSType", "linux") != "linux":
+        raise Unavailable(f"the engine runs containers of {info['OSType']}", remedy="an engine for Linux containers")
+    runtime = host_config.get("runtime", "")
+    if runtime and runtime not in runtimes:
+        reason = f"the engine has no runtime {runtime!r}, only {', '.join(runtimes)}"
+        raise Unavailable(reason, remedy="install it, and add it to the engine's runtimes (dockerd --add-runtime)")
+    network = host_config.get("network_mode", "")
+    if network and network not in networks:
+        reason = f"the engine has no network {network!r}, only {', '.join(sorted(networks))}"
+        raise Unavailable(reason, remedy="start the engine with it (dockerd without --bridge=none)")
+
+
+def _sdk() -> Any:
+    """The package; signals that come while it is imported are heeded when it is whole.
+
+    An import that Ctrl-C breaks off leaves half a package in `sys.modules`, which can never be imported again, and the
+    sweep at the end of the run wants it.
+    """
+    came: list[int] = []
+    here = threading.current_thread() is threading.main_thread()  # only there are handlers set, and run
+    before = {number: signal.getsignal(number) for number in _SIGNALS if here}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, frame: came.append(number))
+        import docker
+        import requests  # noqa: F401 (of which docker imports parts)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for late in came:
+        signal.raise_signal(late)
+    return docker
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Whatever the engine or the way to it says, as a `MeasurementError` with what was being done."""
+    import docker
+    import requests
+
+    from isobench.environments.docker._errors import failure
+
+    answers = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+    try:
+        yield
+    except (docker.errors.DockerException, requests.RequestException, OSError, *answers) as error:
+        raise failure(doing, error) from error
+
+
+_DOCKERD = frozenset({"dockerd"})
+CONTAINERD = frozenset({"containerd", "docker-containe"})
+"""What the daemons are called in /proc/PID/comm, which has fifteen letters."""
+
+
+def engine() -> list[Server]:
+    """dockerd and its containerd, each proven, or why it is not known."""
+    from urllib.parse import urlsplit
+
+    from isobench.daemons.address import address
+
+    try:
+        where = address()
+    except IsobenchError as error:
+        return [Server(0, error.reason)]
+    if where.path:
+        dockerd = server_of(where.path, _DOCKERD)
+    else:
+        parts = urlsplit(where.url)
+        dockerd = server_of_port(parts.hostname or "", _port(parts), _DOCKERD)
+    if not dockerd.pid:
+        return [dockerd]
+    return [dockerd, remembered(f"containerd of {dockerd.pid}", CONTAINERD, lambda: _containerd(dockerd.pid))]
+
+
+def _port(parts: SplitResult) -> int:
+    with suppress(ValueError):
+        return parts.port or 2375
+    return 0
+
+
+def _containerd(dockerd: int) -> Server:
+    """dockerd's own containerd is its child; another's is the one that it is connected to, or was told to use."""
+    own = [pid for pid in children(dockerd) if process_name(pid) in CONTAINERD]
+    found = own or connected_to(dockerd, CONTAINERD)
+    if found:
+        return Server(found[0])
+    told = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
+    if told:
+        return server_of(os.fsdecode(told[1]), CONTAINERD)
+    return Server(0, "which containerd dockerd uses cannot be seen from here")
+
+
+def engine_pids() -> list[int]:
+    """The processes of dockerd and of its containerd, as far as they are known."""
+    return [server.pid for server in engine() if server.pid]
+
+
+def unseen() -> dict[str, str]:
+    """Of the daemons: why not all of them, or their memory, can be seen from here."""
+    lacking = [server.why_not for server in engine() if not server.pid]
+    found = {DAEMONS: "; ".join(lacking)} if lacking else {}
+    if os.geteuid() != 0:
+        found[MEMORY] = "the memory of processes of another user is shown to root only"
+    return found
+
+
+def is_of(pid: int, container: str) -> bool:
+    """Whether a process of this PID namespace is the one that the engine means: its shim's command line or its own
+    cgroup has the container's id. An engine elsewhere tells the pids of its own namespace."""
+    if not proc_is_ours():
+        return False
+    shim = parent(pid)
+    return container in cgroups_of(pid) or (any(users_of(shim)) and container.encode() in command_line(shim))
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the containers, volumes and images that carry this run's label.
+
+    Raises `Unavailable` where the engine does not answer and the run had come as far as to use it.
+    """
+    from isobench.core.errors import MeasurementError, Unavailable
+    from isobench.daemons.private import ended
+    from isobench.filesystem.paths import opened
+
+    used = opened(run, "docker")
+    try:
+        client = connect()
+    except Unavailable:
+        if used and not ended("DOCKER_HOST"):
+            raise
+        return []
+    removed: list[str] = []
+    with closing(client):
+        for attempt in range(_SWEEPS, -1, -1):
+            try:
+                with engine_errors("cleaning up"):
+                    _sweep(client, run, removed)
+                break
+            except MeasurementError:
+                if not used:
+                    break
+                if attempt == 0:
+                    raise
+                time.sleep(0.5)
+    return removed
+
+
+_SWEEPS = 6
+"""A request that the run had made when it was stopped may still be worked on: its image is then in use for a while."""
+
+
+def _sweep(client: Any, run: str, removed: list[str]) -> None:
+    wanted = {"label": f"{LABEL}={run}"}
+    for container in client.containers(all=True, filters=wanted):
+        client.remove_container(container["Id"], force=True, v=True)
+        removed.append(f"container {container['Id'][:12]}")
+        forget(container["Id"])
+    for volume in client.volumes(filters=wanted)["Volumes"] or ():
+        client.remove_volume(volume["Name"], force=True)
+        removed.append(f"volume {volume['Name']}")
+    for image in client.images(filters=wanted):
+        tags = [tag for tag in image.get("RepoTags") or () if tag != _UNTAGGED]
+        for tag in _own_tags(tags, run) or [image["Id"]] * (not tags):
+            client.remove_image(tag, force=True)
+            removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
+
+
+def forget(container: str) -> None:
+    """Take away what stays of a removed container whose shim was killed: its cgroups, the shim's socket.
+
+    Neither the engine nor containerd looks for them again. Their names are the container's, so that one on another host
+    has none here.
+    """
+    from isobench.daemons.shims import remove_socket
+    from isobench.environments.runtimes.containerd import settings
+    from isobench.host.cgroups import remove
+
+    if os.geteuid() == 0:
+        with suppress(OSError):
+            remove(f"*{container}*")
+        remove_socket(settings()["address"], "moby", container)
+
+
+_UNTAGGED = "<none>:<none>"
+"""What the engine calls the tag of an image that has none, as one has whose tag was removed while it was in use."""
+
+
+def _own_tags(tags: list[str], run: str) -> list[str]:
+    """Those that the run gave; one that somebody else has given to its image since is not touched."""
+    return [tag for tag in tags if tag.startswith(f"{run.lower()}:")]

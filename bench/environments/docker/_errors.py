@@ -1,0 +1,111 @@
+"""What went wrong on the way to the Docker engine: what was said, in words for people, and what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import MeasurementError, Unavailable
+from isobench.core.remedies import as_root, to_start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from isobench.daemons.address import Address
+
+_SHOWN = 300
+"""Letters of what somebody else has said: a proxy may answer with a whole page."""
+
+
+HUNG = "look into the engine's log, and start it anew"
+"""The remedy for an engine that does not answer."""
+
+
+def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
+    """Why the engine cannot be used, after an attempt that may have waited for so many seconds."""
+    import ssl
+
+    import docker
+    import requests
+
+    if "URL scheme http+docker" in str(error):  # docker before 7.1 with requests from 2.32 on
+        versions = f"the Docker SDK {docker.__version__} does not work with requests {requests.__version__}"
+        return Unavailable(f"{versions}: {said(error)}", remedy="pip install --upgrade 'docker>=7.1'")
+    chain = list(_chain(error))
+    for one in chain:
+        if isinstance(one, ssl.SSLError):
+            remedy = "look at DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or at the context's certificates"
+            return Unavailable(f"no secured way to the Docker engine at {address}: {said(one)}", remedy=remedy)
+        if isinstance(one, PermissionError):
+            remedy = as_root("have the socket given to this root: it is confined", "join the group docker")
+            return Unavailable(f"no permission to use {address}", remedy=remedy)
+        if isinstance(one, docker.errors.APIError):
+            return _answered(address, one.response.status_code if one.response is not None else 0, said(one))
+        if isinstance(one, docker.errors.InvalidVersion):
+            return Unavailable(f"the Docker engine at {address} is too old: {said(one)}", remedy="a newer Docker")
+        if isinstance(one, (TimeoutError, requests.Timeout)):
+            reason = f"the Docker engine at {address} did not answer within {seconds:.0f} s"
+            return Unavailable(reason, remedy=HUNG)
+    for one in chain:
+        if isinstance(one, requests.exceptions.JSONDecodeError):
+            reason = f"what answers at {address} is no Docker engine, it says {_short(str(one.doc))!r}"
+            return Unavailable(reason, remedy=_LOOK)
+        if isinstance(one, (KeyError, TypeError, ValueError)) and not isinstance(one, requests.RequestException):
+            return Unavailable(f"what answers at {address} is no Docker engine: {said(one)}", remedy=_LOOK)
+    for one in chain:
+        if isinstance(one, OSError) and not isinstance(one, requests.RequestException) and one.strerror:
+            reason = f"no Docker engine answers at {address}: {one.strerror}"
+            return Unavailable(reason, remedy=to_start("docker", "dockerd") if address.path else _LOOK)
+    return Unavailable(f"no way to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+
+
+_LOOK = "look at DOCKER_HOST, at docker context ls, and at proxies between"
+
+
+def _answered(address: Address, status: int, words: str) -> Unavailable:
+    reason = f"the Docker engine at {address} answers {status}: {words}"
+    if status == 403:
+        return Unavailable(reason, remedy="allow it where access to the engine is configured")
+    if "is too old" in words:
+        return Unavailable(reason, remedy="pip install --upgrade docker")
+    return Unavailable(reason, remedy="look into the engine's log" if status >= 500 else _LOOK)
+
+
+def unusable(address: Address, error: Exception) -> Unavailable:
+    """Why the SDK makes no client, before anything was sent: its configuration file, the address, the certificates."""
+    import docker
+
+    from isobench.daemons.address import config_folder
+
+    if isinstance(error, docker.errors.TLSParameterError):
+        return Unavailable(
+            f"no way to the Docker engine at {address}: {said(error)}", remedy="look at DOCKER_CERT_PATH"
+        )
+    if isinstance(error, docker.errors.DockerException) and not isinstance(error, docker.errors.InvalidConfigFile):
+        return Unavailable(f"no way to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+    file = config_folder() / "config.json"
+    return Unavailable(f"{file} is not understood: {said(error)}", remedy=f"mend {file}, or set DOCKER_CONFIG")
+
+
+def failure(doing: str, error: Exception) -> MeasurementError:
+    """What the engine, or the way to it, said while something was done."""
+    if isinstance(error, (KeyError, TypeError, IndexError, AttributeError)):
+        return MeasurementError(f"{doing}: the engine's answer is not of the form expected ({error!r})")
+    return MeasurementError(f"{doing}: {said(error)}")
+
+
+def said(error: Exception) -> str:
+    """In one line: the engine's own words where it sent any."""
+    return _short(str(getattr(error, "explanation", "") or error)) or type(error).__name__
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def _chain(error: BaseException, depth: int = 8) -> Iterator[BaseException]:
+    """An error and all that it came of: the SDK's libraries wrap them in causes, and in each other's arguments."""
+    yield error
+    for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException) and depth:
+            yield from _chain(inner, depth - 1)

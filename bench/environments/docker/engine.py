@@ -1,0 +1,229 @@
+"""Docker containers through the engine's API: one class, each variant a different host configuration.
+
+The image is imported from the shared root file system; nothing is ever pulled. create, attach, start, wait and remove
+are separate calls, each stamped; the streams are attached before the start, so that the first byte is not missed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import DEFAULT_TIMEOUT, END, LOWER, MEMORY, PROBE, PROCESSES, READY, ROOTFS
+from isobench.environments.docker._client import LABEL, connect, engine_errors, engine_pids, require, sweep, unseen
+from isobench.environments.docker._container import Container
+from isobench.host.accounting import called
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from isobench.contracts.environment import Layer
+
+__all__ = ["ENVIRONMENTS", "Docker", "DockerSandbox", "sweep"]
+
+
+class Docker:
+    """One variant (`isobench.contracts.environment.Environment`). `host_config` is what `docker run`
+    would be told by flags."""
+
+    offers = frozenset({READY, PROBE, ROOTFS, LOWER})
+    layer: Layer = "engine"
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        adds: str,
+        compared_with: str,
+        host_config: Mapping[str, Any] | None = None,
+        *,
+        single_factor: bool = True,
+        groups: tuple[str, ...] = ("containers",),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with: str | None = compared_with
+        self.host_config = dict(host_config or {})
+        self.single_factor = single_factor and compared_with is not None
+        self.groups = frozenset(groups)
+        if self.host_config.get("read_only"):
+            self.offers = frozenset({READY, PROBE})
+
+    def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
+        """What `open` gives."""
+        return DockerSandbox(client, self, workdir)
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[DockerSandbox]:
+        with closing(connect()) as client:
+            require(client, self.host_config)
+            sandbox = self.sandbox(client, workdir)
+            try:
+                yield sandbox
+            finally:
+                sandbox.close()
+
+
+class DockerSandbox:
+    """The imported image and what containers of it are started with."""
+
+    image_changes: tuple[str, ...] = ("WORKDIR /",)
+    """What the image says beside its files, as in a Dockerfile."""
+
+    def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
+        from isobench.images.rootfs import rootfs_tar
+
+        run = workdir.parent.name
+        self._client = client
+        self._environment = environment
+        self._workdir = workdir
+        self._run = run
+        self._numbers = itertools.count(1)  # also from several threads
+        tag = f"{environment.name}-{os.urandom(3).hex()}"
+        repository = run.lower()  # a reference has no capitals
+        self._image = f"{repository}:{tag}"
+        self._with_lower = ""
+        self._elsewhere = ""
+        with engine_errors("importing the image"), rootfs_tar().open("rb") as file:
+            client.import_image_from_data(
+                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
+            )
+        with engine_errors("asking what it is"):
+            self._info = client.info()
+
+    def daemons(self) -> list[int]:
+        return engine_pids()
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`isobench.contracts.environment`), the processes by what the
+        containers so far showed."""
+        from isobench.probe.launcher import blind
+
+        found = unseen()
+        if blind() and self._environment.host_config.get("network_mode") != "host":
+            found[END] = blind()
+        if self._elsewhere:
+            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+        return found
+
+    def facts(self) -> Mapping[str, str]:
+        with engine_errors("asking for its version"):
+            version = self._client.version()
+        facts = {
+            "version.docker": version["Version"],
+            "storage": f"{self._info['Driver']} on {self._info['DockerRootDir']}",
+            "security": ", ".join(self._info.get("SecurityOptions") or []),
+            "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),
+            "cgroup": f"v{self._info.get('CgroupVersion', '1')}, {self._info.get('CgroupDriver', '')}",
+            "host_config": repr(self._environment.host_config),
+            "daemons": called(self.daemons()),
+        }
+        for component in version.get("Components", ()):
+            if component["Name"] in ("containerd", "runc"):
+                facts[f"version.{component['Name']}"] = component["Version"]
+        return facts
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Container]:
+        number = next(self._numbers)
+        name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
+        image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
+        with self.storage(name, probe_args) as options:
+            container = self.container(name, timeout, watch_end=watch_end)
+            try:
+                container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
+                self._elsewhere = container.unseen
+                yield container
+            finally:
+                container.destroy()
+
+    def container(self, name: str, timeout: float, *, watch_end: bool) -> Container:
+        """One that is not yet made."""
+        return Container(self._client, name, timeout, watch_end=watch_end)
+
+    @contextmanager
+    def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        """What a container's host configuration has besides, for storage that is made for it and goes after it."""
+        yield {}
+
+    def _lower_image(self) -> str:
+        """The image with one more layer, the files whose copy-up is timed; built when first asked for."""
+        from isobench.images.lower import lower_build
+
+        if not self._with_lower:
+            tag = f"{self._image}-lower"
+            with engine_errors("building the image with a lower layer"), lower_build(self._image) as context:
+                for line in self._client.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True):
+                    if "error" in line:
+                        from isobench.core.errors import MeasurementError
+
+                        raise MeasurementError(f"building the image with a lower layer: {line['error']}")
+            self._with_lower = tag
+        return self._with_lower
+
+    def close(self) -> None:
+        for image in filter(None, (self._with_lower, self._image)):
+            with suppress(Exception):  # an engine that has died has taken the image with it, or `clean` will
+                self._client.remove_image(image, force=True)
+
+
+ENVIRONMENTS = (
+    Docker(
+        "docker-nonet",
+        "Docker, no network",
+        "dockerd: its API, image layers, logs and bookkeeping",
+        "containerd",
+        {"network_mode": "none"},
+        single_factor=False,
+        groups=("containers", "ladder"),
+    ),
+    Docker(
+        "docker-hostnet",
+        "Docker, host network",
+        "the host's network namespace",
+        "docker-nonet",
+        {"network_mode": "host"},
+    ),
+    Docker(
+        "docker",
+        "Docker",
+        "a network: veth pair, bridge, addresses",
+        "docker-nonet",
+        {"network_mode": "bridge"},
+        groups=("default", "containers", "ladder"),
+    ),
+    Docker(
+        "docker-unconfined",
+        "Docker, no seccomp filter",
+        "no seccomp filter",
+        "docker",
+        {"network_mode": "bridge", "security_opt": ["seccomp=unconfined"]},
+    ),
+    Docker(
+        "docker-privileged",
+        "Docker, privileged",
+        "all capabilities, all devices, no seccomp filter, no masked paths",
+        "docker",
+        {"network_mode": "bridge", "privileged": True},
+        single_factor=False,
+    ),
+    Docker(
+        "docker-readonly",
+        "Docker, read-only root",
+        "a read-only root",
+        "docker",
+        {"network_mode": "bridge", "read_only": True},
+    ),
+    Docker(
+        "docker-runsc",
+        "Docker, gVisor",
+        "gVisor's kernel in user space instead of runc",
+        "docker-nonet",
+        {"network_mode": "none", "runtime": "runsc"},
+    ),
+)

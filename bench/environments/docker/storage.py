@@ -1,0 +1,98 @@
+"""Docker with its data elsewhere than in the container's overlay: a bind mount, a named volume, a tmpfs.
+
+The storage is made before the container is asked for and goes after it, so that the startup metrics hold the mount and
+not the making.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from isobench.contracts.environment import LOWER
+from isobench.environments.docker._client import LABEL, engine_errors
+from isobench.environments.docker.engine import Docker, DockerSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+DATA = "/data"
+_TMPFS = "size=512m,mode=755"
+"""More than any scenario writes, and half of the smallest host's memory at most."""
+
+
+class DockerStorage(Docker):
+    """`docker` with something mounted at the data's folder. `kind` is "bind", "volume" or "tmpfs"."""
+
+    def __init__(self, kind: str, title: str, adds: str) -> None:
+        super().__init__(
+            f"docker-{kind}", f"Docker, {title}", adds, "docker", {"network_mode": "bridge"}, groups=("storage",)
+        )
+        self.kind = kind
+        if kind == "tmpfs":  # it is mounted over the files that the image has there
+            self.offers -= {LOWER}
+
+    def sandbox(self, client: Any, workdir: Path) -> StorageSandbox:
+        return StorageSandbox(client, self, workdir, self.kind)
+
+
+class StorageSandbox(DockerSandbox):
+    """Every container gets storage of its own."""
+
+    def __init__(self, client: Any, environment: Docker, workdir: Path, kind: str) -> None:
+        super().__init__(client, environment, workdir)
+        self._kind = kind
+
+    def facts(self) -> Mapping[str, str]:
+        facts = super().facts()
+        where = {
+            "bind": "a folder of the host's file system, bound into the container",
+            "volume": f"a named volume of the driver local, under {self._info['DockerRootDir']}",
+            "tmpfs": f"a tmpfs ({_TMPFS})",
+        }
+        root = f"{facts['storage']} for the root"
+        return {**facts, "storage": f"{where[self._kind]}, at {DATA}; {root}"}
+
+    @contextmanager
+    def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        if self._kind == "tmpfs":
+            yield {"tmpfs": {DATA: _TMPFS}}
+        elif self._kind == "volume":
+            with self._volume(name) as options:
+                yield options
+        else:
+            with self._folder(name, probe_args) as options:
+                yield options
+
+    @contextmanager
+    def _volume(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """A fresh volume is filled by the engine with what the image has at that place, before the start."""
+        with engine_errors("making the volume"):
+            self._client.create_volume(name=name, labels={LABEL: self._run})
+        try:
+            yield {"binds": [f"{name}:{DATA}"]}
+        finally:
+            with engine_errors("removing the volume"):
+                self._client.remove_volume(name)
+
+    @contextmanager
+    def _folder(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+        from isobench.images.lower import copy_lower
+
+        folder = self._workdir / name
+        folder.mkdir(mode=0o755)
+        try:
+            if probe_args[:1] == ("copyup",):
+                copy_lower(folder / "lower")
+            yield {"binds": [f"{folder}:{DATA}"]}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+ENVIRONMENTS = (
+    DockerStorage("bind", "bind mount", "its data on a folder of the host, bound in, instead of the overlay"),
+    DockerStorage("volume", "named volume", "its data on a named volume instead of the overlay"),
+    DockerStorage("tmpfs", "tmpfs", "its data in memory instead of the overlay"),
+)

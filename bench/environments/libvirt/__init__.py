@@ -1,0 +1,1 @@
+"""Guests of QEMU and KVM, by libvirt."""

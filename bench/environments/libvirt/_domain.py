@@ -1,0 +1,254 @@
+"""One domain: created, awaited on its serial port, watched, destroyed."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from isobench.core import deadlines
+from isobench.core.errors import DeadlineExceeded
+from isobench.environments.libvirt._connection import bounded, give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
+from isobench.environments.libvirt._traces import remove_traces_of
+from isobench.host.accounting import cpu_seconds
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any, BinaryIO
+
+    from isobench.contracts.environment import Role
+
+_BOOTED = b"+"
+"""What the guest's user space writes before anything else, so that the kernel's part can be told from its own."""
+
+_END_SECONDS = 40.0
+"""What libvirt has to end a domain and to forget it: it gives a QEMU that does not end at once 15."""
+
+_LOOK_SECONDS = 5.0
+"""What it has to say how a domain is that has not said ready yet: looked at every second."""
+
+_PEEK, _DO_NOT_WAIT = 0x02, 0x40
+"""MSG_PEEK and MSG_DONTWAIT of sys/socket.h."""
+
+
+class GuestInstance:
+    """One domain (`isobench.contracts.environment.Instance`)."""
+
+    daemons: Sequence[int] = ()
+    """The processes that serve every guest."""
+
+    def __init__(self, connection: Any, name: str, folder: Path, timeout: float, *, idle: bool) -> None:
+        """`idle` says that the guest does nothing before it is told to finish."""
+        self._connection = connection
+        self._idle = idle
+        self._name = name
+        self._folder = folder
+        self._engine: dict[int, float] = {}
+        self._deadline = time.monotonic() + timeout
+        self._domain: Any = None
+        self._failure: Exception | None = None
+        self.qemu = 0
+        self._helpers: list[int] = []
+        self._pidfd = -1
+        self._status: int | None = None
+        import socket
+
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._serial: socket.socket | None = None
+        self._creator = threading.Thread()
+        self.stdin: BinaryIO = io.BytesIO()
+        self.stdout: BinaryIO = io.BytesIO()
+        self.events: dict[str, int] = {}
+        self.cpu: dict[str, float] = {}
+
+    def start(self, xml: str) -> None:
+        """createXML in a thread of its own, because it has no deadline; the first byte is awaited here."""
+        from isobench.core.streams import DeadlineReader
+        from isobench.filesystem.paths import short
+
+        self._listener.bind(str(short(self._folder / "serial")))
+        give_to_qemu(self._folder / "serial")
+        give_to_qemu(self._folder)
+        self._listener.listen(1)
+        self._engine = {pid: cpu_seconds(pid) for pid in self.daemons}
+        self._creator = threading.Thread(target=self._create, args=(xml,), daemon=True)
+        self.events["requested"] = time.monotonic_ns()
+        self._creator.start()
+        self._serial = self._accept()
+        ready = self._await_ready(self._serial)
+        self._check_alive()
+        self._creator.join(max(0.0, self._deadline - time.monotonic()))
+        if self.events.get("created", ready) >= ready:  # a null kernel can speak before libvirt has answered
+            self.events.pop("created", None)
+        self.events["ready"] = ready
+        self.stdout = io.BufferedReader(DeadlineReader(os.dup(self._serial.fileno()), self._deadline))
+        self.stdin = cast("BinaryIO", self._serial.makefile("wb", buffering=0))
+        self.qemu = qemu_pid(self._name)
+        if self.qemu:
+            self._pidfd = os.pidfd_open(self.qemu)
+            self._helpers = virtiofsd_pids(self._folder / "data")
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """QEMU is the payload: the guest is inside it. What serves a shared folder is a helper."""
+        pids: dict[int, Role] = dict.fromkeys(self._helpers, "helper")
+        return {self.qemu: "payload", **pids} if self.qemu else pids
+
+    def wait(self) -> int:
+        if self._status is None:
+            self._check_still_there()
+            if self._helpers:
+                self.cpu["helper"] = sum(map(cpu_seconds, self._helpers))
+            if self.qemu:
+                self.cpu["payload"] = cpu_seconds(self.qemu)  # its end cannot be seen: it is no child of ours
+            self.events["released"] = time.monotonic_ns()
+            with suppress(OSError):  # a working verb may have powered off by itself
+                self.stdin.write(b"\n")
+            self._await_exit()
+            self.events["exited"] = time.monotonic_ns()
+            self._status = 0
+        return self._status
+
+    def destroy(self) -> None:
+        """Destroy the domain if it is still there, wait until libvirt knows it no longer, remove its files."""
+        import shutil
+
+        if self._creator.ident is not None:
+            self._creator.join(deadlines.stretched(10))
+        hung: Exception | None = None
+        try:
+            bounded(self._end, deadlines.stretched(_END_SECONDS))
+        except DeadlineExceeded as error:
+            hung = error
+            self._kill()
+        for stream in (self.stdout, self.stdin, self._serial, self._listener):
+            if stream is not None:
+                stream.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.events["gone"] = time.monotonic_ns()
+        if self._engine:
+            self.cpu["engine"] = sum(max(0.0, cpu_seconds(pid) - before) for pid, before in self._engine.items())
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        run = self._folder.parents[1].name
+        remove_traces_of(self._name, run, root_of_daemon())  # the mechanism leaves them, so that this counts nowhere
+        if hung is not None and self._status is not None:  # of one that was given up the reason is told already
+            raise hung
+
+    def _end(self) -> None:
+        if self._status is None:
+            self._end_domain()
+        self._await_forgotten()
+
+    def _end_domain(self) -> None:
+        """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""
+        import libvirt
+
+        with suppress(libvirt.libvirtError):
+            if self._domain is not None:
+                self._domain.destroy()
+                return
+        self._kill()
+
+    def _kill(self) -> None:
+        pid = qemu_pid(self._name)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+
+    def _check_still_there(self) -> None:
+        """A guest that waits for the word does not end by itself."""
+        from isobench.core.errors import MeasurementError
+
+        poll = select.poll()
+        if self._idle and self._pidfd >= 0:
+            poll.register(self._pidfd, select.POLLIN)
+            if poll.poll(0):
+                raise MeasurementError("QEMU ended before it was told to finish", console=self.console())
+
+    def _create(self, xml: str) -> None:
+        import libvirt
+
+        try:
+            self._domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
+            self.events["created"] = time.monotonic_ns()
+        except libvirt.libvirtError as error:
+            self._failure = error
+
+    def _accept(self) -> socket.socket:
+        self._poll(self._listener)
+        return self._listener.accept()[0]
+
+    def _await_ready(self, serial: socket.socket) -> int:
+        """The moment of the first byte that the program itself sends; stamps booted on the way, where there is that."""
+        self._poll(serial)
+        arrived = time.monotonic_ns()
+        if serial.recv(1, _PEEK) == _BOOTED:
+            self.events["booted"] = arrived
+            serial.recv(1)
+            self._poll(serial)
+            arrived = time.monotonic_ns()
+        return arrived
+
+    def _poll(self, what: socket.socket) -> None:
+        """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""
+        poll = select.poll()
+        poll.register(what, select.POLLIN)
+        while not poll.poll(1000):
+            self._check_alive()
+            if time.monotonic() > self._deadline:
+                waited = (time.monotonic_ns() - self.events["requested"]) / 1e9
+                raise DeadlineExceeded(
+                    f"deadline: the guest was not ready after {waited:.0f} s", console=self.console()
+                )
+
+    def _check_alive(self) -> None:
+        """Raise if libvirt refused the domain, or if QEMU has stopped it or ended."""
+        import libvirt
+
+        from isobench.core.errors import MeasurementError
+
+        if self._failure is not None:
+            raise MeasurementError(f"libvirt cannot start the domain: {self._failure}", console=self.console())
+        if self._serial is not None:
+            with suppress(BlockingIOError):
+                if not self._serial.recv(1, _PEEK | _DO_NOT_WAIT):
+                    self._creator.join(5)
+                    reason = f": {self._failure}" if self._failure else ""
+                    raise MeasurementError(f"the guest ended before it was ready{reason}", console=self.console())
+        if self._domain is None:
+            return
+        with suppress(libvirt.libvirtError, DeadlineExceeded):
+            state, reason = bounded(self._domain.state, _LOOK_SECONDS)
+            if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
+                raise MeasurementError(
+                    f"QEMU stopped the guest (state {state}, reason {reason})", console=self.console()
+                )
+
+    def _await_exit(self) -> None:
+        if self._pidfd < 0:
+            return
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+            raise DeadlineExceeded("the guest was told to finish and went on", console=self.console())
+
+    def _await_forgotten(self) -> None:
+        import libvirt
+
+        deadline = time.monotonic() + deadlines.stretched(15)
+        with suppress(libvirt.libvirtError):
+            while time.monotonic() < deadline:
+                self._connection.lookupByName(self._name)
+                time.sleep(0.001)
+
+    def console(self) -> str:
+        """The last lines of the guest kernel's messages."""
+        from isobench.filesystem.files import tail
+
+        return tail(self._folder / "console", 2000)

@@ -1,0 +1,94 @@
+"""The virtual machine people really run: a stock Debian with systemd, through firmware and boot loader."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from isobench.contracts.environment import DEFAULT_TIMEOUT, READY
+from isobench.environments.libvirt._connection import give_to_qemu
+from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._storage import Storage
+from isobench.environments.libvirt.guest import Files, Guest, GuestSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+MEMORY_MIB = 512
+LONGER = 5.0
+"""How many times as long as a kernel with the probe a whole distribution may take: under TCG it takes a minute."""
+
+
+class Distro(Guest):
+    """Opt-in, for its time. Its service says ready once the system is up; it does no other verb."""
+
+    offers = frozenset({READY})
+
+    def sandbox(self, connection: Any, workdir: Path) -> DistroSandbox:
+        return DistroSandbox(connection, self, workdir)
+
+
+class DistroSandbox(GuestSandbox):
+    """The disk image; every instance writes to an overlay of its own."""
+
+    memory_mib = MEMORY_MIB
+    speaks_for_others = False  # what fails may be a service on its disk
+
+    def find_kernel(self) -> None:
+        from isobench.images.distro import distro_image
+
+        self._image = distro_image()
+
+    def kernel_fact(self) -> str:
+        return "Debian's, from its disk, by firmware and boot loader"
+
+    def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
+        from xml.etree import ElementTree as Xml
+
+        Xml.SubElement(system, "boot", dev="hd")
+
+    def facts(self) -> Mapping[str, str]:
+        return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4", "domain.disk": ""}
+
+    @contextmanager
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[GuestInstance]:
+        import subprocess
+
+        from isobench.core.errors import MeasurementError
+        from isobench.filesystem.paths import short
+
+        if probe_args != ("ready",):
+            raise MeasurementError("a Debian guest says ready and does nothing else")
+        with self.next_folder() as (name, folder):
+            disk = folder / "disk.qcow2"
+            words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
+            done = subprocess.run(words, capture_output=True, errors="replace", check=False)
+            if done.returncode != 0:
+                raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
+            give_to_qemu(disk)
+            files = Files(f"{short(folder / 'serial')}", f"{folder}/console", disk=str(disk))
+            instance = GuestInstance(self.connected(), name, folder, timeout * LONGER, idle=True)
+            try:
+                self.start(instance, self.domain_xml(name, files, probe_args), timeout)
+                yield instance
+            finally:
+                instance.destroy()
+
+
+ENVIRONMENTS = tuple(
+    Distro(
+        f"{kind}-distro",
+        f"{title}, Debian",
+        "firmware, boot loader, a distribution's kernel and init system",
+        kind,
+        domain_type=domain_type,
+        storage=Storage(kind="qcow2"),
+        single_factor=False,
+        groups=("vms",),
+    )
+    for kind, title, domain_type in (("tcg", "QEMU without KVM", "qemu"), ("kvm", "KVM", "kvm"))
+)

@@ -1,0 +1,381 @@
+"""Virtual machines through libvirt: one domain, with or without KVM, with a Linux kernel or the null kernel.
+
+A transient domain that dies with its client, booted directly, its first serial port connected to a socket of the
+harness, so that the first byte arrives without a hop. Nothing stands in for anything else: without KVM it is `tcg`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import namedtuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import DAEMONS, DEFAULT_TIMEOUT, END, MEMORY, PROBE, PROCESSES, READY, ROOTFS
+from isobench.environments.libvirt._connection import (
+    bounded,
+    close,
+    connect,
+    daemon,
+    daemons_behind,
+    give_to_qemu,
+    sweep,
+)
+from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._storage import Storage
+from isobench.environments.libvirt._traces import domain_uuid
+from isobench.host.accounting import called
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+    from xml.etree.ElementTree import Element
+
+    from isobench.contracts.environment import Layer
+    from isobench.core.errors import BuildError, Unavailable
+
+__all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
+
+MEMORY_MIB = 192
+_heard: dict[tuple[str, bool], str] = {}
+"""Kind of domain, and whether it has no kernel -> why its first guest did not come up in this process; "" where it did.
+All of a kind boot alike, so that one that was waited for in vain tells of the others."""
+
+_DISK_VERBS = frozenset({"fio", "meta", "map"})
+"""The probe's verbs that want the root file system; for all others the guest has no disk."""
+
+_KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
+"""Kernel messages go to the second serial port, a file; a panic ends the domain at once."""
+
+
+class Guest:
+    """One kind of virtual machine (`isobench.contracts.environment.Environment`)."""
+
+    layer: Layer = "vm"
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        adds: str,
+        compared_with: str | None,
+        *,
+        domain_type: str,
+        null: bool = False,
+        storage: Storage | None = None,
+        single_factor: bool = True,
+        groups: tuple[str, ...] = ("default", "ladder", "vms"),
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with = compared_with
+        self.domain_type = domain_type
+        self.null = null
+        self.storage = storage or Storage()
+        self.layer: Layer = "vmm" if null else "vm"
+        self.single_factor = single_factor and compared_with is not None
+        self.groups = frozenset(groups)
+        if null:
+            self.offers = frozenset({READY})
+
+    offers = frozenset({READY, PROBE, ROOTFS})
+
+    @property
+    def boots_like(self) -> tuple[str, bool]:
+        """The kind of domain, and whether it has no kernel."""
+        return self.domain_type, self.null
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        """What `open` gives."""
+        return GuestSandbox(connection, self, workdir)
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[GuestSandbox]:
+        from isobench.core.errors import Unavailable
+
+        if self.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            raise _no_kvm()
+        if _heard.get(self.boots_like):
+            raise Unavailable(_heard[self.boots_like], remedy=_remedy(self.domain_type))
+        connection = connect()
+        try:
+            yield self.sandbox(connection, workdir)
+        finally:
+            close(connection)
+
+
+Files = namedtuple("Files", ["serial", "console", "disk", "initrd", "share"], defaults=["", "", ""])
+"""The paths of one instance: socket and log of its serial ports; disk, initramfs and a folder that the host shares,
+each its own, where it has them."""
+
+
+class GuestSandbox:
+    """What every instance boots: kernel, initramfs, and the image of its disk."""
+
+    memory_mib = MEMORY_MIB
+    modules: tuple[str, ...] = ()
+    """Kernel modules beside those of its storage."""
+
+    speaks_for_others = True
+    """Whether one that does not come up tells that no guest of its kind will."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What a guest is given: an instance of another mechanism has what its host has."""
+        return self.memory_mib << 20
+
+    def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
+        self.connection = connection
+        self.environment = environment
+        self.storage = environment.storage
+        self._workdir = workdir
+        self._numbers = itertools.count(1)  # also from several threads
+        self._looked = self._readable = False
+        self._elsewhere = ""
+        self._behind: list[int] = []
+        self._no_disk: BuildError | Unavailable | None = None
+        self.find_kernel()
+
+    def find_kernel(self) -> None:
+        """Untimed: what the guest boots."""
+        from isobench.images.kernel import guest_kernel
+        from isobench.images.nullkernel import null_kernel
+
+        if self.environment.null:
+            self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
+        else:
+            kernel = guest_kernel()
+            self._kernel, self._initramfs = kernel.image, self._pack()
+            self._origin = f"{kernel.version}, {kernel.origin}"
+
+    def _pack(self) -> Path:
+        """The initramfs. A kernel without what a disk wants still boots whatever wants none."""
+        from isobench.core.errors import BuildError, Unavailable
+        from isobench.images.initramfs import initramfs
+
+        try:
+            return initramfs((*self.storage.modules, *self.modules))
+        except (BuildError, Unavailable) as error:
+            if self.storage != Storage():
+                raise
+            self._no_disk = error
+        return initramfs(self.modules, ("virtio_pci",) if self.modules else ())
+
+    def kernel_fact(self) -> str:
+        """Which kernel, and where it comes from."""
+        return self._origin
+
+    def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
+        """The part of the domain that says what is booted: a kernel, directly, the probe its init."""
+        from xml.etree import ElementTree as Xml
+
+        Xml.SubElement(system, "kernel").text = str(self._kernel)
+        if self._initramfs is not None:
+            Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
+            verb = ("disk", *self.storage.words, "arguments") if files.disk else (*self.words(files), *probe_args)
+            Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        """What the probe as init is told before the verb (bench/probe/guest.c)."""
+        return ()
+
+    def connected(self) -> Any:
+        """The connection, made anew where its daemon has gone: a run outlives a restart of libvirtd."""
+        import libvirt
+
+        from isobench.core.errors import MeasurementError, Unavailable
+
+        try:
+            bounded(self.connection.getLibVersion)
+        except libvirt.libvirtError:
+            close(self.connection)
+            try:
+                self.connection = connect()
+            except Unavailable as error:
+                raise MeasurementError(error.reason) from error
+        return self.connection
+
+    def daemons(self) -> list[int]:
+        """libvirt's daemon, and those behind it, known once a guest has run."""
+        pid = daemon().pid
+        return [pid, *(other for other in self._behind if other != pid)] if pid else []
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`isobench.contracts.environment`), the processes by what the guests
+        so far showed."""
+        served = daemon()
+        found = {} if served.pid else {DAEMONS: served.why_not}
+        if self._elsewhere:
+            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+        elif os.geteuid() != 0 and not self._readable:
+            found[MEMORY] = "the memory of processes of another user is shown to root only"
+        return found
+
+    def look_at(self, qemu: int) -> None:
+        """Remember what one guest shows of all: whether its process can be seen, and which daemons work for it."""
+        self._looked = True
+        self._elsewhere = "" if qemu else "QEMU's process is none of this PID namespace's: it runs elsewhere"
+        if qemu:
+            self._readable = os.access(f"/proc/{qemu}/smaps_rollup", os.R_OK)
+            self._behind = daemons_behind(daemon().pid, qemu)
+
+    def facts(self) -> Mapping[str, str]:
+        """Without a disk where none is offered."""
+        connection, disk = self.connected(), ROOTFS in self.environment.offers
+        version, library = bounded(connection.getVersion), bounded(connection.getLibVersion)
+        return {
+            "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
+            "version.libvirt": f"{library // 1000000}.{library // 1000 % 1000}.{library % 1000}",
+            "kernel": self.kernel_fact(),
+            "memory": f"{self.memory_mib} MiB",
+            "daemons": called(self.daemons()),
+            "storage": self.storage.description if disk else "",
+            "domain": self.domain_xml("NAME", Files("SOCKET", "CONSOLE"), ("ready",)),
+            "domain.disk": self.disk_domain() if disk else "",
+        }
+
+    def disk_domain(self) -> str:
+        """The domain of an instance whose verb wants the disk, with words in the place of what is each instance's."""
+        files = Files("SOCKET", "CONSOLE", "DISK", "INITRAMFS", "FOLDER" if self.storage.share else "")
+        return self.domain_xml("NAME", files, ("fio",))
+
+    def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
+        """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
+        from xml.etree import ElementTree as Xml
+
+        domain = Xml.Element("domain", type=self.environment.domain_type)
+        Xml.SubElement(domain, "name").text = name
+        if "/" in files.serial:  # a record of the configuration has none
+            Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
+        Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
+        Xml.SubElement(domain, "vcpu").text = "1"
+        system = Xml.SubElement(domain, "os")
+        Xml.SubElement(system, "type", machine="q35").text = "hvm"
+        self.boot(system, files, probe_args)
+        features = Xml.SubElement(domain, "features")
+        Xml.SubElement(features, "acpi")
+        Xml.SubElement(features, "apic")
+        for event in ("on_poweroff", "on_reboot", "on_crash"):
+            Xml.SubElement(domain, event).text = "destroy"
+        devices = Xml.SubElement(domain, "devices")
+        if files.disk:
+            self.storage.add_to(domain, devices, files.disk, files.share)
+        Xml.SubElement(devices, "controller", type="usb", model="none")
+        port = Xml.SubElement(devices, "serial", type="unix")
+        Xml.SubElement(port, "source", mode="connect", path=files.serial)
+        Xml.SubElement(port, "target", type="isa-serial", port="0")
+        log = Xml.SubElement(devices, "serial", type="file")
+        Xml.SubElement(log, "source", path=files.console)
+        Xml.SubElement(log, "target", type="isa-serial", port="1")
+        Xml.SubElement(Xml.SubElement(devices, "video"), "model", type="none")
+        Xml.SubElement(devices, "memballoon", model="none")
+        return Xml.tostring(domain, encoding="unicode")
+
+    @contextmanager
+    def launch(
+        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
+    ) -> Iterator[GuestInstance]:
+        from isobench.filesystem.paths import short
+        from isobench.host.oom import MemoryWatch
+
+        with MemoryWatch() as memory, self.next_folder() as (name, folder):
+            files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
+            if probe_args and probe_args[0] in _DISK_VERBS:
+                files = self._with_disk(files, folder, probe_args)
+            xml = self.domain_xml(name, files, probe_args)
+            instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
+            try:
+                self.start(instance, xml, timeout)
+                memory.look_at(instance.qemu)
+                yield instance
+            finally:
+                instance.destroy()
+
+    def start(self, instance: GuestInstance, xml: str, timeout: float) -> None:
+        """Also keeps in mind whether guests of this kind come up at all, and what of them can be seen."""
+        from isobench.core import deadlines
+        from isobench.core.errors import DeadlineExceeded
+
+        kind = self.environment.boots_like
+        instance.daemons = self.daemons()
+        try:
+            instance.start(xml)
+        except DeadlineExceeded as error:
+            error.remedy = _remedy(self.environment.domain_type)
+            if self.speaks_for_others and timeout >= deadlines.ready():
+                _heard.setdefault(kind, f"{error.reason} (found with {self.environment.name})")
+            raise
+        _heard[kind] = ""
+        if not self._looked:
+            self.look_at(instance.qemu)
+
+    def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
+        """One that is not yet started."""
+        return GuestInstance(self.connected(), name, folder, timeout, idle=idle)
+
+    def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
+        """A fresh copy of the image, and a fresh folder to share, for one instance."""
+        from isobench.core.errors import MeasurementError
+        from isobench.images.disk import copy_disk
+        from isobench.images.initramfs import with_arguments
+
+        if self._no_disk is not None:
+            raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
+        disk, share = folder / "disk", folder / "data"
+        copy_disk(disk, self.storage.kind)
+        with_arguments(folder / "initramfs", probe_args, self.storage.modules)
+        give_to_qemu(disk)
+        if self.storage.share:
+            share.mkdir()
+            give_to_qemu(share)
+        shared = str(share) if self.storage.share else ""
+        return files._replace(disk=str(disk), initrd=f"{folder}/initramfs", share=shared)
+
+    @contextmanager
+    def next_folder(self) -> Iterator[tuple[str, Path]]:
+        """The next instance's name, and a folder of its own, which goes also where the instance never came to be."""
+        import shutil
+
+        number = next(self._numbers)
+        folder = self._workdir / f"{number}"
+        folder.mkdir(mode=0o711)
+        try:
+            yield f"{self._workdir.parent.name}-{self.environment.name}-{number}", folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_kvm() -> Unavailable:
+    """Why /dev/kvm cannot be used, and what mends that here."""
+    from isobench.core.errors import Unavailable
+    from isobench.core.remedies import as_root
+    from isobench.host.machine import virtualises
+
+    if os.path.exists("/dev/kvm"):  # noqa: PTH110
+        remedy = as_root("have this container given it: --device /dev/kvm", "join the group kvm")
+        return Unavailable("no permission to use /dev/kvm", remedy=remedy)
+    if virtualises():
+        load = "modprobe kvm_intel or kvm_amd; a container is given it by --device /dev/kvm"
+        return Unavailable("there is no /dev/kvm", remedy=load)
+    nested = "enable virtualisation in the firmware; in a virtual machine, nested virtualisation on its host"
+    return Unavailable("there is no /dev/kvm", remedy=nested)
+
+
+def _remedy(domain_type: str) -> str:
+    """What mends a guest that was waited for in vain."""
+    from isobench.host.machine import virtualises
+
+    if domain_type == "kvm" and not virtualises():
+        return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
+    return "--timeout 10m, where the host is only slow"
+
+
+ENVIRONMENTS = (
+    Guest("tcg-null", "QEMU without KVM, no kernel", "a VMM and firmware", None, domain_type="qemu", null=True),
+    Guest("tcg", "QEMU without KVM", "a guest kernel and its user space", "tcg-null", domain_type="qemu"),
+    Guest("kvm-null", "KVM, no kernel", "hardware virtualisation", "tcg-null", domain_type="kvm", null=True),
+    Guest("kvm", "KVM", "a guest kernel and its user space", "kvm-null", domain_type="kvm"),
+)

@@ -1,0 +1,283 @@
+"""Virtual machines with a network card: behind QEMU's user-mode network, or behind a tap on a bridge.
+
+User-mode network: one port of it is forwarded from the loopback. libvirt 9 has no word for a forwarded port, so that
+the card is given on QEMU's own command line (libvirt's drvqemu, "Pass-through of arbitrary QEMU commands"). The guest
+has no route but to its own network, so that nothing of it leaves the machine. QEMU's `restrict=on` would say that, too,
+but then it drops the guest's UDP answers (found by trying).
+
+Tap: the bridge is made when the environment is opened, named after run and environment, so that it is found again
+without a record. Its network is one that no route of the host touches; here, too, the guest has no other route.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, cast
+
+from isobench.contracts.environment import PROBE, READY
+from isobench.core import deadlines
+from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt.guest import Guest, GuestSandbox
+from isobench.host.programs import output
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from isobench.environments.libvirt.guest import Files
+
+PORT = 7001
+"""Where the server in the guest listens, over TCP and UDP."""
+
+_QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+_KINDS = ("tcp", "udp")
+_SLOT = "0x10"
+"""On pcie.0; libvirt counts its own devices up from 1."""
+_USER_ADDRESS = "10.0.2.15"
+"""What QEMU's user-mode network gives its first guest."""
+_PRIVATE = IPv4Network("10.213.0.0/16")
+"""Bridges take their networks from here; 198.18.0.0/15 is the veth pairs' (bench/probe/veth.c)."""
+
+
+class UserNetGuest(Guest):
+    """A guest without a disk whose card is set up before the verb, also where it is idle."""
+
+    offers = frozenset({READY, PROBE})
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        return UserNetSandbox(connection, self, workdir)
+
+
+class UserNetSandbox(GuestSandbox):
+    """Its guests are reached at `published_port`."""
+
+    published_port = PORT
+    modules = ("virtio_net",)
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        return (f"eth={_USER_ADDRESS}",)
+
+    def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
+        """A record of the configuration (no folder yet) has no ports."""
+        return self._with_card(super().domain_xml(name, files, probe_args), dict.fromkeys(_KINDS, 0))
+
+    def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
+        return UserNetInstance(self.connected(), name, folder, timeout, idle=idle)
+
+    @staticmethod
+    def _with_card(xml: str, ports: Mapping[str, int]) -> str:
+        from xml.etree import ElementTree as Xml
+
+        Xml.register_namespace("qemu", _QEMU)
+        domain = Xml.fromstring(xml)
+        forwarded = ",".join(f"hostfwd={kind}:127.0.0.1:{ports[kind]}-:{PORT}" for kind in _KINDS)
+        line = Xml.SubElement(domain, f"{{{_QEMU}}}commandline")
+        card = f"virtio-net-pci,netdev=user,bus=pcie.0,addr={_SLOT},romfile="
+        for word in ("-netdev", f"user,id=user,{forwarded}", "-device", card):
+            Xml.SubElement(line, f"{{{_QEMU}}}arg", value=word)
+        return Xml.tostring(domain, encoding="unicode")
+
+
+class UserNetInstance(GuestInstance):
+    """Finds the ports that the kernel chose for QEMU's two listening sockets."""
+
+    def published(self) -> Mapping[str, int]:
+        """The ports of 127.0.0.1 by protocol."""
+        return {kind: _bound_port(self.qemu, kind) for kind in _KINDS}
+
+
+def _bound_port(pid: int, kind: str) -> int:
+    """The port of a process's socket on 127.0.0.1 (/proc/net: address in host order, port, both hexadecimal)."""
+    from pathlib import Path
+
+    from isobench.core.errors import MeasurementError
+
+    links = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            links.add(os.readlink(link))  # noqa: PTH115
+    port = parse_bound_port(Path(f"/proc/net/{kind}").read_text(errors="replace"), links)
+    if port is None:
+        raise MeasurementError(f"QEMU has no {kind} port on the loopback")
+    return port
+
+
+def parse_bound_port(text: str, links: Container[str]) -> int | None:
+    """The port out of /proc/net/tcp or udp of the first socket on 127.0.0.1 that is among these links."""
+    import re
+
+    for line in text.splitlines():
+        words = [*line.split(), *[""] * 10]
+        bound = re.fullmatch("0100007F:([0-9A-F]{4})", words[1])
+        if bound and words[2].endswith(":0000") and f"socket:[{words[9]}]" in links:
+            return int(bound[1], 16)
+    return None
+
+
+class TapGuest(UserNetGuest):
+    """The same guest behind a tap, which libvirt makes, on a bridge of this environment's own."""
+
+    needs_root = True
+
+    def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
+        return TapSandbox(connection, self, workdir)
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[TapSandbox]:
+        bridge = bridge_name(workdir.parent.name, self.name)
+        with super().open(workdir) as sandbox, _laid_bridge(bridge) as network:
+            tap = cast("TapSandbox", sandbox)
+            tap.bridge, tap.network = bridge, network
+            yield tap
+
+
+class TapSandbox(GuestSandbox):
+    """Each of its guests has an address of its own: the network's second for the first guest, and so on."""
+
+    modules = ("virtio_net",)
+    bridge: str
+    network: IPv4Network
+
+    def words(self, files: Files) -> tuple[str, ...]:
+        return (f"eth={self._address(files)}",)
+
+    def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
+        """A record of the configuration (no folder yet) has words in the place of what is each run's."""
+        from xml.etree import ElementTree as Xml
+
+        domain = Xml.fromstring(super().domain_xml(name, files, probe_args))
+        devices = domain.find("devices")
+        assert devices is not None
+        card = Xml.SubElement(devices, "interface", type="bridge")
+        number = _number(files)
+        if number is not None:  # with the address, so that an address used again has the same card
+            Xml.SubElement(card, "mac", address=f"52:54:00:00:00:{_host_part(number):02x}")
+        Xml.SubElement(card, "source", bridge="BRIDGE" if number is None else self.bridge)
+        Xml.SubElement(card, "model", type="virtio")
+        Xml.SubElement(card, "rom", enabled="no")
+        return Xml.tostring(domain, encoding="unicode")
+
+    def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
+        made = TapInstance(self.connected(), name, folder, timeout, idle=idle)
+        made.reached_at = str(self.network[_host_part(int(folder.name))])
+        return made
+
+    def _address(self, files: Files) -> str:
+        number = _number(files)
+        return "ADDRESS" if number is None else str(self.network[_host_part(number)])
+
+
+class TapInstance(GuestInstance):
+    """Has the address at which the host reaches it."""
+
+    reached_at: str
+
+
+def _number(files: Files) -> int | None:
+    """Which instance of its sandbox, by its folder; None in a record."""
+    from pathlib import Path
+
+    folder = Path(files.serial).parent.name
+    return int(folder) if folder else None
+
+
+def _host_part(number: int) -> int:
+    """From 2 to 251: the bridge has 1."""
+    return 2 + (number - 1) % 250
+
+
+def bridge_name(run: str, environment: str) -> str:
+    """Of at most 15 characters, as the kernel wants it."""
+    import hashlib
+
+    return "iso" + hashlib.sha256(f"{run}/{environment}".encode()).hexdigest()[:12]
+
+
+def _remedy(words: str) -> str:
+    if "not permitted" in words or "denied" in words:
+        return "have this container given the network's capability: --cap-add NET_ADMIN"
+    return "install iproute2, modprobe bridge"
+
+
+@contextmanager
+def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
+    """A bridge with the first address of a network of its own. Raises `Unavailable` where that cannot be had."""
+    from isobench.core.errors import MeasurementError, Unavailable
+
+    if os.geteuid() != 0:
+        raise Unavailable("making a bridge needs root", remedy="run isobench as root")
+    try:
+        network = _free_network()
+        _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0")
+    except MeasurementError as error:
+        raise Unavailable(f"no bridge: {error.reason}", remedy=_remedy(error.reason)) from error
+    try:
+        _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", bridge)
+        _ip("link", "set", bridge, "up")
+        yield network
+    finally:
+        with suppress(MeasurementError):  # it may be gone; what stays is swept, and the run says so
+            _ip("link", "delete", bridge)
+
+
+def _free_network() -> IPv4Network:
+    """The first network for 256 addresses that no route of this host (its addresses are routes, too) touches."""
+    from isobench.core.errors import MeasurementError
+
+    used = parse_routes(_ip("-json", "-4", "route", "show", "table", "all"))
+    for network in _PRIVATE.subnets(new_prefix=24):
+        if not any(network.overlaps(other) for other in used):
+            return network
+    raise MeasurementError(f"every network of {_PRIVATE} is in use")
+
+
+def parse_routes(text: str) -> list[IPv4Network]:
+    """The networks in what `ip -json route` says, the default route left out. Raises `MeasurementError`."""
+    import json
+
+    from isobench.core.errors import MeasurementError
+
+    try:
+        found = [str(route["dst"]) for route in json.loads(text)]
+        return [IPv4Network(network, strict=False) for network in found if network != "default"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise MeasurementError(f"ip's answer about routes has not the form expected: {error!r}") from error
+
+
+def _ip(*words: str) -> str:
+    """What ip (iproute2) answers."""
+    return output(["ip", *words], deadlines.stretched(10))
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the bridges of a dead run, known by the names that this run would have given them."""
+    from pathlib import Path
+
+    removed = []
+    for environment in ENVIRONMENTS:
+        bridge = bridge_name(run, environment.name)
+        if isinstance(environment, TapGuest) and Path(f"/sys/class/net/{bridge}/bridge").is_dir():
+            _ip("link", "delete", bridge)
+            removed.append(f"bridge {bridge}")
+    return removed
+
+
+ENVIRONMENTS = tuple(
+    guest(
+        f"{kind}-{path}",
+        f"{title}, {words}",
+        f"a virtio network card set up at boot, behind {behind}; its and the disk's modules loaded",
+        kind,
+        domain_type=domain_type,
+        single_factor=False,
+        groups=("network",),
+    )
+    for guest, path, words, behind in (
+        (UserNetGuest, "user", "user-mode network", "QEMU's user-mode network"),
+        (TapGuest, "tap", "a tap on a bridge", "a tap on a bridge of the host"),
+    )
+    for kind, title, domain_type in (("tcg", "QEMU without KVM", "qemu"), ("kvm", "KVM", "kvm"))
+)

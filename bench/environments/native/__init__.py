@@ -1,0 +1,1 @@
+"""Processes, chroot and namespaces, started by the C launcher."""

@@ -1,0 +1,197 @@
+"""What command-line runtimes have in common: a tool, started by the C launcher, that runs the probe in its own way."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
+from isobench.core import deadlines
+from isobench.host.accounting import cpu_seconds
+from isobench.host.programs import find, output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from isobench.contracts.environment import Layer, Role
+    from isobench.probe.launcher import Launched, NetnsWatch
+
+_INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
+_INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc", "ctr": "containerd"}
+
+
+class Runtime:
+    """A runtime (`isobench.contracts.environment.Environment`); a subclass says how its command line looks."""
+
+    layer: Layer = "runtime"
+    offers = frozenset({READY, PROBE, ROOTFS})
+    single_factor = False
+    tool = ""
+    runs_in_work = True
+    """Whether the probe is run from the root file system in the work folder, and not from storage of the tool's."""
+    own_network = True
+    """Whether its instances get a network namespace, whose end is then waited for."""
+
+    def __init__(
+        self, name: str, title: str, adds: str, compared_with: str | None, groups: tuple[str, ...] = ("containers",)
+    ) -> None:
+        self.name = name
+        self.title = title
+        self.adds = adds
+        self.compared_with = compared_with
+        self.groups = frozenset(groups)
+
+    def require(self) -> None:
+        """Raise `Unavailable` where something beside the tool is lacking; nothing is made before."""
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        """Untimed: what the runtime wants beside the root file system in `sandbox.root`."""
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        """The command line of one instance."""
+        raise TypeError(f"{type(self).__name__} does not say its command line")
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        """Undo `prepare` as far as removing the work folder does not."""
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Remove what an instance that did not end by itself has outside its launcher's descendants."""
+
+    def elsewhere(self, name: str) -> Mapping[int, Role]:
+        """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
+        return {}
+
+    def unseen(self) -> Mapping[str, str]:
+        """What of its instances is out of sight (`isobench.contracts.environment`); most runtimes' are
+        descendants of ours."""
+        return {}
+
+    def engine(self) -> list[int]:
+        """The daemons that work for every instance, whose CPU time counts."""
+        return []
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
+        from isobench.core.errors import Unavailable
+        from isobench.filesystem.paths import check_may_run
+
+        if find(self.tool) is None:
+            raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
+        if os.geteuid() != 0:
+            raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
+        if self.runs_in_work:
+            check_may_run(workdir, "ISOBENCH_WORK")
+        self.require()
+        sandbox = RuntimeSandbox(self, workdir)
+        try:
+            self.prepare(sandbox)
+            yield sandbox
+        finally:
+            self.dispose(sandbox)
+
+
+class RuntimeSandbox:
+    """The root file system in the work folder, and the tool."""
+
+    def __init__(self, runtime: Runtime, workdir: Path) -> None:
+        from isobench.images.rootfs import link_rootfs
+
+        self.runtime = runtime
+        self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
+        self.root = self.workdir / "root"
+        self.run = workdir.parent.name
+        self._numbers = itertools.count(1)  # also from several threads
+        self.started_in: tuple[Path, ...] = ()
+        """The cgroups that instances are started in, where not in the harness's own."""
+        link_rootfs(self.root)
+
+    def daemons(self) -> list[int]:
+        return self.runtime.engine()
+
+    def unseen(self) -> Mapping[str, str]:
+        """What is out of sight here (`isobench.contracts.environment`)."""
+        from isobench.probe.launcher import blind
+
+        end = {END: blind()} if blind() and self.runtime.own_network else {}
+        return {**end, **self.runtime.unseen()}
+
+    def facts(self) -> Mapping[str, str]:
+        command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
+        facts = {f"version.{self.runtime.tool}": version(self.runtime.tool)}
+        facts["command"] = command.replace(str(self.workdir), "WORK")
+        return facts
+
+    @contextmanager
+    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
+        from isobench.host.oom import MemoryWatch
+        from isobench.probe.launcher import launch, watch_netns
+
+        number = next(self._numbers)
+        name = f"{self.run}-{self.runtime.name}-{number}"
+        command = self.runtime.command(self, name, probe_args)
+        tool = find(command[0]) or command[0]
+        watch = watch_netns(timeout) if watch_end and self.runtime.own_network else None
+        engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
+        ended = False
+        try:
+            with (
+                MemoryWatch() as memory,
+                launch([tool, *command[1:]], timeout=timeout, folder=self.workdir, cgroups=self.started_in) as instance,
+            ):
+                instance.watchers = [watch.pid] if watch is not None else []
+                instance.elsewhere = self.runtime.elsewhere(name)
+                spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
+                payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), 0)
+                memory.look_at(payload)
+                watching = watch is not None and _watch(watch, payload)
+                yield instance
+                ended = "gone" in instance.events
+            if engine:
+                _account(instance.cpu, spent, sum(cpu_seconds(pid) - before for pid, before in engine.items()))
+            if watching and watch is not None and "gone" in instance.events:
+                instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
+        finally:
+            if not ended:
+                self.runtime.destroy(self, name)
+            if watch is not None:
+                watch.close()
+
+    def tool(self, *words: str, timeout: float = 120) -> str:
+        """Run the runtime's tool for an untimed step; its output. Raises `MeasurementError`."""
+        return output(words, timeout)
+
+
+def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
+    return sum(cpu_seconds(pid, with_children=role == "helper") for pid, role in elsewhere.items() if role == wanted)
+
+
+def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -> None:
+    """Where a daemon did the work, what the launcher started was its client only."""
+    cpu["launcher"] = cpu.get("launcher", 0.0) + cpu.get("payload", 0.0)
+    cpu.update(spent, engine=max(0.0, engine))
+
+
+def version(tool: str) -> str:
+    """The first line of `TOOL --version`."""
+    import subprocess
+
+    with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+        done = subprocess.run(
+            [tool, "--version"], capture_output=True, errors="replace", timeout=deadlines.stretched(30), check=False
+        )
+        return (done.stdout or done.stderr).strip().splitlines()[0]
+    return ""
+
+
+def _watch(watch: NetnsWatch, payload: int) -> bool:
+    """Watch the network namespace of the program, unless it has ended or shares the host's."""
+    from isobench.core.errors import MeasurementError
+
+    with suppress(OSError, MeasurementError):
+        if payload and os.readlink(f"/proc/{payload}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
+            watch.watch(payload)
+            return True
+    return False

@@ -1,0 +1,33 @@
+"""bubblewrap: every namespace, a bind-mounted root, no cgroup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.environments.runtimes._runtime import Runtime
+
+if TYPE_CHECKING:
+    from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+
+class Bubblewrap(Runtime):
+    """The sandbox that Flatpak uses."""
+
+    tool = "bwrap"
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        options = [
+            "--unshare-all",
+            "--die-with-parent",
+            "--bind",
+            str(sandbox.root),
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+        ]
+        return ["bwrap", *options, "/probe", *probe_args]
+
+
+ENVIRONMENTS = (Bubblewrap("bubblewrap", "bubblewrap", "the bwrap tool; no cgroup, no seccomp filter", "ns-all"),)

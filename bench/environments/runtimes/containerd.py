@@ -1,0 +1,230 @@
+"""containerd without Docker: the daemon and its shim around the bundle that the runc rung runs by hand."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.environment import DAEMONS, END, MEMORY, PROCESSES
+from isobench.core import deadlines
+from isobench.core.remedies import to_start
+from isobench.daemons.shims import TASKS, remove_socket
+from isobench.environments.docker._client import CONTAINERD, engine
+from isobench.environments.runtimes._runtime import Runtime
+from isobench.environments.runtimes.oci import cgroup_of, configuration
+from isobench.host.accounting import descendants, peer_pid, pids_with, process_name
+from isobench.host.programs import output
+from isobench.host.serving import listens_at, server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from isobench.contracts.environment import Role
+    from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+_SYSTEMS = ("/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock")
+"""Where the system's listens: one of its own, and one that dockerd starts for itself."""
+
+
+class Containerd(Runtime):
+    """`ctr run` with the OCI configuration of the runc rung; a containerd namespace of the run's own."""
+
+    tool = "ctr"
+
+    def require(self) -> None:
+        from isobench.core.errors import Unavailable
+
+        try:
+            _said("default", address(), "version")
+        except Unavailable as error:
+            absent = not os.path.exists(address())  # noqa: PTH110
+            raise Unavailable(
+                error.reason, remedy=to_start("containerd", "containerd or dockerd") if absent else ""
+            ) from None
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        import json
+
+        file = sandbox.workdir / f"{name}.json"
+        if name != "NAME":
+            file.write_text(json.dumps(configuration(str(sandbox.root), sandbox.run, name, probe_args)))
+        return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
+
+    def elsewhere(self, name: str) -> Mapping[int, Role]:
+        """Its shim, known by the instance's name on its command line, and the program; a runc that ends is neither."""
+        shim = _shim(name)
+        payload = [pid for pid in descendants(shim) if process_name(pid) == "probe"]
+        return {shim: "helper", **dict.fromkeys(payload, "payload")} if shim else {}
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Its shim is no descendant of the client that the launcher has killed."""
+        _remove(sandbox.run, name, address())
+
+    def engine(self) -> list[int]:
+        pid = server_of(address(), CONTAINERD).pid
+        return [pid] if pid else []
+
+    def unseen(self) -> Mapping[str, str]:
+        server = server_of(address(), CONTAINERD)
+        elsewhere = dict.fromkeys((DAEMONS, PROCESSES, MEMORY, END), server.why_not)
+        return {} if server.pid else elsewhere
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.core.errors import IsobenchError
+        from isobench.host.cgroups import remove
+
+        with suppress(IsobenchError):  # the run's sweep will say so
+            sweep(sandbox.run)
+        remove(cgroup_of(sandbox.run))
+
+
+def address() -> str:
+    """The socket of the containerd that Docker uses: a private engine's own, or the system's.
+
+    Told by DOCKER_HOST and what is there, so that a sweep comes to the same as its run did.
+    """
+    from isobench.daemons.private import daemon_state
+
+    for server in engine()[1:]:
+        used = listens_at(server.pid, "/containerd.sock") if server.pid else ""
+        if used and os.path.exists(used):  # noqa: PTH110
+            return used
+    host = os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
+    beside = os.path.join(os.path.dirname(host), "exec/containerd")  # noqa: PTH118, PTH120
+    if host and (host.startswith(f"{daemon_state()}/") or os.path.isdir(beside)):  # noqa: PTH112
+        return f"{beside}/containerd.sock"
+    return next((path for path in _SYSTEMS if os.path.exists(path)), _SYSTEMS[0])  # noqa: PTH110
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the containers of a dead run, its containerd namespace, and the folders that containerd leaves of that.
+
+    Raises `Unavailable` where containerd does not answer and the run had come as far as to use it, `MeasurementError`
+    where something remains.
+    """
+    from isobench.core.errors import MeasurementError, Unavailable
+    from isobench.filesystem.paths import opened
+
+    where = address()
+    if not peer_pid(where):
+        if opened(run, "containerd"):
+            raise Unavailable(f"no containerd answers at {where}", remedy="start it, then isobench clean")
+        return []
+    try:
+        known = run in _said(run, where, "namespaces", "list", "--quiet").split()
+    except Unavailable:
+        if opened(run, "containerd"):
+            raise
+        return []
+    removed = _remove_all(run, where) if known else []
+    if known and run in _said(run, where, "namespaces", "list", "--quiet").split():
+        left = _said(run, where, "containers", "list", "--quiet").split()
+        raise MeasurementError(f"cleaning up containerd: {', '.join(left) or f'the namespace {run}'} remains")
+    return [*removed, *_remove_folders(run, where)]
+
+
+def _remove_all(run: str, where: str) -> list[str]:
+    """Its containers, then the namespace; which containers."""
+    removed: dict[str, None] = {}
+    for _ in range(_SWEEPS):
+        there = _said(run, where, "containers", "list", "--quiet").split()
+        if not there:
+            break
+        for container in there:
+            _remove(run, container, where)
+        removed |= dict.fromkeys(f"container {container}" for container in there)
+    _try(run, where, "namespaces", "remove", run)
+    return list(removed)
+
+
+_SWEEPS = 3
+"""A task that has just been killed may not be gone at once, and its container is then not removed."""
+
+
+def _remove_folders(run: str, where: str) -> list[str]:
+    """What containerd, runc and `ctr` keep on disk of a namespace, also once it is gone: folders of its name.
+
+    Says what was in them; that they were there, every run could say.
+    """
+    from pathlib import Path
+
+    from isobench.filesystem.mounts import remove_tree
+    from isobench.filesystem.paths import work_folder
+
+    fixed = Path("/run/containerd")  # of the shim and of the client, whatever containerd's own folders are
+    folders = [place / TASKS / run for place in _own_folders(where)]
+    folders += [fixed / "runc" / run]
+    folders += {path.parent for path in (fixed / "fifo").glob(f"*/{run}-*")}
+    said = []
+    for folder in filter(Path.is_dir, folders):
+        said += [f"folder {path}" for path in folder.iterdir() if path.is_dir()]
+        said += [f"not cleaned: {point} is still mounted" for point in remove_tree(folder)]
+    work, listens = work_folder(run), settings(where)["address"]
+    for file in work.glob(f"containerd/{run}-*.json") if work is not None else ():  # one for each instance
+        remove_socket(listens, run, file.stem)
+    return said
+
+
+def _own_folders(where: str) -> list[Path]:
+    """containerd's `root` and `state`."""
+    from pathlib import Path
+
+    return [Path(settings(where)[name]) for name in ("root", "state")]
+
+
+def settings(where: str = "") -> dict[str, str]:
+    """The folders of the containerd at this socket (Docker's, where none is named), and its own word for its address.
+
+    As Docker writes them beside the socket, as the administrator does, or the usual ones.
+    """
+    import tomllib
+    from pathlib import Path
+
+    where = where or address()
+    found = {"root": "/var/lib/containerd", "state": "/run/containerd", "address": where}
+    for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            said = tomllib.loads(file.read_text())
+            told = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}
+            return found | {name: str(value) for name, value in told.items() if value}
+    return found
+
+
+def _remove(run: str, container: str, where: str) -> None:
+    _try(run, where, "tasks", "delete", "--force", container)
+    _try(run, where, "containers", "delete", container)
+    remove_socket(settings(where)["address"], run, container)
+
+
+def _ctr(run: str, where: str = "") -> list[str]:
+    return ["ctr", f"--address={where or address()}", f"--namespace={run}"]
+
+
+def _said(run: str, where: str, *words: str) -> str:
+    """What `ctr` prints. Raises `Unavailable` where it does not get through."""
+    from isobench.core.errors import MeasurementError, Unavailable
+
+    try:
+        return output([*_ctr(run, where), *words], deadlines.stretched(60))
+    except MeasurementError as error:
+        raise Unavailable(f"containerd does not answer: {error.reason}") from error
+
+
+def _try(run: str, where: str, *words: str) -> None:
+    """What may be done already; whoever asks looks afterwards."""
+    from isobench.core.errors import Unavailable
+
+    with suppress(Unavailable):
+        _said(run, where, *words)
+
+
+def _shim(name: str) -> int:
+    """The shim that holds an instance; 0 where there is none."""
+    return next(iter(pids_with(f"\0-id\0{name}\0")), 0)
+
+
+ENVIRONMENTS = (
+    Containerd("containerd", "containerd", "containerd, its shim and its client", "runc", ("containers", "ladder")),
+)

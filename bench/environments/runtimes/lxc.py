@@ -1,0 +1,105 @@
+"""LXC: a system container's runtime with a minimal configuration, in the foreground."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from isobench.environments.runtimes._runtime import Runtime, version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+
+class Lxc(Runtime):
+    """liblxc in the foreground, the probe as the container's init."""
+
+    tool = "lxc-start"
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        file = sandbox.workdir / f"{name}.conf"
+        if name != "NAME":
+            (sandbox.workdir / "lxc").mkdir(exist_ok=True)
+            file.write_text(_configuration(str(sandbox.root), sandbox.run, name, probe_args))
+        return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Killed, lxc-start leaves the cgroups behind that it made for itself and for the container."""
+        from isobench.host.cgroups import remove
+
+        remove(f"lxc.*.{name}")
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+
+_LOCKS = "/run/lxc/lock"
+"""Where LXC keeps a lock for each container of root's, below a folder called like the one that the container is in."""
+
+
+def sweep(run: str) -> list[str]:
+    """Remove the cgroups of a dead run's containers and the folder of their locks.
+
+    LXC calls those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; that for monitors that end is named by us.
+    """
+    from pathlib import Path
+
+    from isobench.filesystem.mounts import remove_tree
+    from isobench.filesystem.paths import work_root
+    from isobench.host.cgroups import remove
+
+    removed = [*remove(f"lxc.*.{run}-*"), *remove(_pivot_of(run))]
+    locks = Path(f"{_LOCKS}{work_root().resolve()}/{run}")
+    if locks.is_dir():
+        remove_tree(locks)
+        removed.append(f"folder {locks}")
+        _remove_empty_parents(locks)
+    return removed
+
+
+def _remove_empty_parents(folder: Path) -> None:
+    """LXC makes all of them for the first container in a place."""
+    for parent in folder.parents:
+        if str(parent) == _LOCKS:
+            return
+        try:
+            parent.rmdir()
+        except OSError:  # somebody else's containers are in there
+            return
+
+
+def _pivot_of(run: str) -> str:
+    """The cgroup that monitors go to at their end; all users of LXC would share one otherwise, which stays for ever."""
+    return f"{run}-lxc-pivot"
+
+
+@cache
+def _names_pivot() -> bool:
+    """LXC 5 has a word for that cgroup."""
+    found = re.match(r"(\d+)\.", version("lxc-start"))
+    return found is not None and int(found[1]) >= 5
+
+
+def _configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -> str:
+    """LXC's own words (lxc.container.conf(5)): an empty network, proc and sys, the probe as init."""
+    settings = {
+        "lxc.uts.name": "isobench",
+        "lxc.rootfs.path": f"dir:{root}",
+        "lxc.net.0.type": "empty",
+        "lxc.mount.auto": "proc:mixed sys:mixed",
+        "lxc.autodev": "1",
+        "lxc.pty.max": "0",
+        "lxc.tty.max": "0",
+        "lxc.console.path": "none",
+        "lxc.apparmor.profile": "unconfined",
+        "lxc.init.cmd": " ".join(("/probe", *probe_args)),
+    }
+    if _names_pivot():
+        settings["lxc.cgroup.dir.monitor.pivot"] = _pivot_of(run)
+    return "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+ENVIRONMENTS = (Lxc("lxc", "LXC", "liblxc", "ns-all"),)

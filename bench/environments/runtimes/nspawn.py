@@ -1,0 +1,83 @@
+"""systemd-nspawn without a service manager: all namespaces, a private network, its own init stub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.environments.runtimes._runtime import Runtime
+from isobench.filesystem.mounts import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+
+class Nspawn(Runtime):
+    """systemd's container tool.
+
+    It makes cgroups with names that everybody's have (`payload`, `supervisor`) in the one that it is started in, and
+    leaves them there: that one is the run's own.
+    """
+
+    tool = "systemd-nspawn"
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.host.cgroups import make_own
+
+        sandbox.started_in = make_own(_cgroup_of(sandbox.run))
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
+        tree = _own_tree(sandbox, name)
+        where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
+        return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
+
+
+def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
+    """Linked for each instance: a second one in the same tree is refused as busy."""
+    from isobench.images.rootfs import link_rootfs
+
+    tree = sandbox.workdir / f"root-{name}"
+    if name != "NAME":
+        link_rootfs(tree)
+    return tree
+
+
+def _cgroup_of(run: str) -> str:
+    """The cgroup that all instances of a run are started in."""
+    return f"{run}-nspawn"
+
+
+_STATE = "/run/systemd/nspawn"
+"""Where it keeps a lock for each tree that it runs from, and a folder to mount from for each container."""
+
+
+def sweep(run: str) -> list[str]:
+    """Remove what a dead run's containers left: cgroups, and what nspawn keeps of those that it did not see end."""
+    from isobench.host.cgroups import remove
+
+    removed = remove(_cgroup_of(run))
+    for left in filter(os.path.lexists, _kept(run)):
+        remove_tree(left) if left.is_dir() else left.unlink()
+        removed.append(f"nspawn's {left.name}")
+    return removed
+
+
+def _kept(run: str) -> Iterator[Path]:
+    """A lock is called like its tree's inode; a folder like the container."""
+    from isobench.filesystem.paths import work_folder
+
+    yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
+    work = work_folder(run)
+    for tree in work.glob("nspawn/root-*") if work is not None else ():
+        status = tree.lstat()
+        yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
+
+
+ENVIRONMENTS = (Nspawn("nspawn", "systemd-nspawn", "the systemd-nspawn tool", "ns-all"),)

@@ -1,0 +1,80 @@
+"""Podman: an engine without a daemon, with runc and no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.environments.runtimes._runtime import Runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+_IMAGE = "localhost/isobench:latest"
+
+
+class Podman(Runtime):
+    """podman run, with storage of its own in the work folder."""
+
+    tool = "podman"
+    runs_in_work = False
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.images.rootfs import rootfs_tar
+
+        sandbox.tool(*self._podman(sandbox), "import", "--quiet", str(rootfs_tar()), _IMAGE)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
+        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
+        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # all users of Podman would share one otherwise
+        return [*self._podman(sandbox), "run", *options, _IMAGE, "/probe", *probe_args]
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from contextlib import suppress
+
+        from isobench.core.errors import MeasurementError
+        from isobench.filesystem.mounts import unmount_below
+
+        with suppress(MeasurementError):
+            sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
+            sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")
+        unmount_below(sandbox.workdir)
+        sweep(sandbox.run)
+
+    def _podman(self, sandbox: RuntimeSandbox) -> list[str]:
+        there = [
+            f"--root={sandbox.workdir}/storage",
+            f"--runroot={_runroot(sandbox.run)}",
+            f"--tmpdir={sandbox.workdir}/tmp",
+        ]
+        return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+
+
+def sweep(run: str) -> list[str]:
+    """Remove what Podman keeps of this run outside its work folder."""
+    from isobench.filesystem.mounts import remove_tree
+    from isobench.host.cgroups import remove
+
+    removed = remove(_cgroup_of(run))
+    folder = _runroot(run)
+    if not folder.is_dir():
+        return removed
+    left = remove_tree(folder)
+    return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
+
+
+def _cgroup_of(run: str) -> str:
+    """The cgroup over those of all containers of a run and their monitors."""
+    return f"{run}-podman"
+
+
+def _runroot(run: str) -> Path:
+    """Not in the work folder: Podman refuses a runroot of more than 50 characters."""
+    from isobench.filesystem.paths import state_dir
+
+    return state_dir() / f"podman-{run[-6:]}"
+
+
+ENVIRONMENTS = (Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),)

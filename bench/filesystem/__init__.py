@@ -1,0 +1,1 @@
+"""Folders and files: where they are, whose they are, whole or not at all, built once."""

@@ -1,0 +1,130 @@
+"""Where isobench keeps things on the host: what may be rebuilt, what marks a live run, what a run works in.
+
+As root: /var/cache/isobench, /run/isobench and /var/lib/isobench/work, where nobody else can write. Otherwise the XDG
+folders of the user, and /var/tmp, because a QEMU of another user has to reach what is in there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import Unavailable, UsageError
+from isobench.filesystem.ownership import NotOurs, folder, own_folder, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RUN_PREFIX = "isobench-"
+"""Begins the name of everything a run makes: work directories, containers, images, domains, cgroups."""
+
+
+def variable(name: str) -> str:
+    """A variable of the environment; an empty one is one that is not set."""
+    return os.environ.get(name, "")
+
+
+def cache_dir() -> Path:
+    """What is built or fetched once and may be deleted at any time: probe, root file system, guest kernel.
+
+    It may be a folder in which others write as in /var/tmp: what is ours is in a folder in it
+    (bench/filesystem/cache.py).
+    """
+    path = _base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache")
+    return _made("ISOBENCH_CACHE", path, shared=True)
+
+
+def state_dir() -> Path:
+    """What marks live runs and private daemons: the lock, one state file a run, sockets."""
+    return _made("ISOBENCH_STATE", _base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"))
+
+
+def work_root() -> Path:
+    """The folder on a real disk under which each run makes its own `isobench-<run id>/`.
+
+    It may be shared with others as /var/tmp is (sticky): see `work_folder`.
+    """
+    usual = "/var/lib/isobench/work" if os.geteuid() == 0 else "/var/tmp"
+    return _made("ISOBENCH_WORK", Path(variable("ISOBENCH_WORK") or usual), shared=True)
+
+
+def work_folder(run: str) -> Path | None:
+    """The work folder of a run of ours; None where there is none, or what has its name is somebody else's."""
+    place = work_root() / run
+    with suppress(OSError, NotOurs), folder(place):
+        return place
+    return None
+
+
+def opened(run: str, family: str) -> bool:
+    """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
+    place = work_folder(run)
+    return place is not None and any(place.glob(f"{family}*"))
+
+
+def short(path: Path) -> Path:
+    """A path to something in a run's work folder that a unix socket can be bound to (107 bytes, unix(7)).
+
+    Where its own is longer it leads through a link in the state folder, which goes with the run (`short_link`).
+    """
+    if len(os.fsencode(path)) <= _SOCKET_PATH:
+        return path
+    run, *rest = path.relative_to(work_root()).parts
+    link = short_link(run)
+    with suppress(FileExistsError):
+        link.symlink_to(work_root() / run)
+    path = link.joinpath(*rest)
+    if len(os.fsencode(path)) > _SOCKET_PATH:
+        raise Unavailable(f"{path} is too long for a socket", remedy="set ISOBENCH_STATE to a shorter path")
+    return path
+
+
+def short_link(run: str) -> Path:
+    """Where the link to a run's work folder is, if it has one."""
+    return state_dir() / f"work-{run[-6:]}"
+
+
+_SOCKET_PATH = 107
+
+
+def check_may_run(place: Path, name: str) -> None:
+    """Raise `Unavailable` where no program may be run from this folder's file system."""
+    if os.statvfs(place).f_flag & os.ST_NOEXEC:
+        raise Unavailable(f"no program may be run from {place}: it is mounted noexec", remedy=f"set {name}")
+
+
+def content_hash(parts: Iterable[bytes]) -> str:
+    """Sixteen hexadecimal digits that change when any of the parts does."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _base(name: str, for_root: str, xdg: str, under_home: str) -> Path:
+    if variable(name):
+        return Path(variable(name))
+    if os.geteuid() == 0:
+        return Path(for_root)
+    if variable(xdg).startswith("/"):  # the specification has relative ones ignored
+        return Path(variable(xdg), "isobench")
+    with suppress(KeyError):
+        return Path(variable("HOME") or pwd.getpwuid(os.geteuid()).pw_dir, under_home, "isobench")
+    raise UsageError(f"user {os.geteuid()} has no home folder", remedy=f"set HOME or {name}")
+
+
+def _made(name: str, path: Path, *, shared: bool = False) -> Path:
+    """The folder, made where it is not there, with mode 0711: a QEMU of another user has to reach a disk inside it."""
+    try:
+        place = settled(path)
+        if not (shared and place.is_dir()):
+            own_folder(place, 0o711)
+    except (OSError, NotOurs) as error:
+        reason = error.reason if isinstance(error, NotOurs) else f"{error.strerror}"
+        raise UsageError(f"cannot use {path}: {reason}", remedy=f"set {name} to a folder of your own") from error
+    return place

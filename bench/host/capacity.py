@@ -1,0 +1,96 @@
+"""How many more instances this host holds: what one takes of memory and of process ids, and what must stay free."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+from isobench.host.accounting import cgroups_of
+from isobench.host.machine import parse_meminfo
+from isobench.host.memory import available_memory
+
+MOST_RESERVE = 4 << 30
+"""Bytes of memory that must stay available on a large host; on one with less than 16 GiB a quarter of it."""
+PID_RESERVE = 1000
+"""Process ids that must stay free."""
+
+
+class Room:
+    """Learns from the instances that live what one more takes. Make it while none does."""
+
+    def __init__(self) -> None:
+        self._memory, self._pids = available_memory(), pids_free()
+        self._each_memory = self._each_pids = 0.0
+
+    def learn(self, living: int) -> None:
+        """Take note of what is free now that `living` instances are there; the dearest reading counts."""
+        if living > 0:
+            self._each_memory = max(self._each_memory, (self._memory - available_memory()) / living)
+            self._each_pids = max(self._each_pids, (self._pids - pids_free()) / living)
+
+    def refuses(self, more: int) -> str:
+        """Why `more` instances beside those that live do not fit; "" where they do."""
+        available, free = available_memory(), pids_free()
+        if available - more * self._each_memory < (reserve := memory_reserve()):
+            return (
+                f"{more} more instances at {self._each_memory / 2**20:.0f} MiB each would leave less than "
+                f"{reserve / 2**30:.1f} GiB of the {available / 2**30:.1f} GiB of memory that are available"
+            )
+        if free - more * self._each_pids < PID_RESERVE:
+            return (
+                f"{more} more instances of {self._each_pids:.0f} tasks each would leave fewer than {PID_RESERVE} of "
+                f"the {free:.0f} process ids that are free"
+            )
+        return ""
+
+
+def memory_reserve() -> float:
+    """Bytes of memory that must stay available on this host."""
+    total = parse_meminfo(_text(Path("/proc/meminfo"))).get("MemTotal", 0)
+    return min(MOST_RESERVE, total / 4) if total else MOST_RESERVE
+
+
+def pids_free() -> float:
+    """How many tasks may still be made: by the kernel's limit, and by our cgroup's. Infinite where nothing says."""
+    tasks = parse_tasks(_text(Path("/proc/loadavg")))
+    limits = [parse_limit(_text(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
+    folder = pids_cgroup(cgroups_of(os.getpid()))
+    if folder is not None:
+        used = parse_limit(_text(folder / "pids.current"))
+        limits.append(parse_limit(_text(folder / "pids.max")) - (used if math.isfinite(used) else 0.0))
+    return min(limits)
+
+
+def parse_tasks(text: str) -> int:
+    """How many tasks there are, out of /proc/loadavg; 0 where it does not say."""
+    match = re.search(r"(?<=/)\d{1,9}(?=\s)", text, re.ASCII)
+    return int(match[0]) if match else 0
+
+
+def pids_cgroup(text: str) -> Path | None:
+    """The folder of a process's cgroup that counts tasks, out of /proc/PID/cgroup: version 1's hierarchy of its own
+    for it, or version 2's tree."""
+    unified: Path | None = None
+    for line in text.splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not path.startswith("/") or "\0" in path:
+            continue
+        if "pids" in controllers.split(","):
+            return Path("/sys/fs/cgroup/pids", path.lstrip("/"))
+        if controllers == "":
+            unified = Path("/sys/fs/cgroup", path.lstrip("/"))
+    return unified
+
+
+def parse_limit(text: str) -> float:
+    """The number in a file of a limit; "max", nothing and anything else is no limit."""
+    return float(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else float("inf")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,325 @@
+"""What the host is, and what else went on while a cell was measured.
+
+`facts` is for people, `fingerprint` decides when a trend begins anew, `read` and `delta` are the interference counters.
+Only the standard library: the runner reads the counters around every cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+from isobench.host import heartbeat
+
+_SYS = Path("/sys")
+_PROC = Path("/proc")
+_CPU = _SYS / "devices/system/cpu"
+
+
+def host_id() -> str:
+    """A stable name for this machine, safe as a folder: its host name and eight digits of its machine id's hash."""
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", platform.node()).strip("-")[:40] or "host"
+    identity = _text(Path("/etc/machine-id")) or _text(_SYS / "class/dmi/id/product_uuid") or platform.node()
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def facts() -> dict[str, str]:
+    """Host facts for people; what cannot be read here is left out."""
+    cpu = _cpuinfo()
+    memory = parse_meminfo(_text(_PROC / "meminfo"))
+    found = {
+        "cpu": _cpu_name(cpu),
+        "cpus": str(os.cpu_count() or 0),
+        "smt": _text(_CPU / "smt/active"),
+        "governor": _text(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo": {"0": "on", "1": "off"}.get(_text(_CPU / "intel_pstate/no_turbo"), ""),
+        "memory": size(memory.get("MemTotal", 0)),
+        "swap": size(memory.get("SwapTotal", 0)) if "SwapTotal" in memory else "",
+        "kernel": platform.release(),
+        "distribution": _distribution(),
+        "virtual": virtualisation(),
+        "mitigations": _mitigations(),
+        "cgroup": cgroup_layout(),
+        "thp": _bracketed(_text(_SYS / "kernel/mm/transparent_hugepage/enabled")),
+        "ksm": {"0": "off", "1": "on", "2": "unmerging"}.get(_text(_SYS / "kernel/mm/ksm/run"), ""),
+        "clocksource": _text(_SYS / "devices/system/clocksource/clocksource0/current_clocksource"),
+        "load": " ".join(_text(_PROC / "loadavg").split()[:3]),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def fingerprint() -> dict[str, str]:
+    """The host's part of what a trend segment depends on: CPU, microcode, kernel, mitigations, memory."""
+    cpu = _cpuinfo()
+    found = {
+        "cpu": _cpu_name(cpu),
+        "cpus": str(os.cpu_count() or 0),
+        "microcode": cpu.get("microcode", ""),
+        "kernel": platform.release(),
+        "kernel_build": platform.version(),
+        "mitigations": _mitigations(),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+EMULATED = "emulated CPU"
+"""Begins what `virtualisation` says of a host whose instructions are translated: not even ratios hold there."""
+
+
+UNKNOWN = "unknown"
+"""What `virtualisation` says of a host that shows neither a hypervisor nor the machine that it is."""
+
+_VIRTUAL_VENDORS = re.compile(
+    r"amazon ec2|alibaba|qemu|google|openstack|vmware|xen|innotek|virtualbox|parallels|bhyve|bochs|nutanix|ovirt"
+    r"|red hat|kubevirt|digitalocean|hetzner|linode|akamai|vultr|upcloud|scaleway|exoscale|oraclecloud|huawei ?cloud"
+    r"|tencent|microsoft corporation virtual|apple virtualization|kvm|virtual (machine|platform)|vserver|droplet",
+    re.IGNORECASE,
+)
+"""Vendors and products (DMI) of hypervisors and of clouds whose machines are virtual, but for those called "metal"."""
+
+
+def virtualisation() -> str:
+    """ "bare metal", "emulated CPU …", the hypervisor under this host as far as it shows itself, or "unknown"."""
+    cpu = _cpuinfo()
+    if "QEMU TCG" in cpu.get("model name", ""):
+        return f"{EMULATED} (QEMU without KVM)"
+    vendor, product = (_text(_SYS / "class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
+    named = " ".join(filter(None, (vendor, product)))
+    if _hypervisor_shows(cpu, named):
+        return f"virtual machine ({product or vendor})" if named else "virtual machine"
+    shown = "flags" in cpu or named or _text(_SYS / "firmware/devicetree/base/model")
+    return "bare metal" if shown else UNKNOWN
+
+
+def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
+    """In what the CPU says (x86 alone has a flag for it), in /sys/hypervisor, in the device tree, in the names."""
+    if "flags" in cpu:
+        guest_of_xen = _text(_SYS / "hypervisor/type") == "xen" and "control_d" not in _text(_PROC / "xen/capabilities")
+        return "hypervisor" in cpu["flags"].split() or guest_of_xen
+    tree = _SYS / "firmware/devicetree/base"
+    if (tree / "hypervisor").exists() or "dummy-virt" in _text(tree / "compatible") or _text(_SYS / "hypervisor/type"):
+        return True
+    asset = _text(_SYS / "class/dmi/id/chassis_asset_tag")
+    return bool(_VIRTUAL_VENDORS.search(f"{named} {asset}")) and not re.search(r"\bmetal\b", named)
+
+
+def virtualises() -> bool:
+    """Whether the CPU itself runs virtual machines, as far as it tells: only x86 has a flag for that."""
+    flags = _cpuinfo().get("flags", "").split()
+    return not flags or "vmx" in flags or "svm" in flags
+
+
+def cgroup_layout() -> str:
+    """ "v2", "hybrid" (controllers on v1, a v2 tree without), "v1", or empty."""
+    if (_SYS / "fs/cgroup/cgroup.controllers").exists():
+        return "v2"
+    if (_SYS / "fs/cgroup/unified/cgroup.procs").exists():
+        return "hybrid"
+    return "v1" if (_SYS / "fs/cgroup/memory").exists() else ""
+
+
+def drop_caches() -> bool:
+    """Write dirty pages back and drop the page cache, dentries and inodes; whether that took effect (it wants root)."""
+    before = parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0)
+    os.sync()
+    try:
+        (_PROC / "sys/vm/drop_caches").write_text("3")
+    except OSError:
+        return False
+    return parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0) <= before
+
+
+def read() -> dict[str, float]:
+    """A snapshot of the interference counters; those that this kernel does not have are left out."""
+    snapshot = {
+        "clock_step_seconds": time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        "suspended_seconds": time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        **parse_stat(_text(_PROC / "stat")),
+        **parse_vmstat(_text(_PROC / "vmstat")),
+        **parse_diskstats(_text(_PROC / "diskstats")),
+    }
+    limits = [_text(file) for file in _CPU.glob("cpufreq/policy*/scaling_max_freq")]
+    if limits:
+        snapshot["frequency_limits_khz"] = float(sum(int(limit) for limit in limits if limit.isdecimal()))
+    stood_still = heartbeat.late_seconds()
+    if stood_still is not None:
+        snapshot["stood_still_seconds"] = stood_still
+    snapshot.update(parse_schedstat(_text(_PROC / "schedstat")))
+    throttled = [parse_throttled(_text(file), file.name) for file in _throttle_files()]
+    if throttled:
+        snapshot["throttled_seconds"] = sum(throttled)
+    for resource in ("cpu", "io", "memory"):
+        total = parse_pressure(_text(_PROC / "pressure" / resource))
+        if total is not None:
+            snapshot[f"psi_{resource}_seconds"] = total
+    return snapshot
+
+
+def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What changed between two snapshots, by counter."""
+    changes = {name: after[name] - value for name, value in before.items() if name in after and name not in _LEVELS}
+    for level, name in _LEVELS.items():
+        if level in before and level in after:
+            changes[name] = abs(after[level] - before[level])
+    return {name: round(value, 6) for name, value in changes.items()}
+
+
+_LEVELS = {"cpus_online": "cpus_online_change", "frequency_limits_khz": "frequency_limit_change"}
+"""What is no count but a level -> the name of how far it moved."""
+
+
+def parse_stat(text: str) -> dict[str, float]:
+    """Seconds of all CPUs (busy, idle, in interrupts, stolen), context switches, CPUs online, out of /proc/stat."""
+    found: dict[str, float] = {}
+    online = 0
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 1 and re.fullmatch(r"cpu\d+", words[0]):
+            online += 1
+        elif len(words) > 8 and words[0] == "cpu" and all(word.isdecimal() for word in words[1:9]):
+            user, nice, system, idle, waiting, hard, soft, steal = (int(w) / _TICKS for w in words[1:9])
+            found |= {"busy_seconds": user + nice + system, "idle_seconds": idle + waiting,
+                      "interrupt_seconds": hard + soft, "steal_seconds": steal}  # fmt: skip
+        elif len(words) == 2 and words[0] == "ctxt" and words[1].isdigit():
+            found["context_switches"] = float(int(words[1]))
+    if online:
+        found["cpus_online"] = float(online)
+    return found
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def parse_diskstats(text: str) -> dict[str, float]:
+    """Seconds in which disks had requests in flight, added up over disks, out of /proc/diskstats. Partitions, and what
+    is made of disks (md, dm, loop, zram), would count the same request twice."""
+    busy = [
+        int(words[12])
+        for words in map(str.split, text.splitlines())
+        if len(words) > 12 and _DISK.fullmatch(words[2]) and words[12].isdecimal()
+    ]
+    return {"disk_busy_seconds": sum(busy) / 1e3} if busy else {}
+
+
+_DISK = re.compile(r"(?:[shv]d|xvd)[a-z]+|nvme\d+n\d+|mmcblk\d+")
+
+
+def parse_schedstat(text: str) -> dict[str, float]:
+    """Seconds that tasks waited for a CPU, added up, out of /proc/schedstat: for kernels without pressure."""
+    waited = re.findall(r"^cpu\d+(?: \d+){7} (\d{1,18}) \d+$", text, re.MULTILINE | re.ASCII)
+    return {"waited_seconds": sum(map(int, waited)) / 1e9} if waited else {}
+
+
+def parse_vmstat(text: str) -> dict[str, float]:
+    """Pages swapped in and out since boot, and pages that tasks had to free themselves before they got one (direct
+    reclaim), out of /proc/vmstat."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _, count = line.partition(" ")
+        if name in _PAGES and count.isdigit():
+            found[_PAGES[name]] = found.get(_PAGES[name], 0.0) + int(count)
+    return found
+
+
+def parse_throttled(text: str, name: str) -> float:
+    """Seconds that a CPU or its package was too hot (milliseconds in ..._throttle_total_time_ms), or that a CPU quota
+    held a cgroup back (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
+    if name != "cpu.stat":
+        return int(text) / 1e3 if text.isascii() and text.isdigit() else 0.0
+    match = re.search(r"^throttled_(usec|time) (\d{1,18})$", text, re.MULTILINE | re.ASCII)
+    return int(match[2]) / (1e6 if match[1] == "usec" else 1e9) if match else 0.0
+
+
+def parse_pressure(text: str) -> float | None:
+    """Total stall time in seconds of the "some" line of a /proc/pressure file, or None."""
+    match = re.search(r"^some .*\btotal=(\d+)", text, re.MULTILINE)
+    return int(match[1]) / 1e6 if match else None
+
+
+def size(count: int) -> str:
+    """Bytes for people, in the unit that shows them: 23.4 GiB, 48.0 MiB; "none" for none."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B" if count else "none"
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """/proc/meminfo in bytes."""
+    return {m[1]: int(m[2]) * 1024 for m in re.finditer(r"^(\S+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
+
+
+@cache
+def _throttle_files() -> tuple[Path, ...]:
+    """Where this host tells that its CPUs, or a cgroup with this process or an engine's instances, were throttled.
+
+    A quota of a cgroup holds back all that is beneath it, and only its own file tells: every parent is looked at, also
+    where the path is of another namespace's tree, and so are the cgroups in which engines put what they start.
+    """
+    found = list(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_total_time_ms"))
+    packages = {_text(file.parents[1] / "topology/physical_package_id"): file
+                for file in _CPU.glob("cpu[0-9]*/thermal_throttle/package_throttle_total_time_ms")}  # fmt: skip
+    folders: dict[Path, None] = {}
+    for line in _text(_PROC / "self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "" or "cpu" in controllers.split(","):
+            for tree in dict.fromkeys((controllers, controllers and "cpu")):
+                own = Path(path.lstrip("/"))
+                folders |= dict.fromkeys(
+                    _SYS / "fs/cgroup" / tree / part for part in (own, *own.parents, *map(Path, _ENGINES))
+                )
+    once = {(status.st_dev, status.st_ino): file for folder in folders
+            if (file := folder / "cpu.stat").is_file() and (status := file.stat())}  # fmt: skip
+    return (*found, *packages.values(), *once.values())
+
+
+_ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent")
+"""Cgroups at the top of a tree in which engines and libvirt put what they start."""
+
+
+_PAGES = {"pswpin": "swap_pages", "pswpout": "swap_pages", "pgsteal_direct": "reclaimed_pages"}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first CPU's block of /proc/cpuinfo."""
+    block = _text(_PROC / "cpuinfo").split("\n\n")[0]
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _cpu_name(cpu: Mapping[str, str]) -> str:
+    """Its name, or on ARM the numbers that stand for one."""
+    numbers = [f"{key} {cpu[f'CPU {key}']}" for key in ("implementer", "part", "variant") if f"CPU {key}" in cpu]
+    return cpu.get("model name") or ", ".join([platform.machine(), *numbers])
+
+
+def _distribution() -> str:
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(Path("/etc/os-release")), re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _mitigations() -> str:
+    folder = _CPU / "vulnerabilities"
+    found = [(f.name, _text(f)) for f in sorted(folder.glob("*"))] if folder.exists() else []
+    return "; ".join(f"{name}: {text}" for name, text in found if text and text != "Not affected")
+
+
+def _bracketed(text: str) -> str:
+    match = re.search(r"\[(.*?)\]", text)
+    return match[1] if match else text

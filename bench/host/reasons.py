@@ -1,0 +1,113 @@
+"""Why an environment cannot be had here or a cell failed, in words for people, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import IsobenchError
+from isobench.filesystem.paths import work_root
+from isobench.host import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _hardware() -> str:
+    if machine.virtualises():
+        return "look into QEMU's log and the kernel's (dmesg): this CPU can run virtual machines"
+    return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
+
+
+_REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
+    ("hybrid mode not supported", "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"),
+    ("unable to apply caps", "run on a host that has all capabilities: this one is itself confined"),
+    ("QEMU stopped the guest", _hardware),
+    ("wants clone3", "run isobench outside the container, or in one whose seccomp filter lets clone3 pass"),
+    (r"did not say ready|deadline: (not ready|still running)", "--timeout 10m, where the host is only slow"),
+    (r"clone3?: operation not permitted", "give isobench CAP_SYS_ADMIN: root outside a container, or --privileged"),
+    (
+        r"mapping ids into the user namespace",
+        "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run isobench as root",
+    ),
+    ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
+    # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
+    (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),
+    (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
+    (
+        "mounting the overlay: invalid argument|not supported over overlayfs",
+        "set ISOBENCH_WORK to a folder on a disk: an overlay carries no other",
+    ),
+    (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
+    (r"bpf.*no space left", "raise the kernel's limits for bpf: the disk is not full"),
+    (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
+    (r"cgroup.*read-only file system", "have /sys/fs/cgroup writable: remount it, or give the container --privileged"),
+    (
+        r"(no space left|disk quota exceeded)",
+        "make room on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to another",
+    ),
+    ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to folders that can be written to"),
+)
+"""What other programs say where their words are the reason (a pattern without case) -> what mends it."""
+
+_QEMU_DENIED = re.compile(
+    r"(?:qemu|storage file|monitor).*?(/[^\s':]+)['\s(:].*permission denied", re.IGNORECASE | re.DOTALL
+)
+
+
+def _known(reason: str) -> str:
+    """What mends this, as far as it is known."""
+    denied = _QEMU_DENIED.search(reason)
+    if denied is not None:
+        kind = "ISOBENCH_WORK" if Path(denied[1]).is_relative_to(work_root()) else "ISOBENCH_CACHE"
+        return f"set {kind} to a folder that QEMU's own user can reach: it cannot read {denied[1]}"
+    for words, remedy in _REMEDIES:
+        if re.search(words, reason, re.IGNORECASE | re.DOTALL):
+            return remedy if isinstance(remedy, str) else remedy()
+    return ""
+
+
+def reason_of(error: Exception) -> str:
+    """The reason in one line of text that can be kept; of what nobody foresaw, where it happened as well.
+
+    Where ISOBENCH_DEBUG is set, what nobody foresaw is raised again.
+    """
+    if isinstance(error, IsobenchError):
+        reason = error.reason
+    elif isinstance(error, OSError):
+        reason = str(error)
+    elif isinstance(error, RuntimeError) and "start new thread" in str(error):
+        reason = "this host lets no new thread begin: a limit of tasks, or a filter that forbids clone3"
+    elif os.environ.get("ISOBENCH_DEBUG"):
+        raise error
+    else:
+        import traceback
+
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        what = f"{type(error).__name__}: {error}"[:500]
+        reason = f"an error of isobench itself, please report it: {what}{where}"
+    return as_text(reason)
+
+
+def as_text(words: str) -> str:
+    """With what is no Unicode (half a surrogate pair, the odd byte of a file's name) written out."""
+    return words.encode(errors="backslashreplace").decode()
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """The reason with the last line that the instance said, and the remedy: the error's own, or one known for these
+    words, or nothing."""
+    reason = reason_of(error)
+    lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
+    remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{lines[-1][:10_000] if lines else ''}")
+    if lines:
+        reason = f"{reason} (last line: {_shortened(lines[-1])})"
+    return reason, remedy
+
+
+def _shortened(line: str) -> str:
+    """Its two ends: programs say at the end of a long line what went wrong."""
+    return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"

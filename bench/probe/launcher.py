@@ -1,0 +1,315 @@
+"""The Python side of `probe launch`: native rungs and command-line runtimes are started by a small C process each.
+
+The C side (bench/probe/launch.c) stamps every event, so that what is timed does not depend on the size or the
+language of this process. It also cleans up: when its control socket closes, for whatever reason, it kills
+everything it started and removes the cgroups it made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from isobench.core import deadlines
+from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError, OutOfMemory
+from isobench.core.streams import DeadlineReader
+from isobench.host.accounting import descendants, process_name
+from isobench.probe.build import probe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from isobench.contracts.environment import Role
+
+_GRACE = 5.0
+"""Seconds beyond its own deadline that a launcher gets to kill and clean up before it is killed itself."""
+
+
+class Launched:
+    """An instance started by the launcher (`isobench.contracts.environment.Instance`)."""
+
+    def __init__(
+        self, control: socket.socket, process: subprocess.Popen[bytes], deadline: float, pipes: _Pipes
+    ) -> None:
+        self._control = control
+        self._process = process
+        self._deadline = deadline
+        self._pipes = pipes
+        self.stdin = cast("BinaryIO", io.FileIO(pipes.feed, "w", closefd=False))
+        self.stdout = cast("BinaryIO", io.BufferedReader(DeadlineReader(pipes.stdout, deadline)))
+        self.events: dict[str, int] = {}
+        self.cpu: dict[str, float] = {}
+        self.steps: dict[str, float] = {}
+        """Seconds that the steps of the start took by which it isolates, by name."""
+        self.means: dict[str, int] = {}
+        """What the launcher can use here (clone3, a child made inside its cgroup, a watch on network namespaces): 0 for
+        what is refused."""
+        self.elsewhere: Mapping[int, Role] = {}
+        """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
+        self.watchers: list[int] = []
+        self.pid = 0
+        self._status: int | None = None
+
+    def start(self) -> None:
+        """Let the launcher go, wait for the first byte of the program."""
+        self.means.update(self._expect("prepared"))
+        self._control.send(b"go")
+        answer = self._expect("ready")
+        self.pid = answer["pid"]
+        self.events.update((name, answer[name]) for name in ("requested", "created", "started", "ready"))
+        self.steps.update((name, value / 1e9) for name, value in answer.items() if name.startswith("step-"))
+
+    def host_pids(self) -> Mapping[int, Role]:
+        """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""
+        living = descendants(self._process.pid)
+        return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living} | dict(self.elsewhere)
+
+    def harness_pids(self) -> list[int]:
+        """Processes of the harness beside this instance: no cost of its isolation, but in the host's memory."""
+        return [self._process.pid, *self.watchers]
+
+    def wait(self) -> int:
+        if self._status is None:
+            with suppress(OSError):  # a working verb may have ended, and its launcher with it
+                self._control.send(b"release")
+            answer = self._expect("exited")
+            self.events.update(released=answer["released"], exited=answer["exited"], gone=answer["gone"])
+            self.cpu.update(payload=answer["cpu_payload_us"] / 1e6, launcher=answer["cpu_launcher_us"] / 1e6)
+            self._status = answer["status"]
+            if answer["oom"]:
+                raise OutOfMemory("killed for want of memory (its cgroup's limit was reached)", console=self.console())
+        return self._status
+
+    def destroy(self) -> None:
+        """Kill whatever is left and wait until the launcher has cleaned up. May be called twice."""
+        if self.stdout.closed:
+            return
+        self._control.close()
+        try:
+            self._process.wait(timeout=max(0.0, self._deadline - time.monotonic()) + deadlines.stretched(_GRACE))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.stdout.close()
+        self._pipes.close()
+
+    def _expect(self, kind: str) -> dict[str, int]:
+        """The next message, which must be of this kind: `kind: key value key value …`."""
+        self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + deadlines.stretched(_GRACE))
+        try:
+            message = self._control.recv(2048)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the launcher did not say {kind!r} in time", console=self.console()) from None
+        except OSError as error:
+            raise MeasurementError(f"the launcher: {error.strerror}", console=self.console()) from error
+        return parse_message(message, kind, self.console)
+
+    def console(self) -> str:
+        """The last lines of what it wrote to standard error (and to standard output where nobody has read it)."""
+        return self._pipes.last_words()
+
+
+_PROMISED = {
+    "prepared": frozenset({"clone3", "into-cgroup", "netns-watch"}),
+    "ready": frozenset({"pid", "requested", "created", "started", "ready"}),
+    "exited": frozenset({"released", "exited", "gone", "status", "cpu_payload_us", "cpu_launcher_us"}),
+}
+"""What each kind of message always says (bench/probe/launch.c)."""
+
+
+def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda: "") -> dict[str, int]:
+    """The numbers of a message of this kind. Raises `MeasurementError` for another kind, with what it says."""
+    found, _, rest = message.decode(errors="replace").partition(":")
+    if found != kind:
+        reason = rest.strip() or "the launcher ended without a word"
+        error = DeadlineExceeded if reason.startswith("deadline") else MeasurementError
+        raise error(reason, console=console())
+    words = rest.split()
+    try:
+        said = {key: int(value) for key, value in zip(words[::2], words[1::2], strict=True)}
+    except ValueError:
+        said = {}
+    if not said.keys() >= _PROMISED[kind]:
+        raise MeasurementError(f"the launcher said {kind!r} and not what belongs to it: {rest.strip()[:200]!r}")
+    return said
+
+
+class _Pipes:
+    """The three standard streams of one instance; `feed` and `stdout` and `errors` are the harness's ends."""
+
+    def __init__(self) -> None:
+        ends: list[int] = []
+        try:
+            for _ in range(3):
+                ends += os.pipe()
+        except OSError:
+            for descriptor in ends:
+                os.close(descriptor)
+            raise
+        self.child_stdin, self.feed, self.stdout, self.child_stdout, self.errors, self.child_stderr = ends
+        os.set_blocking(self.errors, False)
+
+    def close_child_ends(self) -> None:
+        for descriptor in (self.child_stdin, self.child_stdout, self.child_stderr):
+            os.close(descriptor)
+
+    def last_words(self) -> str:
+        try:
+            return os.read(self.errors, 1 << 16).decode(errors="replace")[-2000:]
+        except (BlockingIOError, OSError):
+            return ""
+
+    def close(self) -> None:
+        os.close(self.feed)
+        os.close(self.errors)
+
+
+@contextmanager
+def launch(
+    program: Sequence[str],
+    *,
+    options: Sequence[str] = (),
+    timeout: float,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    cgroups: Sequence[Path] = (),
+) -> Iterator[Launched]:
+    """Run `program` through the C launcher with its isolation `options`; enter when it has written its first byte.
+
+    `environ` is added to a minimal environment; `folder` is the working folder, `cgroups` those that the launcher is
+    put into before it is told to begin.
+    Raises `MeasurementError` with the step that failed.
+    """
+    with ExitStack() as childs, ExitStack() as never_started:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        childs.callback(there.close)
+        never_started.callback(here.close)
+        pipes = _Pipes()
+        childs.callback(pipes.close_child_ends)
+        never_started.callback(pipes.close)
+        never_started.callback(os.close, pipes.stdout)
+        command = [str(probe_path()), "launch", f"--control={there.fileno()}", f"--watch={pipes.stdout}"]
+        command += [f"--feed={pipes.feed}", f"--timeout={timeout:g}", *options, "--", *program]
+        process = subprocess.Popen(
+            command,
+            stdin=pipes.child_stdin,
+            stdout=pipes.child_stdout,
+            stderr=pipes.child_stderr,
+            pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
+            cwd=folder,
+            process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
+        )
+        never_started.pop_all()
+    instance = Launched(here, process, time.monotonic() + timeout, pipes)
+    try:
+        for cgroup in cgroups:
+            (cgroup / "cgroup.procs").write_text(str(process.pid))
+        instance.start()
+        yield instance
+    finally:
+        instance.destroy()
+
+
+def learn_deadlines() -> None:
+    """Start the probe as a raw process a few times: how long that takes tells how long to wait for anything here."""
+    seconds = []
+    with suppress(IsobenchError, OSError):  # where it does not start, every environment says why
+        for _ in range(3):
+            with launch(["./probe", "ready"], timeout=deadlines.ready(), folder=probe_path().parent) as instance:
+                seconds.append((instance.events["ready"] - instance.events["requested"]) / 1e9)
+                instance.wait()
+        deadlines.learn_start(sorted(seconds)[len(seconds) // 2])
+
+
+ROOT_ONLY = "the end of another network namespace is seen by root only"
+MAY_NOT = (
+    "this process may not watch network namespaces: it is without CAP_SYS_ADMIN, or a filter forbids setns or unshare"
+)
+
+_may_watch = True
+
+
+def watch_netns(timeout: float) -> NetnsWatch | None:
+    """A watch on an end to come; None where this process may have none."""
+    global _may_watch
+    if _may_watch and os.geteuid() == 0:
+        try:
+            return NetnsWatch(timeout)
+        except _Refused:
+            _may_watch = False
+    return None
+
+
+def blind() -> str:
+    """Why there is no such watch, or nothing; known once one was asked for."""
+    if os.geteuid() != 0:
+        return ROOT_ONLY
+    return "" if _may_watch else MAY_NOT
+
+
+class _Refused(MeasurementError):
+    """This process may not watch network namespaces."""
+
+
+class NetnsWatch:
+    """Tells when the network namespace of a process is really gone, for mechanisms that are not our own children.
+
+    Make one before the launch (untimed), `watch` between ready and released, `await_gone` after the removal.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._deadline = time.monotonic() + timeout
+        self._process = subprocess.Popen(
+            [str(probe_path()), "netns", f"{timeout:g}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin = self._process.stdin
+        self._stdout = io.BufferedReader(DeadlineReader(os.dup(self._process.stdout.fileno()), self._deadline))
+        try:
+            self._expect(b"prepared")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The watching process."""
+        return self._process.pid
+
+    def watch(self, pid: int) -> None:
+        """Watch the network namespace that this process of the host is in."""
+        self._say(f"{pid}\n")
+        self._expect(b"watching")
+
+    def await_gone(self) -> int:
+        """Wait until the kernel has freed it; the moment it had, in nanoseconds of CLOCK_MONOTONIC."""
+        self._say("gone\n")
+        said = self._expect(b'{"gone": ').strip(b"} \n")
+        if not said.isdigit():
+            raise MeasurementError(f"watching a network namespace: gone at {said.decode(errors='replace')!r}")
+        return int(said)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._stdout.close()
+
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            self._stdin.write(text.encode())
+            self._stdin.flush()
+
+    def _expect(self, start: bytes) -> bytes:
+        line = self._stdout.readline()
+        if line == b"refused\n":
+            raise _Refused(MAY_NOT)
+        if not line.startswith(start):
+            raise MeasurementError(f"watching a network namespace: {line.decode(errors='replace').strip() or 'ended'}")
+        return line[len(start) :]

@@ -1,0 +1,111 @@
+"""A run while it grows: a line a block, appended and synced, so that a block costs its own size and no more.
+
+The journal has what the record and the suite do not have yet. At the end of a run they are made from it, and it goes;
+where a run was killed, the next reader does that (`isobench.results.store.load`). Its writer locks it for as long as it
+lives, so that a reader can tell a run that goes on from one that is dead.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from isobench.filesystem.files import sync, try_lock
+from isobench.results.record import BlockRecord, FailureRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from isobench.core.model import Sample
+
+NAME = "journal.jsonl"
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One line: a finished block with its values and failures, or fields of the record that changed."""
+
+    block: BlockRecord | None = None
+    samples: list[tuple[str, str, str, float]] = []
+    """Environment, scenario, metric, value."""
+    failures: list[FailureRecord] = []
+    changes: dict[str, Any] = {}
+
+
+class Journal:
+    """The writing end. Raises `OSError`; what was half written is then taken back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = open(folder / NAME, "xb", buffering=0)  # noqa: SIM115 (open, and locked, as long as the run lives)
+        with suppress(OSError):  # a file system without locks: no reader will take the run for dead
+            try_lock(self._file.fileno())
+
+    def append(self, entry: Entry) -> None:
+        """Put a line on disk; it is there when this returns."""
+        line, before = msgspec.json.encode(entry) + b"\n", self._file.tell()
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+            sync(self._file.fileno())
+        except BaseException:  # a full disk, or Ctrl-C between two halves
+            with suppress(OSError):
+                self._file.truncate(before)
+                self._file.seek(before)
+            raise
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def entry(block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> Entry:
+    """The line of a block."""
+    return Entry(block, [(s.environment, s.scenario, s.metric, s.value) for s in samples], list(failures))
+
+
+class Replay(NamedTuple):
+    """What a journal says. `torn`: its last line was cut off, and is not in."""
+
+    entries: list[Entry]
+    torn: bool
+
+
+def parse(text: bytes) -> Replay:
+    """What a journal's text says. Raises `ValueError` naming the line that is damaged, if it is not the last."""
+    *lines, rest = text.split(b"\n")
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(_DECODER.decode(line))
+        except (ValueError, RecursionError) as error:
+            if number == len(lines) and not rest:  # its end came to the disk, and its middle did not
+                return Replay(entries, torn=True)
+            raise ValueError(f"line {number} is damaged: {error}") from error
+    return Replay(entries, torn=bool(rest))
+
+
+def take_over(folder: Path) -> int | None:
+    """Lock the journal of a run that is dead, for the reader that finishes it; gives the descriptor, to be closed.
+
+    None where its writer lives, where that cannot be told, or where the run is somebody else's.
+    """
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid() or folder.stat().st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "somebody else's run")
+        if try_lock(descriptor):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+_DECODER = msgspec.json.Decoder(Entry)

@@ -1,0 +1,354 @@
+"""Results on disk: one folder a run, holding `suite.json` (pyperf's format) and `session.json` (the session record).
+
+While a run goes on its blocks are in a journal (`isobench.results.journal`), from which the two files are made at its
+end, or by the first reader of a run that was killed. Both are written whole beside their target, synced and renamed, so
+that a reader never sees half a file, and a crash loses at most the block that was not finished. Each series is in one
+place, whole: in the suite, or where pyperf cannot hold it in the record.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from isobench.core.errors import StoreError
+from isobench.core.remedies import mends
+from isobench.filesystem.files import place, read_regular
+from isobench.results import journal
+from isobench.results.record import SCHEMA, SeriesRecord, Session
+from isobench.results.suite import LAST_BLOCK, Series, benchmark_name, check, decode, encode, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from isobench.core.model import Sample
+    from isobench.results.record import BlockRecord, FailureRecord
+
+__all__ = ["Run", "RunWriter", "Series", "benchmark_name", "find_runs", "load", "load_session", "write_atomically"]
+
+SUITE = "suite.json"
+SESSION = "session.json"
+FILES = (SESSION, SUITE, journal.NAME)
+"""All that a run's folder may hold."""
+_LONGEST = 1e10
+"""Seconds: three hundred years."""
+_MOST_BYTES = 1 << 29
+_MOST_PARTS = 1 << 25
+"""How large a file may be and of how many values: what is larger was written to exhaust the reader's memory."""
+
+
+class Run(NamedTuple):
+    """A run as loaded: its folder, its record and its values."""
+
+    path: Path
+    session: Session
+    series: list[Series]
+
+
+class RunWriter:
+    """Writes one run's folder, a block at a time. Owned by the runner."""
+
+    session: Session
+    """The record but for its blocks, which are on disk alone."""
+
+    def __init__(self, results: Path, session: Session, units: Mapping[tuple[str, str], str]) -> None:
+        """Make `results/<host id>/<UTC stamp>/` for this run. `units` maps (scenario, metric) to its unit.
+
+        Raises `StoreError` when the folder cannot be made.
+        """
+        stamp = session.started.replace(":", "").replace("-", "")
+        base = results / session.host_id / stamp
+        self.session = msgspec.structs.replace(session, blocks=[], failures=[*session.failures])
+        self.blocks = 0
+        """How many are on disk, the warm-up block's included."""
+        self.left_out = 0
+        """How many of them are marked, without that."""
+        self._units = units
+        self._series: dict[str, tuple[Series, array[int], array[float]]] = {}
+        self._marked: set[int] = set()
+        try:
+            self.path = _fresh_folder(base)
+            self._journal = journal.Journal(self.path)
+            os.close(place(self.path / SESSION, _session_text(self.session)))
+        except OSError as error:
+            reason = f"cannot write results to {base}: {error.strerror}"
+            raise StoreError(reason, remedy="choose another --out") from error
+
+    def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
+        """Put one finished block on disk, synced, before the next may start."""
+        entry = journal.entry(block, samples, failures)
+        try:
+            check(_as_series([entry], self._units))
+        except ValueError as error:
+            raise StoreError(str(error)) from error
+        with self._errors():
+            self._journal.append(entry)
+        self.blocks += 1
+        self.session.failures.extend(entry.failures)
+        if block.marks:
+            self._marked.add(block.index)
+            self.left_out += block.index > 0
+        for environment, scenario, metric, value in entry.samples if block.index else ():
+            name = benchmark_name(scenario, metric, environment)
+            if name not in self._series:
+                self._series[name] = (named(name, self._units[scenario, metric]), array("q"), array("d"))
+            _, blocks, values = self._series[name]
+            blocks.append(block.index)
+            values.append(value)
+
+    def amend(self, **changes: object) -> None:
+        """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
+        self.session = msgspec.structs.replace(self.session, **changes)
+        with self._errors():
+            self._journal.append(journal.Entry(changes=changes))
+
+    def finish(self) -> None:
+        """Make the suite and the record of the journal. Nothing is written afterwards."""
+        try:
+            with self._errors():
+                run = _replayed(self.path, _read_session(self.path))
+                if run is not None:
+                    save(run)
+        finally:
+            self._journal.close()
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a value of a measured block."""
+        return bool(self._series)
+
+    @property
+    def clean_series(self) -> list[Series]:
+        """What the analysis will use: everything saved so far but for the warm-up and marked blocks."""
+        found = []
+        for empty, blocks, values in self._series.values():
+            kept = [(b, v) for b, v in zip(blocks, values, strict=True) if b not in self._marked]
+            found.append(empty._replace(blocks=[b for b, _ in kept], values=[v for _, v in kept]))
+        return found
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = f"cannot write results to {self.path} (blocks saved: {self.blocks}): {error.strerror}"
+            raise StoreError(reason, remedy=mends(error, "--out")) from error
+
+
+def load(path: Path) -> Run:
+    """Load one run folder; where the run was killed, its files are made first.
+
+    Raises `StoreError`, naming the file and what is wrong with it.
+    """
+    session = _read_session(path)
+    lock = journal.take_over(path)
+    try:
+        run = _replayed(path, session)
+        if run is not None and lock is not None:
+            with suppress(OSError):  # on a disk that is full or cannot be written it is read from the journal
+                save(run)
+    finally:
+        if lock is not None:
+            os.close(lock)
+    return run or _whole(path, session)
+
+
+def load_session(path: Path) -> Session:
+    """Load only the record of a run folder. Raises `StoreError`."""
+    session = _read_session(path)
+    run = _replayed(path, session)
+    return run.session if run else session
+
+
+def _whole(path: Path, session: Session) -> Run:
+    """A run out of its two files."""
+    file, series = path / SUITE, list[Series]()
+    with _reading(file, "not a pyperf suite"):
+        try:
+            series = decode(_bounded(file))
+        except FileNotFoundError:
+            if not (session.not_in_suite or _gave_nothing(session)):
+                raise
+        found = check(series)
+    with _reading(path / SESSION, "not a session record"):
+        beside = [
+            named(one.name, one.unit)._replace(blocks=one.blocks, values=one.values, warmups=one.warmups)
+            for one in session.not_in_suite
+        ]
+        return Run(path, session, check([*found, *beside]) if beside else found)
+
+
+def _replayed(path: Path, session: Session) -> Run | None:
+    """A run out of its journal and the record as it was at the start; None where there is no journal."""
+    file = path / journal.NAME
+    with _reading(file, "not a journal"):
+        try:
+            found = journal.parse(_bounded(file))
+        except FileNotFoundError:
+            return None
+        units = {(s.name, m.name): m.unit for s in session.scenarios for m in s.metrics}
+        series = check(_as_series(found.entries, units))
+        changes = {key: value for entry in found.entries for key, value in entry.changes.items()}
+        changes |= {
+            "blocks": [entry.block for entry in found.entries if entry.block is not None],
+            "failures": [failure for entry in found.entries for failure in entry.failures],
+            "warmups": {one.benchmark: one.warmups[0][1] for one in series if not one.values},
+            "not_in_suite": [
+                SeriesRecord(one.benchmark, one.unit, one.blocks, one.values, one.warmups)
+                for one in series
+                if one.values and not one.fits_pyperf
+            ],
+            "torn": found.torn,
+        }
+        fields = {name: getattr(session, name) for name in session.__struct_fields__}
+        whole = msgspec.convert(msgspec.to_builtins({**fields, **changes}), Session)
+        _check_plain(whole)
+        return Run(path, whole, [one for one in series if one.values])
+
+
+def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str], str]) -> list[Series]:
+    """The values of these blocks by benchmark. Raises `ValueError`."""
+    found: dict[str, Series] = {}
+    for entry in entries:
+        for environment, scenario, metric, value in entry.samples:
+            if entry.block is None or (scenario, metric) not in units:
+                raise ValueError(f"a value of {scenario}.{metric} is of no block, or of no metric of the run")
+            name = benchmark_name(scenario, metric, environment)
+            if name not in found:
+                found[name] = named(name, units[scenario, metric])
+            if entry.block.index == 0:
+                found[name].warmups.append((0, value))
+            else:
+                found[name].blocks.append(entry.block.index)
+                found[name].values.append(value)
+    return list(found.values())
+
+
+def save(run: Run) -> None:
+    """Put the suite and the record of a run in the place of its journal. Raises `OSError`."""
+    fitting = [one for one in run.series if one.fits_pyperf]
+    if fitting:
+        os.close(place(run.path / SUITE, encode(fitting, run.session.run_id, len(run.series) - len(fitting))))
+    os.close(place(run.path / SESSION, _session_text(run.session)))
+    (run.path / journal.NAME).unlink(missing_ok=True)
+
+
+def _session_text(session: Session) -> Iterator[bytes]:
+    """The record as JSON for people, each value on a line; its blocks last, a block at a time."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[]))
+    del fields["blocks"]
+    yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
+    for number, block in enumerate(session.blocks):
+        yield b",\n" if number else b"\n"
+        yield _indented(msgspec.json.encode(block), 2)
+    yield b"\n ]\n}" if session.blocks else b"]\n}"
+
+
+def _indented(text: bytes, depth: int) -> bytes:
+    """A space a level, `depth` levels down."""
+    margin = b" " * depth
+    return margin + msgspec.json.format(text, indent=1).replace(b"\n", b"\n" + margin)
+
+
+def _read_session(path: Path) -> Session:
+    """What session.json says: all of a run that is over, of another what it began with. Raises `StoreError`."""
+    file = path / SESSION
+    with _reading(file, "not a session record"):
+        raw = _bounded(file)
+        version = msgspec.json.decode(raw, type=_Versioned).schema
+        if version != SCHEMA:
+            raise StoreError(f"{file}: schema {version}, but this isobench reads schema {SCHEMA}")
+        session = msgspec.json.decode(raw, type=Session)
+        _check_plain(session)
+    return session
+
+
+def _check_plain(session: Session) -> None:
+    """Raises `ValueError` for what would lead out of a folder, or out of what can be reckoned with."""
+    for field, pattern in _PLAIN.items():
+        if not re.fullmatch(pattern, getattr(session, field)):
+            raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which no run writes")
+    for block in session.blocks:
+        times = (
+            block.started,
+            block.seconds,
+            *(time for one in block.cells for time in (one.started, one.seconds, one.inside)),
+        )
+        if not max(map(abs, times)) < _LONGEST or not 0 <= block.index <= LAST_BLOCK:
+            raise ValueError(f"block {block.index} has a time or a number that no run writes")
+
+
+def _gave_nothing(session: Session) -> bool:
+    """Whether every measured cell failed, so that there never was a suite; true of a warm-up alone."""
+    failed = {(f.block, f.environment, f.scenario) for f in session.failures}
+    measured = [block for block in session.blocks if block.index > 0]
+    return all(
+        block.cells and all((block.index, cell.environment, cell.scenario) in failed for cell in block.cells)
+        for block in measured
+    )
+
+
+@contextmanager
+def _reading(file: Path, words: str) -> Iterator[None]:
+    """What can go wrong with a file as a `StoreError` that names it; `words` say what it is not."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StoreError(f"{file}: {words}: {error}") from error
+    except ValueError as error:
+        raise StoreError(f"{file}: {error}") from error
+    except MemoryError as error:
+        raise StoreError(f"{file}: it does not fit into this host's memory") from error
+
+
+def _bounded(file: Path) -> bytes:
+    """A file that is no larger than a run writes. Raises `OSError`, `ValueError`."""
+    text = read_regular(file, _MOST_BYTES)
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_PARTS:
+        raise ValueError(f"it has more than {_MOST_PARTS} values")
+    return text
+
+
+def find_runs(results: Path) -> Iterator[Path]:
+    """The run folders under `results`, oldest first by their stamp. A folder is a run when it holds a record."""
+    if (results / SESSION).is_file():
+        yield results
+        return
+    yield from sorted((file.parent for file in results.glob(f"*/*/{SESSION}")), key=lambda p: (p.name, p.parent.name))
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write `data` to `target` so that a reader or a crash sees the old file or the new one, never a part."""
+    os.close(place(target, [data]))
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
+
+
+_PLAIN = {
+    "host_id": r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+    "run_id": r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,99}",
+    "started": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+}
+"""What becomes part of a path somewhere must not be able to lead out of its folder."""
+
+
+def _fresh_folder(base: Path) -> Path:
+    """Make `base`, or `base-2`, `base-3` … where a run of the same second is already there."""
+    for attempt in range(1, 100):
+        path = base if attempt == 1 else base.with_name(f"{base.name}-{attempt}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(17, "a hundred runs with one stamp", str(base))

@@ -1,0 +1,173 @@
+"""What can be measured on this host, proven by launching it, and what would disturb the measurement."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.contracts import sight
+from isobench.core.errors import Unavailable
+from isobench.host import machine
+from isobench.host.accounting import process_name
+from isobench.host.programs import find
+from isobench.host.reasons import told
+from isobench.probe.launcher import learn_deadlines
+from isobench.run import catalog, lifecycle
+from isobench.run.measuring import measures_now
+from isobench.run.runner import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+    from isobench.contracts.environment import Environment
+
+
+class Finding(NamedTuple):
+    """One line: PASS, FAIL (it should work and does not), SKIP (this host has not got it), WARN (noise)."""
+
+    kind: str
+    name: str
+    outcome: str
+    reason: str = ""
+    remedy: str = ""
+
+
+class Tool(NamedTuple):
+    """A program that isobench or its checks use: how it tells its version, and the Debian package it comes from."""
+
+    name: str
+    version: str
+    package: str
+
+
+TOOLS = (
+    Tool("cc", "--version", "gcc"),
+    Tool("fio", "--version", "fio"),
+    Tool("dockerd", "--version", "docker.io"),
+    Tool("containerd", "--version", "containerd"),
+    Tool("runc", "--version", "runc"),
+    Tool("crun", "--version", "crun"),
+    Tool("runsc", "--version", "runsc"),
+    Tool("podman", "--version", "podman"),
+    Tool("bwrap", "--version", "bubblewrap"),
+    Tool("lxc-start", "--version", "lxc"),
+    Tool("systemd-nspawn", "--version", "systemd-container"),
+    Tool("libvirtd", "--version", "libvirt-daemon-system"),
+    Tool("qemu-system-x86_64", "--version", "qemu-system-x86"),
+    Tool("qemu-img", "--version", "qemu-utils"),
+    Tool("mke2fs", "-V", "e2fsprogs"),
+    Tool("mmdebstrap", "--version", "mmdebstrap"),
+    Tool("hyperfine", "--version", "hyperfine"),
+    Tool("perf", "--version", "linux-perf"),
+)
+
+_OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x86": "virtual machine"}
+"""What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
+
+
+def check_environments(environments: Iterable[Environment]) -> Generator[Finding]:
+    """Open each environment and launch the idle probe once."""
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+        learn_deadlines()
+        for environment in environments:
+            yield _check(environment, workdir / environment.name)
+
+
+def _check(environment: Environment, workdir: Path) -> Finding:
+    try:
+        workdir.mkdir(mode=0o711)
+        with environment.open(workdir) as sandbox:
+            prove(sandbox)
+            out_of_sight = sight.told(sight.unseen(sandbox))
+    except Exception as error:  # also one that nobody foresaw: the others are asked all the same
+        if isinstance(error, Unavailable):
+            with suppress(OSError):
+                workdir.rmdir()  # nothing was made: there will be nothing to clean
+        outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
+        return Finding("environment", environment.name, outcome, *told(error))
+    return Finding("environment", environment.name, "PASS", out_of_sight)
+
+
+def check_other_runs() -> Iterator[Finding]:
+    """Whether a run measures now: what is launched here disturbs its blocks, and it disturbs what is proven here."""
+    pids = measures_now()
+    if pids:
+        reason = (
+            f"{'another run measures' if len(pids) == 1 else f'{len(pids)} other runs measure'} (pid {_pids(pids)})"
+        )
+        yield Finding("noise", "other runs", "WARN", f"{reason}: this disturbs it", "isobench doctor when it has ended")
+    else:
+        yield Finding("noise", "other runs", "PASS", "none")
+
+
+def _pids(pids: Iterable[int]) -> str:
+    return ", ".join(str(pid or "unknown") for pid in pids)
+
+
+def check_noise() -> Iterator[Finding]:
+    """What is known to disturb measurements, from the host's facts. `pyperf system tune` is offered, never run."""
+    facts = machine.facts()
+    for name, fine, why, remedy in _DISTURBANCES:
+        value = facts.get(name, "")
+        if value in ("", machine.UNKNOWN):
+            yield Finding("noise", name, "SKIP", "this host does not tell")
+        elif value in fine:
+            yield Finding("noise", name, "PASS", value)
+        else:
+            yield Finding("noise", name, "WARN", f"{value}: {why}", remedy)
+    load = facts.get("load", "0").split()[0]
+    busy = float(load) > 0.5
+    yield Finding("noise", "load", "WARN" if busy else "PASS", load, "stop what else runs" if busy else "")
+    yield from _other_instances()
+
+
+_TUNE = "python -m pyperf system tune"
+_DISTURBANCES = (
+    ("virtual", ("bare metal",), "use ratios, not absolute figures", "measure on bare metal"),
+    ("governor", ("performance",), "the clock follows the load", _TUNE),
+    ("turbo", ("off",), "the clock depends on the load and on the heat", _TUNE),
+    ("smt", ("0",), "sibling threads share their core", "echo off > /sys/devices/system/cpu/smt/control"),
+    ("swap", ("none", "0.0 GiB"), "pages may go to the disk", "swapoff -a"),
+    ("thp", ("madvise", "never"), "huge pages come and go by themselves",
+     "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"),
+    ("ksm", ("off",), "guests' pages are merged meanwhile", "echo 0 > /sys/kernel/mm/ksm/run"),
+)  # fmt: skip
+"""Host fact, its quiet values, what another one means, and what mends it."""
+
+
+def _other_instances() -> Iterator[Finding]:
+    """Containers and virtual machines of other people."""
+    names = [process_name(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
+    for kind in sorted(set(_OTHERS.values())):
+        count = sum(_OTHERS.get(name) == kind for name in names)
+        remedy = "stop them while isobench measures" if count else ""
+        yield Finding("noise", f"other {kind}s", "WARN" if count else "PASS", str(count or "none"), remedy)
+
+
+def check_tools() -> Iterator[Finding]:
+    """The tools in use, with their versions."""
+    for tool in TOOLS:
+        if find(tool.name) is None:
+            yield Finding("tool", tool.name, "SKIP", "not installed", f"apt-get install {tool.package}")
+        else:
+            yield Finding("tool", tool.name, "PASS", _version(tool))
+
+
+def _version(tool: Tool) -> str:
+    try:
+        done = subprocess.run([tool.name, tool.version], capture_output=True, errors="replace", timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"does not tell its version: {error}"
+    return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")[:100]
+
+
+def check_leftovers() -> Iterator[Finding]:
+    """What dead runs left behind."""
+    dead = lifecycle.dead_runs()
+    for name in dead:
+        yield Finding("leftover", name, "WARN", "a dead run left something behind", "isobench clean")
+    if not dead:
+        yield Finding("leftover", "none", "PASS")

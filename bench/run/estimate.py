@@ -1,0 +1,68 @@
+"""How long a run will take: what its cells took in this host's last runs, else what they took on a small machine."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.core.errors import StoreError
+from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.results.store import find_runs, load_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from isobench.contracts.environment import Environment
+
+_LAST = 5
+"""Runs that are looked at."""
+
+_LAUNCH = {"process": 0.01, "chroot": 0.01, "namespace": 0.1, "runtime": 0.15, "engine": 0.45, "vmm": 1.2, "vm": 2.8}
+"""Seconds from the request until all is gone, by layer, where no run of this host says."""
+_WORK = {"memory": 0.1, "syscall": 0.3, "io": 1.0}
+_OTHER_WORK = 3.0
+"""Seconds of work in an instance, by scenario: an opt-in scenario takes longer than the default ones."""
+
+
+class Estimate(NamedTuple):
+    """Seconds of one block, where that comes from, and the seconds of each cell."""
+
+    seconds: float
+    origin: str
+    cells: Mapping[Cell, float]
+
+
+def block_seconds(
+    cells: Sequence[Cell], environments: Iterable[Environment], baseline: str, results: Path, host_id: str
+) -> Estimate:
+    """One block of these cells, the baseline's twice."""
+    known = _known(results, host_id)
+    layers = {e.name: e.layer for e in environments}
+    each = {
+        cell: known.get(cell, _LAUNCH.get(layers[cell.environment], 1.0) + _typical_work(cell.scenario))
+        for cell in cells
+    }
+    seconds = sum(one * (2 if cell.environment == baseline else 1) for cell, one in each.items())
+    told = sum(cell in known for cell in cells)
+    origin = f"{told} of {len(cells)} cells as in this host's last runs" if told else "as on a small machine"
+    return Estimate(seconds, origin, each)
+
+
+def _typical_work(scenario: str) -> float:
+    return 0.0 if scenario == "startup" else _WORK.get(scenario, _OTHER_WORK)
+
+
+def _known(results: Path, host_id: str) -> dict[Cell, float]:
+    """The median seconds of every cell in the last runs of this host."""
+    taken: dict[Cell, list[float]] = {}
+    for path in list(find_runs(results))[-_LAST:] if results.is_dir() else ():
+        try:
+            session = load_session(path)
+        except StoreError:
+            continue
+        if session.host_id == host_id:
+            for record in (cell for block in session.blocks for cell in block.cells):
+                cell = Cell(record.environment.removesuffix(CONTROL_SUFFIX), record.scenario)
+                taken.setdefault(cell, []).append(record.seconds)
+    return {cell: median(seconds) for cell, seconds in taken.items()}

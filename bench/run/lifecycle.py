@@ -1,0 +1,344 @@
+"""The life of a run on its host: its name, the lock, the state file, its folder, and what is swept when it died.
+
+Everything a run makes carries its name, `isobench-<run id>`. The state file is written before the first of it is
+made and removed after the last is gone; a copy lies in the work folder, for that outlives a restart of the machine.
+Both are locked as long as their run lives. `clean` goes by those of this user that it can lock
+(bench/filesystem/ownership.py), and finds there whose they are and which engines, of those it knows itself, they used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import Unavailable, UsageError
+from isobench.core.remedies import mends
+from isobench.core.signals import interruptible, orderly
+from isobench.filesystem.cache import half_made
+from isobench.filesystem.files import place, try_lock
+from isobench.filesystem.mounts import remove_tree, unmount_below
+from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
+from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
+from isobench.host.accounting import cgroups_of, users_of
+from isobench.run.measuring import measuring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Sweep = Callable[[str], list[str]]
+
+_NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
+_OWNER = "run.json"
+"""In a run's work folder: the copy of its state file."""
+NOT_CLEANED = "not cleaned"
+_ENGINES = {
+    "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
+    "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
+}
+"""Variable -> the addresses of the system's own engine. Another is believed only where whoever cleans names it, too,
+in the variable or as the current docker context."""
+
+
+def new_run_id() -> str:
+    """UTC time to the second and six random hexadecimal digits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+@contextmanager
+def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) -> Iterator[Path]:
+    """A workspace for a run that measures: one at a time on a host.
+
+    Raises `UsageError` when another run holds the lock (its pid is named) and `wait` is not set.
+    """
+    with measuring(wait), workspace(run_id, sweep) as workdir:
+        yield workdir
+
+
+@contextmanager
+def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
+    """Keep a state file, give a work folder, and remove at the end all that carries this run's name, however it ends.
+
+    `sweep` asks the mechanisms (isobench.run.catalog). What cannot be removed now stays written down for `clean`.
+    Signals break off what is done in there, never the removing.
+    """
+    name = f"{RUN_PREFIX}{run_id}"
+    with orderly(), ExitStack() as held:
+        held.enter_context(_claim(state_dir() / f"{name}.json", _record(name)))
+        try:
+            workdir = _make(work_root() / name)
+            held.enter_context(_claim(workdir / _OWNER, _record(name), unlocked=True))
+            with interruptible():
+                yield workdir
+        finally:
+            _remove(name, sweep)
+
+
+def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
+    """Remove whatever dead runs left behind; says what, a line each. What could not be begins with "not cleaned"."""
+    done: list[str] = []
+    for name, record in _dead():
+        if dry_run:
+            done.append(f"would clean {name}")
+        elif unknown := _unknown_engines(record):
+            done.append(f"{NOT_CLEANED}: {name} used another engine; set {unknown} if it is yours, then isobench clean")
+        else:
+            with _engines_of(record):
+                done += _remove(name, sweep)
+    for making in half_made():
+        done += [f"would remove {making}"] if dry_run else _remove_folder(making)
+    return done + _left_alone()
+
+
+def dead_runs() -> list[str]:
+    """The names of runs that left a state file or a folder, and whose process is gone."""
+    return [name for name, _ in _dead()]
+
+
+_PROGRAMS = {"probe", "virtiofsd", "conmon", "podman", "fuse-overlayfs"}
+_PROGRAMS |= {"runc", "crun", "runsc", "ctr", "systemd-nspawn", "bwrap"}
+_FAMILIES = ("qemu-system-", "containerd-shim", "lxc-")
+"""The programs that environments start with the run's folder on their command line; how others' names begin."""
+
+
+def kill_processes(name: str) -> list[int]:
+    """Kill the processes of this run: its programs run from its folder, what served them names that folder or the run.
+
+    Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
+    what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
+    an environment starts (the tar of a backup).
+    """
+    needle = f"{work_root() / name}/".encode()
+    killed = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError, ValueError, IndexError), ExitStack() as opened:
+            process = os.pidfd_open(int(entry.name))  # so that no other that has its number by then is killed
+            opened.callback(os.close, process)
+            if _is_ours(entry, name, needle):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                killed.append(int(entry.name))
+    return killed
+
+
+def _is_ours(process: Path, name: str, needle: bytes) -> bool:
+    """Whether a process runs from the run's folder, or names it and is in a cgroup of the run, or is a program that an
+    environment starts.
+
+    A runtime that runs a sealed copy of itself (`/memfd:…`) is known by the name it was called by. libvirt runs QEMU as
+    a user of QEMU's own.
+    """
+    mine, qemus = users_of(int(process.name))
+    if not (mine or qemus):
+        return False
+    words = (process / "cmdline").read_bytes() + b"\0"
+    if mine and needle in b"".join(bytes((process / link).readlink()) + b"/\0" for link in ("root", "exe")):
+        return True
+    if not (needle in words or _is_named(name, words)) or _has_terminal(process):
+        return False
+    cgroups = cgroups_of(int(process.name)).splitlines()
+    if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in cgroups):
+        return True
+    program = os.fsdecode(bytes((process / "exe").readlink()))
+    if program.startswith("/memfd:"):
+        program = os.fsdecode(words.partition(b"\0")[0])
+    program = program.rpartition("/")[2]
+    if qemus and program.startswith("qemu-system-"):
+        return True
+    return mine and (program in _PROGRAMS or program.startswith(_FAMILIES))
+
+
+def _is_named(name: str, words: bytes) -> bool:
+    """Whether a word of a command line is the name of the run or of an instance of it, as with containerd's shims."""
+    return any(word == name.encode() or word.startswith(f"{name}-".encode()) for word in words.split(b"\0"))
+
+
+def _remove(name: str, sweep: Sweep) -> list[str]:
+    """Remove all that carries a run's name; its state file last, and only if nothing remains."""
+    done = [f"killed process {pid} of {name}" for pid in kill_processes(name)]
+    done += sweep(name)
+    workdir = work_folder(name)
+    if workdir is not None:
+        done += [f"unmounted {mount}" for mount in unmount_below(workdir)]
+    if any(line.startswith(NOT_CLEANED) for line in done):
+        return done
+    if workdir is not None:
+        done += _remove_folder(workdir)
+    short_link(name).unlink(missing_ok=True)
+    if work_folder(name) is None:
+        (state_dir() / f"{name}.json").unlink(missing_ok=True)
+    return done
+
+
+def _remove_folder(folder: Path) -> list[str]:
+    """Says what it did, or what stood in the way."""
+    mounted = remove_tree(folder)
+    if mounted:
+        return [f"{NOT_CLEANED}: {point} is still mounted" for point in mounted]
+    return [f"{f'{NOT_CLEANED}: ' if folder.exists() else ''}folder {folder}"]
+
+
+def _dead() -> Iterator[tuple[str, dict[str, object]]]:
+    """Name and record of every run that has died. Each is locked while the caller has it: two never clean one run."""
+    with folder(state_dir()) as state, _work() as work:
+        names = {name.removesuffix(".json") for name in os.listdir(state)} | set(_names(work))
+        for name in sorted(filter(_NAME.fullmatch, names)):
+            with ExitStack() as held, suppress(_Alive):
+                found = [_locked(f"{name}.json", state, held)]
+                with suppress(OSError, NotOurs):
+                    inside = open_folder(name, work)
+                    held.callback(os.close, inside)
+                    found.append(_locked(_OWNER, inside, held, known_dead=found[0] is not None))
+                if found != [None] * len(found):
+                    yield name, next(filter(None, found), {})
+
+
+class _Alive(Exception):
+    """The run lives, or nothing can tell."""
+
+
+def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False) -> dict[str, object] | None:
+    """Lock a state file and read it; None where there is none of ours. Raises `_Alive` where it cannot be locked.
+
+    The kernel drops a lock with its process, so that neither a pid that is another's by now nor one that means
+    something else in another pid namespace can mislead. A file that says nothing was cut off with its machine.
+    """
+    try:
+        descriptor = open_file(file, where, write=True)
+    except (OSError, NotOurs):
+        return None
+    held.callback(os.close, descriptor)
+    try:
+        if not try_lock(descriptor):
+            raise _Alive
+    except OSError:  # no locks on that file system: the other file has to tell
+        if not known_dead:
+            raise _Alive from None
+    if os.fstat(descriptor).st_nlink == 0:  # somebody else has cleaned it in this moment
+        return None
+    try:
+        record = json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
+    except (ValueError, RecursionError):
+        record = {}
+    return record if isinstance(record, dict) else {}
+
+
+@contextmanager
+def _work() -> Iterator[int]:
+    """A descriptor of the folder that holds work folders, others' among them; -1 where there is none."""
+    descriptor = -1
+    with suppress(OSError):
+        descriptor = os.open(work_root(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _names(work: int) -> list[str]:
+    """What has the name of a run there."""
+    return sorted(filter(_NAME.fullmatch, os.listdir(work))) if work >= 0 else []
+
+
+def _left_alone() -> list[str]:
+    """Other users' folders that have the name of a run: they may be theirs, and may be traps."""
+    theirs = []
+    with _work() as work:
+        for name in _names(work):
+            with suppress(OSError):
+                if os.stat(name, dir_fd=work, follow_symlinks=False).st_uid != os.geteuid():
+                    theirs.append(name)
+    if not theirs:
+        return []
+    more = f" and {len(theirs) - 3} more" if len(theirs) > 3 else ""
+    return [f"left alone, not this user's: {', '.join(theirs[:3])}{more} in {work_root()}"]
+
+
+@contextmanager
+def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> Iterator[None]:
+    """A state file, whole and locked from the first moment that it can be seen. Others may not open it: who can, can
+    lock it. `unlocked`: it may do without where its file system has no locks."""
+    text = [json.dumps(record).encode()]
+    try:
+        try:
+            descriptor = place(file, text, mode=0o600, lock=True)
+        except OSError:
+            if not unlocked:
+                raise
+            descriptor = place(file, text, mode=0o600)
+    except OSError as error:
+        raise UsageError(f"cannot keep {file}: {error.strerror}", remedy=mends(error, "ISOBENCH_STATE")) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _record(name: str) -> dict[str, object]:
+    return {"name": name, "pid": os.getpid(), "engines": _engines()}
+
+
+def _engines() -> dict[str, str]:
+    """The engines that are used from here, by the variable that tells them; also Docker's where a docker context tells
+    it, or nothing: the current context may be another when it is cleaned."""
+    from isobench.daemons.address import address
+
+    found = {name: variable(name) for name in _ENGINES if variable(name)}
+    with suppress(Unavailable):  # nothing is made where it cannot be known
+        found["DOCKER_HOST"] = address().url
+    return found
+
+
+def _has_terminal(process: Path) -> bool:
+    """Whether a process has a controlling terminal (proc(5), stat's tty_nr)."""
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[4] != "0"
+
+
+def _make(workdir: Path) -> Path:
+    try:
+        workdir.parent.mkdir(parents=True, exist_ok=True)
+        workdir.mkdir(mode=0o711)
+    except OSError as error:
+        raise UsageError(f"cannot work in {workdir.parent}: {error.strerror}", remedy="set ISOBENCH_WORK") from error
+    return workdir
+
+
+def _unknown_engines(record: dict[str, object]) -> str:
+    """The variables whose value in a record is no engine that we know without it: "DOCKER_HOST=tcp://…"; or nothing."""
+    from isobench.daemons import private
+
+    used, here = record.get("engines"), _engines()
+    unknown = []
+    for name, known in _ENGINES.items():
+        value = used.get(name) if isinstance(used, dict) else None
+        if value is not None and value not in (*known, here.get(name), private.addresses()[name]):
+            unknown.append(f"{name}={str(value)[:200]}")
+    return " ".join(unknown)
+
+
+@contextmanager
+def _engines_of(record: dict[str, object]) -> Iterator[None]:
+    """The engines that a dead run used, and no others, for the time of its sweep. They are known ones."""
+    here, before = _engines(), {}
+    engines = record.get("engines", here)
+    for name in _ENGINES:
+        value = engines.get(name) if isinstance(engines, dict) else None
+        if value != here.get(name):  # else all that tells it stays, such as a context's certificates
+            before[name] = os.environ.pop(name, None)
+            if value:
+                os.environ[name] = str(value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,158 @@
+"""One run measures at a time on a host: the lock that says so, and who can refuse whom.
+
+Nobody can be refused by another user, root by nobody but root: what any user can take, any user could hold for ever.
+So there are two locks. One is a file in the state folder, which only its owner can open, and keeps this user's runs
+apart. The other is root's: a socket at a place where root alone can make one, and everybody can ask; it is a path, so
+that it reaches across network namespaces. What another user measures meanwhile is told, and disturbs both.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import socket
+import struct
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.core.errors import UsageError
+from isobench.filesystem.files import try_lock
+from isobench.filesystem.ownership import folder
+from isobench.filesystem.paths import state_dir, variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOTS = Path("/run/isobench/measuring")
+"""Where root's run can be asked for, by all users."""
+_NOTICE = "isobench-measuring-"
+"""Begins the name of the abstract socket by which runs of other users learn of this one; nobody is refused by it."""
+
+_MOST = 100
+"""Notices that are looked at: anybody can make any number."""
+
+
+class Holder(NamedTuple):
+    """Who listens on a socket, as the kernel says."""
+
+    pid: int
+    user: int
+
+
+@contextmanager
+def measuring(wait: bool) -> Iterator[None]:
+    """Be the one run that measures. Raises `UsageError` naming the one that does, or waits for it.
+
+    Who sets ISOBENCH_STATE stands apart on purpose, and has the lock of that folder alone.
+    """
+    with ExitStack() as held:
+        held.enter_context(_own_lock(wait))
+        if not variable("ISOBENCH_STATE"):
+            held.enter_context(_roots_lock(wait))
+            for other in _others():
+                print(f"isobench: user {other.user} is measuring, too (pid {other.pid})", file=sys.stderr)
+            held.enter_context(_listening(f"\0{_NOTICE}{secrets.token_hex(8)}"))
+        yield
+
+
+def measures_now() -> list[int]:
+    """The pids of the runs that measure on this host now, as far as can be seen; asking disturbs none of them, as
+    trying their locks would. 0 is one whose pid cannot be known."""
+    found = [holder.pid for holder in (_holder(f"\0{name[1:]}") for name in _notices()) if holder is not None]
+    roots = _holder(str(ROOTS))
+    found += [roots.pid] if roots is not None else []
+    with suppress(OSError):
+        lock = (state_dir() / "lock").stat()
+        for line in Path("/proc/locks").read_text().splitlines():  # proc(5): 1: FLOCK ADVISORY WRITE PID MM:mm:INODE …
+            _, kind, _, _, pid, file, *_ = line.split()
+            if kind == "FLOCK" and file == f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}":
+                found.append(max(int(pid), 0))
+    return sorted(set(found) - {os.getpid()})
+
+
+@contextmanager
+def _own_lock(wait: bool) -> Iterator[None]:
+    """The kernel drops the lock with its process, so it is never stale."""
+    with folder(state_dir()) as place:
+        descriptor = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=place)
+    with open(descriptor, "r+") as file:
+        os.fchmod(descriptor, 0o600)  # who can open it can lock it
+        try:
+            if not try_lock(descriptor, wait=wait):
+                raise _refusal(file.read(20).strip())
+        except OSError as error:
+            raise UsageError(
+                f"no file can be locked in {state_dir()}: {error.strerror}", remedy="set ISOBENCH_STATE"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _roots_lock(wait: bool) -> Iterator[None]:
+    """Root's is taken where `_own_lock` is held, so that a socket which is there is a dead run's."""
+    if os.geteuid() == 0:
+        ROOTS.unlink(missing_ok=True)
+        with _listening(str(ROOTS)):
+            ROOTS.chmod(0o666)  # to connect is to write
+            try:
+                yield
+            finally:
+                ROOTS.unlink(missing_ok=True)
+        return
+    while (holder := _holder(str(ROOTS))) is not None and holder.user == ROOTS.parent.stat().st_uid:
+        if not wait:
+            raise _refusal(str(holder.pid or ""))
+        time.sleep(0.5)
+    yield
+
+
+@contextmanager
+def _listening(address: str) -> Iterator[None]:
+    """So that others learn who it is; nobody is ever answered."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+        yield
+
+
+def _others() -> list[Holder]:
+    """Runs of other users, each once. Whoever says that he measures can only be told of."""
+    found: dict[int, Holder] = {}
+    for name in _notices():
+        if (holder := _holder("\0" + name[1:])) is not None:
+            found.setdefault(holder.user, holder)
+    return [holder for user, holder in sorted(found.items()) if user != os.geteuid()]
+
+
+def _notices() -> list[str]:
+    """The names that runs listen on so that others learn of them, each with the @ of an abstract one."""
+    with suppress(OSError):
+        lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()
+        names = {name for line in lines if (name := line.rpartition(" ")[2]).startswith(f"@{_NOTICE}")}
+        return sorted(names)[:_MOST]
+    return []
+
+
+def _holder(address: str) -> Holder | None:
+    """Who listens there; nobody where no connection can be had. Never waits."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(address)
+        except OSError as error:
+            return Holder(0, 0) if error.errno == errno.EAGAIN else None  # so many have asked that it answers none
+        size = struct.calcsize("3i")
+        pid, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return Holder(pid, user)
+
+
+def _refusal(holder: str) -> UsageError:
+    reason = f"another run is measuring on this host (pid {holder or 'unknown'})"
+    return UsageError(reason, remedy="wait for it, or run with --wait")

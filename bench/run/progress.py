@@ -1,0 +1,375 @@
+"""What a run says while it works and when it is done: to people, on a terminal or in a log."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from isobench.core import terminal
+from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.run.runner import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    import numpy as np
+    import pandas as pd
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from isobench.core.model import Skip
+    from isobench.report.context import Estimate
+    from isobench.results.record import BlockRecord, Session
+    from isobench.results.store import RunWriter, Series
+
+SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "syscall.open-close", "io.randread-4k")
+"""The metrics in the table at the end of a run; a scenario that has none of these shows its first. The report has all.
+"""
+
+
+_FEWEST = 3
+"""Measured blocks after which it is said that too many are left out."""
+_PAUSE = 0.1
+"""Seconds between two pictures, where cells are short."""
+_LONG = 0.5
+"""A cell that takes this many seconds is always named: the picture stays as long as it lasts."""
+
+
+class Progress(Observer):
+    """On a terminal a bar that is drawn anew between two cells, never while one is measured; elsewhere a line a block.
+
+    Standard error only.
+    """
+
+    def __init__(
+        self,
+        *,
+        block_seconds: float = 0.0,
+        cell_seconds: Mapping[Cell, float] | None = None,
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        """`block_seconds` and `cell_seconds` are what a block and its cells are expected to take before they have been
+        seen; 0 for not known."""
+        self._expected = block_seconds
+        self._so_far: dict[Cell, str] = {}
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bar = _Bar(dict(cell_seconds or {})) if terminal.is_live(sys.stderr) and not quiet else None
+        self._head = ""
+        self._skips: dict[tuple[str, str], list[str]] = {}
+        self.writer: RunWriter | None = None
+        """The run, once there is one."""
+        self._warned = False
+        self._shown_at = 0
+
+    def begins(self, writer: RunWriter) -> None:
+        self.writer = writer
+        self._tell_skips()
+
+    def opening(self, environment: str) -> None:
+        if self._bar:
+            self._bar.preparing(environment)
+
+    def skipped(self, skip: Skip) -> None:
+        self._skips.setdefault((skip.reason, skip.remedy), []).append(skip.environment)
+
+    def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
+        name = "warm-up block" if index == 0 else f"block {index} of {last}"
+        if seconds_left is None and self._expected:
+            seconds_left = self._expected * (last + 1)
+        left = "" if seconds_left is None else f", about {_duration(seconds_left)} left"
+        if self._bar:
+            self._bar.block_begins(name, last - index)
+        else:
+            self._say(f"{name}{left}")
+
+    def planned(self, order: Sequence[Cell]) -> None:
+        if self._bar:
+            self._bar.planned(order)
+
+    def cell_begins(self, cell: Cell) -> None:
+        if self._bar:
+            self._bar.cell_begins(cell, self._so_far.get(cell, ""))
+
+    def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None:
+        if self._bar:
+            self._bar.cell_ends(cell)
+        if failure:
+            self._say(f"failed {cell.scenario} in {cell.environment}: {failure.splitlines()[0]}")
+        elif self._verbose:
+            first = next(iter(values.items()), None)
+            shown = f": {first[0]} {first[1]:.4g}" if first else ""
+            self._say(f"  {cell.scenario} in {cell.environment}{shown}")
+
+    def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
+        if block.marks:
+            self._tell_marks(block)
+        if block.index == 0:
+            return
+        if not self._warned and block.index >= _FEWEST and writer.left_out > block.index / 2:
+            self._warned = True
+            self._say(f"this host is busy: {writer.left_out} of {block.index} blocks are left out so far. Stop what "
+                      "else runs here, or nothing can be concluded")  # fmt: skip
+        if self._bar and block.index >= 1.05 * self._shown_at:  # all values are gone through: not after each of 5,000
+            self._shown_at = block.index
+            self._so_far = intervals_so_far(writer.clean_series, writer.session)
+
+    def close(self) -> None:
+        self._tell_skips()
+        if self._bar:
+            self._bar.close()
+
+    def _tell_skips(self) -> None:
+        """What is left out, by its cause."""
+        for (reason, remedy), names in self._skips.items():
+            self._say(f"skipped {', '.join(names)}: {reason}{f' ({remedy})' if remedy else ''}")
+        self._skips.clear()
+
+    def _tell_marks(self, block: BlockRecord) -> None:
+        """The warm-up block is in no figure, but it tells first that a host is busy."""
+        marks = "; ".join(block.marks)
+        if block.index == 0:
+            self._say(f"this host is busy: {marks}. Blocks like this one will be left out; stop what else runs here")
+        else:
+            self._say(f"block {block.index} is left out: {marks}")
+
+    def _say(self, text: str) -> None:
+        if self._quiet:
+            return
+        if self._bar:
+            self._bar.say(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+class _Bar:
+    """Two lines at the foot of a terminal: how far the run is and how long it still takes; what is measured now.
+
+    Drawn by whoever calls, without a thread, so that nothing of it runs while a cell is measured.
+    """
+
+    def __init__(self, seconds: dict[Cell, float]) -> None:
+        from rich.progress_bar import ProgressBar
+
+        self._seconds = seconds
+        """What a cell takes: as in earlier runs, then as it was seen."""
+        self._bar = ProgressBar()
+        self._foot = terminal.Foot()
+        self._began = self._cell_began = time.monotonic()
+        self._drawn = 0.0
+        self._name, self._order, self._further = "", list[Cell](), 0
+        self._done = self._done_here = 0
+
+    def preparing(self, environment: str) -> None:
+        self._foot.draw(terminal.cell(f"preparing {environment}"))
+
+    def block_begins(self, name: str, further: int) -> None:
+        """`further` is how many blocks will follow this one."""
+        self._name, self._further, self._done_here = name, further, 0
+
+    def planned(self, order: Sequence[Cell]) -> None:
+        self._order = list(order)
+
+    def cell_begins(self, cell: Cell, so_far: str) -> None:
+        now = time.monotonic()
+        if now - self._drawn < _PAUSE and self._expected(cell) < _LONG:
+            self._cell_began = now
+            return
+        total = self._done - self._done_here + len(self._order) * (1 + self._further)
+        here = self._done + 1
+        self._bar.update(self._done, total)
+        left = _clock(self.seconds_left())
+        times = terminal.cell(f"{_clock(now - self._began)} elapsed, {left} left")
+        words = terminal.cell(f"{self._name}, cell {here} of {total}: {cell.scenario} in {cell.environment}{so_far}")
+        self._foot.draw(self._first_line(times), words)
+        self._drawn = self._cell_began = time.monotonic()
+
+    def cell_ends(self, cell: Cell) -> None:
+        self._seconds[cell] = time.monotonic() - self._cell_began
+        self._done += 1
+        self._done_here += 1
+
+    def seconds_left(self) -> float:
+        """The cells that are left of this block, and the further blocks, each cell as long as it last took."""
+        cells = [self._expected(cell) for cell in self._order]
+        return sum(cells[self._done_here :]) + self._further * sum(cells)
+
+    def say(self, text: str) -> None:
+        self._foot.say(text)
+
+    def close(self) -> None:
+        self._foot.close()
+
+    def _expected(self, cell: Cell) -> float:
+        known = self._seconds
+        alone = Cell(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario)
+        return known.get(cell, known.get(alone, 0.0))
+
+    def _first_line(self, times: Text) -> RenderableType:
+        from rich.table import Table
+
+        line = Table.grid(expand=True, padding=(0, 1))
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        line.add_row(self._bar, times)
+        return line
+
+
+def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, str]:
+    """For each cell the ratio of its first metric to the baseline's with its 95 % interval.
+
+    `series` without the marked blocks (`RunWriter.clean_series`).
+    """
+    from isobench.analysis.verdicts import ratio_interval
+    from isobench.report import format
+
+    leading = {(scenario, metrics[0]) for scenario, metrics in _shown_metrics(session).items()}
+    clean = {
+        Cell(one.environment, one.scenario): dict(zip(one.blocks, one.values, strict=True))
+        for one in series
+        if (one.scenario, one.metric) in leading
+    }
+    found = {}
+    for cell, values in clean.items():
+        base = clean.get(Cell(session.baseline, cell.scenario), {})
+        if cell.environment != session.baseline and values and base:
+            ratio = ratio_interval(*_arrays(values), _arrays(base))
+            if ratio.n:
+                low, centre, high = (math.exp(x) for x in (ratio.low, ratio.centre, ratio.high))
+                found[cell] = f", so far {format.ratio_interval(centre, low, high)}"
+    return found
+
+
+def _shown_metrics(session: Session) -> dict[str, list[str]]:
+    """What is shown of each scenario while it runs and at its end."""
+    names = {s.name: [m.name for m in s.metrics] for s in session.scenarios if s.metrics}
+    return {s: [m for m in metrics if f"{s}.{m}" in SHOWN] or metrics[:1] for s, metrics in names.items()}
+
+
+def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    import numpy as np
+
+    return np.array(list(values)), np.array(list(values.values()))
+
+
+def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
+    """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
+    from isobench.report import format
+
+    measured = [block for block in session.blocks if block.index > 0]
+    if measured and all(block.marks for block in measured):
+        terminal.paragraph(
+            f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host"
+        )
+        return
+    names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
+    used = sum(not block.marks for block in measured)
+    left_out = f" of {len(measured)}" if used < len(measured) else ""
+    order = {e.name: index for index, e in enumerate(session.environments)}
+    shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]
+    lines = []
+    for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
+        rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
+        records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
+        for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
+            ratio = format.ratio_interval(row["ratio"], row["ratio_low"], row["ratio_high"])
+            verdict = (
+                "baseline"
+                if row["environment"] == session.baseline
+                else format.verdict(str(row["verdict"]), str(row["unit"]))
+            )
+            lines.append((wanted, row["environment"], format.quantity(row["median"], str(row["unit"])), ratio, verdict))
+    terminal.table(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
+    answer = closing(summary, session)
+    if answer:
+        print()
+        terminal.paragraph(answer)
+
+
+def closing(summary: pd.DataFrame, session: Session) -> str:
+    """One sentence that answers what was asked: what the one environment costs over the baseline, or, of several, which
+    costs the most. Nothing where there is nothing to compare."""
+    from isobench.report.context import Estimate
+
+    records = summary[~summary["control"].astype(bool)].to_dict(orient="records")
+    rows = [Estimate(**{str(key): value for key, value in record.items()}) for record in records]
+    shown = _shown_metrics(session)
+    rows = [row for row in rows if row.metric in shown.get(row.scenario, ()) and math.isfinite(row.ratio)]
+    place = {e.name: index for index, e in enumerate(session.environments)}
+    rows.sort(key=lambda row: (SHOWN.index(row.name) if row.name in SHOWN else len(SHOWN), place[row.environment]))
+    others = list(dict.fromkeys(row.environment for row in rows if row.environment != session.baseline))
+    if not others:
+        return ""
+    base = {row.name: row.value_text for row in rows if row.environment == session.baseline}
+    if len(others) == 1:
+        told = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
+        return f"{others[0]} over {session.baseline}: {told}"
+    first = [row for row in rows if row.name == rows[0].name and row.environment != session.baseline]
+    what = f"{_MEANT.get(first[0].name, first[0].name)} over {session.baseline} ({base.get(first[0].name, 'unknown')})"
+    return f"{what[0].upper()}{what[1:]}: {_least_and_most(first) if len(first) > _NAMED else _each(first)}"
+
+
+def _cost(row: Estimate, base: Mapping[str, str]) -> str:
+    """ "a start 388× (161 ms for 418 µs)"."""
+    from isobench.report import rules
+
+    instead = f" for {base[row.name]}" if row.name in base else ""
+    return f"{_MEANT.get(row.name, row.name)} {rules.said(row)} ({row.value_text}{instead})"
+
+
+def _each(rows: Sequence[Estimate]) -> str:
+    """ "chroot no certain difference, docker 388×"."""
+    from isobench.report import rules
+
+    return ", ".join(f"{row.environment} {rules.said(row)}" for row in rows)
+
+
+def _least_and_most(rows: Sequence[Estimate]) -> str:
+    """Whom the rules allow to name as the dearest, and how many are not certainly dearer than the baseline."""
+    from isobench.report import format, rules
+
+    most = rules.dearest(rows)
+    if not most:
+        return f"none of {len(rows)} environments certainly costs more"
+    names = " and ".join(f"{row.environment} ({format.ratio(row.ratio)})" for row in most[:2])
+    more = f" and {len(most) - 2} more" if len(most) > 2 else ""
+    dearer = sum(row.verdict == "slower" for row in rows)
+    return f"{dearer} of {len(rows)} environments certainly cost more, the most {names}{more}"
+
+
+_MEANT = {
+    "startup.ready": "a start",
+    "startup.gone": "teardown",
+    "memory.pss": "memory",
+    "syscall.getppid": "a trivial system call",
+    "syscall.open-close": "opening a file",
+    "io.randread-4k": "a random read of 4 KiB",
+}
+"""What a metric of `SHOWN` is called in a sentence."""
+_NAMED = 8
+"""Environments that are named one by one in a sentence."""
+
+
+_COLUMNS = (
+    terminal.Column("metric"),
+    terminal.Column("environment"),
+    terminal.Column("median", "right"),
+    terminal.Column("ratio [95 %]", "right", wraps=True),
+    terminal.Column("verdict"),
+)
+
+
+def _clock(seconds: float) -> str:
+    """2:31, or 1:02:31."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,54 @@
+"""Cells that fail again and again rest: a dead daemon must not cost the night."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.results.record import SkipRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isobench.results.record import BlockRecord, FailureRecord
+
+GIVE_UP_AFTER = 3
+"""A cell that failed in this many blocks running rests."""
+
+REST_SECONDS, REST_FACTOR = 10.0, 10.0
+"""How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
+daemon that was restarted is worth the rest of the night."""
+
+
+class Rests:
+    """Which cells rest, and until when."""
+
+    def __init__(self) -> None:
+        self._failed: dict[Cell, list[float]] = {}
+        """The seconds of the failures running."""
+        self._until: dict[Cell, float] = {}
+
+    def awake(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those that do not rest now."""
+        now = time.monotonic()
+        return [cell for cell in cells if self._until.get(cell, 0.0) <= now]
+
+    def count(self, block: BlockRecord, failures: Sequence[FailureRecord]) -> list[SkipRecord]:
+        """Take a block into account; says which cells begin to rest, and why."""
+        reasons = {Cell(f.environment, f.scenario): f.reason for f in failures}
+        begin = []
+        for record in block.cells:
+            cell = Cell(record.environment, record.scenario)
+            if cell not in reasons or cell.environment.endswith(CONTROL_SUFFIX):
+                self._failed.pop(cell, None)
+                continue
+            running = self._failed.setdefault(cell, [])
+            running.append(record.seconds)
+            if len(running) >= GIVE_UP_AFTER:
+                rest = max(REST_SECONDS, REST_FACTOR * sum(running))
+                self._until[cell] = time.monotonic() + rest
+                why = f"left out for {rest:.0f} s after it failed in {len(running)} blocks running: {reasons[cell]}"
+                begin.append(SkipRecord(*cell, why))
+                running.clear()
+        return begin

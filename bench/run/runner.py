@@ -1,0 +1,436 @@
+"""The block runner: which cells in which order, one fresh instance after the other, every block on disk at once.
+
+`plan` is pure. `execute` opens the environments, proves each by launching it, and measures block by block until the
+plan, the precision asked for, or the time is reached.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import isobench
+from isobench.analysis.gate import marks
+from isobench.contracts import sight
+from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
+from isobench.core.model import CONTROL_SUFFIX, Cell, Sample, Skip
+from isobench.host import heartbeat, machine
+from isobench.host.reasons import as_text, reason_of, told
+from isobench.images.rootfs import fio_fact
+from isobench.probe.build import probe_fact
+from isobench.results.record import (
+    SCHEMA,
+    BlockRecord,
+    CellRecord,
+    EnvironmentRecord,
+    FailureRecord,
+    MetricRecord,
+    ScenarioRecord,
+    Session,
+    SkipRecord,
+)
+from isobench.results.store import RunWriter
+from isobench.run.rests import Rests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from isobench.contracts.environment import Environment, Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
+    from isobench.results.store import Series
+
+_CAN_BE = {"positive": "costs are positive", "zero": "a cost is not negative", "any": "a cost is finite"}
+
+
+def most_blocks(wanted: int) -> int:
+    """How many blocks are measured at most, so that as many as are wanted can be used: half as many again."""
+    return wanted + max(1, wanted // 2)
+
+
+class Request(NamedTuple):
+    """What to run. `seed` decides the order of everything."""
+
+    run_id: str
+    environments: Sequence[Environment]
+    scenarios: Sequence[Scenario]
+    baseline: str
+    seed: int
+    profile: str
+    min_blocks: int
+    max_blocks: int
+    max_time: float | None
+    """Seconds; the run stops before a block that would end later."""
+    required: frozenset[str]
+    results: Path
+    workdir: Path
+    """The run's own folder `isobench-<run id>`, made and removed by the caller."""
+    command: Sequence[str]
+    beneath: Sequence[Environment] = ()
+    """Rungs of the ladder that are not run, but lie beneath one that is: the report names what they would tell."""
+    sweep: Callable[[str], list[str]] | None = None
+    """Removes what the mechanisms still have of a run of this name, and says what (`isobench.run.catalog.sweep`)."""
+
+
+class Stopper(Protocol):
+    """Decides from the values so far whether more blocks are wanted (isobench.analysis.stopping)."""
+
+    def imprecise(self, series: Sequence[Series]) -> list[str]:
+        """The benchmarks whose interval is still wider than asked for."""
+        ...
+
+
+class Observer:
+    """What the runner tells while it works. Every method may be overridden; none returns anything."""
+
+    def opening(self, environment: str) -> None: ...
+    def skipped(self, skip: Skip) -> None: ...
+    def begins(self, writer: RunWriter) -> None: ...
+    def block_begins(self, index: int, last: int, seconds_left: float | None) -> None: ...
+    def planned(self, order: Sequence[Cell]) -> None: ...
+    def cell_begins(self, cell: Cell) -> None: ...
+    def cell_ends(self, cell: Cell, values: Mapping[str, float], failure: str) -> None: ...
+    def block_ends(self, block: BlockRecord, writer: RunWriter) -> None: ...
+
+
+def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Cell]:
+    """The order of one block: scenarios shuffled, and within each its environments and the baseline's second copy.
+
+    The environments of one scenario stay together, so that the pairs of a block are close in time. Depends on the
+    set of cells, the seed and the block alone, not on the order they come in.
+    """
+    order = random.Random(f"{seed}/{block}")
+    groups: dict[str, list[Cell]] = {}
+    for cell in sorted(set(cells)):
+        groups.setdefault(cell.scenario, []).append(cell)
+        if cell.environment == baseline:
+            groups[cell.scenario].append(Cell(baseline + CONTROL_SUFFIX, cell.scenario))
+    names = list(groups)
+    order.shuffle(names)
+    for name in names:
+        order.shuffle(groups[name])
+    return [cell for name in names for cell in groups[name]]
+
+
+def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario]) -> list[Cell]:
+    """Every scenario in every environment that offers what it needs; one without metrics only tells circumstances."""
+    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.metrics and s.needs <= e.offers]
+
+
+def execute(request: Request, stopper: Stopper | None = None, observer: Observer | None = None) -> RunWriter:
+    """Measure, and give the writer of the finished run.
+
+    An interruption (`KeyboardInterrupt`) loses the block it falls into and passes through after everything is closed.
+    Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
+    """
+    observer = observer or Observer()
+    with ExitStack() as ending:
+        with ExitStack() as stack:
+            sandboxes, skips, seconds = _open_all(request, stack, observer)
+            missing = [skip for skip in skips if skip.environment in request.required]
+            if missing:
+                raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
+            skips += sight.lacking(request.scenarios, [e for e in request.environments if e.name in sandboxes])
+            request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
+            writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
+            observer.begins(writer)
+            ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
+            stopped = "interrupted"
+            try:
+                stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
+            finally:
+                imprecise = stopper.imprecise(writer.clean_series) if stopper else []
+                finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
+        if request.sweep is not None:
+            writer.amend(left_behind=request.sweep(request.workdir.name))
+    if not writer.measured:
+        raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session))
+    return writer
+
+
+def _measure_blocks(
+    request: Request,
+    sandboxes: Mapping[str, Sandbox],
+    writer: RunWriter,
+    stopper: Stopper | None,
+    observer: Observer,
+) -> str:
+    """Block 0 (the warm-up) and the measured blocks; gives the reason why it stopped."""
+    environments = [e for e in request.environments if e.name in sandboxes]
+    scenarios = {s.name: s for s in request.scenarios}
+    cells = applicable(environments, request.scenarios)
+    gc.collect()
+    gc.freeze()  # what is there now stays: to go through it again before every cell takes milliseconds
+    with heartbeat.beating():
+        return _block_after_block(request, sandboxes, writer, stopper, observer, cells, scenarios)
+
+
+def _block_after_block(
+    request: Request,
+    sandboxes: Mapping[str, Sandbox],
+    writer: RunWriter,
+    stopper: Stopper | None,
+    observer: Observer,
+    cells: Sequence[Cell],
+    scenarios: Mapping[str, Scenario],
+) -> str:
+    """Until as many blocks as were asked for can be used: one that is left out is replaced, up to `most_blocks`."""
+    rests, used, most = Rests(), 0, most_blocks(request.max_blocks)
+    began, reading = time.monotonic(), machine.read()
+    for index in range(most + 1):
+        done = time.monotonic() - began
+        per_block = done / index if index else None
+        if request.max_time is not None and per_block is not None and done + per_block > request.max_time:
+            return "max-time"
+        wanted = min(request.max_blocks - used, most + 1 - index) + (index == 0)
+        left = None if per_block is None else per_block * wanted
+        observer.block_begins(index, index + wanted - 1, left)
+        alive = rests.awake(cells)
+        if not alive:
+            return "nothing left to measure"
+        order = plan(alive, request.baseline, request.seed, index)
+        observer.planned(order)
+        block, samples, failures, short = _measure_block(index, order, sandboxes, scenarios, began, observer, reading)
+        reading = machine.read()
+        _record_short(writer, [*short, *rests.count(block, failures)])
+        writer.add_block(block, samples, failures)
+        observer.block_ends(block, writer)
+        used += index > 0 and not block.marks
+        if used == request.max_blocks:
+            return "blocks"
+        if stopper and index > 0 and used >= request.min_blocks and not stopper.imprecise(writer.clean_series):
+            return "precise"
+    return "disturbed"
+
+
+def _measure_block(
+    index: int,
+    order: Sequence[Cell],
+    sandboxes: Mapping[str, Sandbox],
+    scenarios: Mapping[str, Scenario],
+    began: float,
+    observer: Observer,
+    reading: Mapping[str, float],
+) -> tuple[BlockRecord, list[Sample], list[FailureRecord], list[SkipRecord]]:
+    """One block: every cell in this order. A failing cell is recorded and the block goes on.
+
+    `reading` is the host's counters after the block before: a CPU taken off between two cells is seen by none of them.
+    """
+    short: list[SkipRecord] = []
+    samples: list[Sample] = []
+    failures: list[FailureRecord] = []
+    records: list[CellRecord] = []
+    block_began = time.monotonic()
+    for cell in order:
+        observer.cell_begins(cell)
+        sandbox = TimedSandbox(sandboxes[cell.environment.removesuffix(CONTROL_SUFFIX)])
+        gc.collect()
+        before, started = machine.read(), time.monotonic()
+        failure = ""
+        values: Mapping[str, float] = {}
+        gc.disable()
+        try:
+            values, reason = _measure(scenarios[cell.scenario], sandbox)
+            if reason:
+                short.append(SkipRecord(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario, reason))
+        except Exception as error:  # whatever it is, it must not cost the other cells
+            failure, console = reason_of(error), as_text(str(getattr(error, "console", "")))
+            failures.append(FailureRecord(index, cell.environment, cell.scenario, failure, console))
+        finally:
+            gc.enable()
+        seconds = time.monotonic() - started
+        interference = machine.delta(before, machine.read())
+        samples += [Sample(index, cell.environment, cell.scenario, name, value) for name, value in values.items()]
+        inside = min(sandbox.inside, seconds)
+        record = CellRecord(cell.environment, cell.scenario, started - began, seconds, inside, interference)
+        records.append(record)
+        observer.cell_ends(cell, values, failure)
+    presses = {name: getattr(scenario, "presses", ()) for name, scenario in scenarios.items()}
+    seconds = time.monotonic() - block_began
+    found = marks(records, presses, machine.delta(dict(reading), machine.read()))
+    block = BlockRecord(index, block_began - began, seconds, records, found)
+    return block, samples, failures, short
+
+
+def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float], str]:
+    """The values, and why some are not there: it stopped short, or they rest on what cannot be seen from here.
+
+    Raises `MeasurementError` where one is no cost of its.
+    """
+    reason = ""
+    try:
+        values = scenario.measure(sandbox)
+    except StoppedShort as error:
+        values, reason = error.values, as_text(error.reason)
+    known = {metric.name: metric for metric in scenario.metrics}
+    for name, value in values.items():
+        if name not in known:
+            raise MeasurementError(f"{scenario.name} gave {name!r}, which is none of its metrics")
+        if not known[name].can_be(value):
+            raise MeasurementError(f"{name} is {value}: {_CAN_BE[known[name].sign]}")
+    absent = sight.hidden(scenario, sight.unseen(sandbox))
+    values = {name: value for name, value in values.items() if name not in absent}
+    return values, "; ".join(filter(None, (reason, sight.told(absent))))
+
+
+def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
+    """Say once for each cell that it stopped short, with the first reason: the next block's differs in a number."""
+    known = {(skip.environment, skip.scenario) for skip in writer.session.skips}
+    new = {(skip.environment, skip.scenario): skip for skip in reversed(short)}
+    added = [skip for key, skip in new.items() if key not in known]
+    if added:
+        writer.amend(skips=[*writer.session.skips, *added])
+
+
+class TimedSandbox:
+    """A sandbox that adds up the seconds its instances lived, from requested to gone.
+
+    What else the sandbox has (a guest's memory, a published port) is its own, and seen through.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.inside = 0.0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sandbox, name)
+
+    def facts(self) -> Mapping[str, str]:
+        return self._sandbox.facts()
+
+    def daemons(self) -> list[int]:
+        return self._sandbox.daemons()
+
+    def launch(
+        self, *probe_args: str, timeout: float = deadlines.LIFETIME, watch_end: bool = True
+    ) -> AbstractContextManager[Instance]:
+        return self._launch(probe_args, deadlines.scaled(timeout), watch_end)
+
+    @contextmanager
+    def _launch(self, probe_args: tuple[str, ...], timeout: float, watch_end: bool) -> Iterator[Instance]:
+        with self._sandbox.launch(*probe_args, timeout=timeout, watch_end=watch_end) as instance:
+            yield instance
+        events = instance.events
+        if "requested" in events and "gone" in events:
+            self.inside += (events["gone"] - events["requested"]) / 1e9
+
+
+def _open_all(
+    request: Request, stack: ExitStack, observer: Observer
+) -> tuple[dict[str, Sandbox], list[Skip], dict[str, float]]:
+    """Open every environment and launch it once; what fails is a skip with its reason. Also the seconds of opening."""
+    sandboxes: dict[str, Sandbox] = {}
+    skips: list[Skip] = []
+    seconds: dict[str, float] = {}
+    for environment in request.environments:
+        observer.opening(environment.name)
+        workdir = request.workdir / environment.name
+        try:
+            with ExitStack() as attempt:
+                workdir.mkdir(mode=0o711)
+                began = time.monotonic()
+                sandbox = attempt.enter_context(environment.open(workdir))
+                seconds[environment.name] = time.monotonic() - began
+                prove(sandbox)
+                stack.push(attempt.pop_all())
+            sandboxes[environment.name] = sandbox
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                with suppress(OSError):
+                    workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
+            skip = Skip(environment.name, "", *told(error))
+            skips.append(skip)
+            observer.skipped(skip)
+    return sandboxes, skips, seconds
+
+
+def prove(sandbox: Sandbox) -> None:
+    """Launch the idle probe once and let it end. Raises `MeasurementError` with the reason where it does not."""
+    began = time.monotonic()
+    with sandbox.launch("ready", timeout=deadlines.ready()) as instance:
+        if instance.wait() != 0:
+            raise MeasurementError("it said ready but did not end properly")
+    deadlines.learn_proof(time.monotonic() - began)
+
+
+def _session(
+    request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[Skip], seconds: Mapping[str, float]
+) -> Session:
+    environments = [
+        _environment_record(request, e, sandboxes.get(e.name), seconds.get(e.name, 0.0)) for e in request.environments
+    ]
+    versions = {"isobench": isobench.__version__}
+    for environment in environments:
+        for key, text in environment.facts.items():
+            if key.startswith("version."):
+                versions[key.removeprefix("version.")] = text
+    return Session(
+        schema=SCHEMA,
+        run_id=request.run_id,
+        isobench=isobench.__version__,
+        host_id=machine.host_id(),
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        command=list(request.command),
+        seed=request.seed,
+        profile=request.profile,
+        baseline=request.baseline,
+        host=machine.facts(),
+        fingerprint={**machine.fingerprint(), **{k: v for k, v in versions.items() if k != "isobench"}},
+        versions=versions,
+        environments=environments,
+        beneath=[_environment_record(request, environment, None) for environment in request.beneath],
+        scenarios=[ScenarioRecord(s.name, s.title, [MetricRecord(*m) for m in s.metrics]) for s in request.scenarios],
+        skips=[SkipRecord(*skip) for skip in skips],
+    )
+
+
+def _environment_record(
+    request: Request, environment: Environment, sandbox: Sandbox | None, seconds: float = 0.0
+) -> EnvironmentRecord:
+    facts: dict[str, str] = {}
+    if sandbox is not None:
+        try:
+            facts.update(sandbox.facts())
+        except Exception as error:  # a daemon that has died since, an answer that nobody foresaw
+            facts["facts"] = f"not known: {reason_of(error)}"
+        if PROBE in environment.offers:
+            facts.update(probe_fact())
+        if ROOTFS in environment.offers:
+            facts.update(fio_fact())
+        for scenario in request.scenarios:
+            circumstances = getattr(scenario, "circumstances", None)
+            if circumstances is not None and scenario.needs <= environment.offers:
+                try:
+                    facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
+                except Exception as error:
+                    facts[f"{scenario.name}.circumstances"] = f"not known: {reason_of(error)}"
+        facts = {key: as_text(str(text).replace(str(request.workdir), "WORK")) for key, text in facts.items()}
+    return EnvironmentRecord(
+        name=environment.name,
+        title=environment.title,
+        layer=environment.layer,
+        adds=environment.adds,
+        compared_with=environment.compared_with,
+        single_factor=environment.single_factor,
+        facts=facts,
+        opened_seconds=seconds if sandbox is not None else 0.0,
+    )
+
+
+def _units(scenarios: Sequence[Scenario]) -> dict[tuple[str, str], str]:
+    return {(s.name, m.name): m.unit for s in scenarios for m in s.metrics}
+
+
+def _why_nothing(session: Session) -> str:
+    if session.failures:
+        return session.failures[0].reason
+    if session.skips:
+        return f"{session.skips[0].environment}: {session.skips[0].reason}"
+    return "no scenario applies to the chosen environments"

@@ -1,0 +1,1 @@
+"""What is used of the system, and installing it."""

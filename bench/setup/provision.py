@@ -1,0 +1,161 @@
+"""Installs what is missing (Debian, Ubuntu): what can be had, without removing anything; and says what cannot.
+
+Only the standard library and what imports no SDK: it runs before those are installed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.core.errors import BuildError, UsageError
+from isobench.setup import apt
+from isobench.setup.packages import NEEDS, TEST_NEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from isobench.setup.packages import Need
+
+
+class Refused(NamedTuple):
+    """A need that is not met here, why, and what is lost with it."""
+
+    package: str
+    reason: str
+    lost: str
+
+    def __str__(self) -> str:
+        return f"not {self.package}: {self.reason}; without it: {self.lost}"
+
+
+class Outcome(NamedTuple):
+    """What was (or would be) done, a line each, and what could not be had."""
+
+    lines: list[str]
+    refused: list[Refused]
+
+
+def missing(*, for_tests: bool = False) -> list[Need]:
+    """What nothing on this host serves yet."""
+    return [need for need in (*NEEDS, *(TEST_NEEDS if for_tests else ())) if not need.present()]
+
+
+def provision(*, dry_run: bool = False, for_tests: bool = False) -> Outcome:
+    """Install what is missing and fetch a kernel for guests where the host's own cannot be read.
+
+    Says what it does before it does it, on standard error, and changes nothing with `dry_run`. Nothing is ever removed.
+    What cannot be had costs nothing else. Raises `UsageError` without root or apt.
+    """
+    needs = missing(for_tests=for_tests)
+    kernel = _kernel_is_missing()
+    if not needs and not kernel:
+        _say("nothing is missing")
+        return Outcome(["nothing is missing"], [])
+    if not apt.is_here():
+        names = " ".join(need.packages[0] for need in needs)
+        raise UsageError(f"provisioning knows Debian and Ubuntu; install these yourself: {names or 'a kernel image'}")
+    if not dry_run and os.geteuid() != 0:
+        raise UsageError("provisioning installs packages and needs root", remedy="run it with sudo, or see --dry-run")
+    if not dry_run:
+        broken = apt.update()
+        if broken:
+            _say(f"the lists of packages are not all up to date: {broken}")
+    known = apt.policy(sorted({name for need in needs for name in need.packages}))
+    chosen, refused = _choose(needs, known)
+    again = {name for name in chosen if known[name]}
+    lines = _announce(chosen, again, refused, kernel=kernel)
+    if not dry_run:
+        refused += _install(chosen, again)
+        if kernel:
+            refused += _fetch_kernel()
+    return Outcome(lines + [str(one) for one in refused], refused)
+
+
+def _choose(needs: Sequence[Need], known: Mapping[str, bool]) -> tuple[dict[str, Need], list[Refused]]:
+    """The package for each need, as far as apt would install it and remove nothing for it."""
+    chosen: dict[str, Need] = {}
+    refused: list[Refused] = []
+    for need in needs:
+        name = next((name for name in need.packages if name in known), None)
+        if name is None:
+            refused.append(Refused(need.packages[0], "apt knows no such package here", need.lost))
+        else:
+            chosen.setdefault(name, need)
+    whole = apt.outlook(list(chosen))
+    if chosen and (whole.removed or whole.why_not):
+        chosen, one_by_one = _without_harm(chosen)
+        refused += one_by_one
+    return chosen, refused
+
+
+def _without_harm(wanted: dict[str, Need]) -> tuple[dict[str, Need], list[Refused]]:
+    """Those that can be installed together with the ones before them."""
+    chosen: dict[str, Need] = {}
+    refused = []
+    for name, need in wanted.items():
+        seen = apt.outlook([*chosen, name])
+        if seen.removed:
+            what = f"apt would remove {', '.join(seen.removed)} for it, which is yours to decide"
+            refused.append(Refused(name, what, need.lost))
+        elif seen.why_not:
+            refused.append(Refused(name, f"apt cannot install it: {seen.why_not}", need.lost))
+        else:
+            chosen[name] = need
+    return chosen, refused
+
+
+def _announce(
+    chosen: dict[str, Need], again: Collection[str], refused: Sequence[Refused], *, kernel: bool
+) -> list[str]:
+    lines = [f"install {name}" for name in chosen if name not in again]
+    lines += [f"install {name} again: the package is there, what it is for is not" for name in chosen if name in again]
+    upgraded = apt.outlook(list(chosen)).upgraded if chosen else []
+    if upgraded:
+        lines.append(f"with them newer versions of {', '.join(upgraded)}")
+    if kernel:
+        lines.append("fetch a kernel for guests (unpacked into the cache, not installed)")
+    for line in (*lines, *refused):
+        _say(str(line))
+    return lines
+
+
+def _install(chosen: dict[str, Need], again: Collection[str]) -> list[Refused]:
+    """All at once; where that fails, one by one, so that one cannot cost the others. What failed, and why."""
+    refused = []
+    failure = apt.install(list(chosen)) if chosen else ""
+    for name, need in chosen.items() if failure else ():
+        if not apt.is_locked(failure):
+            failure = apt.install([name])
+        if failure:
+            refused.append(Refused(name, f"apt did not install it: {failure}", need.lost))
+    failed = {one.package for one in refused}
+    for name in chosen:
+        if name in again and name not in failed and not chosen[name].present():
+            refused.append(Refused(name, "the package is installed, and does not bring it here", chosen[name].lost))
+    for one in refused:
+        _say(str(one))
+    return refused
+
+
+def _kernel_is_missing() -> bool:
+    from isobench.images.kernel import has_guest_kernel
+
+    return not has_guest_kernel()
+
+
+def _fetch_kernel() -> list[Refused]:
+    from isobench.images.kernel import fetch_guest_kernel
+
+    try:
+        fetch_guest_kernel()
+    except BuildError as error:
+        refused = Refused("a kernel for guests", error.reason, "every virtual machine with a kernel")
+        _say(str(refused))
+        return [refused]
+    return []
+
+
+def _say(line: str) -> None:
+    print(f"provision: {line}", file=sys.stderr, flush=True)

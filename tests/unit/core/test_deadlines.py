@@ -1,0 +1,94 @@
+"""One figure for all deadlines: told, or learned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from isobench import cli
+from isobench.commands.run import timeout
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError, UsageError
+from isobench.probe import launcher
+from isobench.run.runner import prove
+from tests.fake import FakeEnvironment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_usual_host_has_the_usual_deadlines() -> None:
+    """And so has one that is faster than usual."""
+    for start in (0.0001, 0.0007, 0.002):
+        deadlines.learn_start(start)
+        deadlines.learn_proof(3.0)
+        found = deadlines.ready(), deadlines.scaled(), deadlines.stretched(5)
+        assert found == (deadlines.READY, deadlines.LIFETIME, 5)
+
+
+def test_a_slow_host_is_given_more_of_everything() -> None:
+    """A host in emulation: a raw process after 20 ms, a KVM guest after half a minute."""
+    deadlines.learn_start(0.020)
+    assert deadlines.ready() == pytest.approx(600)
+    assert deadlines.scaled() == pytest.approx(1200)
+    assert deadlines.stretched(15) == pytest.approx(150)
+    deadlines.learn_start(0.001)  # what was learned is not forgotten for one that was quick
+    assert deadlines.ready() == pytest.approx(600)
+
+
+def test_an_environment_that_is_slow_to_prove_lives_longer_than_it_took() -> None:
+    """A host whose processes are quick and whose guests are not (nested virtualisation)."""
+    deadlines.learn_proof(50.0)
+    assert deadlines.scaled() == pytest.approx(500)
+
+
+def test_no_host_makes_a_run_wait_for_ever() -> None:
+    """What hangs ends."""
+    deadlines.learn_start(60.0)
+    deadlines.learn_proof(1e6)
+    assert deadlines.scaled() == 30 * deadlines.LIFETIME
+
+
+def test_what_is_told_is_not_learned_better() -> None:
+    """Less than usual shortens the wait for instances, and never that for the harness's own helpers."""
+    deadlines.begin(20.0)
+    deadlines.learn_start(10.0)
+    assert (deadlines.ready(), deadlines.scaled(), deadlines.stretched(15)) == (20.0, 40.0, 15)
+    deadlines.begin(600.0)
+    assert (deadlines.ready(), deadlines.scaled(), deadlines.stretched(15)) == (600.0, 1200.0, 150)
+
+
+def test_the_proof_is_learned_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By the clock of the harness; what failed teaches nothing."""
+    learned: list[float] = []
+    monkeypatch.setattr(deadlines, "learn_proof", learned.append)
+    with FakeEnvironment("process").open(tmp_path) as sandbox:
+        prove(sandbox)
+    broken = FakeEnvironment("broken", errors={1: MeasurementError("no")})
+    with broken.open(tmp_path) as sandbox, pytest.raises(MeasurementError):
+        prove(sandbox)
+    assert len(learned) == 1 and learned[0] >= 0
+
+
+def test_the_host_is_learned_from_real_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe is started, and what is told to `deadlines` is a time that a start can take."""
+    learned: list[float] = []
+    monkeypatch.setattr(deadlines, "learn_start", learned.append)
+    launcher.learn_deadlines()
+    assert len(learned) == 1 and 1e-5 < learned[0] < 60
+
+
+@pytest.mark.parametrize("words", ["0", "-1", "nan", "inf", "1e9", "2h", "", "soon"])
+def test_a_time_that_cannot_be_waited_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In every command that launches, with what to write instead."""
+    with pytest.raises(UsageError):
+        timeout(words)
+    for command in ("doctor", "run", "nightly"):
+        assert cli.main([command, f"--timeout={words}"]) == 2
+        assert "isobench: " in capsys.readouterr().err
+
+
+def test_a_time_is_told_in_seconds_or_minutes() -> None:
+    """As --max-time is."""
+    assert (timeout("20"), timeout("90s"), timeout("5m"), timeout("1h")) == (20.0, 90.0, 300.0, 3600.0)

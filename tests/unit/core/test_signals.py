@@ -1,0 +1,108 @@
+"""Signals break off work, and never what makes or takes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from isobench.core.signals import ENDING, interruptible, orderly
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Those of the test session, put back whatever happens; nobody else's are left."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    after = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
+
+
+def send(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_work_is_broken_off(number: int) -> None:
+    """By each of the three, and only once: what follows is the end."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly():
+        try:
+            with interruptible():
+                send(number)
+                done.append("not broken off")
+        finally:
+            send(number)
+            done.append("taken away")
+    assert done == ["taken away"]
+
+
+def test_making_is_not_broken_off() -> None:
+    """What came before the work is heeded when it would begin."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly():
+        send()
+        done.append("made")
+        try:
+            with interruptible():
+                done.append("begun")
+        finally:
+            done.append("taken away")
+    assert done == ["made", "taken away"]
+
+
+def test_taking_away_is_not_broken_off() -> None:
+    """Also by the first signal, which is heeded afterwards."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly():
+        with interruptible():
+            done.append("worked")
+        send()
+        with interruptible():
+            done.append("begun")
+    assert done == ["worked"]
+    with pytest.raises(KeyboardInterrupt), orderly():
+        send()
+        done.append("taken away")
+    assert done == ["worked", "taken away"]
+
+
+def test_patience_ends() -> None:
+    """Who asks again after a while is heeded at once; who asks at once has to wait."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly(patience=-1):
+        send()
+        send()
+        done.append("went on")
+    with pytest.raises(KeyboardInterrupt), orderly(patience=3600):
+        send()
+        send()
+        done.append("waited")
+    assert done == ["waited"]
+
+
+def test_an_error_is_told_before_a_signal() -> None:
+    """And a wait after the first signal goes on: it belongs to the end."""
+    with pytest.raises(ValueError, match="wrong"), orderly():
+        send()
+        raise ValueError("wrong")
+    waited = []
+    with pytest.raises(KeyboardInterrupt), orderly():
+        try:
+            with interruptible():
+                send()
+        finally:
+            with interruptible():
+                send()
+                waited.append(True)
+    assert waited
+
+
+def test_without_order_nothing_changes() -> None:
+    """Where nobody has asked for it, as in a library's call."""
+    with interruptible():
+        assert signal.getsignal(signal.SIGINT) is not None

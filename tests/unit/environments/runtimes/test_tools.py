@@ -1,0 +1,31 @@
+"""The tools that take things away are not told when Ctrl-C is pressed: the terminal tells the harness's group."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from isobench.environments.libvirt import net
+from isobench.environments.runtimes import containerd
+from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
+"""Says its process group (proc(5))."""
+
+
+@pytest.fixture(autouse=True)
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ctr", "ip", "podman"):
+        (tmp_path / name).write_text(TOOL)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+def test_each_has_a_group_of_its_own() -> None:
+    """ctr, ip and whatever a runtime needs beside its instances."""
+    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    said = [containerd._said("isobench-run", "/none", "x"), net._ip("x"), sandbox.tool("podman")]
+    groups = {int(line) for line in said}
+    assert len(groups) == 3 and os.getpgrp() not in groups

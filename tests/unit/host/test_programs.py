@@ -1,0 +1,32 @@
+"""Asking other people's programs: what they print, or why not, in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from isobench.core.errors import MeasurementError
+from isobench.host.programs import output
+
+
+def test_what_a_tool_prints() -> None:
+    """It is asked nothing: what it could read is empty. Bytes that are no text do not matter."""
+    assert output(["sh", "-c", r"cat; printf 'a\377b'"], 10) == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "said"),
+    [
+        ("echo begun; echo no bridge >&2; exit 2", 10, "sh -c: no bridge"),
+        ("exit 7", 10, "sh -c: it ended with status 7"),
+        ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
+    ],
+)
+def test_why_it_fails(script: str, seconds: float, said: str) -> None:
+    with pytest.raises(MeasurementError) as told:
+        output(["sh", "-c", script], seconds)
+    assert told.value.reason == said
+
+
+def test_one_that_is_not_there() -> None:
+    with pytest.raises(MeasurementError, match="no-such-tool x: No such file or directory"):
+        output(["no-such-tool", "x"], 10)

@@ -1,0 +1,127 @@
+"""Reasons in words for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from isobench.core.errors import MeasurementError, Unavailable
+from isobench.core.remedies import as_root, mends, to_start
+from isobench.host.reasons import reason_of, told
+
+
+def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
+    """What crun says on a hybrid host is the reason, and it is known what mends it."""
+    error = MeasurementError("it ended with status 1", console="one\ncgroups in hybrid mode not supported, drop\n\n")
+    reason, remedy = told(error)
+    assert reason == "it ended with status 1 (last line: cgroups in hybrid mode not supported, drop)"
+    assert "unified_cgroup_hierarchy" in remedy
+
+
+def test_an_errors_own_remedy_comes_first() -> None:
+    """And an error of the system is told as it is."""
+    assert told(Unavailable("the guest was not ready", remedy="wait")) == ("the guest was not ready", "wait")
+    assert told(OSError(2, "No such file", "x")) == ("[Errno 2] No such file: 'x'", "")
+
+
+def test_what_nobody_foresaw_is_an_error_of_isobench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Type, text and place are told, with the request to report it; with ISOBENCH_DEBUG it is raised again."""
+    monkeypatch.delenv("ISOBENCH_DEBUG", raising=False)
+    try:
+        dict[str, str]()["resident"]
+    except KeyError as error:
+        reason = reason_of(error)
+        assert reason.startswith(
+            "an error of isobench itself, please report it: KeyError: 'resident' (test_reasons.py:"
+        )
+        monkeypatch.setenv("ISOBENCH_DEBUG", "1")
+        with pytest.raises(KeyError):
+            reason_of(error)
+
+
+def test_a_reason_can_always_be_kept() -> None:
+    """The odd byte of a file's name, half a surrogate pair: written out."""
+    assert reason_of(MeasurementError("no \udcff")) == "no \\udcff"
+    assert reason_of(OSError(2, "No such file", "\udcff")).encode()
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "unwanted"),
+    [
+        ("clone3: No space left on device", "namespaces", "disk"),
+        ("clone: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("deadline: not ready within 60 s", "--timeout", "firmware"),
+        ("deadline: the container did not say ready", "--timeout", "firmware"),
+        ("mapping ids into the user namespace: Permission denied", "userns", "disk"),
+        ("unshare failed: no space left on device", "namespaces", "disk"),
+        ("cannot make the cgroup: No space left on device", "cgroup.max.descendants", "disk"),
+        ("inotify_add_watch: no space left on device", "max_user_watches", "disk"),
+        ("clone3: Resource temporarily unavailable", "ulimit -u", "disk"),
+        ("cannot make a cgroup: Read-only file system", "/sys/fs/cgroup", "root"),
+        ("mkdir /x: Read-only file system", "ISOBENCH_WORK", "root"),
+        ("write /var/tmp/x: No space left on device", "make room", "namespaces"),
+        ("writing x: disk quota exceeded", "make room", "namespaces"),
+        ("socket: Too many open files", "ulimit -n", "disk"),
+    ],
+)
+def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwanted: str) -> None:
+    """They have its words; what was done tells them apart."""
+    remedy = told(MeasurementError(reason))[1]
+    assert wanted in remedy and unwanted not in remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "variable"),
+    [
+        ("qemu-system-x86_64: could not load kernel '/home/u/.cache/k/vmlinuz': Permission denied", "ISOBENCH_CACHE"),
+        ("qemu-system-x86_64: -drive file=x: Could not open '/work/isobench-1/d': Permission denied", "ISOBENCH_WORK"),
+        ("Cannot access storage file '/home/u/x/disk' (as uid:64055, gid:64055): Permission denied", "ISOBENCH_CACHE"),
+    ],
+)
+def test_what_qemu_cannot_read_is_named(said: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that chooses another place for it."""
+    monkeypatch.setenv("ISOBENCH_WORK", "/work")
+    remedy = told(MeasurementError(f"libvirt cannot start the domain: internal error: {said}"))[1]
+    assert remedy.startswith(f"set {variable} ")
+
+
+def test_a_cpu_that_can_is_not_to_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The firmware is blamed only where the CPU's flags are not there."""
+    for can in (True, False):
+        monkeypatch.setattr("isobench.host.machine.virtualises", lambda can=can: can)
+        remedy = told(MeasurementError("QEMU stopped the guest (state 3, reason 5)"))[1]
+        assert ("firmware" in remedy) == (not can)
+
+
+def test_systemctl_is_named_where_systemd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere the init system that does, or the program."""
+    for there, words in (
+        ("/run/systemd/system", "systemctl start docker"),
+        ("/run/openrc", "rc-service docker start"),
+        ("/nowhere", "start dockerd"),
+    ):
+        monkeypatch.setattr("pathlib.Path.is_dir", lambda path, there=there: str(path) == there)
+        assert to_start("docker", "dockerd").startswith(words)
+
+
+def test_a_file_that_cannot_be_kept_is_mended_by_what_it_lacks() -> None:
+    """Room is made only where room is lacking."""
+    assert "make room" in mends(OSError(28, "No space left on device"), "--out")
+    assert "make room" not in mends(OSError(30, "Read-only file system"), "--out")
+    assert "ulimit -n" in mends(OSError(24, "Too many open files"), "--out")
+    assert "ulimit -f" in mends(OSError(27, "File too large"), "--out")
+
+
+def test_who_is_root_is_not_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root who is refused is confined by something else."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert as_root("unconfine it", "join a group") == "unconfine it"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert as_root("unconfine it", "join a group") == "run isobench as root, or join a group"
+
+
+def test_what_is_said_at_the_end_of_a_long_line_is_told_and_mended() -> None:
+    """As runc does: the error of the kernel comes last."""
+    line = f'level=error msg="runc create failed: {"x" * 5000} mkdir /sys/fs/cgroup/a: read-only file system"'
+    reason, remedy = told(MeasurementError("it ended", console=line))
+    assert "read-only file system" in reason and len(reason) < 500
+    assert "/sys/fs/cgroup" in remedy

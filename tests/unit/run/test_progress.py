@@ -1,0 +1,211 @@
+"""What a run says: to a log, to a terminal, and at its end."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+import pytest
+
+from isobench.analysis import frames, verdicts
+from isobench.core.errors import Unavailable
+from isobench.core.model import Cell, Skip
+from isobench.results import store
+from isobench.results.record import BlockRecord
+from isobench.run import progress as progress_of
+from isobench.run import runner
+from isobench.run.progress import Progress, closing, intervals_so_far, print_verdicts
+from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
+from tests.unit.analysis.made import write_run
+from tests.unit.run.test_runner import request
+
+
+def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
+    """Off a terminal nothing is overwritten: the block, the time left, what was skipped and why, what failed."""
+    progress = Progress(block_seconds=10)
+    progress.skipped(Skip("kvm", "", "there is no /dev/kvm", "modprobe kvm"))
+    progress.skipped(Skip("docker", "", "no engine"))
+    progress.skipped(Skip("kvm-tap", "", "there is no /dev/kvm", "modprobe kvm"))
+    progress.begins(None)  # type: ignore[arg-type]
+    progress.block_begins(0, 5, None)
+    progress.cell_begins(Cell("process", "startup"))
+    progress.cell_ends(Cell("process", "startup"), {}, "it ended\nmore")
+    progress.block_begins(1, 5, 90.0)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "skipped kvm, kvm-tap: there is no /dev/kvm (modprobe kvm)",
+        "skipped docker: no engine",
+        "warm-up block, about 1 min 00 s left",
+        "failed startup in process: it ended",
+        "block 1 of 5, about 1 min 30 s left",
+    ]
+
+
+class _Terminal(io.StringIO):
+    """Standard error of a terminal; how many characters came while a cell was measured."""
+
+    inside = False
+    disturbed = 0
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.disturbed += len(text) if self.inside else 0
+        return super().write(text)
+
+
+class _Measuring(FakeScenario):
+    """Notes on the terminal when a cell is measured, and which threads there are."""
+
+    def __init__(self, screen: _Terminal) -> None:
+        super().__init__("startup")
+        self.screen = screen
+        self.threads = set[str]()
+
+    def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
+        self.screen.inside = True
+        self.threads |= {thread.name for thread in threading.enumerate()}
+        try:
+            return super().measure(sandbox)
+        finally:
+            self.screen.inside = False
+
+
+@pytest.mark.parametrize("columns", [40, 60, 120])
+def test_a_terminal_has_a_bar_that_is_drawn_between_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """Cell, elapsed and left are on it within its width, causes stay above it, and while a cell is measured nothing is
+    written and no thread of it is there."""
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("isobench.run.progress._PAUSE", 0.0)
+    monkeypatch.setattr(runner, "marks", lambda *_: [])  # what else runs here would have blocks replaced
+    scenario = _Measuring(screen)
+    progress = Progress(cell_seconds={Cell("process", "startup"): 0.01})
+    environments = [FakeEnvironment("process"), FakeEnvironment("kvm", unavailable=Unavailable("there is no /dev/kvm"))]
+    asked = request(tmp_path, environments, scenarios=[scenario], min_blocks=2, max_blocks=2)
+    try:
+        runner.execute(asked, None, progress)
+    finally:
+        progress.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert "skipped kvm: there is no /dev/kvm" in text
+    assert re.search(r"\d:\d\d elapsed, \d:\d\d left", text)
+    assert "warm-up block, cell 1 of 6: " in text and "block 2 of 2, cell 6 of 6: " in text
+    assert max(map(len, re.split(r"[\r\n]+", text))) <= columns
+    assert screen.disturbed == 0
+    assert scenario.threads <= {"MainThread", "heartbeat"}
+
+
+def test_a_dumb_terminal_is_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot move its cursor has a line a block."""
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    Progress().block_begins(1, 5, 90.0)
+    assert screen.getvalue() == "block 1 of 5, about 1 min 30 s left\n"
+
+
+@pytest.mark.parametrize(("index", "said"), [(0, "this host is busy: load. "), (1, "block 1 is left out: load")])
+def test_a_busy_host_is_told_in_the_first_block(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, index: int, said: str
+) -> None:
+    """The warm-up block counts nowhere, but is the first that can tell."""
+    progress = Progress()
+    writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]))
+    progress.block_ends(BlockRecord(index, 0.0, 1.0, [], ["load"]), writer)
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_the_time_left_follows_what_cells_take() -> None:
+    """Each cell as long as it took last, else as it is expected to; further blocks are as long as this one."""
+    bar = progress_of._Bar({Cell("a", "s"): 10.0, Cell("b", "s"): 20.0})
+    bar.block_begins("block 1 of 3", 2)
+    bar.planned([Cell("a", "s"), Cell("b", "s"), Cell("a@control", "s")])
+    assert bar.seconds_left() == 40 + 2 * 40
+    bar.cell_ends(Cell("a", "s"))
+    assert 20 + 2 * 20 < bar.seconds_left() < 20 + 2 * 20 + 1  # a and its second copy took next to nothing
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["process", "docker"], r"docker over process: a start 2\d\d× \(.* for .*\)"),
+        (["process", "chroot", "docker"], "A start over process (.*): chroot .*, docker .*×"),
+        (["process"], ""),
+    ],
+)
+def test_one_sentence_answers_what_was_asked(tmp_path: Path, names: list[str], said: str) -> None:
+    """One other environment is told with all its costs, several side by side, the baseline alone not at all."""
+    run = store.load(write_run(tmp_path))
+    summary = verdicts.summary(frames.samples(run), "process")
+    assert re.match(said, closing(summary[summary["environment"].isin(names)], run.session))
+
+
+def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
+    """Only who certainly costs the most is named."""
+    run = store.load(write_run(tmp_path))
+    summary = verdicts.summary(frames.samples(run), "process")
+    few = summary[summary["environment"] != "docker"]
+    (chroot,) = few[(few["environment"] == "chroot") & (few["metric"] == "ready")].to_dict(orient="records")
+    ratios = [1.0] * 7 + [3.0, 9.0]
+    many = [
+        {**chroot, "environment": f"e{n}", "ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1,
+         "verdict": "slower" if ratio > 2 else "equivalent"}
+        for n, ratio in enumerate(ratios)
+    ]  # fmt: skip
+    records = [msgspec.structs.replace(run.session.environments[0], name=f"e{n}") for n in range(9)]
+    session = msgspec.structs.replace(run.session, environments=[*run.session.environments, *records])
+    base = summary[summary["environment"] == "process"]
+    told = closing(pd.concat([base, pd.DataFrame(many)]), session)
+    assert told.endswith("2 of 9 environments certainly cost more, the most e8 (9.00×)")
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing on either stream."""
+    progress = Progress(quiet=True)
+    progress.block_begins(1, 5, 90.0)
+    progress.cell_ends(Cell("process", "startup"), {}, "it ended")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_interval_so_far_is_the_analysis(tmp_path: Path) -> None:
+    """Shown while it runs: the same ratio and interval that the table at the end will have."""
+    run = store.load(write_run(tmp_path))
+    row = verdicts.summary(frames.samples(run), "process").set_index("environment").loc["docker"]
+    shown = intervals_so_far(run.series, run.session)
+    assert set(shown) == {Cell(n, "startup") for n in ("process@control", "chroot", "docker")}
+    assert f"{row['ratio']:.0f}×" in shown[Cell("docker", "startup")]
+    assert intervals_so_far([one._replace(blocks=[], values=[]) for one in run.series], run.session) == {}
+
+
+def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever was asked for has a line in the table at the end."""
+    run = store.load(write_run(tmp_path))
+    (scenario,) = run.session.scenarios
+    first = msgspec.structs.replace(scenario.metrics[0], name="odd")
+    session = msgspec.structs.replace(run.session, scenarios=[msgspec.structs.replace(scenario, metrics=[first])])
+    summary = verdicts.summary(frames.samples(run), "process")
+    summary["metric"] = "odd"
+    print_verdicts(summary, session)
+    assert "startup.odd" in capsys.readouterr().out
+
+
+def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty table would say nothing: the reason is said instead."""
+    run = store.load(write_run(tmp_path, blocks=6))
+    blocks = [msgspec.structs.replace(block, marks=["load"]) for block in run.session.blocks]
+    run = run._replace(session=msgspec.structs.replace(run.session, blocks=blocks))
+    print_verdicts(verdicts.summary(frames.samples(run), "process"), run.session)
+    assert capsys.readouterr().out.startswith("no verdict: each of the 6 blocks was disturbed")

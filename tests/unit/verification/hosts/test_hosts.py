@@ -1,0 +1,163 @@
+"""The lab's bookkeeping: hosts as files, what a check's end means, what HOSTS.md says of a host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from isobench.core.model import Sample
+from isobench.results import store
+from isobench.results.record import BlockRecord, CellRecord, FailureRecord
+from isobench.run import catalog
+from tests.unit.report.made import session
+from verification.hosts import checks, host, image, machine, table
+
+
+class SayingMachine(machine.Machine):
+    """One that answers each command by the next of the given answers."""
+
+    def __init__(self, folder: Path, *answers: machine.Done) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+        self._answers = list(answers)
+
+    def run(self, command: str, seconds: float, *, stdin: bytes = b"") -> machine.Done:
+        self.asked.append(command)
+        return self._answers.pop(0)
+
+    def reboot(self) -> None:
+        self.asked.append("reboot")
+
+
+def test_every_host_is_read() -> None:
+    """What a file says arrives; a host is named after its file."""
+    hosts = host.known()
+    assert hosts["debian-13"].release == "trixie"
+    assert all(one.name == name and one.about and one.release for name, one in hosts.items())
+
+
+def test_hosts_of_one_release_share_a_disk() -> None:
+    """They differ in how they are booted, so that their images have one key and do not push each other out."""
+    by_release: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
+    for one in host.known().values():
+        by_release.setdefault(one.release, set()).add((one.python, one.packages))
+    assert all(len(made_of) == 1 for made_of in by_release.values())
+    kernels = [one.kernel for one in host.known().values() if one.release == "bookworm"]
+    assert len(kernels) == len(set(kernels)) >= 3
+
+
+def test_what_builds_the_documentation_is_not_laid_in() -> None:
+    """No check wants it, and not all of it has wheels: what is laid in is chosen for another Python than this one's."""
+    words = " ".join(image._requirements())
+    assert "argparse-manpage" not in words and "zensical" not in words
+    assert {"scipy", "docker", "libvirt-python", "pytest"} <= set(re.findall(r"[a-z-]+", words))
+
+
+def test_checks_name_what_there_is() -> None:
+    """Every environment and group that a check asks for is in the catalogue."""
+    asked = [name for check in checks.CHECKS for name in re.findall(r"(?:-e|--require) (\S+)", check.command)]
+    assert len(asked) >= 8
+    for names in asked:
+        assert catalog.select_environments(names.strip("'"))
+
+
+def test_a_host_that_lacks_something_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "odd.toml"
+    file.write_text('about = "x"\nrelease = "trixie"\npackages = []\nkernel = []\n')
+    with pytest.raises(KeyError, match="python"):
+        host.read(file)
+
+
+def test_the_end_of_a_check(tmp_path: Path) -> None:
+    """Its exit code decides, its last line is the reason, and all that it said is kept."""
+    good = SayingMachine(tmp_path, machine.Done(0, "first\nall is well\n", "", 60.0))
+    assert checks.carry_out(checks.Check("a b", "true", 1), good) == (True, "passed", 1.0)
+    assert "first" in (tmp_path / "a-b.txt").read_text()
+    bad = SayingMachine(tmp_path, machine.Done(5, "", "isobench: nothing was measured\n", 6.0))
+    assert checks.carry_out(checks.Check("c", "true", 1), bad)[:2] == (False, "exit 5: isobench: nothing was measured")
+    late = SayingMachine(tmp_path, machine.Done(124, "half", "", 120.0))
+    assert checks.carry_out(checks.Check("d", "true", 2), late)[:2] == (False, "took longer than 2 minutes")
+
+
+def test_what_follows_a_reboot_decides(tmp_path: Path) -> None:
+    one = SayingMachine(tmp_path, machine.Done(0, "", "", 1.0), machine.Done(1, "", "left behind: x", 1.0))
+    outcome = checks.carry_out(checks.Check("reboot", "begin", 1, "look"), one)
+    assert [word for word in one.asked if word == "reboot"] and one.asked[-1].endswith("look")
+    assert not outcome.passed and outcome.note == "exit 1: left behind: x"
+
+
+def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
+    """Measured scenarios come from the runs, a failure beside them, and for the rest the doctor's reason and remedy."""
+    folder = tmp_path / "debian-13"
+    cells = [CellRecord(name, "startup", 0.0, 1.0, 0.5) for name in ("process", "docker")]
+    record = msgspec.structs.replace(session(), blocks=[], warmups={}, failures=[], skips=[])
+    writer = store.RunWriter(folder / "results", record, {("startup", "ready"): "second"})
+    samples = [Sample(1, "process", "startup", "ready", 0.1)]
+    writer.add_block(BlockRecord(1, 0.0, 1.0, cells), samples, [FailureRecord(1, "docker", "startup", "it | broke")])
+    writer.finish()
+    (folder / "out").mkdir()
+    found = {"kind": "environment", "outcome": "SKIP", "reason": "there is no /dev/kvm", "remedy": "modprobe kvm"}
+    (folder / "out/doctor.json").write_text(json.dumps([{**found, "name": "kvm"}]))
+    outcomes = {"doctor": checks.Outcome(True, "fine", 2.0), "default": checks.Outcome(False, "exit 1", 3.0)}
+    seen = table.seen("debian-13", "about it", "abc", outcomes, folder)
+    assert set(seen.environments) == set(catalog.environments())
+    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default", "ladder"])
+    lines = (tmp_path / "HOSTS.md").read_text().splitlines()
+    assert lines[-1].startswith("Not asked of any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
+    assert "| process | startup |" in lines
+    assert "| docker | **FAIL** startup: it \\| broke |" in lines
+    assert "| kvm | there is no /dev/kvm → modprobe kvm |" in lines
+    assert "| doctor | fine (2 min, abc) |" in lines
+    assert "| default | **FAIL** exit 1 (3 min, abc) |" in lines
+
+
+def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
+    """Another host, and another check of the same one."""
+    for name, check in (("debian-12", "doctor"), ("debian-13", "default"), ("debian-13", "doctor")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        table.seen(name, "about", "abc", {check: checks.Outcome(True, f"{check} of {name}", 1.0)}, tmp_path / name)
+    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
+    lines = (tmp_path / "HOSTS.md").read_text().splitlines()
+    assert "| doctor | doctor of debian-12 (1 min, abc) | doctor of debian-13 (1 min, abc) |" in lines
+    assert "| default | not asked | default of debian-13 (1 min, abc) |" in lines
+
+
+def test_what_is_built_ends_with_its_builder(tmp_path: Path) -> None:
+    """kill -9 of the lab takes the whole tree of what it started along."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    mark = tmp_path / "pids"
+    code = f"from verification.hosts import image; image._run('sh', '-c', 'sleep 571 & sleep 572; echo > {mark}')"
+    builder = subprocess.Popen([sys.executable, "-c", code], cwd=image.ROOT)
+    try:
+        _until(lambda: len(_running("571", "572")) == 2)
+    finally:
+        builder.send_signal(signal.SIGKILL)
+        builder.wait()
+    _until(lambda: not _running("571", "572"))
+
+
+def _running(*seconds: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that has just ended
+            found.append(path.read_bytes().decode(errors="replace"))
+    return [line for line in found if line in {f"sleep\0{one}\0" for one in seconds}]
+
+
+def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,129 @@
+"""Memory per instance against `free`: the density scenario's slope, and 32 containers by hand with `docker run`.
+
+Ours and theirs take turns. Theirs: available memory as `free` tells it, before and with the containers, divided by
+their number; it knows nothing of instances, cgroups or processes. That is the whole host's, so what else runs
+meanwhile is in both. `free` does not count the free pages that each CPU keeps at hand (tens of MiB, more after 32
+clients have ended), and it counts what dockerd and containerd grew or gave back meanwhile. The last two lines leave
+both out, by awk out of /proc: these are held against each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import statistics
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from isobench.analysis.paired import interval
+from isobench.environments.docker._client import LABEL
+from isobench.images.rootfs import rootfs_tar
+from isobench.run import catalog, lifecycle
+from isobench.scenarios import density as density
+
+if TYPE_CHECKING:
+    from isobench.contracts.environment import Sandbox
+
+SETTLE_SECONDS = 4.0
+"""Until what ended is freed, and what started has come to rest."""
+MOST_NOISE = 0.1
+"""Half the interval, as a share of a container: what is wider agrees with anything."""
+
+
+def free_bytes() -> int:
+    """The column "available" of `free`."""
+    done = subprocess.run(["free", "--bytes"], capture_output=True, text=True, check=True)
+    return int(done.stdout.splitlines()[1].split()[6])
+
+
+def at_hand_bytes() -> int:
+    """The free pages on the CPUs' own lists."""
+    words = ["awk", '$1 == "count:" { pages += $2 } END { print pages }', "/proc/zoneinfo"]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * os.sysconf("SC_PAGE_SIZE")
+
+
+def daemons_bytes(pids: list[int]) -> int:
+    """The proportional set size of dockerd and containerd: those that serve here, of several on a host."""
+    files = [f"/proc/{pid}/smaps_rollup" for pid in pids]
+    words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024
+
+
+def docker(*words: str) -> str:
+    """The command-line client; its standard output."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float, float]:
+    """Bytes a container, by `free`, and corrected: `docker run` one after the other. They carry the run's name."""
+    time.sleep(SETTLE_SECONDS)
+    before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes(engine)
+    names = []
+    try:
+        for _ in range(count):
+            name = f"{run}-by-hand-{secrets.token_hex(4)}"
+            words = ["--detach", "--interactive", "--label", f"{LABEL}={run}", "--name", name]
+            docker("run", *words, image, "/probe", "ready")
+            names.append(name)
+        time.sleep(SETTLE_SECONDS)
+        plain = before - free_bytes()
+        return plain / count, (plain + at_hand - at_hand_bytes() + daemons - daemons_bytes(engine)) / count
+    finally:
+        if names:
+            docker("rm", "--force", *names)
+
+
+def ours(sandbox: Sandbox) -> float:
+    """The density scenario's slope of available memory, without what is no container's."""
+    readings, _ = density.Density().take(sandbox)
+    counted = [one.counted["available"] - one.counted["harness"] - one.counted["daemons"] for one in readings]
+    return statistics.linear_regression([one.instances for one in readings], counted).slope
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=6)
+    arguments = parser.parse_args()
+    density.COUNTS = tuple(n for n in density.COUNTS if n <= arguments.count)
+    mine: list[float] = []
+    plain: list[float] = []
+    theirs: list[float] = []
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+        run, folder = workdir.name, workdir / "docker"
+        image = f"{run.lower()}:by-hand"
+        folder.mkdir(mode=0o711)
+        with catalog.environments()["docker"].open(folder) as sandbox:
+            docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
+            try:
+                by_hand(
+                    image, run, arguments.count, sandbox.daemons()
+                )  # the engine grows with the first containers that it sees
+                for number in range(arguments.rounds):
+                    if number % 2:
+                        mine.append(ours(sandbox))
+                    one = by_hand(image, run, arguments.count, sandbox.daemons())
+                    plain.append(one[0])
+                    theirs.append(one[1])
+                    if not number % 2:
+                        mine.append(ours(sandbox))
+            finally:
+                docker("image", "rm", "--force", image)
+    import numpy as np
+
+    middles = [statistics.median(side) / 2**20 for side in (mine, plain, theirs)]
+    found = interval((np.array(mine) - np.array(theirs)) / 2**20)
+    print(f"free, {arguments.count} containers by hand         {middles[1]:8.2f} MiB each")
+    print(f"the same, corrected               {middles[2]:8.2f} MiB each")
+    print(f"docker, slope over 1 to {arguments.count:<9} {middles[0]:8.2f} MiB each")
+    print(f"difference, paired                {found.centre:+8.2f} [{found.low:+.2f}, {found.high:+.2f}] MiB")
+    if (found.high - found.low) / 2 > MOST_NOISE * middles[2]:
+        print("that is too wide to tell: too much else ran on this host meanwhile")
+        return 1
+    return 0 if found.low <= 0 <= found.high else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,100 @@
+"""Every mechanism of the catalogue, left alone, and killed over: nothing of it stays on the host."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from verification.faults.place import Line, Tally
+from verification.faults.stopping import survivors, unloadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from verification.faults.place import Place
+
+TIMES = 10
+"""How often each family is killed over."""
+OUTLIVE = ("containerd",)
+"""Whose instances are made to outlive the client that asked for them: the next start, or `clean`, ends them."""
+NEXT = ("run", "-e", "process", "-s", "startup", "--blocks", "1", "--no-report", "-q")
+
+
+class Family(NamedTuple):
+    """Environments of one or a few mechanisms, and scenarios that make them use what they have."""
+
+    environments: str
+    scenarios: str = "startup"
+
+
+FAMILIES = {
+    "native": Family("ns-all-user,ns-all+cgroup,handmade,process-tmpfs"),
+    "oci": Family("runc,crun"),
+    "containerd": Family("containerd"),
+    "podman": Family("podman"),
+    "lxc": Family("lxc"),
+    "nspawn": Family("nspawn,bubblewrap"),
+    "docker": Family("docker,docker-nonet,docker-privileged", "startup,io-copy-up"),
+    "docker-runsc": Family("docker-runsc"),
+    "docker-storage": Family("docker-bind,docker-volume,docker-tmpfs", "io-meta"),
+    "docker-net": Family("docker-published", "net"),
+    "null": Family("tcg-null,kvm-null"),
+    "guest": Family("tcg"),
+    "guest-storage": Family("tcg-virtiofs", "io-meta"),
+    "guest-net": Family("tcg-user,tcg-tap"),
+}
+"""By the module that makes them (tests/unit/faults asks that none is left out); those of KVM with a kernel are the same
+in all but QEMU's accelerator, and where they boot is another host."""
+
+
+def undisturbed(place: Place) -> Line:
+    """Two blocks and an orderly end."""
+    tally = Tally(place)
+    for family in FAMILIES.values():
+        before = place.before()
+        code, said = place.call(*_run(family, 2))
+        tally.add("" if code in (0, 5) else f"{family.environments}: exit code {code}: {said[-300:]}", before)
+    return tally.line("nothing: every mechanism left alone", "two blocks each, by whole trees before and after")
+
+
+def killed(place: Place, name: str) -> Line:
+    """kill -9 of the harness at any moment, half of them among the blocks.
+
+    Half of the time the next start cleans up, half of the time `isobench clean`.
+    """
+    tally, family, dice, late = Tally(place), FAMILIES[name], random.Random(name), 0
+    for turn in range(TIMES):
+        before = place.before()
+        process = place.start(*_run(family, 500))
+        if turn % 2:
+            place.await_block(0, process)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(dice.uniform(0, 1.5) if turn % 2 else dice.uniform(0.3, 3.0))
+        block = place.block()
+        late += block >= 0
+        wrong = "" if process.poll() is None else f"it had ended: {place.last_lines()}"
+        process.kill()
+        process.wait()
+        wrong = wrong or unloadable(place, block)
+        if name not in OUTLIVE and (living := survivors(place)):
+            wrong = wrong or f"still there 5 s after its parent: {living[0]}"
+        code, said = place.call("clean") if turn % 4 < 2 else place.call(*NEXT)
+        tally.add(wrong or (f"the next start: exit code {code}: {said[-300:]}" if code not in (0, 5) else ""), before)
+    note = f"{late} of them among the blocks, whose forerunners are on disk"
+    if name not in OUTLIVE and tally.survived == tally.injected:
+        note += "; nothing outlived its parent by 5 s"
+    return tally.line(f"kill -9 over {family.environments}", note)
+
+
+def _run(family: Family, blocks: int) -> tuple[str, ...]:
+    words = ("run", "-e", family.environments, "-s", family.scenarios, "--no-report")
+    return (*words, "--blocks", str(blocks))
+
+
+ROWS: dict[str, Callable[[Place], Line]] = {
+    "undisturbed": undisturbed,
+    **{f"kill-{name}": partial(killed, name=name) for name in FAMILIES},
+}

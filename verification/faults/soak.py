@@ -1,0 +1,122 @@
+"""Hundreds of blocks in one run: nothing of the harness grows from the first to the last, and it gets no slower."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from verification.faults import leaks
+from verification.faults.place import Line, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from verification.faults.place import Place
+
+RUNS = (("process,ns-all,docker", 500), ("process,tcg", 50))
+EVERY = 100
+"""How many times a run is looked at, at least: every so many parts of its blocks."""
+
+
+MOST_SHARE = 0.02
+"""How much of a block's time the harness may take more at the end. Some, because the results are put on disk whole and
+at once after every block, at a millisecond a megabyte: the one thing that grows, and with blocks of half a second it
+shows."""
+
+
+class Grows(NamedTuple):
+    """What is looked at: its unit, and how much of it a cell may add.
+
+    Of memory some: what a cell has become in the files (its record, its samples) is kept until the run ends.
+    """
+
+    unit: str
+    allowed: float
+
+
+QUANTITIES = {
+    "memory": Grows("KiB", 4.0),
+    "file descriptors": Grows("", 0.001),
+    "threads": Grows("", 0.001),
+    "mounts": Grows("", 0.001),
+    "namespaces": Grows("", 0.001),
+    "cgroups": Grows("", 0.001),
+    "disk": Grows("KiB", 0.25),
+}
+
+
+def soak(place: Place) -> Line:
+    """Two long runs, looked at from outside all the time; the note gives the slopes."""
+    tally, told = Tally(place), []
+    for environments, blocks in RUNS:
+        before = place.before()
+        words = ("run", "-e", environments, "-s", "startup", "--no-report", "--blocks", str(blocks))
+        process = place.start(*words, "--max-time", "60m")
+        seen: list[tuple[int, Mapping[str, float]]] = []
+        while process.poll() is None:
+            block = place.block()
+            if block > (seen[-1][0] if seen else 0) and block % max(1, blocks // EVERY) == 0:
+                with suppress(OSError):
+                    seen.append((block, _look(process.pid, place)))
+            time.sleep(0.02)
+        slopes = {name: _slope([(b, found[name]) for b, found in seen]) for name in QUANTITIES}
+        shares = _harness_shares(place)
+        slope, least = _slope(shares)
+        share = sum(part for _, part in shares) / max(1, len(shares))
+        wrong = [f"exit code {process.returncode}: {place.last_lines()}"] if process.returncode else []
+        wrong += [f"{name} grows by {slopes[name][0]:.4g} {q.unit} a block" for name, q in QUANTITIES.items()
+                  if slopes[name][1] > 0 and slopes[name][0] > q.allowed * (environments.count(",") + 2)]  # fmt: skip
+        wrong += (
+            [f"the harness's share grows by {slope * blocks:.1%}"] if least > 0 and slope * blocks > MOST_SHARE else []
+        )
+        tally.add("; ".join(wrong), before)
+        said = ", ".join(f"{name} {slopes[name][0]:+.2g} {q.unit}".rstrip() for name, q in QUANTITIES.items())
+        told.append(
+            f"{blocks} blocks of {environments}, a block: {said}; the harness's share of a block is {share:.1%}, "
+            f"from the first to the last {slope * blocks * 100:+.2f} points"
+        )
+    return tally.line("soak: hundreds of blocks", "; ".join(told))
+
+
+def _look(pid: int, place: Place) -> dict[str, float]:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    folders = [path for top in ("state", "work", "tmp") for path in (place.folder / top).rglob("*")]
+    folders += leaks.LOGS.glob("*")
+    disk = 0.0
+    for path in folders:
+        with suppress(OSError):
+            disk += path.lstat().st_blocks / 2
+    found = leaks.take(leaks.Where(place.folder, "", ""))
+    return {
+        "memory": float(status["VmRSS"].split()[0]),
+        "threads": float(status["Threads"]),
+        "file descriptors": float(len(os.listdir(f"/proc/{pid}/fd"))),
+        "mounts": float(sum(kind == "mount" for kind, _ in found)),
+        "namespaces": float(sum(kind == "namespace" for kind, _ in found)),
+        "cgroups": float(sum(len(folders) for _, folders, _ in os.walk("/sys/fs/cgroup"))),
+        "disk": disk,
+    }
+
+
+def _harness_shares(place: Place) -> list[tuple[int, float]]:
+    """The part of each unmarked block's time, its writing included, that was spent outside instances."""
+    return [
+        (block.index, 1 - sum(cell.inside for cell in block.cells) / (after.started - block.started))
+        for block, after in pairwise(place.last_run().session.blocks)
+        if block.index > 0 and not block.marks
+    ]
+
+
+def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """By least squares, and the lower end of its 95 % interval. The first tenth is left out: a run fills its caches."""
+    from scipy import stats
+
+    kept = points[len(points) // 10 :]
+    if len(kept) < 3:
+        return 0.0, 0.0
+    found = stats.linregress([x for x, _ in kept], [y for _, y in kept])
+    return float(found.slope), float(found.slope - 1.96 * found.stderr)

@@ -1,0 +1,137 @@
+"""What each host runs, in this order: words for root's shell in /srv/isobench, and how long they may take.
+
+The README's two commands want a network for pipx and nox, which a host of the lab has not: what they call is run by
+itself, in an environment with the dependencies laid in. One block: the question is what works, not what it costs; the
+one check that is about costs takes the six that an interval wants. Guests without KVM take minutes on an emulated CPU:
+`doctor` launches each, and one is measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from verification.hosts.machine import Done, Machine
+
+_RUN = "isobench run --quiet --no-report --blocks 1"
+_TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
+_NO_SKIP = "| tee out/tests.txt; tail -1 out/tests.txt | grep passed | grep -vE 'skipped|failed|error'"
+"""pytest takes a skip for a success: here what is asked for by name must run."""
+_CUT_OFF = """\
+rm -rf out/long
+long="--blocks 500 --no-report --out out/long"
+isobench run --quiet $long -e process,handmade,docker,kvm -s startup > out/long.txt 2>&1 &
+until test "$(cat out/long/*/*/journal.jsonl 2> /dev/null | wc --lines)" -ge 2; do kill -0 $! || exit 1; sleep 5; done
+sleep 20
+"""
+_LEFT = """\
+left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* /etc/apparmor.d/libvirt/libvirt-* 2> /dev/null
+    find /sys/fs/cgroup -name '*isobench-*'
+    virsh --quiet list --all --name | grep isobench-
+    docker ps --all --quiet --filter label=isobench.run
+    grep -o '/[^ ]*isobench-[^ ]*' /proc/self/mountinfo
+    pgrep --full --list-full '[i]sobench-[0-9]')
+if [ -n "$left" ]; then echo "left behind: $left" >&2; exit 1; fi
+values=$(($(isobench export out/long/*/* --to csv | wc --lines) - 1))
+echo "nothing is left behind, and $values values of before can be read"
+test "$values" -gt 0
+"""
+_NIGHTLY = """\
+ln -sfn /srv/isobench /opt/isobench
+cp contrib/systemd/isobench-nightly.* /etc/systemd/system
+mkdir -p /etc/systemd/system/isobench-nightly.service.d /etc/systemd/system/isobench-nightly.timer.d
+cat > /etc/systemd/system/isobench-nightly.service.d/lab.conf << END
+[Service]
+ExecStart=
+ExecStart=$(command -v isobench) nightly --folder /var/lib/isobench/nightly --out /var/lib/isobench/results \
+ -e process,docker,kvm -s startup --blocks 1
+END
+printf '[Timer]\\nOnCalendar=\\nOnActiveSec=5\\n' > /etc/systemd/system/isobench-nightly.timer.d/lab.conf
+systemctl daemon-reload
+systemctl start isobench-nightly.timer
+ended=--property=ExecMainExitTimestampMonotonic
+until systemctl show $ended isobench-nightly.service | grep -q '=[1-9]'; do sleep 5; done
+journalctl --unit isobench-nightly.service --output cat | tail -30
+test "$(systemctl show --property=Result --value isobench-nightly.service)" = success
+ls /var/lib/isobench/nightly
+"""
+_USER = f"""\
+id anna > /dev/null 2>&1 || useradd --create-home --groups docker,libvirt,kvm anna
+runuser --login anna --command "cd && PATH=/opt/isobench-python/bin:\\$PATH && isobench doctor -e default > doctor.txt;
+ {_RUN} -e default -s startup; code=\\$?; isobench clean; exit \\$code"
+code=$?
+cp -r ~anna/results/* results/; cp ~anna/doctor.txt out/doctor-of-a-user.txt
+exit $code
+"""
+
+
+class Check(NamedTuple):
+    """Passes where the command ends with 0, and where it names an `afterwards`, that does, too, after a reboot."""
+
+    name: str
+    command: str
+    minutes: float
+    afterwards: str = ""
+
+
+class Outcome(NamedTuple):
+    """`note` says what went wrong."""
+
+    passed: bool
+    note: str
+    minutes: float
+
+
+SHORT = "process,docker,kvm-null,kvm"
+KVM = "kvm-user,kvm-tap,kvm-virtiofs,kvm-scsi,kvm-iouring,kvm-qcow2"
+STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,kvm-writeback,kvm-9p,{KVM.partition('tap,')[2]}"
+COSTS = "process,docker,kvm-null,kvm,tcg"
+_COSTS = f"""\
+rm -rf out/costs; isobench run --quiet --no-report --blocks 6 -e {COSTS} -s startup,memory --out out/costs &&
+isobench export out/costs/*/* --to bundle --out out/costs.tar.gz
+"""
+CHECKS = (
+    Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
+    Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]' {_NO_SKIP}", 60),
+    Check("KVM in all ways", f"{_RUN} -e {KVM} -s startup", 120),
+    Check("doctor", "isobench doctor --json > out/doctor.json", 180),
+    Check("default", "isobench run --quiet --blocks 1 -e default", 180),
+    Check("costs", _COSTS, 180),
+    Check("ladder", f"{_RUN} -e ladder,containers -s startup,memory", 180),
+    Check("storage", f"{_RUN} -e {STORAGE} -s io", 180),
+    Check("network", f"{_RUN} -e docker-published,kvm-user,kvm-tap -s net", 180),
+    Check("distributions", f"{_RUN} -e kvm-distro -s startup,memory", 180),
+    Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
+    Check("nightly by a timer", _NIGHTLY, 120),
+    Check("compare", "set -- $(ls -d results/*/* | head -1); isobench compare $1 $1", 10),
+    Check("kill -9 and clean", f"{_CUT_OFF} kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
+    Check("an ordinary user", _USER, 120),
+    Check("reboot in a run", _CUT_OFF, 60, f"isobench clean; {_LEFT}"),
+)
+
+
+def carry_out(check: Check, machine: Machine) -> Outcome:
+    """Its output is kept beside the console."""
+    done = _shell(machine, check.command, check.minutes)
+    said = f"$ {check.command}\n{done.out}{done.err}"
+    if check.afterwards and done.code == 0:
+        machine.reboot()
+        done = _shell(machine, check.afterwards, check.minutes)
+        said += f"rebooted\n$ {check.afterwards}\n{done.out}{done.err}"
+    file = machine.folder / f"{check.name.replace(' ', '-')}.txt"
+    file.write_text(f"{said}\nended with {done.code} after {done.seconds:.0f} s\n")
+    return Outcome(done.code == 0, _note(done), done.seconds / 60)
+
+
+def _shell(machine: Machine, command: str, minutes: float) -> Done:
+    return machine.run(f"mkdir -p out; export PATH=/opt/isobench-python/bin:$PATH; {command}", minutes * 60)
+
+
+def _note(done: Done) -> str:
+    """That it passed, or its exit code and its last line."""
+    if done.code == 0:
+        return "passed"
+    if done.code == 124:
+        return f"took longer than {done.seconds / 60:.0f} minutes"
+    lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
+    return f"exit {done.code}: {lines[-1] if lines else 'it said nothing'}"

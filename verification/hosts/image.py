@@ -1,0 +1,158 @@
+"""A host's disk, built once and kept in the cache until what it is made of changes.
+
+Everything comes from this machine's own mirrors: Debian's packages from where apt is configured to look, Python's from
+where pip is. An image takes about 2 GB, the emulator 0.4 GB; a new image of a host replaces its old one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import BuildError, Unavailable
+from isobench.filesystem import cache, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verification.hosts.host import Host
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("mmdebstrap", "mke2fs", "ssh", "ssh-keygen", "unshare", "setpriv")
+ROOM = 8 * 2**30
+"""Bytes that building takes for a while: the tree, the disk, the packages."""
+DISK = "24G"
+
+PACKAGES = (
+    "systemd", "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "zstd", "kmod",
+    "openssh-server", "ca-certificates", "procps", "psmisc", "less", "strace", "git",
+    "docker.io", "containerd", "iptables", "runc", "crun", "podman", "lxc", "systemd-container", "bubblewrap",
+    "libvirt-daemon-system", "libvirt-clients", "libvirt-dev", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
+    "dnsmasq-base", "apparmor", "apparmor-utils", "uidmap", "fuse-overlayfs", "slirp4netns", "libcap2-bin",
+    "fio", "gcc", "libc6-dev", "make", "pkg-config", "python3", "python3-venv", "python3-dev", "python3-pip", "pipx",
+    "iproute2", "e2fsprogs", "cpio", "busybox-static",
+)  # fmt: skip
+"""What every host has: what `isobench provision` would install, and the runtimes that it would not."""
+
+
+def build(host: Host) -> Path:
+    """The folder with `disk.raw`, `vmlinuz`, `initrd` and the ssh `key`. Raises `Unavailable`, `BuildError`."""
+    _look_for_tools()
+    requirements = _requirements()
+    made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, DISK)
+    key = paths.content_hash(
+        [*(word.encode() for word in made_of), (ROOT / "verification/hosts/dress.sh").read_bytes()]
+    )
+    kind = f"host-{host.release}"
+    image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
+    cache.drop_others(kind, key)
+    return image
+
+
+def emulator() -> Path:
+    """A tree with Debian 13's QEMU 10: earlier ones were not tried with guests of guests."""
+    _look_for_tools()
+    packages = ("qemu-system-x86", "seabios")
+    release = "trixie"
+    words = ("--variant=extract", f"--include={','.join(packages)}")
+    key = paths.content_hash(word.encode() for word in (release, *words))
+
+    def unpack(folder: Path) -> None:
+        folder.chmod(0o700)  # a Debian tree has folders in which everybody may write
+        _debian(release, folder / "tree", words)
+
+    return cache.cached("host-emulator", key, unpack) / "tree"
+
+
+def tree() -> tuple[str, bytes]:
+    """The commit, and what git knows of this tree, uncommitted changes included, as a tar archive."""
+    changed = _git("stash", "create").decode().strip()
+    commit = _git("rev-parse", "--short", "HEAD").decode().strip()
+    return commit + (" with changes" if changed else ""), _git("archive", "--format=tar", changed or "HEAD")
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, check=True).stdout
+
+
+def _look_for_tools() -> None:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        raise Unavailable(f"not installed: {', '.join(missing)}", remedy="apt-get install mmdebstrap e2fsprogs ssh")
+    if os.geteuid() != 0:
+        raise Unavailable("the lab's trees are built as root", remedy="run it with sudo")
+
+
+def _requirements() -> list[str]:
+    """What isobench and its tests depend on. No check builds the documentation, and what does has no wheels."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: words for name, words in project["optional-dependencies"].items() if name != "docs"}
+    return sorted({*project["dependencies"], *(word for words in extras.values() for word in words)})
+
+
+def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
+    room = shutil.disk_usage(folder).free
+    if room < ROOM:
+        raise BuildError(f"building a host takes {ROOM / 1e9:.0f} GB, {folder.parent} has {room / 1e9:.1f} GB left")
+    lay, tree = folder / "lay", folder / "tree"
+    lay.mkdir()
+    (lay / "hostname").write_text("lab\n")
+    (lay / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    _wheels(host, requirements, lay / "wheels")
+    _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key"))
+    shutil.copy(folder / "key.pub", lay)
+    packages = ",".join((*PACKAGES, *host.packages))
+    dress = f'{ROOT}/verification/hosts/dress.sh "$1" {lay}'
+    _debian(host.release, tree, ("--variant=minbase", f"--include={packages}", f"--customize-hook={dress}"))
+    for name, pattern in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
+        shutil.copy(next((tree / "boot").glob(pattern)), folder / name)
+    disk = str(folder / "disk.raw")
+    _run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d", str(tree), disk, DISK)
+    shutil.rmtree(lay)
+    shutil.rmtree(tree)
+
+
+def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
+    """A Debian tree. Its mounts are in a namespace of mmdebstrap's own and end with it."""
+    options = ["--quiet", "--mode=root", "--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"]
+    options += ["--dpkgopt=force-unsafe-io"]  # what is cut off is not kept
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    _run("mmdebstrap", *options, *words, release, str(tree), _mirror(), environ=environ)
+
+
+def _mirror() -> str:
+    """Where this machine's apt gets Debian from."""
+    words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+    mirror = next((address for address in found if address.rstrip("/").endswith("/debian")), None)
+    if mirror is None:
+        raise Unavailable("apt is configured with no mirror of Debian", remedy="name one in /etc/apt/sources.list.d")
+    return mirror
+
+
+def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:
+    """Packages for the host's Python, by this machine's pip. libvirt's binding is built there, against its libvirt."""
+    built_there = [word for word in requirements if word.startswith("libvirt-python")]
+    ready = [word for word in requirements if word not in built_there]
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder))
+    platforms = ["any", "manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(17, 37))]
+    for_it = ["--python-version", host.python, "--implementation", "cp", "--only-binary=:all:"]
+    for_it += [f"--platform={platform}" for platform in platforms]
+    for_it += [f"--abi={abi}" for abi in (f"cp{host.python.replace('.', '')}", "abi3", "none")]
+    _run(*pip, *for_it, "setuptools", "wheel", *ready)
+    _run(*pip, "--no-deps", "--no-binary=:all:", *built_there)
+
+
+def _run(*words: str, environ: dict[str, str] | None = None) -> None:
+    """Raises `BuildError` with the end of what the command said."""
+    dies_with_us = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    done = subprocess.run(
+        [*dies_with_us, *words], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise BuildError(f"{words[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}")

@@ -1,0 +1,184 @@
+"""A booted host: an emulated machine that ends with this process, and ssh into it.
+
+QEMU is started by the emulator tree's own dynamic loader, so that nothing has to be mounted. The disk is read only to
+it: what the host writes goes into a file without a name. The network reaches this machine's ssh client and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.core.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from verification.hosts.host import Host
+
+CPUS, MEMORY = 2, "8G"
+BOOT = 1200.0
+"""Seconds until ssh answers; 80 s on two idle CPUs."""
+
+
+class Done(NamedTuple):
+    """What a command said and how it ended; 124 where its time ran out, 255 where ssh itself failed."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+class Machine:
+    """Commands run as root in /srv/isobench."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, key: Path, port: int) -> None:
+        self._process, self.folder, self._key, self._port = process, folder, key, port
+
+    def ssh(self, *options: str) -> list[str]:
+        """The words before a command."""
+        fixed = [
+            "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
+            "ConnectTimeout=30", "IdentitiesOnly=yes", "PasswordAuthentication=no",
+        ]  # fmt: skip
+        words = [word for option in fixed for word in ("-o", option)]
+        return ["ssh", "-F", "none", "-i", str(self._key), "-p", str(self._port), *words, *options, "root@127.0.0.1"]
+
+    def run(self, command: str, seconds: float, *, stdin: bytes = b"") -> Done:
+        """One shell command, ended where it takes longer."""
+        inside = f"cd /srv/isobench 2> /dev/null; timeout --kill-after=60 {seconds:.0f} sh -c {shlex.quote(command)}"
+        began = time.monotonic()
+        try:
+            done = subprocess.run(
+                [*self.ssh(), inside], input=stdin, capture_output=True, check=False, timeout=seconds + 120
+            )
+        except subprocess.TimeoutExpired as late:
+            return Done(124, _text(late.stdout), _text(late.stderr), time.monotonic() - began)
+        return Done(done.returncode, _text(done.stdout), _text(done.stderr), time.monotonic() - began)
+
+    def lay_in(self, tree: bytes) -> None:
+        """Unpack a tar archive into /srv/isobench and install it there. Raises `BuildError`."""
+        install = "/opt/isobench-python/bin/pip install --quiet --no-index --no-deps --no-build-isolation --editable ."
+        done = self.run(f"mkdir -p /srv/isobench; cd /srv/isobench; tar -x; {install}", 900, stdin=tree)
+        if done.code != 0:
+            raise BuildError(f"isobench cannot be installed in the host: {(done.err or done.out).strip()[-500:]}")
+
+    def fetch(self, names: str) -> None:
+        """Copy folders of /srv/isobench into ours. Raises `BuildError`."""
+        pack = f"cd /srv/isobench; tar -cz $(ls -d {names} 2> /dev/null)"
+        unpack = ("tar", "-xz", "--no-same-owner", "--no-same-permissions", "-C", str(self.folder))
+        with subprocess.Popen([*self.ssh(), pack], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as packing:
+            done = subprocess.run(unpack, stdin=packing.stdout, capture_output=True, text=True, check=False)
+        if packing.returncode != 0 or done.returncode != 0:
+            raise BuildError(f"the host's results cannot be fetched: {done.stderr.strip()[-300:]}")
+
+    def wait(self, deadline: float = BOOT) -> float:
+        """Until systemd has started all; gives the seconds. Raises `BuildError` with the end of the console."""
+        began = time.monotonic()
+        while time.monotonic() - began < deadline:
+            if self._process.poll() is not None:
+                raise BuildError(f"QEMU ended while the host booted: {self._console()}")
+            if self.run("systemctl is-system-running --wait", 300).out.strip() in ("running", "degraded"):
+                return time.monotonic() - began
+            time.sleep(2)
+        raise BuildError(f"the host did not answer within {deadline:.0f} s: {self._console()}")
+
+    def facts(self) -> str:
+        """Kernel, versions, what the host is made of."""
+        asked = (
+            "uname -r", "systemctl is-system-running", "stat --file-system --format=%T /sys/fs/cgroup",
+            "cat /sys/kernel/security/lsm; echo", "cat /sys/module/kvm_amd/parameters/npt | sed 's/^/nested paging /'",
+            "dockerd --version | cut -d, -f1", "libvirtd --version", "qemu-system-x86_64 --version | head -1",
+        )  # fmt: skip
+        return ", ".join(self.run("; ".join(asked), 300).out.split("\n")).strip(", ")
+
+    def reboot(self) -> None:
+        """And wait until it is up again. Raises `BuildError`."""
+        before = self._boot_id()
+        self.run("systemctl --no-block reboot", 60)
+        deadline = time.monotonic() + BOOT
+        while self._boot_id() in (before, ""):
+            if time.monotonic() > deadline:
+                raise BuildError(f"the host did not come back from a reboot: {self._console()}")
+            time.sleep(2)
+        self.wait()
+
+    def _boot_id(self) -> str:
+        return self.run("cat /proc/sys/kernel/random/boot_id", 60).out.strip()
+
+    def off(self) -> bool:
+        """Power off; whether it did so by itself."""
+        self.run("systemctl --no-block poweroff", 60)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(300)
+            return True
+        return False
+
+    def _console(self) -> str:
+        text = (self.folder / "console.log").read_text(errors="replace") if self.folder.exists() else ""
+        return " / ".join(text.splitlines()[-3:]) or "it said nothing"
+
+
+@contextlib.contextmanager
+def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Machine]:
+    """A host that answers by ssh. `folder` gets its console and what is fetched."""
+    port = _free_port()
+    environ = {**os.environ, "QEMU_MODULE_DIR": str(emulator / "usr/lib/x86_64-linux-gnu/qemu"), "TMPDIR": str(folder)}
+    with open(folder / "console.log", "wb") as console:
+        process = subprocess.Popen(
+            [*_qemu(emulator), *_devices(host, image, port)],
+            stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, cwd=folder,
+            env=environ,
+        )  # fmt: skip
+        try:
+            machine = Machine(process, folder, image / "key", port)
+            machine.wait()
+            yield machine
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _qemu(emulator: Path) -> list[str]:
+    libraries = emulator / "usr/lib/x86_64-linux-gnu"
+    loader = emulator / "usr/lib64/ld-linux-x86-64.so.2"
+    firmware = [word for name in ("qemu", "seabios") for word in ("-L", str(emulator / "usr/share" / name))]
+    dies_with_us = ("setpriv", "--pdeathsig", "KILL")
+    return [
+        *dies_with_us,
+        str(loader),
+        "--library-path",
+        str(libraries),
+        str(emulator / "usr/bin/qemu-system-x86_64"),
+        *firmware,
+    ]
+
+
+def _devices(host: Host, image: Path, port: int) -> list[str]:
+    words = " ".join(("root=/dev/vda", "rw", "console=ttyS0", "systemd.show_status=1", *host.kernel))
+    return [
+        "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-serial", "stdio",
+        "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,la57=off",
+        "-smp", str(CPUS), "-m", MEMORY,
+        "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", words,
+        "-drive", f"file={image / 'disk.raw'},if=virtio,format=raw,snapshot=on,cache=unsafe,aio=threads",
+        "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
+        "-device", "virtio-net-pci,netdev=n,romfile=", "-device", "virtio-rng-pci",
+    ]  # fmt: skip
+
+
+def _text(said: bytes | None) -> str:
+    return (said or b"").decode(errors="replace")
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -1,0 +1,159 @@
+"""The promises about what one run claims: verdicts, intervals, the control, sentences. On runs made of known costs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isobench.analysis import frames, verdicts
+from isobench.report import format, rules
+from verification.validity.noise import CORRELATED, QUIET
+from verification.validity.promise import Line
+from verification.validity.runs import BASELINE, CONTROL, context_of, quiet, run_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BLOCKS = (6, 12, 20)
+_METRICS, _ENVIRONMENTS = 8, 5
+"""Forty costs a run."""
+
+
+def _costs(random: np.random.Generator, kind: str, blocks: int, scale: float) -> dict[tuple[str, str, str], np.ndarray]:
+    return {
+        ("s", f"m{metric}", name): logs
+        for metric in range(_METRICS)
+        for name, logs in quiet(random, _ENVIRONMENTS, blocks, scale, kind).items()
+    }
+
+
+def _summary(costs: dict[tuple[str, str, str], np.ndarray]) -> pd.DataFrame:
+    return verdicts.summary(frames.samples(run_of(costs)), BASELINE)
+
+
+def _of_environments(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["control"] & (table["environment"] != BASELINE)]
+
+
+def g13(trials: int = 200, seed: int = 13) -> Line:
+    """Runs of forty costs in which nothing differs: how many name a difference, and whether the printed interval ever
+    says something else than the verdict."""
+    random = np.random.default_rng(seed)
+    shares, contradictions = {}, 0
+    for kind in QUIET:
+        wrong = 0
+        for trial in range(trials):
+            blocks = _BLOCKS[trial % len(_BLOCKS)]
+            rows = _of_environments(_summary(_costs(random, kind, blocks, 0.2)))
+            wrong += bool(rows["verdict"].isin(["slower", "faster"]).any())
+            printed = rows[["ratio", "ratio_low", "ratio_high", "verdict"]].itertuples(index=False, name=None)
+            contradictions += sum(_contradicts(*row) for row in printed)
+        shares[kind] = wrong / trials
+    walk = shares.pop("random walk")  # each cost ends at a level of its own: something does differ
+    worst = max(shares, key=lambda kind: shares[kind])
+    return Line("G13", "runs of 40 equal costs, 6 to 20 blocks, every kind of noise: ≤ 5 % name a difference, and no "
+                "verdict says what its printed interval does not",
+                f"at most {shares[worst]:.1%} of {trials} ({worst}); {contradictions} contradictions; where each level "
+                f"walks by itself half a deviation a block, {walk:.0%}",
+                shares[worst] <= 0.05 and contradictions == 0)  # fmt: skip
+
+
+def _contradicts(ratio: float, low: float, high: float, verdict: str) -> bool:
+    """Whether a reader of the printed interval would come to another verdict."""
+    printed = float(format.end(low)), float(format.end(high))
+    return verdicts.verdict(ratio, *printed) != verdict
+
+
+def g14(trials: int = 400, seed: int = 14) -> Line:
+    """One cost of forty half as dear again, twelve blocks, one value in twenty a spike."""
+    random = np.random.default_rng(seed)
+    found = 0
+    for _ in range(trials):
+        costs = _costs(random, "spiky", 12, 0.03)
+        costs["s", "m0", "e0"] = costs["s", "m0", "e0"] + math.log(1.5)
+        rows = _summary(costs)
+        found += str(rows[(rows["metric"] == "m0") & (rows["environment"] == "e0")]["verdict"].iloc[0]) == "slower"
+    return Line("G14", "+50 % in one of 40 costs, 12 blocks with spikes: found in ≥ 95 %",
+                f"{found / trials:.1%} of {trials}", found / trials >= 0.95)  # fmt: skip
+
+
+def g15(trials: int = 60, seed: int = 15) -> Line:
+    """Blocks that resemble each other: coverage of the ratio, and what independent blocks lose by the check."""
+    random = np.random.default_rng(seed)
+    shares = {}
+    for kind in CORRELATED:
+        inside: list[bool] = []
+        for _ in range(trials):
+            rows = _of_environments(_summary(_costs(random, kind, 20, 0.05)))
+            inside += [low <= 1 <= high for low, high in zip(rows["ratio_low"], rows["ratio_high"], strict=True)]
+        shares[kind] = float(np.mean(inside))
+    kept = [
+        float(np.mean(rows["effective"] / rows["n"]))
+        for rows in (_of_environments(_summary(_costs(random, "normal", 20, 0.05))) for _ in range(trials))
+    ]
+    walk = shares.pop("random walk")
+    lowest, cost = min(shares, key=lambda kind: shares[kind]), 1 - float(np.mean(kept))
+    return Line("G15", "20 blocks with AR(1) 0.5, 0.7, 0.9: ≥ 90 % of intervals cover; independent "
+                "blocks lose ≤ 5 % of their number to it",
+                f"{shares[lowest]:.1%} ({lowest}; where each level walks by itself {walk:.1%}); {cost:.1%} lost",
+                shares[lowest] >= 0.90 and cost <= 0.05)  # fmt: skip
+
+
+def g16(trials: int = 300, seed: int = 16) -> Line:
+    """The A/A control: how often it fails in runs where nothing is wrong, and what it takes back where something is."""
+    random = np.random.default_rng(seed)
+    failed = taken_back = 0
+    for trial in range(trials):
+        kind = list(QUIET)[trial % 5]
+        failed += bool((_summary(_costs(random, kind, _BLOCKS[trial % 3], 0.1))["strayed"] > 1).any())
+        costs = _costs(random, "normal", 12, 0.03)
+        for metric in range(_METRICS):  # the place in the block matters: the copies are 20 % dearer, and so are others
+            for name in (CONTROL, "e0"):
+                costs["s", f"m{metric}", name] = costs["s", f"m{metric}", name] + math.log(1.2)
+        rows = _of_environments(_summary(costs))
+        taken_back += not rows["verdict"].isin(["slower", "faster"]).any()
+    return Line("G16", "the control fails in ≤ 2 % of quiet runs; one that is 20 % off takes back "
+                "every difference of 20 %",
+                f"{failed / trials:.1%} of {trials}; {taken_back / trials:.1%} taken back",
+                failed / trials <= 0.02 and taken_back / trials >= 0.99)  # fmt: skip
+
+
+def g19(trials: int = 150, seed: int = 19) -> Line:
+    """Each rule by which sentences are made: how often it names somebody where nobody differs, and whether the smallest
+    effect is the one that four of five runs find."""
+    random = np.random.default_rng(seed)
+    named = dict.fromkeys(("differs", "dearest", "cheapest", "moved"), 0)
+    found = 0
+    kinds = ("normal", "log-normal", "heavy tails", "spiky", "bimodal")
+    for trial in range(trials):
+        costs = quiet(random, 8, _BLOCKS[trial % 3], 0.2, kinds[trial % len(kinds)])
+        made = context_of({("startup", "ready", name): logs for name, logs in costs.items()})
+        rows = made.select("startup", "ready")
+        named["differs"] += bool(rules.differing(rows, BASELINE))
+        named["dearest"] += bool(rules.dearest(rows))
+        named["cheapest"] += bool(rules.cheapest(made, rows))
+        moved = {row.environment: made.values("startup", "ready", row.environment) for row in rows}
+        named["moved"] += rules.drifting(moved) is not None
+        found += _finds_its_smallest(random)
+    worst = max(named, key=lambda rule: named[rule])
+    power = found / trials
+    return Line("G19", "sentences on runs of equal costs: each rule names somebody in ≤ 5 %; the smallest effect is "
+                "found in 70 to 95 % of runs",
+                f"at most {named[worst] / trials:.1%} of {trials} ({worst}); {power:.0%} find it",
+                named[worst] / trials <= 0.05 and 0.70 <= power <= 0.95)  # fmt: skip
+
+
+def _finds_its_smallest(random: np.random.Generator) -> bool:
+    """A run says what it would find; the next one of its kind has a cost that is higher by just that."""
+    before = context_of({("startup", "ready", name): logs for name, logs in quiet(random, 4, 20, 0.05).items()})
+    control = before.find("startup", "ready", CONTROL)
+    assert control is not None
+    costs = quiet(random, 4, 20, 0.05)
+    costs["e0"] = costs["e0"] + math.log1p(control.mde)
+    row = context_of({("startup", "ready", name): logs for name, logs in costs.items()}).find("startup", "ready", "e0")
+    return row is not None and row.verdict == "slower"
+
+
+ALL = (g13, g14, g15, g16, g19)
