@@ -1,0 +1,85 @@
+"""What an installation gets: one import package, with everything that it needs, by way of the source archive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.documents import ROOT
+
+PARTS = ("bench", "scenarios", "isobench", "pyproject.toml", "README.md", "LICENSE")
+BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from the source archive, by the build backend that pyproject.toml asks for."""
+    folder = tmp_path_factory.mktemp("packaging")
+    tree, backend = folder / "tree", folder / "backend"
+    tree.mkdir()
+    shutil.copytree(ROOT, tree, symlinks=True, dirs_exist_ok=True, ignore=_only_parts)
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(backend), *wanted]
+    subprocess.run(pip, check=True, timeout=300, capture_output=True)
+    with tarfile.open(folder / _built(tree, backend, "build_sdist", folder)) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return folder / _built(unpacked, backend, "build_wheel", folder)
+
+
+def _only_parts(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name not in PARTS)]
+
+
+def _built(tree: Path, backend: Path, what: str, to: Path) -> str:
+    command, environ = [sys.executable, "-c", BUILD, what, str(to)], {**os.environ, "PYTHONPATH": str(backend)}
+    done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_the_wheel_has_one_import_package(wheel: Path) -> None:
+    """No `bench` and no `scenarios` at the top, where other projects' are; every file of both folders is inside."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"isobench"}
+    ours = {f"isobench/{file.relative_to(ROOT / 'bench')}" for file in (ROOT / "bench").rglob("*") if file.is_file()}
+    ours |= {f"isobench/{file.relative_to(ROOT)}" for file in (ROOT / "scenarios").rglob("*") if file.is_file()}
+    assert {name for name in names if ".dist-info/" not in name} == {n for n in ours if "__pycache__" not in n}
+
+
+def test_what_is_installed_works_elsewhere(wheel: Path, tmp_path: Path) -> None:
+    """From a folder that has a `bench` and `scenarios` of its own."""
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
+    subprocess.run(pip, check=True, timeout=300, capture_output=True)
+    for name in ("bench", "scenarios"):
+        (elsewhere / name).mkdir(parents=True)
+        (elsewhere / name / "__init__.py").write_text("raise ImportError('not isobench')\n")
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    for words in (
+        ("list", "environments"),
+        ("list", "scenarios"),
+        ("run", "-e", "process", "-s", "startup", "--blocks", "1"),
+    ):
+        command = [sys.executable, "-m", "isobench", *words]
+        done = subprocess.run(
+            command, cwd=elsewhere, env=environ, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode in (0, 5), done.stderr  # 5: one block concludes nothing
+    assert list(elsewhere.glob("reports/*/*/index.html"))
+
+
+@pytest.mark.parametrize("name", ["isobench", "bench"])
+def test_a_checkout_works_without_an_installation(name: str) -> None:
+    """By its own name and by its folder's, which is the same program."""
+    command = [sys.executable, "-m", name, "list", "scenarios"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "syscall" in done.stdout, done.stderr
