@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from isobench.analysis.review import borne_out
 from isobench.analysis.steps import Level, steps
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _LEAST = {"byte": 4096.0, "second": 1e-9}
 """What a value of zero or less counts as in a series of logarithms, by unit: a page, a nanosecond."""
 
 Kind = Literal["environment", "host", "fingerprint"]
-State = Literal["new", "known", "recovered"]
+State = Literal["new", "known", "recovered", "withdrawn"]
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -49,7 +50,8 @@ class Alert(msgspec.Struct, frozen=True):
     confirmed: str
     """Start of the night from which on the change was certain."""
     state: State
-    """new: confirmed since the trend was last asked about an earlier night; recovered: back at the old level since."""
+    """new: confirmed since the trend was last asked about an earlier night; recovered: back at the old level since;
+    withdrawn: it was certain then, but all the nights since do not bear it out."""
     news: bool
     """Whether this is to be reported now: it is new, or the recovery is."""
     what: list[str]
@@ -106,7 +108,7 @@ class _Series(NamedTuple):
 
 class _Move(NamedTuple):
     """One cost that moved: indices of the first night at the new level and of the confirming one, by how much (a
-    logarithm), and the same two of its return, where there is one."""
+    logarithm), and the same two of its return, where there is one; and whether it stands."""
 
     near: int
     sure: int
@@ -114,6 +116,7 @@ class _Move(NamedTuple):
     against: str
     size: float
     back: tuple[int, int] | None
+    stands: bool
 
 
 class _Turn(NamedTuple):
@@ -140,7 +143,9 @@ def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
         watched += len(series)
         moves = [(one.host, move) for one, move in _moves(series)]
         alerts += [teller.moved("environment", [move], turns) for host, move in moves if not host]
-        alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for host, move in moves if host)]
+        for stands in (True, False):
+            hosts_own = [move for host, move in moves if host and move.stands == stands]
+            alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(hosts_own)]
     alerts.sort(key=lambda alert: (alert.near, alert.machine, alert.kind, alert.what))
     return Trend(SCHEMA, len(history.nights), hosts, watched, alerts, history.problems)
 
@@ -183,15 +188,19 @@ def _series(nights: Sequence[Night]) -> list[_Series]:
 
 
 def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
-    """Each change with the return that took it back, which is then no change of its own."""
+    """Each change with the return that took it back, which is then no change of its own. One that is not borne out was
+    none, and its return, where that is borne out, is one."""
     for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
+        stand = borne_out(one.logs, levels)
         for index, level in enumerate(levels):
-            if level.back:
-                continue
             later = levels[index + 1] if index + 1 < len(levels) else None
-            back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and later.back else None
+            if level.back and (stand[index - 1] or not stand[index]):
+                continue
+            taken_back = later is not None and later.back and stand[index] and stand[index + 1]
+            back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and taken_back else None
             size = level.after - level.before
-            yield one, _Move(one.nights[level.at], one.nights[level.confirmed], one.name, one.against, size, back)
+            near, sure = one.nights[level.at], one.nights[level.confirmed]
+            yield one, _Move(near, sure, one.name, one.against, size, back, stand[index])
 
 
 def _clusters(moved: Iterable[_Move]) -> Iterable[list[_Move]]:
@@ -254,7 +263,10 @@ class _Teller:
         text += f" near {self._nights[near].started}"
         text += f", likely because of {'; '.join(turn.facts)}" if turn is not None else ""
         text += f"; back at the old level since {since}" if since else ""
-        return self._alert(kind, near, sure, back_sure, what, change, text, turn.facts if turn is not None else [])
+        stands = any(move.stands for move in moves)
+        text += "" if stands else "; the nights since do not bear it out"
+        facts = turn.facts if turn is not None else []
+        return self._alert(kind, near, sure, back_sure, what, change, text, facts, stands)
 
     def fingerprint(self, turn: _Turn) -> Alert:
         start = self._nights[turn.night].started
@@ -264,12 +276,12 @@ class _Teller:
 
     def _alert(
         self, kind: Kind, near: int, sure: str, back: str, what: list[str], change: float | None, text: str,
-        cause: list[str],
+        cause: list[str], stands: bool = True,
     ) -> Alert:  # fmt: skip
         night = self._nights[near]
         told = any(self._same(one, kind, what, near, bool(back)) for one in self._seen.told)
-        news = (back or sure) > self._seen.before and not told
-        state: State = "recovered" if back else "new" if news else "known"
+        news = stands and (back or sure) > self._seen.before and not told
+        state: State = "recovered" if back else "new" if news else "known" if stands else "withdrawn"
         return Alert(kind, night.host_id, night.started, sure, state, news, what, change, text, cause, night.machine)
 
     def _same(self, told: Told, kind: Kind, what: list[str], near: int, recovered: bool) -> bool:
