@@ -12,6 +12,7 @@ import math
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache, wraps
 from importlib.util import find_spec
 from string import ascii_uppercase
@@ -58,6 +59,13 @@ class Series(NamedTuple):
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     fit: tuple[float, float] | None = None
+
+
+class Change(NamedTuple):
+    """Something that changed at `x`, with the number that it has in the table of changes."""
+
+    x: float
+    label: str
 
 
 class Bar(NamedTuple):
@@ -242,8 +250,35 @@ def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
 def points(
     series: Sequence[Series], xlabel: str, unit: str, *, log: bool = True, log_x: bool = False, lines: bool = False
 ) -> Drawn:
-    """Values over something (run order, instances, nights): clouds, or lines with error bars and fits."""
+    """Values over something (run order, instances): clouds, or lines with error bars and fits."""
     figure, axes = _figure(3.4)
+    _draw(axes, series, unit, log=log, lines=lines)
+    if not log_x:
+        axes.xaxis.set_major_locator(_whole_numbers())
+    else:
+        _log_x(axes, [v for line in series for v in line.x], format.number)
+    axes.set_xlabel(xlabel)
+    _legend(axes)
+    return _svg(figure)
+
+
+@_on_demand
+def history(series: Sequence[Series], changes: Sequence[Change], unit: str) -> Drawn:
+    """Values over days since 1970 UTC, as dates; a dashed line with its number where something changed."""
+    figure, axes = _figure(3.6)
+    _draw(axes, series, unit, log=True, lines=True)
+    for change in changes:
+        axes.axvline(change.x, color=FAINT, linewidth=1.0, linestyle="--")
+        axes.annotate(change.label, (change.x, 1), (0, 3), xycoords=axes.get_xaxis_transform(), ha="center",
+                      textcoords="offset points", weight="bold", annotation_clip=False)  # fmt: skip
+    _dates(axes, [x for line in series for x in line.x])
+    axes.set_xlabel("date of the run (UTC)")
+    _legend(axes)
+    return _svg(figure)
+
+
+def _draw(axes: Axes, series: Sequence[Series], unit: str, *, log: bool, lines: bool) -> None:
+    """Each series with its error bars and its fit, and the axis of its values."""
     for line in series:
         colour = _colour(line.style)
         if line.low:
@@ -262,13 +297,18 @@ def points(
         _log_axis(axes, "y", values, lambda v: _in_unit(v, unit), _base(unit))
     else:
         axes.yaxis.set_major_formatter(lambda v, _: format.trimmed(_in_unit(v, unit)) if v else "0")
-    if not log_x:
-        axes.xaxis.set_major_locator(_whole_numbers())
-    else:
-        _log_x(axes, [v for line in series for v in line.x], format.number)
-    axes.set_xlabel(xlabel)
-    _legend(axes)
-    return _svg(figure)
+
+
+def _dates(axes: Axes, days: Sequence[float]) -> None:
+    """At most six dates on the x axis; with the time of day where all lie within three days."""
+    from matplotlib.dates import AutoDateLocator
+
+    form = "%Y-%m-%d" if max(days) - min(days) > _FEW_DAYS else "%m-%d %H:%M"
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=6))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(lambda x, _: f"{datetime.fromtimestamp(x * 86400, UTC):{form}}")
+
+
+_FEW_DAYS = 3
 
 
 @_on_demand

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,6 +88,8 @@ class Night(NamedTuple):
     """An earlier run of the same host, or this one: the estimates of a few metrics."""
 
     label: str
+    day: float
+    """Days since 1970 UTC at which it began."""
     fingerprint: dict[str, str]
     estimates: list[Estimate]
 
@@ -232,7 +236,7 @@ class Context:
                     nights.append(_night(run, metrics))
             except StoreError:
                 continue
-        return nights
+        return sorted((night for night in nights if math.isfinite(night.day)), key=lambda night: night.day)
 
     @cached_property
     def _used(self) -> pd.DataFrame:
@@ -265,7 +269,15 @@ def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
     series = [s for s in run.series if (s.scenario, s.metric) in metrics]
     found = estimates_of(frames.samples(run._replace(series=series)), run.session.baseline)
     label = format.clean(run.session.started[:16].replace("T", " "))
-    return Night(label, run.session.fingerprint, found)
+    return Night(label, day_of(run.session.started), run.session.fingerprint, found)
+
+
+def day_of(started: str) -> float:
+    """Days since 1970 UTC of a stamp in ISO 8601; not a number where it is none."""
+    try:
+        return datetime.fromisoformat(started).timestamp() / 86400
+    except ValueError:
+        return math.nan
 
 
 def verdict_span(row: Estimate) -> Span:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Figure, Paragraph, table
-from isobench.report.context import BAND, Section
+from isobench.report.context import BAND, Section, day_of
 from isobench.report.needs import NEEDS, metric_for, representatives
 from isobench.report.sections._shared import alt_of, style_of
 from isobench.results.record import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from isobench.analysis.trend import Alert
     from isobench.report.blocks import Cell, Text
     from isobench.report.context import Context, Estimate, Night
     from isobench.report.needs import Need
@@ -34,8 +37,11 @@ def build(context: Context) -> list[Block]:
     changes = sum(_differ(before.fingerprint, after.fingerprint) for before, after in pairwise(nights))
     text = f"{len(nights)} runs of this host, from {nights[0].label} to {nights[-1].label}"
     text += f"; its kernel, processor, engine or QEMU changed {format.count(changes, 'time')}." if changes else "."
-    figures = [figure for need, chosen in wanted if (figure := _figure(context, need, chosen, nights)) is not None]
-    return [Paragraph(text), *_changes(context), *_baseline(context, wanted, nights), *figures]
+    alerts = _alerts(context)
+    drawn = [_baseline(context, wanted, nights, alerts)]
+    drawn += [_figure(context, need, chosen, nights, alerts) for need, chosen in wanted]
+    figures = [figure for figure in drawn if figure is not None]
+    return [Paragraph(text), *_changes(alerts), *figures] if figures or alerts else []
 
 
 def _differ(before: dict[str, str], after: dict[str, str]) -> bool:
@@ -43,13 +49,15 @@ def _differ(before: dict[str, str], after: dict[str, str]) -> bool:
     return any(before[key] != after[key] for key in before.keys() & after.keys())
 
 
-def _baseline(context: Context, wanted: list[tuple[Need, tuple[str, str]]], nights: list[Night]) -> list[Block]:
+def _baseline(
+    context: Context, wanted: list[tuple[Need, tuple[str, str]]], nights: list[Night], alerts: list[Alert]
+) -> Figure | None:
     """The baseline's own costs against the first run that has them: when all of them move, the host has changed."""
     series, moves = [], []
     rows: list[list[Cell | Text]] = []
     for style, (need, chosen) in enumerate(wanted):
-        found = [(index, _estimate(night, chosen, context.baseline)) for index, night in enumerate(nights, 1)]
-        points = [(float(index), row) for index, row in found if row is not None]
+        found = [(night.day, _estimate(night, chosen, context.baseline)) for night in nights]
+        points = [(day, row) for day, row in found if row is not None]
         rows.append([need.title, *(row.value_text if row else format.MISSING for _, row in found)])
         if len(points) >= FEWEST:
             first = points[0][1].median
@@ -58,12 +66,28 @@ def _baseline(context: Context, wanted: list[tuple[Need, tuple[str, str]]], nigh
             series.append(charts.Series(need.title, [x for x, _ in points], ratios, style, lows, highs))
             moves.append((ratios[-1], need.word))
     if not series:
-        return []
+        return None
     title = _moved(f"The baseline itself, {context.title(context.baseline)}", moves)
     data = table("The baseline's median by run", ["cost", *_labels(nights)], rows)
-    note = f"Median of each run against the first run's; line: quartiles; log axis. n = {len(nights)} runs."
-    picture = charts.points(series, "run, oldest first", "ratio", lines=True)
-    return [Figure(title, picture, alt_of(title, data), note, data)]
+    marks = _marks(alerts, lambda alert: alert.kind == "host", nights)
+    note = (
+        f"Median of each run against the first run's; line: quartiles; log axis. n = {len(nights)} runs.{_told(marks)}"
+    )
+    return Figure(title, charts.history(series, marks, "ratio"), alt_of(title, data), note, data)
+
+
+def _marks(alerts: list[Alert], concerns: Callable[[Alert], bool], nights: list[Night]) -> list[charts.Change]:
+    """The changes that a figure has to show, by their numbers in the table: its own, and the host's software's."""
+    first, last = nights[0].day, nights[-1].day
+    wanted = [
+        (number, alert) for number, alert in enumerate(alerts, 1) if alert.kind == "fingerprint" or concerns(alert)
+    ]
+    marks = [charts.Change(day_of(alert.near), str(number)) for number, alert in wanted]
+    return [mark for mark in marks if first <= mark.x <= last]
+
+
+def _told(marks: list[charts.Change]) -> str:
+    return " Dashed: the confirmed changes, by their numbers in the table above." if marks else ""
 
 
 def _moved(what: str, moves: list[tuple[float, str]]) -> str:
@@ -84,8 +108,17 @@ def _labels(nights: list[Night]) -> list[str]:
     return labels
 
 
-def _changes(context: Context) -> list[Block]:
-    """The confirmed changes of this host, the newest first."""
+def _changes(alerts: list[Alert]) -> list[Block]:
+    """The confirmed changes of this host, the newest first, numbered from the oldest on."""
+    rows: list[list[Cell | Text]] = [
+        [str(number), format.clean(alert.near[:16].replace("T", " "), 20), format.clean(alert.text, 300), alert.state]
+        for number, alert in reversed(list(enumerate(alerts, 1)))
+    ]
+    return [table("Confirmed changes of this host", ["change", "near", "what", "state"], rows, left=4)] if rows else []
+
+
+def _alerts(context: Context) -> list[Alert]:
+    """What was confirmed in this host's runs up to this one, the oldest first."""
     from isobench.analysis import history
     from isobench.analysis.trend import evaluate
 
@@ -95,25 +128,24 @@ def _changes(context: Context) -> list[Block]:
     session = context.session
     ours = machine(session.host_id, session.fingerprint)
     nights = [n for n in found.nights if n.machine == ours and n.started <= session.started]
-    alerts = evaluate(found._replace(nights=nights)).alerts
-    rows: list[list[Cell | Text]] = [[a.near, format.clean(a.text, 300), a.state] for a in reversed(alerts)]
-    return [table("Confirmed changes of this host", ["near", "what", "state"], rows, left=3)] if rows else []
+    return evaluate(found._replace(nights=nights)).alerts
 
 
-def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[Night]) -> Figure | None:
+def _figure(
+    context: Context, need: Need, chosen: tuple[str, str], nights: list[Night], alerts: list[Alert]
+) -> Figure | None:
     series, moves = [], []
     rows: list[list[Cell | Text]] = []
     for name in representatives(context):
-        found = [(index, _estimate(night, chosen, name)) for index, night in enumerate(nights, 1)]
-        points = [(index, row) for index, row in found if row is not None and row.ratio == row.ratio]
+        found = [(night.day, _estimate(night, chosen, name)) for night in nights]
+        points = [(day, row) for day, row in found if row is not None and row.ratio == row.ratio]
         values = [(row.value_text if name == context.baseline else row.ratio_text) if row else "" for _, row in found]
         rows.append([format.clean(name, 60), *(value or format.MISSING for value in values)])
         if len(points) < FEWEST or name == context.baseline:
             continue
         ratios = [row.ratio for _, row in points]
         lows, highs = [row.ratio_low for _, row in points], [row.ratio_high for _, row in points]
-        xs = [float(index) for index, _ in points]
-        series.append(charts.Series(name, xs, ratios, style_of(context, name), lows, highs))
+        series.append(charts.Series(name, [day for day, _ in points], ratios, style_of(context, name), lows, highs))
         if rules.is_choice(context, name):
             moves.append((ratios[-1] / ratios[0], name))
     if not series:
@@ -121,9 +153,10 @@ def _figure(context: Context, need: Need, chosen: tuple[str, str], nights: list[
     title = _moved(need.title, moves) if moves else f"{need.title} in {len(nights)} runs, all {rules.ASIDE}"
     caption = f"{'.'.join(chosen)} by run: the baseline absolute, the others against that run's baseline [95 %]"
     data = table(caption, ["environment", *_labels(nights)], rows)
-    note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs."
-    picture = charts.points(series, "run, oldest first", "ratio", lines=True)
-    return Figure(title, picture, alt_of(title, data), note, data)
+    cost = f"{'.'.join(chosen)}/"
+    marks = _marks(alerts, lambda alert: any(what.startswith(cost) for what in alert.what), nights)
+    note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs.{_told(marks)}"
+    return Figure(title, charts.history(series, marks, "ratio"), alt_of(title, data), note, data)
 
 
 def _estimate(night: Night, chosen: tuple[str, str], name: str) -> Estimate | None:

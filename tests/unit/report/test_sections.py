@@ -347,7 +347,13 @@ def test_the_trend_names_confirmed_changes(tmp_path: Path) -> None:
     blocks = trend.build(make_context(path))
     (changes,) = (b for b in blocks if isinstance(b, Table))
     assert len(changes.rows) == 1
-    assert "startup.ready/docker moved by +" in plain(changes.rows[0][1].text)
+    assert plain(changes.rows[0][0].text) == "1"
+    assert "startup.ready/docker moved by +" in plain(changes.rows[0][2].text)
+    drawn = {b.data.caption.split()[0]: b for b in blocks if isinstance(b, Figure)}
+    words = re.findall(r"<text[^>]*>([^<]+)</text>", drawn["startup.ready"].picture.light)
+    assert "1" in words and "date of the run (UTC)" in words
+    assert len([word for word in words if re.fullmatch(r"2026-01-\d\d", word)]) in range(2, 8)
+    assert "Dashed" in drawn["startup.ready"].note and "Dashed" not in drawn["The"].note
 
 
 def test_without_a_second_run_there_is_no_comparison_and_no_trend() -> None:
