@@ -29,6 +29,7 @@ COMMANDS = {
     "trend": "what changed in the nights of a host",
     "nightly": "doctor, run, trend, report and exports into one folder",
     "export": "a run in other tools' formats",
+    "runs": "the runs so far: list, show, name, tag, remove",
     "list": "the environments, scenarios or metrics there are",
     "doctor": "prove each environment by launching it; what disturbs measurements here",
     "clean": "remove what dead runs left behind",

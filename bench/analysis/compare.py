@@ -91,6 +91,7 @@ class RunName(msgspec.Struct, frozen=True):
     run_id: str
     host_id: str
     started: str
+    label: str = ""
 
 
 class HostMove(msgspec.Struct, frozen=True):
@@ -380,4 +381,6 @@ def _known(runs: list[Run], fact: str) -> str:
 
 
 def _name(run: Run) -> RunName:
-    return RunName(as_text(str(run.path)), run.session.run_id, run.session.host_id, run.session.started)
+    return RunName(
+        as_text(str(run.path)), run.session.run_id, run.session.host_id, run.session.started, run.session.label
+    )

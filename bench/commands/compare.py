@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.core.text import clean
+from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +32,8 @@ nobody can vouch for it; what is new does with `change`."""
 EXAMPLES = """\
   isobench compare results/HOST/BEFORE results/HOST/AFTER
   isobench compare A1,A2,A3 B1,B2,B3              several runs of each: smaller changes are told
+  isobench compare previous latest                the newest two
+  isobench compare before after                   by label or tag: all runs that have it
   isobench compare A B --fail-on slower           a gate: exit 1 where a cost is higher, or gone
   isobench compare A B --filter 'startup.*/docker*' --markdown
   isobench compare A B --across-hosts --json      ratios to each run's own baseline, as data
@@ -43,8 +47,8 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", type=folders, metavar="A[,A2…]", help="the folder of a run, or of several, before")
-    parser.add_argument("b", type=folders, metavar="B[,B2…]", help="the folder of a run, or of several, after")
+    parser.add_argument("a", metavar="A[,A2…]", help=f"before: {runs.HELP}, or several of them")
+    parser.add_argument("b", metavar="B[,B2…]", help="after: the same")
     parser.add_argument("--band", type=share, default=0.05, metavar="5%", help="equivalent: 1/1.05 to 1.05 times (5%%)")
     parser.add_argument("--across-hosts", action="store_true", help="compare ratios to each run's own baseline")
     parser.add_argument("--filter", action="append", metavar="PATTERN", help="only these, as in 'startup.*/docker*'")
@@ -54,9 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def folders(text: str) -> list[Path]:
-    """The folders of one side: one, or several with commas between them."""
-    is_one = os.path.exists(text)  # noqa: PTH110 (Path's raises for a text that is too long for a name)
-    return [Path(text)] if is_one else [Path(part) for part in text.split(",") if part]
+    """The folders of one side: a run, all that have a label or a tag, or several of these with commas between them."""
+    if "," not in text or os.path.exists(text):  # noqa: PTH110 (Path's raises for a text that is too long for a name)
+        return runs.several(text)
+    return list(dict.fromkeys(path for part in text.split(",") if part for path in runs.several(part)))
 
 
 def share(text: str) -> float:
@@ -75,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from isobench.analysis.earlier import earlier
 
     patterns = arguments.filter or ["*"]
-    a, b = _load(arguments.a), _load(arguments.b)
+    a, b = _load(folders(arguments.a)), _load(folders(arguments.b))
     found = compare(
         a,
         b,
@@ -142,7 +147,7 @@ def _print_markdown(found: Comparison) -> None:
 
 
 def _head(found: Comparison) -> list[str]:
-    lines = [f"{side} {run.host_id} {run.started}  {run.path}"
+    lines = [f"{side} {run.host_id} {run.started}  {run.path}{f'  {clean(run.label)}' if run.label else ''}"
              for side, runs in (("A", found.a), ("B", found.b)) for run in runs]  # fmt: skip
     lines += [f"  {key}: {before or 'none'} → {after or 'none'}" for key, (before, after) in found.differing.items()]
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
+from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
@@ -49,8 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
 def complete_names(parser: argparse.ArgumentParser) -> None:
     """Let the options that take names of environments or scenarios, with commas between, be completed with them."""
     for action in parser._actions:
+        if action.metavar in (runs.METAVAR, "A[,A2…]", "B[,B2…]"):
+            action.completer = _runs  # type: ignore[attr-defined]
         if action.metavar in ("ENV,..", "ENV", "SCENARIO,.."):
             action.completer = _scenarios if action.metavar == "SCENARIO,.." else _environments  # type: ignore[attr-defined]
+
+
+def _runs(prefix: str, **context: object) -> list[str]:
+    return _after_comma(prefix, runs.names())
 
 
 def _environments(prefix: str, **context: object) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +43,7 @@ def documents() -> dict[str, object]:
 def configure(parser: argparse.ArgumentParser) -> None:
     from isobench.export.formats import formats
 
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run's folder")
+    parser.add_argument("run", metavar=runs.METAVAR, help=runs.HELP)
     parser.add_argument("--to", required=True, choices=[*formats(), BUNDLE], help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
     parser.add_argument("--json", action="store_true", help="with --out, what was written (docs/export.schema.json)")
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.json and arguments.out is None:
         raise UsageError("--json tells of a file, and the export goes to standard output", remedy="--out FILE")
-    data = _exported(store.load(arguments.run), arguments.to)
+    folder = runs.one(arguments.run)
+    data = _exported(store.load(folder), arguments.to)
     if arguments.out is None:
         if arguments.to in ("parquet", BUNDLE) and sys.stdout.isatty():
             raise UsageError(f"{arguments.to} is no text", remedy="--out FILE")
@@ -71,9 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot write {arguments.out}: {error.strerror}") from error
     if arguments.json:
-        told = Document(
-            schema=SCHEMA, run=str(arguments.run), format=arguments.to, file=str(arguments.out), bytes=len(data)
-        )
+        told = Document(schema=SCHEMA, run=str(folder), format=arguments.to, file=str(arguments.out), bytes=len(data))
         terminal.print_json(told)
     return 0
 

@@ -14,6 +14,7 @@ from isobench.commands import run as measure
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, NothingMeasured, UsageError
 from isobench.filesystem.files import read_regular
+from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
@@ -70,12 +71,15 @@ def documents() -> dict[str, object]:
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="where all goes (nightly/)")
-    parser.add_argument("--against", type=Path, metavar="RUN", help="a run's folder to compare tonight's with")
+    parser.add_argument("--against", metavar=runs.METAVAR, help=f"what to compare tonight's run with: {runs.HELP}")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.resume is not None:
+        raise UsageError("a night is measured anew", remedy="isobench run --resume")
     if arguments.dry_run:
         return measure.run(arguments)
+    against = runs.one(arguments.against, arguments.out) if arguments.against else None
     folder: Path = arguments.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,9 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     night = Night([], [])
     trend = _trend(night, folder, arguments.out, outcome.path)
     _look(night, arguments.out, outcome.path)
-    if arguments.against is not None:
-        _compare(night, folder, outcome.path, arguments.against, show)
-    _report(night, folder, outcome.path, arguments.against)
+    if against is not None:
+        _compare(night, folder, outcome.path, against, show)
+    _report(night, folder, outcome.path, against)
     _export(night, folder, outcome.path)
     _summarise(folder, night.told(), night.calm(watched=trend.series if trend else 0))
     for line in (*night.news, *night.faults):

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
 
 SCHEMA = 1
-RESULTS, REPORTS = Path("results"), Path("reports")
+REPORTS = Path("reports")
 
 
 EXAMPLES = """\
   isobench report                                 the newest run again
   isobench report results/HOST/TIME --format md   a run by its folder
+  isobench report before --compare previous       by a label; latest and previous are the newest two
   isobench report --compare results/HOST/BEFORE   with a section that compares two runs
 """
 
@@ -35,11 +37,11 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder (the newest under results/)")
+    parser.add_argument("run", nargs="?", default=runs.LATEST, metavar=runs.METAVAR, help=f"{runs.HELP} (latest)")
     parser.add_argument("--format", default="html,md", help="html, md or both (html,md)")
     parser.add_argument("--out", type=Path, help="where to write (reports/<host id>/<UTC stamp>/)")
     parser.add_argument("--json", action="store_true", help="as data (docs/report.schema.json)")
-    parser.add_argument("--compare", type=Path, metavar="RUN", help="a second run to compare with")
+    parser.add_argument("--compare", metavar=runs.METAVAR, help="a second run to compare with")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,24 +51,15 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = [name for name in formats if name not in ("html", "md")]
     if unknown or not formats:
         raise UsageError(f"no report format is called {','.join(unknown)!r}", remedy="--format html,md")
-    folder = Path(arguments.run) if arguments.run else newest(RESULTS)
-    written = render(folder, arguments.out or report_folder(folder), formats, arguments.compare)
+    folder = runs.one(arguments.run)
+    other = runs.one(arguments.compare) if arguments.compare else None
+    written = render(folder, arguments.out or report_folder(folder), formats, other)
     if arguments.json:
         files = {name: str(path) for name, path in written.items()}
         terminal.print_json(Document(schema=SCHEMA, run=str(folder), report=files))
     else:
         print("\n".join(map(str, written.values())))
     return 0
-
-
-def newest(results: Path) -> Path:
-    """The newest run under a results folder. Raises `UsageError` where there is none."""
-    from isobench.results.store import find_runs
-
-    runs = list(find_runs(results)) if results.is_dir() else []
-    if not runs:
-        raise UsageError(f"no run under {results}/", remedy="isobench run")
-    return runs[-1]
 
 
 def report_folder(run: Path) -> Path:

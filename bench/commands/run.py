@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
+import itertools
 import os
 import re
 import secrets
@@ -11,16 +14,18 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
-from isobench.commands.report import REPORTS, RESULTS
+from isobench.commands.report import REPORTS
 from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
-from isobench.core.model import BASELINE
+from isobench.core.model import BASELINE, Skip
+from isobench.results import runs
 from isobench.run import catalog, lifecycle
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
 
     from isobench.results.record import Session
+    from isobench.results.store import Run
     from isobench.run.estimate import Estimate
     from isobench.run.progress import Progress
     from isobench.run.runner import Request
@@ -48,6 +53,8 @@ EXAMPLES = """\
   isobench run -e process,docker -s startup       one question
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time; the verdicts as data
+  isobench run --label before                     a name for `isobench compare before after`
+  isobench run --resume                           go on with the run that was interrupted last
 """
 
 
@@ -113,16 +120,25 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
-    parser.add_argument("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
-    parser.add_argument("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
-    parser.add_argument("--blocks", type=int, metavar="N", help="this many blocks after the warm-up")
+    plan = functools.partial(parser.add_argument, action=_OfThePlan)
+    plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
+    plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
+    plan("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
+    plan("--blocks", type=int, metavar="N", help="this many blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="start no block that would end later")
-    parser.add_argument("--seed", type=int, help="decides the order of everything (random)")
-    parser.add_argument("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
-    parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these is unavailable")
+    plan("--seed", type=int, help="decides the order of everything (random)")
+    plan("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
+    plan("--require", default="", metavar="ENV,..", help="exit 4 where one of these is unavailable")
+    parser.add_argument("--label", type=label, metavar="TEXT", help="what to call this run by later")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=runs.LATEST,
+        metavar=runs.METAVAR,
+        help="go on with an interrupted run, by its own plan (latest)",
+    )
     add_timeout(parser)
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (results/)")
+    parser.add_argument("--out", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="reports folder (reports/)")
     parser.add_argument("--no-report", action="store_true", help="measure only")
     parser.add_argument("--wait", action="store_true", help="wait while another run measures")
@@ -130,6 +146,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as data (docs/run.schema.json, docs/plan.schema.json)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for every cell")
+
+
+class _OfThePlan(argparse.Action):
+    """An option of the plan, kept in mind as one that was given: a run that is resumed has its own."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = [*getattr(namespace, "given", []), option_string]
+
+
+def label(text: str) -> str:
+    """What a run can be called: one line of printable text that means nothing else."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
+        raise UsageError(f"{text[:40]!r} is no label", remedy=f"a line of 1 to {_LONGEST_LABEL} printable characters")
+    if text in (runs.LATEST, runs.PREVIOUS):
+        raise UsageError(f"{text!r} always means a run by its place", remedy="choose another label")
+    return text
+
+
+_LONGEST_LABEL = 100
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +203,8 @@ def run(arguments: argparse.Namespace) -> int:
     from isobench.run.progress import Progress
 
     run_id = lifecycle.new_run_id()
-    request = _request(arguments, run_id)
+    before = _interrupted(arguments) if arguments.resume is not None else None
+    request = _request(arguments, run_id) if before is None else _resumed(before, arguments, run_id)
     if arguments.dry_run:
         return _dry_run(request, as_data=arguments.json)
     expected = _estimate(request)
@@ -171,7 +215,10 @@ def run(arguments: argparse.Namespace) -> int:
         verbose=arguments.verbose,
     )
     stopper = None
-    width = PROFILES[arguments.profile].width
+    for skip in before.session.skips if before else ():
+        if not skip.scenario:
+            progress.skipped(Skip(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
+    width = PROFILES[request.profile].width
     if width is not None:
         from isobench.analysis.stopping import WidthStopper
 
@@ -187,8 +234,10 @@ def run(arguments: argparse.Namespace) -> int:
                 progress.close()
         return _conclude(writer.path, arguments, request)
     except KeyboardInterrupt:
-        document = _document(progress.writer.path if progress.writer else None)
-        raise Interrupted(_told(progress), document=document) from None
+        path = progress.writer.path if progress.writer else None
+        name = shlex.quote(str(path))
+        remedy = f"isobench run --resume {name} goes on, isobench report {name} shows them" if path else ""
+        raise Interrupted(_told(progress), remedy=remedy, document=_document(path)) from None
     except IsobenchError as error:
         error.document = error.document or _document(progress.writer.path if progress.writer else None)
         raise
@@ -200,13 +249,73 @@ def _told(progress: Progress) -> str:
     if writer is None:
         return "interrupted"
     blocks = max(0, writer.blocks - 1)
-    told = f"interrupted; {blocks} finished {'block is' if blocks == 1 else 'blocks are'} in {writer.path}"
-    return f"{told} (isobench report {writer.path})" if blocks else told
+    return f"interrupted; {blocks} finished {'block is' if blocks == 1 else 'blocks are'} in {writer.path}"
 
 
 def _document(run: Path | None) -> dict[str, object]:
     """Of a run that ended before its end."""
     return {"schema": SCHEMA, "run": str(run) if run else None, "report": {}, "summary": []}
+
+
+def _interrupted(arguments: argparse.Namespace) -> Run:
+    """The run that is to go on. Raises `UsageError` where it cannot, or where another plan is asked for."""
+    from isobench.filesystem.ownership import folder
+    from isobench.results import journal, store
+
+    given = getattr(arguments, "given", [])
+    if given:
+        raise UsageError(
+            f"{given[0]} is part of the plan, and a resumed run has its own", remedy="isobench run --resume"
+        )
+    path = runs.one(arguments.resume, arguments.out)
+    run = store.load(path)
+    try:
+        with folder(path):  # it is written into
+            pass
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if (path / journal.NAME).exists():
+        raise UsageError(f"{path} is being measured, or is not yours to go on with", remedy="wait until it has ended")
+    if run.session.stopped not in ("", "interrupted"):
+        raise UsageError(
+            f"{path} was not interrupted: it ended by itself ({run.session.stopped})", remedy="isobench run"
+        )
+    if run.session.profile not in PROFILES:
+        raise UsageError(f"{path} has a profile that this isobench does not know")
+    return run
+
+
+def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request:
+    """What is left of the plan of a run: its environments that could be opened, its scenarios, seed and blocks."""
+    from isobench.run.runner import Request
+
+    session, profile = before.session, PROFILES[before.session.profile]
+    skipped = {skip.environment for skip in session.skips if not skip.scenario}
+    names = [one.name for one in session.environments if one.name not in skipped]
+    told = _word_after("--blocks", session.command)
+    blocks = int(told) if told.isdecimal() else None
+    if arguments.timeout is None and (told := _word_after("--timeout", session.command)):
+        arguments.timeout = timeout(told)
+    if not arguments.no_report:
+        _check_writable(arguments.reports, "reports", "--reports")
+    return Request(
+        run_id=run_id,
+        environments=catalog.select_environments(",".join(names)),
+        scenarios=catalog.select_scenarios(",".join(scenario.name for scenario in session.scenarios)),
+        baseline=session.baseline,
+        seed=session.seed,
+        profile=session.profile,
+        min_blocks=blocks or profile.min_blocks,
+        max_blocks=blocks or profile.max_blocks,
+        max_time=arguments.max_time,
+        required=frozenset(names),
+        results=arguments.out,
+        workdir=Path(),
+        command=session.command,
+        sweep=catalog.sweep,
+        label=arguments.label or "",
+        before=before,
+    )
 
 
 def _request(arguments: argparse.Namespace, run_id: str) -> Request:
@@ -245,7 +354,13 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
         command=_command(arguments, seed),
         beneath=catalog.beneath(environments),
         sweep=catalog.sweep,
+        label=arguments.label or "",
     )
+
+
+def _word_after(option: str, words: Sequence[str]) -> str:
+    """The value of an option in a command as `_command` writes it, or nothing."""
+    return next((value for word, value in itertools.pairwise(words) if word == option), "")
 
 
 def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
@@ -285,18 +400,21 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
 
     cells = applicable(request.environments, request.scenarios)
     estimate = _estimate(request)
+    earlier = request.before.session.blocks if request.before else []
+    blocks = request.max_blocks - sum(block.index > 0 and not block.marks for block in earlier)
+    first = earlier[-1].index + 1 if earlier else 1
     if as_data:
         planned = [PlannedCell(environment=one.environment, scenario=one.scenario)
-                   for one in plan(cells, request.baseline, request.seed, 1)]  # fmt: skip
-        seconds = estimate.seconds * (request.max_blocks + 1)
-        told = Plan(schema=SCHEMA, command=list(request.command), blocks=request.max_blocks, seed=request.seed,
+                   for one in plan(cells, request.baseline, request.seed, first)]  # fmt: skip
+        seconds = estimate.seconds * (blocks + 1)
+        told = Plan(schema=SCHEMA, command=list(request.command), blocks=blocks, seed=request.seed,
                     seconds=seconds, origin=estimate.origin, first_block=planned)  # fmt: skip
         terminal.print_json(told)
         return 0
     print(shlex.join(request.command))
-    print(f"{request.max_blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
-    print(f"about {format.duration(estimate.seconds * (request.max_blocks + 1))} ({estimate.origin})")
-    for cell in plan(cells, request.baseline, request.seed, 1):
+    print(f"{blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
+    print(f"about {format.duration(estimate.seconds * (blocks + 1))} ({estimate.origin})")
+    for cell in plan(cells, request.baseline, request.seed, first):
         print(f"  {cell.scenario:12} {cell.environment}")
     return 0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.commands.report import RESULTS
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.results.runs import RESULTS
 
 if TYPE_CHECKING:
     import argparse

@@ -185,10 +185,14 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], gap
     from rich.table import Table
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, show_edge=False)
-    for column in columns:
-        made.add_column(cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold")
+    for column, *words in zip(columns, *rows, strict=True):
+        longest = max((len(word) for text in words for word in str(text).split()), default=0) if column.wraps else None
+        made.add_column(
+            cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold", min_width=longest
+        )
+    grouped = bool(gap) and len({row[0] for row in rows}) < len(rows)
     for above, row in zip([None, *rows], rows, strict=False):
-        if above is not None and above[0] != row[0] and gap:
+        if above is not None and above[0] != row[0] and grouped:
             made.add_section()
         made.add_row(*map(cell, row))
     return made

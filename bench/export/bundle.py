@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from isobench.results.record import Session
     from isobench.results.store import Run
 
-_TEXTS = ("command", "host", "fingerprint", "versions", "left_behind")
+_TEXTS = ("command", "host", "fingerprint", "versions", "left_behind", "label", "tags")
 """The fields of a record that hold free text."""
 _PARTS = ("environments", "beneath", "skips", "failures")
 """Those that hold records with free text in them, and beside it what isobench itself calls things:"""

@@ -69,8 +69,9 @@ def page_of(context: Context) -> Page:
     measured = [block for block in session.blocks if block.index > 0]
     used = sum(not block.marks for block in measured)
     left_out = f" ({len(measured) - used} disturbed ones left out)" if used < len(measured) else ""
+    name = f"{format.clean(session.label, 100)}: " if session.label else ""
     subtitle = (
-        f"{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "
+        f"{name}{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "
         f"{format.count(len(session.environments), 'environment')}, {format.count(used, 'block')}{left_out}, "
         f"profile {format.clean(session.profile, 40)}, every ratio against {context.title(context.baseline)}"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from isobench.filesystem.files import sync, try_lock
+from isobench.filesystem.files import place, sync, try_lock
 from isobench.results.record import BlockRecord, FailureRecord
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 class Journal:
     """The writing end. Raises `OSError`; what was half written is then taken back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, before: Iterable[Entry] = ()) -> None:
+        """A new journal, or of a run that goes on one that begins with what there is `before`: it is there whole or not
+        at all, since a journal is the truth as soon as it can be seen."""
+        first = [msgspec.json.encode(one) + b"\n" for one in before]
+        if first:
+            self._file = open(_placed(folder / NAME, first), "r+b", buffering=0)  # noqa: SIM115 (as long as the run lives)
+            self._file.seek(0, os.SEEK_END)
+            return
         self._file = open(folder / NAME, "xb", buffering=0)  # noqa: SIM115 (open, and locked, as long as the run lives)
         with suppress(OSError):  # a file system without locks: no reader will take the run for dead
             try_lock(self._file.fileno())
@@ -60,6 +67,13 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _placed(file: Path, lines: list[bytes]) -> int:
+    try:
+        return place(file, lines, lock=True)
+    except OSError:  # a file system without locks, or one that cannot be written: then this fails, too
+        return place(file, lines)
 
 
 def entry(block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> Entry:

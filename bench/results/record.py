@@ -71,7 +71,8 @@ class FailureRecord(_Frozen, frozen=True):
 
 
 class CellRecord(_Frozen, frozen=True):
-    """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began."""
+    """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began; those of a run that
+    was resumed go on from the end of its last block."""
 
     environment: str
     scenario: str
@@ -91,6 +92,14 @@ class BlockRecord(_Frozen, frozen=True):
     cells: list[CellRecord]
     marks: list[str] = []
     """Why the block is left out of the analysis; empty for a clean block."""
+
+
+class Resumption(_Frozen, frozen=True):
+    """A run that had been interrupted went on: when (UTC, ISO 8601), and with which block. It was warmed up before
+    that one again; that block is not kept."""
+
+    at: str
+    block: int
 
 
 class Session(_Frozen, frozen=True):
@@ -137,6 +146,11 @@ class Session(_Frozen, frozen=True):
     """What the mechanisms still had of this run once every environment was closed; None where nobody looked."""
     imprecise: list[str] = []
     """Benchmark names whose interval was still too wide when the cap was reached."""
+    label: str = ""
+    """What somebody calls this run (`run --label`, `runs name`); any text."""
+    tags: list[str] = []
+    """What it belongs to with others (`runs tag`); any texts."""
+    resumed: list[Resumption] = []
 
 
 HARDWARE = ("cpu", "cpus")

@@ -57,13 +57,14 @@ class RunWriter:
     session: Session
     """The record but for its blocks, which are on disk alone."""
 
-    def __init__(self, results: Path, session: Session, units: Mapping[tuple[str, str], str]) -> None:
-        """Make `results/<host id>/<UTC stamp>/` for this run. `units` maps (scenario, metric) to its unit.
+    def __init__(
+        self, results: Path, session: Session, units: Mapping[tuple[str, str], str], before: Run | None = None
+    ) -> None:
+        """Make `results/<host id>/<UTC stamp>/` for this run, or go on in the folder of the run `before`, whose record
+        `session` then is. `units` maps (scenario, metric) to its unit.
 
-        Raises `StoreError` when the folder cannot be made.
+        Raises `StoreError` when the folder cannot be made or written.
         """
-        stamp = session.started.replace(":", "").replace("-", "")
-        base = results / session.host_id / stamp
         self.session = msgspec.structs.replace(session, blocks=[], failures=[*session.failures])
         self.blocks = 0
         """How many are on disk, the warm-up block's included."""
@@ -72,13 +73,19 @@ class RunWriter:
         self._units = units
         self._series: dict[str, tuple[Series, array[int], array[float]]] = {}
         self._marked: set[int] = set()
+        stamp = session.started.replace(":", "").replace("-", "")
+        base = before.path if before else results / session.host_id / stamp
         try:
-            self.path = _fresh_folder(base)
-            self._journal = journal.Journal(self.path)
-            os.close(place(self.path / SESSION, _session_text(self.session)))
+            self.path = base if before else _fresh_folder(base)
+            entries = _entries(before, session) if before else []
+            self._journal = journal.Journal(self.path, entries)
+            if not before:
+                os.close(place(self.path / SESSION, _session_text(self.session)))
         except OSError as error:
             reason = f"cannot write results to {base}: {error.strerror}"
-            raise StoreError(reason, remedy="choose another --out") from error
+            raise StoreError(reason, remedy=mends(error, "--out") if before else "choose another --out") from error
+        for entry in entries:
+            self._count(entry)
 
     def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
         """Put one finished block on disk, synced, before the next may start."""
@@ -89,8 +96,15 @@ class RunWriter:
             raise StoreError(str(error)) from error
         with self._errors():
             self._journal.append(entry)
-        self.blocks += 1
         self.session.failures.extend(entry.failures)
+        self._count(entry)
+
+    def _count(self, entry: journal.Entry) -> None:
+        """Keep in memory what the analysis of a run that goes on needs of a block."""
+        block = entry.block
+        if block is None:
+            return
+        self.blocks += 1
         if block.marks:
             self._marked.add(block.index)
             self.left_out += block.index > 0
@@ -212,6 +226,24 @@ def _replayed(path: Path, session: Session) -> Run | None:
         return Run(path, whole, [one for one in series if one.values])
 
 
+def _entries(run: Run, session: Session) -> list[journal.Entry]:
+    """The journal of a run that is over and will go on with this record: what the run has, as if it had never ended."""
+    samples: dict[int, list[tuple[str, str, str, float]]] = {block.index: [] for block in run.session.blocks}
+    for one in run.series:
+        for block, value in (*one.warmups, *zip(one.blocks, one.values, strict=True)):
+            samples[block].append((one.environment, one.scenario, one.metric, value))
+    for name, value in run.session.warmups.items():
+        one = named(name, "second")
+        samples[0].append((one.environment, one.scenario, one.metric, value))
+    fields = ("finished", "stopped", "imprecise", "left_behind", "resumed", "label")
+    changes = {name: msgspec.to_builtins(getattr(session, name)) for name in fields}
+    blocks = [
+        journal.Entry(block, samples[block.index], [f for f in run.session.failures if f.block == block.index])
+        for block in run.session.blocks
+    ]
+    return [journal.Entry(changes=changes), *blocks]
+
+
 def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str], str]) -> list[Series]:
     """The values of these blocks by benchmark. Raises `ValueError`."""
     found: dict[str, Series] = {}
@@ -315,6 +347,18 @@ def _bounded(file: Path) -> bytes:
     if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_PARTS:
         raise ValueError(f"it has more than {_MOST_PARTS} values")
     return text
+
+
+def relabel(path: Path, *, label: str, tags: list[str]) -> None:
+    """Write another label and other tags into the record of a run. Raises `StoreError`, also of a run that goes on."""
+    session = load(path).session
+    file = path / SESSION
+    if (path / journal.NAME).exists():
+        raise StoreError(f"{path} is being measured, or is not yours to finish", remedy="wait until it has ended")
+    try:
+        os.close(place(file, _session_text(msgspec.structs.replace(session, label=label, tags=tags))))
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}", remedy=mends(error, "--results")) from error
 
 
 def find_runs(results: Path) -> Iterator[Path]:

@@ -79,11 +79,13 @@ class Progress(Observer):
 
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
         name = "warm-up block" if index == 0 else f"block {index} of {last}"
+        done = self.writer.blocks if self.writer and index == 0 else index  # a run that goes on is warmed up again
+        further = last - done + (done > index)
         if seconds_left is None and self._expected:
-            seconds_left = self._expected * (last + 1)
+            seconds_left = self._expected * (further + 1)
         left = "" if seconds_left is None else f", about {_duration(seconds_left)} left"
         if self._bar:
-            self._bar.block_begins(name, last - index)
+            self._bar.block_begins(name, further)
         else:
             self._say(f"{name}{left}")
 

@@ -12,12 +12,21 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+
 import isobench
 from isobench.analysis.gate import marks
 from isobench.contracts import sight
 from isobench.contracts.environment import PROBE, ROOTFS
 from isobench.core import deadlines
-from isobench.core.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
+from isobench.core.errors import (
+    MeasurementError,
+    NothingMeasured,
+    RequiredMissing,
+    StoppedShort,
+    Unavailable,
+    UsageError,
+)
 from isobench.core.model import CONTROL_SUFFIX, Cell, Sample, Skip
 from isobench.host import heartbeat, machine
 from isobench.host.reasons import as_text, reason_of, told
@@ -30,6 +39,7 @@ from isobench.results.record import (
     EnvironmentRecord,
     FailureRecord,
     MetricRecord,
+    Resumption,
     ScenarioRecord,
     Session,
     SkipRecord,
@@ -44,7 +54,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Environment, Instance, Sandbox
     from isobench.contracts.scenario import Scenario
-    from isobench.results.store import Series
+    from isobench.results.store import Run, Series
 
 _CAN_BE = {"positive": "costs are positive", "zero": "a cost is not negative", "any": "a cost is finite"}
 
@@ -76,6 +86,9 @@ class Request(NamedTuple):
     """Rungs of the ladder that are not run, but lie beneath one that is: the report names what they would tell."""
     sweep: Callable[[str], list[str]] | None = None
     """Removes what the mechanisms still have of a run of this name, and says what (`isobench.run.catalog.sweep`)."""
+    label: str = ""
+    before: Run | None = None
+    """The interrupted run that goes on: its plan, its record, its folder."""
 
 
 class Stopper(Protocol):
@@ -138,7 +151,10 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
                 raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
             skips += sight.lacking(request.scenarios, [e for e in request.environments if e.name in sandboxes])
             request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
-            writer = RunWriter(request.results, _session(request, sandboxes, skips, seconds), _units(request.scenarios))
+            session = _session(request, sandboxes, skips, seconds)
+            if request.before is not None:
+                session = _resumed(request.before.session, session)
+            writer = RunWriter(request.results, session, _units(request.scenarios), request.before)
             observer.begins(writer)
             ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
             stopped = "interrupted"
@@ -182,11 +198,21 @@ def _block_after_block(
     scenarios: Mapping[str, Scenario],
 ) -> str:
     """Until as many blocks as were asked for can be used: one that is left out is replaced, up to `most_blocks`."""
-    rests, used, most = Rests(), 0, most_blocks(request.max_blocks)
-    began, reading = time.monotonic(), machine.read()
-    for index in range(most + 1):
-        done = time.monotonic() - began
-        per_block = done / index if index else None
+    rests, most = Rests(), most_blocks(request.max_blocks)
+    earlier = request.before.session.blocks if request.before else []
+    used = sum(block.index > 0 and not block.marks for block in earlier)
+    first = earlier[-1].index + 1 if earlier else 0
+    began_now, reading = time.monotonic(), machine.read()
+    began = began_now - (earlier[-1].started + earlier[-1].seconds if earlier else 0.0)
+    if first:
+        last = first - 1 + min(request.max_blocks - used, most + 1 - first)
+        _warm_up_again(request, sandboxes, observer, cells, scenarios, began, last)
+        reading = machine.read()
+    for index in range(first, most + 1):
+        if used >= request.max_blocks:
+            return "blocks"
+        done = time.monotonic() - began_now
+        per_block = done / (index - first) if index > first else None
         if request.max_time is not None and per_block is not None and done + per_block > request.max_time:
             return "max-time"
         wanted = min(request.max_blocks - used, most + 1 - index) + (index == 0)
@@ -203,11 +229,53 @@ def _block_after_block(
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
         used += index > 0 and not block.marks
-        if used == request.max_blocks:
+        if used >= request.max_blocks:
             return "blocks"
         if stopper and index > 0 and used >= request.min_blocks and not stopper.imprecise(writer.clean_series):
             return "precise"
     return "disturbed"
+
+
+def _warm_up_again(
+    request: Request,
+    sandboxes: Mapping[str, Sandbox],
+    observer: Observer,
+    cells: Sequence[Cell],
+    scenarios: Mapping[str, Scenario],
+    began: float,
+    last: int,
+) -> None:
+    """What was warm when a run was interrupted is cold by now. The block is not kept: the record has one already."""
+    observer.block_begins(0, last, None)
+    order = plan(cells, request.baseline, request.seed, 0)
+    observer.planned(order)
+    _measure_block(0, order, sandboxes, scenarios, began, observer, machine.read())
+
+
+def _resumed(before: Session, now: Session) -> Session:
+    """The record of a run that goes on. Raises `UsageError` where it would go on with something else than it began
+    with: the difference would be taken for a cost."""
+
+    def identity(session: Session) -> dict[str, str]:
+        names = ", ".join(scenario.name for scenario in session.scenarios)
+        return {"host": session.host_id, "isobench": session.isobench, "scenarios": names, **session.fingerprint}
+
+    known, found = identity(before), identity(now)
+    differing = [name for name in {**known, **found} if known.get(name) != found.get(name)]
+    if differing:
+        told = "; ".join(f"{name} was {known.get(name, 'none')}, is {found.get(name, 'none')}" for name in differing)
+        raise UsageError(f"the run cannot go on: {told}", remedy="isobench run measures anew")
+    last = before.blocks[-1].index if before.blocks else -1
+    resumed = [*before.resumed, Resumption(now.started, last + 1)]
+    return msgspec.structs.replace(
+        before,
+        finished="",
+        stopped="",
+        imprecise=[],
+        left_behind=None,
+        resumed=resumed,
+        label=now.label or before.label,
+    )
 
 
 def _measure_block(
@@ -388,6 +456,7 @@ def _session(
         beneath=[_environment_record(request, environment, None) for environment in request.beneath],
         scenarios=[ScenarioRecord(s.name, s.title, [MetricRecord(*m) for m in s.metrics]) for s in request.scenarios],
         skips=[SkipRecord(*skip) for skip in skips],
+        label=request.label,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
+from tests.unit.test_json import obeys
 
 RUN = ("run", "-e", "process", "-s", "startup", "--no-report")
 
@@ -76,9 +79,43 @@ def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
     blocks = sum(block.index > 0 for block in store.load(path).session.blocks)
     where = path.relative_to(tmp_path)
     assert said.splitlines()[-1] == (
-        f"isobench: interrupted; {blocks} finished blocks are in {where} (isobench report {where})"
+        f"isobench: interrupted; {blocks} finished blocks are in {where} "
+        f"(isobench run --resume {where} goes on, isobench report {where} shows them)"
     )
     assert blocks >= 3 and (path / "suite.json").exists()
+
+
+def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
+    """The command out of the message, as it stands there, finishes the run: same plan, one record, one report."""
+    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "300", "--seed", "9", "--label", "night"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("block 297 of"):
+            break
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    assert process.wait(120) == 130
+    told = re.search(r"isobench (run --resume .*) goes on", said)
+    assert told is not None, said
+    (path,) = store.find_runs(tmp_path / "results")
+    before = store.load(path)
+    listed = json.loads(isobench("runs", "--json", folder=tmp_path).stdout)["runs"]
+    assert [(row["state"], row["label"]) for row in listed] == [("interrupted", "night")]
+    done = isobench(*shlex.split(told[1]), "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    obeys(document, "run")
+    assert [tmp_path / document["run"]] == list(store.find_runs(tmp_path / "results"))
+    after = store.load(path)
+    assert [block.index for block in after.session.blocks] == list(range(301))
+    assert after.session.blocks[: len(before.session.blocks)] == before.session.blocks
+    assert after.session.resumed[0].block == len(before.session.blocks) and after.session.stopped == "blocks"
+    assert "resumed" in (tmp_path / document["report"]["md"]).read_text()
+    again = isobench("run", "--resume", folder=tmp_path)
+    assert again.returncode == 2 and "was not interrupted" in again.stderr
 
 
 def test_a_killed_run_is_reported(tmp_path: Path) -> None:
@@ -96,6 +133,7 @@ def test_a_killed_run_is_reported(tmp_path: Path) -> None:
     process.wait()
     assert found is not None
     lines = found.read_bytes().count(b"\n")
+    assert json.loads(isobench("runs", "--json", folder=tmp_path).stdout)["runs"][0]["state"] == "interrupted"
     done = isobench("report", "--format", "md", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {file.name for file in found.parent.iterdir()} == {"session.json", "suite.json"}

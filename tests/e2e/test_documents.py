@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from isobench import cli
+from isobench.results import store
 from tests.documents import PAGES, ROOT, Shown, commands
 
 RUNS = ("A", "B", "A1", "A2", "A3", "B1", "B2", "B3", *(f"results/HOST/{name}" for name in ("TIME", "BEFORE", "AFTER",
@@ -19,23 +20,27 @@ RUNS = ("A", "B", "A1", "A2", "A3", "B1", "B2", "B3", *(f"results/HOST/{name}" f
 """What the pages call a run's folder."""
 MEASURES = ("run", "nightly", "provision", "clean")
 """Commands that are run with --dry-run."""
-LACKING = {"doctor": (4,), "provision": (1, 2)}
-"""Exit codes that say that this host has not got what was required, or cannot get it."""
+LACKING = {"doctor": (4,), "provision": (1, 2), "runs": (2,)}
+"""Exit codes that say that this host has not got what was required, or cannot get it; or that nobody can be asked."""
 SHOWN = [shown for page in PAGES if page.name != "plugins.md" for shown in commands(page)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which every run that the pages name is there: the committed example."""
+    """A folder in which every run that the pages name is there: the committed example; the newest was interrupted."""
     made = tmp_path_factory.mktemp("documents")
     for name in RUNS:
         shutil.copytree(ROOT / "reports/example/run", made / name)
+    for name in ("before", "after"):
+        store.relabel(made / "results/HOST" / name.upper(), label=name, tags=[])
+    record = made / "results/HOST/TIME/session.json"
+    record.write_text(record.read_text().replace('"stopped": "blocks"', '"stopped": "interrupted"'))
     return made
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: f"{shown.page}: {' '.join(shown.words)}")
 def test_it_works(
-    shown: Shown, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shown: Shown, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It ends with 0, or with what says that this host has not got it, and it says something or writes its file."""
     words = list(shown.words)
@@ -43,6 +48,8 @@ def test_it_works(
         return  # a command's name in a sentence
     if words[0] in MEASURES and "--dry-run" not in words:
         words.append("--dry-run")
+    if words[:2] == ["runs", "rm"]:
+        folder = Path(shutil.copytree(folder, tmp_path / "copy"))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", os.environ["PATH"])  # main changes it
     monkeypatch.setenv("ISOBENCH_DOCTOR_ENVIRONMENTS", "process,chroot")

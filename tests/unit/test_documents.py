@@ -102,7 +102,7 @@ def test_the_documents_are_those_of_the_code() -> None:
     lists = [rows()[0] for rows in (listing._environments, listing._scenarios, listing._metrics)]
     assert named >= {*SUMMARY_COLUMNS, *Finding._fields, *Night._fields, *(key for row in lists for key in row)}
     assert set(re.findall(r"`(\w+)`", _page("nightly"))) >= formats().keys()
-    assert set(re.findall(r"\(([\w.]+schema\.json)\)", _page("json"))) == {
+    assert set(re.findall(r"\(([\w.-]+schema\.json)\)", _page("json"))) == {
         path.name for path in ROOT.glob("docs/*.json")
     }
 

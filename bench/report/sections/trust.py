@@ -18,7 +18,7 @@ from isobench.report.needs import NEEDS, metric_for
 if TYPE_CHECKING:
     from isobench.report.blocks import Block, Text
     from isobench.report.context import Context, Estimate
-    from isobench.results.record import FailureRecord
+    from isobench.results.record import FailureRecord, Session
 
 
 _FAILED = 50
@@ -75,6 +75,8 @@ def _facts(context: Context) -> Block:
         ["smallest effect seen", _smallest(context)],
         ["band", f"equivalent: the whole interval from {format.band(BAND)} the baseline"],
     ]
+    if session.resumed:
+        rows.insert(3, ["resumed", format.clean(_resumed(session), 300)])
     if spent:
         rows.insert(
             3,
@@ -274,6 +276,12 @@ def _range(marks: list[str]) -> str:
     if len(numbers) < 2 or any(len(_DIGITS.findall(mark)) != 1 for mark in marks):
         return marks[0]
     return _DIGITS.sub(f"{numbers[0]} to {numbers[-1]}", marks[0])
+
+
+def _resumed(session: Session) -> str:
+    """When an interrupted run went on; it was warmed up again each time."""
+    told = "; ".join(f"before block {one.block} at {one.at}" for one in session.resumed)
+    return f"{told}, after another warm-up block that is in no figure"
 
 
 def _duration(context: Context) -> str:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.contracts.environment import READY, ROOTFS, Environment
-from isobench.core.errors import MeasurementError, NothingMeasured, RequiredMissing, StoppedShort, Unavailable
-from isobench.core.model import Cell, Metric
+from isobench.core.errors import (
+    MeasurementError,
+    NothingMeasured,
+    RequiredMissing,
+    StoppedShort,
+    Unavailable,
+    UsageError,
+)
+from isobench.core.model import Cell, Metric, Sample
 from isobench.host import machine
 from isobench.results import store
+from isobench.results.record import BlockRecord, FailureRecord, MetricRecord, ScenarioRecord
 from isobench.run import rests, runner
 from isobench.run.rests import GIVE_UP_AFTER
 from isobench.run.runner import Request, execute, plan
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
+from tests.unit.analysis.made import session as made_session
 
 names = st.lists(st.sampled_from(["process", "chroot", "docker", "tcg"]), min_size=1, unique=True)
 
@@ -411,3 +422,132 @@ def test_what_the_host_lacks_costs_the_scenario_that_needs_it(tmp_path: Path) ->
     again.mkdir()
     with pytest.raises(NothingMeasured, match="no fio"):
         execute(request(again, environments, scenarios=[Lacking("io")]))
+
+
+class _Interrupt(runner.Observer):
+    """Ctrl-C after this block."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def block_ends(self, block: object, writer: store.RunWriter) -> None:
+        if writer.blocks - 1 == self.after:
+            raise KeyboardInterrupt
+
+
+def _interrupted(tmp_path: Path, after: int, **changes: object) -> Request:
+    """A request that goes on with a run that was interrupted after this block of six."""
+    environments = [FakeEnvironment("process"), FakeEnvironment("chroot"), FakeEnvironment("kvm", unavailable=GONE)]
+    asked = request(tmp_path, environments, min_blocks=6, max_blocks=6, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        execute(asked, None, _Interrupt(after))
+    (path,) = store.find_runs(tmp_path / "results")
+    return asked._replace(environments=environments[:2], before=store.load(path), required=frozenset({"chroot"}))
+
+
+def _go_on(again: Request, observer: runner.Observer | None = None) -> store.RunWriter:
+    """Execute with a work folder of its own, as every command has."""
+    folder = again.results.parent / f"work-{len(list(again.results.parent.iterdir()))}"
+    folder.mkdir()
+    return execute(again._replace(workdir=folder), None, observer)
+
+
+GONE = Unavailable("there is no kvm")
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_an_interrupted_run_goes_on_as_if_it_had_never_ended(tmp_path: Path, after: int) -> None:
+    """Numbers, orders, seed and values are those of a run that was not interrupted; one record in one folder."""
+    whole = store.load(execute(_plain(tmp_path / "whole")).path)
+    (tmp_path / "broken").mkdir()
+    again = _interrupted(tmp_path / "broken", after)
+    writer = _go_on(again)
+    assert list(store.find_runs(tmp_path / "broken" / "results")) == [writer.path]
+    run = store.load(writer.path)
+    assert [block.index for block in run.session.blocks] == [0, 1, 2, 3, 4, 5, 6]
+    assert run.series == whole.series
+    for one, other in zip(run.session.blocks, whole.session.blocks, strict=True):
+        assert [cell[:2] for cell in map(msgspec.structs.astuple, one.cells)] == [
+            cell[:2] for cell in map(msgspec.structs.astuple, other.cells)
+        ]
+    starts = [cell.started for block in run.session.blocks for cell in block.cells]
+    assert starts == sorted(starts)
+    session = run.session
+    assert session.stopped == "blocks" and session.finished >= session.started
+    assert [one.block for one in session.resumed] == [after + 1]
+    assert [skip.environment for skip in session.skips] == ["kvm"]
+    assert {file.name for file in writer.path.iterdir()} == {"session.json", "suite.json"}
+
+
+def _plain(folder: Path) -> Request:
+    folder.mkdir()
+    environments = [FakeEnvironment("process"), FakeEnvironment("chroot"), FakeEnvironment("kvm", unavailable=GONE)]
+    return request(folder, environments, min_blocks=6, max_blocks=6)
+
+
+def test_a_run_can_be_interrupted_again_and_killed(tmp_path: Path) -> None:
+    """Each time it goes on where it was; what a kill leaves is a journal with all of it."""
+    again = _interrupted(tmp_path, 2)
+    with pytest.raises(KeyboardInterrupt):
+        _go_on(again, _Interrupt(4))
+    (path,) = store.find_runs(tmp_path / "results")
+    writer = store.RunWriter(tmp_path, (run := store.load(path)).session, {("fake", "ready"): "second"}, run)
+    killed = tmp_path / "killed"
+    shutil.copytree(path, killed)  # the journal, as a kill would leave it
+    writer.finish()
+    assert [block.index for block in store.load(killed).session.blocks] == [0, 1, 2, 3, 4]
+    last = _go_on(again._replace(before=store.load(killed)))
+    assert [block.index for block in store.load(last.path).session.blocks] == [0, 1, 2, 3, 4, 5, 6]
+    assert last.path == killed and [one.block for one in store.load(killed).session.resumed] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [("kernel", "kernel was 6.1, is 6.9"), ("version.fake", "fake was 1, is 2"), ("isobench", "isobench was ")],
+)
+def test_a_run_does_not_go_on_with_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fact: str, said: str
+) -> None:
+    """Another kernel, engine, probe or isobench: the difference would be taken for a cost. The run stays as it was."""
+    monkeypatch.setattr(machine, "fingerprint", lambda: {"kernel": "6.1"})
+    again = _interrupted(tmp_path, 2)
+    if fact == "kernel":
+        monkeypatch.setattr(machine, "fingerprint", lambda: {"kernel": "6.9"})
+    elif fact == "isobench":
+        monkeypatch.setattr("isobench.__version__", "another")
+    else:
+        monkeypatch.setattr(FakeSandbox, "facts", lambda self: {"version.fake": "2"})
+    assert again.before is not None
+    files = {file.name: file.read_bytes() for file in again.before.path.iterdir()}
+    with pytest.raises(UsageError, match=said):
+        _go_on(again)
+    assert {file.name: file.read_bytes() for file in again.before.path.iterdir()} == files
+
+
+def test_a_run_does_not_go_on_without_an_environment(tmp_path: Path) -> None:
+    """What was measured before has to be there."""
+    again = _interrupted(tmp_path, 2)
+    broken = [again.environments[0], FakeEnvironment("chroot", unavailable=Unavailable("it is gone"))]
+    with pytest.raises(RequiredMissing, match="it is gone"):
+        _go_on(again._replace(environments=list[Environment](broken)))
+
+
+def test_what_a_run_had_is_there_when_it_goes_on(tmp_path: Path) -> None:
+    """Failures, marks, values that pyperf cannot hold and warm-up values without others, byte for byte."""
+    units = {("s", "a"): "second", ("s", "b"): "second"}
+    scenario = ScenarioRecord("s", "s", [MetricRecord("a", "second", "a", "any"), MetricRecord("b", "second", "b")])
+    record = msgspec.structs.replace(made_session(), scenarios=[scenario])
+    writer = store.RunWriter(tmp_path, record, units)
+    for index, marks in enumerate(([], ["load"], [])):
+        samples = [Sample(index, "process", "s", "a", index - 1.0)]
+        samples += [Sample(0, "chroot", "s", "b", 1.0)] if index == 0 else []
+        failures = [FailureRecord(index, "docker", "s", f"failure {index}")]
+        writer.add_block(BlockRecord(index, float(index), 1.0, [], list(marks)), samples, failures)
+    writer.finish()
+    before = store.load(writer.path)
+    again = store.RunWriter(tmp_path, before.session, units, before)
+    assert (again.blocks, again.left_out, again.measured) == (3, 1, True)
+    assert [one.values for one in again.clean_series] == [[1.0]]
+    again.finish()
+    after = store.load(writer.path)
+    assert after == before

@@ -1,0 +1,73 @@
+"""Which run somebody means: a folder, `latest`, `previous`, a label, a tag, or the time that is its folder's name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import StoreError, UsageError
+from isobench.results.store import find_runs, load_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESULTS = Path("results")
+"""Where runs are looked for by name."""
+LATEST, PREVIOUS = "latest", "previous"
+METAVAR = "RUN"
+HELP = "a run's folder, label, tag or time, latest or previous"
+"""How every command calls an argument that names a run."""
+
+
+def one(text: str, results: Path = RESULTS) -> Path:
+    """The one run of this name. Raises `UsageError` where there is none, or where there are several."""
+    found = several(text, results)
+    if len(found) > 1:
+        told = ", ".join(map(str, found[-_SHOWN:]))
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise UsageError(f"{len(found)} runs are called {text!r}: {told}{more}", remedy="name one by its folder")
+    return found[0]
+
+
+def several(text: str, results: Path = RESULTS) -> list[Path]:
+    """All runs of this name, oldest first. What is there as a file or folder is meant as that. Raises `UsageError`."""
+    if os.path.lexists(text) or "/" in text:
+        return [Path(text)]
+    runs = known(results)
+    if text in (LATEST, PREVIOUS):
+        back = 1 if text == LATEST else 2
+        if len(runs) < back:
+            few = f"no run under {results}/" if not runs else f"there is but one run under {results}/"
+            raise UsageError(few, remedy="isobench run")
+        return [runs[-back]]
+    found = [path for path in runs if path.name == text] or [path for path in runs if text in _names(path)]
+    if not found:
+        raise UsageError(f"no run under {results}/ is called {text!r}, and no folder", remedy="isobench runs")
+    return found
+
+
+def known(results: Path = RESULTS) -> list[Path]:
+    """The folders of all runs, oldest first."""
+    return list(find_runs(results)) if results.is_dir() else []
+
+
+def names(results: Path = RESULTS) -> Iterator[str]:
+    """Every name that a run can be called by, for a shell that completes words."""
+    runs = known(results)
+    yield from (LATEST, PREVIOUS)[: len(runs)]
+    for path in runs:
+        yield path.name
+        yield from sorted(_names(path))
+
+
+def _names(path: Path) -> set[str]:
+    """Label, tags and id of a run; none of one that cannot be read."""
+    try:
+        session = load_session(path)
+    except StoreError:
+        return set()
+    return {session.label, session.run_id, *session.tags} - {""}
+
+
+_SHOWN = 3
