@@ -38,7 +38,7 @@ def test_nothing_is_open_to_all(tmp_path: Path) -> None:
     folders = {f"ISOBENCH_{name.upper()}": str(tmp_path / name) for name in ("state", "work", "cache")}
     words = ("run", "-e", "process,handmade,docker,tcg", "-s", "startup,io", "--blocks", "1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "isobench", *words],
+        [sys.executable, "-m", "tests.undisturbed", *words],
         cwd=tmp_path,
         env={**os.environ, **folders, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         umask=0,

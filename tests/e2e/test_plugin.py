@@ -38,7 +38,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _isobench(python: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {key: text for key, text in os.environ.items() if key != "PYTHONPATH"}
-    command = [str(python), "-m", "isobench", *words]
+    command = [str(python), "-m", "tests.undisturbed", *words]
     return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 
