@@ -8,10 +8,13 @@ import sys
 def main() -> int:
     """Run the command line; gives its exit code."""
     from isobench.cli import main as run
-    from isobench.core import terminal
+    from isobench.core import signals, terminal
 
     terminal.prepare()
-    return run(sys.argv[1:])
+    try:
+        return run(sys.argv[1:])
+    finally:
+        signals.ignore()
 
 
 if __name__ == "__main__":

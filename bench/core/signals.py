@@ -44,6 +44,15 @@ _states: list[_State] = []
 """Those of the blocks that this thread is in, the innermost last."""
 
 
+def ignore() -> None:
+    """For a program's last moments: everything is done, and one more signal must not change the exit code.
+
+    Python gives a signal that has a handler its default action back before it ends; an ignored one stays ignored.
+    """
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def orderly(patience: float = PATIENCE) -> Iterator[None]:
     """The three signals break off what is `interruptible` inside, as Ctrl-C does, and nothing else.

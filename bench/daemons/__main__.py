@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from isobench.core.signals import ENDING
+from isobench.core.signals import ENDING, ignore
 from isobench.daemons.private import private_daemons
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def main() -> int:
             return _run(sys.argv[1:])
     except KeyboardInterrupt:  # before the command began, or after its end
         return 128 + signal.SIGINT
+    finally:
+        ignore()
 
 
 def _end(number: int, frame: FrameType | None) -> None:

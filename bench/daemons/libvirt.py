@@ -64,8 +64,12 @@ def start(state: Path) -> Daemon:
 
 
 def clean(state: Path) -> None:
-    """Remove what a libvirtd that is gone leaves: what it had of domains, and the cgroup over theirs, when empty."""
-    shutil.rmtree(state / "run", ignore_errors=True)
+    """Remove what a libvirtd that is gone leaves: what it had of domains, and the cgroup over theirs, when empty.
+
+    Also its sockets and the file with its pid, which one that is ended while it starts leaves.
+    """
+    for folder in (state / "run", state / "sockets"):
+        shutil.rmtree(folder, ignore_errors=True)
     for folder in (state / "var/lib/libvirt/qemu").rglob("domain-*"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (*ROOT.glob("machine"), *ROOT.glob("*/machine")):
@@ -83,8 +87,6 @@ def _start(libvirtd: str, state: Path, clean_up: Callable[[], None]) -> Daemon:
         f'unix_sock_dir = "{sockets}"\nunix_sock_rw_perms = "0600"\nunix_sock_ro_perms = "0600"\n'
         'auth_unix_rw = "none"\nauth_unix_ro = "none"\nmdns_adv = 0\nlog_outputs = "3:stderr"\n'
     )
-    for leftover in ("libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock"):
-        (sockets / leftover).unlink(missing_ok=True)
     binds = "".join(
         f"mkdir -p {name} && mount --bind {shlex.quote(str(state / name.lstrip('/')))} {name} && " for name in _COVERED
     )

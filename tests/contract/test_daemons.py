@@ -32,14 +32,19 @@ sys.stdin.read()
 daemon.stop()
 """
 BLOCK = """
-import sys
+import signal, sys
+from isobench.core.signals import ENDING, ignore
 from isobench.daemons.private import private_daemons
+for number in ENDING:
+    signal.signal(number, lambda number, frame: sys.exit(130))
 try:
     with private_daemons():
         print("up", flush=True)
         sys.stdin.read()
 except KeyboardInterrupt:
     raise SystemExit(130)
+finally:
+    ignore()
 """
 BEFORE = (
     "iptables -P FORWARD DROP",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from isobench.daemons.private import daemon_state
+from isobench.filesystem.paths import cache_dir
+from isobench.images.kernel import guest_kernel
+from isobench.results import store
 from tests.e2e.test_commands import ROOT
 
 
@@ -36,6 +40,9 @@ def _open_to_all(folder: Path) -> set[str]:
 def test_nothing_is_open_to_all(tmp_path: Path) -> None:
     """Not even for a user without any umask: looked at all the time while a run goes on, and when it has ended."""
     folders = {f"ISOBENCH_{name.upper()}": str(tmp_path / name) for name in ("state", "work", "cache")}
+    kernel = guest_kernel()
+    if cache_dir() in kernel.image.parents:
+        shutil.copytree(kernel.image.parents[1], tmp_path / "cache/kernel-copy", symlinks=True)
     words = ("run", "-e", "process,handmade,docker,tcg", "-s", "startup,io", "--blocks", "1")
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.undisturbed", *words],
@@ -52,6 +59,8 @@ def test_nothing_is_open_to_all(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert process.returncode == 0, process.stderr.read() if process.stderr else ""
     assert not found | _open_to_all(tmp_path)
+    session = store.load(next(store.find_runs(tmp_path / "results"))).session
+    assert {one.name for one in session.environments} >= {"handmade", "docker", "tcg"} and not session.skips
     assert {p.name for p in (tmp_path / "results").glob("*/*/*")} == {"suite.json", "session.json"}
 
 

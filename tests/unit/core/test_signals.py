@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -106,3 +108,21 @@ def test_without_order_nothing_changes() -> None:
     """Where nobody has asked for it, as in a library's call."""
     with interruptible():
         assert signal.getsignal(signal.SIGINT) is not None
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_the_last_moments_keep_the_exit_code(number: int) -> None:
+    """Python gives handlers up while it ends: one more signal would end it by itself then, with everything done."""
+    code = f"""
+import os, signal, sys
+from isobench.core.signals import ignore
+class Late:
+    def __del__(self):
+        kill(me, {int(number)})
+kill, me, late = os.kill, os.getpid(), Late()
+signal.signal({int(number)}, lambda *_: None)
+sys.modules["late"] = late
+ignore()
+sys.exit(130)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 130
