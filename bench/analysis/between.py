@@ -12,8 +12,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
 
+from isobench.analysis.distributions import chi_square_median, student_quantile, student_tail
 from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def level(one: Ratio) -> Level | None:
         return None
     freedom = max(one.reach.effective - 1, 1.0)
     half = (one.reach.down + one.reach.up) / 2
-    return Level(one.found.centre, half / -float(special.stdtrit(freedom, SIGNIFICANCE / 2)), one.reach.effective)
+    return Level(one.found.centre, half / student_quantile(SIGNIFICANCE, freedom), one.reach.effective)
 
 
 def usual_variance(costs: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> float | None:
@@ -132,7 +132,7 @@ def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None, no
 
 def bounds(found: Shift, outside: float = SIGNIFICANCE) -> tuple[float, float]:
     """The interval that leaves out the truth with this probability."""
-    reach = -float(special.stdtrit(found.freedom, outside / 2)) * found.error
+    reach = student_quantile(outside, found.freedom) * found.error
     return found.centre - reach, found.centre + reach
 
 
@@ -148,7 +148,7 @@ def p_beyond(found: Shift, edge: float) -> float:
     distance = abs(found.centre) - edge
     if distance <= found.stray:
         return 1.0
-    return 2 * float(special.stdtr(found.freedom, -distance / found.error)) if found.error else 0.0
+    return 2 * student_tail(distance / found.error, found.freedom) if found.error else 0.0
 
 
 class _Spread(NamedTuple):
@@ -211,7 +211,7 @@ def _noise(own: _Spread, variance: float, typical: float, farthest: float) -> No
 
 def _middle(variances: list[float], freedom: float) -> float:
     """The variance that most have in truth: a median of what samples of such a size say is too low."""
-    return float(np.median(variances)) * freedom / (2 * float(special.gammaincinv(freedom / 2, 0.5)))
+    return float(np.median(variances)) * freedom / chi_square_median(freedom)
 
 
 def _variance(a: Sequence[Level], b: Sequence[Level]) -> float:

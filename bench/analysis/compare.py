@@ -260,12 +260,14 @@ def _centres(run: Run, relative: bool, wanted: Callable[[str], bool]) -> Iterabl
     """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
     known = tables.from_run(run)
     ratios = verdicts.log_ratios(known, run.session.baseline)
+    found: dict[Key, np.ndarray] = {}
     told = [(ratios, "ratios to the baseline"), ({} if relative else _alone(known, ratios), "values")]
     for logs_of, what in told:
         for key, logs in logs_of.items():
             values = known[key[:2]][key[2]]
             if len(logs) >= FEWEST_PAIRS and not values.control and wanted(benchmark_name(*key)):
-                yield (*key, values.unit, what), paired.interval(logs).centre
+                found[*key, values.unit, what] = logs
+    return zip(found, paired.centres(list(found.values())), strict=True)
 
 
 class _Past(NamedTuple):

@@ -18,7 +18,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
+
+from isobench.analysis.distributions import NORMAL, student_quantile, student_tail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,23 @@ def interval(differences: np.ndarray) -> Interval:
     count = n * (n + 1) // 2
     middle, other, low, high = _averages(values, [(count - 1) // 2, count // 2, rank - 1, count - rank])
     return Interval((middle + other) / 2, low, high, confidence, n)
+
+
+def centres(many: Sequence[np.ndarray]) -> list[float]:
+    """The centre alone of many series, those of one length together. None may be empty."""
+    found = [0.0] * len(many)
+    lengths = np.array([len(one) for one in many])
+    for n in np.unique(lengths):
+        places = np.flatnonzero(lengths == n).tolist()
+        if n > _MOST_LISTED:
+            middles = [interval(many[place]).centre for place in places]
+        else:
+            first, second = np.triu_indices(n)
+            rows = np.stack([many[place] for place in places])
+            middles = np.median((rows[:, first] + rows[:, second]) / 2, axis=1).tolist()
+        for place, middle in zip(places, middles, strict=True):
+            found[place] = middle
+    return found
 
 
 def p_value(differences: np.ndarray) -> float:
@@ -182,7 +200,7 @@ def p_beyond(found: Interval, wide: Reach, edge: float) -> float:
     if near == 0 or distance >= wide.most:
         return 0.0
     times = distance / near * _quantile(SIGNIFICANCE, wide.effective)
-    return min(1.0, 2 * float(special.stdtr(_freedom(wide.effective), -times)))
+    return min(1.0, 2 * student_tail(times, _freedom(wide.effective)))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -223,7 +241,7 @@ def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 @cache
 def _quantile(level: float, blocks: float) -> float:
     """Student's quantile that leaves `level` outside, both sides together."""
-    return -float(special.stdtrit(_freedom(blocks), level / 2))
+    return student_quantile(level, _freedom(blocks))
 
 
 def _freedom(blocks: float) -> float:
@@ -244,7 +262,7 @@ def _sum_at_most(n: int, place: int) -> float:
     if n <= _MOST_EXACT:
         return float(_sums(n)[place])
     mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-    return float(special.ndtr((place + 1 - mean) / deviation))
+    return NORMAL.cdf((place + 1 - mean) / deviation)
 
 
 @cache
@@ -252,7 +270,7 @@ def _rank(n: int) -> tuple[int, float]:
     """Which average from either end bounds the interval, and what that holds."""
     if n > _MOST_EXACT:
         mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(1, math.floor(mean - special.ndtri((1 + CONFIDENCE) / 2) * deviation)), CONFIDENCE
+        return max(1, math.floor(mean - NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * deviation)), CONFIDENCE
     below = _sums(n)
     place = int(np.searchsorted(below, (1 - CONFIDENCE) / 2, side="right"))  # P(W <= place - 1) <= 2.5 %
     return max(1, place), 1 - 2 * float(below[place - 1])

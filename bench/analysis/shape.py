@@ -2,7 +2,7 @@
 
 Two groups: the split of the sorted logarithms that leaves the least variance within (Otsu, IEEE Trans. SMC 9, 1979).
 Drift: Kendall's test of the values against their blocks, and the slope of Theil and Sen. They are written out here: to
-import scipy.stats takes longer than all else that a report of a usual run computes.
+import scipy.stats takes longer than all else that a report of a usual run computes (`distributions`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
 
+from isobench.analysis.distributions import NORMAL
 from isobench.analysis.frames import used
 from isobench.analysis.paired import holm
 
@@ -114,7 +114,7 @@ def kendall(blocks: np.ndarray, values: np.ndarray) -> float:
     variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
     if variance <= 0:
         return 1.0
-    return min(1.0, 2 * float(special.ndtr(-max(abs(score) - 1, 0) / math.sqrt(variance))))
+    return min(1.0, 2 * NORMAL.cdf(-max(abs(score) - 1, 0) / math.sqrt(variance)))
 
 
 def _thinned(blocks: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,9 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from isobench.analysis import paired, tables
+from isobench.analysis.distributions import NORMAL, binomial_tail
 from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def log_ratio(values: Values, base: Values) -> np.ndarray | None:
 
 def control_failed(hits: int, metrics: int) -> bool:
     """Whether the baseline against itself differs in so many metrics that it is no chance: binomial, at 5 % each."""
-    return metrics > 0 and hits > 0 and float(special.bdtrc(hits - 1, metrics, SIGNIFICANCE)) < IMPROBABLE
+    return metrics > 0 and hits > 0 and binomial_tail(hits, metrics, SIGNIFICANCE) < IMPROBABLE
 
 
 def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
@@ -220,7 +220,7 @@ def _detectable(one: Ratio, edge: float, level: float) -> float:
         return math.nan
     wide = paired.stretched(one.found, one.reach, level)
     half, deviation = (wide.high - wide.low) / 2, (one.found.high - one.found.low) / 2
-    deviation /= special.ndtri((1 + CONFIDENCE) / 2)
+    deviation /= NORMAL.inv_cdf((1 + CONFIDENCE) / 2)
     varies = half / math.sqrt(max(one.reach.effective - 1, 1.0))  # the next run's interval has another width
     return math.expm1(min(700.0, edge + half + _POWER * math.hypot(deviation, varies)))
 

@@ -15,7 +15,7 @@ SOURCES = ("bench", "scenarios", "verification", "tests")
 
 ONLY_IN = {
     "pandas": ("isobench.analysis", "isobench.report", "isobench.run.progress", "isobench.export"),
-    "scipy": ("isobench.analysis",),
+    "scipy": (),
     "matplotlib": ("isobench.report.charts",),
     "docker": ("isobench.environments.docker._client", "isobench.environments.docker._errors"),
     "libvirt": (

@@ -17,6 +17,13 @@ from isobench.analysis.paired import holm, holm_level, interval, p_value, pair
 values = st.lists(st.floats(-1e6, 1e6, width=32), min_size=6, max_size=40).map(np.array)
 
 
+@given(st.lists(values, max_size=6))
+def test_centres_of_many_are_those_of_each(many: list[np.ndarray]) -> None:
+    """Whatever their lengths, long ones too."""
+    many = [*many, np.linspace(-1, 5, 700) ** 3]
+    assert paired.centres(many) == pytest.approx([interval(one).centre for one in many])
+
+
 @pytest.mark.parametrize("n", [6, 8, 13, 20, 25])
 def test_the_interval_is_what_wilcoxons_test_does_not_reject(n: int) -> None:
     """scipy's exact signed-rank test keeps every shift just inside the interval and rejects those just outside."""
