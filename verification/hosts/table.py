@@ -7,6 +7,8 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from isobench.results import store
 from isobench.run import catalog
 
@@ -56,21 +58,24 @@ def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], fold
 def _environments(folder: Path) -> Iterable[tuple[str, str]]:
     """A word for each environment of the catalogue: what was measured; else why not."""
     measured: dict[str, set[str]] = defaultdict(set)
-    failed: dict[str, str] = {}
-    for path in sorted(store.find_runs(folder / "results")):
+    failed: dict[tuple[str, str], str] = {}
+    said: dict[str, Mapping[str, str]] = {}
+    for path in sorted(store.find_runs(folder / "results")):  # a newer run of the same cell has the last word
         session = store.load_session(path)
-        for failure in session.failures:
-            failed[failure.environment] = f"{failure.scenario}: {failure.reason}"
-        broken = {(failure.environment, failure.scenario) for failure in session.failures}
+        broken = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
         cells = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
-        for environment, scenario in cells - broken:
+        for environment, scenario in cells - broken.keys():
             measured[environment].add(scenario)
+            failed.pop((environment, scenario), None)
+        failed |= broken
+        said |= {skip.environment: msgspec.to_builtins(skip) for skip in session.skips if not skip.scenario}
     doctor = folder / "out/doctor.json"
     found = json.loads(doctor.read_text() or "{}") if doctor.exists() else {}
     findings = found if isinstance(found, list) else found.get("findings", [])  # a list in what older hosts left
-    said = {one["name"]: one for one in findings if one["kind"] == "environment"}
+    said |= {one["name"]: one for one in findings if one["kind"] == "environment"}
     for name in catalog.environments():
-        yield name, _word(measured[name], failed.get(name, ""), said.get(name, {}))
+        reasons = [f"{scenario}: {reason}" for (environment, scenario), reason in failed.items() if environment == name]
+        yield name, _word(measured[name], "; ".join(reasons), said.get(name, {}))
 
 
 def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from isobench.core.model import Sample
 from isobench.results import store
-from isobench.results.record import BlockRecord, CellRecord, FailureRecord
+from isobench.results.record import BlockRecord, CellRecord, FailureRecord, SkipRecord
 from isobench.run import catalog
 from tests.unit.report.made import session
 from verification.hosts import checks, host, image, machine, table
@@ -120,6 +120,23 @@ def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     assert "| kvm | there is no /dev/kvm → modprobe kvm |" in lines
     assert "| doctor | fine (2 min, abc) |" in lines
     assert "| default | **FAIL** exit 1 (3 min, abc) |" in lines
+
+
+def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path: Path) -> None:
+    """What was mended since is no failure any more; what a run had to skip stands there with its reason, unasked."""
+    (tmp_path / "debian-13").mkdir()
+    for second, failures in ((1, [FailureRecord(1, "docker", "startup", "it broke")]), (2, [])):
+        record = msgspec.structs.replace(
+            session(), started=f"2026-01-01T00:00:0{second}Z", blocks=[], warmups={}, failures=[],
+            skips=[SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"), SkipRecord("docker", "io", "x", "y")],
+        )  # fmt: skip
+        writer = store.RunWriter(tmp_path / "debian-13/results", record, {("startup", "ready"): "second"})
+        block = BlockRecord(1, 0.0, 1.0, [CellRecord("docker", "startup", 0.0, 1.0, 0.5)])
+        writer.add_block(block, [Sample(1, "docker", "startup", "ready", 0.1)], failures)
+        writer.finish()
+    seen = table.seen("debian-13", "about it", "abc", {}, tmp_path / "debian-13")
+    assert seen.environments["docker"] == "startup"
+    assert seen.environments["kvm"] == "there is no /dev/kvm → modprobe kvm"
 
 
 def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
