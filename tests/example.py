@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.host.machine import EMULATED, UNKNOWN
+from isobench.report import format
 from isobench.report.build import make_context, render
 from isobench.report.needs import NEEDS, representatives, rows_for
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-    from isobench.report.context import Estimate
+    from isobench.analysis.results import Estimate
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "reports" / "example"
@@ -62,7 +63,7 @@ def figures(run: Path) -> str:
 def _cell(row: Estimate | None, baseline: str) -> str:
     if row is None:
         return "–"
-    return row.value_text if row.environment == baseline else f"{row.value_text}, {row.ratio_text}"
+    return format.cost(row) if row.environment == baseline else f"{format.cost(row)}, {format.against(row)}"
 
 
 def with_figures(readme: str, table: str) -> str:

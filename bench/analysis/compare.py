@@ -19,6 +19,7 @@ import numpy as np
 from isobench.analysis import between, paired, tables, verdicts
 from isobench.analysis.earlier import alike
 from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.analysis.results import Results
 from isobench.analysis.verdicts import BAND, verdict
 from isobench.core.errors import UsageError
 from isobench.host.reasons import as_text
@@ -149,8 +150,8 @@ class _Cost(NamedTuple):
 
 
 def compare(
-    a: Run | Sequence[Run],
-    b: Run | Sequence[Run],
+    a: Results | Sequence[Results],
+    b: Results | Sequence[Results],
     *,
     band: float = BAND,
     across_hosts: bool = False,
@@ -165,24 +166,25 @@ def compare(
     cost in common.
     """
     sides = (_once(a), _once(b))
-    _check([*sides[0], *sides[1]], across_hosts)
+    _check([one.run for side in sides for one in side], across_hosts)
     costs = tuple(_costs(side, across_hosts, wanted) for side in sides)
     shared = sorted(costs[0].keys() & costs[1].keys())
     if not shared:
         reason = "the two have no cost in common" if any(costs) else "neither has a cost to compare"
         raise UsageError(reason, remedy="isobench list scenarios; the same -e and -s for both")
-    past = _past(sides, earlier, across_hosts, wanted)
+    runs = ([one.run for one in sides[0]], [one.run for one in sides[1]])
+    past = _past(runs, earlier, across_hosts, wanted)
     changes, noise = [], None
     for of in ("host", "environment"):
-        chosen = [key for key in shared if (key[2] == sides[0][0].session.baseline) == (of == "host")]
+        chosen = [key for key in shared if (key[2] == sides[0][0].baseline) == (of == "host")]
         found, noise = _changes(chosen, (costs[0], costs[1]), past, band, of)
         changes += found
     assert noise is not None
-    known = [{key: _known(side, key) for key in _facts(sides)} for side in sides]
+    known = [{key: _known(side, key) for key in _facts(runs)} for side in runs]
     return Comparison(
         schema=SCHEMA,
-        a=[_name(run) for run in sides[0]],
-        b=[_name(run) for run in sides[1]],
+        a=[_name(run) for run in runs[0]],
+        b=[_name(run) for run in runs[1]],
         across_hosts=across_hosts,
         band=band,
         host=_host(changes, band),
@@ -199,12 +201,10 @@ def one_machine(a: Run, b: Run) -> bool:
     return machine(a.session.host_id, a.session.fingerprint) == machine(b.session.host_id, b.session.fingerprint)
 
 
-def _once(runs: Run | Sequence[Run]) -> list[Run]:
+def _once(side: Results | Sequence[Results]) -> list[Results]:
     """A run that is named twice counts once."""
-    from isobench.results.store import Run
-
-    listed = [runs] if isinstance(runs, Run) else list(runs)
-    return list({(run.session.run_id, run.path.resolve()): run for run in listed}.values())
+    listed = [side] if isinstance(side, Results) else list(side)
+    return list({(one.session.run_id, one.run.path.resolve()): one for one in listed}.values())
 
 
 def _check(runs: list[Run], across_hosts: bool) -> None:
@@ -221,20 +221,18 @@ def _check(runs: list[Run], across_hosts: bool) -> None:
             raise UsageError(f"the runs have two baselines ({both}): their ratios differ in meaning")
 
 
-def _costs(runs: list[Run], relative: bool, wanted: Callable[[str], bool]) -> dict[Key, list[_Cost]]:
+def _costs(side: list[Results], relative: bool, wanted: Callable[[str], bool]) -> dict[Key, list[_Cost]]:
     """Every cost of this side, run by run."""
     found: dict[Key, list[_Cost]] = {}
-    for run in runs:
-        for key, cost in _of_run(run, relative):
+    for one in side:
+        for key, cost in _of_run(one, relative):
             if wanted(benchmark_name(*key[:3])):
                 found.setdefault(key, []).append(cost)
     return found
 
 
-def _of_run(run: Run, relative: bool) -> list[tuple[Key, _Cost]]:
-    baseline = run.session.baseline
-    known = tables.from_run(run)
-    ratios = verdicts.compared(known, baseline)
+def _of_run(results: Results, relative: bool) -> list[tuple[Key, _Cost]]:
+    known, ratios = results.tables, results.ratios
     strayed = verdicts.strayed_controls(known, ratios)
     alone = {} if relative else _alone(known, ratios)
     absolute = dict(zip(alone, verdicts.estimates(list(alone.values())), strict=True))

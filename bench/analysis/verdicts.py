@@ -18,7 +18,7 @@ from isobench.analysis.distributions import NORMAL, binomial_tail
 from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -51,8 +51,19 @@ class Ratio(NamedTuple):
 
 
 def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
+    """`rows` of a samples frame, as a frame."""
+    import pandas as pd
+
+    from isobench.analysis.frames import used
+
+    return pd.DataFrame(rows(tables.from_frame(used(frame)), baseline, band), columns=list(SUMMARY_COLUMNS))
+
+
+def rows(
+    found: Tables, baseline: str, band: float = BAND, *, ratios: Mapping[tuple[str, str, str], Ratio] | None = None
+) -> list[dict[str, Any]]:
     """One row per metric and environment: absolute values, the paired ratio to the baseline with the interval that
-    decides the verdict, and what stands behind them.
+    decides the verdict, and what stands behind them. `ratios` are those of `compared` where they are known.
 
     `n` counts pairs of blocks (for the baseline, and where there is nothing to compare, values) and `taken` values;
     `p` is of the paired test that the ratio is 1, `p_holm` of the claim that it lies beyond the band, after Holm;
@@ -63,33 +74,30 @@ def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFr
     What the baseline does not have, or has in another unit, or what is not positive everywhere, has no ratio; a ratio
     of fewer than six pairs has no interval: none that they could give holds at 95 %. The baseline's own ratio is 1.
     """
-    import pandas as pd
-
-    from isobench.analysis.frames import used
-
-    found = tables.from_frame(used(frame))
-    ratios = compared(found, baseline)
+    if ratios is None:
+        ratios = compared(found, baseline)
     strayed = strayed_controls(found, ratios)
     edges = {key: math.log1p(band) + strayed.get(key[:2], 0.0) for key in ratios}
     claims = {key: paired.p_beyond(one.found, one.reach, edges[key]) for key, one in ratios.items()
               if not found[key[:2]][key[2]].control}  # fmt: skip
     adjusted = dict(zip(claims, paired.holm(np.array(list(claims.values()))), strict=True))
     level = paired.holm_level(np.array(list(claims.values())), SIGNIFICANCE)
-    rows = []
+    made = []
     for key, values in ((key, values) for key, environments in found.items() for values in environments.items()):
-        rows.append(_row(*key, *values))
+        made.append(_row(*key, *values))
         one = ratios.get((*key, values[0]))
         if values[0] == baseline:
-            rows[-1].update(ratio=1.0, ratio_low=1.0, ratio_high=1.0)
+            made[-1].update(ratio=1.0, ratio_low=1.0, ratio_high=1.0)
         elif one is not None and values[1].control:
             apart = math.log1p(band) + strayed.get(key, 0.0)
-            rows[-1].update(_told(one, math.inf, 0.0, level), p_holm=one.p, mde=_detectable(one, apart, level))
+            made[-1].update(_told(one, math.inf, 0.0, level), p_holm=one.p, mde=_detectable(one, apart, level))
         elif one is not None:
             where = (*key, values[0])
-            rows[-1].update(_told(one, edges[where], strayed.get(key, 0.0), level), p_holm=adjusted[where])
-    for row in rows:
+            made[-1].update(_told(one, edges[where], strayed.get(key, 0.0), level), p_holm=adjusted[where])
+    for row in made:
         row["verdict"] = verdict(row["ratio"], row["ratio_low"], row["ratio_high"], band)
-    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    return [{key: row[key].item() if isinstance(row[key], np.generic) else row[key] for key in SUMMARY_COLUMNS}
+            for row in made]  # fmt: skip
 
 
 def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
@@ -130,26 +138,31 @@ def estimates(many: Sequence[np.ndarray]) -> list[Ratio]:
 
 
 def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
-    negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have."""
+    """`gaps` of a samples frame, as a frame."""
     import pandas as pd
 
     from isobench.analysis.frames import used
 
+    return pd.DataFrame(gaps(tables.from_frame(used(frame)), pairs), columns=list(DIFFERENCE_COLUMNS))
+
+
+def gaps(known: Tables, pairs: Iterable[tuple[str, str]]) -> list[tuple[Any, ...]]:
+    """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
+    negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have, with the
+    columns of `DIFFERENCE_COLUMNS`."""
     wanted = list(pairs)
-    rows, gaps = [], []
-    for (scenario, metric), environments in tables.from_frame(used(frame)).items():
+    which, each = [], []
+    for (scenario, metric), environments in known.items():
         for upper, lower in wanted:
             first, second = environments.get(upper), environments.get(lower)
             if first is None or second is None or first.unit != second.unit:
                 continue
             gap = np.subtract(*paired.pair(first.blocks, first.values, second.blocks, second.values))
             if len(gap):
-                rows.append((scenario, metric, upper, lower, first.unit, len(gap)))
-                gaps.append(gap)
-    found = [one.found for one in estimates(gaps)]  # together: a dozen blocks alone hardly tell drift from chance
-    table = [(*row, one.centre, *_ends(one)) for row, one in zip(rows, found, strict=True)]
-    return pd.DataFrame(table, columns=list(DIFFERENCE_COLUMNS))
+                which.append((scenario, metric, upper, lower, first.unit, len(gap)))
+                each.append(gap)
+    found = [one.found for one in estimates(each)]  # together: a dozen blocks alone hardly tell drift from chance
+    return [(*row, float(one.centre), *map(float, _ends(one))) for row, one in zip(which, found, strict=True)]
 
 
 def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
@@ -183,7 +196,7 @@ def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
     return Ratio(found, paired.reach(logs, found, blocks), p)
 
 
-def strayed_controls(found: Tables, ratios: dict[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
+def strayed_controls(found: Tables, ratios: Mapping[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
     """By metric how far (in logarithms) the baseline's second copy strays, where it shows that something is wrong:
     in this metric by itself, or in so many that it is no chance. The far end of its interval, for a centre can be near
     zero by luck."""

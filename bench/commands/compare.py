@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isobench.analysis.compare import Change, Comparison
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 FAILING = {
     "slower": ("slower", "more"),
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = compare(
         a,
         b,
-        earlier=earlier([*a, *b]),
+        earlier=earlier([one.run for one in (*a, *b)]),
         band=arguments.band,
         across_hosts=arguments.across_hosts,
         wanted=lambda benchmark: any(fnmatchcase(benchmark, pattern) for pattern in patterns),
@@ -109,12 +109,12 @@ def failing(found: Comparison, gate: str) -> list[str]:
     return reasons + ([f"{name} is new" for name in found.only_in_b] if gate == "change" else [])
 
 
-def _load(paths: Sequence[Path]) -> list[Run]:
-    from isobench.results import store
+def _load(paths: Sequence[Path]) -> list[Results]:
+    from isobench.analysis import results
 
     if not paths:
         raise UsageError("no folder is named", remedy="a run's folder, or several with commas between them")
-    return [store.load(path) for path in paths]
+    return [results.load(path) for path in paths]
 
 
 _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")

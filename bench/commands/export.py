@@ -13,7 +13,7 @@ from isobench.results import runs
 if TYPE_CHECKING:
     import argparse
 
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 BUNDLE = "bundle"
 """No format of another tool: results and report in one archive."""
@@ -50,12 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from isobench.analysis import results
     from isobench.results import store
 
     if arguments.json and arguments.out is None:
         raise UsageError("--json tells of a file, and the export goes to standard output", remedy="--out FILE")
     folder = runs.one(arguments.run)
-    data = _exported(store.load(folder), arguments.to)
+    data = _exported(results.load(folder), arguments.to)
     if arguments.out is None:
         if arguments.to in ("parquet", BUNDLE) and sys.stdout.isatty():
             raise UsageError(f"{arguments.to} is no text", remedy="--out FILE")
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _exported(run: Run, to: str) -> bytes:
+def _exported(results: Results, to: str) -> bytes:
     from isobench.export import bundle, formats
 
-    return bundle.bundle(run) if to == BUNDLE else formats.export(run, to)
+    return bundle.bundle(results.run) if to == BUNDLE else formats.export(results, to)

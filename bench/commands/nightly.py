@@ -260,11 +260,12 @@ def _compare(night: Night, folder: Path, path: Path, against: Path, show: bool) 
 
 
 def _report(night: Night, folder: Path, path: Path, against: Path | None) -> None:
+    from isobench.analysis.results import load
     from isobench.report.build import render
 
     for other in dict.fromkeys((against, None)):
         try:
-            render(path, folder, compare_with=other)
+            render(load(path), folder, compare_with=load(other) if other else None)
             return
         except IsobenchError as error:
             reason = error.reason
@@ -272,10 +273,11 @@ def _report(night: Night, folder: Path, path: Path, against: Path | None) -> Non
 
 
 def _export(night: Night, folder: Path, path: Path) -> None:
+    from isobench.analysis import results
     from isobench.export.formats import formats
     from isobench.results import store
 
-    loaded = store.load(path)
+    loaded = results.load(path)
     for one in formats().values():
         try:
             store.write_atomically(folder / f"isobench.{one.suffix}", one.write(loaded))

@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from isobench.analysis import results
     from isobench.report.build import render
 
     formats = tuple(filter(None, arguments.format.split(",")))
@@ -52,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown or not formats:
         raise UsageError(f"no report format is called {','.join(unknown)!r}", remedy="--format html,md")
     folder = runs.one(arguments.run)
-    other = runs.one(arguments.compare) if arguments.compare else None
-    written = render(folder, arguments.out or report_folder(folder), formats, other)
+    other = results.load(runs.one(arguments.compare)) if arguments.compare else None
+    written = render(results.load(folder), arguments.out or report_folder(folder), formats, other)
     if arguments.json:
         files = {name: str(path) for name, path in written.items()}
         terminal.print_json(Document(schema=SCHEMA, run=str(folder), report=files))

@@ -421,28 +421,26 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
 
 def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> int:
     """The verdicts, the report, the exit code. Raises `NothingMeasured` where nothing can be concluded."""
-    from isobench.analysis import frames, verdicts
-    from isobench.results import store
+    from isobench.analysis import results
     from isobench.run.progress import print_verdicts
 
-    loaded = store.load(path)
-    summary = verdicts.summary(frames.samples(loaded), loaded.session.baseline)
+    found = results.load(path)
     written: dict[str, Path] = {}
     if not arguments.no_report:
         from isobench.report.build import render
 
-        written = render(path, arguments.reports / path.parent.name / path.name)
+        written = render(found, arguments.reports / path.parent.name / path.name)
     document = {**_document(path), "report": {name: str(file) for name, file in written.items()},
-                "summary": summary.to_dict(orient="records")}  # fmt: skip
-    reason = _nothing_concluded(loaded.session, request)
+                "summary": [row._asdict() for row in found.estimates]}  # fmt: skip
+    reason = _nothing_concluded(found.session, request)
     if not arguments.json:
-        print_verdicts(summary, loaded.session)
+        print_verdicts(found)
         print(f"results: {path}")
         for file in written.values():
             print(f"report:  {file}")
     elif not reason:
         terminal.print_json(document)
-    failed = [f for f in loaded.session.failures if f.block > 0]
+    failed = [f for f in found.session.failures if f.block > 0]
     if failed:
         print(
             f"isobench: {len(failed)} cells failed, the first: {failed[0].environment}: {failed[0].reason}",

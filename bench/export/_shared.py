@@ -1,4 +1,4 @@
-"""What the formats share: the run's samples and estimates, and words that nothing takes for more than words."""
+"""What the formats share: the run's estimates, and words that nothing takes for more than words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from isobench.core.text import clean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pandas as pd
-
-    from isobench.report.context import Estimate
-    from isobench.results.store import Run
+    from isobench.analysis.results import Estimate, Results
 
 
 class Format(NamedTuple):
@@ -21,22 +18,12 @@ class Format(NamedTuple):
 
     name: str
     suffix: str
-    write: Callable[[Run], bytes]
+    write: Callable[[Results], bytes]
 
 
-def samples(run: Run) -> pd.DataFrame:
-    """Every sample, one row each."""
-    from isobench.analysis import frames
-
-    return frames.samples(run)
-
-
-def estimates(run: Run) -> list[Estimate]:
+def estimates(results: Results) -> list[Estimate]:
     """Every cost with its median and its ratio, but for the control's."""
-    from isobench.analysis import frames
-    from isobench.report.context import estimates_of
-
-    return [row for row in estimates_of(frames.samples(run), run.session.baseline) if not row.control]
+    return [row for row in results.estimates if not row.control]
 
 
 def against(row: Estimate) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from isobench.export._shared import Format, estimates
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """https://bencher.dev/docs/reference/bencher-metric-format/: benchmark -> measure -> value and bounds."""
     document = {
         f"{row.scenario}.{row.metric}/{row.environment}": {
@@ -21,7 +21,7 @@ def write(run: Run) -> bytes:
                 "upper_value": row.q75 * (1e9 if row.unit == "second" else 1),
             }
         }
-        for row in estimates(run)
+        for row in estimates(results)
     }
     return json.dumps(document, indent=1).encode()
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.export._shared import Format, inert, samples
+from isobench.export._shared import Format, inert
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """Text cells are inert in a spreadsheet."""
-    table = samples(run)
-    for name in ("scenario", "metric", "environment", "unit"):
-        table[name] = table[name].astype(str).map(inert)
-    return table.to_csv(index=False).encode()
+    table = results.samples
+    words = {name: table[name].astype(str).map(inert) for name in ("scenario", "metric", "environment", "unit")}
+    return table.assign(**words).to_csv(index=False).encode()
 
 
 FORMAT = Format("csv", "csv", write)

@@ -12,8 +12,8 @@ from isobench.core.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from isobench.analysis.results import Results
     from isobench.export._shared import Format
-    from isobench.results.store import Run
 
 _OTHERS = ("bundle", "formats")
 """What is in the folder and no format."""
@@ -27,8 +27,8 @@ def formats() -> Mapping[str, Format]:
     return {one.name: one for one in found}
 
 
-def export(run: Run, to: str) -> bytes:
+def export(results: Results, to: str) -> bytes:
     """The bytes of the file of this run in one of the formats. Raises `UsageError`."""
     if to not in formats():
         raise UsageError(f"no format is called {to!r}", remedy=f"choose from {', '.join(formats())}")
-    return formats()[to].write(run)
+    return formats()[to].write(results)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from isobench.export._shared import Format, against, estimates
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """https://github.com/benchmark-action/github-action-benchmark: a list of {name, unit, value, range, extra}."""
     rows = [
         {
@@ -21,7 +21,7 @@ def write(run: Run) -> bytes:
             "range": f"{row.q25:.6g} … {row.q75:.6g}",
             "extra": against(row),
         }
-        for row in estimates(run)
+        for row in estimates(results)
     ]
     return json.dumps(rows, indent=1, ensure_ascii=False).encode()
 

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 from isobench.export._shared import Format, against, estimates
 
 if TYPE_CHECKING:
-    from isobench.report.context import Estimate
-    from isobench.results.store import Run
+    from isobench.analysis.results import Estimate, Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """JUnit XML: a test case for each cell, failed where the cell failed in a measured block, skipped where skipped."""
     from xml.etree import ElementTree as Xml
 
-    session = run.session
+    session = results.session
     failed = {(f.scenario, f.environment): f for f in session.failures if f.block > 0}
     counts: dict[str, str] = {"failures": str(len(failed)), "skipped": str(len(session.skips)), "errors": "0"}
     groups: dict[tuple[str, str], list[Estimate]] = {}
-    for row in estimates(run):
+    for row in estimates(results):
         groups.setdefault((row.scenario, row.environment), []).append(row)
     cells = sorted({*groups, *failed})
     tests = str(len(cells) + len(session.skips))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from isobench.export._shared import Format, estimates
 
 if TYPE_CHECKING:
-    from isobench.report.context import Estimate
-    from isobench.results.store import Run
+    from isobench.analysis.results import Estimate, Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """https://github.com/prometheus/OpenMetrics: gauges with the unit in the name, labels escaped, # EOF at the end."""
     lines = []
-    table = estimates(run)
+    table = estimates(results)
     for unit in ("second", "byte"):
         rows = [row for row in table if row.unit == unit]
         name = f"isobench_cost_{unit}s"
@@ -25,22 +24,22 @@ def write(run: Run) -> bytes:
                 f"# UNIT {name} {unit}s",
                 f"# HELP {name} Median over the blocks of a run.",
             ]
-        lines += [f"{name}{_labels(run, row)} {row.median!r}" for row in rows]
+        lines += [f"{name}{_labels(results, row)} {row.median!r}" for row in rows]
     ratios = [row for row in table if math.isfinite(row.ratio)]
     if ratios:
         lines += ["# TYPE isobench_ratio gauge", "# HELP isobench_ratio Cost against the baseline, paired by block."]
     for row in ratios:
         lines += [
-            f"isobench_ratio{_labels(run, row, bound=bound)} {value!r}"
+            f"isobench_ratio{_labels(results, row, bound=bound)} {value!r}"
             for bound, value in (("centre", row.ratio), ("low", row.ratio_low), ("high", row.ratio_high))
             if math.isfinite(value)
         ]
     return ("\n".join([*lines, "# EOF"]) + "\n").encode()
 
 
-def _labels(run: Run, row: Estimate, **more: str) -> str:
+def _labels(results: Results, row: Estimate, **more: str) -> str:
     labels = {
-        "host": run.session.host_id,
+        "host": results.session.host_id,
         "scenario": row.scenario,
         "metric": row.metric,
         "environment": row.environment,

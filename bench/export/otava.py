@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 from isobench.export._shared import Format, estimates, inert
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """A header and one row: the time, and every cost; the rows of many nights under one header are Otava's input."""
     import csv
 
-    rows = estimates(run)
+    rows = estimates(results)
     text = io.StringIO()
     writer = csv.writer(text)
     names = (f"{row.scenario}.{row.metric}/{row.environment}" for row in rows)
     writer.writerow(["time", "run", *map(inert, names)])
-    writer.writerow([*map(inert, (run.session.started, run.session.run_id)), *(repr(row.median) for row in rows)])
+    writer.writerow(
+        [*map(inert, (results.session.started, results.session.run_id)), *(repr(row.median) for row in rows)]
+    )
     return text.getvalue().encode()
 
 

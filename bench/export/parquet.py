@@ -6,17 +6,17 @@ import io
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import UsageError
-from isobench.export._shared import Format, samples
+from isobench.export._shared import Format
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    from isobench.analysis.results import Results
 
 
-def write(run: Run) -> bytes:
+def write(results: Results) -> bytes:
     """Raises `UsageError` where pyarrow is not installed."""
     target = io.BytesIO()
     try:
-        samples(run).to_parquet(target, index=False)
+        results.samples.to_parquet(target, index=False)
     except ImportError as error:
         raise UsageError("pyarrow is not installed", remedy="pip install 'isobench[parquet]'") from error
     return target.getvalue()

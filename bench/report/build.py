@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import UsageError
 from isobench.report import format, sections
 from isobench.report.blocks import costs_shown
-from isobench.report.context import Context, Section, estimates_of
+from isobench.report.context import Context, Section
 from isobench.report.page import Page, Part
 from isobench.report.places import placed
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from isobench.analysis.results import Results
     from isobench.report.blocks import Block
 
 FILES = {"html": "index.html", "md": "report.md"}
@@ -27,20 +28,24 @@ PICTURES = "report_files"
 
 
 def render(
-    run_path: Path,
+    results: Results | Path,
     out_dir: Path,
     formats: Sequence[str] = ("html", "md"),
-    compare_with: Path | None = None,
+    compare_with: Results | None = None,
 ) -> dict[str, Path]:
-    """Write the report of the run in `run_path` into `out_dir`; gives the file of each format.
+    """Write the report of a run, or of the run in a folder, into `out_dir`; gives the file of each format.
 
-    With `compare_with`, another run folder, the report has a section that compares the two. Raises `UsageError` for
-    an unknown format or a folder that cannot be written, `StoreError` for a run that cannot be read.
+    With `compare_with`, another run, the report has a section that compares the two. Raises `UsageError` for an
+    unknown format or a folder that cannot be written, `StoreError` for a run that cannot be read.
     """
     unknown = [name for name in formats if name not in FILES]
     if unknown:
         raise UsageError(f"unknown format {unknown[0]!r}", remedy=f"choose from {', '.join(FILES)}")
-    page = build(run_path, compare_with)
+    return write(page_of(make_context(results, compare_with)), out_dir, formats)
+
+
+def write(page: Page, out_dir: Path, formats: Sequence[str] = ("html", "md")) -> dict[str, Path]:
+    """Write a report in these formats. Raises `UsageError` for a folder that cannot be written."""
     written = {}
     for name in formats:
         target = out_dir / FILES[name]
@@ -49,11 +54,6 @@ def render(
         _write(target, _lay_out(page, name).encode("utf-8", errors="replace"))
         written[name] = target
     return written
-
-
-def build(run_path: Path, compare_with: Path | None = None) -> Page:
-    """The report of a run before it has a format."""
-    return page_of(make_context(run_path, compare_with))
 
 
 def page_of(context: Context) -> Page:
@@ -95,21 +95,13 @@ def _others(context: Context, shown: set[str]) -> list[Block]:
     return blocks
 
 
-def make_context(run_path: Path, compare_with: Path | None = None) -> Context:
-    """Load a run and analyse it."""
-    from isobench.analysis import frames
-    from isobench.results import store
+def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:
+    """What the sections are given of a run, or of the run in a folder."""
+    from isobench.analysis.results import Results, load
 
-    run = store.load(run_path)
-    samples = frames.samples(run)
-    results = run_path.resolve().parent.parent
-    return Context(
-        run=run,
-        samples=samples,
-        estimates=estimates_of(samples, run.session.baseline),
-        other=make_context(compare_with) if compare_with is not None else None,
-        history=results if (results / run.session.host_id).is_dir() else None,
-    )
+    mine = results if isinstance(results, Results) else load(results)
+    folder = mine.run.path.resolve().parent.parent
+    return Context(mine, compare_with, folder if (folder / mine.session.host_id).is_dir() else None)
 
 
 def find_sections() -> list[Section]:

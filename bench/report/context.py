@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    import pandas as pd
-
+    from isobench.analysis.results import Difference, Estimate, Results
     from isobench.report.blocks import Block, Span
     from isobench.results.record import EnvironmentRecord, MetricRecord, Session
     from isobench.results.store import Run
@@ -39,51 +38,6 @@ class Section(NamedTuple):
     word: str = ""
 
 
-class Estimate(NamedTuple):
-    """One row of the summary: a metric in one environment, absolute (seconds or bytes) and against the baseline."""
-
-    scenario: str
-    metric: str
-    environment: str
-    unit: str
-    n: int
-    median: float
-    q25: float
-    q75: float
-    minimum: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    p: float
-    p_holm: float
-    verdict: str
-    mde: float
-    control: bool
-    taken: int = 0
-    """Values; `n` counts pairs of blocks where there is something to compare."""
-    effective: float = float("nan")
-    """How many independent blocks tell as much as these pairs."""
-    strayed: float = 1.0
-    """By what ratio the interval is wider on either side because the A/A control failed."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.scenario}.{self.metric}"
-
-    @property
-    def counted(self) -> int:
-        """Values behind the median; `n` may be fewer, as it counts pairs."""
-        return self.taken or self.n
-
-    @property
-    def ratio_text(self) -> str:
-        return format.ratio_interval(self.ratio, self.ratio_low, self.ratio_high)
-
-    @property
-    def value_text(self) -> str:
-        return format.quantity(self.median, self.unit)
-
-
 class Night(NamedTuple):
     """An earlier run of the same host, or this one: the estimates of a few metrics."""
 
@@ -94,43 +48,31 @@ class Night(NamedTuple):
     estimates: list[Estimate]
 
 
-class Difference(NamedTuple):
-    """What one environment costs more than the one it is compared with, paired by block (seconds or bytes)."""
-
-    scenario: str
-    metric: str
-    environment: str
-    compared_with: str
-    unit: str
-    n: int
-    value: float
-    low: float
-    high: float
-
-    @property
-    def text(self) -> str:
-        return format.signed_interval(self.value, self.low, self.high, self.unit)
-
-
 @dataclass(frozen=True)
 class Context:
-    """One run as the sections see it. `samples` and `summary` are the frames of `isobench.analysis`."""
+    """One run as the sections see it."""
 
-    run: Run
-    samples: pd.DataFrame
-    estimates: list[Estimate]
-    other: Context | None = None
+    results: Results
+    other: Results | None = None
     """A second run to compare with."""
     history: Path | None = None
     """The results folder that the run lies in, for the trend; None where it stands alone."""
 
     @property
+    def run(self) -> Run:
+        return self.results.run
+
+    @property
     def session(self) -> Session:
-        return self.run.session
+        return self.results.session
 
     @property
     def baseline(self) -> str:
-        return self.session.baseline
+        return self.results.baseline
+
+    @property
+    def estimates(self) -> list[Estimate]:
+        return self.results.estimates
 
     def environment(self, name: str) -> EnvironmentRecord | None:
         """The record of an environment; the control has that of the baseline."""
@@ -201,13 +143,9 @@ class Context:
     @cached_property
     def differences(self) -> list[Difference]:
         """Every rung of the ladder against the one beneath it, in every metric of the startup scenario."""
-        from isobench.analysis import verdicts
         from isobench.report.rungs import find_rungs
 
-        frame = self.samples[self.samples["scenario"] == "startup"]
-        pairs = [(rung.upper, rung.lower) for rung in find_rungs(self)]
-        table = verdicts.differences(frame, pairs).reindex(columns=list(Difference._fields))
-        return [Difference(*row) for row in table.itertuples(index=False, name=None)]
+        return self.results.differences("startup", [(rung.upper, rung.lower) for rung in find_rungs(self)])
 
     @cached_property
     def _differences(self) -> dict[tuple[str, str, str, str], Difference]:
@@ -219,9 +157,10 @@ class Context:
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
+        from isobench.analysis.results import load
         from isobench.core.errors import StoreError
         from isobench.results.record import machine
-        from isobench.results.store import find_runs, load
+        from isobench.results.store import find_runs
 
         if self.history is None:
             return []
@@ -231,45 +170,23 @@ class Context:
         nights = []
         for folder in folders[-MOST_NIGHTS:]:
             try:
-                run = load(folder)
-                if machine(run.session.host_id, run.session.fingerprint) == ours:
-                    nights.append(_night(run, metrics))
+                results = load(folder)
+                if machine(results.session.host_id, results.session.fingerprint) == ours:
+                    nights.append(_night(results, metrics))
             except StoreError:
                 continue
         return sorted((night for night in nights if math.isfinite(night.day)), key=lambda night: night.day)
 
-    @cached_property
-    def _used(self) -> pd.DataFrame:
-        frame = self.samples
-        return frame[~frame["warmup"].astype(bool) & ~frame["excluded"].astype(bool)].sort_values("block")
-
-    @cached_property
-    def _places(self) -> dict[tuple[str, str, str], Sequence[int]]:
-        indices = self._used.groupby(["scenario", "metric", "environment"], observed=True).indices
-        return {(str(key[0]), str(key[1]), str(key[2])): list(places) for key, places in indices.items()}  # type: ignore[index]
-
     def values(self, scenario: str, metric: str, environment: str) -> tuple[list[int], list[float]]:
         """Blocks and values behind an estimate, in the order of the blocks; warm-up and marked blocks left out."""
-        places = self._places.get((scenario, metric, environment), [])
-        rows = self._used.iloc[list(places)]
-        return [int(b) for b in rows["block"]], [float(v) for v in rows["value"]]
+        found = self.results.tables.get((scenario, metric), {}).get(environment)
+        return ([], []) if found is None else (found.blocks.tolist(), found.values.tolist())
 
 
-def estimates_of(samples: pd.DataFrame, baseline: str) -> list[Estimate]:
-    """The summary of a samples frame, row by row."""
-    from isobench.analysis import verdicts
-
-    summary = verdicts.summary(samples, baseline, BAND).reindex(columns=list(Estimate._fields))
-    return [Estimate(*row) for row in summary.itertuples(index=False, name=None)]
-
-
-def _night(run: Run, metrics: Sequence[tuple[str, str]]) -> Night:
-    from isobench.analysis import frames
-
-    series = [s for s in run.series if (s.scenario, s.metric) in metrics]
-    found = estimates_of(frames.samples(run._replace(series=series)), run.session.baseline)
-    label = format.clean(run.session.started[:16].replace("T", " "))
-    return Night(label, day_of(run.session.started), run.session.fingerprint, found)
+def _night(results: Results, metrics: Sequence[tuple[str, str]]) -> Night:
+    session = results.session
+    label = format.clean(session.started[:16].replace("T", " "))
+    return Night(label, day_of(session.started), session.fingerprint, results.only(set(metrics)).estimates)
 
 
 def day_of(started: str) -> float:

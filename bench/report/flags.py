@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.report import format
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from isobench.report.context import Context, Estimate
+    from isobench.analysis.results import Estimate
+    from isobench.report.context import Context
 
 FASTEST_CALL = 5e-9
 """Seconds. Entering and leaving the kernel takes tens of nanoseconds on any processor."""
@@ -43,7 +46,7 @@ class Flag(NamedTuple):
 def flags(context: Context) -> list[Flag]:
     """Every impossible number of a run, in the order of the summary."""
     return [
-        Flag(f"{row.name}/{row.environment}", f"{row.value_text}, {row.ratio_text}", reason)
+        Flag(f"{row.name}/{row.environment}", f"{format.cost(row)}, {format.against(row)}", reason)
         for row in context.estimates
         for reason in _reasons(context, row)
     ]
@@ -79,8 +82,8 @@ def _storage_reasons(context: Context, row: Estimate) -> Iterator[str]:
         yield "no device confirms that fast: the sync did not reach it"
     elif cached and row.median < LIKE_MEMORY * cached.median:
         yield (
-            f"as fast as out of the page cache ({cached.value_text} in {cached.environment}): the page cache answered, "
-            "in spite of direct I/O or dropped caches"
+            f"as fast as out of the page cache ({format.cost(cached)} in {cached.environment}): the page cache "
+            "answered, in spite of direct I/O or dropped caches"
         )
     elif row.environment == context.baseline or row.control or not row.ratio_high < MARGIN:
         return

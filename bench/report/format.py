@@ -13,6 +13,8 @@ from isobench.core.text import visible as visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from isobench.analysis.results import Difference, Estimate
+
 MISSING = "–"
 """What stands where a number does not exist."""
 
@@ -40,6 +42,21 @@ def quantity(value: float, unit: str) -> str:
         return MISSING
     factor, name = scale(value, unit)
     return f"{number(value / factor)} {name}"
+
+
+def cost(row: Estimate) -> str:
+    """The median of an estimate with its unit."""
+    return quantity(row.median, row.unit)
+
+
+def against(row: Estimate) -> str:
+    """The ratio of an estimate to the baseline, with its interval."""
+    return ratio_interval(row.ratio, row.ratio_low, row.ratio_high)
+
+
+def difference(one: Difference) -> str:
+    """What one environment costs more than another, with its interval."""
+    return signed_interval(one.value, one.low, one.high, one.unit)
 
 
 def scale(value: float, unit: str) -> tuple[float, str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.report.context import Context, Estimate
+    from isobench.analysis.results import Estimate
+    from isobench.report.context import Context
 
 
 class Need(NamedTuple):

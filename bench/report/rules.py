@@ -17,7 +17,8 @@ from isobench.report.caveats import artefact
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from isobench.report.context import Context, Difference, Estimate
+    from isobench.analysis.results import Difference, Estimate
+    from isobench.report.context import Context
 
 SIGNIFICANCE = 0.05
 ASIDE = "null kernels, emulated or nested guests, or flagged"

@@ -13,15 +13,13 @@ from isobench.run.runner import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     import numpy as np
-    import pandas as pd
     from rich.console import RenderableType
     from rich.text import Text
 
+    from isobench.analysis.results import Estimate, Results
     from isobench.core.model import Skip
-    from isobench.report.context import Estimate
     from isobench.results.record import BlockRecord, Session
     from isobench.results.store import RunWriter, Series
 
@@ -258,55 +256,52 @@ def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(list(values)), np.array(list(values.values()))
 
 
-def print_verdicts(summary: pd.DataFrame, session: Session) -> None:
+def print_verdicts(results: Results) -> None:
     """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
     from isobench.report import format
 
+    session = results.session
     measured = [block for block in session.blocks if block.index > 0]
     if measured and all(block.marks for block in measured):
         terminal.paragraph(
             f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host"
         )
         return
-    names = summary["scenario"].astype(str) + "." + summary["metric"].astype(str)
     used = sum(not block.marks for block in measured)
     left_out = f" of {len(measured)}" if used < len(measured) else ""
     order = {e.name: index for index, e in enumerate(session.environments)}
     shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]
     lines = []
     for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
-        rows = summary[(names == wanted) & (~summary["control"].astype(bool))]
-        records: list[dict[str, Any]] = rows.to_dict(orient="records")  # type: ignore[assignment]
-        for row in sorted(records, key=lambda r: order.get(str(r["environment"]), 99)):
-            ratio = format.ratio_interval(row["ratio"], row["ratio_low"], row["ratio_high"])
-            verdict = (
-                "baseline"
-                if row["environment"] == session.baseline
-                else format.verdict(str(row["verdict"]), str(row["unit"]))
-            )
-            lines.append((wanted, row["environment"], format.quantity(row["median"], str(row["unit"])), ratio, verdict))
+        rows = [row for row in results.estimates if row.name == wanted and not row.control]
+        for row in sorted(rows, key=lambda row: order.get(row.environment, 99)):
+            told = "baseline" if row.environment == session.baseline else format.verdict(row.verdict, row.unit)
+            lines.append((wanted, row.environment, format.cost(row), format.against(row), told))
     terminal.table(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
-    answer = closing(summary, session)
+    answer = closing(results.estimates, session)
     if answer:
         print()
         terminal.paragraph(answer)
 
 
-def closing(summary: pd.DataFrame, session: Session) -> str:
+def closing(estimates: Sequence[Estimate], session: Session) -> str:
     """One sentence that answers what was asked: what the one environment costs over the baseline, or, of several, which
     costs the most. Nothing where there is nothing to compare."""
-    from isobench.report.context import Estimate
 
-    records = summary[~summary["control"].astype(bool)].to_dict(orient="records")
-    rows = [Estimate(**{str(key): value for key, value in record.items()}) for record in records]
+    from isobench.report import format
+
     shown = _shown_metrics(session)
-    rows = [row for row in rows if row.metric in shown.get(row.scenario, ()) and math.isfinite(row.ratio)]
+    rows = [
+        row
+        for row in estimates
+        if not row.control and row.metric in shown.get(row.scenario, ()) and math.isfinite(row.ratio)
+    ]
     place = {e.name: index for index, e in enumerate(session.environments)}
     rows.sort(key=lambda row: (SHOWN.index(row.name) if row.name in SHOWN else len(SHOWN), place[row.environment]))
     others = list(dict.fromkeys(row.environment for row in rows if row.environment != session.baseline))
     if not others:
         return ""
-    base = {row.name: row.value_text for row in rows if row.environment == session.baseline}
+    base = {row.name: format.cost(row) for row in rows if row.environment == session.baseline}
     if len(others) == 1:
         told = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
         return f"{others[0]} over {session.baseline}: {told}"
@@ -317,10 +312,10 @@ def closing(summary: pd.DataFrame, session: Session) -> str:
 
 def _cost(row: Estimate, base: Mapping[str, str]) -> str:
     """ "a start 388× (161 ms for 418 µs)"."""
-    from isobench.report import rules
+    from isobench.report import format, rules
 
     instead = f" for {base[row.name]}" if row.name in base else ""
-    return f"{_MEANT.get(row.name, row.name)} {rules.said(row)} ({row.value_text}{instead})"
+    return f"{_MEANT.get(row.name, row.name)} {rules.said(row)} ({format.cost(row)}{instead})"
 
 
 def _each(rows: Sequence[Estimate]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.analysis.results import Results
 from isobench.export import formats
 from isobench.results import store
 from tests.unit.analysis.made import night, write_run
@@ -38,7 +39,7 @@ def test_otava_reads_the_export(tmp_path: Path) -> None:
     for number in range(24):
         factors = {"docker": 240.0} if number >= 14 else {}
         run = store.load(write_run(tmp_path / "r", started=night(number), seed=number, blocks=6, factors=factors))
-        rows = list(csv.reader(io.StringIO(formats.export(run, "otava").decode())))
+        rows = list(csv.reader(io.StringIO(formats.export(Results(run), "otava").decode())))
         lines += rows if not lines else rows[1:]
     with (tmp_path / "nights.csv").open("w", newline="") as target:
         csv.writer(target).writerows(lines)

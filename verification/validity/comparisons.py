@@ -13,6 +13,7 @@ import numpy as np
 
 from isobench.analysis.compare import compare
 from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.analysis.results import Results, load
 from isobench.commands.compare import failing
 from isobench.core.errors import NothingMeasured
 from isobench.results import store
@@ -63,7 +64,7 @@ def made(
     wander: float = 0.0,
     dearer: float = 0.0,
     scale: float = 0.03,
-) -> Run:
+) -> Results:
     """A run of twenty costs: noise of a kind, each cost moved as a whole by `restart` (a standard deviation), all by
     `host`, all together by a walk of `wander` a block; the first environment by `dearer` in the first metric."""
     walk = np.cumsum(random.normal(0, wander, _BLOCKS)) + host if wander else np.full(_BLOCKS, host)
@@ -73,7 +74,7 @@ def made(
             moved = 0.0 if "@" in name or name == "process" else random.normal(0, restart) if restart else 0.0
             planted = dearer if (metric, name) == (0, "e0") else 0.0
             costs["s", f"m{metric}", name] = logs + walk + moved + planted
-    return run_of(costs, number)
+    return Results(run_of(costs, number))
 
 
 def g24(trials: int = 100, seed: int = 24) -> Line:
@@ -85,13 +86,13 @@ def g24(trials: int = 100, seed: int = 24) -> Line:
         fired = 0
         for _ in range(trials):
             *earlier, a, b = _runs(random, _EARLIER + 2, kind, 0.02)
-            fired += bool(failing(compare(a, b, earlier=earlier), "change"))
+            fired += bool(failing(compare(a, b, earlier=[one.run for one in earlier]), "change"))
         shares[kind] = fired / trials
     worst = max(shares, key=lambda kind: shares[kind])
     told, same = [0, 0], [0, 0]
     for _ in range(trials // 2):
         *earlier, a, b = _runs(random, _MORE_EARLIER + 2, "normal", 0.005, dearer=math.log(1.15))
-        for index, found in enumerate((compare(a, b), compare(a, b, earlier=earlier))):
+        for index, found in enumerate((compare(a, b), compare(a, b, earlier=[one.run for one in earlier]))):
             told[index] += "s.m0/e0" in [change.benchmark for change in found.changed()]
             same[index] += sum(one.verdict == "equivalent" for one in found.changes if one.of == "environment")
     found_in = [count / (trials // 2) for count in told]
@@ -104,7 +105,7 @@ def g24(trials: int = 100, seed: int = 24) -> Line:
                 shares[worst] <= 0.05 and found_in[1] >= 0.90 and equal[1] >= 0.70)  # fmt: skip
 
 
-def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, dearer: float = 0.0) -> list[Run]:
+def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, dearer: float = 0.0) -> list[Results]:
     """Runs one after the other; as a whole each cost moves by noise of this kind, the last run's first by `dearer`."""
     moves = np.array([noise(kind, runs, scale, random) for _ in range(_METRICS * _ENVIRONMENTS)])
     moves[0, -1] += dearer
@@ -115,7 +116,7 @@ def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, deare
             for name, logs in quiet(random, _ENVIRONMENTS, _BLOCKS, 0.02).items():
                 place = metric * _ENVIRONMENTS + int(name[1:]) if name.startswith("e") else None
                 costs["s", f"m{metric}", name] = logs + (0.0 if place is None else moves[place, number])
-        found.append(run_of(costs, number))
+        found.append(Results(run_of(costs, number)))
     return found
 
 
@@ -150,7 +151,7 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
             if time.monotonic() - began < _MOST_SECONDS:
                 _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
                                    "--out", folder, "--quiet"])  # fmt: skip
-        taken = [run for run in map(store.load, store.find_runs(Path(folder))) if _clean_blocks(run) >= FEWEST_PAIRS]
+        taken = [one for one in map(load, store.find_runs(Path(folder))) if _clean_blocks(one.run) >= FEWEST_PAIRS]
     found = [compare(a, b) for a, b in itertools.pairwise(taken)]
     promised = f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours"
     if not found:

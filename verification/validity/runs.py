@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis import frames
+from isobench.analysis.results import Results
 from isobench.core.model import CONTROL_SUFFIX
-from isobench.report.context import Context, estimates_of
+from isobench.report.context import Context
 from isobench.results.record import SCHEMA, BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord, Session
 from isobench.results.store import Run, Series
 from verification.validity.noise import QUIET, STEADY
@@ -60,6 +60,4 @@ def run_of(costs: Mapping[tuple[str, str, str], np.ndarray], number: int = 1) ->
 
 def context_of(costs: Mapping[tuple[str, str, str], np.ndarray]) -> Context:
     """The same as a report sees it."""
-    run = run_of(costs)
-    samples = frames.samples(run)
-    return Context(run, samples, estimates_of(samples, BASELINE))
+    return Context(Results(run_of(costs)))

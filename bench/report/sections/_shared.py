@@ -16,8 +16,9 @@ from isobench.report.needs import representatives
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block, Text
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
 
 
 def name_cell(context: Context, name: str) -> Text:
@@ -37,10 +38,10 @@ def estimate_cells(context: Context, row: Estimate) -> list[Cell | Text]:
     """n, median, quartiles, minimum, ratio and verdict of one estimate."""
     is_baseline = row.environment == context.baseline
     quartiles = f"{format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)}"
-    ratio: Cell | Text = "baseline" if is_baseline else Cell(row.ratio_text, shade_of(row))
+    ratio: Cell | Text = "baseline" if is_baseline else Cell(format.against(row), shade_of(row))
     verdict: Text = "" if is_baseline else verdict_span(row)
     minimum = format.quantity(row.minimum, row.unit)
-    return [str(row.n), (Span(row.value_text, "strong"),), quartiles, minimum, ratio, verdict]
+    return [str(row.n), (Span(format.cost(row), "strong"),), quartiles, minimum, ratio, verdict]
 
 
 ESTIMATE_COLUMNS = ["n", "median", "quartiles", "minimum", "against the baseline [95 %]", "verdict"]
@@ -140,7 +141,7 @@ def parts_figure(
             bars.append(charts.Bar(name, values))
             total = format.quantity(sum(v for v in values if v == v), unit)
             rows.append(
-                [name_cell(context, name), *(row.value_text if row else format.MISSING for row in found), total]
+                [name_cell(context, name), *(format.cost(row) if row else format.MISSING for row in found), total]
             )
     if not any(value > 0 for bar in bars for value in bar.parts) or len(metrics) < 2:
         return None
@@ -195,7 +196,7 @@ def _over_count(
         series.append(charts.Series(name, xs, ys, style_of(context, name), lows, highs, line))
         slope = [f"{format.quantity(line[0], unit)}" if line else format.MISSING] if fit else []
         rows.append(
-            [name_cell(context, name), *slope, *(row.value_text if row else format.MISSING for _, row in points)]
+            [name_cell(context, name), *slope, *(format.cost(row) if row else format.MISSING for _, row in points)]
         )
         if rules.is_choice(context, name):
             ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
@@ -306,5 +307,5 @@ def _alone(context: Context, rows: Sequence[Estimate]) -> str:
     if base is not None and len(rows) == 1:
         return f"measured in {format.clean(context.baseline, 40)} alone"
     if base is not None:
-        return f"{base.value_text} in {format.clean(context.baseline, 40)}, the others are {rules.ASIDE}"
+        return f"{format.cost(base)} in {format.clean(context.baseline, 40)}, the others are {rules.ASIDE}"
     return f"no ratio, as the baseline {format.clean(context.baseline, 40)} has no value"

@@ -11,8 +11,9 @@ from isobench.report.context import Section
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Style, Text
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
 
 VM_NAMES = ("kvm", "tcg")
 
@@ -63,7 +64,7 @@ def _parts(context: Context) -> Answer:
         return _costs(context, "startup", "ready", ["ns-all"], "all namespaces together start in")
     return Answer(
         "measured",
-        f"a container made by hand starts in {hand.value_text} ({hand.ratio_text}), Docker's in {docker.value_text}: "
+        f"a container made by hand starts in {_full(hand)}, Docker's in {format.cost(docker)}: "
         f"{format.about(hand.median / docker.median)} of it is the kernel's isolation",
     )
 
@@ -73,7 +74,7 @@ def _own_kernel(context: Context) -> Answer:
         null, full = context.find("startup", "ready", f"{vm}-null"), context.find("startup", "ready", vm)
         if null is not None and full is not None:
             gap = format.signed(full.median - null.median, "second")
-            words = f"{vm}: VMM and firmware take {null.value_text}, guest kernel and user space {gap} more"
+            words = f"{vm}: VMM and firmware take {format.cost(null)}, guest kernel and user space {gap} more"
             kernels = _seen(context, "kernel", ["docker", vm])
             return Answer("measured", f"{words}; the kernel seen inside: {kernels}" if kernels else words)
     return OPEN
@@ -82,7 +83,7 @@ def _own_kernel(context: Context) -> Answer:
 def _namespaces(context: Context) -> Answer:
     names = ["mnt", "uts", "ipc", "pid", "net", "user", "cgroup", "time"]
     found = [(n, context.find("startup", "ready", f"ns-{n}")) for n in names]
-    alone = [f"{name} {row.ratio_text}" for name, row in found if row is not None]
+    alone = [f"{name} {format.against(row)}" for name, row in found if row is not None]
     if not alone:
         return _costs(context, "startup", "ready", ["ns-all", "ns-all-user"], "start of all together:")
     return Answer("measured", f"start with one namespace against none: {format.listing(alone, 8)}")
@@ -151,7 +152,7 @@ def _overhead(context: Context) -> Answer:
         name = metric if metric in metrics else metrics[0] if metrics else ""
         row = context.find(scenario, name, "docker")
         if row is not None:
-            words.append(f"{what} ({row.name}) in Docker costs {row.ratio_text}")
+            words.append(f"{what} ({row.name}) in Docker costs {format.against(row)}")
     names = ["docker", *VM_NAMES]
     kernels = _seen(context, "kernel", names)
     words += [f"the kernel seen inside: {kernels}"] if kernels else []
@@ -190,7 +191,7 @@ def _unmeasured(context: Context) -> Answer:
 def _costs(context: Context, scenario: str, metric: str, names: list[str], lead: str) -> Answer:
     """The absolute cost and ratio of each of these environments that was measured."""
     rows = [row for name in names if (row := context.find(scenario, metric, name)) is not None]
-    parts = [f"{row.environment} {row.value_text} ({row.ratio_text})" for row in rows]
+    parts = [f"{row.environment} {format.cost(row)} ({format.against(row)})" for row in rows]
     return Answer("measured", f"{lead} {format.listing(parts)}") if parts else OPEN
 
 
@@ -198,7 +199,7 @@ def _rung(context: Context, upper: str, lower: str, lead: str) -> Answer:
     """The paired difference of two neighbouring rungs in time to the first byte."""
     found = [d for d in context.differences if (d.environment, d.compared_with) == (upper, lower)]
     ready = next((d for d in found if (d.scenario, d.metric) == ("startup", "ready")), None)
-    return OPEN if ready is None else Answer("measured", f"{lead} {ready.text} to the start")
+    return OPEN if ready is None else Answer("measured", f"{lead} {format.difference(ready)} to the start")
 
 
 def _below_vm(context: Context, scenario: str, metric: str, verb: str) -> Answer:
@@ -213,7 +214,7 @@ def _below_vm(context: Context, scenario: str, metric: str, verb: str) -> Answer
 
 
 def _full(row: Estimate) -> str:
-    return f"{row.value_text} ({row.ratio_text})"
+    return f"{format.cost(row)} ({format.against(row)})"
 
 
 CLAIMS = (

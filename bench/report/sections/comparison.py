@@ -16,6 +16,7 @@ from isobench.report.context import BAND, Section
 from isobench.report.sections._shared import alt_of
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Results
     from isobench.report.blocks import Cell, Text
     from isobench.report.context import Context
 
@@ -31,7 +32,7 @@ def build(context: Context) -> list[Block]:
     if other.baseline != context.baseline:
         return warnings
     try:
-        found = compare(other.run, context.run, band=BAND, across_hosts=not one_machine(other.run, context.run),
+        found = compare(other, context.results, band=BAND, across_hosts=not one_machine(other.run, context.run),
                         earlier=earlier([other.run, context.run]))  # fmt: skip
     except UsageError as error:
         return [*warnings, Paragraph(f"Nothing is compared: {format.clean(error.reason, 300)}.")]
@@ -56,7 +57,7 @@ _CAPTION = "Medians before and now, and what changed [95 %]"
 _COLUMNS = ["cost / environment", "before", "now", "now against before [95 %]", "verdict"]
 
 
-def _warnings(context: Context, other: Context) -> list[Block]:
+def _warnings(context: Context, other: Results) -> list[Block]:
     blocks: list[Block] = []
     if not one_machine(other.run, context.run):
         blocks.append(Banner("The two runs were made on different hosts: only ratios are compared."))

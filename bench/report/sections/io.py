@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.analysis.results import Difference
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
-from isobench.report.context import Difference, Section
+from isobench.report.context import Section
 from isobench.report.flags import memory_answers
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
@@ -21,8 +22,9 @@ from isobench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Table
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
 
 _FAMILIES = ("io", "net")
 """The first words of the scenarios shown here."""
@@ -107,7 +109,7 @@ def _latencies(context: Context, scenario: str, main: list[str], names: list[str
                 continue
             low, middle, high = (row.median for row in known)
             points.append(charts.Interval(name, "", middle, low, high, style_of(context, name)))
-            rows.append([f"{metric} / {format.clean(name, 60)}", *(row.value_text for row in known)])
+            rows.append([f"{metric} / {format.clean(name, 60)}", *(format.cost(row) for row in known)])
             if rules.is_choice(context, name):
                 widest = max(widest, (high / low, metric, name))
         if points:
@@ -160,12 +162,8 @@ def _cause(context: Context, name: str) -> str:
 
 def _differences(context: Context, scenario: str, paths: list[_Path]) -> dict[tuple[str, str, str], Difference]:
     """The paired differences by metric and the two ends of a path."""
-    from isobench.analysis import verdicts
-
-    frame = context.samples[context.samples["scenario"] == scenario]
-    found = verdicts.differences(frame, [(p.upper, p.lower) for p in paths]).reindex(columns=list(Difference._fields))
-    rows = [Difference(*row) for row in found.itertuples(index=False, name=None)]
-    return {(d.metric, d.environment, d.compared_with): d for d in rows}
+    found = context.results.differences(scenario, [(path.upper, path.lower) for path in paths])
+    return {(d.metric, d.environment, d.compared_with): d for d in found}
 
 
 def _path_table(
@@ -181,7 +179,7 @@ def _path_table(
             difference = known.get((metric, path.upper, path.lower))
             base = context.find(difference.scenario, metric, path.lower) if difference else None
             if difference is not None and base is not None:
-                rows.append([path.title, metric, path.cause, base.value_text, difference.text])
+                rows.append([path.title, metric, path.cause, format.cost(base), format.difference(difference)])
     return table(caption, ["path", "operation", "what differs", "the other's median", "difference"], rows, left=3)
 
 
@@ -216,7 +214,7 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
 def _with_quartiles(row: Estimate | None) -> str:
     if row is None:
         return format.MISSING
-    return f"{row.value_text} ({format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)})"
+    return f"{format.cost(row)} ({format.quantity(row.q25, row.unit)} … {format.quantity(row.q75, row.unit)})"
 
 
 def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]]) -> list[Block]:
@@ -231,7 +229,9 @@ def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]
         lows, highs = ([d.low for _, d in points], [d.high for _, d in points]) if sure else ([], [])
         xs, ys = [size / 1024 for size, _ in points], [d.value for _, d in points]
         series.append(charts.Series(path.title, xs, ys, style_of(context, path.upper), lows, highs))
-        dearest = max([dearest, *((d.value, path.title, format.quantity(s, "byte"), d.text) for s, d in points)])
+        dearest = max(
+            [dearest, *((d.value, path.title, format.quantity(s, "byte"), format.difference(d)) for s, d in points)]
+        )
     if not known:
         return []
     metrics = [metric for _, metric in sizes] + [m for m in context.metrics_of(scenario) if m.startswith("again-")]

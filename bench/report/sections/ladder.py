@@ -17,8 +17,9 @@ from isobench.report.rungs import Rung, find_rungs
 from isobench.report.sections._shared import alt_of, name_cell, parts_figure
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Difference
     from isobench.report.blocks import Cell, Table, Text
-    from isobench.report.context import Context, Difference
+    from isobench.report.context import Context
 
 _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))
 """What a waterfall leads up to: the first of each row that was measured."""
@@ -75,7 +76,7 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
         return None
     name = format.clean(top, 40)
     steps = [charts.Step(f"{format.clean(bottom, 40)}, measured", 0.0, base.median, math.nan, math.nan, "whole")]
-    rows: list[list[Cell | Text]] = [[name_cell(context, bottom), "", base.value_text, ""]]
+    rows: list[list[Cell | Text]] = [[name_cell(context, bottom), "", format.cost(base), ""]]
     at, counts = base.median, {base.n}
     for rung in chain:
         difference = _difference(context, rung, metric)
@@ -84,7 +85,7 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
         low, high = at + difference.low, at + difference.high
         steps.append(charts.Step(_label(rung), at, at + difference.value, low, high))
         adds = rung.cause or f"several: {rung.adds}"
-        rows.append([name_cell(context, rung.upper), adds, difference.text, format.clean(rung.lower, 60)])
+        rows.append([name_cell(context, rung.upper), adds, format.difference(difference), format.clean(rung.lower, 60)])
         at += difference.value
         counts.add(difference.n)
     steps.append(charts.Step("not explained", at, whole.median, math.nan, math.nan, "rest"))
@@ -92,7 +93,7 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
     rest = whole.median - at
     rows.append(["sum of the rungs", "", format.quantity(at, "second"), ""])
     rows.append(["not explained by the rungs", "", format.signed(rest, "second"), format.share(rest / whole.median)])
-    rows.append([f"{name} as measured", "", whole.value_text, ""])
+    rows.append([f"{name} as measured", "", format.cost(whole), ""])
     what = _SAYS[metric]
     found = {d: rung for rung in chain if (d := _difference(context, rung, metric)) is not None}
     largest = rules.outstanding(list(found))
@@ -125,7 +126,7 @@ def _table(context: Context, rungs: list[Rung]) -> Table:
     for rung in _bottom_up(rungs):
         adds: Text = rung.cause or (Span("several things:", "small"), Span(rung.adds))
         costs = [_difference(context, rung, metric) for metric, _ in _COSTS]
-        cells = [d.text if d else format.MISSING for d in costs]
+        cells = [format.difference(d) if d else format.MISSING for d in costs]
         rung_cell = (
             Span(format.clean(rung.upper, 60), "strong"),
             Span(f"against {format.clean(rung.lower, 60)}", "small"),

@@ -78,8 +78,8 @@ def _side_by_side(context: Context, scenario: str, counts: list[str]) -> Block:
             if row is None:
                 cells.append(format.MISSING)
                 continue
-            against = "baseline" if name == context.baseline else row.ratio_text if row.ratio == row.ratio else ""
-            cells.append(Cell((Span(row.value_text, "strong"), Span(against, "small")), shade(row.ratio)))
+            against = "baseline" if name == context.baseline else format.against(row) if row.ratio == row.ratio else ""
+            cells.append(Cell((Span(format.cost(row), "strong"), Span(against, "small")), shade(row.ratio)))
         rows.append(cells)
     records = [(count, context.metric(scenario, count)) for count in counts]
     meanings = "; ".join(f"{count}: {format.clean(r.meaning, 160)}" for count, r in records if r and r.meaning)

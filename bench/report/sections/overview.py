@@ -11,8 +11,9 @@ from isobench.report.needs import NEEDS, representatives, rows_for
 from isobench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, style_of, verdict_counts
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
     from isobench.report.needs import Need
 
 

@@ -65,9 +65,11 @@ def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:
             if row is None:
                 cells.append(format.MISSING)
             elif name == context.baseline:
-                cells.append((Span(row.value_text, "strong"),))
+                cells.append((Span(format.cost(row), "strong"),))
             else:
-                cells.append(Cell((Span(row.value_text, "strong"), Span(row.ratio_text, "small")), shade_of(row)))
+                cells.append(
+                    Cell((Span(format.cost(row), "strong"), Span(format.against(row), "small")), shade_of(row))
+                )
         rows.append(cells)
     caption = "Median time of one operation, and its ratio to the baseline; the deeper the colour, the dearer"
     return table(caption, ["operation", *(format.clean(n, 60) for n in names)], rows)

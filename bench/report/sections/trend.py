@@ -20,9 +20,10 @@ from isobench.results.record import machine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from isobench.analysis.results import Estimate
     from isobench.analysis.trend import Alert
     from isobench.report.blocks import Cell, Text
-    from isobench.report.context import Context, Estimate, Night
+    from isobench.report.context import Context, Night
     from isobench.report.needs import Need
 
 FEWEST = 3
@@ -58,7 +59,7 @@ def _baseline(
     for style, (need, chosen) in enumerate(wanted):
         found = [(night.day, _estimate(night, chosen, context.baseline)) for night in nights]
         points = [(day, row) for day, row in found if row is not None]
-        rows.append([need.title, *(row.value_text if row else format.MISSING for _, row in found)])
+        rows.append([need.title, *(format.cost(row) if row else format.MISSING for _, row in found)])
         if len(points) >= FEWEST:
             first = points[0][1].median
             ratios = [row.median / first for _, row in points]
@@ -139,7 +140,9 @@ def _figure(
     for name in representatives(context):
         found = [(night.day, _estimate(night, chosen, name)) for night in nights]
         points = [(day, row) for day, row in found if row is not None and row.ratio == row.ratio]
-        values = [(row.value_text if name == context.baseline else row.ratio_text) if row else "" for _, row in found]
+        values = [
+            (format.cost(row) if name == context.baseline else format.against(row)) if row else "" for _, row in found
+        ]
         rows.append([format.clean(name, 60), *(value or format.MISSING for value in values)])
         if len(points) < FEWEST or name == context.baseline:
             continue

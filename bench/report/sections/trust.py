@@ -16,8 +16,9 @@ from isobench.report.flags import flags
 from isobench.report.needs import NEEDS, metric_for
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block, Text
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
     from isobench.results.record import FailureRecord, Session
 
 
@@ -165,7 +166,7 @@ def control_sentence(context: Context) -> str:
     expected = format.trimmed(format.number(0.05 * len(rows)))
     return (
         f"{context.baseline} against itself differs at p < 0.05 in {len(hits)} of {format.count(len(rows), 'metric')} "
-        f"(chance alone: {expected}); the largest ratio is {widest.ratio_text} in {widest.name}"
+        f"(chance alone: {expected}); the largest ratio is {format.against(widest)} in {widest.name}"
     )
 
 
@@ -173,7 +174,9 @@ def _control(context: Context) -> list[Block]:
     rows = [row for row in context.estimates if row.control]
     if not rows:
         return []
-    cells: list[list[Text]] = [[row.name, str(row.n), row.ratio_text, _p(row), format.percent(row.mde)] for row in rows]
+    cells: list[list[Text]] = [
+        [row.name, str(row.n), format.against(row), _p(row), format.percent(row.mde)] for row in rows
+    ]
     columns = ["metric", "n", "ratio to itself [95 %]", "p", "smallest effect that would be seen"]
     caption = f"{context.baseline} against its second copy: every ratio should be 1"
     return [Details("The A/A control in every metric", [table(caption, columns, cells)])]
@@ -196,7 +199,7 @@ def _shapes(context: Context) -> list[Block]:
     """Series of which the median tells half the truth."""
     from isobench.analysis.shape import oddities
 
-    found = oddities(context.samples)
+    found = oddities(context.results.samples)
     rows: list[list[Text]] = [
         [f"{format.clean(o.scenario, 40)}.{format.clean(o.metric, 40)}/{format.clean(o.environment, 40)}", o.text]
         for o in found

@@ -13,8 +13,9 @@ from isobench.report.rules import cheapest, is_choice, nameable, said, strongest
 from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block, Text
-    from isobench.report.context import Context, Estimate
+    from isobench.report.context import Context
     from isobench.report.needs import Need
 
 
@@ -54,14 +55,14 @@ def _decision(context: Context, need: Need) -> Text:
     steps = [rows[name] for name in spokesmen(context, list(rows)) if rows[name].ratio == rows[name].ratio]
     head = (
         Span(f"{need.title}", "strong"),
-        Span(f"({_what(context, need)}; {context.title(context.baseline)} {base.value_text}):"),
+        Span(f"({_what(context, need)}; {context.title(context.baseline)} {format.cost(base)}):"),
     )
     free = strongest_free(steps)
     if free is None:
         return (*head, Span(f"{_costs(context, steps) or 'measured in nothing else that could be chosen'}."))
     dearer = _costs(context, steps[steps.index(free) + 1 :])
     alike = "the same" if free.verdict == "equivalent" else "less"
-    words = f"costs {alike} ({free.ratio_text}){f'; {dearer}' if dearer else ''}."
+    words = f"costs {alike} ({format.against(free)}){f'; {dearer}' if dearer else ''}."
     return (*head, Span(context.title(free.environment), "best"), Span(words))
 
 
@@ -69,7 +70,7 @@ def _costs(context: Context, rows: list[Estimate]) -> str:
     """Who differs, with ratio and value; then of whom that is not certain."""
     told = [(said(row), row) for row in rows]
     differ = [
-        f"{context.title(row.environment)} {ratio} ({row.value_text}{comma}{doubt})"
+        f"{context.title(row.environment)} {ratio} ({format.cost(row)}{comma}{doubt})"
         for words, row in told
         for ratio, comma, doubt in [words.partition(", ")]
         if "×" in ratio
@@ -125,9 +126,9 @@ def _cell(context: Context, row: Estimate | None, best: bool) -> Cell:
     if row is None:
         return Cell(Span(format.MISSING, "neutral"))
     if row.environment == context.baseline:
-        return Cell((Span(row.value_text, "strong"), Span("baseline", "small")))
-    value = Span(f"✓ {row.value_text}" if best else row.value_text, "best" if best else "strong")
-    return Cell((value, Span(row.ratio_text, "small")), shade_of(row))
+        return Cell((Span(format.cost(row), "strong"), Span("baseline", "small")))
+    value = Span(f"✓ {format.cost(row)}" if best else format.cost(row), "best" if best else "strong")
+    return Cell((value, Span(format.against(row), "small")), shade_of(row))
 
 
 def _what(context: Context, need: Need) -> str:

@@ -18,6 +18,7 @@ from isobench.analysis import between
 from isobench.analysis.between import Level
 from isobench.analysis.compare import Change, Comparison, compare
 from isobench.analysis.earlier import earlier
+from isobench.analysis.results import Results, load
 from isobench.core.errors import UsageError
 from isobench.results import store
 from tests.unit.analysis.made import write_run
@@ -26,7 +27,7 @@ SCHEMA = Path(__file__).parents[3] / "docs" / "compare.schema.json"
 
 
 def _compare(a: Path | list[Path], b: Path | list[Path], **options: object) -> Comparison:
-    sides = [[store.load(path) for path in ([side] if isinstance(side, Path) else side)] for side in (a, b)]
+    sides = [[load(path) for path in ([side] if isinstance(side, Path) else side)] for side in (a, b)]
     return compare(*sides, **options)  # type: ignore[arg-type]
 
 
@@ -99,7 +100,7 @@ def test_memory_costs_more(tmp_path: Path) -> None:
     a, b = _run(tmp_path, 1), _run(tmp_path, 2, factors={"docker": 400.0})
     runs = [store.load(path) for path in (a, b)]
     runs = [run._replace(series=[one._replace(unit="byte") for one in run.series]) for run in runs]
-    assert _by_name(compare(*runs))["docker"].verdict == "more"
+    assert _by_name(compare(*map(Results, runs)))["docker"].verdict == "more"
 
 
 def test_few_blocks_conclude_nothing(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_nothing_in_common_is_a_mistake(tmp_path: Path) -> None:
     a, b = (run._replace(series=[one for one in run.series if one.environment == name])
             for run, name in ((a, "docker"), (b, "chroot")))  # fmt: skip
     with pytest.raises(UsageError, match="no cost in common"):
-        compare(a, b)
+        compare(Results(a), Results(b))
 
 
 def test_two_hosts_are_refused_unless_told(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_two_hosts_are_refused_unless_told(tmp_path: Path) -> None:
     clone = store.load(a)
     session = msgspec.structs.replace(clone.session, fingerprint={"kernel": "6.1", "cpu": "another"})
     with pytest.raises(UsageError, match="two hosts"):
-        compare(store.load(a), clone._replace(session=session))
+        compare(load(a), Results(clone._replace(session=session)))
 
 
 def test_the_document_is_as_documented(tmp_path: Path) -> None:
@@ -189,17 +190,16 @@ def test_earlier_runs_say_how_far_runs_differ(tmp_path: Path) -> None:
     """+12 % is nothing between two runs of which nothing else is known, and a change where twenty runs of the host lay
     within one per cent; what did not move is known better by them, too."""
     _history(tmp_path, 22)
-    a, b = (
-        store.load(_run(tmp_path, number, factors={"docker": 200 * more})) for number, more in ((23, 1), (24, 1.12))
-    )
-    alone, known = compare(a, b), compare(a, b, earlier=earlier([a, b]))
+    a, b = (load(_run(tmp_path, number, factors={"docker": 200 * more})) for number, more in ((23, 1), (24, 1.12)))
+    before = earlier([a.run, b.run])
+    alone, known = compare(a, b), compare(a, b, earlier=before)
     assert _by_name(alone)["docker"].verdict == _by_name(alone)["chroot"].verdict == "inconclusive"
     assert (alone.noise.source, alone.noise.runs) == ("floor", 0)
     assert _by_name(known)["docker"].verdict == "slower"
     (_, low, high), (_, known_low, known_high) = (_by_name(found)["chroot"].interval for found in (alone, known))
     assert known_high - known_low < 0.6 * (high - low)
     assert (known.noise.source, known.noise.runs) == ("earlier runs", 22) and known.noise.deviation < 0.02
-    assert compare(a, b, earlier=[*earlier([a, b]), a, b]) == known, "what is compared is no history"
+    assert compare(a, b, earlier=[*before, a.run, b.run]) == known, "what is compared is no history"
 
 
 def test_only_earlier_runs_of_this_host_as_it_is_count(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.analysis import frames, verdicts
+from isobench.analysis.results import Difference
 from isobench.analysis.stopping import WidthStopper
 from isobench.analysis.verdicts import verdict
-from isobench.report.context import Difference
 from isobench.results import store
 from tests.unit.analysis.made import write_run
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.analysis.results import load
 from isobench.commands import compare as command
 from isobench.core.errors import UsageError
 from isobench.report.blocks import Figure
@@ -82,7 +83,7 @@ def test_terminal_markdown_and_report_name_the_same_changes(tmp_path: Path, caps
     markdown = capsys.readouterr().out
     _compare(a, b)
     terminal = capsys.readouterr().out
-    figure = next(b for b in comparison.build(make_context(Path(b), Path(a))) if isinstance(b, Figure))
+    figure = next(b for b in comparison.build(make_context(Path(b), load(Path(a)))) if isinstance(b, Figure))
     assert "| startup.ready | docker |" in markdown and "**costs more, against the run's own baseline**" in markdown
     for text in (markdown, terminal):
         assert "2 of 2 costs of environments changed" in text and text.count("startup.ready") == 2

@@ -15,6 +15,7 @@ from junitparser import JUnitXml, TestSuite
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from isobench.analysis import frames, verdicts
+from isobench.analysis.results import Results
 from isobench.core.errors import UsageError
 from isobench.export import formats
 from isobench.results import store
@@ -77,14 +78,14 @@ def _parsed(text: str) -> Any:
 def test_csv_and_parquet_hold_every_sample(run: Run) -> None:
     """Both read back as the frame they were made of."""
     frame = frames.samples(run)
-    back = pd.read_csv(io.BytesIO(formats.export(run, "csv")))
+    back = pd.read_csv(io.BytesIO(formats.export(Results(run), "csv")))
     assert len(back) == len(frame) and math.isclose(back["value"].sum(), frame["value"].sum())
-    parquet = pd.read_parquet(io.BytesIO(formats.export(run, "parquet")))
+    parquet = pd.read_parquet(io.BytesIO(formats.export(Results(run), "parquet")))
     assert parquet["value"].equals(frame["value"]) and list(parquet.columns) == list(frame.columns)
 
 
 def test_github_action_benchmark(run: Run) -> None:
-    document = json.loads(formats.export(run, "customSmallerIsBetter"))
+    document = json.loads(formats.export(Results(run), "customSmallerIsBetter"))
     jsonschema.validate(document, CUSTOM)
     assert {row["name"].partition("/")[2]: row["value"] for row in document} == _medians(run)
     assert {row["unit"] for row in document} == {"s"}
@@ -92,7 +93,7 @@ def test_github_action_benchmark(run: Run) -> None:
 
 def test_bencher_metric_format(run: Run) -> None:
     """Its latency is in nanoseconds."""
-    document = json.loads(formats.export(run, "bmf"))
+    document = json.loads(formats.export(Results(run), "bmf"))
     jsonschema.validate(document, BMF)
     assert document["startup.ready/docker"]["latency"]["value"] == _medians(run)["docker"] * 1e9
 
@@ -102,7 +103,7 @@ def test_openmetrics(run: Run) -> None:
     from msgspec.structs import replace
 
     run = run._replace(session=replace(run.session, host_id='h"\\\n'))
-    families = {f.name: f for f in _parsed(formats.export(run, "openmetrics").decode())}
+    families = {f.name: f for f in _parsed(formats.export(Results(run), "openmetrics").decode())}
     assert families.keys() == {"isobench_cost_seconds", "isobench_ratio"}
     assert families["isobench_cost_seconds"].unit == "seconds"
     costs = {s.labels["environment"]: s.value for s in families["isobench_cost_seconds"].samples}
@@ -112,7 +113,7 @@ def test_openmetrics(run: Run) -> None:
 
 def test_junit(run: Run) -> None:
     """Failed in a measured block: a failure. Failed in the warm-up alone: none. What could not run: skipped."""
-    suites = JUnitXml.fromstring(formats.export(run, "junit"))
+    suites = JUnitXml.fromstring(formats.export(Results(run), "junit"))
     (suite,) = list(suites)
     assert isinstance(suite, TestSuite)
     assert (suite.tests, suite.failures, suite.skipped) == (4, 1, 1)
@@ -120,12 +121,12 @@ def test_junit(run: Run) -> None:
     assert [type(r).__name__ for r in cases["docker"].result] == ["Failure"]
     assert [type(r).__name__ for r in cases["kvm"].result] == ["Skipped"]
     assert cases["chroot"].is_passed
-    assert "\x07" not in formats.export(run, "junit").decode()
+    assert "\x07" not in formats.export(Results(run), "junit").decode()
 
 
 def test_an_unknown_format_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="no format is called 'xml'"):
-        formats.export(run, "xml")
+        formats.export(Results(run), "xml")
 
 
 def test_every_format_has_a_file_name_of_its_own() -> None:
@@ -139,6 +140,8 @@ def test_no_cell_of_a_table_is_a_formula_or_moves_a_cursor(tmp_path: Path) -> No
     run = store.load(write_run(tmp_path))
     starts = list(zip(run.series, "=+-@", strict=True))
     renamed = [one._replace(environment=f"{start}cmd|'/C calc'!A1\x1b[31m") for one, start in starts]
-    for cell in pd.read_csv(io.BytesIO(formats.export(run._replace(series=renamed), "csv")))["environment"].unique():
+    for cell in pd.read_csv(io.BytesIO(formats.export(Results(run._replace(series=renamed)), "csv")))[
+        "environment"
+    ].unique():
         assert cell.startswith("'"), cell
         assert "\x1b" not in cell

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import pandas as pd
 
+from isobench.analysis.results import Estimate, Results
 from isobench.core.model import Sample
-from isobench.report.context import Context, Estimate
+from isobench.report.context import Context
 from isobench.results.record import (
     BlockRecord,
     CellRecord,
@@ -22,7 +22,7 @@ from isobench.results.record import (
     Session,
     SkipRecord,
 )
-from isobench.results.store import Run, RunWriter
+from isobench.results.store import Run, RunWriter, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,14 +125,24 @@ def estimate(scenario: str, metric: str, environment: str, ratio: float, **chang
 def context(words: str = "", estimates: Sequence[Estimate] | None = None, blocks: int = 5) -> Context:
     """A run of five blocks, or more, in which the value of block b is its cost times (1 + b / 100)."""
     chosen = list(estimates) if estimates is not None else _estimates()
-    rows = [
-        (e.scenario, e.metric, e.environment, e.unit, b, e.median * (1 + b / 100), b == 0, e.control, False)
+    series = [
+        Series(e.scenario, e.metric, e.environment, e.unit, list(range(1, blocks + 1)),
+               [e.median * (1 + b / 100) for b in range(1, blocks + 1)], [(0, e.median)])
         for e in chosen
-        for b in range(blocks + 1)
-    ]
-    columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
-    run = Run(Path("results/host/20260102T030405Z"), session(words), [])
-    return Context(run, pd.DataFrame(rows, columns=columns), chosen)
+    ]  # fmt: skip
+    return Context(results_of(Run(Path("results/host/20260102T030405Z"), session(words), series), chosen))
+
+
+def results_of(run: Run, estimates: Sequence[Estimate]) -> Results:
+    """A run whose summary is made by hand."""
+    results = Results(run)
+    results.__dict__["estimates"] = list(estimates)
+    return results
+
+
+def with_session(made: Context, record: Session) -> Context:
+    """The same run with another record."""
+    return Context(results_of(made.run._replace(session=record), made.estimates))
 
 
 def _estimates(environments: Sequence[tuple[str, str, str | None, bool, float]] = ENVIRONMENTS) -> list[Estimate]:

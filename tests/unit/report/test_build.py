@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from isobench.analysis import frames, verdicts
+from isobench.analysis.results import load as load_results
 from isobench.core.errors import StoreError, UsageError
 from isobench.report import format
 from isobench.report.build import make_context, render
@@ -171,7 +172,7 @@ def test_a_history_becomes_a_trend_and_a_damaged_run_does_not_stop_it(tmp_path: 
 
 def test_two_runs_are_compared(run: Path, tmp_path: Path) -> None:
     """A run compared with itself has changed in nothing."""
-    page = render(run, tmp_path, compare_with=run)["html"].read_text()
+    page = render(run, tmp_path, compare_with=load_results(run))["html"].read_text()
     assert 'id="comparison"' in page and re.search(r"\b0 of \d+ costs of environments changed", page)
 
 

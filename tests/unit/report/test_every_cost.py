@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 import pytest
 
+from isobench.analysis.results import Estimate
 from isobench.report import html, markdown
 from isobench.report.build import page_of
-from isobench.report.context import Context, Estimate
+from isobench.report.context import Context
 from isobench.report.page import Page
 from isobench.results.record import MetricRecord, ScenarioRecord
-from isobench.results.store import Run
+from isobench.results.store import Run, Series
 from isobench.run import catalog
 from tests.unit.report import made
 
@@ -27,15 +27,13 @@ SCENARIOS = {name: s.metrics for name, s in catalog.scenarios().items() if s.met
 
 def report(scenarios: list[ScenarioRecord], estimates: list[Estimate], lay_out: LayOut = markdown.lay_out) -> str:
     """The report of a run that has just these estimates, in Markdown if not said otherwise."""
-    columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
-    rows = [
-        (e.scenario, e.metric, e.environment, e.unit, block, e.median, block == 0, e.control, False)
+    series = [
+        Series(e.scenario, e.metric, e.environment, e.unit, list(range(1, 6)), [e.median] * 5, [(0, e.median)])
         for e in estimates
-        for block in range(6)
     ]
     session = msgspec.structs.replace(made.session(), scenarios=scenarios)
-    run = Run(Path("results/host/20260102T030405Z"), session, [])
-    return lay_out(page_of(Context(run, pd.DataFrame(rows, columns=columns), estimates)))
+    run = Run(Path("results/host/20260102T030405Z"), session, series)
+    return lay_out(page_of(Context(made.results_of(run, estimates))))
 
 
 def estimates_of(scenario: ScenarioRecord) -> list[Estimate]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from isobench.report.context import Estimate
+from isobench.analysis.results import Estimate
 from isobench.report.flags import flags
 from tests.unit.report.made import context, estimate
 

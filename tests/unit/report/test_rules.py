@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isobench.analysis.results import Difference
 from isobench.report import rules
 from isobench.report.caveats import caveats
-from isobench.report.context import Context, Difference
+from isobench.report.context import Context
 from tests.unit.report.made import estimate
 from verification.validity.runs import Costs, context_of, quiet
 

@@ -8,20 +8,20 @@ import re
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 import pytest
 
+from isobench.analysis.results import Difference, load
 from isobench.report import html, markdown, rules
 from isobench.report.blocks import Banner, Block, Details, Figure, Heading, Items, Table, plain
 from isobench.report.build import find_sections, make_context, page_of
 from isobench.report.caveats import caveats
-from isobench.report.context import Context, Difference
+from isobench.report.context import Context
 from isobench.report.page import Page, Part
 from isobench.report.rungs import find_rungs
 from isobench.report.sections import _shared, claims, comparison, io, ladder, startup, trend, trust, verdict
 from isobench.results.record import EnvironmentRecord
 from tests.unit.analysis.made import night, write_run
-from tests.unit.report.made import HOSTILE, context, estimate
+from tests.unit.report.made import HOSTILE, context, estimate, with_session
 
 
 def with_differences(made: Context) -> Context:
@@ -216,7 +216,7 @@ def test_a_rung_whose_neighbour_the_run_does_not_know_starts_at_the_baseline() -
     made = context(estimates=[estimate("startup", "ready", n, 2.0) for n in ("process", "a")])
     alone = EnvironmentRecord("a", "a", "engine", "an engine", "unknown", True)
     session = msgspec.structs.replace(made.session, environments=[*made.session.environments, alone])
-    (rung,) = find_rungs(dataclasses.replace(made, run=made.run._replace(session=session)))
+    (rung,) = find_rungs(with_session(made, session))
     assert (rung.lower, rung.cause) == ("process", "")
     assert rung.adds == "all that lies beneath unknown, and that itself and an engine"
 
@@ -226,7 +226,7 @@ def test_a_ladder_that_bites_its_tail_ends() -> None:
     made = context(estimates=[estimate("startup", "ready", "process", 1.0), estimate("startup", "ready", "a", 2.0)])
     circle = [EnvironmentRecord("a", "a", "vm", "", "b", True), EnvironmentRecord("b", "b", "vm", "", "a", True)]
     session = msgspec.structs.replace(made.session, environments=[*made.session.environments, *circle])
-    made = dataclasses.replace(made, run=made.run._replace(session=session))
+    made = with_session(made, session)
     assert find_rungs(made) == []
 
 
@@ -235,7 +235,7 @@ def test_the_waterfall_adds_up_to_the_whole() -> None:
     made = context()
     records = [msgspec.structs.replace(e, single_factor=e.name != "docker") for e in made.session.environments]
     session = msgspec.structs.replace(made.session, environments=records)
-    made = with_differences(dataclasses.replace(made, run=made.run._replace(session=session)))
+    made = with_differences(with_session(made, session))
     figure = next(b for b in ladder.build(made) if isinstance(b, Figure))
     assert figure.title.startswith("Of the time that docker takes to its first byte, 98 % is the step to docker")
     assert row_of(figure.data, "sum")[2] == "300 ms" and row_of(figure.data, "not")[2] == "0 ns"
@@ -327,7 +327,7 @@ def test_a_confirmed_change_is_drawn_and_the_rest_is_folded(tmp_path: Path) -> N
     """Docker a fifth slower than in the run before; nothing else moved."""
     before = write_run(tmp_path, started="2026-01-01T02:00:00Z", seed=1)
     now = write_run(tmp_path, started="2026-01-02T02:00:00Z", seed=2, factors={"docker": 240.0})
-    blocks = comparison.build(make_context(now, before))
+    blocks = comparison.build(make_context(now, load(before)))
     figure = next(b for b in blocks if isinstance(b, Figure))
     assert figure.title.startswith("The largest change is startup.ready of docker: 1.19")
     assert len(figure.data.rows) == 1 and row_of(figure.data, "startup.ready")[-1] == "slower"
@@ -365,8 +365,8 @@ def test_a_comparison_names_what_differs_between_the_hosts() -> None:
     """A changed fingerprint and another host are said before any number."""
     made = context()
     session = msgspec.structs.replace(made.session, host_id="other", fingerprint={"kernel": "6.1", "qemu": "7.2"})
-    other = dataclasses.replace(made, run=made.run._replace(session=session))
-    blocks = comparison.build(dataclasses.replace(made, other=other))
+    other = with_session(made, session)
+    blocks = comparison.build(dataclasses.replace(made, other=other.results))
     words = " ".join(plain(b.text) for b in blocks if isinstance(b, Banner))
     assert "different hosts" in words and "kernel: 6.1 → not recorded and qemu: 7.2 → not recorded" in words
 
@@ -434,16 +434,13 @@ def overlays(*names: str) -> Context:
     metrics = [(f"copy-up-{size}", 10.0) for size in ("1k", "1m", "100m")] + [("again-1m", 1.0)]
     dear = {"docker": 5.0, "ns-all": 5.0}
     rows = [estimate("io", m, n, times * dear.get(n, 1.0)) for n in names for m, times in metrics]
-    made = context(estimates=[row._replace(scenario="io-copy-up") for row in rows])
-    later = made.samples.assign(block=made.samples["block"] + 6, warmup=False)
+    made = context(estimates=[row._replace(scenario="io-copy-up") for row in rows], blocks=11)
     scenario = msgspec.structs.replace(made.session.scenarios[-1], name="io-copy-up", metrics=[])
     records = [*made.session.environments, volume]
     for record in records:
         if record.name in dear:
             record.facts["storage"] = "overlay2 on /var/lib/docker"
-    session = msgspec.structs.replace(made.session, environments=records, scenarios=[scenario])
-    samples = pd.concat([made.samples, later], ignore_index=True)
-    return dataclasses.replace(made, run=made.run._replace(session=session), samples=samples)
+    return with_session(made, msgspec.structs.replace(made.session, environments=records, scenarios=[scenario]))
 
 
 def test_an_overlay_is_set_against_a_volume() -> None:
@@ -455,7 +452,7 @@ def test_an_overlay_is_set_against_a_volume() -> None:
     assert [row[0] for row in rows[::4]] == ["docker against docker-volume", "ns-all against process"]
     assert [row[1] for row in rows[:4]] == ["copy-up-1k", "copy-up-1m", "copy-up-100m", "again-1m"]
     assert "named volume" in rows[0][2] and "several things" in rows[4][2]
-    assert rows[0][3] == "1.00 ms" and rows[0][4] == "+4.11 [+3.80, +4.42] ms"
+    assert rows[0][3] == "1.00 ms" and rows[0][4] == "+4.24 [+3.16, +5.32] ms"
     assert rows[3][4].startswith("+4"), rows[3]
     assert "95 % interval; n = 11 pairs" in figure.note
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 
 from isobench.report.blocks import Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, surface
-from tests.unit.report.made import context
+from tests.unit.report.made import context, with_session
 
 SEEN = {
     "process": {
@@ -42,7 +40,7 @@ def seen() -> Context:
         for record in made.session.environments
     ]
     session = msgspec.structs.replace(made.session, environments=records, left_behind=[])
-    return dataclasses.replace(made, run=made.run._replace(session=session))
+    return with_session(made, session)
 
 
 def test_lists_are_counted_and_the_rest_is_told() -> None:

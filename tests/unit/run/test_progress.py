@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 import pytest
 
-from isobench.analysis import frames, verdicts
+from isobench.analysis.results import Results, load
 from isobench.core.errors import Unavailable
 from isobench.core.model import Cell, Skip
 from isobench.results import store
@@ -148,27 +147,23 @@ def test_the_time_left_follows_what_cells_take() -> None:
 )
 def test_one_sentence_answers_what_was_asked(tmp_path: Path, names: list[str], said: str) -> None:
     """One other environment is told with all its costs, several side by side, the baseline alone not at all."""
-    run = store.load(write_run(tmp_path))
-    summary = verdicts.summary(frames.samples(run), "process")
-    assert re.match(said, closing(summary[summary["environment"].isin(names)], run.session))
+    results = load(write_run(tmp_path))
+    assert re.match(said, closing([row for row in results.estimates if row.environment in names], results.session))
 
 
 def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
     """Only who certainly costs the most is named."""
-    run = store.load(write_run(tmp_path))
-    summary = verdicts.summary(frames.samples(run), "process")
-    few = summary[summary["environment"] != "docker"]
-    (chroot,) = few[(few["environment"] == "chroot") & (few["metric"] == "ready")].to_dict(orient="records")
+    results = load(write_run(tmp_path))
+    (chroot,) = (row for row in results.estimates if (row.environment, row.metric) == ("chroot", "ready"))
     ratios = [1.0] * 7 + [3.0, 9.0]
     many = [
-        {**chroot, "environment": f"e{n}", "ratio": ratio, "ratio_low": ratio - 0.1, "ratio_high": ratio + 0.1,
-         "verdict": "slower" if ratio > 2 else "equivalent"}
+        chroot._replace(environment=f"e{n}", ratio=ratio, ratio_low=ratio - 0.1, ratio_high=ratio + 0.1,
+                        verdict="slower" if ratio > 2 else "equivalent")
         for n, ratio in enumerate(ratios)
     ]  # fmt: skip
-    records = [msgspec.structs.replace(run.session.environments[0], name=f"e{n}") for n in range(9)]
-    session = msgspec.structs.replace(run.session, environments=[*run.session.environments, *records])
-    base = summary[summary["environment"] == "process"]
-    told = closing(pd.concat([base, pd.DataFrame(many)]), session)
+    records = [msgspec.structs.replace(results.session.environments[0], name=f"e{n}") for n in range(9)]
+    session = msgspec.structs.replace(results.session, environments=[*results.session.environments, *records])
+    told = closing([*(row for row in results.estimates if row.environment == "process"), *many], session)
     assert told.endswith("2 of 9 environments certainly cost more, the most e8 (9.00×)")
 
 
@@ -182,11 +177,12 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_interval_so_far_is_the_analysis(tmp_path: Path) -> None:
     """Shown while it runs: the same ratio and interval that the table at the end will have."""
-    run = store.load(write_run(tmp_path))
-    row = verdicts.summary(frames.samples(run), "process").set_index("environment").loc["docker"]
+    results = load(write_run(tmp_path))
+    run = results.run
+    (row,) = (row for row in results.estimates if (row.environment, row.metric) == ("docker", "ready"))
     shown = intervals_so_far(run.series, run.session)
     assert set(shown) == {Cell(n, "startup") for n in ("process@control", "chroot", "docker")}
-    assert f"{row['ratio']:.0f}×" in shown[Cell("docker", "startup")]
+    assert f"{row.ratio:.0f}×" in shown[Cell("docker", "startup")]
     assert intervals_so_far([one._replace(blocks=[], values=[]) for one in run.series], run.session) == {}
 
 
@@ -196,9 +192,7 @@ def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path, capsys
     (scenario,) = run.session.scenarios
     first = msgspec.structs.replace(scenario.metrics[0], name="odd")
     session = msgspec.structs.replace(run.session, scenarios=[msgspec.structs.replace(scenario, metrics=[first])])
-    summary = verdicts.summary(frames.samples(run), "process")
-    summary["metric"] = "odd"
-    print_verdicts(summary, session)
+    print_verdicts(Results(run._replace(session=session, series=[one._replace(metric="odd") for one in run.series])))
     assert "startup.odd" in capsys.readouterr().out
 
 
@@ -206,6 +200,5 @@ def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path, capsys: pyte
     """An empty table would say nothing: the reason is said instead."""
     run = store.load(write_run(tmp_path, blocks=6))
     blocks = [msgspec.structs.replace(block, marks=["load"]) for block in run.session.blocks]
-    run = run._replace(session=msgspec.structs.replace(run.session, blocks=blocks))
-    print_verdicts(verdicts.summary(frames.samples(run), "process"), run.session)
+    print_verdicts(Results(run._replace(session=msgspec.structs.replace(run.session, blocks=blocks))))
     assert capsys.readouterr().out.startswith("no verdict: each of the 6 blocks was disturbed")
