@@ -49,5 +49,5 @@ def test_two_nights(tmp_path: Path) -> None:
     assert {"notes.txt", "isobench.toml"} <= there
     assert "yesterday" not in (tmp_path / "nightly" / "compare.txt").read_text()
     assert sum(name.startswith("isobench.") for name in there) >= 6
-    assert re.search(r"^PASS +.*\bchroot\b", (tmp_path / "nightly" / "doctor.txt").read_text(), re.MULTILINE)
+    assert re.search(r"^ *PASS +.*\bchroot\b", (tmp_path / "nightly" / "doctor.txt").read_text(), re.MULTILINE)
     assert (tmp_path / "nightly" / "summary.md").read_text().startswith("## Tonight")
