@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.analysis.trend import Trend
-    from isobench.results.store import Run
+    from isobench.results.store import Run, Series
 
 INDEX = ".isobench-index.sqlite"
 _VERSION = 2
@@ -191,29 +191,34 @@ def _night(name: str, run: Run) -> Night:
     session = run.session
     marked = {block.index for block in session.blocks if block.marks}
     usable = {
-        (s.scenario, s.metric, s.environment): (
-            s.unit,
-            {block: value for block, value in zip(s.blocks, s.values, strict=True) if block not in marked},
-        )
+        (s.scenario, s.metric, s.environment): _without(s, marked) if marked else s
         for s in run.series
         if not s.environment.endswith(CONTROL_SUFFIX)
     }
     points = []
-    for (scenario, metric, environment), (unit, values) in usable.items():
-        if not values:
+    for (scenario, metric, environment), one in usable.items():
+        if not one.values:
             continue
-        base_unit, base = usable.get((scenario, metric, session.baseline), ("", {}))
-        comparable = environment != session.baseline and unit == base_unit
-        ratio = _ratio(values, base) if comparable else math.nan
-        points.append(Point(scenario, metric, environment, median(values.values()), ratio, unit))
+        base = usable.get((scenario, metric, session.baseline))
+        comparable = base is not None and environment != session.baseline and one.unit == base.unit
+        ratio = _ratio(one, base) if base is not None and comparable else math.nan
+        points.append(Point(scenario, metric, environment, median(one.values), ratio, one.unit))
     return Night(name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points)
 
 
-def _ratio(values: dict[int, float], base: dict[int, float]) -> float:
+def _without(series: Series, marked: set[int]) -> Series:
+    kept = [(block, value) for block, value in zip(series.blocks, series.values, strict=True) if block not in marked]
+    return series._replace(blocks=[block for block, _ in kept], values=[value for _, value in kept])
+
+
+def _ratio(one: Series, base: Series) -> float:
     """The median of the blocks' ratios; NaN where one of them has none."""
-    shared = [block for block in values if block in base]
-    ours, theirs = [values[block] for block in shared], [base[block] for block in shared]
-    if not shared or min(ours) <= 0 or min(theirs) <= 0:
+    ours, theirs = one.values, base.values
+    if one.blocks != base.blocks:
+        known = dict(zip(base.blocks, base.values, strict=True))
+        shared = [(value, known[block]) for block, value in zip(one.blocks, one.values, strict=True) if block in known]
+        ours, theirs = [mine for mine, _ in shared], [other for _, other in shared]
+    if not ours or min(ours) <= 0 or min(theirs) <= 0:
         return math.nan
     order = sorted(map(truediv, ours, theirs))
     low, high = order[(len(order) - 1) // 2], order[len(order) // 2]

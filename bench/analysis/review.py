@@ -29,6 +29,8 @@ _WILD = 2.5
 
 def borne_out(row: np.ndarray, levels: Sequence[Level]) -> list[bool]:
     """Of each step of a series whether it stands; one that is not yet reviewed does."""
+    if not levels:
+        return []
     gaps = np.abs(np.diff(row))
     noise = (float(np.median(gaps)) / 0.954 or float(np.mean(gaps))) if len(gaps) else 0.0  # the median of |N(0, 2)|
     least = math.sqrt(_PENALTY * math.log(max(len(row), 2)))

@@ -74,21 +74,27 @@ def check(series: Iterable[Series]) -> list[Series]:
     """These series, as they may go into a run. Raises `ValueError` with what is wrong with one of them."""
     units: dict[tuple[str, str], str] = {}
     found: dict[str, Series] = {}
+    usual: list[int] = []
     for one in series:
         name = one.benchmark
         if found.setdefault(name, one) is not one:
             raise ValueError(f"{name} is there twice")
         if units.setdefault((one.scenario, one.metric), one.unit) != one.unit:
             raise ValueError(f"{name} is in {one.unit}s, and another environment's in another unit")
-        _check_values(one)
+        _check_values(name, [*one.values, *(value for _, value in one.warmups)] if one.warmups else one.values)
+        if one.warmups or one.blocks != usual or len(one.values) != len(usual):  # nearly all series have the same
+            _check_blocks(name, one)
+            usual = [] if one.warmups else one.blocks
     return list(found.values())
 
 
-def _check_values(series: Series) -> None:
-    name, values = series.benchmark, [*series.values, *(value for _, value in series.warmups)]
+def _check_values(name: str, values: list[float]) -> None:
     usual = bool(values) and min(values) >= _SMALLEST and max(values) <= _LARGEST and math.isfinite(sum(values))
     if not usual:  # a hundred thousand series are, and need no closer look
         _check_closely(name, values)
+
+
+def _check_blocks(name: str, series: Series) -> None:
     blocks = [*(block for block, _ in series.warmups), *series.blocks]
     if len(series.blocks) != len(series.values) or (blocks and not 0 <= min(blocks) <= max(blocks) <= LAST_BLOCK):
         raise ValueError(f"{name}: a value is of no block")
@@ -104,8 +110,14 @@ def _check_closely(name: str, values: list[float]) -> None:
         raise ValueError(f"{name} has a value that nothing measures, such as {least}")
 
 
+class _Circumstances(msgspec.Struct, omit_defaults=True):
+    """Of the metadata of a run what is used: a dictionary of all of it takes longer than the rest of reading."""
+
+    block: int | float | str | None = None
+
+
 class _Run(msgspec.Struct, omit_defaults=True):
-    metadata: dict[str, int | float | str] | None = None
+    metadata: _Circumstances | None = None
     values: list[float] | None = None
     warmups: list[tuple[int, float]] | None = None
 
@@ -125,8 +137,8 @@ def encode(series: Iterable[Series], run_id: str, elsewhere: int) -> Iterator[by
     """The suite's text, a benchmark at a time; every series has to fit. `elsewhere` series are not in it."""
     begin = b'{"benchmarks":['
     for one in series:
-        runs = [_Run({"block": block}, warmups=[(1, value)]) for block, value in one.warmups]
-        runs += [_Run({"block": block}, [value]) for block, value in zip(one.blocks, one.values, strict=True)]
+        runs = [_Run(_Circumstances(block), warmups=[(1, value)]) for block, value in one.warmups]
+        runs += [_Run(_Circumstances(block), [value]) for block, value in zip(one.blocks, one.values, strict=True)]
         yield begin + msgspec.json.encode(_Benchmark(runs, {"name": one.benchmark, "unit": one.unit}))
         begin = b","
     metadata: dict[str, int | str] = {"isobench_run": run_id}
@@ -145,9 +157,11 @@ def _series(benchmark: _Benchmark) -> Series:
     series = named(str(benchmark.metadata.get("name", "")), str(benchmark.metadata.get("unit", "")))
     hoisted, blocks, measured = benchmark.metadata.get("block"), series.blocks, series.values
     for run in benchmark.runs:
-        block = run.metadata.get("block", hoisted) if run.metadata else hoisted
+        block = run.metadata.block if run.metadata is not None else None
+        if block is None:
+            block = hoisted
         values, warmups = run.values or [], run.warmups or []
-        if not isinstance(block, int) or len(values) + len(warmups) != 1:
+        if type(block) is not int or len(values) + len(warmups) != 1:
             raise ValueError(f"{series.benchmark}: a run is not one value of one block")
         value = values[0] if values else warmups[0][1]
         if not value > 0:
