@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.capabilities import Lack
 from isobench.core.errors import MeasurementError, ProbeError
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ def read_job(scenario: str, name: str) -> Job:
     return Job(name, comment[2:], text, tuple(f"--{line}" for line in lines))
 
 
-def lacks_fio() -> tuple[str, str] | None:
+def lacks_fio() -> Lack | None:
     """Why this host has no fio that could be run, and what mends that."""
     from isobench.images.fio import host_fio
 
     fio = host_fio()
-    return (fio.why_not, fio.remedy) if fio.why_not else None
+    return Lack(fio.why_not, fio.remedy) if fio.why_not else None
 
 
 def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

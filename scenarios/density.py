@@ -6,9 +6,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.environment import DAEMONS, MEMORY, PROCESSES, READY
+from isobench.contracts.capabilities import Capability, HasHarness, Part
+from isobench.contracts.launch import idle
 from isobench.core.errors import StoppedShort
 from isobench.core.model import Metric
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,14 +61,16 @@ class Density:
 
     name = "density"
     title = "Many idle instances"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups: frozenset[str] = frozenset()
-    sees: Mapping[str, tuple[str, ...]] = {
-        PROCESSES: ("pss*", "cgroup*"),
-        MEMORY: ("pss*", "harness", "daemons*"),
-        DAEMONS: ("daemons*",),
+    sees: Mapping[Part, tuple[str, ...]] = {
+        Part.PROCESSES: ("pss*", "cgroup*"),
+        Part.MEMORY: ("pss*", "harness", "daemons*"),
+        Part.DAEMONS: ("daemons*",),
     }
-    presses = frozenset({"psi_cpu_seconds", "psi_io_seconds", "psi_memory_seconds"})  # many instances, started at once
+    expected_interference = frozenset(
+        {Counter.PSI_CPU, Counter.PSI_IO, Counter.PSI_MEMORY}
+    )  # many instances, started at once
     metrics = (
         *(Metric(way, "byte", f"{what}: slope over the number of instances", "any") for way, what in _WAYS.items()),
         *(Metric(part, "byte", f"{what} in the kernel's count: slope", "any") for part, (_, what) in _PARTS.items()),
@@ -106,7 +110,7 @@ class Density:
                     break
                 began = time.monotonic()
                 while len(living) < count:
-                    living.append(stack.enter_context(sandbox.launch("ready", timeout=LIFETIME, watch_end=False)))
+                    living.append(stack.enter_context(sandbox.launch(idle(timeout=LIFETIME, watch_end=False))))
                 now = _count(living, daemons)
                 readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
                 room.learn(count)
@@ -162,7 +166,7 @@ def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, floa
     cgroups = [cgroup for one in living if (cgroup := cgroup_memory(one)) is not None]
     if cgroups:
         found["cgroup"] = float(sum(cgroup.total for cgroup in cgroups))
-    harness = [pid for one in living for pid in getattr(one, "harness_pids", list)()]
+    harness = [pid for one in living if isinstance(one, HasHarness) for pid in one.harness_pids()]
     if harness:
         found["harness"] = float(process_memory(harness).pss)
     if daemons:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers, only
-from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
 from isobench.scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
 
@@ -30,7 +31,7 @@ class Io:
 
     name = "io"
     title = "I/O"
-    needs = frozenset({PROBE, ROOTFS})
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups = frozenset({"default"})
     metrics = (
         *(Metric(job.name, "second", f"one operation: {job.meaning}") for job in JOBS),
@@ -43,11 +44,11 @@ class Io:
     lacks = staticmethod(lacks_fio)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        with sandbox.launch("fio", *arguments()) as instance:
+        with sandbox.launch(working("fio", *arguments(), disk=True)) as instance:
             found = results(only(answers(instance, most=MOST_BYTES)))
         return {name: cost for job in JOBS for name, cost in costs(job, found.get(job.name, {}), [_TAIL]).items()}
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The jobs in fio's own words, for the record."""
         return {"jobs": "\n".join(job.text for job in JOBS)}
 

@@ -11,7 +11,7 @@ a page cache is written back later, whoever waits then: no such count there.
 
 Cold means that nothing of the file is in the instance's page cache when the job begins, counted by mincore, after the
 instance has dropped it and the host has dropped all of its caches. Where a page stays (a tmpfs) or the host's caches
-cannot be dropped, there is no cold sample, and `circumstances` says so.
+cannot be dropped, there is no cold sample, and `facts` says so.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.answers import each_answer, whole
-from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.contracts.capabilities import Capability, GivesMemory
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
 from isobench.host import machine
 from isobench.host.accounting import cpu_seconds
+from isobench.host.counters import Counter
 from isobench.scenarios._fio import (
     MOST_BYTES,
     PERCENTILES,
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 FILE = "isobench.fio"
 SHORT = "20ms"
-"""How long a job runs when only its circumstances are asked for."""
+"""How long a job runs when only its facts are asked for."""
 
 _ON_HOST = "host-cpu"
 _TAILS = {
@@ -79,9 +81,9 @@ class Said(NamedTuple):
 class IoJobs:
     """Some job files, one instance (`isobench.contracts.scenario.Scenario`)."""
 
-    needs = frozenset({PROBE, ROOTFS})
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_io_seconds"})  # a queue of 32 waits, whatever else the host does
+    expected_interference = frozenset({Counter.PSI_IO})  # a queue of 32 waits, whatever else the host does
 
     def __init__(
         self, name: str, title: str, steps: Sequence[tuple[str, Sequence[str]]], *, on_host: bool = False
@@ -112,7 +114,7 @@ class IoJobs:
                     values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, starts, said) if any(starts) else inside
         return values
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""
         said = self._run(sandbox, SHORT)
         engines = sorted(set(map(engine, said.jobs.values())))
@@ -147,8 +149,8 @@ class IoJobs:
         jobs: dict[str, Mapping[str, Any]] = {}
         spent: defaultdict[str, list[float]] = defaultdict(list)
         version, temperatures, cold, outside, inside = "", [], True, False, ""
-        with sandbox.launch("fio", *self.arguments(runtime)) as instance:
-            count = partial(_spent, instance) if getattr(sandbox, "memory_bytes", None) else float
+        with sandbox.launch(working("fio", *self.arguments(runtime), disk=True)) as instance:
+            count = partial(_spent, instance) if isinstance(sandbox, GivesMemory) else float
             before = count()
             for answer in each_answer(instance, most=MOST_BYTES):
                 if answer.get("cold") == "inside":

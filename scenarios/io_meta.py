@@ -3,7 +3,7 @@
 A sample is the median of one instance's batches, as with system calls. ext4 gives no inode out again that was deleted
 within the last minutes, and steps over each of them: creating a file cost 20 µs on a fresh part of the disk and 160 µs
 where earlier instances had created and deleted some thousand. So the probe has its folders put on another part of the
-disk each time, by the flag for top-level folders; `circumstances` says whether that could be set.
+disk each time, by the flag for top-level folders; `facts` says whether that could be set.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers, at_least, text, times
-from isobench.contracts.environment import LOWER, PROBE, ROOTFS
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +35,7 @@ META = {
 """The probe's operations (bench/probe/files.c)."""
 
 FEWEST = "10"
-"""Files that the probe makes when only the circumstances are asked for."""
+"""Files that the probe makes when only the facts are asked for."""
 
 SIZES = {"1k": "1 KiB", "1m": "1 MiB", "100m": "100 MiB"}
 COPY_UP = {
@@ -48,18 +50,18 @@ class Meta:
 
     name = "io-meta"
     title = "Metadata"
-    needs = frozenset({PROBE, ROOTFS})
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_io_seconds"})
+    expected_interference = frozenset({Counter.PSI_IO})
     metrics = tuple(Metric(name, "second", meaning) for name, meaning in META.items())
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        with sandbox.launch("meta") as instance:
+        with sandbox.launch(working("meta", disk=True)) as instance:
             return _medians(at_least(2, answers(instance))[1:], META)
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The file system, and whether each instance's folders come to another part of it."""
-        with sandbox.launch("meta", FEWEST) as instance:
+        with sandbox.launch(working("meta", FEWEST, disk=True)) as instance:
             said = at_least(1, answers(instance))[0]
         return {"folders": f"{text(said, 'folders')} (file system {text(said, 'file system')})"}
 
@@ -69,13 +71,13 @@ class CopyUp:
 
     name = "io-copy-up"
     title = "Copy-up"
-    needs = frozenset({PROBE, LOWER})
+    needs = frozenset({Capability.PROBE, Capability.LOWER})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_io_seconds"})  # the copy is brought to the disk
+    expected_interference = frozenset({Counter.PSI_IO})  # the copy is brought to the disk
     metrics = tuple(Metric(name, "second", meaning) for name, meaning in COPY_UP.items())
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        with sandbox.launch("copyup") as instance:
+        with sandbox.launch(working("copyup", disk=True, lower=True)) as instance:
             return _medians(at_least(1, answers(instance)), COPY_UP)
 
 

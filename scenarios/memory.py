@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DAEMONS, MEMORY, PROCESSES, READY
+from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.launch import idle
 from isobench.core.model import Metric
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ class Memory:
 
     name = "memory"
     title = "Memory of one idle instance"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups = frozenset({"default"})
-    sees: Mapping[str, tuple[str, ...]] = {
-        PROCESSES: ("pss", "pss-payload", "pss-helper", "uss", "rss", "cgroup*"),
-        MEMORY: ("pss*", "uss", "rss"),
-        DAEMONS: ("pss-daemons",),
+    sees: Mapping[Part, tuple[str, ...]] = {
+        Part.PROCESSES: ("pss", "pss-payload", "pss-helper", "uss", "rss", "cgroup*"),
+        Part.MEMORY: ("pss*", "uss", "rss"),
+        Part.DAEMONS: ("pss-daemons",),
     }
     metrics = (
         Metric("pss", "byte", "proportional set size of every host process that exists because of the instance"),
@@ -45,7 +46,7 @@ class Memory:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.host.memory import add_up, by_role, cgroup_memory, process_memory
 
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             time.sleep(SETTLE_SECONDS)
             pids = instance.host_pids()
             whole = process_memory(pids)

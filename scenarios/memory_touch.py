@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.environment import MEMORY, PROBE
+from isobench.contracts.capabilities import Capability, GivesMemory, Part
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class MemoryTouch:
 
     name = "memory-touch"
     title = "Memory given, taken and spent"
-    needs = frozenset({PROBE})
+    needs = frozenset({Capability.PROBE})
     groups: frozenset[str] = frozenset()
-    sees: Mapping[str, tuple[str, ...]] = {MEMORY: ("started", "touched", "freed")}
+    sees: Mapping[Part, tuple[str, ...]] = {Part.MEMORY: ("started", "touched", "freed")}
     metrics = (
         Metric("given", "byte", "what a guest is given"),
         Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs", "zero"),
@@ -38,8 +39,8 @@ class MemoryTouch:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.contracts.answers import each_answer
 
-        given: int | None = getattr(sandbox, "memory_bytes", None)
-        with sandbox.launch("touch", "0" if given else str(BYTES)) as instance:
+        given = sandbox.memory_bytes if isinstance(sandbox, GivesMemory) else None
+        with sandbox.launch(working("touch", "0" if given else str(BYTES))) as instance:
             answers = each_answer(instance)
             total = _next(answers, "total")
             spent = {"started": _spent(instance)}
@@ -53,7 +54,7 @@ class MemoryTouch:
             values.update(given=float(given), kernel=float(given - total))
         return values
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Whether the host merges equal pages meanwhile: then guests share what they would not."""
         from pathlib import Path
 

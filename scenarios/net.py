@@ -5,7 +5,7 @@ the host. Each end stays on the first CPU that it may use. The path from the hos
 the host's loopback where the environment publishes one, or a guest's address behind its tap (no other then, and an
 error where nothing answers there); the loopback where the instance shares the host's network, an address of the
 instance where the host reaches one (a Docker bridge), else a veth pair laid into its network namespace, untimed;
-`circumstances` says which. Where there is none (a guest without a network card) the `host-` metrics do not exist.
+`facts` say which. Where there is none (a guest without a network card) the `host-` metrics do not exist.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.environment import PROBE
+from isobench.contracts.capabilities import Capability, HasAddress, HasPublished, PublishesPort
+from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
 from isobench.core.model import Metric
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,9 +44,11 @@ class Net:
 
     name = "net"
     title = "Network"
-    needs = frozenset({PROBE})
+    needs = frozenset({Capability.PROBE})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_cpu_seconds", "interrupt_seconds"})  # its two ends share a CPU; packets are interrupts
+    expected_interference = frozenset(
+        {Counter.PSI_CPU, Counter.INTERRUPTS}
+    )  # its two ends share a CPU; packets are interrupts
     metrics = tuple(
         Metric(f"{path}-{what}", "second", f"{meaning}, {where}")
         for path, where in _PATHS.items()
@@ -54,21 +58,21 @@ class Net:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.contracts.answers import answers, at_least
 
-        with sandbox.launch("net", "loopback") as instance:
+        with sandbox.launch(working("net", "loopback")) as instance:
             values = _values("loopback", at_least(1, answers(instance)))
-        with sandbox.launch(*_server_words(sandbox)) as instance:
+        with sandbox.launch(working(*_server_words(sandbox))) as instance:
             _, found = _over_the_path(instance)
             values.update(_values("host", found))
             instance.wait()
         return values
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Which path leads from the host to the instances of this sandbox, and why there is no loopback where so."""
         from isobench.contracts.answers import answers
 
-        with sandbox.launch("net", "loopback") as instance:
+        with sandbox.launch(working("net", "loopback")) as instance:
             loopback = answers(instance)
-        with sandbox.launch(*_server_words(sandbox)) as instance:
+        with sandbox.launch(working(*_server_words(sandbox))) as instance:
             path, _ = _over_the_path(instance)
             instance.wait()
         missing = [str(answer["unavailable"]) for answer in loopback if "unavailable" in answer]
@@ -102,8 +106,7 @@ def _server(answer: Mapping[str, Any]) -> _Server:
 
 def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
     """The server, on the one port that is published where that is so, else on any."""
-    port = getattr(sandbox, "published_port", None)
-    return ("net", "server", *([] if port is None else [str(port)]))
+    return ("net", "server", *([str(sandbox.published_port)] if isinstance(sandbox, PublishesPort) else []))
 
 
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
@@ -118,18 +121,17 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
-    if hasattr(instance, "published") or hasattr(instance, "reached_at"):
+    if isinstance(instance, HasPublished | HasAddress):
         raise MeasurementError(f"no path from the host: {'; '.join(tried)}")
     return f"none ({'; '.join(tried)})", []
 
 
 def _candidates(instance: Instance, server: _Server) -> list[tuple[str, str, Mapping[str, int]]]:
     """Path, address, and the ports there where they are not the server's own."""
-    published = getattr(instance, "published", None)
-    if published is not None:
-        return [("a port published on the host's loopback", "127.0.0.1", published())]
-    if hasattr(instance, "reached_at"):
-        return [("a tap on a bridge of the host", str(instance.reached_at), {})]
+    if isinstance(instance, HasPublished):
+        return [("a port published on the host's loopback", "127.0.0.1", instance.published())]
+    if isinstance(instance, HasAddress):
+        return [("a tap on a bridge of the host", instance.address, {})]
     own = _own_namespace(instance)
     found: list[tuple[str, str, Mapping[str, int]]] = [
         (f"the instance's address {address}", address, {}) for address in server.addresses

@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isobench.contracts.environment import MEMORY, PROBE, ROOTFS
+from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ class Sharing:
 
     name = "sharing"
     title = "What a second instance shares with the first"
-    needs = frozenset({PROBE, ROOTFS})
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups: frozenset[str] = frozenset()
-    sees: Mapping[str, tuple[str, ...]] = {MEMORY: ("alone", "second", "shared")}
+    sees: Mapping[Part, tuple[str, ...]] = {Part.MEMORY: ("alone", "second", "shared")}
     metrics = (
         Metric("file", "byte", f"the size of the file that both read, {FILE}"),
         Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)", "zero"),
@@ -63,7 +64,7 @@ class _File(NamedTuple):
 def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, _File]:
     from isobench.contracts.answers import first_answer
 
-    instance = stack.enter_context(sandbox.launch("map", FILE))
+    instance = stack.enter_context(sandbox.launch(working("map", FILE, disk=True)))
     return instance, _file(first_answer(instance.stdout))
 
 

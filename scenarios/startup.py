@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DAEMONS, END, KERNEL, PROCESSES, READY
+from isobench.contracts.capabilities import Capability, HasSteps, Part
+from isobench.contracts.launch import idle
 from isobench.core.errors import MeasurementError
 from isobench.core.model import Metric
 from isobench.host.accounting import kernel_threads, spent_between
@@ -45,13 +46,13 @@ class Startup:
 
     name = "startup"
     title = "Startup and teardown"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups = frozenset({"default"})
-    sees: Mapping[str, tuple[str, ...]] = {
-        PROCESSES: ("exit", "remove", "gone", "cpu", "cpu-payload", "cpu-helper"),
-        DAEMONS: ("cpu", "cpu-engine"),
-        END: ("gone",),
-        KERNEL: ("cpu-kernel",),
+    sees: Mapping[Part, tuple[str, ...]] = {
+        Part.PROCESSES: ("exit", "remove", "gone", "cpu", "cpu-payload", "cpu-helper"),
+        Part.DAEMONS: ("cpu", "cpu-engine"),
+        Part.END: ("gone",),
+        Part.KERNEL: ("cpu-kernel",),
     }
     metrics = (
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
@@ -63,12 +64,12 @@ class Startup:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         before = kernel_threads()
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             status = instance.wait()
         if status != 0:  # killed while it waited: its end is not what an end costs
             raise MeasurementError(f"it ended with status {status}, not by itself")
         kernel = {"kernel": spent_between(before, kernel_threads())} if before else {}
-        steps = steps_of(instance.events, getattr(instance, "steps", {}))
+        steps = steps_of(instance.events, instance.steps if isinstance(instance, HasSteps) else {})
         return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, **kernel})}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import READY
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import idle
 from isobench.core.errors import MeasurementError
 from isobench.core.model import Metric
 from isobench.core.remedies import as_root
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +22,9 @@ class StartupCold:
 
     name = "startup-cold"
     title = "Cold startup"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups: frozenset[str] = frozenset()
-    presses = frozenset({"psi_io_seconds"})  # it reads everything from the disk again
+    expected_interference = frozenset({Counter.PSI_IO})  # it reads everything from the disk again
     metrics = (Metric("ready", "second", "from the request to the first byte, the page cache dropped just before"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
@@ -31,7 +33,7 @@ class StartupCold:
         if not machine.drop_caches():
             remedy = as_root("have /proc/sys/vm/drop_caches writable: a container is not given that")
             raise MeasurementError("the page cache could not be dropped", remedy=remedy)
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             instance.wait()
         return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}
 

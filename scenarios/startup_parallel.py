@@ -6,9 +6,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import READY
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import idle
 from isobench.core.errors import StoppedShort
 from isobench.core.model import Metric
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ BESIDE = (0, 8, 32, 64)
 PATIENCE = 20.0
 """Seconds: a step is not taken where the one before already took longer."""
 
-_PRESSES = frozenset({"psi_cpu_seconds", "psi_io_seconds"})
+_EXPECTED = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
 """Many instances at once wait for the CPUs and the disk by themselves."""
 
 
@@ -30,9 +32,9 @@ class StartupParallel:
 
     name = "startup-parallel"
     title = "Many starts at once"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups: frozenset[str] = frozenset()
-    presses = _PRESSES
+    expected_interference = _EXPECTED
     metrics = tuple(
         Metric(f"{what}-{count}", "second", f"{meaning}, {count} requested at once")
         for count in AT_ONCE
@@ -71,9 +73,9 @@ class StartupCrowded:
 
     name = "startup-crowded"
     title = "One start beside idle instances"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups: frozenset[str] = frozenset()
-    presses = _PRESSES
+    expected_interference = _EXPECTED
     metrics = tuple(
         Metric(f"ready-{count}", "second", f"from the request to the first byte, beside {count} idle instances")
         for count in BESIDE
@@ -90,10 +92,10 @@ class StartupCrowded:
                 _check(room, count - living, values)
                 began = time.monotonic()
                 while living < count:
-                    stack.enter_context(sandbox.launch("ready"))
+                    stack.enter_context(sandbox.launch(idle()))
                     living += 1
                 room.learn(living)
-                with sandbox.launch("ready") as one_more:
+                with sandbox.launch(idle()) as one_more:
                     one_more.wait()
                 events = one_more.events
                 values[f"ready-{count}"] = (events["ready"] - events["requested"]) / 1e9
@@ -110,7 +112,7 @@ def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Insta
     barrier = threading.Barrier(count)
 
     def one() -> Instance:
-        context = sandbox.launch("ready")
+        context = sandbox.launch(idle())
         barrier.wait(60)
         instance = context.__enter__()
         with lock:

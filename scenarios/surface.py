@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.environment import PROBE
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Surface:
 
     name = "surface"
     title = "What a program inside can still reach"
-    needs = frozenset({PROBE})
+    needs = frozenset({Capability.PROBE})
     groups = frozenset({"default"})
     metrics: tuple[Metric, ...] = ()
 
@@ -37,11 +38,11 @@ class Surface:
         """There is nothing to measure: what is seen does not vary from block to block."""
         return {}
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
         from isobench.contracts.answers import answers, only
 
-        with sandbox.launch("surface") as instance:
+        with sandbox.launch(working("surface")) as instance:
             seen = only(answers(instance))
         try:
             return {**_boundary(seen), **_reach(seen), **_state(seen)}

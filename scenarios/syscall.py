@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import PROBE
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import working
 from isobench.core.model import Metric
+from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +69,7 @@ USUAL = (
 """What a plain run takes: each kind of work once."""
 
 _QUANTILES = {"p95": 0.95, "p99": 0.99}
-_CIRCUMSTANCES = ("kernel", "machine", "clocksource", "seccomp", "no_new_privs", "cpus", "pinned")
+_FACTS = ("kernel", "machine", "clocksource", "seccomp", "no_new_privs", "cpus", "pinned")
 _STABLE_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
 
 
@@ -75,7 +77,7 @@ class Syscall:
     """The medians of some operations (`isobench.contracts.scenario.Scenario`), and perhaps p95 and p99
     of their batches."""
 
-    needs = frozenset({PROBE})
+    needs = frozenset({Capability.PROBE})
 
     def __init__(
         self,
@@ -85,13 +87,13 @@ class Syscall:
         *,
         options: tuple[str, ...] = (),
         quantiles: bool = False,
-        presses: tuple[str, ...] = (),
+        expected_interference: tuple[Counter, ...] = (),
         groups: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.title = title
         self.groups = frozenset(groups)
-        self.presses = frozenset(presses)
+        self.expected_interference = frozenset(expected_interference)
         self.metrics = tuple(Metric(operation, "second", MEANINGS[operation]) for operation in operations)
         self._quantiles = _QUANTILES if quantiles else {}
         for quantile in self._quantiles:
@@ -107,7 +109,7 @@ class Syscall:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.contracts.answers import answers, at_least
 
-        with sandbox.launch("syscall", *self._options, *self._operations) as instance:
+        with sandbox.launch(working("syscall", *self._options, *self._operations)) as instance:
             _, *found = at_least(2, answers(instance))
         values = {}
         for answer in found:
@@ -115,19 +117,19 @@ class Syscall:
                 values.update(self._values(answer))
         return values
 
-    def circumstances(self, sandbox: Sandbox) -> Mapping[str, str]:
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What the figures depend on, as an instance of this sandbox sees it: kernel, clock, seccomp, mitigations.
 
         Names the operations that do not exist there, with the reason.
         """
         from isobench.contracts.answers import answers, at_least, only, text
 
-        with sandbox.launch("syscall", *self._options, "about") as instance:
+        with sandbox.launch(working("syscall", *self._options, "about")) as instance:
             about = only(answers(instance))
-        with sandbox.launch("syscall", *self._options, "--batches=1", *self._operations) as instance:
+        with sandbox.launch(working("syscall", *self._options, "--batches=1", *self._operations)) as instance:
             _, *found = at_least(2, answers(instance))
-        facts = {key: str(about[key]) for key in _CIRCUMSTANCES if key in about}
-        mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_CIRCUMSTANCES, "batch_ns")]
+        facts = {key: str(about[key]) for key in _FACTS if key in about}
+        mitigations = [f"{key}: {about[key]}" for key in about if key not in (*_FACTS, "batch_ns")]
         if mitigations:
             facts["mitigations"] = "; ".join(mitigations)
         clock = str(about.get("clocksource", ""))
@@ -160,7 +162,7 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
-_PAIRS = ("psi_cpu_seconds",)  # two processes on one CPU wait for it, and for long where all pairs are measured
+_PAIRS = (Counter.PSI_CPU,)  # two processes on one CPU wait for it, and for long where all pairs are measured
 
 SCENARIOS = (
     Syscall("syscall", "System calls", USUAL, options=("--pin",), groups=("default",)),
@@ -170,7 +172,7 @@ SCENARIOS = (
         tuple(MEANINGS),
         options=("--batches=100",),
         quantiles=True,
-        presses=_PAIRS,
+        expected_interference=_PAIRS,
     ),
     Syscall(
         "syscall-pinned",
@@ -178,6 +180,6 @@ SCENARIOS = (
         tuple(name for name in MEANINGS if name != "pipe-2cpu"),
         options=("--batches=100", "--pin"),
         quantiles=True,
-        presses=_PAIRS,
+        expected_interference=_PAIRS,
     ),
 )

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, PROBE, READY
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import Launch, idle
 from isobench.core.errors import IsobenchError
 from isobench.core.model import Metric
 
@@ -49,9 +50,7 @@ class FakeSandbox:
         return {"version.fake": "1"}
 
     @contextmanager
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> Iterator[FakeInstance]:
+    def launch(self, launch: Launch) -> Iterator[FakeInstance]:
         self._environment.launches += 1
         error = self._environment.errors.get(self._environment.launches)
         if error is not None:
@@ -88,7 +87,7 @@ class SayingSandbox:
         return []
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[SayingInstance]:
+    def launch(self, launch: Launch) -> Iterator[SayingInstance]:
         yield SayingInstance(self._said)
 
 
@@ -101,7 +100,7 @@ class FakeEnvironment:
     compared_with: str | None = None
     single_factor = False
     groups = frozenset({"default"})
-    offers = frozenset({READY, PROBE})
+    capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def __init__(
         self,
@@ -134,13 +133,13 @@ class FakeScenario:
 
     title = "fake scenario"
     metrics = (Metric("ready", "second", "until it says ready"),)
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups = frozenset({"default"})
 
     def __init__(self, name: str = "fake") -> None:
         self.name = name
 
     def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             instance.wait()
         return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}

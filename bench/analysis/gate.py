@@ -7,34 +7,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.host.counters import Counter
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from isobench.results.record import CellRecord
 
 ANY = {
-    "clock_step_seconds": (0.05, "the clock was set"),
-    "suspended_seconds": (0.05, "the machine was suspended"),
-    "cpus_online_change": (0.5, "a CPU went off or on line"),
-    "frequency_limit_change": (0.5, "the highest frequency that a CPU may have was changed"),
-    "swap_pages": (256.0, "the machine swapped"),
-    "reclaimed_pages": (4096.0, "tasks had to free memory first"),
-    "stood_still_seconds": (0.25, "isobench itself stood still"),
+    Counter.CLOCK_STEP: (0.05, "the clock was set"),
+    Counter.SUSPENDED: (0.05, "the machine was suspended"),
+    Counter.CPUS_ONLINE: (0.5, "a CPU went off or on line"),
+    Counter.FREQUENCY_LIMIT: (0.5, "the highest frequency that a CPU may have was changed"),
+    Counter.SWAPPED: (256.0, "the machine swapped"),
+    Counter.RECLAIMED: (4096.0, "tasks had to free memory first"),
+    Counter.STOOD_STILL: (0.25, "isobench itself stood still"),
 }
 """Counter -> (limit, words): one cell above the limit marks the block."""
 
 SHARES = {
-    "steal_seconds": (0.05, "the hypervisor took CPU time"),
-    "psi_cpu_seconds": (0.25, "tasks waited for a CPU"),
-    "psi_io_seconds": (0.60, "tasks waited for I/O"),
-    "psi_memory_seconds": (0.05, "tasks waited for memory"),
-    "throttled_seconds": (0.01, "the CPU was throttled"),
-    "interrupt_seconds": (0.10, "interrupts took CPU time"),
+    Counter.STEAL: (0.05, "the hypervisor took CPU time"),
+    Counter.PSI_CPU: (0.25, "tasks waited for a CPU"),
+    Counter.PSI_IO: (0.60, "tasks waited for I/O"),
+    Counter.PSI_MEMORY: (0.05, "tasks waited for memory"),
+    Counter.THROTTLED: (0.01, "the CPU was throttled"),
+    Counter.INTERRUPTS: (0.10, "interrupts took CPU time"),
 }
 """Counter -> (limit, words): a share of the block's own time above the limit marks it. A guest without KVM keeps one
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
 
-_INSTEAD = {"psi_cpu_seconds": "waited_seconds", "psi_io_seconds": "disk_busy_seconds"}
+_INSTEAD = {Counter.PSI_CPU: Counter.WAITED, Counter.PSI_IO: Counter.DISK_BUSY}
 """What is looked at where a kernel has no pressure (it is off by default in RHEL's): a sum over all tasks, which is
 never less than the pressure; and how long disks had something to do."""
 
@@ -71,7 +73,7 @@ def marks(
         share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
             found.append(f"{words} ({share:.0%} of the block)")
-    crowd = _crowd([cell for cell in cells if "psi_cpu_seconds" not in (presses or {}).get(cell.scenario, ())])
+    crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (presses or {}).get(cell.scenario, ())])
     if crowd > _CROWDED:
         found.append(f"others kept CPUs busy ({crowd:.0%} of all)")
     return found
@@ -79,6 +81,6 @@ def marks(
 
 def _crowd(cells: Sequence[CellRecord]) -> float:
     """The share of the host's CPUs that was busy beyond what these cells can have caused."""
-    busy = sum(cell.interference.get("busy_seconds", 0.0) for cell in cells)
-    idle = sum(cell.interference.get("idle_seconds", 0.0) for cell in cells)
+    busy = sum(cell.interference.get(Counter.BUSY, 0.0) for cell in cells)
+    idle = sum(cell.interference.get(Counter.IDLE, 0.0) for cell in cells)
     return (busy - _OURS * sum(cell.seconds for cell in cells)) / (busy + idle) if busy + idle > 0 else 0.0

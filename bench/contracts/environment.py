@@ -1,13 +1,12 @@
 """What an environment is: the three protocols between the harness and a mechanism of isolation.
 
-An environment opens into a sandbox (slow, never timed); a sandbox launches instances (the timed path).
+An environment opens into a sandbox (slow, never timed); a sandbox launches instances (the timed path). What only some
+of them can do is in `isobench.contracts.capabilities`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from isobench.core.deadlines import LIFETIME
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,33 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, Literal
 
+    from isobench.contracts.capabilities import Capability
+    from isobench.contracts.launch import Launch
+
     Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
     Role = Literal["payload", "helper"]
 
-READY = "ready"
-"""Offered by every environment: it can say the ready line. A null kernel offers nothing else."""
-PROBE = "probe"
-"""Offered where the probe itself runs, with all its verbs."""
-ROOTFS = "rootfs"
-"""Offered where the shared root file system (with fio inside) and storage of the environment's own are there."""
-LOWER = "lower"
-"""Offered where files of known sizes come with the environment's storage (bench/images/lower.py), for `copyup` only."""
-
-PROCESSES = "processes"
-MEMORY = "memory"
-DAEMONS = "daemons"
-END = "end"
-KERNEL = "kernel"
-"""What of an instance may be out of sight: its processes on the host, their memory, the daemons that serve it, the end
-of its network namespace, and (on a host that hides them, as from a container) the kernel's threads. A sandbox of such
-instances has `unseen()`, each of these with the reason; a scenario says in `sees` which of its metrics rest on which
-(patterns as in fnmatch), and the runner leaves those out and says so."""
-
-DEFAULT_TIMEOUT = LIFETIME
-"""Seconds from launch to gone where the caller says nothing; a run says what its host needs
-(bench/core/deadlines.py)."""
+LAYERS = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
+"""How much stands between the program and the host, from least to most: the order of the catalogue."""
 
 
+@runtime_checkable
 class Instance(Protocol):
     """One running program inside a sandbox; it has said its ready line when `launch` hands it over.
 
@@ -81,16 +64,13 @@ class Instance(Protocol):
         ...
 
 
+@runtime_checkable
 class Sandbox(Protocol):
     """An environment that has been prepared: images built, disks made."""
 
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> AbstractContextManager[Instance]:
-        """Start the probe with these arguments in a fresh instance; enter when its first byte has arrived.
+    def launch(self, launch: Launch, /) -> AbstractContextManager[Instance]:
+        """Start the probe in a fresh instance, as the record says; enter when its first byte has arrived.
 
-        `watch_end` is False where no end is timed: then `gone` need not wait for what the kernel frees by itself, and
-        the harness keeps nothing beside the instance for that. Everything is removed all the same.
         Raises `MeasurementError` when it does not get that far, with the last lines of its console.
         """
         ...
@@ -104,6 +84,7 @@ class Sandbox(Protocol):
         ...
 
 
+@runtime_checkable
 class Environment(Protocol):
     """One way to run a program. Its attributes are data for `list`, for the ladder and for the report."""
 
@@ -137,8 +118,8 @@ class Environment(Protocol):
         ...
 
     @property
-    def offers(self) -> frozenset[str]:
-        """What it can do: READY, PROBE, ROOTFS, LOWER. A scenario that needs more does not apply here."""
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do. A scenario that needs more does not apply here."""
         ...
 
     def open(self, workdir: Path) -> AbstractContextManager[Sandbox]:

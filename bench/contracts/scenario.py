@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from isobench.contracts.capabilities import Capability
     from isobench.contracts.environment import Sandbox
     from isobench.core.model import Metric
 
 
+@runtime_checkable
 class Scenario(Protocol):
-    """One family of measures. It knows no environment by name."""
+    """One family of measures. It knows no environment by name.
+
+    One without metrics tells facts alone (`isobench.contracts.capabilities.TellsFacts`) and has no cell in a block:
+    what a program inside can reach is no cost, and does not vary from block to block.
+    """
 
     @property
     def name(self) -> str: ...
@@ -21,8 +27,8 @@ class Scenario(Protocol):
     @property
     def metrics(self) -> tuple[Metric, ...]: ...
     @property
-    def needs(self) -> frozenset[str]:
-        """What an environment must offer for this scenario to apply (`isobench.contracts.environment.READY`, ...)."""
+    def needs(self) -> frozenset[Capability]:
+        """What an environment must be able to do for this scenario to apply."""
         ...
 
     @property

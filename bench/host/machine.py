@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 from isobench.host import heartbeat
+from isobench.host.counters import Counter
 
 _SYS = Path("/sys")
 _PROC = Path("/proc")
@@ -141,8 +142,8 @@ def drop_caches() -> bool:
 def read() -> dict[str, float]:
     """A snapshot of the interference counters; those that this kernel does not have are left out."""
     snapshot = {
-        "clock_step_seconds": time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
-        "suspended_seconds": time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        Counter.CLOCK_STEP: time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        Counter.SUSPENDED: time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
         **parse_stat(_text(_PROC / "stat")),
         **parse_vmstat(_text(_PROC / "vmstat")),
         **parse_diskstats(_text(_PROC / "diskstats")),
@@ -152,15 +153,15 @@ def read() -> dict[str, float]:
         snapshot["frequency_limits_khz"] = float(sum(int(limit) for limit in limits if limit.isdecimal()))
     stood_still = heartbeat.late_seconds()
     if stood_still is not None:
-        snapshot["stood_still_seconds"] = stood_still
+        snapshot[Counter.STOOD_STILL] = stood_still
     snapshot.update(parse_schedstat(_text(_PROC / "schedstat")))
     throttled = [parse_throttled(_text(file), file.name) for file in _throttle_files()]
     if throttled:
-        snapshot["throttled_seconds"] = sum(throttled)
+        snapshot[Counter.THROTTLED] = sum(throttled)
     for resource in ("cpu", "io", "memory"):
         total = parse_pressure(_text(_PROC / "pressure" / resource))
         if total is not None:
-            snapshot[f"psi_{resource}_seconds"] = total
+            snapshot[Counter(f"psi_{resource}_seconds")] = total
     return snapshot
 
 
@@ -173,7 +174,7 @@ def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     return {name: round(value, 6) for name, value in changes.items()}
 
 
-_LEVELS = {"cpus_online": "cpus_online_change", "frequency_limits_khz": "frequency_limit_change"}
+_LEVELS = {"cpus_online": Counter.CPUS_ONLINE, "frequency_limits_khz": Counter.FREQUENCY_LIMIT}
 """What is no count but a level -> the name of how far it moved."""
 
 
@@ -187,10 +188,10 @@ def parse_stat(text: str) -> dict[str, float]:
             online += 1
         elif len(words) > 8 and words[0] == "cpu" and all(word.isdecimal() for word in words[1:9]):
             user, nice, system, idle, waiting, hard, soft, steal = (int(w) / _TICKS for w in words[1:9])
-            found |= {"busy_seconds": user + nice + system, "idle_seconds": idle + waiting,
-                      "interrupt_seconds": hard + soft, "steal_seconds": steal}  # fmt: skip
+            found |= {Counter.BUSY: user + nice + system, Counter.IDLE: idle + waiting,
+                      Counter.INTERRUPTS: hard + soft, Counter.STEAL: steal}  # fmt: skip
         elif len(words) == 2 and words[0] == "ctxt" and words[1].isdigit():
-            found["context_switches"] = float(int(words[1]))
+            found[Counter.CONTEXT_SWITCHES] = float(int(words[1]))
     if online:
         found["cpus_online"] = float(online)
     return found
@@ -207,7 +208,7 @@ def parse_diskstats(text: str) -> dict[str, float]:
         for words in map(str.split, text.splitlines())
         if len(words) > 12 and _DISK.fullmatch(words[2]) and words[12].isdecimal()
     ]
-    return {"disk_busy_seconds": sum(busy) / 1e3} if busy else {}
+    return {Counter.DISK_BUSY: sum(busy) / 1e3} if busy else {}
 
 
 _DISK = re.compile(r"(?:[shv]d|xvd)[a-z]+|nvme\d+n\d+|mmcblk\d+")
@@ -216,7 +217,7 @@ _DISK = re.compile(r"(?:[shv]d|xvd)[a-z]+|nvme\d+n\d+|mmcblk\d+")
 def parse_schedstat(text: str) -> dict[str, float]:
     """Seconds that tasks waited for a CPU, added up, out of /proc/schedstat: for kernels without pressure."""
     waited = re.findall(r"^cpu\d+(?: \d+){7} (\d{1,18}) \d+$", text, re.MULTILINE | re.ASCII)
-    return {"waited_seconds": sum(map(int, waited)) / 1e9} if waited else {}
+    return {Counter.WAITED: sum(map(int, waited)) / 1e9} if waited else {}
 
 
 def parse_vmstat(text: str) -> dict[str, float]:
@@ -286,7 +287,7 @@ _ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent
 """Cgroups at the top of a tree in which engines and libvirt put what they start."""
 
 
-_PAGES = {"pswpin": "swap_pages", "pswpout": "swap_pages", "pgsteal_direct": "reclaimed_pages"}
+_PAGES = {"pswpin": Counter.SWAPPED, "pswpout": Counter.SWAPPED, "pgsteal_direct": Counter.RECLAIMED}
 
 
 def _text(file: Path) -> str:

@@ -171,7 +171,7 @@ class _Pipes:
 
 
 @contextmanager
-def launch(
+def launched(
     program: Sequence[str],
     *,
     options: Sequence[str] = (),
@@ -222,7 +222,7 @@ def learn_deadlines() -> None:
     seconds = []
     with suppress(IsobenchError, OSError):  # where it does not start, every environment says why
         for _ in range(3):
-            with launch(["./probe", "ready"], timeout=deadlines.ready(), folder=probe_path().parent) as instance:
+            with launched(["./probe", "ready"], timeout=deadlines.ready(), folder=probe_path().parent) as instance:
                 seconds.append((instance.events["ready"] - instance.events["requested"]) / 1e9)
                 instance.wait()
         deadlines.learn_start(sorted(seconds)[len(seconds) // 2])

@@ -81,7 +81,7 @@ def _check(environment: Environment, workdir: Path) -> Finding:
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
             prove(sandbox)
-            out_of_sight = sight.told(sight.unseen(sandbox))
+            out_of_sight = sight.told({part.value: reason for part, reason in sight.unseen(sandbox).items()})
     except Exception as error:  # also one that nobody foresaw: the others are asked all the same
         if isinstance(error, Unavailable):
             with suppress(OSError):

@@ -17,7 +17,8 @@ import msgspec
 import isobench
 from isobench.analysis.gate import marks
 from isobench.contracts import sight
-from isobench.contracts.environment import PROBE, ROOTFS
+from isobench.contracts.capabilities import OF_SANDBOXES, Capability, ExpectsInterference, TellsFacts
+from isobench.contracts.launch import idle
 from isobench.core import deadlines
 from isobench.core.errors import (
     MeasurementError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Environment, Instance, Sandbox
+    from isobench.contracts.launch import Launch
     from isobench.contracts.scenario import Scenario
     from isobench.results.store import Run, Series
 
@@ -132,8 +134,8 @@ def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Ce
 
 
 def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario]) -> list[Cell]:
-    """Every scenario in every environment that offers what it needs; one without metrics only tells circumstances."""
-    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.metrics and s.needs <= e.offers]
+    """Every scenario in every environment that offers what it needs; one without metrics only tells facts."""
+    return [Cell(e.name, s.name) for e in environments for s in scenarios if s.metrics and s.needs <= e.capabilities]
 
 
 def execute(request: Request, stopper: Stopper | None = None, observer: Observer | None = None) -> RunWriter:
@@ -320,9 +322,13 @@ def _measure_block(
         record = CellRecord(cell.environment, cell.scenario, started - began, seconds, inside, interference)
         records.append(record)
         observer.cell_ends(cell, values, failure)
-    presses = {name: getattr(scenario, "presses", ()) for name, scenario in scenarios.items()}
+    expected = {
+        name: scenario.expected_interference
+        for name, scenario in scenarios.items()
+        if isinstance(scenario, ExpectsInterference)
+    }
     seconds = time.monotonic() - block_began
-    found = marks(records, presses, machine.delta(dict(reading), machine.read()))
+    found = marks(records, expected, machine.delta(dict(reading), machine.read()))
     block = BlockRecord(index, block_began - began, seconds, records, found)
     return block, samples, failures, short
 
@@ -360,15 +366,14 @@ def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
 class TimedSandbox:
     """A sandbox that adds up the seconds its instances lived, from requested to gone.
 
-    What else the sandbox has (a guest's memory, a published port) is its own, and seen through.
+    It has whatever capabilities the sandbox has (a guest's memory, a published port), as members of its own, so that
+    `isinstance` finds them.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.inside = 0.0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._sandbox, name)
+        vars(self).update({name: getattr(sandbox, name) for name in OF_SANDBOXES if hasattr(sandbox, name)})
 
     def facts(self) -> Mapping[str, str]:
         return self._sandbox.facts()
@@ -376,14 +381,12 @@ class TimedSandbox:
     def daemons(self) -> list[int]:
         return self._sandbox.daemons()
 
-    def launch(
-        self, *probe_args: str, timeout: float = deadlines.LIFETIME, watch_end: bool = True
-    ) -> AbstractContextManager[Instance]:
-        return self._launch(probe_args, deadlines.scaled(timeout), watch_end)
+    def launch(self, launch: Launch) -> AbstractContextManager[Instance]:
+        return self._launch(launch._replace(timeout=deadlines.scaled(launch.timeout)))
 
     @contextmanager
-    def _launch(self, probe_args: tuple[str, ...], timeout: float, watch_end: bool) -> Iterator[Instance]:
-        with self._sandbox.launch(*probe_args, timeout=timeout, watch_end=watch_end) as instance:
+    def _launch(self, launch: Launch) -> Iterator[Instance]:
+        with self._sandbox.launch(launch) as instance:
             yield instance
         events = instance.events
         if "requested" in events and "gone" in events:
@@ -422,7 +425,7 @@ def _open_all(
 def prove(sandbox: Sandbox) -> None:
     """Launch the idle probe once and let it end. Raises `MeasurementError` with the reason where it does not."""
     began = time.monotonic()
-    with sandbox.launch("ready", timeout=deadlines.ready()) as instance:
+    with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
         if instance.wait() != 0:
             raise MeasurementError("it said ready but did not end properly")
     deadlines.learn_proof(time.monotonic() - began)
@@ -469,15 +472,14 @@ def _environment_record(
             facts.update(sandbox.facts())
         except Exception as error:  # a daemon that has died since, an answer that nobody foresaw
             facts["facts"] = f"not known: {reason_of(error)}"
-        if PROBE in environment.offers:
+        if Capability.PROBE in environment.capabilities:
             facts.update(probe_fact())
-        if ROOTFS in environment.offers:
+        if Capability.ROOTFS in environment.capabilities:
             facts.update(fio_fact())
         for scenario in request.scenarios:
-            circumstances = getattr(scenario, "circumstances", None)
-            if circumstances is not None and scenario.needs <= environment.offers:
+            if isinstance(scenario, TellsFacts) and scenario.needs <= environment.capabilities:
                 try:
-                    facts.update({f"{scenario.name}.{key}": text for key, text in circumstances(sandbox).items()})
+                    facts.update({f"{scenario.name}.{key}": text for key, text in scenario.facts(sandbox).items()})
                 except Exception as error:
                     facts[f"{scenario.name}.circumstances"] = f"not known: {reason_of(error)}"
         facts = {key: as_text(str(text).replace(str(request.workdir), "WORK")) for key, text in facts.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.launch import idle
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.host import cgroups
 from isobench.run import catalog
@@ -32,7 +33,7 @@ def test_an_instance_lives_in_a_cgroup_of_its_own(root: Path, monkeypatch: pytes
         with catalog.environments()["ns-all+cgroup"].open(workdir) as sandbox:
             options = sandbox.facts()["launcher"]
             assert ("--into-cgroup" in options) == (root / "cgroup.controllers").exists()
-            with sandbox.launch("ready", timeout=30) as instance:
+            with sandbox.launch(idle(timeout=30)) as instance:
                 (pid,) = (pid for pid, role in instance.host_pids().items() if role == "payload")
                 inside = [line for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if f"/{run}/" in line]
                 assert inside

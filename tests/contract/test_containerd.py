@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
 from isobench.environments.runtimes.containerd import _own_folders, address, sweep
 from isobench.filesystem.paths import RUN_PREFIX
@@ -25,7 +26,7 @@ def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)
-    with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch("ready") as instance:
+    with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch(idle()) as instance:
         instance.stdout.readline()
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr("isobench.environments.runtimes.containerd.address", lambda: f"{tmp_path}/none")
@@ -62,7 +63,7 @@ def test_a_killed_shim_leaves_no_socket(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)
-    with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch("ready"):
+    with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch(idle()):
         (shim,) = pids_with(f"{run}-containerd-1", "containerd-shim", "-address")
         sockets = listening(shim)
         assert sockets and all(path.is_socket() for path in sockets)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from isobench.contracts.answers import answers
-from isobench.contracts.environment import PROBE, READY, ROOTFS, Environment, Sandbox
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.environment import Environment, Sandbox
+from isobench.contracts.launch import idle, working
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, ProbeError, Unavailable
 from isobench.core.model import EVENTS
@@ -64,7 +66,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
         stack.callback(shutil.rmtree, workdir.parent)
         try:
             sandbox = TimedSandbox(stack.enter_context(environment.open(workdir)))
-            with sandbox.launch("ready", timeout=60) as instance:
+            with sandbox.launch(idle(timeout=60)) as instance:
                 instance.wait()
         except (Unavailable, MeasurementError) as error:
             assert error.reason
@@ -99,7 +101,7 @@ def test_ready_and_events(opened: tuple[Environment, Sandbox]) -> None:
     """The first bytes are the ready line; the events are complete and in order, on this host's clock."""
     _, sandbox = opened
     begin = time.monotonic_ns()
-    with sandbox.launch("ready", timeout=60) as instance:
+    with sandbox.launch(idle(timeout=60)) as instance:
         assert instance.stdout.read(6) == b"ready\n"
         assert instance.wait() == 0
     events = dict(instance.events)
@@ -112,7 +114,7 @@ def test_ready_and_events(opened: tuple[Environment, Sandbox]) -> None:
 def test_host_processes_are_real_and_end(opened: tuple[Environment, Sandbox]) -> None:
     """While it idles the host has processes because of it, one of them the payload; afterwards none of them lives."""
     _, sandbox = opened
-    with sandbox.launch("ready", timeout=60) as instance:
+    with sandbox.launch(idle(timeout=60)) as instance:
         pids = dict(instance.host_pids())
         assert "payload" in pids.values()
         assert _living(list(pids)) == list(pids)
@@ -129,7 +131,7 @@ def test_destroyed_when_the_body_raises(opened: tuple[Environment, Sandbox]) -> 
     pids: list[int] = []
 
     def fail() -> None:
-        with sandbox.launch("ready", timeout=60) as instance:
+        with sandbox.launch(idle(timeout=60)) as instance:
             pids.extend(instance.host_pids())
             raise ZeroDivisionError
 
@@ -144,31 +146,31 @@ def test_destroyed_when_the_body_raises(opened: tuple[Environment, Sandbox]) -> 
 def test_an_unknown_verb(opened: tuple[Environment, Sandbox]) -> None:
     """What the probe does not know is an error of ours, with its words."""
     environment, sandbox = opened
-    if PROBE not in environment.offers:
-        assert environment.offers == {READY}
+    if Capability.PROBE not in environment.capabilities:
+        assert environment.capabilities == {Capability.READY}
         return
-    with pytest.raises((ProbeError, MeasurementError)), sandbox.launch("juggle", timeout=60) as instance:
+    with pytest.raises((ProbeError, MeasurementError)), sandbox.launch(working("juggle", timeout=60)) as instance:
         answers(instance)
 
 
 def test_the_probe_works_inside(opened: tuple[Environment, Sandbox]) -> None:
     """A working verb's answers come through whole."""
     environment, sandbox = opened
-    if PROBE not in environment.offers:
-        assert environment.offers == {READY}
+    if Capability.PROBE not in environment.capabilities:
+        assert environment.capabilities == {Capability.READY}
         return
-    with sandbox.launch("syscall", "getppid", timeout=60) as instance:
+    with sandbox.launch(working("syscall", "getppid", timeout=60)) as instance:
         said = answers(instance)
     assert any(answer.get("name") == "getppid" for answer in said)
 
 
-def test_what_it_offers_is_true(opened: tuple[Environment, Sandbox]) -> None:
+def test_its_capabilities_are_there(opened: tuple[Environment, Sandbox]) -> None:
     """Where the root file system is offered, fio runs out of it and writes to storage of the environment's own."""
     environment, sandbox = opened
-    if ROOTFS not in environment.offers:
+    if Capability.ROOTFS not in environment.capabilities:
         return
     job = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
-    with sandbox.launch("fio", *job, timeout=60) as instance:
+    with sandbox.launch(working("fio", *job, disk=True, timeout=60)) as instance:
         said = answers(instance)
     assert said[0]["jobs"][0]["write"]["total_ios"] == 16
 
@@ -179,7 +181,7 @@ def test_daemons_are_beside_its_instances(opened: tuple[Environment, Sandbox]) -
     daemons = sandbox.daemons()
     assert _living(daemons) == daemons
     assert bool(daemons) == (environment.layer in ("engine", "vmm", "vm") or environment.name == "containerd")
-    with sandbox.launch("ready", timeout=60) as instance:
+    with sandbox.launch(idle(timeout=60)) as instance:
         assert not set(daemons) & set(instance.host_pids())
         instance.wait()
 
@@ -195,7 +197,7 @@ def test_facts_are_text(opened: tuple[Environment, Sandbox]) -> None:
 def test_two_at_once(opened: tuple[Environment, Sandbox]) -> None:
     """Instances of one sandbox do not get into each other's way."""
     _, sandbox = opened
-    with sandbox.launch("ready", timeout=60) as first, sandbox.launch("ready", timeout=60) as second:
+    with sandbox.launch(idle(timeout=60)) as first, sandbox.launch(idle(timeout=60)) as second:
         assert not set(_payload(first.host_pids())) & set(_payload(second.host_pids()))
         assert second.wait() == 0
         assert first.wait() == 0

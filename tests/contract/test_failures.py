@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from isobench.contracts.answers import answers, each_answer
+from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
 from isobench.environments.docker.engine import Docker
 from isobench.environments.runtimes import containerd, oci
@@ -46,10 +47,10 @@ def test_fio_fails_for_a_reason_that_is_told(
     tight = Docker("docker-tight", "", "", "docker-nonet", {"network_mode": "none", **configuration})
     monkeypatch.setattr(catalog, "environments", lambda: {tight.name: tight})
     with opened(tight.name) as sandbox:
-        with pytest.raises(error) as failed, sandbox.launch("fio", *JOB, timeout=60) as instance:
+        with pytest.raises(error) as failed, sandbox.launch(working("fio", *JOB, disk=True, timeout=60)) as instance:
             answers(instance)
         assert [word for word in words if word not in failed.value.reason] == []
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             assert instance.wait() == 0
 
 
@@ -59,10 +60,10 @@ def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeyp
     monkeypatch.setattr(cgroups, "LIMITS", tight)
     with opened("ns-all+cgroup") as sandbox:
         killed = pytest.raises(OutOfMemory, match="killed for want of memory")
-        with killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+        with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")
             list(each_answer(instance))
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             assert instance.wait() == 0
 
 
@@ -79,10 +80,10 @@ def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytes
     with opened(name) as sandbox:
         monkeypatch.setattr({"runc": oci, "containerd": containerd}[name], "configuration", tight)
         killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the container's limit is 24 MiB\): ")
-        with killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+        with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")
             list(each_answer(instance))
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             assert instance.wait() == 0
 
 
@@ -92,7 +93,7 @@ def test_what_has_no_limit_of_its_own_is_killed_for_want_of_memory(name: str) ->
     parents = cgroups.make_parents(f"isobench-{new_run_id()}", "tight")
     try:
         killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the host had none left\): ")
-        with opened(name) as sandbox, killed, sandbox.launch("touch", str(64 << 20), timeout=60) as instance:
+        with opened(name) as sandbox, killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
             for parent in map(Path, parents):
                 for limit in ("memory.max", "memory.limit_in_bytes"):
@@ -109,7 +110,11 @@ def test_what_has_no_limit_of_its_own_is_killed_for_want_of_memory(name: str) ->
 @pytest.mark.parametrize("name", ["process", "runc"])
 def test_another_failure_is_not_blamed_on_memory(name: str) -> None:
     """Killed by the same signal, by somebody and not for want of memory."""
-    with opened(name) as sandbox, pytest.raises(ProbeError), sandbox.launch("touch", "4096", timeout=60) as instance:
+    with (
+        opened(name) as sandbox,
+        pytest.raises(ProbeError),
+        sandbox.launch(working("touch", "4096", timeout=60)) as instance,
+    ):
         payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
         os.kill(payload, signal.SIGKILL)
         list(each_answer(instance))

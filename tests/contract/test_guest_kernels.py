@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT
+from isobench.contracts.launch import DEFAULT_TIMEOUT, idle, working
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt._storage import Storage
 from isobench.host import programs
@@ -29,9 +29,9 @@ def test_a_kernel_without_a_disk_boots_what_wants_none(tmp_path: Path, monkeypat
     initramfs.initramfs.cache_clear()
     try:
         with opened("tcg") as sandbox:
-            with sandbox.launch("ready", timeout=DEFAULT_TIMEOUT) as instance:
+            with sandbox.launch(idle(timeout=DEFAULT_TIMEOUT)) as instance:
                 assert instance.wait() == 0
-            wanting = sandbox.launch("fio", "--name=x", timeout=DEFAULT_TIMEOUT)
+            wanting = sandbox.launch(working("fio", "--name=x", disk=True, timeout=DEFAULT_TIMEOUT))
             with pytest.raises(MeasurementError, match=r"no disk for this guest: .* has no module virtio_pci"), wanting:
                 pass
         with pytest.raises(Unavailable, match="has no module"), opened("tcg-scsi"):

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from isobench.contracts.launch import Launch, idle, working
 from isobench.core.errors import Unavailable
 from isobench.environments.libvirt import guest
 from isobench.environments.libvirt._connection import connect, root_of_daemon, sweep
@@ -110,8 +111,8 @@ def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tm
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(("name", "verb"), [("tcg-null", ("ready",)), ("tcg-virtiofs", ("fio", *JOB))])
-def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("name", "launch"), [("tcg-null", idle()), ("tcg-virtiofs", working("fio", *JOB, disk=True))])
+def test_a_guest_leaves_no_log(name: str, launch: Launch) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
         logs = log_folder(root_of_daemon())
@@ -123,7 +124,7 @@ def test_a_guest_leaves_no_log(name: str, verb: tuple[str, ...]) -> None:
         for other in others:
             other.touch()
         try:
-            with sandbox.launch(*verb):
+            with sandbox.launch(launch):
                 written = set(logs.glob(f"{domain}*")) - set(others)
             assert logs / f"{domain}.log" in written and len(written) == (2 if "virtiofs" in name else 1)
             assert sorted(logs.glob(f"{domain}*")) == sorted(others)
@@ -167,7 +168,7 @@ def test_a_dead_runs_guest_is_swept_with_its_log(tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 def test_a_stock_debian_boots_until_its_service_says_ready() -> None:
     """Firmware, boot loader, kernel and systemd from a disk; told to finish, it powers off."""
-    with opened("tcg-distro") as sandbox, sandbox.launch("ready", timeout=400) as instance:
+    with opened("tcg-distro") as sandbox, sandbox.launch(idle(timeout=400)) as instance:
         assert instance.stdout.readline().rstrip() == b"ready"  # a terminal of a stock system writes \r\n
         assert list(instance.host_pids().values()) == ["payload"]
         assert instance.wait() == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from isobench.contracts.launch import idle
 from isobench.core.errors import DeadlineExceeded, Unavailable
 from isobench.daemons import libvirt as private
 from isobench.environments.libvirt import _connection, _domain
@@ -43,18 +44,18 @@ def test_a_run_outlives_a_libvirt_that_hangs(libvirtd: int, monkeypatch: pytest.
     """What it does not answer fails with that reason, QEMU is ended all the same, and what comes later is measured."""
     with opened("tcg-null") as sandbox:
         monkeypatch.setattr(_domain, "_END_SECONDS", 1.0)
-        with pytest.raises(DeadlineExceeded), sandbox.launch("ready", timeout=20) as instance:
+        with pytest.raises(DeadlineExceeded), sandbox.launch(idle(timeout=20)) as instance:
             (qemu,) = instance.host_pids()
             os.kill(libvirtd, signal.SIGSTOP)
             instance.wait()  # QEMU waits for libvirt when its guest has ended
         assert qemu not in pids_with("guest=")
         monkeypatch.setattr(_connection, "_ANSWER_SECONDS", 1.0)
-        with pytest.raises(DeadlineExceeded, match="did not answer within"), sandbox.launch("ready"):
+        with pytest.raises(DeadlineExceeded, match="did not answer within"), sandbox.launch(idle()):
             pass
         with pytest.raises(Unavailable, match="a moment ago"):
             _connection.connect()
         os.kill(libvirtd, signal.SIGCONT)
         monkeypatch.setattr(_connection, "_ANSWER_SECONDS", 60.0)
         monkeypatch.setattr(_domain, "_END_SECONDS", 40.0)
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             assert instance.wait() == 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.capabilities import HasHarness
+from isobench.contracts.launch import idle
 from isobench.host.memory import add_up, cgroup_memory
 from isobench.scenarios import density
 from isobench.scenarios.memory_touch import BYTES, MemoryTouch
@@ -89,8 +91,8 @@ def test_without_a_watch_on_its_end_there_is_nothing_beside_an_instance(name: st
     beside = {}
     with opened(name) as sandbox:
         for watched in (True, False):
-            with sandbox.launch("ready", watch_end=watched) as instance:
-                harness: list[int] = getattr(instance, "harness_pids", list)()
+            with sandbox.launch(idle(watch_end=watched)) as instance:
+                harness = instance.harness_pids() if isinstance(instance, HasHarness) else []
                 beside[watched] = (len(harness), sum(map(_namespaces_held, harness)))
                 assert instance.wait() == 0
             assert instance.events["gone"] >= instance.events["exited"]
@@ -109,7 +111,7 @@ def test_a_cgroups_parts_are_added_up_at_once() -> None:
     with opened("handmade") as sandbox:
         found = []
         for _ in range(3):
-            with sandbox.launch("ready", timeout=60) as instance:
+            with sandbox.launch(idle(timeout=60)) as instance:
                 add_up()
                 at_once = cgroup_memory(instance)
                 time.sleep(2.5)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from isobench.contracts.answers import first_answer
+from isobench.contracts.capabilities import HasAddress
+from isobench.contracts.launch import idle, working
 from isobench.environments.libvirt.net import bridge_name, sweep
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.run.lifecycle import new_run_id
@@ -22,12 +24,12 @@ HOST = {"host-tcp", "host-udp", "host-connect", "host-mib"}
 def test_a_published_port_is_the_only_path() -> None:
     """The server answers with its token behind the published port; the two proxies count as helpers."""
     with opened("docker-published") as sandbox:
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             helpers = [pid for pid, role in instance.host_pids().items() if role == "helper"]
             commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in helpers]
             assert sum(b"docker-proxy" in command for command in commands) == 2
             instance.wait()
-        assert Net().circumstances(sandbox)["path"] == "a port published on the host's loopback"
+        assert Net().facts(sandbox)["path"] == "a port published on the host's loopback"
         assert {name for name in Net().measure(sandbox) if name.startswith("host-")} == HOST
 
 
@@ -39,7 +41,7 @@ def test_a_guest_is_reached_through_qemus_user_network() -> None:
         facts = sandbox.facts()
         assert "hostfwd=udp:127.0.0.1:" in facts["domain"]
         assert not facts["storage"] and not facts["domain.disk"]
-        with sandbox.launch("net", "server", "7001", timeout=60) as instance:
+        with sandbox.launch(working("net", "server", "7001", timeout=60)) as instance:
             assert first_answer(instance.stdout)["addresses"] == ["10.0.2.15"]
             instance.wait()
         assert {name for name in Net().measure(sandbox) if name.startswith("host-")} == HOST
@@ -53,9 +55,9 @@ def test_a_guest_is_reached_through_a_tap_on_a_bridge() -> None:
     with opened("tcg-tap") as sandbox:
         (bridge,) = _bridges() - before
         assert len(bridge) <= 15 and "BRIDGE" in sandbox.facts()["domain"]
-        with sandbox.launch("net", "server", timeout=60) as instance:
+        with sandbox.launch(working("net", "server", timeout=60)) as instance:
             (address,) = first_answer(instance.stdout)["addresses"]
-            assert address == getattr(instance, "reached_at") and address.startswith("10.213.")  # noqa: B009
+            assert isinstance(instance, HasAddress) and address == instance.address and address.startswith("10.213.")
             assert len(list(Path(f"/sys/class/net/{bridge}/brif").iterdir())) == 1
             instance.wait()
         assert {name for name in Net().measure(sandbox) if name.startswith("host-")} == HOST

@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from isobench.contracts.answers import answers
+from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError
 from isobench.environments.native import storage
 from isobench.environments.native.rungs import NativeSandbox
@@ -19,6 +20,8 @@ from isobench.images import disk, lower
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
+
+COPY_UP = working("copyup", disk=True, lower=True, timeout=60)
 
 
 def no_room(target: Path, kind: str = "") -> None:
@@ -33,11 +36,14 @@ def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(storage, "_OPTIONS", "size=50m,mode=755")
     with opened("process-tmpfs") as sandbox:
         data = cast("NativeSandbox", sandbox).data_folder()
-        with pytest.raises(OSError, match="No space left"), sandbox.launch("copyup", timeout=60):
+        with (
+            pytest.raises(OSError, match="No space left"),
+            sandbox.launch(COPY_UP),
+        ):
             pass
         assert list(data.iterdir()) == []
         subprocess.run(["mount", "-o", "remount,size=512m", str(data)], check=True)
-        with sandbox.launch("copyup", timeout=60) as instance:
+        with sandbox.launch(COPY_UP) as instance:
             answers(instance)
             sizes = {file.name: file.stat().st_size for file in (data / "lower").iterdir()}
         assert sizes == lower.SIZES and list(data.iterdir()) == [data / "lower"]
@@ -50,7 +56,7 @@ def test_a_rung_that_does_not_start_leaves_no_folder(name: str) -> None:
         data = cast("NativeSandbox", sandbox).data_folder()
         (data.parent / "probe").unlink()
         before = sorted([*data.iterdir(), *data.parent.parent.iterdir()])
-        with pytest.raises(MeasurementError, match="exec"), sandbox.launch("ready", timeout=30):
+        with pytest.raises(MeasurementError, match="exec"), sandbox.launch(idle(timeout=30)):
             pass
         assert sorted([*data.iterdir(), *data.parent.parent.iterdir()]) == before
 
@@ -60,7 +66,10 @@ def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.Mon
     """Neither the part of the disk that there was room for, nor what was to lie beside it."""
     with opened("tcg") as sandbox:
         monkeypatch.setattr(disk, "copy_disk", no_room)
-        with pytest.raises(OSError, match="No space left"), sandbox.launch("fio", "null", "1", timeout=60):
+        with (
+            pytest.raises(OSError, match="No space left"),
+            sandbox.launch(working("fio", "null", "1", disk=True, timeout=60)),
+        ):
             pass
         work = sandbox._workdir  # type: ignore[attr-defined]
         assert [entry for entry in work.iterdir() if entry.name.isdigit()] == []
@@ -73,7 +82,10 @@ def test_a_container_whose_storage_has_no_room_leaves_nothing(monkeypatch: pytes
         sandbox._lower_image()  # type: ignore[attr-defined]
         before = children(os.getpid())
         monkeypatch.setattr(lower, "copy_lower", no_room)
-        with pytest.raises(OSError, match="No space left"), sandbox.launch("copyup", timeout=60):
+        with (
+            pytest.raises(OSError, match="No space left"),
+            sandbox.launch(COPY_UP),
+        ):
             pass
         work = sandbox._workdir  # type: ignore[attr-defined]
         assert [entry for entry in work.iterdir() if entry.is_dir()] == []

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from isobench.contracts.answers import answers
-from isobench.contracts.environment import DAEMONS, END, MEMORY, PROCESSES
+from isobench.contracts.capabilities import Part
+from isobench.contracts.launch import idle, working
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import address as docker_address
@@ -39,7 +40,7 @@ PROGRAM = """
 import json, time
 from tests.contract.opening import opened
 with opened("docker-nonet") as sandbox:
-    with sandbox.launch("ready", timeout=60) as instance:
+    with sandbox.launch(idle(timeout=60)) as instance:
         pids = dict(instance.host_pids())
         status = instance.wait()
     print(json.dumps([status, pids, sorted(instance.cpu), dict(sandbox.unseen()), sandbox.daemons()]))
@@ -60,7 +61,7 @@ def test_in_another_pid_namespace_nothing_is_taken_for_the_container() -> None:
     status, pids, spenders, unseen, daemons = json.loads(done.stdout)
     assert status == 0
     assert (pids, daemons) == ({}, [])
-    assert {PROCESSES, MEMORY, DAEMONS, END} <= unseen.keys()
+    assert {Part.PROCESSES, Part.MEMORY, Part.DAEMONS, Part.END} <= unseen.keys()
     assert all("PID namespace" in reason for reason in unseen.values())
     assert "payload" not in spenders and "helper" not in spenders
 
@@ -143,7 +144,7 @@ def test_systemd_made_the_socket_and_dockerd_serves(monkeypatch: pytest.MonkeyPa
         assert parent(found[1]) == found[0]
         assert not set(found) & set(others)
         before = [cpu_seconds(pid) for pid in found]
-        with opened("docker-nonet") as sandbox, sandbox.launch("ready", timeout=60) as instance:
+        with opened("docker-nonet") as sandbox, sandbox.launch(idle(timeout=60)) as instance:
             assert sandbox.daemons() == found
             assert sandbox.unseen() == {}  # type: ignore[attr-defined]
             assert instance.wait() == 0
@@ -202,13 +203,13 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
     with tunnel(listening, real):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/t.sock")
         with opened("docker-nonet") as sandbox:
-            with sandbox.launch("ready", timeout=60) as instance:
+            with sandbox.launch(idle(timeout=60)) as instance:
                 assert sorted(instance.host_pids().values()) == ["helper", "payload"]
                 assert instance.wait() == 0
             assert sandbox.daemons() == []
             unseen = sandbox.unseen()  # type: ignore[attr-defined]
-        assert set(unseen) == {DAEMONS}
-        assert f"({os.getpid()})" in unseen[DAEMONS] and "none of dockerd" in unseen[DAEMONS]
+        assert set(unseen) == {Part.DAEMONS}
+        assert f"({os.getpid()})" in unseen[Part.DAEMONS] and "none of dockerd" in unseen[Part.DAEMONS]
     assert len(direct) == 2
 
 
@@ -230,7 +231,10 @@ def test_a_secured_way_is_a_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
             _client.connect()
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
-        with opened("docker-nonet") as sandbox, sandbox.launch("fio", *_JOB, timeout=60) as instance:
+        with (
+            opened("docker-nonet") as sandbox,
+            sandbox.launch(working("fio", *_JOB, disk=True, timeout=60)) as instance,
+        ):
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
             assert instance.events["requested"] < instance.events["ready"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from isobench.contracts.answers import answers, each_answer
-from isobench.contracts.environment import LOWER
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError, Unavailable
 from isobench.scenarios.io_jobs import SCENARIOS as IN_DEPTH
 from isobench.scenarios.io_jobs import IoJobs
@@ -39,7 +40,7 @@ MOUNTED = {"docker-bind": "", "docker-volume": "", "docker-tmpfs": "tmpfs", "doc
 def test_a_guests_storage_is_what_it_says(name: str) -> None:
     """fio writes through it, in a QEMU that has just the devices of the name; all its processes end."""
     with opened(name) as sandbox:
-        with sandbox.launch("fio", *JOB, timeout=60) as instance:
+        with sandbox.launch(working("fio", *JOB, disk=True, timeout=60)) as instance:
             pids = dict(instance.host_pids())
             qemu = next(pid for pid, role in pids.items() if role == "payload")
             told = Path(f"/proc/{qemu}/cmdline").read_bytes().decode()
@@ -62,7 +63,7 @@ def _command(pid: int) -> bytes:
 def test_9p_is_there_or_the_kernels_missing_module_is_named() -> None:
     """Found by trying: Debian's cloud kernel has no 9p."""
     try:
-        with opened("tcg-9p") as sandbox, sandbox.launch("fio", *JOB, timeout=60) as instance:
+        with opened("tcg-9p") as sandbox, sandbox.launch(working("fio", *JOB, disk=True, timeout=60)) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
     except Unavailable as error:
         assert "9p" in error.reason
@@ -73,7 +74,7 @@ def test_9p_is_there_or_the_kernels_missing_module_is_named() -> None:
 def test_a_containers_storage_is_what_it_says(name: str) -> None:
     """What is mounted at /data in the container's own view, and that the files of the lower layer come with it."""
     with opened(name) as sandbox:
-        with sandbox.launch("fio", *JOB, "next", "cold=x", *JOB, timeout=60) as instance:
+        with sandbox.launch(working("fio", *JOB, "next", "cold=x", *JOB, disk=True, timeout=60)) as instance:
             pid = next(pid for pid, role in instance.host_pids().items() if role == "payload")
             said = []
             for answer in each_answer(instance):
@@ -91,7 +92,7 @@ def test_a_containers_storage_is_what_it_says(name: str) -> None:
 def test_a_tmpfs_of_a_raw_process() -> None:
     """The data is on a tmpfs that is gone afterwards."""
     with opened("process-tmpfs") as sandbox:
-        with sandbox.launch("fio", *JOB[:-1], timeout=60) as instance:
+        with sandbox.launch(working("fio", *JOB[:-1], disk=True, timeout=60)) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
         assert "process-tmpfs/tmpfs tmpfs" in Path("/proc/self/mounts").read_text()
     assert "process-tmpfs" not in Path("/proc/self/mounts").read_text()
@@ -122,7 +123,7 @@ def test_a_full_disk_is_told_in_fios_words() -> None:
     with (
         opened("process-tmpfs") as sandbox,
         pytest.raises(ProbeError, match="No space left on device"),
-        sandbox.launch("fio", *big, timeout=60) as instance,
+        sandbox.launch(working("fio", *big, disk=True, timeout=60)) as instance,
     ):
         answers(instance)
 
@@ -132,7 +133,7 @@ def _first_writes(name: str) -> dict[str, int]:
     said: dict[str, int] = {}
     with opened(name) as sandbox:
         for _ in range(3):
-            with sandbox.launch("copyup", timeout=60) as instance:
+            with sandbox.launch(working("copyup", disk=True, lower=True, timeout=60)) as instance:
                 for answer in answers(instance):
                     said[answer["name"]] = min(said.get(answer["name"], answer["ns"][0]), answer["ns"][0])
     return said
@@ -159,5 +160,5 @@ def test_a_tmpfs_offers_no_lower_layer() -> None:
     from isobench.run import catalog
 
     environments = catalog.environments()
-    assert LOWER not in environments["docker-tmpfs"].offers
-    assert LOWER in environments["docker-volume"].offers
+    assert Capability.LOWER not in environments["docker-tmpfs"].capabilities
+    assert Capability.LOWER in environments["docker-volume"].capabilities

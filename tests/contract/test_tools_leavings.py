@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.capabilities import HasHarness
+from isobench.contracts.launch import idle
 from isobench.core.errors import IsobenchError, Unavailable
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import RUN_PREFIX, work_root
@@ -48,7 +50,7 @@ def test_an_undisturbed_run_leaves_nothing(name: str, run: str) -> None:
     """With the environment all of it is gone; another run is not needed, nor `clean`."""
     environment, workdir = catalog.environments()[name], opened(name, run)
     try:
-        with environment.open(workdir) as sandbox, sandbox.launch("ready") as instance:
+        with environment.open(workdir) as sandbox, sandbox.launch(idle()) as instance:
             assert instance.wait() == 0
     except Unavailable as error:
         (pytest.fail if STRICT else pytest.skip)(error.reason)  # provisioning installs every one of these tools
@@ -61,9 +63,9 @@ def test_a_killed_instance_is_swept(name: str, run: str) -> None:
     environment, workdir = catalog.environments()[name], opened(name, run)
     tree = None
     try:
-        with pytest.raises(IsobenchError), environment.open(workdir) as sandbox, sandbox.launch("ready") as instance:
+        with pytest.raises(IsobenchError), environment.open(workdir) as sandbox, sandbox.launch(idle()) as instance:
             tree = next(iter(workdir.glob("root-*")), workdir).stat()
-            for pid in (*instance.host_pids(), *getattr(instance, "harness_pids", list)()):
+            for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             kill_processes(run)

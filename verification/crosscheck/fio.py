@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
+from isobench.contracts.launch import working
 from isobench.host.programs import find
 from isobench.images.disk import disk_image
 from isobench.images.fio import host_fio
@@ -61,7 +62,7 @@ def ours(sandbox: Sandbox, job: str) -> float:
     """Nanoseconds of one operation as isobench runs the job in an instance."""
     scenario, name = job.split("/")
     words = [*read_job(scenario, "layout").words(), "next", *read_job(scenario, name).words()]
-    with sandbox.launch("fio", *words) as instance:
+    with sandbox.launch(working("fio", *words, disk=True)) as instance:
         return _nanoseconds(answers(instance)[-1], name)
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from isobench.analysis import paired
+from isobench.contracts.launch import idle
 from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.images.rootfs import rootfs_path
 from isobench.probe.build import FLAGS
@@ -108,7 +109,7 @@ def compare(names: Sequence[str], pairs: int, seed: int) -> list[tuple[str, list
 
 
 def _ours(sandbox: NativeSandbox) -> float:
-    with sandbox.launch("ready", timeout=20) as instance:
+    with sandbox.launch(idle(timeout=20)) as instance:
         instance.wait()
     return durations(instance.events)["ready"]
 

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from isobench.contracts.launch import idle
 from isobench.environments.docker._client import connect
 from isobench.environments.docker.engine import ENVIRONMENTS
 from isobench.run import catalog, lifecycle
@@ -50,7 +51,7 @@ def measure() -> tuple[list[float], list[float], list[float]]:
             )
             ours, whole, client = [], [], []
             for number in range(ROUNDS + 1):
-                with sandbox.launch("ready", timeout=60) as instance:
+                with sandbox.launch(idle(timeout=60)) as instance:
                     instance.wait()
                 events = instance.events
                 held = events["released"] - events["ready"]  # the harness looked at the container meanwhile

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
+from isobench.contracts.launch import working
 from isobench.host.programs import find
 from verification.crosscheck.syscalls import compare, prepared, reference, show
 
@@ -31,7 +32,7 @@ IPERF_BAND = 0.15
 
 def ours(sandbox: Sandbox, operation: str) -> float:
     """Nanoseconds as the scenario takes them: the median of a fresh instance's batches."""
-    with sandbox.launch("net", "loopback", timeout=60) as instance:
+    with sandbox.launch(working("net", "loopback", timeout=60)) as instance:
         found = {answer["name"]: answer for answer in answers(instance)}
     return float(statistics.median(found[operation]["ns"]))
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
+from isobench.contracts.launch import working
 from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.host.programs import find
 from isobench.probe.build import FLAGS, probe_path
@@ -72,7 +73,7 @@ PERF_CALLS = 2_000_000
 
 def ours(sandbox: Sandbox, operation: str) -> float:
     """Nanoseconds of one operation as the scenario takes them: the median of a fresh instance's batches."""
-    with sandbox.launch("syscall", "--pin", operation, timeout=20) as instance:
+    with sandbox.launch(working("syscall", "--pin", operation, timeout=20)) as instance:
         answer = answers(instance)[-1]
     return float(statistics.median(answer["ns"]))
 

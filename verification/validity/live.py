@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isobench.analysis import frames, paired, verdicts
+from isobench.contracts.launch import idle
 from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.images.rootfs import rootfs_path
-from isobench.probe.launcher import launch
+from isobench.probe.launcher import launched
 from isobench.run import catalog, lifecycle
 from isobench.run.runner import Observer, Request, execute
 from isobench.scenarios.startup import Startup, durations
@@ -66,7 +67,7 @@ def g1(trials: int = 200, blocks: int = 10, seed: int = 1) -> Line:
 
 def _ready(option: str) -> float:
     root = rootfs_path()
-    with launch(["./probe", "ready"], options=[option], timeout=20, folder=root) as instance:
+    with launched(["./probe", "ready"], options=[option], timeout=20, folder=root) as instance:
         instance.wait()
     return durations(instance.events)["ready"]
 
@@ -207,7 +208,7 @@ def _serve(connection: object, size: int) -> None:
 
 
 def _launched(sandbox: Sandbox) -> float:
-    with sandbox.launch("ready", timeout=20) as instance:
+    with sandbox.launch(idle(timeout=20)) as instance:
         instance.wait()
     return durations(instance.events)["ready"]
 

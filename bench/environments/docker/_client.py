@@ -10,7 +10,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DAEMONS, MEMORY
+from isobench.contracts.capabilities import Part
 from isobench.core import deadlines
 from isobench.core.errors import IsobenchError
 from isobench.host.accounting import cgroups_of, children, command_line, parent, process_name, users_of
@@ -209,12 +209,12 @@ def engine_pids() -> list[int]:
     return [server.pid for server in engine() if server.pid]
 
 
-def unseen() -> dict[str, str]:
+def unseen() -> dict[Part, str]:
     """Of the daemons: why not all of them, or their memory, can be seen from here."""
     lacking = [server.why_not for server in engine() if not server.pid]
-    found = {DAEMONS: "; ".join(lacking)} if lacking else {}
+    found = {Part.DAEMONS: "; ".join(lacking)} if lacking else {}
     if os.geteuid() != 0:
-        found[MEMORY] = "the memory of processes of another user is shown to root only"
+        found[Part.MEMORY] = "the memory of processes of another user is shown to root only"
     return found
 
 

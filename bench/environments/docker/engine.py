@@ -11,7 +11,7 @@ import os
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, END, LOWER, MEMORY, PROBE, PROCESSES, READY, ROOTFS
+from isobench.contracts.capabilities import Capability, Part
 from isobench.environments.docker._client import LABEL, connect, engine_errors, engine_pids, require, sweep, unseen
 from isobench.environments.docker._container import Container
 from isobench.host.accounting import called
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Layer
+    from isobench.contracts.launch import Launch
 
 __all__ = ["ENVIRONMENTS", "Docker", "DockerSandbox", "sweep"]
 
@@ -30,7 +31,7 @@ class Docker:
     """One variant (`isobench.contracts.environment.Environment`). `host_config` is what `docker run`
     would be told by flags."""
 
-    offers = frozenset({READY, PROBE, ROOTFS, LOWER})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
     layer: Layer = "engine"
 
     def __init__(
@@ -52,7 +53,7 @@ class Docker:
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
         if self.host_config.get("read_only"):
-            self.offers = frozenset({READY, PROBE})
+            self.capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         """What `open` gives."""
@@ -99,16 +100,16 @@ class DockerSandbox:
     def daemons(self) -> list[int]:
         return engine_pids()
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         """What is out of sight here (`isobench.contracts.environment`), the processes by what the
         containers so far showed."""
         from isobench.probe.launcher import blind
 
         found = unseen()
         if blind() and self._environment.host_config.get("network_mode") != "host":
-            found[END] = blind()
+            found[Part.END] = blind()
         if self._elsewhere:
-            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+            found |= dict.fromkeys((Part.PROCESSES, Part.MEMORY, Part.END), self._elsewhere)
         return found
 
     def facts(self) -> Mapping[str, str]:
@@ -129,14 +130,14 @@ class DockerSandbox:
         return facts
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Container]:
-        number = next(self._numbers)
+    def launch(self, launch: Launch) -> Iterator[Container]:
+        number, command = next(self._numbers), ["/probe", *launch.arguments]
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
-        image = self._lower_image() if probe_args[:1] == ("copyup",) else self._image
-        with self.storage(name, probe_args) as options:
-            container = self.container(name, timeout, watch_end=watch_end)
+        image = self._lower_image() if launch.needs_lower else self._image
+        with self.storage(name, with_lower=launch.needs_lower) as options:
+            container = self.container(name, launch.timeout, watch_end=launch.watch_end)
             try:
-                container.start(image, self._run, ["/probe", *probe_args], {**self._environment.host_config, **options})
+                container.start(image, self._run, command, {**self._environment.host_config, **options})
                 self._elsewhere = container.unseen
                 yield container
             finally:
@@ -147,7 +148,7 @@ class DockerSandbox:
         return Container(self._client, name, timeout, watch_end=watch_end)
 
     @contextmanager
-    def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    def storage(self, name: str, *, with_lower: bool) -> Iterator[Mapping[str, Any]]:
         """What a container's host configuration has besides, for storage that is made for it and goes after it."""
         yield {}
 

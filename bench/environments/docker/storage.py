@@ -10,7 +10,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.environment import LOWER
+from isobench.contracts.capabilities import Capability
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker.engine import Docker, DockerSandbox
 
@@ -32,7 +32,7 @@ class DockerStorage(Docker):
         )
         self.kind = kind
         if kind == "tmpfs":  # it is mounted over the files that the image has there
-            self.offers -= {LOWER}
+            self.capabilities -= {Capability.LOWER}
 
     def sandbox(self, client: Any, workdir: Path) -> StorageSandbox:
         return StorageSandbox(client, self, workdir, self.kind)
@@ -56,14 +56,14 @@ class StorageSandbox(DockerSandbox):
         return {**facts, "storage": f"{where[self._kind]}, at {DATA}; {root}"}
 
     @contextmanager
-    def storage(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    def storage(self, name: str, *, with_lower: bool) -> Iterator[Mapping[str, Any]]:
         if self._kind == "tmpfs":
             yield {"tmpfs": {DATA: _TMPFS}}
         elif self._kind == "volume":
             with self._volume(name) as options:
                 yield options
         else:
-            with self._folder(name, probe_args) as options:
+            with self._folder(name, with_lower=with_lower) as options:
                 yield options
 
     @contextmanager
@@ -78,13 +78,13 @@ class StorageSandbox(DockerSandbox):
                 self._client.remove_volume(name)
 
     @contextmanager
-    def _folder(self, name: str, probe_args: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
+    def _folder(self, name: str, *, with_lower: bool) -> Iterator[Mapping[str, Any]]:
         from isobench.images.lower import copy_lower
 
         folder = self._workdir / name
         folder.mkdir(mode=0o755)
         try:
-            if probe_args[:1] == ("copyup",):
+            if with_lower:
                 copy_lower(folder / "lower")
             yield {"binds": [f"{folder}:{DATA}"]}
         finally:

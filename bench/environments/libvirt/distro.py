@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, READY
+from isobench.contracts.capabilities import Capability
 from isobench.environments.libvirt._connection import give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._storage import Storage
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
+    from isobench.contracts.launch import Launch
+
 MEMORY_MIB = 512
 LONGER = 5.0
 """How many times as long as a kernel with the probe a whole distribution may take: under TCG it takes a minute."""
@@ -24,7 +26,7 @@ LONGER = 5.0
 class Distro(Guest):
     """Opt-in, for its time. Its service says ready once the system is up; it does no other verb."""
 
-    offers = frozenset({READY})
+    capabilities = frozenset({Capability.READY})
 
     def sandbox(self, connection: Any, workdir: Path) -> DistroSandbox:
         return DistroSandbox(connection, self, workdir)
@@ -53,15 +55,13 @@ class DistroSandbox(GuestSandbox):
         return {**super().facts(), "storage": "virtio-blk, qcow2 overlay, cache none, ext4", "domain.disk": ""}
 
     @contextmanager
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> Iterator[GuestInstance]:
+    def launch(self, launch: Launch) -> Iterator[GuestInstance]:
         import subprocess
 
         from isobench.core.errors import MeasurementError
         from isobench.filesystem.paths import short
 
-        if probe_args != ("ready",):
+        if not launch.is_idle:
             raise MeasurementError("a Debian guest says ready and does nothing else")
         with self.next_folder() as (name, folder):
             disk = folder / "disk.qcow2"
@@ -71,9 +71,9 @@ class DistroSandbox(GuestSandbox):
                 raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
             give_to_qemu(disk)
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console", disk=str(disk))
-            instance = GuestInstance(self.connected(), name, folder, timeout * LONGER, idle=True)
+            instance = GuestInstance(self.connected(), name, folder, launch.timeout * LONGER, idle=True)
             try:
-                self.start(instance, self.domain_xml(name, files, probe_args), timeout)
+                self.start(instance, self.domain_xml(name, files, launch.arguments), launch.timeout)
                 yield instance
             finally:
                 instance.destroy()

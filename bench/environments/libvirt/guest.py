@@ -12,7 +12,7 @@ from collections import namedtuple
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DAEMONS, DEFAULT_TIMEOUT, END, MEMORY, PROBE, PROCESSES, READY, ROOTFS
+from isobench.contracts.capabilities import Capability, Part
 from isobench.environments.libvirt._connection import (
     bounded,
     close,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from isobench.contracts.environment import Layer
+    from isobench.contracts.launch import Launch
     from isobench.core.errors import BuildError, Unavailable
 
 __all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
@@ -42,9 +43,6 @@ MEMORY_MIB = 192
 _heard: dict[tuple[str, bool], str] = {}
 """Kind of domain, and whether it has no kernel -> why its first guest did not come up in this process; "" where it did.
 All of a kind boot alike, so that one that was waited for in vain tells of the others."""
-
-_DISK_VERBS = frozenset({"fio", "meta", "map"})
-"""The probe's verbs that want the root file system; for all others the guest has no disk."""
 
 _KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
 """Kernel messages go to the second serial port, a file; a panic ends the domain at once."""
@@ -79,9 +77,9 @@ class Guest:
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
         if null:
-            self.offers = frozenset({READY})
+            self.capabilities = frozenset({Capability.READY})
 
-    offers = frozenset({READY, PROBE, ROOTFS})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
 
     @property
     def boots_like(self) -> tuple[str, bool]:
@@ -203,15 +201,15 @@ class GuestSandbox:
         pid = daemon().pid
         return [pid, *(other for other in self._behind if other != pid)] if pid else []
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         """What is out of sight here (`isobench.contracts.environment`), the processes by what the guests
         so far showed."""
         served = daemon()
-        found = {} if served.pid else {DAEMONS: served.why_not}
+        found = {} if served.pid else {Part.DAEMONS: served.why_not}
         if self._elsewhere:
-            found |= dict.fromkeys((PROCESSES, MEMORY, END), self._elsewhere)
+            found |= dict.fromkeys((Part.PROCESSES, Part.MEMORY, Part.END), self._elsewhere)
         elif os.geteuid() != 0 and not self._readable:
-            found[MEMORY] = "the memory of processes of another user is shown to root only"
+            found[Part.MEMORY] = "the memory of processes of another user is shown to root only"
         return found
 
     def look_at(self, qemu: int) -> None:
@@ -224,7 +222,7 @@ class GuestSandbox:
 
     def facts(self) -> Mapping[str, str]:
         """Without a disk where none is offered."""
-        connection, disk = self.connected(), ROOTFS in self.environment.offers
+        connection, disk = self.connected(), Capability.ROOTFS in self.environment.capabilities
         version, library = bounded(connection.getVersion), bounded(connection.getLibVersion)
         return {
             "version.qemu": f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}",
@@ -275,20 +273,18 @@ class GuestSandbox:
         return Xml.tostring(domain, encoding="unicode")
 
     @contextmanager
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> Iterator[GuestInstance]:
+    def launch(self, launch: Launch) -> Iterator[GuestInstance]:
         from isobench.filesystem.paths import short
         from isobench.host.oom import MemoryWatch
 
         with MemoryWatch() as memory, self.next_folder() as (name, folder):
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
-            if probe_args and probe_args[0] in _DISK_VERBS:
-                files = self._with_disk(files, folder, probe_args)
-            xml = self.domain_xml(name, files, probe_args)
-            instance = self.instance(name, folder, timeout, idle=probe_args == ("ready",))
+            if launch.needs_disk:
+                files = self._with_disk(files, folder, launch.arguments)
+            xml = self.domain_xml(name, files, launch.arguments)
+            instance = self.instance(name, folder, launch.timeout, idle=launch.is_idle)
             try:
-                self.start(instance, xml, timeout)
+                self.start(instance, xml, launch.timeout)
                 memory.look_at(instance.qemu)
                 yield instance
             finally:

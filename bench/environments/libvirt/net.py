@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, cast
 
-from isobench.contracts.environment import PROBE, READY
+from isobench.contracts.capabilities import Capability
 from isobench.core import deadlines
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt.guest import Guest, GuestSandbox
@@ -45,7 +45,7 @@ _PRIVATE = IPv4Network("10.213.0.0/16")
 class UserNetGuest(Guest):
     """A guest without a disk whose card is set up before the verb, also where it is idle."""
 
-    offers = frozenset({READY, PROBE})
+    capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
         return UserNetSandbox(connection, self, workdir)
@@ -162,7 +162,7 @@ class TapSandbox(GuestSandbox):
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
         made = TapInstance(self.connected(), name, folder, timeout, idle=idle)
-        made.reached_at = str(self.network[_host_part(int(folder.name))])
+        made.address = str(self.network[_host_part(int(folder.name))])
         return made
 
     def _address(self, files: Files) -> str:
@@ -173,7 +173,7 @@ class TapSandbox(GuestSandbox):
 class TapInstance(GuestInstance):
     """Has the address at which the host reaches it."""
 
-    reached_at: str
+    address: str
 
 
 def _number(files: Files) -> int | None:

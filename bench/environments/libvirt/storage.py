@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.contracts.launch import working
 from isobench.core import deadlines
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt.guest import Guest
@@ -47,7 +48,7 @@ class StorageGuest(Guest):
         from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 
         try:
-            with sandbox.launch("meta", _FEWEST_FILES, timeout=deadlines.scaled()) as instance:
+            with sandbox.launch(working("meta", _FEWEST_FILES, disk=True, timeout=deadlines.scaled())) as instance:
                 answers(instance)
         except DeadlineExceeded:
             raise

@@ -12,7 +12,7 @@ from collections import namedtuple
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, END, LOWER, PROBE, READY, ROOTFS
+from isobench.contracts.capabilities import Capability, Part
 from isobench.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Layer
+    from isobench.contracts.launch import Launch
     from isobench.probe.launcher import Launched
 
 NAMESPACES = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
@@ -36,7 +37,7 @@ Isolation = namedtuple(
 class Native:
     """One rung (`isobench.contracts.environment.Environment`)."""
 
-    offers = frozenset({READY, PROBE, ROOTFS, LOWER})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
 
     def __init__(
         self,
@@ -100,15 +101,15 @@ class NativeSandbox:
     def daemons(self) -> list[int]:
         return []
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         """What is out of sight here (`isobench.contracts.environment`)."""
         from isobench.probe.launcher import MAY_NOT, ROOT_ONLY
 
         if "net" not in self._isolation.namespaces:
             return {}
         if os.geteuid() != 0:
-            return {END: ROOT_ONLY}
-        return {} if self._means.get("netns-watch", 1) else {END: MAY_NOT}
+            return {Part.END: ROOT_ONLY}
+        return {} if self._means.get("netns-watch", 1) else {Part.END: MAY_NOT}
 
     def facts(self) -> Mapping[str, str]:
         options = self._options(self._workdir / "upper", 1)
@@ -121,9 +122,9 @@ class NativeSandbox:
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[Launched]:
         from isobench.host.oom import MemoryWatch
-        from isobench.probe.launcher import launch
+        from isobench.probe.launcher import launched
 
         number = next(self._numbers)
         upper = self._workdir / f"upper-{number}"
@@ -132,16 +133,16 @@ class NativeSandbox:
                 made.callback(_remove_tree, upper)
                 for folder in (upper, upper / "upper", upper / "work"):
                     folder.mkdir()
-            data = self._data(number, probe_args)
+            data = self._data(number, with_lower=launch.needs_lower)
             if not self._isolation.overlay:
                 made.callback(_remove_tree, data)
             own_root = self._isolation.chroot or self._isolation.pivot
             root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
             # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
-            with launch(
-                ["./probe", *probe_args],
-                options=[*self._options(upper, number), *([] if watch_end else ["--no-watch"])],
-                timeout=timeout,
+            with launched(
+                ["./probe", *launch.arguments],
+                options=[*self._options(upper, number), *([] if launch.watch_end else ["--no-watch"])],
+                timeout=launch.timeout,
                 environ={"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside},
                 folder=self._root,
             ) as instance:
@@ -149,12 +150,12 @@ class NativeSandbox:
                 self._means = instance.means
                 yield instance
 
-    def _data(self, number: int, probe_args: tuple[str, ...]) -> Path:
+    def _data(self, number: int, *, with_lower: bool) -> Path:
         """Where the instance writes, fresh like the instance: its overlay's upper layer, or a folder of its own."""
         from isobench.images.lower import copy_lower
 
         folder = self.data_folder()
-        if probe_args[:1] == ("copyup",) and not (folder / "lower").exists():
+        if with_lower and not (folder / "lower").exists():
             copy_lower(folder / "lower")
         if self._isolation.overlay:
             return folder

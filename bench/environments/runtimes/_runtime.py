@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, END, PROBE, READY, ROOTFS
+from isobench.contracts.capabilities import Capability, Part
 from isobench.core import deadlines
 from isobench.host.accounting import cpu_seconds
 from isobench.host.programs import find, output
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Layer, Role
+    from isobench.contracts.launch import Launch
     from isobench.probe.launcher import Launched, NetnsWatch
 
 _INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
@@ -27,7 +28,7 @@ class Runtime:
     """A runtime (`isobench.contracts.environment.Environment`); a subclass says how its command line looks."""
 
     layer: Layer = "runtime"
-    offers = frozenset({READY, PROBE, ROOTFS})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
     single_factor = False
     tool = ""
     runs_in_work = True
@@ -64,7 +65,7 @@ class Runtime:
         """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
         return {}
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         """What of its instances is out of sight (`isobench.contracts.environment`); most runtimes' are
         descendants of ours."""
         return {}
@@ -111,11 +112,11 @@ class RuntimeSandbox:
     def daemons(self) -> list[int]:
         return self.runtime.engine()
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         """What is out of sight here (`isobench.contracts.environment`)."""
         from isobench.probe.launcher import blind
 
-        end = {END: blind()} if blind() and self.runtime.own_network else {}
+        end = {Part.END: blind()} if blind() and self.runtime.own_network else {}
         return {**end, **self.runtime.unseen()}
 
     def facts(self) -> Mapping[str, str]:
@@ -125,21 +126,23 @@ class RuntimeSandbox:
         return facts
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[Launched]:
         from isobench.host.oom import MemoryWatch
-        from isobench.probe.launcher import launch, watch_netns
+        from isobench.probe.launcher import launched, watch_netns
 
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
-        command = self.runtime.command(self, name, probe_args)
+        command = self.runtime.command(self, name, launch.arguments)
         tool = find(command[0]) or command[0]
-        watch = watch_netns(timeout) if watch_end and self.runtime.own_network else None
+        watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
         try:
             with (
                 MemoryWatch() as memory,
-                launch([tool, *command[1:]], timeout=timeout, folder=self.workdir, cgroups=self.started_in) as instance,
+                launched(
+                    [tool, *command[1:]], timeout=launch.timeout, folder=self.workdir, cgroups=self.started_in
+                ) as instance,
             ):
                 instance.watchers = [watch.pid] if watch is not None else []
                 instance.elsewhere = self.runtime.elsewhere(name)

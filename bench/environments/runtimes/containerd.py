@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DAEMONS, END, MEMORY, PROCESSES
+from isobench.contracts.capabilities import Part
 from isobench.core import deadlines
 from isobench.core.remedies import to_start
 from isobench.daemons.shims import TASKS, remove_socket
@@ -66,9 +66,11 @@ class Containerd(Runtime):
         pid = server_of(address(), CONTAINERD).pid
         return [pid] if pid else []
 
-    def unseen(self) -> Mapping[str, str]:
+    def unseen(self) -> Mapping[Part, str]:
         server = server_of(address(), CONTAINERD)
-        elsewhere = dict.fromkeys((DAEMONS, PROCESSES, MEMORY, END), server.why_not)
+        elsewhere: dict[Part, str] = dict.fromkeys(
+            (Part.DAEMONS, Part.PROCESSES, Part.MEMORY, Part.END), server.why_not
+        )
         return {} if server.pid else elsewhere
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:

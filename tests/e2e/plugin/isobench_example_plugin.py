@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, PROBE, READY
+from isobench.contracts.capabilities import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Layer
+    from isobench.contracts.launch import Launch
     from isobench.probe.launcher import Launched
 
 
@@ -26,7 +27,7 @@ class Niced:
     compared_with: str | None = "process"
     single_factor = True
     groups = frozenset({"ladder"})
-    offers = frozenset({READY, PROBE})
+    capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NicedSandbox]:
@@ -42,13 +43,11 @@ class NicedSandbox:
     def daemons(self) -> list[int]:
         return []
 
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> AbstractContextManager[Launched]:
+    def launch(self, launch: Launch) -> AbstractContextManager[Launched]:
         from isobench.probe.build import probe_path
-        from isobench.probe.launcher import launch
+        from isobench.probe.launcher import launched
 
-        return launch(["/usr/bin/nice", "-n", "19", str(probe_path()), *probe_args], timeout=timeout)
+        return launched(["/usr/bin/nice", "-n", "19", str(probe_path()), *launch.arguments], timeout=launch.timeout)
 
 
 ENVIRONMENTS = (Niced(),)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.environment import READY
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import idle
 from isobench.core.model import Metric
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ class Goodbye:
 
     name = "goodbye"
     title = "Goodbye"
-    needs = frozenset({READY})
+    needs = frozenset({Capability.READY})
     groups: frozenset[str] = frozenset()
     metrics = (Metric("exit", "second", "from being told to finish until the program has ended"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        with sandbox.launch("ready") as instance:
+        with sandbox.launch(idle()) as instance:
             instance.wait()
         return {"exit": (instance.events["exited"] - instance.events["released"]) / 1e9}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from isobench.contracts import sight
-from isobench.contracts.environment import DAEMONS, END, MEMORY, PROCESSES
+from isobench.contracts.capabilities import Part
 from isobench.run import catalog
 
 if TYPE_CHECKING:
@@ -18,14 +18,19 @@ SCENARIOS = catalog.scenarios()
 
 def test_metrics_rest_on_what_they_are_taken_from() -> None:
     """A sum is absent where one of its parts is."""
-    assert sight.hidden(SCENARIOS["startup"], {DAEMONS: "far"}) == {"cpu": "far", "cpu-engine": "far"}
-    assert sight.hidden(SCENARIOS["startup"], {END: "user"}) == {"gone": "user"}
-    assert set(sight.hidden(SCENARIOS["memory"], {DAEMONS: "far"})) == {"pss-daemons"}
-    assert "cgroup" not in sight.hidden(SCENARIOS["memory"], {MEMORY: "user"})
-    assert set(sight.hidden(SCENARIOS["memory"], {PROCESSES: "far", DAEMONS: "far"})) == {
+    assert sight.hidden(SCENARIOS["startup"], {Part.DAEMONS: "far"}) == {"cpu": "far", "cpu-engine": "far"}
+    assert sight.hidden(SCENARIOS["startup"], {Part.END: "user"}) == {"gone": "user"}
+    assert set(sight.hidden(SCENARIOS["memory"], {Part.DAEMONS: "far"})) == {"pss-daemons"}
+    assert "cgroup" not in sight.hidden(SCENARIOS["memory"], {Part.MEMORY: "user"})
+    assert set(sight.hidden(SCENARIOS["memory"], {Part.PROCESSES: "far", Part.DAEMONS: "far"})) == {
         metric.name for metric in SCENARIOS["memory"].metrics
     }
-    assert sight.hidden(SCENARIOS["syscall"], {PROCESSES: "far", MEMORY: "far", DAEMONS: "far", END: "far"}) == {}
+    assert (
+        sight.hidden(
+            SCENARIOS["syscall"], {Part.PROCESSES: "far", Part.MEMORY: "far", Part.DAEMONS: "far", Part.END: "far"}
+        )
+        == {}
+    )
 
 
 def test_reasons_are_told_once() -> None:

@@ -86,7 +86,7 @@ def test_the_scenario_finds_the_path_from_the_host(name: str, path: str, tmp_pat
     workdir.mkdir(parents=True)
     with environment.open(workdir) as sandbox:
         values = Net().measure(sandbox)
-        facts = Net().circumstances(sandbox)
+        facts = Net().facts(sandbox)
     assert set(values) == {metric.name for metric in Net.metrics}
     assert path in facts["path"]
     assert not [link for link in os.listdir("/sys/class/net") if link.startswith("isob")]

@@ -79,8 +79,8 @@ def test_only_what_was_asked_for_is_measured() -> None:
 
 def test_pinned_runs_on_one_cpu() -> None:
     """With --pin there is one CPU, and no two processes on two of them."""
-    circumstances, pair = _syscall("--pin", "--batches=1", "pipe-2cpu")
-    assert circumstances["cpus"] == 1 and circumstances["pinned"] == 1
+    about, pair = _syscall("--pin", "--batches=1", "pipe-2cpu")
+    assert about["cpus"] == 1 and about["pinned"] == 1
     assert "second CPU" in pair["unavailable"]
 
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isobench.contracts.environment import READY, ROOTFS, Environment
+from isobench.contracts.capabilities import Capability, GivesMemory, HasBlindSpots, Lack, Part, PublishesPort
+from isobench.contracts.environment import Environment
 from isobench.core.errors import (
     MeasurementError,
     NothingMeasured,
@@ -159,13 +160,13 @@ def test_a_cell_that_stops_short_keeps_its_values_and_says_why_once(tmp_path: Pa
     "error", [KeyError("resident"), TypeError("a < b"), RecursionError("deep"), ValueError("\ud800")]
 )
 def test_what_nobody_foresaw_costs_one_cell(tmp_path: Path, error: Exception) -> None:
-    """An error of isobench's own in one cell, in circumstances and in facts is recorded as such; the run goes on."""
+    """An error of isobench's own in one cell, in its facts and in the environment's is recorded; the run goes on."""
 
     class Broken(FakeScenario):
         def measure(self, sandbox: FakeSandbox) -> dict[str, float]:
             raise error
 
-        def circumstances(self, sandbox: FakeSandbox) -> dict[str, str]:
+        def facts(self, sandbox: FakeSandbox) -> dict[str, str]:
             raise error
 
     scenarios = [FakeScenario(), Broken("broken")]
@@ -276,13 +277,13 @@ def test_setting_up_is_timed_and_what_is_left_is_recorded(tmp_path: Path) -> Non
     assert swept == [("isobench-20260101T000000Z-abcdef", False)]
 
 
-def test_a_scenario_without_metrics_tells_circumstances_only(tmp_path: Path) -> None:
+def test_a_scenario_without_metrics_tells_facts_only(tmp_path: Path) -> None:
     """It has no cell in a block, and its facts stand with the environment."""
 
     class Look(FakeScenario):
         metrics = ()  # type: ignore[assignment]
 
-        def circumstances(self, sandbox: FakeSandbox) -> dict[str, str]:
+        def facts(self, sandbox: FakeSandbox) -> dict[str, str]:
             return {"seen": "1"}
 
     environments, scenarios = [FakeEnvironment("process")], [FakeScenario(), Look("look")]
@@ -344,7 +345,7 @@ def test_fios_version_is_recorded_where_fio_is(tmp_path: Path, monkeypatch: pyte
     """Of every environment with the root file system, whatever its mechanism tells of itself, and of no other."""
     monkeypatch.setattr(runner, "fio_fact", lambda: {"version.fio": "fio-9.99"})
     rooted = FakeEnvironment("rooted")
-    rooted.offers = frozenset({*rooted.offers, ROOTFS})
+    rooted.capabilities = frozenset({*rooted.capabilities, Capability.ROOTFS})
     session = runner.execute(request(tmp_path, [FakeEnvironment("process"), rooted])).session
     assert [environment.facts.get("version.fio") for environment in session.environments] == [None, "fio-9.99"]
     assert session.versions["fio"] == "fio-9.99"
@@ -354,7 +355,7 @@ def test_the_program_is_part_of_what_a_trend_depends_on(tmp_path: Path, monkeypa
     """Which probe was measured is recorded; where only a null kernel runs, there is none."""
     monkeypatch.setattr(runner, "probe_fact", lambda: {"version.probe": "0123abcd"})
     null = FakeEnvironment("null")
-    null.offers = frozenset({READY})
+    null.capabilities = frozenset({Capability.READY})
     session = runner.execute(request(tmp_path, [FakeEnvironment("process"), null])).session
     assert [environment.facts.get("version.probe") for environment in session.environments] == ["0123abcd", None]
     assert session.fingerprint["probe"] == "0123abcd"
@@ -373,7 +374,8 @@ def test_a_scenario_sees_what_a_sandbox_has_beside_the_protocol(tmp_path: Path) 
 
     class Asking(FakeScenario):
         def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
-            return {"ready": getattr(sandbox, "published_port", 0) / 7001 + hasattr(sandbox, "memory_bytes")}
+            port = sandbox.published_port if isinstance(sandbox, PublishesPort) else 0
+            return {"ready": port / 7001 + isinstance(sandbox, GivesMemory | HasBlindSpots)}
 
     writer = runner.execute(request(tmp_path, [WithPort("process")], scenarios=[Asking()]))
     assert {value for series in writer.clean_series for value in series.values} == {1.0}
@@ -383,8 +385,8 @@ def test_what_cannot_be_seen_is_absent_with_its_reason(tmp_path: Path) -> None:
     """Not zero, and not without a word: the other metrics of the cell are there."""
 
     class Far(FakeSandbox):
-        def unseen(self) -> Mapping[str, str]:
-            return {"daemons": "the engine is elsewhere"}
+        def unseen(self) -> Mapping[Part, str]:
+            return {Part.DAEMONS: "the engine is elsewhere"}
 
     class FarAway(FakeEnvironment):
         @contextmanager
@@ -393,7 +395,7 @@ def test_what_cannot_be_seen_is_absent_with_its_reason(tmp_path: Path) -> None:
 
     class Two(FakeScenario):
         metrics = (*FakeScenario.metrics, Metric("cpu", "second", "CPU time"))  # type: ignore[assignment]
-        sees: Mapping[str, tuple[str, ...]] = {"daemons": ("cpu*",)}
+        sees: Mapping[Part, tuple[str, ...]] = {Part.DAEMONS: ("cpu*",)}
 
         def measure(self, sandbox: FakeSandbox) -> Mapping[str, float]:
             return {**super().measure(sandbox), "cpu": 1.0}
@@ -410,8 +412,8 @@ def test_what_the_host_lacks_costs_the_scenario_that_needs_it(tmp_path: Path) ->
     """Told for each environment that it would have been measured in; alone, nothing is measured, for that reason."""
 
     class Lacking(FakeScenario):
-        def lacks(self) -> tuple[str, str] | None:
-            return "this host has no fio", "apt-get install fio"
+        def lacks(self) -> Lack | None:
+            return Lack("this host has no fio", "apt-get install fio")
 
     environments = [FakeEnvironment("process"), FakeEnvironment("other")]
     run = store.load(execute(request(tmp_path, environments, scenarios=[FakeScenario(), Lacking("io")])).path)

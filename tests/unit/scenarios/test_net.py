@@ -22,7 +22,7 @@ class _Instance:
     """Only the host processes that an instance says it has, and what a test gives it."""
 
     stdout: io.BytesIO
-    reached_at: str
+    address: str
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
@@ -47,7 +47,7 @@ def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
     answer = b'ready\n{"addresses":[],"tcp":1,"udp":1,"token":"0000000000000000"}\n'  # nothing listens at port 1
     other, promised = _Instance(os.getpid()), _Instance(os.getpid())
     other.stdout, promised.stdout = io.BytesIO(answer), io.BytesIO(answer)
-    promised.reached_at = "127.0.0.1"
+    promised.address = "127.0.0.1"
     path, found = net._over_the_path(other)  # type: ignore[arg-type]
     assert path.startswith("none") and found == []
     with pytest.raises(MeasurementError, match="a tap on a bridge of the host: Connection refused"):
@@ -114,7 +114,7 @@ def _cell(scenario: str, waited: float) -> CellRecord:
 
 def test_waiting_that_the_scenario_causes_does_not_mark_a_block() -> None:
     """Two ends on one CPU wait for each other; in another scenario's cell the same waiting is interference."""
-    presses = {Net.name: Net.presses}
+    presses = {Net.name: Net.expected_interference}
     assert marks([_cell("net", 0.7), _cell("startup", 0.1)], presses) == []
     assert marks([_cell("net", 0.0), _cell("startup", 0.4)], presses) != []
     assert marks([_cell("net", 0.7)]) != []

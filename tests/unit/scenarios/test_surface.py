@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from isobench.contracts.launch import Launch, working
 from isobench.core.errors import ProbeError
 from isobench.probe.build import probe_path
 from isobench.scenarios.surface import SCENARIOS
@@ -33,13 +34,13 @@ class _Sandbox:
         self._said = said
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[_Instance]:
-        assert probe_args == ("surface",)
+    def launch(self, launch: Launch) -> Iterator[_Instance]:
+        assert launch == working("surface")
         yield _Instance(self._said)
 
 
 def _facts(said: bytes) -> dict[str, str]:
-    return dict(SCENARIOS[0].circumstances(_Sandbox(said)))  # type: ignore[arg-type]
+    return dict(SCENARIOS[0].facts(_Sandbox(said)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isobench.contracts.launch import Launch
 from isobench.core.errors import ProbeError
 from isobench.scenarios.syscall import MEANINGS, SCENARIOS, Syscall, nearest_rank
 
@@ -35,8 +36,8 @@ class _Sandbox:
         self._answers = list(answers)
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = 1.0, watch_end: bool = True) -> Iterator[_Instance]:
-        self.launched.append(probe_args)
+    def launch(self, launch: Launch) -> Iterator[_Instance]:
+        self.launched.append(launch.arguments)
         yield _Instance(self._answers.pop(0))
 
 
@@ -97,7 +98,7 @@ def test_nearest_rank_is_a_measured_value() -> None:
     assert nearest_rank([3.0, 1.0, 2.0], 0.95) == 3.0
 
 
-def test_circumstances_name_the_kernel_the_clock_and_what_is_missing() -> None:
+def test_facts_name_the_kernel_the_clock_and_what_is_missing() -> None:
     """What an instance says about itself goes into the facts, an unstable clock with a warning."""
     answers: list[dict[str, Any]] = [
         ABOUT,
@@ -105,7 +106,7 @@ def test_circumstances_name_the_kernel_the_clock_and_what_is_missing() -> None:
         {"name": "mount", "unavailable": "Operation not permitted"},
     ]
     sandbox = _Sandbox([ABOUT], answers)
-    facts = _scenario("getppid", "mount").circumstances(sandbox)  # type: ignore[arg-type]
+    facts = _scenario("getppid", "mount").facts(sandbox)  # type: ignore[arg-type]
     assert facts["kernel"] == "6.1"
     assert facts["mitigations"] == "meltdown: Mitigation: PTI"
     assert "hpet" in facts["clock"]

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.environment import PROBE
+from isobench.contracts.capabilities import Capability
 from isobench.core.errors import MeasurementError
 from isobench.run.catalog import scenarios
 from tests.fake import SayingSandbox
 
-READING = [scenario for scenario in scenarios().values() if PROBE in scenario.needs]
+READING = [scenario for scenario in scenarios().values() if Capability.PROBE in scenario.needs]
 TIMES: list[Any] = [["a"], [None], [[1]], {}, 7]
 TEXTS: list[Any] = [None, [1]]
 JOBS: list[Any] = [None, 7, "x", [7], [[]], [{"jobname": []}], {"a": 1}]
@@ -51,18 +51,18 @@ def test_there_are_scenarios_to_ask() -> None:
 
 @pytest.mark.parametrize("name", ["syscall", "net", "surface"])
 def test_what_is_not_there_has_a_name(name: str) -> None:
-    """An operation that is said to be missing and is not named: circumstances that are not known."""
+    """An operation that is said to be missing and is not named: facts that are not known."""
     with pytest.raises(MeasurementError):
-        scenarios()[name].circumstances(SayingSandbox([{"name": 7, "unavailable": 1}]))  # type: ignore[attr-defined]
+        scenarios()[name].facts(SayingSandbox([{"name": 7, "unavailable": 1}]))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("said", SAID, ids=lambda said: json.dumps(said)[:60])
 @pytest.mark.parametrize("scenario", READING, ids=lambda scenario: scenario.name)
 def test_a_wrong_answer_is_the_failure_of_its_cell(scenario: Any, said: list[Any]) -> None:
-    """Of measuring, and of asking for circumstances."""
+    """Of measuring, and of asking for facts."""
     if scenario.metrics:
         with pytest.raises(MeasurementError):
             scenario.measure(SayingSandbox(said))
-    if getattr(scenario, "circumstances", None) is not None and scenario.name not in ("io", "memory-touch"):
+    if hasattr(scenario, "facts") and scenario.name not in ("io", "memory-touch"):
         with suppress(MeasurementError):
-            scenario.circumstances(SayingSandbox(said))
+            scenario.facts(SayingSandbox(said))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT, LOWER, PROBE, READY, ROOTFS
+from isobench.contracts.capabilities import Capability
 from isobench.environments.docker._client import LABEL
 from isobench.environments.docker._container import Container
 from isobench.environments.docker.engine import Docker, DockerSandbox
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
+    from isobench.contracts.launch import Launch
     from isobench.environments.libvirt.guest import Files
     from isobench.probe.launcher import Launched
 
@@ -52,7 +53,9 @@ class HostileNative(Native):
         isolation = Isolation(("mnt", "pid", "net"), cgroup=True)
         super().__init__(f"hostile-{kind}", f"hostile: {kind}", isolation, single_factor=False, groups=())
         self.kind = kind
-        self.offers = frozenset({READY, PROBE, *((ROOTFS, LOWER) if kind == LYING else ())})
+        self.capabilities = frozenset(
+            {Capability.READY, Capability.PROBE, *((Capability.ROOTFS, Capability.LOWER) if kind == LYING else ())}
+        )
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NativeSandbox]:
@@ -70,14 +73,13 @@ class _HostileSandbox(NativeSandbox):
         self._launches = itertools.count()
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[Launched]:
         if next(self._launches) == 1:
             (self._root / "probe").unlink()
             (self._root / "probe").write_bytes(program().read_bytes())
             (self._root / "probe").chmod(0o755)
-        with super().launch(
-            *_words(self._launches, self._kind, probe_args), timeout=SECONDS, watch_end=watch_end
-        ) as instance:
+        words = _words(self._launches, self._kind, launch.arguments)
+        with super().launch(launch._replace(arguments=words, timeout=SECONDS)) as instance:
             yield instance
 
 
@@ -89,7 +91,7 @@ class HostileDocker(Docker):
         super().__init__(f"hostile-docker-{kind}", f"hostile in Docker: {kind}", "", "docker-nonet", config, groups=())
         self.compared_with = None
         self.kind = kind
-        self.offers = frozenset({READY, PROBE})
+        self.capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         return _HostileDockerSandbox(client, self, workdir)
@@ -110,13 +112,12 @@ class _HostileDockerSandbox(DockerSandbox):
         )
 
     @contextmanager
-    def launch(self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Iterator[Container]:
+    def launch(self, launch: Launch) -> Iterator[Container]:
         if next(self._launches) == 1:
             self._client.remove_image(self._image, force=True)
             self._image = self._hostile
-        with super().launch(
-            *_words(self._launches, self._kind, probe_args), timeout=SECONDS, watch_end=watch_end
-        ) as instance:
+        words = _words(self._launches, self._kind, launch.arguments)
+        with super().launch(launch._replace(arguments=words, timeout=SECONDS)) as instance:
             yield instance
 
 
@@ -139,11 +140,9 @@ class _HostileGuestSandbox(GuestSandbox):
             line.text = line.text.replace("panic=-1", "panic=0 rdinit=/nothing init=/nothing")
 
     @contextmanager
-    def launch(
-        self, *probe_args: str, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True
-    ) -> Iterator[GuestInstance]:
+    def launch(self, launch: Launch) -> Iterator[GuestInstance]:
         seconds = 40.0 if repr(self._launches) == "count(0)" else 9.0
-        with super().launch(*probe_args, timeout=seconds, watch_end=watch_end) as instance:
+        with super().launch(launch._replace(timeout=seconds)) as instance:
             yield instance
 
 

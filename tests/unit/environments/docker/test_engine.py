@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isobench.contracts.environment import ROOTFS
+from isobench.contracts.capabilities import Capability
 from isobench.environments.docker.engine import ENVIRONMENTS, Docker
 
 BY_NAME = {e.name: e for e in ENVIRONMENTS}
@@ -20,4 +20,4 @@ def test_a_single_factor_is_one(variant: Docker) -> None:
 
 def test_a_read_only_root_offers_no_storage() -> None:
     """What cannot be written to is not offered to scenarios that write."""
-    assert [e.name for e in ENVIRONMENTS if ROOTFS not in e.offers] == ["docker-readonly"]
+    assert [e.name for e in ENVIRONMENTS if Capability.ROOTFS not in e.capabilities] == ["docker-readonly"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from isobench.contracts.environment import DEFAULT_TIMEOUT
+from isobench.contracts.launch import DEFAULT_TIMEOUT, working
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.environments.libvirt import guest
 from isobench.environments.libvirt.guest import Guest, GuestSandbox
@@ -45,7 +45,7 @@ def test_a_kernel_without_a_disks_modules_costs_what_wants_a_disk(tmp_path: Path
     """A plain guest is made all the same, and says what is lacking where a disk is wanted."""
     made = sandbox("tcg", tmp_path)
     with pytest.raises(MeasurementError, match=r"no disk for this guest: .*has no module virtio_pci"):
-        made.launch("fio", "--name=x").__enter__()
+        made.launch(working("fio", "--name=x", disk=True)).__enter__()
 
 
 @pytest.mark.usefixtures("no_modules")

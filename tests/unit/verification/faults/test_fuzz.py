@@ -163,9 +163,9 @@ def test_answers_of_a_scenarios_probe(name: str, data: st.DataObject) -> None:
             values = scenario.measure(SayingSandbox(said))
             assert all(isinstance(value, float) and isfinite(value) for value in values.values())
             assert set(values) <= {metric.name for metric in scenario.metrics}
-        if hasattr(scenario, "circumstances"):
+        if hasattr(scenario, "facts"):
             with contextlib.suppress(IsobenchError):
-                for text in scenario.circumstances(SayingSandbox(said)).values():
+                for text in scenario.facts(SayingSandbox(said)).values():
                     text.encode()
 
 
