@@ -15,7 +15,7 @@ import pytest
 
 from tests.documents import ROOT
 
-PARTS = ("bench", "scenarios", "isobench", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("bench", "scenarios", "isobench", "docs", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
 
@@ -53,6 +53,14 @@ def test_the_wheel_has_one_import_package(wheel: Path) -> None:
     ours = {f"isobench/{file.relative_to(ROOT / 'bench')}" for file in (ROOT / "bench").rglob("*") if file.is_file()}
     ours |= {f"isobench/{file.relative_to(ROOT)}" for file in (ROOT / "scenarios").rglob("*") if file.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == {n for n in ours if "__pycache__" not in n}
+
+
+def test_the_source_archive_has_the_schemas_and_the_documentation(wheel: Path) -> None:
+    """Every schema of `--json`, and every page."""
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    assert names >= {str(file.relative_to(ROOT)) for file in (ROOT / "docs").glob("*.*")}
 
 
 def test_what_is_installed_works_elsewhere(wheel: Path, tmp_path: Path) -> None:

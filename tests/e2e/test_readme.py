@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
 
 README = (ROOT / "README.md").read_text()
@@ -36,8 +37,19 @@ def test_every_isobench_command_works(tmp_path: Path) -> None:
     first = isobench("run", "-q", folder=tmp_path, **SMALL)
     assert first.returncode == 0, first.stderr
     for command in COMMANDS:
+        if "--resume" in command:
+            _interrupt(tmp_path)
         done = isobench(*shlex.split(command)[1:], folder=tmp_path, **SMALL)
         assert done.returncode == 0, f"{command}: {done.stderr[-1000:]}"
+
+
+def _interrupt(folder: Path) -> None:
+    """Have the newest run be one that was interrupted after its last block."""
+    *_, newest = store.find_runs(folder / "results")
+    record = newest / "session.json"
+    text = record.read_text()
+    assert '"stopped": "blocks"' in text
+    record.write_text(text.replace('"stopped": "blocks"', '"stopped": "interrupted"'))
 
 
 def test_every_nox_session_exists() -> None:
