@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import isobench
+from isobench.core import terminal
 from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggestion
 from isobench.host.programs import search_path
 
@@ -111,10 +112,8 @@ class _Failure(NamedTuple):
 def _failed(failure: _Failure, as_data: bool) -> int:
     """Say it in one line, and as data where data is wanted (docs/error.schema.json); gives the exit code."""
     remedy = f" ({failure.remedy})" if failure.remedy else ""
-    print(f"isobench: {failure.reason}{remedy}", file=sys.stderr)
+    terminal.paragraph(f"isobench: {failure.reason}{remedy}", errors=True)
     if as_data:
-        from isobench.core import terminal
-
         told = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
         with contextlib.suppress(IsobenchError, OSError):  # it may be standard output itself that has failed
             terminal.print_json({"schema": ERROR_SCHEMA, **failure.document, **told})

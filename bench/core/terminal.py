@@ -33,6 +33,8 @@ _PLAIN = {
 _ERRORS = "isobench-plain"
 _ENDLESS = 10**6
 """Columns of what is no terminal."""
+_ECHO = 3
+"""Columns that stay free behind a line which will be taken away: Ctrl-C is shown there, and must not begin another."""
 _NARROWEST = 40
 """Columns that sentences are broken for at least."""
 _BEYOND_ASCII = re.compile("[^\n -~]+")
@@ -126,29 +128,30 @@ def is_live(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def width() -> int:
-    """The columns of the terminal behind standard output: as COLUMNS says, as the terminal does, or eighty."""
+def width(*, errors: bool = False) -> int:
+    """The columns of the terminal behind standard output or error: as COLUMNS says, as the terminal does, or eighty."""
     told = os.environ.get("COLUMNS", "")
     if told.isdecimal() and int(told) > 0:
         return int(told)
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return os.get_terminal_size((sys.stderr if errors else sys.stdout).fileno()).columns or 80
     except (OSError, ValueError):
         return 80
 
 
-def paragraph(text: str, indent: int = 0) -> None:
-    """Sentences on standard output: on a terminal broken between words, with `indent` columns before each further line;
-    in a pipe one line."""
-    if sys.stdout.isatty():
+def paragraph(text: str, indent: int = 0, *, errors: bool = False) -> None:
+    """Sentences on standard output or error: on a terminal broken between words, with `indent` columns before each
+    further line; in a pipe one line."""
+    stream = sys.stderr if errors else sys.stdout
+    if stream.isatty():
         import textwrap
 
-        width = max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROWEST)
+        room = max(width(errors=errors), _NARROWEST)
         lines = textwrap.wrap(
-            text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
         )
         text = "\n".join(lines)
-    print(text)
+    print(text, file=stream)
 
 
 class Column(NamedTuple):
@@ -223,6 +226,7 @@ class Foot:
     def draw(self, *lines: RenderableType) -> None:
         """Replace the lines by these; words are cut to the width."""
         from rich.console import Group
+        from rich.constrain import Constrain
         from rich.text import Text
 
         for line in lines:
@@ -230,7 +234,8 @@ class Foot:
                 line.no_wrap, line.overflow = True, "ellipsis"
         if not self._live.is_started:
             self._live.start()
-        self._live.update(Group(*lines), refresh=True)
+        room = self._live.console.width - _ECHO
+        self._live.update(Constrain(Group(*lines), room), refresh=True)
 
     def say(self, text: str) -> None:
         """A line above that stays."""

@@ -43,7 +43,7 @@ def several(text: str, results: Path = RESULTS) -> list[Path]:
         return [runs[-back]]
     found = [path for path in runs if path.name == text] or [path for path in runs if text in _names(path)]
     if not found:
-        raise UsageError(f"no run under {results}/ is called {text!r}, and no folder", remedy="isobench runs")
+        raise UsageError(f"no folder and no run under {results}/ is called {text!r}", remedy="isobench runs")
     return found
 
 

@@ -47,7 +47,12 @@ def test_every_way_to_name_a_run(three: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("old", "2 runs are called 'old'"), ("new", "is called 'new', and no folder"), ("", "called ''")]
+    ("name", "said"),
+    [
+        ("old", "2 runs are called 'old'"),
+        ("new", "no folder and no run under results/ is called 'new'"),
+        ("", "called ''"),
+    ],
 )
 def test_a_name_that_is_not_one_run(three: list[Path], name: str, said: str) -> None:
     """None or several where one is wanted: said with what can be done."""

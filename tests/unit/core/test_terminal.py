@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 import unicodedata
 
 import pytest
@@ -85,3 +91,68 @@ def test_a_table_in_a_pipe_loses_nothing() -> None:
     said = run(code).stdout.decode()
     assert "m" * 120 in said
     assert "1.2× [no interval]⟨U+001B⟩[1m" in said
+
+
+TABLE = """
+from isobench.core.terminal import Column, table
+rows = [(m, e, "12.9 MiB", "5050× [2570, 10500]", "inconclusive")
+        for m in ("startup.ready", "io.randread-4k") for e in ("docker-unconfined", "chroot")]
+table([Column("metric"), Column("environment"), Column("median", "right"), Column("ratio", "right", True),
+       Column("verdict")], rows, "against process")
+"""
+
+
+def on_a_terminal(code: str, columns: int) -> str:
+    """What a Python with the program's streams writes on a terminal of so many columns, without colours."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environ = {key: text for key, text in os.environ.items() if key != "COLUMNS"} | {"TERM": "xterm"}
+    command = [sys.executable, "-c", SHOW.format("exec(" + repr(code) + ")")]
+    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=subprocess.PIPE, env=environ) as process:
+        os.close(follower)
+        said = b""
+        with contextlib.suppress(OSError):  # the terminal is closed at the process's end
+            while part := os.read(leader, 65536):
+                said += part
+        assert process.wait(60) == 0, process.stderr and process.stderr.read()
+    os.close(leader)
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode()).replace("\r", "")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_table_keeps_the_terminals_width(columns: int) -> None:
+    """Every word of it is whole, on lines that are no longer than the terminal is wide."""
+    said = on_a_terminal(TABLE, columns)
+    assert max(map(len, said.splitlines())) <= columns
+    for words in ("docker-unconfined", "io.randread-4k", "startup.ready", "12.9 MiB", "5050× [2570, 10500]"):
+        assert said.count(words) >= 1, words
+    assert said.count("inconclusive") == 4
+
+
+def test_every_row_of_a_table_in_a_pipe_is_one_line() -> None:
+    """With all its words, the first one too, and no spaces at its end."""
+    lines = run("exec(" + repr(TABLE) + ")").stdout.decode().splitlines()
+    rows = [line for line in lines if "inconclusive" in line]
+    assert [line.split()[:2] for line in rows] == [
+        [metric, environment]
+        for metric in ("startup.ready", "io.randread-4k")
+        for environment in ("docker-unconfined", "chroot")
+    ]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_sentences_are_broken_between_words_on_a_terminal_only() -> None:
+    """A path stays whole, so that it can be copied."""
+    path = "/a/very/long/path-to/some-thing/that-is-longer-than-a-line/of-forty"
+    code = f"terminal.paragraph('see {path} ' + 'word ' * 9, 4)"
+    said = on_a_terminal(code, 50)
+    assert path in said
+    assert said.splitlines()[-1].startswith("    word")
+    assert run(code).stdout.count(b"\n") == 1
+
+
+def test_a_narrow_list_has_every_word() -> None:
+    """`isobench list` on sixty columns: a name a line, and what it is beneath."""
+    said = on_a_terminal("from isobench.cli import main; main(['list', 'environments'])", 60)
+    assert max(map(len, said.splitlines())) <= 60
+    assert "\ndocker: Docker" in said and "compared with:" in said

@@ -69,6 +69,27 @@ def test_the_second_is_refused_with_the_pid_or_waits(place: Path) -> None:
         holder.communicate()
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_who_measures_can_be_asked_without_disturbing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    """Also of a run that stands apart, whose lock alone tells; asking takes no lock, and one's own run is no other."""
+    if apart:
+        monkeypatch.setenv("ISOBENCH_STATE", str(place))
+    assert measuring.measures_now() == []
+    holder = holding(place)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"\n"
+        assert measuring.measures_now() == [holder.pid]
+        holder.communicate(b"\n", timeout=60)
+        assert measuring.measures_now() == []
+        with measuring.measuring(wait=False):
+            assert measuring.measures_now() == []
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
 def test_who_sets_the_state_folder_stands_apart(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a folder of his own he neither refuses nor is refused."""
     (place / "other").mkdir()

@@ -102,7 +102,7 @@ def test_a_terminal_has_a_bar_that_is_drawn_between_cells(
     assert "skipped kvm: there is no /dev/kvm" in text
     assert re.search(r"\d:\d\d elapsed, \d:\d\d left", text)
     assert "warm-up block, cell 1 of 6: " in text and "block 2 of 2, cell 6 of 6: " in text
-    assert max(map(len, re.split(r"[\r\n]+", text))) <= columns
+    assert max(len(line) for line in re.split(r"[\r\n]+", text) if "skipped" not in line) <= columns - len("^C")
     assert screen.disturbed == 0
     assert scenario.threads <= {"MainThread", "heartbeat"}
 
