@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
 
 COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
 SETTLE_SECONDS = 0.5
@@ -174,4 +175,4 @@ def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, floa
     return found
 
 
-SCENARIOS = (Density(),)
+SCENARIOS: tuple[Scenario, ...] = (Density(),)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 JOBS = tuple(
     read_job("io", name) for name in ("seqwrite-1m", "seqread-1m", "randread-4k", "randwrite-4k", "write-fsync-4k")
@@ -58,4 +59,4 @@ def arguments() -> list[str]:
     return [word for job in JOBS for word in job.words()]
 
 
-SCENARIOS = (Io(),)
+SCENARIOS: tuple[Scenario, ...] = (Io(),)

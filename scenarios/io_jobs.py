@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
 
 FILE = "isobench.fio"
 SHORT = "20ms"
@@ -215,7 +216,7 @@ def _on_host(job: Job) -> Metric:
     return Metric(f"{job.name}-{_ON_HOST}", "second", meaning, "any")
 
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     IoJobs(
         "io-direct",
         "Direct I/O",

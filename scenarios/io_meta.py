@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 META = {
     "create": "creating a file of 1 KiB",
@@ -91,4 +92,4 @@ def _medians(said: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dic
     return values
 
 
-SCENARIOS = (Meta(), CopyUp())
+SCENARIOS: tuple[Scenario, ...] = (Meta(), CopyUp())

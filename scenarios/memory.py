@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 SETTLE_SECONDS = 0.05
 """Idle time before the count, so that what ends with the start (an OCI runtime, page-table tear-down) is over."""
@@ -64,4 +65,4 @@ class Memory:
         return values
 
 
-SCENARIOS = (Memory(),)
+SCENARIOS: tuple[Scenario, ...] = (Memory(),)

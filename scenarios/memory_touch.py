@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
 
 BYTES = 64 << 20
 """What an instance touches that has no memory of its own: 64 MiB. A guest touches all that it was given."""
@@ -78,4 +79,4 @@ def _spent(instance: Instance) -> float:
     return float(process_memory(instance.host_pids()).pss)
 
 
-SCENARIOS = (MemoryTouch(),)
+SCENARIOS: tuple[Scenario, ...] = (MemoryTouch(),)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
 
 _MEANINGS = {
     "tcp": "sending 1 byte over TCP and getting it back",
@@ -206,4 +207,4 @@ def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return values
 
 
-SCENARIOS = (Net(),)
+SCENARIOS: tuple[Scenario, ...] = (Net(),)

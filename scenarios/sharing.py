@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
 
 FILE = "usr/bin/fio"
 """The largest file of the shared root file system."""
@@ -74,4 +75,4 @@ def _file(answer: Mapping[str, Any]) -> _File:
     return _File(whole(answer, "bytes"), whole(answer, "resident"))
 
 
-SCENARIOS = (Sharing(),)
+SCENARIOS: tuple[Scenario, ...] = (Sharing(),)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 _SINCE_REQUEST = {
     "created": "from the request until the mechanism says that the instance exists",
@@ -100,4 +101,4 @@ def cpu_seconds(cpu: Mapping[str, float]) -> dict[str, float]:
     return {"cpu": sum(parts.values()), **parts} if parts else {}
 
 
-SCENARIOS = (Startup(),)
+SCENARIOS: tuple[Scenario, ...] = (Startup(),)

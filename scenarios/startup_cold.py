@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 
 class StartupCold:
@@ -38,4 +39,4 @@ class StartupCold:
         return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}
 
 
-SCENARIOS = (StartupCold(),)
+SCENARIOS: tuple[Scenario, ...] = (StartupCold(),)

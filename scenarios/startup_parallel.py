@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
     from isobench.host.capacity import Room
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
@@ -136,4 +137,4 @@ def _check_patience(began: float, count: int, values: Mapping[str, float]) -> No
         raise StoppedShort(f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}", values)
 
 
-SCENARIOS = (StartupParallel(), StartupCrowded())
+SCENARIOS: tuple[Scenario, ...] = (StartupParallel(), StartupCrowded())

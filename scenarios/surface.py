@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
     from isobench.core.model import Metric
 
 _HARMLESS = frozenset(
@@ -137,4 +138,4 @@ def _text(file: str) -> str:
         return ""
 
 
-SCENARIOS = (Surface(),)
+SCENARIOS: tuple[Scenario, ...] = (Surface(),)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.scenario import Scenario
 
 MEANINGS = {
     "getppid": "one trivial system call: entering the kernel and leaving it",
@@ -164,7 +165,7 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
 
 _PAIRS = (Counter.PSI_CPU,)  # two processes on one CPU wait for it, and for long where all pairs are measured
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     Syscall("syscall", "System calls", USUAL, options=("--pin",), groups=("default",)),
     Syscall(
         "syscall-all",

@@ -16,6 +16,7 @@ from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Layer, Role
+    from isobench.contracts.mechanism import Mechanism
 
 
 class FakeInstance:
@@ -101,6 +102,7 @@ class FakeEnvironment:
     single_factor = False
     groups = frozenset({"default"})
     capabilities = frozenset({Capability.READY, Capability.PROBE})
+    mechanisms: tuple[Mechanism, ...] = ()
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from isobench.analysis import results
+    from isobench.export.formats import formats
     from isobench.results import store
 
     if arguments.json and arguments.out is None:
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = runs.one(arguments.run)
     data = _exported(results.load(folder), arguments.to)
     if arguments.out is None:
-        if arguments.to in ("parquet", BUNDLE) and sys.stdout.isatty():
+        if (arguments.to == BUNDLE or formats()[arguments.to].binary) and sys.stdout.isatty():
             raise UsageError(f"{arguments.to} is no text", remedy="--out FILE")
         if sys.stdout.isatty():
             print(data.decode(), end="")  # what a terminal would obey is made visible

@@ -39,9 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from isobench.run import catalog
     from isobench.setup import provision
 
-    done = provision.provision(dry_run=arguments.dry_run, for_tests=arguments.for_tests)
+    done = provision.provision(catalog.wanted(for_tests=arguments.for_tests), dry_run=arguments.dry_run)
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, done=done.lines))
     if done.refused:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.capabilities import Capability
     from isobench.contracts.launch import Launch
+    from isobench.contracts.mechanism import Mechanism
 
     Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
     Role = Literal["payload", "helper"]
@@ -120,6 +121,11 @@ class Environment(Protocol):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What it can do. A scenario that needs more does not apply here."""
+        ...
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """What it uses of the host, and how that is cleaned up; empty for one that starts nothing but the probe."""
         ...
 
     def open(self, workdir: Path) -> AbstractContextManager[Sandbox]:

@@ -19,6 +19,8 @@ class Format(NamedTuple):
     name: str
     suffix: str
     write: Callable[[Results], bytes]
+    binary: bool = False
+    """Whether it is no text, which a terminal is not given."""
 
 
 def estimates(results: Results) -> list[Estimate]:

@@ -1,30 +1,34 @@
-"""A run in other tools' formats: each is a module of this folder with a `FORMAT`, found by its being there."""
+"""A run in other tools' formats: a module with a `FORMAT` each, in this folder or of another package."""
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.contracts import plugins
 from isobench.core.errors import UsageError
+from isobench.export._shared import Format
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.analysis.results import Results
-    from isobench.export._shared import Format
 
-_OTHERS = ("bundle", "formats")
-"""What is in the folder and no format."""
+
+def _wrong_format(one: object) -> list[str]:
+    return [] if isinstance(one, Format) else [f"it is of type {type(one).__name__}, not isobench.api.Format"]
+
+
+FORMAT_PLUGINS = plugins.Kind("an export format", "FORMAT", "isobench.formats", _wrong_format)
 
 
 @cache
 def formats() -> Mapping[str, Format]:
-    """Every format by its name."""
-    names = sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py") if file.stem not in _OTHERS)
-    found: list[Format] = [importlib.import_module(f"isobench.export.{name}").FORMAT for name in names]
-    return {one.name: one for one in found}
+    """Every format by its name, other packages' included. Raises `UsageError` for a broken plug-in."""
+    import isobench.export
+
+    found: dict[str, Format] = plugins.find(FORMAT_PLUGINS, isobench.export)
+    return dict(sorted(found.items()))
 
 
 def export(results: Results, to: str) -> bytes:

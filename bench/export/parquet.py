@@ -22,4 +22,4 @@ def write(results: Results) -> bytes:
     return target.getvalue()
 
 
-FORMAT = Format("parquet", "parquet", write)
+FORMAT = Format("parquet", "parquet", write, binary=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING
 
+from isobench.contracts import plugins
 from isobench.core.errors import UsageError
 from isobench.report import format, sections
 from isobench.report.blocks import costs_shown
@@ -105,10 +104,16 @@ def make_context(results: Results | Path, compare_with: Results | None = None) -
 
 
 def find_sections() -> list[Section]:
-    """Every section that lies in `bench/report/sections/`, in order."""
-    names = [info.name for info in pkgutil.iter_modules(sections.__path__) if not info.name.startswith("_")]
-    found = [importlib.import_module(f"{sections.__name__}.{name}").SECTION for name in names]
+    """Every section that lies in `bench/report/sections/`, and other packages', in order."""
+    found: list[Section] = list(plugins.find(SECTION_PLUGINS, sections).values())
     return sorted(found, key=lambda section: section.order)
+
+
+def _wrong_section(one: object) -> list[str]:
+    return [] if isinstance(one, Section) else [f"it is of type {type(one).__name__}, not isobench.api.Section"]
+
+
+SECTION_PLUGINS = plugins.Kind("a section", "SECTION", "isobench.sections", _wrong_section, "anchor")
 
 
 def _lay_out(page: Page, name: str) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-from contextlib import suppress
 from functools import cache
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from isobench.contracts import plugins
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.environment import LAYERS, Environment
+from isobench.contracts.mechanism import Mechanism
+from isobench.contracts.scenario import Scenario
 from isobench.core.errors import IsobenchError, UsageError, suggestion
+from isobench.core.model import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import ModuleType
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from isobench.contracts.environment import Environment
-    from isobench.contracts.scenario import Scenario
+    from isobench.contracts.mechanism import Need, Tool
 
 GROUPS = {
     "default": "what a plain run takes",
@@ -29,23 +30,91 @@ GROUPS = {
 """Sets of environments that can be named like an environment."""
 
 
+def _wrong_environment(one: object) -> list[str]:
+    found = plugins.wrong_members(
+        one,
+        Environment,
+        {
+            **dict.fromkeys(("name", "title", "layer", "adds"), str),
+            "compared_with": (str, NoneType),
+            "single_factor": bool,
+            **dict.fromkeys(("groups", "capabilities"), frozenset),
+            "mechanisms": tuple,
+        },
+    )
+    layer = getattr(one, "layer", LAYERS[0])
+    if isinstance(layer, str) and layer not in LAYERS:
+        found.append(f"its `layer` is {layer!r}, none of {', '.join(LAYERS)}")
+    return [*found, *_odd_values(one, "capabilities", Capability), *_odd_values(one, "mechanisms", Mechanism)]
+
+
+def _odd_values(one: object, name: str, kind: type) -> list[str]:
+    values = getattr(one, name, ())
+    if not isinstance(values, (tuple, frozenset)):
+        return []
+    return [f"in its `{name}` is {value!r}, no {kind.__name__}" for value in values if not isinstance(value, kind)]
+
+
+def _wrong_scenario(one: object) -> list[str]:
+    types = {"name": str, "title": str, "metrics": tuple, "needs": frozenset, "groups": frozenset}
+    found = plugins.wrong_members(one, Scenario, types)
+    return [*found, *_odd_values(one, "metrics", Metric), *_odd_values(one, "needs", Capability)]
+
+
+ENVIRONMENT_PLUGINS = plugins.Kind("an environment", "ENVIRONMENTS", "isobench.environments", _wrong_environment)
+SCENARIO_PLUGINS = plugins.Kind("a scenario", "SCENARIOS", "isobench.scenarios", _wrong_scenario)
+
+
 @cache
 def environments() -> Mapping[str, Environment]:
-    """Every environment by name, in the order of the ladder's layers. Raises `UsageError` for a name that is twice."""
+    """Every environment by name, in the order of the ladder's layers. Raises `UsageError` for a broken plug-in."""
     import isobench.environments
 
-    layers = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
-    found = _collect(isobench.environments, "ENVIRONMENTS", "isobench.environments")
-    ordered = sorted(found.values(), key=lambda e: layers.index(e.layer) if e.layer in layers else len(layers))
-    return {e.name: e for e in ordered}
+    found: dict[str, Environment] = plugins.find(ENVIRONMENT_PLUGINS, isobench.environments)
+    return {e.name: e for e in sorted(found.values(), key=lambda e: LAYERS.index(e.layer))}
 
 
 @cache
 def scenarios() -> Mapping[str, Scenario]:
-    """Every scenario by name. Raises `UsageError` for a name that is twice."""
-    import isobench.scenarios as package
+    """Every scenario by name. Raises `UsageError` for a broken plug-in."""
+    import isobench.scenarios
 
-    return _collect(package, "SCENARIOS", "isobench.scenarios")
+    return plugins.find(SCENARIO_PLUGINS, isobench.scenarios)
+
+
+def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:
+    """What the environments use of the host, each once. With `broken` plug-ins that do not load are told there."""
+    import isobench.environments
+
+    if broken is None:
+        every: Iterable[Environment] = environments().values()
+    else:
+        every = plugins.find(ENVIRONMENT_PLUGINS, isobench.environments, broken).values()
+    return list(dict.fromkeys(mechanism for environment in every for mechanism in environment.mechanisms))
+
+
+def tools() -> list[Tool]:
+    """The programs that isobench and its environments use, each once."""
+    from isobench.setup.packages import TOOLS
+
+    return list({tool.name: tool for tool in (*TOOLS, *(t for m in mechanisms() for t in m.tools))}.values())
+
+
+def wanted(*, for_tests: bool = False) -> list[Need]:
+    """What a full run uses of packages, each once, and with `for_tests` what the tests use beside it."""
+    from isobench.setup.packages import NEEDS, TEST_NEEDS
+
+    every = [*NEEDS, *(need for mechanism in mechanisms() for need in mechanism.needs)]
+    every = [need for need in every if need.everyday] + [need for need in every if for_tests and not need.everyday]
+    found: dict[tuple[str, ...], Need] = {}
+    for need in (*every, *(TEST_NEEDS if for_tests else ())):
+        found.setdefault(need.packages, need)
+    return list(found.values())
+
+
+def programs() -> frozenset[str]:
+    """Patterns of the programs that environments start for a run, the probe among them."""
+    return frozenset(("probe", *(program for mechanism in mechanisms([]) for program in mechanism.programs)))
 
 
 def select_environments(words: str) -> list[Environment]:
@@ -75,17 +144,14 @@ def select_scenarios(words: str) -> list[Scenario]:
 
 def sweep(run: str) -> list[str]:
     """Let every mechanism remove what a dead run of this name left behind; says what was removed or could not be."""
-    import isobench.environments
-
+    broken: list[str] = []
     done: list[str] = []
-    for module in _modules(isobench.environments):
-        one = getattr(module, "sweep", None)
-        if one is not None:
-            try:
-                done += one(run)
-            except Exception as error:  # whatever it is, the other mechanisms are swept, and the run is kept in mind
-                done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
-    return done
+    for mechanism in mechanisms(broken):
+        try:
+            done += mechanism.sweep(run)
+        except Exception as error:  # whatever it is, the other mechanisms are swept, and the run is kept in mind
+            done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
+    return [*done, *(f"not cleaned: {reason}" for reason in broken)]
 
 
 def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str, str]) -> list[Any]:
@@ -103,71 +169,3 @@ def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str
     if not chosen:
         raise UsageError(f"no {kind} was named", remedy=f"isobench list {kind}s")
     return [one for name, one in known.items() if name in chosen]
-
-
-def _collect(package: ModuleType, attribute: str, group: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, one in (*_scanned(package, attribute), *_from_entry_points(group, attribute)):
-        if one.name in found:
-            raise UsageError(f"two plug-ins are called {one.name!r}: {origins[one.name]} and {origin}")
-        found[one.name] = one
-        origins[one.name] = origin
-    return found
-
-
-def _scanned(package: ModuleType, attribute: str) -> Iterator[tuple[str, Any]]:
-    for module in _modules(package):
-        for one in getattr(module, attribute, ()):
-            yield module.__name__, one
-
-
-def _modules(package: ModuleType) -> Iterator[ModuleType]:
-    """The package's modules, and those of the packages in it (families of environments).
-
-    Not by pkgutil, which imports `inspect`: a tenth of what `isobench list` may take.
-    """
-    for folder in package.__path__:
-        for name in sorted(os.listdir(folder)):
-            stem = name.removesuffix(".py")
-            if not stem.isidentifier() or stem.startswith("_"):
-                continue
-            if stem != name:
-                yield importlib.import_module(f"{package.__name__}.{stem}")
-            elif os.path.exists(f"{folder}/{name}/__init__.py"):  # noqa: PTH110 (pathlib would have to be imported)
-                yield from _modules(importlib.import_module(f"{package.__name__}.{name}"))
-
-
-def _from_entry_points(group: str, attribute: str) -> Iterator[tuple[str, Any]]:
-    """Plug-ins of other packages: an entry point names a module with the same tuple, or one object."""
-    if not _anybody_names(group):
-        return
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=group):
-        try:
-            loaded = point.load()
-        except Exception as error:
-            raise UsageError(f"the plug-in {point.value} of group {group} does not load: {error}") from error
-        for one in getattr(loaded, attribute, (loaded,)):
-            yield point.value, one
-
-
-def _anybody_names(group: str) -> bool:
-    """Whether any installed package has entry points of this group, found without the machinery that reads them.
-
-    Importing `importlib.metadata` takes longer than starting Python.
-    """
-    header = f"[{group}]".encode()
-    for place in sys.path:
-        try:
-            installed = [name for name in os.listdir(place or ".") if name.endswith((".dist-info", ".egg-info"))]
-        except NotADirectoryError:
-            return True  # an archive: let the machinery look
-        except OSError:
-            continue
-        for name in installed:
-            with suppress(OSError), open(os.path.join(place, name, "entry_points.txt"), "rb") as file:  # noqa: PTH118
-                if header in file.read():
-                    return True
-    return False

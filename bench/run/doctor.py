@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
+    from isobench.contracts.mechanism import Tool
 
 
 class Finding(NamedTuple):
@@ -34,35 +35,6 @@ class Finding(NamedTuple):
     reason: str = ""
     remedy: str = ""
 
-
-class Tool(NamedTuple):
-    """A program that isobench or its checks use: how it tells its version, and the Debian package it comes from."""
-
-    name: str
-    version: str
-    package: str
-
-
-TOOLS = (
-    Tool("cc", "--version", "gcc"),
-    Tool("fio", "--version", "fio"),
-    Tool("dockerd", "--version", "docker.io"),
-    Tool("containerd", "--version", "containerd"),
-    Tool("runc", "--version", "runc"),
-    Tool("crun", "--version", "crun"),
-    Tool("runsc", "--version", "runsc"),
-    Tool("podman", "--version", "podman"),
-    Tool("bwrap", "--version", "bubblewrap"),
-    Tool("lxc-start", "--version", "lxc"),
-    Tool("systemd-nspawn", "--version", "systemd-container"),
-    Tool("libvirtd", "--version", "libvirt-daemon-system"),
-    Tool("qemu-system-x86_64", "--version", "qemu-system-x86"),
-    Tool("qemu-img", "--version", "qemu-utils"),
-    Tool("mke2fs", "-V", "e2fsprogs"),
-    Tool("mmdebstrap", "--version", "mmdebstrap"),
-    Tool("hyperfine", "--version", "hyperfine"),
-    Tool("perf", "--version", "linux-perf"),
-)
 
 _OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x86": "virtual machine"}
 """What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
@@ -149,9 +121,9 @@ def _other_instances() -> Iterator[Finding]:
 
 def check_tools() -> Iterator[Finding]:
     """The tools in use, with their versions."""
-    for tool in TOOLS:
+    for tool in catalog.tools():
         if find(tool.name) is None:
-            yield Finding("tool", tool.name, "SKIP", "not installed", f"apt-get install {tool.package}")
+            yield Finding("tool", tool.name, "SKIP", "not installed", tool.remedy)
         else:
             yield Finding("tool", tool.name, "PASS", _version(tool))
 

@@ -15,6 +15,7 @@ import secrets
 import signal
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from isobench.host.accounting import cgroups_of, users_of
 from isobench.run.measuring import measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     Sweep = Callable[[str], list[str]]
 
@@ -101,12 +102,6 @@ def dead_runs() -> list[str]:
     return [name for name, _ in _dead()]
 
 
-_PROGRAMS = {"probe", "virtiofsd", "conmon", "podman", "fuse-overlayfs"}
-_PROGRAMS |= {"runc", "crun", "runsc", "ctr", "systemd-nspawn", "bwrap"}
-_FAMILIES = ("qemu-system-", "containerd-shim", "lxc-")
-"""The programs that environments start with the run's folder on their command line; how others' names begin."""
-
-
 def kill_processes(name: str) -> list[int]:
     """Kill the processes of this run: its programs run from its folder, what served them names that folder or the run.
 
@@ -114,7 +109,9 @@ def kill_processes(name: str) -> list[int]:
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
     an environment starts (the tar of a backup).
     """
-    needle = f"{work_root() / name}/".encode()
+    from isobench.run.catalog import programs
+
+    needle, ours = f"{work_root() / name}/".encode(), programs()
     killed = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -122,13 +119,13 @@ def kill_processes(name: str) -> list[int]:
         with suppress(OSError, ValueError, IndexError), ExitStack() as opened:
             process = os.pidfd_open(int(entry.name))  # so that no other that has its number by then is killed
             opened.callback(os.close, process)
-            if _is_ours(entry, name, needle):
+            if _is_ours(entry, name, needle, ours):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
                 killed.append(int(entry.name))
     return killed
 
 
-def _is_ours(process: Path, name: str, needle: bytes) -> bool:
+def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str]) -> bool:
     """Whether a process runs from the run's folder, or names it and is in a cgroup of the run, or is a program that an
     environment starts.
 
@@ -152,7 +149,7 @@ def _is_ours(process: Path, name: str, needle: bytes) -> bool:
     program = program.rpartition("/")[2]
     if qemus and program.startswith("qemu-system-"):
         return True
-    return mine and (program in _PROGRAMS or program.startswith(_FAMILIES))
+    return mine and any(fnmatchcase(program, pattern) for pattern in programs)
 
 
 def _is_named(name: str, words: bytes) -> bool:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError, UsageError
 from isobench.setup import apt
-from isobench.setup.packages import NEEDS, TEST_NEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from isobench.setup.packages import Need
+    from isobench.contracts.mechanism import Need
 
 
 class Refused(NamedTuple):
@@ -37,18 +36,13 @@ class Outcome(NamedTuple):
     refused: list[Refused]
 
 
-def missing(*, for_tests: bool = False) -> list[Need]:
-    """What nothing on this host serves yet."""
-    return [need for need in (*NEEDS, *(TEST_NEEDS if for_tests else ())) if not need.present()]
-
-
-def provision(*, dry_run: bool = False, for_tests: bool = False) -> Outcome:
-    """Install what is missing and fetch a kernel for guests where the host's own cannot be read.
+def provision(wanted: Sequence[Need], *, dry_run: bool = False) -> Outcome:
+    """Install what is missing of what is wanted, and fetch a kernel for guests where the host's own cannot be read.
 
     Says what it does before it does it, on standard error, and changes nothing with `dry_run`. Nothing is ever removed.
     What cannot be had costs nothing else. Raises `UsageError` without root or apt.
     """
-    needs = missing(for_tests=for_tests)
+    needs = [need for need in wanted if not need.present()]
     kernel = _kernel_is_missing()
     if not needs and not kernel:
         _say("nothing is missing")

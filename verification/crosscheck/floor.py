@@ -82,7 +82,7 @@ class Floor:
 
 def compare(names: Sequence[str], pairs: int, seed: int) -> list[tuple[str, list[float], list[float]]]:
     """(rung, our seconds, the loop's seconds), paired and interleaved in random order."""
-    rungs: dict[str, Native] = {e.name: e for e in ENVIRONMENTS if e.name in names}
+    rungs: dict[str, Native] = {e.name: e for e in ENVIRONMENTS if isinstance(e, Native) and e.name in names}
     order = random.Random(seed)
     workdir = Path(tempfile.mkdtemp(prefix="isobench-floor-", dir="/var/tmp"))
     try:

@@ -8,13 +8,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.run import catalog
 from verification.faults.place import Line, Tally
 from verification.faults.stopping import survivors, unloadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from verification.faults.place import Place
+    from isobench.run import catalog
+from verification.faults.place import Place
 
 TIMES = 10
 """How often each family is killed over."""
@@ -46,8 +48,26 @@ FAMILIES = {
     "guest-storage": Family("tcg-virtiofs", "io-meta"),
     "guest-net": Family("tcg-user,tcg-tap"),
 }
-"""By the module that makes them (tests/unit/faults asks that none is left out); those of KVM with a kernel are the same
-in all but QEMU's accelerator, and where they boot is another host."""
+"""By the module that makes them; those of KVM with a kernel are the same in all but QEMU's accelerator, and where they
+boot is another host."""
+
+_MINUTES = "isobench.environments.libvirt.distro"
+"""Whose environments boot for minutes on TCG."""
+
+
+def _others() -> dict[str, Family]:
+    """All environments of every module that none of the families above is of."""
+    known = catalog.environments()
+    chosen = [name for family in FAMILIES.values() for name in family.environments.split(",")]
+    covered = {_MINUTES, *(type(known[name]).__module__ for name in chosen)}
+    found: dict[str, list[str]] = {}
+    for name, one in known.items():
+        if type(one).__module__ not in covered:
+            found.setdefault(type(one).__module__.rpartition(".")[2], []).append(name)
+    return {module: Family(",".join(names)) for module, names in found.items()}
+
+
+FAMILIES |= _others()
 
 
 def undisturbed(place: Place) -> Line:

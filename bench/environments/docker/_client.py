@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
+from isobench.contracts.mechanism import Mechanism, Need, Tool, command
 from isobench.core import deadlines
 from isobench.core.errors import IsobenchError
 from isobench.host.accounting import cgroups_of, children, command_line, parent, process_name, users_of
@@ -261,6 +262,23 @@ def sweep(run: str) -> list[str]:
 
 _SWEEPS = 6
 """A request that the run had made when it was stopped may still be worked on: its image is then in use for a while."""
+
+
+_DOCKERD_TOOL, _RUNC, _RUNSC = (
+    Tool(name, (package,)) for name, package in (("dockerd", "docker.io"), ("runc", "runc"), ("runsc", "runsc"))
+)
+MECHANISM = Mechanism(
+    "docker",
+    sweep,
+    programs=("containerd-shim*",),
+    tools=(_DOCKERD_TOOL, _RUNC, _RUNSC),
+    needs=(
+        _DOCKERD_TOOL.need("Docker"),
+        Need(("iptables",), command("iptables"), "a private Docker engine"),
+        _RUNC.need("runc, containerd and Docker"),
+        _RUNSC.need("gVisor", everyday=False),
+    ),
+)
 
 
 def _sweep(client: Any, run: str, removed: list[str]) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, Part
-from isobench.environments.docker._client import LABEL, connect, engine_errors, engine_pids, require, sweep, unseen
+from isobench.environments.docker._client import LABEL, MECHANISM, connect, engine_errors, engine_pids, require, unseen
 from isobench.environments.docker._container import Container
 from isobench.host.accounting import called
 
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from isobench.contracts.environment import Layer
+    from isobench.contracts.environment import Environment, Layer
     from isobench.contracts.launch import Launch
-
-__all__ = ["ENVIRONMENTS", "Docker", "DockerSandbox", "sweep"]
 
 
 class Docker:
@@ -33,6 +31,7 @@ class Docker:
 
     capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
     layer: Layer = "engine"
+    mechanisms = (MECHANISM,)
 
     def __init__(
         self,
@@ -173,7 +172,7 @@ class DockerSandbox:
                 self._client.remove_image(image, force=True)
 
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     Docker(
         "docker-nonet",
         "Docker, no network",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from isobench.contracts.environment import Role
+    from isobench.contracts.environment import Environment, Role
 
 PORT = 7001
 """Where the server in the container listens, over TCP and UDP."""
@@ -72,7 +72,7 @@ def parse_ports(about: Mapping[str, Any]) -> dict[str, int]:
         raise MeasurementError(f"the engine does not say where the port is published: {error!r}") from error
 
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     PublishedDocker(
         "docker-published",
         "Docker, published port",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from isobench.contracts.environment import Environment
+
 DATA = "/data"
 _TMPFS = "size=512m,mode=755"
 """More than any scenario writes, and half of the smallest host's memory at most."""
@@ -91,7 +93,7 @@ class StorageSandbox(DockerSandbox):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     DockerStorage("bind", "bind mount", "its data on a folder of the host, bound in, instead of the overlay"),
     DockerStorage("volume", "named volume", "its data on a named volume instead of the overlay"),
     DockerStorage("tmpfs", "tmpfs", "its data in memory instead of the overlay"),

@@ -6,16 +6,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.capabilities import Capability
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.libvirt._connection import give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._mechanism import LIBVIRT, MKE2FS, QEMU_IMG
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt.guest import Files, Guest, GuestSandbox
+from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
+    from isobench.contracts.environment import Environment
     from isobench.contracts.launch import Launch
 
 MEMORY_MIB = 512
@@ -23,10 +27,24 @@ LONGER = 5.0
 """How many times as long as a kernel with the probe a whole distribution may take: under TCG it takes a minute."""
 
 
+_MADE_WITH = (
+    Tool("mmdebstrap", ("mmdebstrap",)),
+    Tool("extlinux", ("extlinux",)),
+    Tool("sfdisk", ("fdisk",)),
+)
+"""What the image is made with, beside what every guest's disk is."""
+_IMAGES = Mechanism(
+    "images of distributions",
+    tools=_MADE_WITH,
+    needs=tuple(tool.need("the distribution's virtual machine", everyday=False) for tool in _MADE_WITH),
+)
+
+
 class Distro(Guest):
     """Opt-in, for its time. Its service says ready once the system is up; it does no other verb."""
 
     capabilities = frozenset({Capability.READY})
+    mechanisms = (LIBVIRT, _IMAGES)
 
     def sandbox(self, connection: Any, workdir: Path) -> DistroSandbox:
         return DistroSandbox(connection, self, workdir)
@@ -41,6 +59,7 @@ class DistroSandbox(GuestSandbox):
     def find_kernel(self) -> None:
         from isobench.images.distro import distro_image
 
+        _require(*_MADE_WITH, QEMU_IMG, MKE2FS)
         self._image = distro_image()
 
     def kernel_fact(self) -> str:
@@ -79,7 +98,16 @@ class DistroSandbox(GuestSandbox):
                 instance.destroy()
 
 
-ENVIRONMENTS = tuple(
+def _require(*tools: Tool) -> None:
+    """Raise `Unavailable` where one of these is not installed."""
+    from isobench.core.errors import Unavailable
+
+    packages = sorted(tool.packages[0] for tool in tools if find(tool.name) is None)
+    if packages:
+        raise Unavailable("the tools for a Debian image are missing", remedy=f"apt-get install {' '.join(packages)}")
+
+
+ENVIRONMENTS: tuple[Environment, ...] = tuple(
     Distro(
         f"{kind}-distro",
         f"{title}, Debian",

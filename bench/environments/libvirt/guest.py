@@ -20,9 +20,9 @@ from isobench.environments.libvirt._connection import (
     daemon,
     daemons_behind,
     give_to_qemu,
-    sweep,
 )
 from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._mechanism import LIBVIRT
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
 from isobench.host.accounting import called
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
     from typing import Any
     from xml.etree.ElementTree import Element
 
-    from isobench.contracts.environment import Layer
+    from isobench.contracts.environment import Environment, Layer
     from isobench.contracts.launch import Launch
+    from isobench.contracts.mechanism import Mechanism
     from isobench.core.errors import BuildError, Unavailable
-
-__all__ = ["ENVIRONMENTS", "Files", "Guest", "GuestSandbox", "sweep"]
 
 MEMORY_MIB = 192
 _heard: dict[tuple[str, bool], str] = {}
@@ -52,6 +51,7 @@ class Guest:
     """One kind of virtual machine (`isobench.contracts.environment.Environment`)."""
 
     layer: Layer = "vm"
+    mechanisms: tuple[Mechanism, ...] = (LIBVIRT,)
 
     def __init__(
         self,
@@ -369,7 +369,7 @@ def _remedy(domain_type: str) -> str:
     return "--timeout 10m, where the host is only slow"
 
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     Guest("tcg-null", "QEMU without KVM, no kernel", "a VMM and firmware", None, domain_type="qemu", null=True),
     Guest("tcg", "QEMU without KVM", "a guest kernel and its user space", "tcg-null", domain_type="qemu"),
     Guest("kvm-null", "KVM, no kernel", "hardware virtualisation", "tcg-null", domain_type="kvm", null=True),

@@ -17,16 +17,20 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, cast
 
 from isobench.contracts.capabilities import Capability
+from isobench.contracts.mechanism import Mechanism, Need, command
 from isobench.core import deadlines
 from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._mechanism import LIBVIRT
 from isobench.environments.libvirt.guest import Guest, GuestSandbox
 from isobench.host.programs import output
+from isobench.setup.packages import rom
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
+    from isobench.contracts.environment import Environment
     from isobench.environments.libvirt.guest import Files
 
 PORT = 7001
@@ -42,9 +46,16 @@ _PRIVATE = IPv4Network("10.213.0.0/16")
 """Bridges take their networks from here; 198.18.0.0/15 is the veth pairs' (bench/probe/veth.c)."""
 
 
+_CARDS = Mechanism(
+    "network cards of guests",
+    needs=(Need(("ipxe-qemu",), rom("efi-virtio.rom", "pxe-virtio.rom"), "virtual machines with a network card"),),
+)
+
+
 class UserNetGuest(Guest):
     """A guest without a disk whose card is set up before the verb, also where it is idle."""
 
+    mechanisms = (LIBVIRT, _CARDS)
     capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
@@ -121,6 +132,10 @@ class TapGuest(UserNetGuest):
     """The same guest behind a tap, which libvirt makes, on a bridge of this environment's own."""
 
     needs_root = True
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:  # type: ignore[override]
+        return (LIBVIRT, _CARDS, _BRIDGES)
 
     def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
         return TapSandbox(connection, self, workdir)
@@ -265,7 +280,9 @@ def sweep(run: str) -> list[str]:
     return removed
 
 
-ENVIRONMENTS = tuple(
+_BRIDGES = Mechanism("bridges", sweep, needs=(Need(("iproute2",), command("ip"), "virtual machines behind a tap"),))
+
+ENVIRONMENTS: tuple[Environment, ...] = tuple(
     guest(
         f"{kind}-{path}",
         f"{title}, {words}",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from isobench.contracts.environment import Environment
     from isobench.environments.libvirt.guest import GuestSandbox
 
 _FEWEST_FILES = "10"
@@ -92,7 +93,7 @@ _PATHS = (
     ("9p", "9p", "its data on a folder of the host, over 9p", "", Storage(share="9p"), 1),
 )
 
-ENVIRONMENTS = tuple(
+ENVIRONMENTS: tuple[Environment, ...] = tuple(
     StorageGuest(
         f"{kind}-{suffix}",
         f"{title}, {path}",

@@ -13,13 +13,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.mechanism import Mechanism, Need
 from isobench.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from isobench.contracts.environment import Layer
+    from isobench.contracts.environment import Environment, Layer
     from isobench.contracts.launch import Launch
     from isobench.probe.launcher import Launched
 
@@ -37,7 +38,7 @@ Isolation = namedtuple(
 class Native:
     """One rung (`isobench.contracts.environment.Environment`)."""
 
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
+    capabilities = frozenset(Capability)
 
     def __init__(
         self,
@@ -59,6 +60,10 @@ class Native:
         self.compared_with = compared_with
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        return (MECHANISM,)
 
     @property
     def needs_root(self) -> bool:
@@ -207,6 +212,20 @@ def sweep(run: str) -> list[str]:
     return remove(run)
 
 
+def _has_libseccomp() -> bool:
+    from isobench.setup.packages import library
+
+    return library("libseccomp.so.2")()
+
+
+MECHANISM = Mechanism(
+    "native",
+    sweep,
+    programs=("probe",),
+    needs=(Need(("libseccomp2",), _has_libseccomp, "the rungs with a seccomp filter"),),
+)
+
+
 def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
     from isobench.host.cgroups import make_parents
 
@@ -265,7 +284,7 @@ _SECCOMP = _CAPS._replace(seccomp=True)
 _OVERLAY = _SECCOMP._replace(overlay=True, pivot=True)
 _HANDMADE = _OVERLAY._replace(mounts=True)
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     Native("process", "raw process", Isolation(), layer="process", groups=("default", "ladder")),
     Native(
         "process-fork",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from isobench.contracts.environment import Environment
+
 _OPTIONS = "size=512m,mode=755"
 
 
@@ -50,7 +52,7 @@ class TmpfsSandbox(NativeSandbox):
         super().close()
 
 
-ENVIRONMENTS = (
+ENVIRONMENTS: tuple[Environment, ...] = (
     NativeTmpfs(
         "process-tmpfs",
         "raw process, tmpfs",

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Layer, Role
     from isobench.contracts.launch import Launch
+    from isobench.contracts.mechanism import Mechanism, Tool
     from isobench.probe.launcher import Launched, NetnsWatch
-
-_INSTALL = {"runc": "runc", "crun": "crun", "podman": "podman", "bwrap": "bubblewrap"}
-_INSTALL |= {"systemd-nspawn": "systemd-container", "lxc-start": "lxc", "runsc": "runsc", "ctr": "containerd"}
 
 
 class Runtime:
@@ -30,7 +28,9 @@ class Runtime:
     layer: Layer = "runtime"
     capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
     single_factor = False
-    tool = ""
+    tool: Tool
+    """What it is started with."""
+    mechanisms: tuple[Mechanism, ...]
     runs_in_work = True
     """Whether the probe is run from the root file system in the work folder, and not from storage of the tool's."""
     own_network = True
@@ -79,8 +79,8 @@ class Runtime:
         from isobench.core.errors import Unavailable
         from isobench.filesystem.paths import check_may_run
 
-        if find(self.tool) is None:
-            raise Unavailable(f"{self.tool} is not installed", remedy=f"apt-get install {_INSTALL[self.tool]}")
+        if find(self.tool.name) is None:
+            raise Unavailable(f"{self.tool.name} is not installed", remedy=self.tool.remedy)
         if os.geteuid() != 0:
             raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
         if self.runs_in_work:
@@ -121,7 +121,8 @@ class RuntimeSandbox:
 
     def facts(self) -> Mapping[str, str]:
         command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
-        facts = {f"version.{self.runtime.tool}": version(self.runtime.tool)}
+        tool = self.runtime.tool.name
+        facts = {f"version.{tool}": version(tool)}
         facts["command"] = command.replace(str(self.workdir), "WORK")
         return facts
 

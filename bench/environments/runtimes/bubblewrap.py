@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
+    from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
+
+
+_BWRAP = Tool("bwrap", ("bubblewrap",))
 
 
 class Bubblewrap(Runtime):
     """The sandbox that Flatpak uses."""
 
-    tool = "bwrap"
+    tool = _BWRAP
+    mechanisms = (
+        Mechanism(
+            "bubblewrap", programs=("bwrap",), tools=(_BWRAP,), needs=(_BWRAP.need("bubblewrap", everyday=False),)
+        ),
+    )
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         options = [
@@ -30,4 +40,6 @@ class Bubblewrap(Runtime):
         return ["bwrap", *options, "/probe", *probe_args]
 
 
-ENVIRONMENTS = (Bubblewrap("bubblewrap", "bubblewrap", "the bwrap tool; no cgroup, no seccomp filter", "ns-all"),)
+ENVIRONMENTS: tuple[Environment, ...] = (
+    Bubblewrap("bubblewrap", "bubblewrap", "the bwrap tool; no cgroup, no seccomp filter", "ns-all"),
+)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.core import deadlines
 from isobench.core.remedies import to_start
 from isobench.daemons.shims import TASKS, remove_socket
@@ -21,65 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from isobench.contracts.environment import Role
+    from isobench.contracts.environment import Environment, Role
     from isobench.environments.runtimes._runtime import RuntimeSandbox
 
 _SYSTEMS = ("/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock")
 """Where the system's listens: one of its own, and one that dockerd starts for itself."""
-
-
-class Containerd(Runtime):
-    """`ctr run` with the OCI configuration of the runc rung; a containerd namespace of the run's own."""
-
-    tool = "ctr"
-
-    def require(self) -> None:
-        from isobench.core.errors import Unavailable
-
-        try:
-            _said("default", address(), "version")
-        except Unavailable as error:
-            absent = not os.path.exists(address())  # noqa: PTH110
-            raise Unavailable(
-                error.reason, remedy=to_start("containerd", "containerd or dockerd") if absent else ""
-            ) from None
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        import json
-
-        file = sandbox.workdir / f"{name}.json"
-        if name != "NAME":
-            file.write_text(json.dumps(configuration(str(sandbox.root), sandbox.run, name, probe_args)))
-        return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
-
-    def elsewhere(self, name: str) -> Mapping[int, Role]:
-        """Its shim, known by the instance's name on its command line, and the program; a runc that ends is neither."""
-        shim = _shim(name)
-        payload = [pid for pid in descendants(shim) if process_name(pid) == "probe"]
-        return {shim: "helper", **dict.fromkeys(payload, "payload")} if shim else {}
-
-    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Its shim is no descendant of the client that the launcher has killed."""
-        _remove(sandbox.run, name, address())
-
-    def engine(self) -> list[int]:
-        pid = server_of(address(), CONTAINERD).pid
-        return [pid] if pid else []
-
-    def unseen(self) -> Mapping[Part, str]:
-        server = server_of(address(), CONTAINERD)
-        elsewhere: dict[Part, str] = dict.fromkeys(
-            (Part.DAEMONS, Part.PROCESSES, Part.MEMORY, Part.END), server.why_not
-        )
-        return {} if server.pid else elsewhere
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        from isobench.core.errors import IsobenchError
-        from isobench.host.cgroups import remove
-
-        with suppress(IsobenchError):  # the run's sweep will say so
-            sweep(sandbox.run)
-        remove(cgroup_of(sandbox.run))
 
 
 def address() -> str:
@@ -227,6 +174,70 @@ def _shim(name: str) -> int:
     return next(iter(pids_with(f"\0-id\0{name}\0")), 0)
 
 
-ENVIRONMENTS = (
+_TOOL = Tool("ctr", ("containerd",))
+MECHANISM = Mechanism(
+    "containerd",
+    sweep,
+    programs=("ctr", "containerd-shim*", "runc"),
+    tools=(Tool("containerd", ("containerd",)),),
+)
+
+
+class Containerd(Runtime):
+    """`ctr run` with the OCI configuration of the runc rung; a containerd namespace of the run's own."""
+
+    tool = _TOOL
+    mechanisms = (MECHANISM,)
+
+    def require(self) -> None:
+        from isobench.core.errors import Unavailable
+
+        try:
+            _said("default", address(), "version")
+        except Unavailable as error:
+            absent = not os.path.exists(address())  # noqa: PTH110
+            raise Unavailable(
+                error.reason, remedy=to_start("containerd", "containerd or dockerd") if absent else ""
+            ) from None
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        import json
+
+        file = sandbox.workdir / f"{name}.json"
+        if name != "NAME":
+            file.write_text(json.dumps(configuration(str(sandbox.root), sandbox.run, name, probe_args)))
+        return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
+
+    def elsewhere(self, name: str) -> Mapping[int, Role]:
+        """Its shim, known by the instance's name on its command line, and the program; a runc that ends is neither."""
+        shim = _shim(name)
+        payload = [pid for pid in descendants(shim) if process_name(pid) == "probe"]
+        return {shim: "helper", **dict.fromkeys(payload, "payload")} if shim else {}
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Its shim is no descendant of the client that the launcher has killed."""
+        _remove(sandbox.run, name, address())
+
+    def engine(self) -> list[int]:
+        pid = server_of(address(), CONTAINERD).pid
+        return [pid] if pid else []
+
+    def unseen(self) -> Mapping[Part, str]:
+        server = server_of(address(), CONTAINERD)
+        elsewhere: dict[Part, str] = dict.fromkeys(
+            (Part.DAEMONS, Part.PROCESSES, Part.MEMORY, Part.END), server.why_not
+        )
+        return {} if server.pid else elsewhere
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.core.errors import IsobenchError
+        from isobench.host.cgroups import remove
+
+        with suppress(IsobenchError):  # the run's sweep will say so
+            sweep(sandbox.run)
+        remove(cgroup_of(sandbox.run))
+
+
+ENVIRONMENTS: tuple[Environment, ...] = (
     Containerd("containerd", "containerd", "containerd, its shim and its client", "runc", ("containers", "ladder")),
 )

@@ -6,34 +6,14 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime, version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
-
-
-class Lxc(Runtime):
-    """liblxc in the foreground, the probe as the container's init."""
-
-    tool = "lxc-start"
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        file = sandbox.workdir / f"{name}.conf"
-        if name != "NAME":
-            (sandbox.workdir / "lxc").mkdir(exist_ok=True)
-            file.write_text(_configuration(str(sandbox.root), sandbox.run, name, probe_args))
-        return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
-
-    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Killed, lxc-start leaves the cgroups behind that it made for itself and for the container."""
-        from isobench.host.cgroups import remove
-
-        remove(f"lxc.*.{name}")
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        sweep(sandbox.run)
 
 
 _LOCKS = "/run/lxc/lock"
@@ -102,4 +82,37 @@ def _configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) 
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
 
 
-ENVIRONMENTS = (Lxc("lxc", "LXC", "liblxc", "ns-all"),)
+_TOOL = Tool("lxc-start", ("lxc",))
+MECHANISM = Mechanism(
+    "LXC",
+    sweep,
+    programs=("lxc-*",),
+    tools=(_TOOL,),
+    needs=(_TOOL.need("LXC", everyday=False),),
+)
+
+
+class Lxc(Runtime):
+    """liblxc in the foreground, the probe as the container's init."""
+
+    tool = _TOOL
+    mechanisms = (MECHANISM,)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        file = sandbox.workdir / f"{name}.conf"
+        if name != "NAME":
+            (sandbox.workdir / "lxc").mkdir(exist_ok=True)
+            file.write_text(_configuration(str(sandbox.root), sandbox.run, name, probe_args))
+        return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
+
+    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
+        """Killed, lxc-start leaves the cgroups behind that it made for itself and for the container."""
+        from isobench.host.cgroups import remove
+
+        remove(f"lxc.*.{name}")
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+
+ENVIRONMENTS: tuple[Environment, ...] = (Lxc("lxc", "LXC", "liblxc", "ns-all"),)

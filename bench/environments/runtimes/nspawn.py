@@ -6,37 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 from isobench.filesystem.mounts import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
-
-
-class Nspawn(Runtime):
-    """systemd's container tool.
-
-    It makes cgroups with names that everybody's have (`payload`, `supervisor`) in the one that it is started in, and
-    leaves them there: that one is the run's own.
-    """
-
-    tool = "systemd-nspawn"
-
-    def prepare(self, sandbox: RuntimeSandbox) -> None:
-        from isobench.host.cgroups import make_own
-
-        sandbox.started_in = make_own(_cgroup_of(sandbox.run))
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        sweep(sandbox.run)
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
-        tree = _own_tree(sandbox, name)
-        where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
-        return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
 
 
 def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
@@ -80,4 +58,39 @@ def _kept(run: str) -> Iterator[Path]:
         yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
 
 
-ENVIRONMENTS = (Nspawn("nspawn", "systemd-nspawn", "the systemd-nspawn tool", "ns-all"),)
+_TOOL = Tool("systemd-nspawn", ("systemd-container",))
+MECHANISM = Mechanism(
+    "systemd-nspawn",
+    sweep,
+    programs=("systemd-nspawn",),
+    tools=(_TOOL,),
+    needs=(_TOOL.need("systemd-nspawn", everyday=False),),
+)
+
+
+class Nspawn(Runtime):
+    """systemd's container tool.
+
+    It makes cgroups with names that everybody's have (`payload`, `supervisor`) in the one that it is started in, and
+    leaves them there: that one is the run's own.
+    """
+
+    tool = _TOOL
+    mechanisms = (MECHANISM,)
+
+    def prepare(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.host.cgroups import make_own
+
+        sandbox.started_in = make_own(_cgroup_of(sandbox.run))
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
+        tree = _own_tree(sandbox, name)
+        where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
+        return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
+
+
+ENVIRONMENTS: tuple[Environment, ...] = (Nspawn("nspawn", "systemd-nspawn", "the systemd-nspawn tool", "ns-all"),)

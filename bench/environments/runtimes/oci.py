@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
+    from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
 
 _CAPABILITIES = (
@@ -34,32 +36,6 @@ _MASKED = (
     "/sys/firmware",
 )
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
-
-class Oci(Runtime):
-    """One OCI runtime, called by its name."""
-
-    def __init__(self, tool: str, title: str, adds: str, compared_with: str) -> None:
-        super().__init__(tool, title, adds, compared_with, ("containers", "ladder"))
-        self.tool = tool
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        bundle = sandbox.workdir / name
-        if name != "NAME":
-            _write_bundle(sandbox, bundle, name, probe_args, bool(self._options()))
-        return [self.tool, *self._options(), f"--root={sandbox.workdir}/state", "run", f"--bundle={bundle}", name]
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        from isobench.host.cgroups import remove
-
-        remove(cgroup_of(sandbox.run))  # a container that had to be killed leaves its cgroups
-
-    def _options(self) -> list[str]:
-        from isobench.host.machine import cgroup_layout
-
-        if self.tool == "crun" and cgroup_layout() != "v2":
-            return ["--cgroup-manager=disabled"]  # it refuses the older layouts otherwise
-        return []
 
 
 def _write_bundle(
@@ -119,12 +95,50 @@ def sweep(run: str) -> list[str]:
     return remove(cgroup_of(run))
 
 
-ENVIRONMENTS = (
+_RUNC, _CRUN = Tool("runc", ("runc",)), Tool("crun", ("crun",))
+MECHANISM = Mechanism(
+    "OCI runtimes",
+    sweep,
+    programs=("runc", "crun", "runsc"),
+    tools=(_RUNC, _CRUN),
+    needs=(_RUNC.need("runc, containerd and Docker"), _CRUN.need("crun", everyday=False)),
+)
+
+
+class Oci(Runtime):
+    """One OCI runtime, called by its tool's name."""
+
+    mechanisms = (MECHANISM,)
+
+    def __init__(self, tool: Tool, title: str, adds: str, compared_with: str) -> None:
+        super().__init__(tool.name, title, adds, compared_with, ("containers", "ladder"))
+        self.tool = tool
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        bundle = sandbox.workdir / name
+        if name != "NAME":
+            _write_bundle(sandbox, bundle, name, probe_args, bool(self._options()))
+        return [self.tool.name, *self._options(), f"--root={sandbox.workdir}/state", "run", f"--bundle={bundle}", name]
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.host.cgroups import remove
+
+        remove(cgroup_of(sandbox.run))  # a container that had to be killed leaves its cgroups
+
+    def _options(self) -> list[str]:
+        from isobench.host.machine import cgroup_layout
+
+        if self.tool.name == "crun" and cgroup_layout() != "v2":
+            return ["--cgroup-manager=disabled"]  # it refuses the older layouts otherwise
+        return []
+
+
+ENVIRONMENTS: tuple[Environment, ...] = (
     Oci(
-        "runc",
+        _RUNC,
         "runc",
         "an OCI runtime that reads its configuration and does by itself what was done by hand",
         "handmade",
     ),
-    Oci("crun", "crun", "an OCI runtime written in C instead of Go", "runc"),
+    Oci(_CRUN, "crun", "an OCI runtime written in C instead of Go", "runc"),
 )

@@ -4,20 +4,58 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
 
 _IMAGE = "localhost/isobench:latest"
 
 
+def sweep(run: str) -> list[str]:
+    """Remove what Podman keeps of this run outside its work folder."""
+    from isobench.filesystem.mounts import remove_tree
+    from isobench.host.cgroups import remove
+
+    removed = remove(_cgroup_of(run))
+    folder = _runroot(run)
+    if not folder.is_dir():
+        return removed
+    left = remove_tree(folder)
+    return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
+
+
+def _cgroup_of(run: str) -> str:
+    """The cgroup over those of all containers of a run and their monitors."""
+    return f"{run}-podman"
+
+
+def _runroot(run: str) -> Path:
+    """Not in the work folder: Podman refuses a runroot of more than 50 characters."""
+    from isobench.filesystem.paths import state_dir
+
+    return state_dir() / f"podman-{run[-6:]}"
+
+
+_TOOL = Tool("podman", ("podman",))
+MECHANISM = Mechanism(
+    "Podman",
+    sweep,
+    programs=("podman", "conmon", "fuse-overlayfs", "runc"),
+    tools=(_TOOL,),
+    needs=(_TOOL.need("podman", everyday=False),),
+)
+
+
 class Podman(Runtime):
     """podman run, with storage of its own in the work folder."""
 
-    tool = "podman"
+    tool = _TOOL
+    mechanisms = (MECHANISM,)
     runs_in_work = False
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
@@ -52,29 +90,6 @@ class Podman(Runtime):
         return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
 
 
-def sweep(run: str) -> list[str]:
-    """Remove what Podman keeps of this run outside its work folder."""
-    from isobench.filesystem.mounts import remove_tree
-    from isobench.host.cgroups import remove
-
-    removed = remove(_cgroup_of(run))
-    folder = _runroot(run)
-    if not folder.is_dir():
-        return removed
-    left = remove_tree(folder)
-    return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
-
-
-def _cgroup_of(run: str) -> str:
-    """The cgroup over those of all containers of a run and their monitors."""
-    return f"{run}-podman"
-
-
-def _runroot(run: str) -> Path:
-    """Not in the work folder: Podman refuses a runroot of more than 50 characters."""
-    from isobench.filesystem.paths import state_dir
-
-    return state_dir() / f"podman-{run[-6:]}"
-
-
-ENVIRONMENTS = (Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),)
+ENVIRONMENTS: tuple[Environment, ...] = (
+    Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),
+)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
+from isobench.contracts.mechanism import Mechanism, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ class Niced:
     single_factor = True
     groups = frozenset({"ladder"})
     capabilities = frozenset({Capability.READY, Capability.PROBE})
+    mechanisms = (Mechanism("nice", programs=("nice",), tools=(Tool("nice", ("coreutils",)),)),)
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NicedSandbox]:

@@ -15,7 +15,7 @@ import pytest
 from isobench.contracts.launch import Launch, working
 from isobench.core.errors import ProbeError
 from isobench.probe.build import probe_path
-from isobench.scenarios.surface import SCENARIOS
+from isobench.scenarios.surface import Surface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class _Sandbox:
 
 
 def _facts(said: bytes) -> dict[str, str]:
-    return dict(SCENARIOS[0].facts(_Sandbox(said)))  # type: ignore[arg-type]
+    return dict(Surface().facts(_Sandbox(said)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,11 @@ TRUE: dict[str, list[dict[str, Any]]] = {
     "io": [fio_document(IO_JOBS)],
     "io-meta": [{"folders": "spread", "file system": "ext4"}, *batches(*io_meta.META)],
     "io-copy-up": batches(*io_meta.COPY_UP),
-    **{s.name: [*TEMPERATURES, *(fio_document([job]) for job in s.jobs)] for s in io_jobs.SCENARIOS},
+    **{
+        s.name: [*TEMPERATURES, *(fio_document([job]) for job in s.jobs)]
+        for s in io_jobs.SCENARIOS
+        if isinstance(s, io_jobs.IoJobs)
+    },
     "memory-touch": [{"total": 1 << 27}, {"touched": 1 << 27}, {"freed": 1 << 27}],
     "sharing": [{"bytes": 1 << 21, "resident": 1 << 20}],
     "surface": [SEEN],
