@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
     from isobench.analysis.compare import Change, Comparison
     from isobench.analysis.results import Results
 
@@ -94,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         _print_markdown(found)
     else:
-        _print(found)
+        terminal.tell(*told(found))
     reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
     if reasons:
         print(f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", file=sys.stderr)
@@ -120,17 +122,15 @@ def _load(paths: Sequence[Path]) -> list[Results]:
 _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 
-def _print(found: Comparison) -> None:
+def told(found: Comparison) -> list[RenderableType]:
+    """For a terminal: the runs, a table for each kind of change, and what it comes to in sentences."""
     from isobench.report import compared
 
-    for line in _head(found):
-        print(line)
     words = ("metric", "environment", "verdict")
     columns = [terminal.Column(name, "left" if name in words else "right", "[" in name) for name in _COLUMNS]
-    for title, changes in compared.groups(found):
-        terminal.table(columns, [_row(change, found.band) for change in changes], title)
-    for line in compared.sentences(found):
-        print(line)
+    tables = [terminal.Listing(columns, [_row(change, found.band) for change in changes], title)
+              for title, changes in compared.groups(found)]  # fmt: skip
+    return [*_head(found), *tables, *compared.sentences(found)]
 
 
 def _print_markdown(found: Comparison) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from rich.console import RenderableType
+
     from isobench.contracts.environment import Environment
     from isobench.run.doctor import Finding
 
@@ -59,21 +61,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    deadlines.begin(arguments.timeout)
     required = catalog.select_environments(arguments.require) if arguments.require else []
     chosen = catalog.select_environments(arguments.environments)
     chosen += [e for e in required if e not in chosen]
-    findings = list(_findings(chosen))
+    findings = examine(chosen, arguments.timeout)
     if arguments.json:
         terminal.print_json({"schema": SCHEMA, "findings": [f._asdict() for f in findings]})
     else:
-        _print(findings)
+        terminal.tell(*told(findings))
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
         print(f"isobench: required but unavailable: {', '.join(missing)}", file=sys.stderr)
         return REQUIRED_MISSING
     return 0
+
+
+def examine(chosen: Sequence[Environment], timeout: float | None = None) -> list[Finding]:
+    """Look at the host, and launch each of these environments once; `timeout` as `--timeout` gives it, in seconds."""
+    deadlines.begin(timeout)
+    return list(_findings(chosen))
 
 
 def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
@@ -112,11 +119,12 @@ _HEADINGS = MappingProxyType(
 _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
 
 
-def _print(findings: Sequence[Finding]) -> None:
+def told(findings: Sequence[Finding]) -> list[RenderableType]:
     """A heading a kind; what has one cause is in one line, and beneath what is not well stands what mends it."""
     from rich.table import Table
     from rich.text import Text
 
+    words: list[RenderableType] = []
     for kind, heading in _HEADINGS.items():
         lines = Table.grid(padding=(0, 2, 0, 0))
         lines.add_column(no_wrap=True)
@@ -124,15 +132,13 @@ def _print(findings: Sequence[Finding]) -> None:
         for group in _by_cause([one for one in findings if one.kind == kind]):
             first = group[0]
             names = ", ".join(one.name for one in group)
-            words = visible(f"{names}: {first.reason}" if first.reason else names)
-            lines.add_row(Text(f"  {first.outcome}", style=_STYLES[first.outcome]), words)
+            what = visible(f"{names}: {first.reason}" if first.reason else names)
+            lines.add_row(Text(f"  {first.outcome}", style=_STYLES[first.outcome]), what)
             remedies = dict.fromkeys(one.remedy for one in group if one.remedy and one.outcome != "PASS")
             if remedies:
                 lines.add_row("", Text(visible(f"→ {_together(list(remedies))}"), style="dim"))
-        terminal.show(Text(heading, style="bold"))
-        terminal.show(lines)
-        print()
-    terminal.paragraph(_summary(findings))
+        words += [Text(heading, style="bold"), lines, ""]
+    return [*words, _summary(findings)]
 
 
 def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,21 +10,21 @@ from isobench.commands import compare, doctor
 from isobench.commands import run as measure
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, NothingMeasured, UsageError
-from isobench.filesystem.files import read_regular
 from isobench.results import runs
+from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from rich.console import RenderableType
+
+    from isobench.analysis.results import Results
     from isobench.analysis.trend import Trend
     from isobench.results.record import Session
 
-SUMMARY_LIMIT = 900_000
-"""Bytes of summary.md; GitHub refuses a job summary above 1 MiB."""
-
-_MOST_READ = 1 << 28
-"""Bytes of a text of a night that are read again."""
+_MOST_TOLD = 1000
+"""Sentences of a summary: GitHub refuses a job summary above 1 MiB, and the report beneath them has 64 KiB at most."""
 
 OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
 """What a night writes beside the report's files and the exports."""
@@ -87,67 +84,54 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}", remedy="choose another --folder") from error
     show = not arguments.json
-    _kept(folder / "doctor.txt", lambda: doctor.run(_parsed(doctor, _doctor_words(arguments))), show)
+    findings = doctor.examine(catalog.select_environments(arguments.environments), arguments.timeout)
+    _keep(folder / "doctor.txt", doctor.told(findings), show)
     outcome = _measured(folder, arguments, show)
-    if outcome.path is None:
-        raise NothingMeasured(outcome.reason)
+    results = outcome.results
     night = Night([], [])
-    trend = _trend(night, folder, arguments.out, outcome.path)
-    _look(night, arguments.out, outcome.path)
-    if against is not None:
-        _compare(night, folder, outcome.path, against, show)
-    _report(night, folder, outcome.path, against)
-    _export(night, folder, outcome.path)
-    _summarise(folder, night.told(), night.calm(watched=trend.series if trend else 0))
-    for line in (*night.news, *night.faults):
+    trend = _trend(night, folder, arguments.out, results)
+    _look(night, arguments.out, results)
+    other = _compare(night, folder, results, against, show) if against is not None else None
+    report = _report(night, folder, results, other)
+    _export(folder, results)
+    _summarise(folder, night.told(), night.calm(watched=trend.series), report)
+    for line in night.told():
         print(f"isobench: {line}", file=sys.stderr)
     if show:
         print(f"nightly: {folder}")
     else:
         terminal.print_json({**outcome.document, "folder": str(folder), **night._asdict()})
-    return outcome.code or (1 if night.news or night.faults else 0)
+    return outcome.exit_code or (1 if night.told() else 0)
 
 
 class _Outcome(NamedTuple):
-    """Of tonight's run: its exit code, its folder where it has one, what it printed as data, why it gave nothing."""
+    """Of tonight's run: what it gave, its exit code, and its document as `isobench run --json` prints it."""
 
-    code: int
-    path: Path | None
+    results: Results
+    exit_code: int
     document: dict[str, object]
-    reason: str
 
 
 def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outcome:
     """Tonight's run. One that concludes nothing is a night all the same, if it has left a record: the trend says so."""
-    from isobench.results.store import find_runs
+    from isobench.analysis.results import load
 
-    before = set(find_runs(arguments.out)) if arguments.out.is_dir() else set()
-    reason, code = "", 0
-    document: dict[str, object] = {}
     try:
-        code = _kept(folder / "run.txt", lambda: measure.run(arguments), show)
+        outcome = measure.measured(arguments)
     except NothingMeasured as error:
-        reason, code = error.reason, error.exit_code
-        document = {**error.document, "error": reason, "remedy": error.remedy, "exit_code": code}
-        print(f"isobench: {reason}", file=sys.stderr)
-    fresh = [path for path in find_runs(arguments.out) if path not in before] if arguments.out.is_dir() else []
-    path = next((path for path in reversed(fresh) if _is_of_this_host(path)), None)
-    if arguments.json and not document:
-        with contextlib.suppress(ValueError, OSError):
-            document = json.loads(read_regular(folder / "run.txt", _MOST_READ, follow=False))
-    return _Outcome(code, path, document, reason or f"tonight's run is not in {arguments.out}")
+        path = error.document.get("run")
+        if path is None:
+            raise
+        return _Outcome(load(Path(str(path))), error.exit_code, _without_conclusion(error))
+    _keep(folder / "run.txt", outcome.told(), show)
+    document = _without_conclusion(outcome.error()) if outcome.nothing else outcome.document()
+    return _Outcome(outcome.results, outcome.exit_code, document)
 
 
-def _is_of_this_host(path: Path) -> bool:
-    """Whether a run that came meanwhile is tonight's: other hosts may write into the same folder."""
-    from isobench.host import machine
-
-    return path.parent.name == machine.host_id()
-
-
-def _doctor_words(arguments: argparse.Namespace) -> list[str]:
-    words = ["-e", arguments.environments]
-    return words if arguments.timeout is None else [*words, "--timeout", f"{arguments.timeout:g}"]
+def _without_conclusion(error: NothingMeasured) -> dict[str, object]:
+    """What is printed as data of a run that concludes nothing; the reason is told at once."""
+    print(f"isobench: {error.reason}", file=sys.stderr)
+    return {**error.document, "error": error.reason, "remedy": error.remedy, "exit_code": error.exit_code}
 
 
 def _forget(folder: Path) -> None:
@@ -161,16 +145,11 @@ def _forget(folder: Path) -> None:
             old.unlink()
 
 
-def _kept(file: Path, command: Callable[[], int], show: bool = True) -> int:
-    """Run a command with its standard output kept in a file, and shown unless data is wanted."""
-    output = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(output):
-            return command()
-    finally:
-        _write(file, output.getvalue())
-        if show:
-            terminal.say(output.getvalue())
+def _keep(file: Path, words: Sequence[RenderableType], show: bool = True) -> None:
+    """Write it down as a pipe would have it, and show it unless data is wanted."""
+    _write(file, terminal.text(*words))
+    if show:
+        terminal.tell(*words)
 
 
 def _write(file: Path, text: str) -> None:
@@ -180,15 +159,7 @@ def _write(file: Path, text: str) -> None:
     store.write_atomically(file, text.encode(errors="backslashreplace"))
 
 
-def _parsed(command: object, words: list[str]) -> argparse.Namespace:
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    command.configure(parser)  # type: ignore[attr-defined]
-    return parser.parse_args(words)
-
-
-def _trend(night: Night, folder: Path, results: Path, path: Path) -> Trend | None:
+def _trend(night: Night, folder: Path, runs_folder: Path, tonight: Results) -> Trend:
     """What the trend of tonight's machine tells; other machines in the folder have nights of their own."""
     import msgspec
 
@@ -197,27 +168,26 @@ def _trend(night: Night, folder: Path, results: Path, path: Path) -> Trend | Non
     from isobench.results import store
     from isobench.results.record import machine
 
-    session = store.load_session(path)
+    session = tonight.session
     ours = machine(session.host_id, session.fingerprint)
-    whole = history.read(results)
+    whole = history.read(runs_folder)
     found = whole._replace(nights=[one for one in whole.nights if one.host_id == session.host_id])
-    trend = evaluate(found, history.seen(results, found))
-    history.take_note(results, found, trend, only=ours)
+    trend = evaluate(found, history.seen(runs_folder, found))
+    history.take_note(runs_folder, found, trend, only=ours)
     store.write_atomically(folder / "trend.json", msgspec.json.format(msgspec.json.encode(trend), indent=1))
     night.news.extend(alert.text for alert in trend.alerts if alert.news and alert.machine == ours)
-    name = str(path.relative_to(results))
+    name = str(tonight.run.path.relative_to(runs_folder))
     if name not in {one.path for one in found.nights}:
         why = next((problem for problem in found.problems if name in problem), "its record is no part of the history")
         night.faults.append(f"tonight's run is in no trend: {why}")
     return trend
 
 
-def _look(night: Night, results: Path, path: Path) -> None:
+def _look(night: Night, runs_folder: Path, tonight: Results) -> None:
     """What the run's own record tells: failures, blocks left out, environments that were there the night before."""
     from isobench.report import format
-    from isobench.results import store
 
-    session = store.load_session(path)
+    session = tonight.session
     measured = [block for block in session.blocks if block.index > 0]
     marked = [block for block in measured if block.marks]
     failed = [failure for failure in session.failures if failure.block > 0]
@@ -226,19 +196,19 @@ def _look(night: Night, results: Path, path: Path) -> None:
         night.faults.append(f"{format.count(len(failed), 'cell')} failed, the first: {first}")
     if measured and len(marked) == len(measured):
         night.faults.append(f"every block was disturbed and is left out ({marked[0].marks[0]}): nothing is concluded")
-    before = _night_before(results, path, session)
+    before = _night_before(runs_folder, tonight.run.path, session)
     skipped = {skip.environment: skip.reason for skip in session.skips if not skip.scenario}
     for name in sorted((before & skipped.keys()) if before else ()):
         night.news.append(f"{name} is gone, which was measured the night before: {skipped[name]}")
 
 
-def _night_before(results: Path, path: Path, session: Session) -> set[str]:
+def _night_before(runs_folder: Path, path: Path, session: Session) -> set[str]:
     """The environments that were opened in the last run of this machine before this one."""
     from isobench.results import store
     from isobench.results.record import machine
 
     ours = machine(session.host_id, session.fingerprint)
-    for other in reversed(list(store.find_runs(results))):
+    for other in reversed(list(store.find_runs(runs_folder))):
         if other == path or other.parent.name != path.parent.name:
             continue
         try:
@@ -250,56 +220,55 @@ def _night_before(results: Path, path: Path, session: Session) -> set[str]:
     return set()
 
 
-def _compare(night: Night, folder: Path, path: Path, against: Path, show: bool) -> None:
-    words = [str(against), str(path), "--fail-on", "change"]
+def _compare(night: Night, folder: Path, tonight: Results, against: Path, show: bool) -> Results | None:
+    """Hold tonight's run against an earlier one; gives that one, where it can be read."""
+    from isobench.analysis.compare import compare as held_against
+    from isobench.analysis.earlier import earlier
+    from isobench.analysis.results import load
+
+    other = None
     try:
-        if _kept(folder / "compare.txt", lambda: compare.run(_parsed(compare, words)), show):
-            night.news.append(f"a comparison with {against} has found changes: compare.txt")
+        other = load(against)
+        found = held_against(other, tonight, earlier=earlier([other.run, tonight.run]))
     except IsobenchError as error:  # a run that is gone must not cost the night, but is no "nothing changed" either
         night.faults.append(f"no comparison with {against}: {error.reason}")
+        return other
+    _keep(folder / "compare.txt", compare.told(found), show)
+    reasons = compare.failing(found, "change")
+    if reasons:
+        night.news.append(f"a comparison with {against} has found changes ({reasons[0]}): compare.txt")
+    return other
 
 
-def _report(night: Night, folder: Path, path: Path, against: Path | None) -> None:
-    from isobench.analysis.results import load
-    from isobench.report.build import render
+def _report(night: Night, folder: Path, tonight: Results, other: Results | None) -> str:
+    """Tonight's report, compared with another run's where there is one; gives it in Markdown, without its drawings."""
+    from isobench.report import build, markdown
 
-    for other in dict.fromkeys((against, None)):
-        try:
-            render(load(path), folder, compare_with=load(other) if other else None)
-            return
-        except IsobenchError as error:
-            reason = error.reason
-    night.faults.append(f"no report: {reason}")
+    page = build.page_of(build.make_context(tonight, other))
+    try:
+        build.write(page, folder)
+    except IsobenchError as error:
+        night.faults.append(f"no report: {error.reason}")
+    return markdown.lay_out(page)
 
 
-def _export(night: Night, folder: Path, path: Path) -> None:
-    from isobench.analysis import results
+def _export(folder: Path, tonight: Results) -> None:
     from isobench.export.formats import formats
     from isobench.results import store
 
-    loaded = results.load(path)
     for one in formats().values():
         try:
-            store.write_atomically(folder / f"isobench.{one.suffix}", one.write(loaded))
+            store.write_atomically(folder / f"isobench.{one.suffix}", one.write(tonight))
         except IsobenchError as error:
             print(f"isobench: no {one.name}: {error.reason}", file=sys.stderr)
 
 
-def _summarise(folder: Path, told: list[str], calm: str = "") -> None:
-    """What a job summary shows: what the night has to say, then the report without its drawings (a summary has no
-    files beside it), cut between lines where it is too long."""
+def _summarise(folder: Path, told: list[str], calm: str, report: str) -> None:
+    """What a job summary shows: what the night has to say, then the report, which is bounded by itself."""
     from isobench.report import format
     from isobench.report.markdown import escape
 
-    head = [f"- **{escape(format.clean(line, 600))}**" for line in told] or [calm]
-    rest: list[str] = []
-    with contextlib.suppress(OSError):  # there is none, or somebody laid something else there
-        rest = read_regular(folder / "report.md", _MOST_READ, follow=False).decode(errors="replace").splitlines()
-    text, size = [], 0
-    for line in ["## Tonight", "", *head, "", *(line for line in rest if not line.startswith("!["))]:
-        size += len(line.encode()) + 1
-        if size > SUMMARY_LIMIT:
-            text.append("… cut; report.md has the rest.")
-            break
-        text.append(line)
-    _write(folder / "summary.md", "\n".join(text) + "\n")
+    head = [f"- **{escape(format.clean(line, 600))}**" for line in told[:_MOST_TOLD]] or [calm]
+    if len(told) > _MOST_TOLD:
+        head.append(f"- and {len(told) - _MOST_TOLD} more")
+    _write(folder / "summary.md", "\n".join(["## Tonight", "", *head, "", report]))

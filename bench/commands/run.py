@@ -24,7 +24,10 @@ from isobench.run import catalog, lifecycle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.results.record import Session
+    from rich.console import RenderableType
+
+    from isobench.analysis.results import Results
+    from isobench.results.record import FailureRecord, Session
     from isobench.results.store import Run
     from isobench.run.estimate import Estimate
     from isobench.run.progress import Progress
@@ -197,16 +200,84 @@ def seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class Outcome(NamedTuple):
+    """What a run has come to."""
+
+    results: Results
+    report: dict[str, Path]
+    """The report's file of each format; empty without a report."""
+    nothing: str
+    """Why nothing can be concluded from it; empty where something can."""
+
+    @property
+    def path(self) -> Path:
+        return self.results.run.path
+
+    @property
+    def failed(self) -> list[FailureRecord]:
+        """Cells that failed in a measured block."""
+        return [failure for failure in self.results.session.failures if failure.block > 0]
+
+    @property
+    def exit_code(self) -> int:
+        return NothingMeasured.exit_code if self.nothing else 1 if self.failed else 0
+
+    def document(self) -> dict[str, object]:
+        """As `Document` describes it."""
+        report = {name: str(file) for name, file in self.report.items()}
+        summary = [row._asdict() for row in self.results.estimates]
+        return {**_document(self.path), "report": report, "summary": summary}
+
+    def told(self) -> list[RenderableType]:
+        """For a terminal: the verdicts, and where everything is."""
+        from isobench.run.progress import last_words
+
+        files = [f"report:  {file}" for file in self.report.values()]
+        return [*last_words(self.results), f"results: {self.path}", *files]
+
+    def error(self) -> NothingMeasured:
+        """Of a run from which nothing can be concluded."""
+        error = NothingMeasured(self.nothing, remedy="measure on a quiet host, or for longer")
+        error.document = self.document()
+        return error
+
+
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.dry_run:
+        return _dry_run(_planned(arguments), as_data=arguments.json)
+    outcome = measured(arguments)
+    if not arguments.json:
+        terminal.tell(*outcome.told())
+    elif not outcome.nothing:
+        terminal.print_json(outcome.document())
+    if outcome.failed:
+        first = outcome.failed[0]
+        print(
+            f"isobench: {len(outcome.failed)} cells failed, the first: {first.environment}: {first.reason}",
+            file=sys.stderr,
+        )
+    if outcome.nothing:
+        raise outcome.error()
+    return outcome.exit_code
+
+
+def _planned(arguments: argparse.Namespace) -> Request:
+    run_id = lifecycle.new_run_id()
+    if arguments.resume is None:
+        return _request(arguments, run_id)
+    return _resumed(_interrupted(arguments), arguments, run_id)
+
+
+def measured(arguments: argparse.Namespace) -> Outcome:
+    """Measure as these arguments say, and write the report. Progress is told on standard error, nothing on standard
+    output.
+
+    Raises `Interrupted`, or another `IsobenchError`, each with the document of what there is."""
     from isobench.probe.launcher import learn_deadlines
     from isobench.run import runner
     from isobench.run.progress import Progress
 
-    run_id = lifecycle.new_run_id()
-    before = _interrupted(arguments) if arguments.resume is not None else None
-    request = _request(arguments, run_id) if before is None else _resumed(before, arguments, run_id)
-    if arguments.dry_run:
-        return _dry_run(request, as_data=arguments.json)
+    request = _planned(arguments)
     expected = _estimate(request)
     progress = Progress(
         block_seconds=expected.seconds,
@@ -215,7 +286,7 @@ def run(arguments: argparse.Namespace) -> int:
         verbose=arguments.verbose,
     )
     stopper = None
-    for skip in before.session.skips if before else ():
+    for skip in request.before.session.skips if request.before else ():
         if not skip.scenario:
             progress.skipped(Skip(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
     width = PROFILES[request.profile].width
@@ -226,13 +297,13 @@ def run(arguments: argparse.Namespace) -> int:
     lifecycle.clean(catalog.sweep)
     deadlines.begin(arguments.timeout)
     try:
-        with lifecycle.running(run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
+        with lifecycle.running(request.run_id, wait=arguments.wait, sweep=catalog.sweep) as workdir:
             try:
                 learn_deadlines()
                 writer = runner.execute(request._replace(workdir=workdir), stopper, progress)
             finally:
                 progress.close()
-        return _conclude(writer.path, arguments, request)
+        return _concluded(writer.path, arguments, request)
     except KeyboardInterrupt:
         path = progress.writer.path if progress.writer else None
         name = shlex.quote(str(path))
@@ -419,10 +490,9 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
     return 0
 
 
-def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> int:
-    """The verdicts, the report, the exit code. Raises `NothingMeasured` where nothing can be concluded."""
+def _concluded(path: Path, arguments: argparse.Namespace, request: Request) -> Outcome:
+    """The run as it is on disk, with its report."""
     from isobench.analysis import results
-    from isobench.run.progress import print_verdicts
 
     found = results.load(path)
     written: dict[str, Path] = {}
@@ -430,27 +500,7 @@ def _conclude(path: Path, arguments: argparse.Namespace, request: Request) -> in
         from isobench.report.build import render
 
         written = render(found, arguments.reports / path.parent.name / path.name)
-    document = {**_document(path), "report": {name: str(file) for name, file in written.items()},
-                "summary": [row._asdict() for row in found.estimates]}  # fmt: skip
-    reason = _nothing_concluded(found.session, request)
-    if not arguments.json:
-        print_verdicts(found)
-        print(f"results: {path}")
-        for file in written.values():
-            print(f"report:  {file}")
-    elif not reason:
-        terminal.print_json(document)
-    failed = [f for f in found.session.failures if f.block > 0]
-    if failed:
-        print(
-            f"isobench: {len(failed)} cells failed, the first: {failed[0].environment}: {failed[0].reason}",
-            file=sys.stderr,
-        )
-    if reason:
-        error = NothingMeasured(reason, remedy="measure on a quiet host, or for longer")
-        error.document = document
-        raise error
-    return 1 if failed else 0
+    return Outcome(found, written, _nothing_concluded(found.session, request))
 
 
 def _nothing_concluded(session: Session, request: Request) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from isobench.core.errors import UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
 
@@ -113,14 +114,33 @@ def console(*, errors: bool = False) -> Console:
 
 
 def show(what: RenderableType) -> None:
-    """Print it on standard output; in a pipe without the spaces that fill up lines."""
-    out = console()
+    """Print it on standard output; in a pipe as `text` gives it."""
     if sys.stdout.isatty():
-        out.print(what)
-        return
-    with out.capture() as caught:
-        out.print(what)
-    say("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+        console().print(what)
+    else:
+        say(text(what))
+
+
+def tell(*words: RenderableType) -> None:
+    """Print them on standard output, sentences as paragraphs."""
+    for one in words:
+        paragraph(one) if isinstance(one, str) else show(one)
+
+
+def text(*words: RenderableType) -> str:
+    """The same as a file has it: every word whole, sentences on one line, no colours, no spaces that fill up lines."""
+    from rich.console import Console
+
+    told = []
+    for one in words:
+        if isinstance(one, str):
+            told.append(f"{visible(one)}\n")
+            continue
+        out = Console(file=io.StringIO(), width=_ENDLESS, markup=False, emoji=False, highlight=False, color_system=None)
+        with out.capture() as caught:
+            out.print(one)
+        told += [f"{line.rstrip()}\n" for line in caught.get().splitlines()]
+    return "".join(told)
 
 
 def is_live(stream: TextIO) -> bool:
@@ -151,7 +171,10 @@ def paragraph(text: str, indent: int = 0, *, errors: bool = False) -> None:
             text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
         )
         text = "\n".join(lines)
-    print(text, file=stream)
+    if errors:
+        print(text, file=stream)
+    else:
+        say(f"{text}\n")
 
 
 class Column(NamedTuple):
@@ -162,24 +185,35 @@ class Column(NamedTuple):
     wraps: bool = False
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """A table on standard output. Rows with the same first word belong together.
+@dataclass(frozen=True)
+class Listing:
+    """A table. Rows with the same first word belong together.
 
     In a pipe every word is whole and every row on one line. A terminal's width is kept: sentences and intervals wrap,
     names stay whole, and where there is no room for all columns the first one becomes a line above its rows.
     """
-    from rich.measure import Measurement
 
-    out = console()
-    if title:
-        show(cell(title, "italic"))
-    whole = _rich_table(columns, rows, gap=1)
-    if Measurement.get(out, out.options.update(max_width=_ENDLESS), whole).minimum <= out.width:
-        show(whole)
-        return
-    for first in dict.fromkeys(row[0] for row in rows):
-        show(cell(first, "bold"))
-        show(_rich_table(columns[1:], [row[1:] for row in rows if row[0] == first], gap=0))
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+
+        if self.title:
+            yield cell(self.title, "italic")
+        whole = _rich_table(self.columns, self.rows, gap=1)
+        if Measurement.get(console, options.update(max_width=_ENDLESS), whole).minimum <= options.max_width:
+            yield whole
+            return
+        for first in dict.fromkeys(row[0] for row in self.rows):
+            yield cell(first, "bold")
+            yield _rich_table(self.columns[1:], [row[1:] for row in self.rows if row[0] == first], gap=0)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A table on standard output."""
+    show(Listing(columns, rows, title))
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int) -> Table:

@@ -131,6 +131,8 @@ def _draw(page: Page, folder: Path) -> None:
     from isobench.report.markdown import pictures_of
 
     drawn = pictures_of(page)
+    if folder.is_symlink():  # what is written and removed is the report's own
+        folder.unlink()
     for name, data in drawn.items():
         _write(folder / name, data)
     for old in folder.glob("*.svg"):

@@ -256,17 +256,17 @@ def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(list(values)), np.array(list(values.values()))
 
 
-def print_verdicts(results: Results) -> None:
-    """The table at the end of a run, on standard output: the main metrics, absolute and against the baseline."""
+def last_words(results: Results) -> list[RenderableType]:
+    """What is told at the end of a run: a table of the main metrics, absolute and against the baseline, and one
+    sentence that answers what was asked."""
     from isobench.report import format
 
     session = results.session
     measured = [block for block in session.blocks if block.index > 0]
     if measured and all(block.marks for block in measured):
-        terminal.paragraph(
+        return [
             f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host"
-        )
-        return
+        ]
     used = sum(not block.marks for block in measured)
     left_out = f" of {len(measured)}" if used < len(measured) else ""
     order = {e.name: index for index, e in enumerate(session.environments)}
@@ -277,11 +277,9 @@ def print_verdicts(results: Results) -> None:
         for row in sorted(rows, key=lambda row: order.get(row.environment, 99)):
             told = "baseline" if row.environment == session.baseline else format.verdict(row.verdict, row.unit)
             lines.append((wanted, row.environment, format.cost(row), format.against(row), told))
-    terminal.table(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
+    table = terminal.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
     answer = closing(results.estimates, session)
-    if answer:
-        print()
-        terminal.paragraph(answer)
+    return [table, *(["", answer] if answer else [])]
 
 
 def closing(estimates: Sequence[Estimate], session: Session) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def build(context: Context) -> list[Block]:
     told = caveats(context)
-    banner: list[Block] = [Banner((Span("First:", "strong"), Span(" ".join(told))))] if told else []
+    banner: list[Block] = [Banner(" ".join(told))] if told else []
     if not context.estimates:
         return [*banner, Paragraph(_nothing(context))]
     decisions = [text for need in NEEDS if (text := _decision(context, need))]

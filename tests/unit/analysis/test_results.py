@@ -15,7 +15,7 @@ from isobench.analysis.results import Results, load
 from isobench.export.formats import formats
 from isobench.report.build import render
 from isobench.results import store
-from isobench.run.progress import print_verdicts
+from isobench.run.progress import last_words
 from tests.unit.analysis.made import write_run
 
 
@@ -67,7 +67,7 @@ def test_a_run_is_loaded_and_summarised_once(tmp_path: Path, monkeypatch: pytest
     render(results, tmp_path / "out", compare_with=results)
     for one in formats().values():
         one.write(results)
-    print_verdicts(results)
+    last_words(results)
     compare(results, Results(results.run))
     assert calls == {"load": 1, "rows": 1, "compared": 2, "samples": 1}, "the second comparison's run is another"
     assert results.samples.equals(before)

@@ -8,21 +8,21 @@ import pytest
 
 from isobench import cli
 from isobench.commands import doctor as command
+from isobench.core import terminal
 from isobench.run import doctor
 from isobench.run.doctor import Finding
 
 GONE = Finding("environment", "", "SKIP", "no engine answers", "start dockerd")
 
 
-def _said(capsys: pytest.CaptureFixture[str], *findings: Finding) -> list[str]:
-    command._print(findings)
-    return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+def _said(*findings: Finding) -> list[str]:
+    told = terminal.text(*command.told(findings))
+    return [line.strip() for line in told.splitlines() if line.strip()]
 
 
-def test_one_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_cause_is_one_line() -> None:
     """With all that have it, and what mends it once; another outcome or reason is another cause."""
     said = _said(
-        capsys,
         GONE._replace(name="docker"),
         Finding("environment", "process", "PASS"),
         Finding("environment", "crun", "FAIL", "no engine answers", "look"),
@@ -39,12 +39,12 @@ def test_one_cause_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_packages_are_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_packages_are_one_command() -> None:
     """What is not installed is mended by one command; other remedies stand one by one."""
     tools = [Finding("tool", name, "SKIP", "not installed", f"apt-get install {name}") for name in ("fio", "crun")]
-    assert "→ apt-get install fio crun" in _said(capsys, *tools)
+    assert "→ apt-get install fio crun" in _said(*tools)
     noise = [Finding("noise", name, "WARN", "it varies", f"set {name}") for name in ("turbo", "governor")]
-    assert "→ set turbo; set governor" in _said(capsys, *noise)
+    assert "→ set turbo; set governor" in _said(*noise)
 
 
 @pytest.mark.parametrize(("pids", "said"), [([], ""), ([7], "another run measures (pid 7)"), ([7, 0], "2 other runs")])

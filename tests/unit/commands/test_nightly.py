@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from isobench import cli
+from isobench.analysis.results import load
 from isobench.commands import nightly
 from isobench.results import store
 from isobench.results.record import FailureRecord, SkipRecord
@@ -41,7 +42,7 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:
-    nightly._summarise(folder, night.told(), night.calm(watched=watched))
+    nightly._summarise(folder, night.told(), night.calm(watched=watched), "# The report")
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
@@ -61,7 +62,7 @@ def test_what_a_summary_says_is_neither_markdown_nor_html(tmp_path: Path) -> Non
 
 def _looked(results: Path, path: Path) -> nightly.Night:
     night = nightly.Night([], [])
-    nightly._look(night, results, path)
+    nightly._look(night, results, load(path))
     return night
 
 
@@ -88,7 +89,7 @@ def test_failed_cells_and_blocks_left_out_are_told(tmp_path: Path) -> None:
 
 def test_a_comparison_that_cannot_be_is_no_silence(tmp_path: Path) -> None:
     night = nightly.Night([], [])
-    nightly._compare(night, tmp_path, write_run(tmp_path), tmp_path / "gone", show=False)
+    nightly._compare(night, tmp_path, load(write_run(tmp_path)), tmp_path / "gone", show=False)
     assert night.faults and "no comparison" in night.faults[0]
 
 
@@ -99,9 +100,9 @@ def test_the_trend_is_tonights_machines(tmp_path: Path) -> None:
         write_run(results, started=night_of(number), host="here", seed=number)
         path = write_run(results, started=night_of(number), host="there", kernel=f"6.{number}", seed=number)
     here = nightly.Night([], [])
-    nightly._trend(here, tmp_path, results, sorted((results / "here").iterdir())[-1])
+    nightly._trend(here, tmp_path, results, load(sorted((results / "here").iterdir())[-1]))
     there = nightly.Night([], [])
-    nightly._trend(there, tmp_path, results, path)
+    nightly._trend(there, tmp_path, results, load(path))
     assert here == ([], []) and "kernel: 6.1 → 6.2" in there.news[0]
 
 
@@ -110,8 +111,8 @@ def test_a_run_from_the_future_does_not_cost_a_night(tmp_path: Path) -> None:
     results = tmp_path / "results"
     paths = [write_run(results, started=started) for started in (night_of(0), night_of(1), "2999-01-01T00:00:00Z")]
     lost, next_night = nightly.Night([], []), nightly.Night([], [])
-    nightly._trend(lost, tmp_path, results, paths[2])
-    nightly._trend(next_night, tmp_path, results, paths[1])
+    nightly._trend(lost, tmp_path, results, load(paths[2]))
+    nightly._trend(next_night, tmp_path, results, load(paths[1]))
     assert "in no trend" in lost.faults[0] and "future" in lost.faults[0]
     assert next_night == ([], [])
 
@@ -120,9 +121,8 @@ def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     """In a German Latin-1 locale the arrow of doctor's remedies was an error; so was a report's µ."""
     script = (
         "from pathlib import Path; import sys; from isobench.commands import nightly; t = Path(sys.argv[1])\n"
-        "nightly._kept(t / 'doctor.txt', lambda: (print('  \\u2192 isobench clean'), 0)[1])\n"
-        "(t / 'report.md').write_bytes('# 711 \\u00b5s \\u00fc'.encode())\n"
-        "nightly._summarise(t, ['\\u00fc \\u2192'])\n"
+        "nightly._keep(t / 'doctor.txt', ['  \\u2192 isobench clean'])\n"
+        "nightly._summarise(t, ['\\u00fc \\u2192'], '', '# 711 \\u00b5s \\u00fc')\n"
     )
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     words = [sys.executable, "-c", script, str(tmp_path)]

@@ -103,7 +103,11 @@ def test_only_the_files_asked_for_are_written(run: Path, tmp_path: Path) -> None
 
 def test_the_markdown_has_its_pictures_beside_it(run: Path, tmp_path: Path) -> None:
     """Every picture that it names is there, small, opaque and drawn; one of another report that lay there is gone."""
-    (tmp_path / "report_files").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "not-ours.svg").write_text("<svg/>")
+    (tmp_path / "report_files").symlink_to(tmp_path / "elsewhere")
+    render(run, tmp_path)
+    assert [file.name for file in (tmp_path / "elsewhere").iterdir()] == ["not-ours.svg"]
     (tmp_path / "report_files" / "of-another-report.svg").write_text("<svg/>")
     (tmp_path / "report_files" / "notes.txt").write_text("mine")
     text = render(run, tmp_path)["md"].read_text()

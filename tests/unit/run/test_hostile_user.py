@@ -354,16 +354,16 @@ def test_the_index_is_written_over_a_link_that_was_laid_since(place: Path, monke
 
 @pytest.mark.parametrize("plant", [os.mkfifo, lambda file: file.symlink_to(file.parent.parent / "secret")])
 def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant: Callable[[Path], object]) -> None:
-    """A link is not followed, in a FIFO nothing waits, and a report that is one is not read for the summary."""
+    """A link is not followed, and in a FIFO nothing waits."""
     (place / "secret").write_text("secret")
     folder = place / "night"
     folder.mkdir()
     plant(folder / "doctor.txt")
-    assert nightly._kept(folder / "doctor.txt", lambda: 0) == 0
-    assert (folder / "doctor.txt").read_text() == ""
-    plant(folder / "report.md")
-    nightly._summarise(folder, [], "Nothing changed.")
-    assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n"
+    nightly._keep(folder / "doctor.txt", ["fine"])
+    assert (folder / "doctor.txt").read_text() == "fine\n"
+    plant(folder / "summary.md")
+    nightly._summarise(folder, [], "Nothing changed.", "# Report")
+    assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n# Report"
     assert (place / "secret").read_text() == "secret"
     nightly._forget(folder)
     assert list(folder.iterdir()) == []

@@ -13,13 +13,14 @@ import msgspec
 import pytest
 
 from isobench.analysis.results import Results, load
+from isobench.core import terminal
 from isobench.core.errors import Unavailable
 from isobench.core.model import Cell, Skip
 from isobench.results import store
 from isobench.results.record import BlockRecord
 from isobench.run import progress as progress_of
 from isobench.run import runner
-from isobench.run.progress import Progress, closing, intervals_so_far, print_verdicts
+from isobench.run.progress import Progress, closing, intervals_so_far, last_words
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import write_run
 from tests.unit.run.test_runner import request
@@ -186,19 +187,19 @@ def test_the_interval_so_far_is_the_analysis(tmp_path: Path) -> None:
     assert intervals_so_far([one._replace(blocks=[], values=[]) for one in run.series], run.session) == {}
 
 
-def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path) -> None:
     """Whatever was asked for has a line in the table at the end."""
     run = store.load(write_run(tmp_path))
     (scenario,) = run.session.scenarios
     first = msgspec.structs.replace(scenario.metrics[0], name="odd")
     session = msgspec.structs.replace(run.session, scenarios=[msgspec.structs.replace(scenario, metrics=[first])])
-    print_verdicts(Results(run._replace(session=session, series=[one._replace(metric="odd") for one in run.series])))
-    assert "startup.odd" in capsys.readouterr().out
+    odd = Results(run._replace(session=session, series=[one._replace(metric="odd") for one in run.series]))
+    assert "startup.odd" in terminal.text(*last_words(odd))
 
 
-def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path) -> None:
     """An empty table would say nothing: the reason is said instead."""
     run = store.load(write_run(tmp_path, blocks=6))
     blocks = [msgspec.structs.replace(block, marks=["load"]) for block in run.session.blocks]
-    print_verdicts(Results(run._replace(session=msgspec.structs.replace(run.session, blocks=blocks))))
-    assert capsys.readouterr().out.startswith("no verdict: each of the 6 blocks was disturbed")
+    disturbed = Results(run._replace(session=msgspec.structs.replace(run.session, blocks=blocks)))
+    assert terminal.text(*last_words(disturbed)).startswith("no verdict: each of the 6 blocks was disturbed")
