@@ -166,10 +166,12 @@ class _OfThePlan(argparse.Action):
 
 
 def label(text: str) -> str:
-    """What a run can be called: one line of printable text that means nothing else."""
+    """What a run can be called: one line of printable text that means nothing else, and can be typed among others."""
     text = text.strip()
     if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
         raise UsageError(f"{text[:40]!r} is no label", remedy=f"a line of 1 to {_LONGEST_LABEL} printable characters")
+    if "," in text or "/" in text:
+        raise UsageError(f"{text!r} is no label: a comma stands between runs, a slash is a folder's")
     if text in (runs.LATEST, runs.PREVIOUS):
         raise UsageError(f"{text!r} always means a run by its place", remedy="choose another label")
     return text

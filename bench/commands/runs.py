@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
+from isobench.commands.report import report_folder
 from isobench.commands.run import label
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, UsageError
@@ -247,6 +248,8 @@ def _remove(arguments: argparse.Namespace) -> int:
     else:
         for path in chosen:
             print(f"removed {path}")
+            if (report := report_folder(path)).is_dir():
+                print(f"its report is still in {report}")
     return 0
 
 

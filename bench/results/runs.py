@@ -53,12 +53,12 @@ def known(results: Path = RESULTS) -> list[Path]:
 
 
 def names(results: Path = RESULTS) -> Iterator[str]:
-    """Every name that a run can be called by, for a shell that completes words."""
+    """What the newest runs can be called by, for a shell that completes words."""
     runs = known(results)
     yield from (LATEST, PREVIOUS)[: len(runs)]
-    for path in runs:
+    for path in runs[-_COMPLETED:]:
         yield path.name
-        yield from sorted(_names(path))
+        yield from filter(str.isprintable, sorted(_names(path)))
 
 
 def _names(path: Path) -> set[str]:
@@ -71,3 +71,5 @@ def _names(path: Path) -> set[str]:
 
 
 _SHOWN = 3
+_COMPLETED = 50
+"""Runs whose records are read before a shell's word is completed."""

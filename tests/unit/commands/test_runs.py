@@ -133,7 +133,9 @@ def test_a_name_changes_nothing_else(three: list[Path]) -> None:
     assert msgspec.structs.replace(after.session, label="", tags=[]) == before.session
 
 
-@pytest.mark.parametrize("text", ["", "  ", "a\nb", "\x1b[1m", "latest", "previous", "x" * 101, "\u202eabc"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "a\nb", "\x1b[1m", "latest", "previous", "x" * 101, "\u202eabc", "a,b", "a/b"]
+)
 def test_what_is_no_label(three: list[Path], text: str) -> None:
     """One line of printable text that means nothing else; nothing is written otherwise."""
     record = (three[2] / "session.json").read_bytes()

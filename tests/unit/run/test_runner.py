@@ -481,6 +481,24 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_ended(tmp_path: Path, aft
     assert {file.name for file in writer.path.iterdir()} == {"session.json", "suite.json"}
 
 
+def test_a_run_that_was_killed_before_its_first_block_goes_on(tmp_path: Path) -> None:
+    """It has a record and an empty journal, and begins with its warm-up block."""
+
+    class Kill(runner.Observer):
+        def begins(self, writer: store.RunWriter) -> None:
+            writer._journal.close()  # its lock goes with a process that was killed
+            raise KeyboardInterrupt
+
+    asked = request(tmp_path, [FakeEnvironment("process")])
+    with pytest.raises(KeyboardInterrupt):
+        execute(asked, None, Kill())
+    (path,) = store.find_runs(tmp_path / "results")
+    assert (path / "journal.jsonl").exists()
+    writer = _go_on(asked._replace(before=store.load(path)))
+    session = store.load(writer.path).session
+    assert writer.path == path and [block.index for block in session.blocks] == [0, 1, 2]
+
+
 def _plain(folder: Path) -> Request:
     folder.mkdir()
     environments = [FakeEnvironment("process"), FakeEnvironment("chroot"), FakeEnvironment("kvm", unavailable=GONE)]
