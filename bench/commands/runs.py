@@ -241,6 +241,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not _agreed(chosen):
         print("nothing was removed", file=sys.stderr)
         return 1
+    reports = {path: report_folder(path) for path in chosen}
     for path in chosen:
         _unlink(path)
     if arguments.json:
@@ -248,8 +249,8 @@ def _remove(arguments: argparse.Namespace) -> int:
     else:
         for path in chosen:
             print(f"removed {path}")
-            if (report := report_folder(path)).is_dir():
-                print(f"its report is still in {report}")
+            if reports[path].is_dir():
+                print(f"its report is still in {reports[path]}")
     return 0
 
 
@@ -301,7 +302,7 @@ def _unlink(path: Path) -> None:
         with folder(path) as place:
             for name in (store.SESSION, *sorted(_files() & set(os.listdir(place)) - {store.SESSION})):
                 os.unlink(name, dir_fd=place)
-        path.rmdir()
+        path.absolute().rmdir()  # "." cannot be removed by that name
     except OSError as error:
         raise UsageError(f"cannot remove {path}: {error.strerror}") from error
 

@@ -88,16 +88,20 @@ def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
 def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     """The command out of the message, as it stands there, finishes the run: same plan, one record, one report."""
     command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "300", "--seed", "9", "--label", "night"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        [*command, "--json"], cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stderr is not None
+    assert process.stderr is not None and process.stdout is not None
     for line in process.stderr:
         if line.startswith("block 297 of"):
             break
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()
     assert process.wait(120) == 130
+    interrupted = json.loads(process.stdout.read())
+    obeys(interrupted, "run")
+    assert interrupted["exit_code"] == 130 and f"run --resume {interrupted['run']}" in interrupted["remedy"]
     told = re.search(r"isobench (run --resume .*) goes on", said)
     assert told is not None, said
     (path,) = store.find_runs(tmp_path / "results")

@@ -199,6 +199,13 @@ def test_removal_where_nobody_can_be_asked(three: list[Path], capsys: pytest.Cap
     assert document["removed"] == [str(three[2]), str(three[1])] and runs.known() == [three[0]]
 
 
+def test_the_folder_that_one_is_in_can_be_removed(three: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that it has from there."""
+    path = three[2].absolute()
+    monkeypatch.chdir(path)
+    assert cli.main(["runs", "rm", ".", "--yes"]) == 0 and not path.exists()
+
+
 def test_removal_takes_only_what_a_run_leaves(three: list[Path], tmp_path: Path) -> None:
     """Not a folder with something else in it, not through a link, not a run that goes on: nothing of it goes."""
     (three[0] / "thesis.tex").write_text("years of work")
