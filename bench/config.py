@@ -86,7 +86,10 @@ def _read(path: Path, text: bytes) -> Mapping[str, object]:
 
     problem = strangers(path)  # options say what is written where, and anybody may lay a file into /tmp
     if problem:
-        raise UsageError(f"{path} {problem}: it is not believed", remedy="make it yours, or go to another folder")
+        raise UsageError(
+            f"{path} {problem}: it is refused",
+            remedy="change its owner or permissions, or use another folder",
+        )
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -109,7 +112,7 @@ def _converted(place: str, action: argparse.Action, value: object) -> object:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         value = ",".join(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UsageError(f"{place}: {value!r} is not a text or a number")
+        raise UsageError(f"{place}: {value!r} is neither text nor a number")
     kind = action.type if callable(action.type) else str
     try:
         converted = kind(str(value))

@@ -60,7 +60,7 @@ def read_job(scenario: str, name: str) -> Job:
     text = (FOLDER / scenario / f"{name}.fio").read_text()
     comment, head, *lines = text.splitlines()
     if head != f"[{name}]" or not comment.startswith("; "):
-        raise ValueError(f"{scenario}/{name}.fio does not begin with what it does and [{name}]")
+        raise ValueError(f"{scenario}/{name}.fio does not begin with its description and [{name}]")
     return Job(name, comment[2:], text, tuple(f"--{line}" for line in lines))
 
 
@@ -77,7 +77,7 @@ def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     try:
         return {str(job["jobname"]): job for job in document["jobs"]}
     except (KeyError, TypeError) as error:
-        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+        raise ProbeError(f"unexpected form of fio's answer: {error!r}") from error
 
 
 def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cpu: bool = False) -> dict[str, float]:
@@ -93,7 +93,7 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
         side = result[job.side]
         rate = float(side["iops"])
         if not 0 < rate < float("inf"):
-            raise MeasurementError(f"fio's job {job.name} did no operation")
+            raise MeasurementError(f"fio's job {job.name} performed no operation")
         found = {job.name: 1 / rate}
         latencies = (result["sync"] if job.syncs else side)["lat_ns"]["percentile"]
         for name in percentiles:
@@ -102,9 +102,9 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
             share = (float(result["usr_cpu"]) + float(result["sys_cpu"])) / 100
             found[f"{job.name}-cpu"] = share * float(result["job_runtime"]) / 1e3 / operations(job, result)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+        raise ProbeError(f"unexpected form of fio's answer: {error!r}") from error
     if not all(0 <= seconds < math.inf for seconds in found.values()):
-        raise ProbeError(f"fio's answer has not the form expected: {found}")
+        raise ProbeError(f"unexpected form of fio's answer: {found}")
     return found
 
 
@@ -113,7 +113,7 @@ def engine(result: Mapping[str, Any]) -> str:
     try:
         return str(result["job options"]["ioengine"])
     except (KeyError, TypeError) as error:
-        raise ProbeError(f"fio's answer has not the form expected: {error!r}") from error
+        raise ProbeError(f"unexpected form of fio's answer: {error!r}") from error
 
 
 def operations(job: Job, result: Mapping[str, Any]) -> int:

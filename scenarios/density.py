@@ -119,7 +119,7 @@ class Density:
                 if took > PATIENCE and count < COUNTS[-1]:
                     reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"
                     break
-        _await_rest()  # network namespaces whose end nobody waited for: not while the next cell is timed
+        _await_rest()  # network namespaces are freed asynchronously: not while the next cell is timed
         return readings, reason
 
 

@@ -123,7 +123,7 @@ class IoJobs:
         if said.temperatures:
             found["page cache"] = "; ".join(said.temperatures)
             if not said.cold:
-                found["without.cold"] = "the caches could not be dropped: there are no cold metrics here"
+                found["without.cold"] = "the caches could not be dropped, so there are no cold metrics"
         return {**found, "jobs": "\n".join(dict.fromkeys(job.text for job in self.jobs))}
 
     @property

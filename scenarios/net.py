@@ -97,11 +97,11 @@ def _server(answer: Mapping[str, Any]) -> _Server:
 
     token, addresses = text(answer, "token"), answer.get("addresses", [])
     if not re.fullmatch("[0-9a-f]{1,64}", token):
-        raise ProbeError("the server in the instance gave no token")
+        raise ProbeError("the server in the instance sent no token")
     if not isinstance(addresses, list) or not all(
         re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", str(a)) for a in addresses
     ):
-        raise ProbeError("the server in the instance gave something else than a list of its addresses")
+        raise ProbeError("the server in the instance sent something other than a list of its addresses")
     return _Server(whole(answer, "tcp"), whole(answer, "udp"), token, tuple(map(str, addresses)))
 
 
@@ -116,7 +116,7 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     from isobench.core.errors import MeasurementError
 
     server = _server(first_answer(instance.stdout))
-    tried = [] if server.addresses else ["the instance has no address but its loopback's"]
+    tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
     for path, address, ports in _candidates(instance, server):
         found = _client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
         if any("ns" in answer for answer in found):
@@ -141,7 +141,7 @@ def _candidates(instance: Instance, server: _Server) -> list[tuple[str, str, Map
         return [("the host's own network, over its loopback", "127.0.0.1", {}), *found]
     if found or not own:
         return found
-    return [("a veth pair laid for the purpose", address, {}) for address in _lay_veth(own)]
+    return [("a veth pair created for the purpose", address, {}) for address in _lay_veth(own)]
 
 
 def _own_namespace(instance: Instance) -> int | None:

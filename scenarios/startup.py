@@ -24,7 +24,7 @@ _SINCE_REQUEST = {
     "ready": "from the request to the first byte that the program itself sends",
 }
 _TEARDOWN = {
-    "exit": ("released", "exited", "from telling the program to finish until it has ended"),
+    "exit": ("released", "exited", "from telling the program to finish until it has exited"),
     "remove": ("exited", "removed", "from its end until the engine says that it is removed"),
     "gone": ("exited", "gone", "from its end until everything it used is freed, network namespaces included"),
 }
@@ -59,7 +59,12 @@ class Startup:
         *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
         *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),
         *(Metric(name, "second", f"the part of ready spent {what}", "any") for name, what in _STEPS.items()),
-        Metric("cpu", "second", "CPU time the host spent on one start and end, by everybody it can be told of", "zero"),
+        Metric(
+            "cpu",
+            "second",
+            "CPU time the host spent on one start and end, in all processes where it can be attributed",
+            "zero",
+        ),
         *(Metric(f"cpu-{who}", "second", f"the part of that CPU time spent by the {who}", "zero") for who in _CPU),
     )
 
@@ -68,7 +73,7 @@ class Startup:
         with sandbox.launch(idle()) as instance:
             status = instance.wait()
         if status != 0:  # killed while it waited: its end is not what an end costs
-            raise MeasurementError(f"it ended with status {status}, not by itself")
+            raise MeasurementError(f"it exited with status {status} instead of 0")
         kernel = {"kernel": spent_between(before, kernel_threads())} if before else {}
         steps = steps_of(instance.events, instance.steps if isinstance(instance, HasSteps) else {})
         return {**durations(instance.events), **steps, **cpu_seconds({**instance.cpu, **kernel})}

@@ -32,7 +32,7 @@ class StartupCold:
         from isobench.host import machine
 
         if not machine.drop_caches():
-            remedy = as_root("have /proc/sys/vm/drop_caches writable: a container is not given that")
+            remedy = as_root("make /proc/sys/vm/drop_caches writable: in a container it is not")
             raise MeasurementError("the page cache could not be dropped", remedy=remedy)
         with sandbox.launch(idle()) as instance:
             instance.wait()

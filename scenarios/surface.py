@@ -48,7 +48,7 @@ class Surface:
         try:
             return {**_boundary(seen), **_reach(seen), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProbeError(f"the probe's answer lacks something: {error!r}") from error
+            raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
 
 
 def _boundary(seen: Mapping[str, Any]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
 
     Raises `ProbeError` on an error answer, on garbage, on a line that was cut off, on more than `most` bytes and on a
     bad exit status; `DeadlineExceeded` (from the stream) when it does not end in time; `OutOfMemory` in place of any
-    `ProbeError` where the instance knows that it was killed for want of memory.
+    `ProbeError` where the instance knows that it was OOM-killed.
     """
     try:
         said = read_answers(instance.stdout, most=most)
@@ -46,7 +46,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
         raise
     status = instance.wait()
     if status != 0:
-        raise ProbeError(f"the probe answered but ended with status {status}", console=_tail(repr(said[-1:]).encode()))
+        raise ProbeError(f"the probe answered but exited with status {status}", console=_tail(repr(said[-1:]).encode()))
     return said
 
 
@@ -66,7 +66,7 @@ def read_answers(stream: BinaryIO, *, most: int = MOST_BYTES) -> list[dict[str, 
     data = _read_to_end(stream, most)
     lines = data.replace(b"\r\n", b"\n").split(b"\n")
     if lines[0] != b"ready":
-        raise ProbeError("the probe did not say the ready line first", console=_tail(data))
+        raise ProbeError("the probe did not send the ready line first", console=_tail(data))
     if lines.pop() != b"":
         raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(data))
     return [_answer(line) for line in lines[1:]]
@@ -76,7 +76,7 @@ def first_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
     """The object on the first line after the ready line, of a probe that then goes on running. Raises `ProbeError`."""
     ready = stream.readline(most)
     if ready.rstrip(b"\r\n") != b"ready":
-        raise ProbeError("the probe did not say the ready line first", console=_tail(ready))
+        raise ProbeError("the probe did not send the ready line first", console=_tail(ready))
     line = stream.readline(most)
     if not line.endswith(b"\n"):
         raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
@@ -87,7 +87,7 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
     """The answers as they come, of a probe that waits now and then; waits for its end. Raises like `answers`."""
     first = instance.stdout.readline(most)
     if first.rstrip(b"\r\n") != b"ready":
-        raise ProbeError("the probe did not say the ready line first", console=_tail(first))
+        raise ProbeError("the probe did not send the ready line first", console=_tail(first))
     while line := instance.stdout.readline(most):
         if len(line) == most:
             raise Flood(f"the probe answered with more than {most} bytes", console=_tail(line))
@@ -101,20 +101,20 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
         yield answer
     status = instance.wait()
     if status != 0:
-        raise ProbeError(f"the probe answered but ended with status {status}")
+        raise ProbeError(f"the probe answered but exited with status {status}")
 
 
 def only(said: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The one answer of a verb that gives one. Raises `ProbeError`."""
     if len(said) != 1:
-        raise ProbeError(f"the probe answered {len(said)} times where it answers once", console=_shown(said))
+        raise ProbeError(f"the probe sent {len(said)} answers instead of one", console=_shown(said))
     return said[0]
 
 
 def at_least(count: int, said: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The answers of a verb that gives so many or more. Raises `ProbeError`."""
     if len(said) < count:
-        reason = f"the probe answered {len(said)} times where it answers at least {count} times"
+        reason = f"the probe answered {len(said)} times instead of at least {count}"
         raise ProbeError(reason, console=_shown(said))
     return said
 
@@ -144,7 +144,7 @@ def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[f
     name, batches = answer.get("name"), answer.get("ns")
     if not isinstance(name, str) or name not in known:
         shown = repr(name)[:100]
-        raise ProbeError(f"the probe answered with the operation {shown}, which nobody asked for")
+        raise ProbeError(f"the probe answered with the operation {shown}, which was not requested")
     if not isinstance(batches, list) or not batches or not all(map(_positive, batches)):
         raise ProbeError(f"the probe gave no positive times for {name!r}", console=_shown(batches))
     return name, batches

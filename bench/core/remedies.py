@@ -13,7 +13,7 @@ def to_start(service: str, program: str) -> str:
         return f"systemctl start {service}"
     if Path("/run/openrc").is_dir():
         return f"rc-service {service} start"
-    return f"start {program}: no init system runs here that would"
+    return f"start {program}: there is no init system here to do it"
 
 
 def as_root(confined: str, otherwise: str = "") -> str:
@@ -26,7 +26,7 @@ def as_root(confined: str, otherwise: str = "") -> str:
 def mends(error: OSError, elsewhere: str) -> str:
     """What mends a file that could not be made or written; `elsewhere` names what chooses another place for it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"make room there, or choose another place: {elsewhere}"
+        return f"free space there, or choose another place: {elsewhere}"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "raise the limit of open files (ulimit -n)"
     if error.errno == errno.EFBIG:

@@ -32,7 +32,7 @@ class DeadlineReader(io.RawIOBase):
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def] # the buffer protocol has no name in 3.11
         left = self._deadline - time.monotonic()
         if left <= 0 or not self._poll.poll(left * 1000):
-            raise DeadlineExceeded("the instance said nothing more within its deadline")
+            raise DeadlineExceeded("the instance sent nothing more before its deadline")
         try:
             return os.readv(self._descriptor, [buffer])
         except ConnectionResetError:  # a peer that is gone has said all it had to say

@@ -48,7 +48,7 @@ def address() -> Address:
     """The engine that `docker` would use. Raises `Unavailable` where that cannot be known, or is never measured."""
     found = _address()
     if found.url.startswith("ssh://"):
-        reason = f"the engine at {found} is reached through ssh, whose own time would be in every figure"
+        reason = f"the engine at {found} is reached through ssh, which would add its own time to every figure"
         raise Unavailable(reason, remedy=f"run isobench on that host{_or_another(found)}")
     return found
 
@@ -83,7 +83,7 @@ def _of_context(name: str, source: str) -> Address:
     file = config_folder() / "contexts/meta" / where / "meta.json"
     known = _read(file)
     if not known:
-        raise Unavailable(f"there is no context {name!r} ({source})", remedy="docker context ls, docker context use")
+        raise Unavailable(f"no Docker context {name!r} ({source})", remedy="docker context ls, docker context use")
     endpoints = known.get("Endpoints")
     docker = endpoints.get("docker") if isinstance(endpoints, dict) else None
     host = docker.get("Host") if isinstance(docker, dict) else None
@@ -109,7 +109,7 @@ def _tls(folder: Path, *, verify: bool) -> Tls:
 
 def _read(file: Path) -> dict[str, object]:
     """A JSON object; empty where there is no such file. Raises `Unavailable` for what is none."""
-    remedy = f"mend {file}, or set DOCKER_HOST to the engine's address"
+    remedy = f"fix {file}, or set DOCKER_HOST to the engine's address"
     try:
         if not file.is_file():
             return {}
@@ -118,7 +118,7 @@ def _read(file: Path) -> dict[str, object]:
     except OSError as error:
         raise Unavailable(f"cannot read {file}: {error.strerror}", remedy=remedy) from error
     except (ValueError, RecursionError) as error:
-        raise Unavailable(f"{file} is no JSON: {error}", remedy=remedy) from error
+        raise Unavailable(f"{file} is not JSON: {error}", remedy=remedy) from error
     if not isinstance(found, dict):
-        raise Unavailable(f"{file} is no JSON object", remedy=remedy)
+        raise Unavailable(f"{file} is not a JSON object", remedy=remedy)
     return found

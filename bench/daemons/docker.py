@@ -82,14 +82,16 @@ def clean(state: Path, *, dry_run: bool = False) -> list[str]:
     dead = network.forget_dead(state, dry_run=dry_run)
     if dry_run:
         would = [f"would remove {file}: that network is gone" for file in dead]
-        return [*would, *([f"would put the host's network back as {state} says"] if changed else [])]
+        return [*would, *([f"would restore the host's network as recorded in {state}"] if changed else [])]
     done = [*(f"{file}: that network is gone" for file in dead), *remove_cgroups(_cgroup_of(state))]
     if changed:
         try:
             remains = network.put_back(state) is not None
         except IsobenchError as error:
             return [*done, f"not cleaned: {error.reason}"]
-        done += [f"{'not cleaned: ' if remains else ''}the host's network, as it was before the Docker in {state}"]
+        done += [
+            f"{'not cleaned: ' if remains else ''}restored the host's network as it was before the Docker in {state}"
+        ]
     return [*done, *(f"unmounted {mount}" for mount in _forget(state))]
 
 

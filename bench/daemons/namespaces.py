@@ -91,7 +91,7 @@ def _scanned() -> set[int]:
             for kind, inode in _HELD.findall("\n".join(told)):
                 found[kind].add(int(inode))
     if not {f"mnt:[{inode}]" for inode in found["mnt"]} <= inhabited:
-        raise LookupError("a mount namespace without a process: what is mounted in it cannot be seen")
+        raise LookupError("a mount namespace without a process: its mounts cannot be inspected")
     return found["net"]
 
 

@@ -144,7 +144,7 @@ def _await_end(state: Path) -> None:
     deadline = time.monotonic() + _ENDING
     while living := pids_with("dockerd", f"--data-root={state}/data"):
         if time.monotonic() > deadline:
-            raise Unavailable(f"a killed session's dockerd lives (pid {living[0]})")
+            raise Unavailable(f"dockerd of a killed session is still running (pid {living[0]})")
         time.sleep(0.1)
 
 

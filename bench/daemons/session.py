@@ -44,7 +44,7 @@ def hold(state: Path) -> int:
             return descriptor
         reason = f"another session's private daemon runs in {state}"
     except OSError as error:
-        reason = f"nothing can be locked in {state}: {error.strerror}"
+        reason = f"cannot lock files in {state}: {error.strerror}"
     os.close(descriptor)
     raise Unavailable(reason)
 
@@ -56,7 +56,7 @@ def end_orphans(state: Path) -> list[str]:
     while living := orphans(state):
         waited = time.monotonic() - began
         if waited > 2 * _ENDING:
-            raise Unavailable(f"a killed session's {process_name(living[0])} does not end (pid {living[0]})")
+            raise Unavailable(f"{process_name(living[0])} of a killed session does not end (pid {living[0]})")
         for pid in living:
             if pid not in found or waited > _ENDING:
                 found.setdefault(pid, process_name(pid))

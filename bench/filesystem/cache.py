@@ -49,7 +49,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     if damage == "":
         return target
     if damage:
-        print(f"isobench: {target} was damaged ({damage}): it is built again", file=sys.stderr)
+        print(f"isobench: {target} was damaged ({damage}) and is being rebuilt", file=sys.stderr)
     making, held = None, -1
     try:
         making, held = _begin(target.parent)
@@ -94,7 +94,7 @@ def damage_of(target: Path) -> str:
     try:
         with folder(target) as descriptor:
             wanted = read_file(_DIGEST, descriptor).decode(errors="replace")
-        return "" if _digest(target) == wanted else "its content is not what was made"
+        return "" if _digest(target) == wanted else "its content does not match its digest"
     except NotOurs as error:
         return error.reason
     except OSError as error:
@@ -133,7 +133,7 @@ def _built() -> Path:
             if not os.listdir(descriptor):
                 os.close(place(here / _MARK, [_MARK_TEXT]))
                 return here
-    raise UsageError(f"isobench did not make {here}", remedy="set ISOBENCH_CACHE to another folder")
+    raise UsageError(f"{here} was not created by isobench", remedy="set ISOBENCH_CACHE to another folder")
 
 
 def _begin(here: Path) -> tuple[Path, int]:

@@ -78,7 +78,7 @@ def read_regular(file: Path, most: int, *, follow: bool = True) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         if status.st_size > most:
-            raise OSError(errno.EFBIG, f"{status.st_size} bytes, and {most} are the most that are read")
+            raise OSError(errno.EFBIG, f"{status.st_size} bytes; the limit is {most}")
         return opened.read(status.st_size) or b""
 
 

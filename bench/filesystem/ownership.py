@@ -47,7 +47,7 @@ def settled(path: Path) -> Path:
         if stat.S_ISLNK(found.st_mode):
             links += 1
             if links > _LINKS or found.st_uid not in _trusted():
-                raise NotOurs(f"{here} is a link {'in a circle' if links > _LINKS else owner_of(found)}")
+                raise NotOurs(f"{here} is a link {'in a loop' if links > _LINKS else owner_of(found)}")
             target = here.readlink()
             place = Path("/") if target.is_absolute() else place
             rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
@@ -101,9 +101,9 @@ def open_file(name: str, within: int, *, limit: int = LIMIT, write: bool = False
     how = os.O_RDWR if write else os.O_RDONLY
     descriptor = os.open(name, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=within)
     found = os.fstat(descriptor)
-    problem = trouble(found) if stat.S_ISREG(found.st_mode) else "is no regular file"
+    problem = trouble(found) if stat.S_ISREG(found.st_mode) else "is not a regular file"
     if not problem and found.st_size > limit:
-        problem = f"has more than {limit} bytes"
+        problem = f"is larger than {limit} bytes"
     if problem:
         os.close(descriptor)
         raise NotOurs(f"{name} {problem}")
@@ -142,7 +142,7 @@ def owner_of(found: os.stat_result) -> str:
 
 def _check_way(here: Path, found: os.stat_result) -> None:
     if not stat.S_ISDIR(found.st_mode):
-        raise NotOurs(f"{here} is no folder")
+        raise NotOurs(f"{here} is not a folder")
     if found.st_uid not in _trusted():
         raise NotOurs(f"{here} {owner_of(found)}", remedy="name a folder of your own")
     if _others_write(found) and not found.st_mode & stat.S_ISVTX:
@@ -164,4 +164,6 @@ def _absolute(path: Path) -> Path:
     try:
         return path.absolute()
     except FileNotFoundError as error:
-        raise UsageError(f"{path} is relative, and the folder that we are in is gone", remedy="cd elsewhere") from error
+        raise UsageError(
+            f"{path} is relative, and the current folder no longer exists", remedy="cd elsewhere"
+        ) from error

@@ -94,7 +94,7 @@ _SOCKET_PATH = 107
 def check_may_run(place: Path, name: str) -> None:
     """Raise `Unavailable` where no program may be run from this folder's file system."""
     if os.statvfs(place).f_flag & os.ST_NOEXEC:
-        raise Unavailable(f"no program may be run from {place}: it is mounted noexec", remedy=f"set {name}")
+        raise Unavailable(f"programs cannot be run from {place}: it is mounted noexec", remedy=f"set {name}")
 
 
 def content_hash(parts: Iterable[bytes]) -> str:

@@ -58,9 +58,9 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
 def _remedy(error: OSError) -> str:
     """What mends that none can be made; nothing where the words of the kernel are known to `isobench.host.reasons`."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        return as_root("have this container given its cgroups: --privileged, or a delegated cgroup")
+        return as_root("give this container its cgroups: --privileged, or a delegated cgroup")
     if error.errno in (errno.EBUSY, errno.EOPNOTSUPP):
-        return f"move the processes out of {ROOT}: version 2 gives controllers to cgroups below empty ones only"
+        return f"move the processes out of {ROOT}: version 2 enables controllers only below empty cgroups"
     return ""
 
 

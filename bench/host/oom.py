@@ -1,4 +1,4 @@
-"""What the kernel killed for want of memory, told as that: by mechanisms that do not say so themselves.
+"""What the kernel OOM-killed, told as that: by mechanisms that do not say so themselves.
 
 A runtime removes the cgroup that knew with its container, so that the sign is the host's own count.
 """
@@ -42,19 +42,21 @@ class MemoryWatch:
             return
         if kills() > self._before:
             reason, console = getattr(error, "reason", str(error)), getattr(error, "console", "")
-            raise OutOfMemory(f"killed for want of memory{self._whose()}: {reason}", console=console) from error
+            raise OutOfMemory(f"OOM-killed{self._whose()}: {reason}", console=console) from error
 
     def _whose(self) -> str:
         """In the words for a container of Docker's; nothing where it had not come as far as to be looked at."""
         if self._limit is None:
             return ""
         return (
-            f" (the container's limit is {self._limit / 2**20:.0f} MiB)" if self._limit else " (the host had none left)"
+            f" (the container's limit is {self._limit / 2**20:.0f} MiB)"
+            if self._limit
+            else " (the host ran out of memory)"
         )
 
 
 def kills() -> int:
-    """How often the kernel has killed for want of memory, of a cgroup or of the host; 0 where it does not count."""
+    """How often the kernel has OOM-killed, of a cgroup or of the host; 0 where it does not count."""
     with suppress(OSError):
         found = re.search(r"^oom_kill (\d{1,18})$", Path("/proc/vmstat").read_text(), re.MULTILINE)
         return int(found[1]) if found else 0

@@ -51,7 +51,7 @@ def output(words: Sequence[str], seconds: float) -> str:
             process_group=0,
         ).stdout
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip()[-400:] or f"it ended with status {error.returncode}"
+        said = error.stderr.strip()[-400:] or f"it exited with status {error.returncode}"
     except subprocess.TimeoutExpired:
         said = f"it did not end within {seconds:.0f} s"
     except OSError as error:

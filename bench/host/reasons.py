@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 def _hardware() -> str:
     if machine.virtualises():
-        return "look into QEMU's log and the kernel's (dmesg): this CPU can run virtual machines"
+        return "check QEMU's log and the kernel's (dmesg): this CPU supports virtual machines"
     return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
 
 
 _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ("hybrid mode not supported", "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"),
-    ("unable to apply caps", "run on a host that has all capabilities: this one is itself confined"),
+    ("unable to apply caps", "run on a host that has all capabilities: this host is itself confined"),
     ("QEMU stopped the guest", _hardware),
-    ("wants clone3", "run isobench outside the container, or in one whose seccomp filter lets clone3 pass"),
-    (r"did not say ready|deadline: (not ready|still running)", "--timeout 10m, where the host is only slow"),
+    ("wants clone3", "run isobench outside the container, or in one whose seccomp filter allows clone3"),
+    (r"deadline: (the container was not ready|not ready|still running)", "if the host is only slow, use --timeout 10m"),
     (r"clone3?: operation not permitted", "give isobench CAP_SYS_ADMIN: root outside a container, or --privileged"),
     (
         r"mapping ids into the user namespace",
@@ -38,17 +38,20 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
     (
         "mounting the overlay: invalid argument|not supported over overlayfs",
-        "set ISOBENCH_WORK to a folder on a disk: an overlay carries no other",
+        "set ISOBENCH_WORK to a folder on a disk: an overlay cannot hold another overlay",
     ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
-    (r"bpf.*no space left", "raise the kernel's limits for bpf: the disk is not full"),
+    (r"bpf.*no space left", "raise the kernel's limits for bpf (the disk is not full)"),
     (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
-    (r"cgroup.*read-only file system", "have /sys/fs/cgroup writable: remount it, or give the container --privileged"),
+    (
+        r"cgroup.*read-only file system",
+        "make /sys/fs/cgroup writable: remount it, or run the container with --privileged",
+    ),
     (
         r"(no space left|disk quota exceeded)",
-        "make room on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to another",
+        "free space on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to folders on another disk",
     ),
-    ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to folders that can be written to"),
+    ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to writable folders"),
 )
 """What other programs say where their words are the reason (a pattern without case) -> what mends it."""
 
@@ -79,7 +82,7 @@ def reason_of(error: Exception) -> str:
     elif isinstance(error, OSError):
         reason = str(error)
     elif isinstance(error, RuntimeError) and "start new thread" in str(error):
-        reason = "this host lets no new thread begin: a limit of tasks, or a filter that forbids clone3"
+        reason = "this host does not allow a new thread: a task limit, or a filter that forbids clone3"
     elif os.environ.get("ISOBENCH_DEBUG"):
         raise error
     else:
@@ -88,7 +91,7 @@ def reason_of(error: Exception) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
         what = f"{type(error).__name__}: {error}"[:500]
-        reason = f"an error of isobench itself, please report it: {what}{where}"
+        reason = f"internal error in isobench, please report it: {what}{where}"
     return as_text(reason)
 
 

@@ -97,8 +97,8 @@ def _named(where: str, found: Collection[int], maker: int, names: Collection[str
         return Server(first) if is_here(first) else Server(0, f"{_said(first)} is in another PID namespace")
     others = ", ".join(sorted({_said(pid) for pid in (*found, maker) if pid}))
     if others:
-        return Server(0, f"at {where} listens {others}, which is none of {', '.join(sorted(names))}")
-    return Server(0, f"whoever serves {where} is in another PID namespace, or on another machine")
+        return Server(0, f"{others}, none of {', '.join(sorted(names))}, listens at {where}")
+    return Server(0, f"the server of {where} is in another PID namespace, or on another machine")
 
 
 def _said(pid: int) -> str:

@@ -70,7 +70,7 @@ LABEL linux
 def distro_image() -> Path:
     """The raw disk image in the cache, built now if it is not there (a minute or two). Raises `Unavailable`."""
     if platform.machine() != "x86_64":
-        raise Unavailable("the Debian image is made for x86-64")
+        raise Unavailable("the Debian image is built for x86-64 only")
     suite = _suite()
     key = content_hash(
         [suite.encode(), _UNIT.encode(), _BOOTED_UNIT.encode(), _LOADER.encode(), probe_path().read_bytes()]
@@ -82,7 +82,7 @@ def _suite() -> str:
     text = Path("/etc/os-release").read_text(errors="replace") if Path("/etc/os-release").exists() else ""
     match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
     if match is None or find("apt-get") is None:
-        raise Unavailable("a Debian image can be made on Debian and Ubuntu only")
+        raise Unavailable("a Debian image can be built only on Debian and Ubuntu")
     return match[1]
 
 

@@ -84,13 +84,13 @@ def _named_in(script: str) -> Iterator[Path]:
 
 def _examined(program: Path, origin: str) -> Fio:
     if not _is_program(program):
-        what = "is a script or the like, and does not say which program it starts"
+        what = "is not an executable program itself, and does not show which program it starts"
         return Fio(why_not=f"{program} {what}", remedy=f"{_REMEDY}, or put fio itself first in PATH")
     loader = _interpreter(program)
     shown = _libraries(loader, program) if loader else ""
     missing = _MISSING.findall(shown)
     if missing:
-        return Fio(why_not=f"{program} wants {missing[0]}, which is not there", remedy=_REMEDY)
+        return Fio(why_not=f"{program} needs {missing[0]}, which is missing", remedy=_REMEDY)
     said = _said([str(program), "--version"])
     if said is None or (loader and not shown):
         return Fio(why_not=f"{program} does not run: `{program} --version` fails", remedy=_REMEDY)

@@ -60,8 +60,8 @@ def guest_kernel() -> Kernel:
         return Kernel(own, modules, release, "the host's own")
     fetched = sorted(found("kernel-*", "boot/vmlinuz-*"), key=lambda image: _by_number(image.name))
     if not fetched:
-        what = "its modules are not there" if own is not None else "its image cannot be read or is not there"
-        raise Unavailable(f"no kernel for guests: of the running {release}, {what}", remedy="isobench provision")
+        what = "its modules are missing" if own is not None else "its image is missing or cannot be read"
+        raise Unavailable(f"no kernel for guests: for the running {release}, {what}", remedy="isobench provision")
     image = fetched[-1]
     version = image.name.removeprefix("vmlinuz-")
     return Kernel(image, image.parent.parent / "lib/modules" / version, version, "a distribution package, unpacked")
@@ -108,7 +108,7 @@ def _image_package() -> str:
         match = re.search(r"Depends: (linux-image-\d\S+)", shown)
         if match:
             return match[1]
-    raise BuildError("apt knows no kernel package for guests", remedy="apt-get update")
+    raise BuildError("apt finds no kernel package for guests", remedy="apt-get update")
 
 
 def _unpack(package: str, folder: Path) -> None:

@@ -64,8 +64,8 @@ def _unpacked(file: Path) -> bytes:
     return data
 
 
-_OTHER_KERNEL = "a host that runs a kernel which has it; the kernels made for clouds lack many"
-_REMEDY = "install the kernel's package again; for one that ends in .zst, install zstd"
+_OTHER_KERNEL = "use a host whose kernel has it; cloud kernels lack many modules"
+_REMEDY = "reinstall the kernel's package; for a file that ends in .zst, install zstd"
 
 
 class _Order:

@@ -27,7 +27,7 @@ FLAGS = (
 def null_kernel() -> Path:
     """The ELF file. Raises `Unavailable` on another architecture, `BuildError` where it cannot be built."""
     if platform.machine() not in ("x86_64", "i686"):
-        raise Unavailable("the null kernel is multiboot code for x86-64")
+        raise Unavailable("the null kernel is multiboot code for x86-64 only")
     words = compiler()
     key = content_hash([SOURCE.read_bytes(), " ".join(FLAGS).encode()])
     return cached("nullkernel", key, lambda folder: _build(words, folder / "nullkernel")) / "nullkernel"

@@ -51,7 +51,7 @@ def fio_fact() -> dict[str, str]:
     """The record of every environment that has the root file system: which fio is in it, or why there is none."""
     fio = host_fio()
     if fio.why_not:
-        return {"without.fio": f"no I/O is measured: {fio.why_not}"}
+        return {"without.fio": f"I/O is not measured: {fio.why_not}"}
     return {"version.fio": fio.version, "fio": fio.origin}
 
 

@@ -50,9 +50,9 @@ def compiler() -> list[str]:
     try:
         words = shlex.split(told)
     except ValueError as error:
-        raise UsageError(f"CC is no command line: {told!r}: {error}", remedy='CC="gcc -m64"') from error
+        raise UsageError(f"CC is not a command line: {told!r}: {error}", remedy='CC="gcc -m64"') from error
     if words and find(words[0]) is None:
-        raise BuildError(f"CC names {words[0]}, which is not there", remedy="unset CC, or install that compiler")
+        raise BuildError(f"CC names {words[0]}, which is not installed", remedy="unset CC, or install that compiler")
     found = words or [path for path in map(find, ("cc", "gcc", "clang")) if path is not None][:1]
     if not found:
         raise BuildError("no C compiler found (cc, gcc or clang)", remedy=_REMEDY)
@@ -68,7 +68,7 @@ def compiled(words: Sequence[str], *options: str, what: str) -> None:
     if "-lc" in said or "libc.a" in said:
         raise BuildError(f"{what} cannot be linked statically: libc.a is missing", remedy=_REMEDY)
     if "No space left" in said:  # in the cache, or where the compiler keeps what it works on
-        remedy = "make room there, or set ISOBENCH_CACHE and TMPDIR"
+        remedy = "free space there, or set ISOBENCH_CACHE and TMPDIR"
         raise BuildError(f"{what} cannot be built: {said[-300:]}", remedy=remedy)
     raise BuildError(
         f"{what} does not compile with {shlex.join(words)}:\n{said[-2000:]}", remedy=f"unset CC, or {_REMEDY}"
@@ -92,7 +92,7 @@ def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
         subprocess.run([target], capture_output=True, timeout=60, check=False)  # it wants a verb, and ends at once
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            made = f"what {shlex.join(words)} makes does not run on this machine"
+            made = f"programs built with {shlex.join(words)} do not run on this machine"
             raise BuildError(made, remedy=f"unset CC, or {_REMEDY}") from error
 
 

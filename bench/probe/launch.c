@@ -9,7 +9,7 @@
  *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
  *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, netns (1 when the
- *             end of its network namespace was seen), oom (1 when its cgroup had something killed for want of memory)
+ *             end of its network namespace was seen), oom (1 when its cgroup had something OOM-killed)
  * or `error: WHY` at any point. The program may also end without `release`. When `control` closes, everything is killed
  * and removed.
  */
@@ -524,7 +524,7 @@ int verb_launch(int argc, char **argv)
         kill_descendants();
         if (WIFSIGNALED(status))
             abandon("it was killed by signal %d before it was ready%s", WTERMSIG(status),
-                    killed_for_memory() ? " (killed for want of memory)" : "");
+                    killed_for_memory() ? " (OOM-killed)" : "");
         abandon("it ended with status %d before it was ready", WEXITSTATUS(status));
     }
     signal(SIGPIPE, SIG_IGN);

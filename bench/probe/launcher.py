@@ -83,7 +83,7 @@ class Launched:
             self.cpu.update(payload=answer["cpu_payload_us"] / 1e6, launcher=answer["cpu_launcher_us"] / 1e6)
             self._status = answer["status"]
             if answer["oom"]:
-                raise OutOfMemory("killed for want of memory (its cgroup's limit was reached)", console=self.console())
+                raise OutOfMemory("OOM-killed (its cgroup's limit was reached)", console=self.console())
         return self._status
 
     def destroy(self) -> None:
@@ -105,7 +105,7 @@ class Launched:
         try:
             message = self._control.recv(2048)
         except TimeoutError:
-            raise DeadlineExceeded(f"the launcher did not say {kind!r} in time", console=self.console()) from None
+            raise DeadlineExceeded(f"the launcher did not send {kind!r} in time", console=self.console()) from None
         except OSError as error:
             raise MeasurementError(f"the launcher: {error.strerror}", console=self.console()) from error
         return parse_message(message, kind, self.console)
@@ -127,7 +127,7 @@ def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda
     """The numbers of a message of this kind. Raises `MeasurementError` for another kind, with what it says."""
     found, _, rest = message.decode(errors="replace").partition(":")
     if found != kind:
-        reason = rest.strip() or "the launcher ended without a word"
+        reason = rest.strip() or "the launcher ended without a message"
         error = DeadlineExceeded if reason.startswith("deadline") else MeasurementError
         raise error(reason, console=console())
     words = rest.split()
@@ -136,7 +136,7 @@ def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda
     except ValueError:
         said = {}
     if not said.keys() >= _PROMISED[kind]:
-        raise MeasurementError(f"the launcher said {kind!r} and not what belongs to it: {rest.strip()[:200]!r}")
+        raise MeasurementError(f"the launcher sent {kind!r} with invalid values: {rest.strip()[:200]!r}")
     return said
 
 
@@ -228,10 +228,8 @@ def learn_deadlines() -> None:
         deadlines.learn_start(sorted(seconds)[len(seconds) // 2])
 
 
-ROOT_ONLY = "the end of another network namespace is seen by root only"
-MAY_NOT = (
-    "this process may not watch network namespaces: it is without CAP_SYS_ADMIN, or a filter forbids setns or unshare"
-)
+ROOT_ONLY = "only root can observe the end of another network namespace"
+MAY_NOT = "this process cannot watch network namespaces: it lacks CAP_SYS_ADMIN, or a filter forbids setns or unshare"
 
 _may_watch = True
 

@@ -113,7 +113,7 @@ def take_over(folder: Path) -> int | None:
         return None
     try:
         if os.fstat(descriptor).st_uid != os.geteuid() or folder.stat().st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "somebody else's run")
+            raise PermissionError(errno.EPERM, "another user's run")
         if try_lock(descriptor):
             return descriptor
     except OSError:

@@ -250,7 +250,7 @@ def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str],
     for entry in entries:
         for environment, scenario, metric, value in entry.samples:
             if entry.block is None or (scenario, metric) not in units:
-                raise ValueError(f"a value of {scenario}.{metric} is of no block, or of no metric of the run")
+                raise ValueError(f"a value of {scenario}.{metric} belongs to no block or no metric of the run")
             name = benchmark_name(scenario, metric, environment)
             if name not in found:
                 found[name] = named(name, units[scenario, metric])
@@ -305,7 +305,7 @@ def _check_plain(session: Session) -> None:
     """Raises `ValueError` for what would lead out of a folder, or out of what can be reckoned with."""
     for field, pattern in _PLAIN.items():
         if not re.fullmatch(pattern, getattr(session, field)):
-            raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which no run writes")
+            raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which is not valid")
     for block in session.blocks:
         times = (
             block.started,
@@ -313,7 +313,7 @@ def _check_plain(session: Session) -> None:
             *(time for one in block.cells for time in (one.started, one.seconds, one.inside)),
         )
         if not max(map(abs, times)) < _LONGEST or not 0 <= block.index <= LAST_BLOCK:
-            raise ValueError(f"block {block.index} has a time or a number that no run writes")
+            raise ValueError(f"block {block.index} has an invalid time or number")
 
 
 def _gave_nothing(session: Session) -> bool:
@@ -338,7 +338,7 @@ def _reading(file: Path, words: str) -> Iterator[None]:
     except ValueError as error:
         raise StoreError(f"{file}: {error}") from error
     except MemoryError as error:
-        raise StoreError(f"{file}: it does not fit into this host's memory") from error
+        raise StoreError(f"{file}: it does not fit into memory") from error
 
 
 def _bounded(file: Path) -> bytes:
@@ -354,7 +354,9 @@ def relabel(path: Path, *, label: str, tags: list[str]) -> None:
     session = load(path).session
     file = path / SESSION
     if (path / journal.NAME).exists():
-        raise StoreError(f"{path} is being measured, or is not yours to finish", remedy="wait until it has ended")
+        raise StoreError(
+            f"{path} is still being measured, or belongs to another user", remedy="wait until it has ended"
+        )
     try:
         os.close(place(file, _session_text(msgspec.structs.replace(session, label=label, tags=tags))))
     except OSError as error:
@@ -395,4 +397,4 @@ def _fresh_folder(base: Path) -> Path:
         except FileExistsError:
             continue
         return path
-    raise FileExistsError(17, "a hundred runs with one stamp", str(base))
+    raise FileExistsError(17, "a hundred runs with the same time stamp", str(base))

@@ -70,7 +70,13 @@ def check_other_runs() -> Iterator[Finding]:
         reason = (
             f"{'another run measures' if len(pids) == 1 else f'{len(pids)} other runs measure'} (pid {_pids(pids)})"
         )
-        yield Finding("noise", "other runs", "WARN", f"{reason}: this disturbs it", "isobench doctor when it has ended")
+        yield Finding(
+            "noise",
+            "other runs",
+            "WARN",
+            f"{reason}: this disturbs it",
+            "repeat isobench doctor when it has ended",
+        )
     else:
         yield Finding("noise", "other runs", "PASS", "none")
 
@@ -85,27 +91,27 @@ def check_noise() -> Iterator[Finding]:
     for name, fine, why, remedy in _DISTURBANCES:
         value = facts.get(name, "")
         if value in ("", machine.UNKNOWN):
-            yield Finding("noise", name, "SKIP", "this host does not tell")
+            yield Finding("noise", name, "SKIP", "not available on this host")
         elif value in fine:
             yield Finding("noise", name, "PASS", value)
         else:
             yield Finding("noise", name, "WARN", f"{value}: {why}", remedy)
     load = facts.get("load", "0").split()[0]
     busy = float(load) > 0.5
-    yield Finding("noise", "load", "WARN" if busy else "PASS", load, "stop what else runs" if busy else "")
+    yield Finding("noise", "load", "WARN" if busy else "PASS", load, "stop other programs" if busy else "")
     yield from _other_instances()
 
 
 _TUNE = "python -m pyperf system tune"
 _DISTURBANCES = (
-    ("virtual", ("bare metal",), "use ratios, not absolute figures", "measure on bare metal"),
-    ("governor", ("performance",), "the clock follows the load", _TUNE),
-    ("turbo", ("off",), "the clock depends on the load and on the heat", _TUNE),
-    ("smt", ("0",), "sibling threads share their core", "echo off > /sys/devices/system/cpu/smt/control"),
-    ("swap", ("none", "0.0 GiB"), "pages may go to the disk", "swapoff -a"),
-    ("thp", ("madvise", "never"), "huge pages come and go by themselves",
+    ("virtual", ("bare metal",), "use ratios, not absolute values", "measure on bare metal"),
+    ("governor", ("performance",), "the clock frequency follows the load", _TUNE),
+    ("turbo", ("off",), "the clock frequency depends on load and temperature", _TUNE),
+    ("smt", ("0",), "sibling threads share a core", "echo off > /sys/devices/system/cpu/smt/control"),
+    ("swap", ("none", "0.0 GiB"), "pages may be swapped to disk", "swapoff -a"),
+    ("thp", ("madvise", "never"), "the kernel creates and splits huge pages on its own",
      "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"),
-    ("ksm", ("off",), "guests' pages are merged meanwhile", "echo 0 > /sys/kernel/mm/ksm/run"),
+    ("ksm", ("off",), "the kernel merges guests' pages in the background", "echo 0 > /sys/kernel/mm/ksm/run"),
 )  # fmt: skip
 """Host fact, its quiet values, what another one means, and what mends it."""
 
@@ -132,7 +138,7 @@ def _version(tool: Tool) -> str:
     try:
         done = subprocess.run([tool.name, tool.version], capture_output=True, errors="replace", timeout=20, check=False)
     except (OSError, subprocess.SubprocessError) as error:
-        return f"does not tell its version: {error}"
+        return f"does not report its version: {error}"
     return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")[:100]
 
 

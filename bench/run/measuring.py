@@ -54,7 +54,7 @@ def measuring(wait: bool) -> Iterator[None]:
         if not variable("ISOBENCH_STATE"):
             held.enter_context(_roots_lock(wait))
             for other in _others():
-                print(f"isobench: user {other.user} is measuring, too (pid {other.pid})", file=sys.stderr)
+                print(f"isobench: user {other.user} is also measuring (pid {other.pid})", file=sys.stderr)
             held.enter_context(_listening(f"\0{_NOTICE}{secrets.token_hex(8)}"))
         yield
 
@@ -86,7 +86,7 @@ def _own_lock(wait: bool) -> Iterator[None]:
                 raise _refusal(file.read(20).strip())
         except OSError as error:
             raise UsageError(
-                f"no file can be locked in {state_dir()}: {error.strerror}", remedy="set ISOBENCH_STATE"
+                f"cannot lock files in {state_dir()}: {error.strerror}", remedy="set ISOBENCH_STATE"
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -133,7 +133,7 @@ class Progress(Observer):
         """The warm-up block is in no figure, but it tells first that a host is busy."""
         marks = "; ".join(block.marks)
         if block.index == 0:
-            self._say(f"this host is busy: {marks}. Blocks like this one will be left out; stop what else runs here")
+            self._say(f"this host is busy: {marks}. Blocks like this one will be left out; stop other programs here")
         else:
             self._say(f"block {block.index} is left out: {marks}")
 

@@ -92,7 +92,7 @@ def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
     program = find(words[0])
     if program is None:
-        return subprocess.CompletedProcess(words, 127, "", f"E: {words[0]} is not there")
+        return subprocess.CompletedProcess(words, 127, "", f"E: {words[0]} is not installed")
     try:
         return subprocess.run(
             [program, *words[1:]],

@@ -90,7 +90,7 @@ def unpacks_modules() -> bool:
     return packed is None or find("zstd") is not None
 
 
-_EVERYTHING = "everything: the program that is measured is built here"
+_EVERYTHING = "everything: the measured program is compiled here"
 
 NEEDS: tuple[Need, ...] = (
     Need(("gcc",), command("cc", "gcc", "clang"), _EVERYTHING),

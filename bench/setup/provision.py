@@ -49,13 +49,15 @@ def provision(wanted: Sequence[Need], *, dry_run: bool = False) -> Outcome:
         return Outcome(["nothing is missing"], [])
     if not apt.is_here():
         names = " ".join(need.packages[0] for need in needs)
-        raise UsageError(f"provisioning knows Debian and Ubuntu; install these yourself: {names or 'a kernel image'}")
+        raise UsageError(
+            f"provisioning supports Debian and Ubuntu; install these yourself: {names or 'a kernel image'}"
+        )
     if not dry_run and os.geteuid() != 0:
         raise UsageError("provisioning installs packages and needs root", remedy="run it with sudo, or see --dry-run")
     if not dry_run:
         broken = apt.update()
         if broken:
-            _say(f"the lists of packages are not all up to date: {broken}")
+            _say(f"some package lists are not up to date: {broken}")
     known = apt.policy(sorted({name for need in needs for name in need.packages}))
     chosen, refused = _choose(needs, known)
     again = {name for name in chosen if known[name]}
@@ -74,7 +76,7 @@ def _choose(needs: Sequence[Need], known: Mapping[str, bool]) -> tuple[dict[str,
     for need in needs:
         name = next((name for name in need.packages if name in known), None)
         if name is None:
-            refused.append(Refused(need.packages[0], "apt knows no such package here", need.lost))
+            refused.append(Refused(need.packages[0], "apt finds no such package here", need.lost))
         else:
             chosen.setdefault(name, need)
     whole = apt.outlook(list(chosen))
@@ -91,7 +93,7 @@ def _without_harm(wanted: dict[str, Need]) -> tuple[dict[str, Need], list[Refuse
     for name, need in wanted.items():
         seen = apt.outlook([*chosen, name])
         if seen.removed:
-            what = f"apt would remove {', '.join(seen.removed)} for it, which is yours to decide"
+            what = f"apt would remove {', '.join(seen.removed)} for it; decide that yourself"
             refused.append(Refused(name, what, need.lost))
         elif seen.why_not:
             refused.append(Refused(name, f"apt cannot install it: {seen.why_not}", need.lost))
@@ -104,12 +106,16 @@ def _announce(
     chosen: dict[str, Need], again: Collection[str], refused: Sequence[Refused], *, kernel: bool
 ) -> list[str]:
     lines = [f"install {name}" for name in chosen if name not in again]
-    lines += [f"install {name} again: the package is there, what it is for is not" for name in chosen if name in again]
+    lines += [
+        f"reinstall {name}: the package is installed, but what it provides is missing"
+        for name in chosen
+        if name in again
+    ]
     upgraded = apt.outlook(list(chosen)).upgraded if chosen else []
     if upgraded:
-        lines.append(f"with them newer versions of {', '.join(upgraded)}")
+        lines.append(f"this also upgrades {', '.join(upgraded)}")
     if kernel:
-        lines.append("fetch a kernel for guests (unpacked into the cache, not installed)")
+        lines.append("download a kernel for guests (unpacked into the cache, not installed)")
     for line in (*lines, *refused):
         _say(str(line))
     return lines
@@ -127,7 +133,7 @@ def _install(chosen: dict[str, Need], again: Collection[str]) -> list[Refused]:
     failed = {one.package for one in refused}
     for name in chosen:
         if name in again and name not in failed and not chosen[name].present():
-            refused.append(Refused(name, "the package is installed, and does not bring it here", chosen[name].lost))
+            refused.append(Refused(name, "the package is installed, but does not provide it here", chosen[name].lost))
     for one in refused:
         _say(str(one))
     return refused

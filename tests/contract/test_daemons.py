@@ -153,7 +153,7 @@ def test_the_network_is_as_it_was(network: Network) -> None:
     with network.session() as session:
         session.kill()
     clean = f"{sys.executable} -m isobench clean"
-    assert "would put the host's network back" in network.said(f"{clean} --dry-run") and "docker0" in network.looks()
+    assert "would restore the host's network" in network.said(f"{clean} --dry-run") and "docker0" in network.looks()
     assert "the host's network" in network.said(clean)
     assert network.looks() == before and not kept.exists()
     assert network.said(clean) == "nothing to clean\n"

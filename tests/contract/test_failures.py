@@ -30,7 +30,7 @@ JOB = ("--name=x", "--size=4m", "--rw=write", "--bs=64k", "--filename=x", "--thr
         (
             {"mem_limit": "6m", "memswap_limit": "6m"},
             OutOfMemory,
-            ("killed for want of memory (the container's limit is 6 MiB)", "fio was killed by signal 9"),
+            ("OOM-killed (the container's limit is 6 MiB)", "fio was killed by signal 9"),
         ),
         ({"tmpfs": {"/data": "size=1m"}}, ProbeError, ("No space left on device",)),
         ({"binds": ["/dev/null:/usr/bin/fio:ro"]}, ProbeError, ("there is no fio in the root file system",)),
@@ -59,7 +59,7 @@ def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeyp
     tight = tuple(f"{limit.partition('=')[0]}=8388608" if "memory" in limit else limit for limit in cgroups.LIMITS)
     monkeypatch.setattr(cgroups, "LIMITS", tight)
     with opened("ns-all+cgroup") as sandbox:
-        killed = pytest.raises(OutOfMemory, match="killed for want of memory")
+        killed = pytest.raises(OutOfMemory, match="OOM-killed")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")
             list(each_answer(instance))
@@ -79,7 +79,7 @@ def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytes
 
     with opened(name) as sandbox:
         monkeypatch.setattr({"runc": oci, "containerd": containerd}[name], "configuration", tight)
-        killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the container's limit is 24 MiB\): ")
+        killed = pytest.raises(OutOfMemory, match=r"OOM-killed \(the container's limit is 24 MiB\): ")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")
             list(each_answer(instance))
@@ -92,7 +92,7 @@ def test_what_has_no_limit_of_its_own_is_killed_for_want_of_memory(name: str) ->
     """A cgroup that neither the launcher nor libvirt made holds 16 MiB more; its end is told as what it is."""
     parents = cgroups.make_parents(f"isobench-{new_run_id()}", "tight")
     try:
-        killed = pytest.raises(OutOfMemory, match=r"killed for want of memory \(the host had none left\): ")
+        killed = pytest.raises(OutOfMemory, match=r"OOM-killed \(the host ran out of memory\): ")
         with opened(name) as sandbox, killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
             for parent in map(Path, parents):

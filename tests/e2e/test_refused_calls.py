@@ -76,7 +76,7 @@ def test_the_record_says_what_was_taken_in_its_place(tmp_path: Path) -> None:
     facts = {record.name: record.facts for record in run.session.environments}
     assert all("clone3, which is refused here" in facts[name]["clone"] for name in ("process", "ns-net"))
     unseen = {skip.environment: skip.reason for skip in run.session.skips if skip.scenario == "startup"}
-    assert list(unseen) == ["ns-net"] and "may not watch network namespaces" in unseen["ns-net"]
+    assert list(unseen) == ["ns-net"] and "cannot watch network namespaces" in unseen["ns-net"]
     assert not run.session.failures
 
 

@@ -27,9 +27,9 @@ EXPECTED = {
 }
 """Environment (verification/faults/plugin) -> what its failures say."""
 LIMITS = {
-    "hostile-hog": "want of memory",
+    "hostile-hog": "OOM-killed",
     "hostile-forks": "Resource temporarily unavailable",
-    "hostile-docker-hog": "want of memory",
+    "hostile-docker-hog": "OOM-killed",
     "hostile-docker-forks": "Resource temporarily unavailable",
 }
 

@@ -156,7 +156,7 @@ def squatted(place: Place) -> Line:
         holder.stdout.readline()
         before = place.before()
         code, said = place.call(*RUN, "1", ISOBENCH_STATE="", timeout=60)
-        told = f"user {USER} is measuring, too (pid {holder.pid})" in said
+        told = f"user {USER} is also measuring (pid {holder.pid})" in said
         tally.add("" if code == 0 and told else f"root's run: exit code {code}: {said[-300:]}", before)
         holder.kill()
     first = place.start(*RUN, "5000", ISOBENCH_STATE="")

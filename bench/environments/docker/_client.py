@@ -47,7 +47,7 @@ def connect() -> Any:
         raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
     engine = address()
     if time.monotonic() < _hung.get(engine.url, 0.0):
-        raise Unavailable(f"the Docker engine at {engine} did not answer a moment ago", remedy=HUNG)
+        raise Unavailable(f"the Docker engine at {engine} did not answer in an earlier attempt", remedy=HUNG)
     seconds = deadlines.stretched(_ANSWER_SECONDS)
     try:
         client = _client(docker, engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
@@ -58,7 +58,7 @@ def connect() -> Any:
             version = client.version(api_version=False)["ApiVersion"]
         client = _client(docker, engine, seconds, version)
         if not client.ping():
-            raise ValueError("it has no answer to a ping")
+            raise ValueError("it does not answer a ping")
     except Exception as error:  # and so does an odd answer
         client.close()
         refused = refusal(engine, error, seconds)
@@ -106,12 +106,14 @@ def require(client: Any, host_config: Mapping[str, Any]) -> None:
             runtimes = sorted(info.get("Runtimes") or ())
             networks = {network["Name"] for network in client.networks()}
     except MeasurementError as error:  # nothing is made of it yet
-        raise Unavailable(error.reason, remedy="look into the engine's log") from error
+        raise Unavailable(error.reason, remedy="check the engine's log") from error
     if other:
         remedy = "isobench run -e podman; for Docker set DOCKER_HOST to dockerd's address"
-        raise Unavailable(f"what answers in Docker's place is the {other}", remedy=remedy)
+        raise Unavailable(f"the engine that answers instead of Docker is the {other}", remedy=remedy)
     if info.get("OSType", "linux") != "linux":
-        raise Unavailable(f"the engine runs containers of {info['OSType']}", remedy="an engine for Linux containers")
+        raise Unavailable(
+            f"the engine runs containers of {info['OSType']}", remedy="use an engine for Linux containers"
+        )
     runtime = host_config.get("runtime", "")
     if runtime and runtime not in runtimes:
         reason = f"the engine has no runtime {runtime!r}, only {', '.join(runtimes)}"
@@ -202,7 +204,7 @@ def _containerd(dockerd: int) -> Server:
     told = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
     if told:
         return server_of(os.fsdecode(told[1]), CONTAINERD)
-    return Server(0, "which containerd dockerd uses cannot be seen from here")
+    return Server(0, "it cannot be determined which containerd dockerd uses")
 
 
 def engine_pids() -> list[int]:
@@ -215,7 +217,7 @@ def unseen() -> dict[Part, str]:
     lacking = [server.why_not for server in engine() if not server.pid]
     found = {Part.DAEMONS: "; ".join(lacking)} if lacking else {}
     if os.geteuid() != 0:
-        found[Part.MEMORY] = "the memory of processes of another user is shown to root only"
+        found[Part.MEMORY] = "only root can read the memory of another user's processes"
     return found
 
 

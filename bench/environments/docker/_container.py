@@ -119,7 +119,7 @@ class Container:
         if found["State"].get("OOMKilled"):
             limit = found["HostConfig"].get("Memory", 0)
             words = f"the container's limit is {limit / 2**20:.0f} MiB" if limit else "the host had none left"
-            raise OutOfMemory(f"killed for want of memory ({words})", console=self._console())
+            raise OutOfMemory(f"OOM-killed ({words})", console=self._console())
 
     def _count_shim(self, shim: int) -> None:
         """It ends with its container, so it is looked at as long as it lives; the runc it started is its child."""
@@ -176,7 +176,7 @@ class Container:
         if pid == 0:  # it has ended
             return
         if not is_of(pid, self._id):
-            self.unseen = f"the engine's process {pid} is none of this PID namespace's: it runs elsewhere"
+            self.unseen = f"the engine's process {pid} is not in this PID namespace: it runs elsewhere"
             return
         self._pid = pid
         with suppress(OSError):
@@ -195,7 +195,7 @@ class Container:
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
             from isobench.core.errors import DeadlineExceeded
 
-            raise DeadlineExceeded("the container was told to finish and went on", console=self._console())
+            raise DeadlineExceeded("the container did not end when told to", console=self._console())
         return time.monotonic_ns()
 
     def _raise_not_ready(self) -> None:
@@ -204,9 +204,11 @@ class Container:
         with engine_errors("inspecting the container"):
             state = self._client.inspect_container(self._id)["State"]
         if state["Running"]:
-            raise DeadlineExceeded("deadline: the container did not say ready", console=self._console())
+            raise DeadlineExceeded("deadline: the container was not ready", console=self._console())
         self._raise_if_out_of_memory()
-        raise MeasurementError(f"it ended with status {state['ExitCode']} before it was ready", console=self._console())
+        raise MeasurementError(
+            f"it exited with status {state['ExitCode']} before it was ready", console=self._console()
+        )
 
     def _console(self) -> str:
         with suppress(Exception):

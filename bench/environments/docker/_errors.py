@@ -16,7 +16,7 @@ _SHOWN = 300
 """Letters of what somebody else has said: a proxy may answer with a whole page."""
 
 
-HUNG = "look into the engine's log, and start it anew"
+HUNG = "check the engine's log, and restart it"
 """The remedy for an engine that does not answer."""
 
 
@@ -33,41 +33,43 @@ def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     chain = list(_chain(error))
     for one in chain:
         if isinstance(one, ssl.SSLError):
-            remedy = "look at DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or at the context's certificates"
-            return Unavailable(f"no secured way to the Docker engine at {address}: {said(one)}", remedy=remedy)
+            remedy = "check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates"
+            return Unavailable(f"no secure connection to the Docker engine at {address}: {said(one)}", remedy=remedy)
         if isinstance(one, PermissionError):
-            remedy = as_root("have the socket given to this root: it is confined", "join the group docker")
+            remedy = as_root("give this confined root access to the socket", "join the group docker")
             return Unavailable(f"no permission to use {address}", remedy=remedy)
         if isinstance(one, docker.errors.APIError):
             return _answered(address, one.response.status_code if one.response is not None else 0, said(one))
         if isinstance(one, docker.errors.InvalidVersion):
-            return Unavailable(f"the Docker engine at {address} is too old: {said(one)}", remedy="a newer Docker")
+            return Unavailable(
+                f"the Docker engine at {address} is too old: {said(one)}", remedy="install a newer Docker"
+            )
         if isinstance(one, (TimeoutError, requests.Timeout)):
             reason = f"the Docker engine at {address} did not answer within {seconds:.0f} s"
             return Unavailable(reason, remedy=HUNG)
     for one in chain:
         if isinstance(one, requests.exceptions.JSONDecodeError):
-            reason = f"what answers at {address} is no Docker engine, it says {_short(str(one.doc))!r}"
+            reason = f"what answers at {address} is not a Docker engine; it says {_short(str(one.doc))!r}"
             return Unavailable(reason, remedy=_LOOK)
         if isinstance(one, (KeyError, TypeError, ValueError)) and not isinstance(one, requests.RequestException):
-            return Unavailable(f"what answers at {address} is no Docker engine: {said(one)}", remedy=_LOOK)
+            return Unavailable(f"what answers at {address} is not a Docker engine: {said(one)}", remedy=_LOOK)
     for one in chain:
         if isinstance(one, OSError) and not isinstance(one, requests.RequestException) and one.strerror:
             reason = f"no Docker engine answers at {address}: {one.strerror}"
             return Unavailable(reason, remedy=to_start("docker", "dockerd") if address.path else _LOOK)
-    return Unavailable(f"no way to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+    return Unavailable(f"no connection to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
 
 
-_LOOK = "look at DOCKER_HOST, at docker context ls, and at proxies between"
+_LOOK = "check DOCKER_HOST, docker context ls, and any proxies"
 
 
 def _answered(address: Address, status: int, words: str) -> Unavailable:
     reason = f"the Docker engine at {address} answers {status}: {words}"
     if status == 403:
-        return Unavailable(reason, remedy="allow it where access to the engine is configured")
+        return Unavailable(reason, remedy="allow it in the engine's access configuration")
     if "is too old" in words:
         return Unavailable(reason, remedy="pip install --upgrade docker")
-    return Unavailable(reason, remedy="look into the engine's log" if status >= 500 else _LOOK)
+    return Unavailable(reason, remedy="check the engine's log" if status >= 500 else _LOOK)
 
 
 def unusable(address: Address, error: Exception) -> Unavailable:
@@ -78,18 +80,18 @@ def unusable(address: Address, error: Exception) -> Unavailable:
 
     if isinstance(error, docker.errors.TLSParameterError):
         return Unavailable(
-            f"no way to the Docker engine at {address}: {said(error)}", remedy="look at DOCKER_CERT_PATH"
+            f"no connection to the Docker engine at {address}: {said(error)}", remedy="check DOCKER_CERT_PATH"
         )
     if isinstance(error, docker.errors.DockerException) and not isinstance(error, docker.errors.InvalidConfigFile):
-        return Unavailable(f"no way to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+        return Unavailable(f"no connection to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
     file = config_folder() / "config.json"
-    return Unavailable(f"{file} is not understood: {said(error)}", remedy=f"mend {file}, or set DOCKER_CONFIG")
+    return Unavailable(f"{file} cannot be parsed: {said(error)}", remedy=f"fix {file}, or set DOCKER_CONFIG")
 
 
 def failure(doing: str, error: Exception) -> MeasurementError:
     """What the engine, or the way to it, said while something was done."""
     if isinstance(error, (KeyError, TypeError, IndexError, AttributeError)):
-        return MeasurementError(f"{doing}: the engine's answer is not of the form expected ({error!r})")
+        return MeasurementError(f"{doing}: unexpected form of the engine's answer ({error!r})")
     return MeasurementError(f"{doing}: {said(error)}")
 
 

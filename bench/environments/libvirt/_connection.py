@@ -36,7 +36,7 @@ def connect() -> Any:
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
     _refuse_another_machine()
     if time.monotonic() < _hung.get(uri(), 0.0):
-        raise Unavailable(f"libvirt at {uri()} did not answer a moment ago", remedy=_HUNG)
+        raise Unavailable(f"libvirt at {uri()} did not answer in an earlier attempt", remedy=_HUNG)
     try:
         return bounded(lambda: libvirt.open(uri()))
     except DeadlineExceeded as error:
@@ -80,7 +80,7 @@ _REST_SECONDS = 120.0
 """How long one that hung is not asked again: a dozen kinds of guests would wait for it one after the other."""
 _hung: dict[str, float] = {}
 """Address -> until when its daemon is not asked again, on the monotonic clock."""
-_HUNG = "look into the log of libvirt's daemon, and start it anew"
+_HUNG = "check the log of libvirt's daemon, and restart it"
 
 
 def close(connection: Any) -> None:
@@ -112,7 +112,7 @@ def _refuse_another_machine() -> None:
     if driver != "qemu":
         raise Unavailable(f"guests are run by QEMU here, not by {uri()}", remedy="unset ISOBENCH_LIBVIRT_URI")
     if transport not in ("", "unix") or parts.netloc:
-        reason = f"the guests of {uri()} run on another machine, and what they say cannot be heard here"
+        reason = f"the guests of {uri()} run on another machine, and their output cannot be read here"
         raise Unavailable(reason, remedy="run isobench on that machine, or unset ISOBENCH_LIBVIRT_URI")
 
 
@@ -120,7 +120,7 @@ def _remedy(words: str) -> str:
     """What mends that libvirt cannot be had, by its own words."""
     lower = words.lower()
     if any(word in lower for word in ("permission denied", "authenticat", "polkit", "system bus")):
-        return as_root("look into the log of libvirt's daemon: it refuses root", "join the group libvirt")
+        return as_root("check the log of libvirt's daemon: it refuses root", "join the group libvirt")
     if "failed to connect socket" in lower:
         modular = find("virtqemud") and not find("libvirtd")
         return to_start("virtqemud", "virtqemud") if modular else to_start("libvirtd", "libvirtd and virtlogd")

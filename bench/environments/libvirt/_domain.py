@@ -169,7 +169,7 @@ class GuestInstance:
         if self._idle and self._pidfd >= 0:
             poll.register(self._pidfd, select.POLLIN)
             if poll.poll(0):
-                raise MeasurementError("QEMU ended before it was told to finish", console=self.console())
+                raise MeasurementError("QEMU ended before it was told to", console=self.console())
 
     def _create(self, xml: str) -> None:
         import libvirt
@@ -236,7 +236,7 @@ class GuestInstance:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
-            raise DeadlineExceeded("the guest was told to finish and went on", console=self.console())
+            raise DeadlineExceeded("the guest did not end when told to", console=self.console())
 
     def _await_forgotten(self) -> None:
         import libvirt

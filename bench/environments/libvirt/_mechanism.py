@@ -37,7 +37,7 @@ LIBVIRT = Mechanism(
         QEMU_IMG.need("virtual machines with a qcow2 disk"),
         Need(("virtiofsd", "qemu-system-common"), lambda: virtiofsd() is not None, "virtual machines over virtiofs"),
         MKE2FS.need("I/O in virtual machines"),
-        Need(("kmod",), command("depmod"), "virtual machines with a kernel that has to be fetched"),
+        Need(("kmod",), command("depmod"), "virtual machines whose kernel has to be downloaded"),
         Need(("zstd",), unpacks_modules, "virtual machines with a disk"),
     ),
 )

@@ -209,13 +209,13 @@ class GuestSandbox:
         if self._elsewhere:
             found |= dict.fromkeys((Part.PROCESSES, Part.MEMORY, Part.END), self._elsewhere)
         elif os.geteuid() != 0 and not self._readable:
-            found[Part.MEMORY] = "the memory of processes of another user is shown to root only"
+            found[Part.MEMORY] = "only root can read the memory of another user's processes"
         return found
 
     def look_at(self, qemu: int) -> None:
         """Remember what one guest shows of all: whether its process can be seen, and which daemons work for it."""
         self._looked = True
-        self._elsewhere = "" if qemu else "QEMU's process is none of this PID namespace's: it runs elsewhere"
+        self._elsewhere = "" if qemu else "QEMU's process is not in this PID namespace: it runs elsewhere"
         if qemu:
             self._readable = os.access(f"/proc/{qemu}/smaps_rollup", os.R_OK)
             self._behind = daemons_behind(daemon().pid, qemu)
@@ -351,10 +351,10 @@ def _no_kvm() -> Unavailable:
     from isobench.host.machine import virtualises
 
     if os.path.exists("/dev/kvm"):  # noqa: PTH110
-        remedy = as_root("have this container given it: --device /dev/kvm", "join the group kvm")
+        remedy = as_root("give it to this container: --device /dev/kvm", "join the group kvm")
         return Unavailable("no permission to use /dev/kvm", remedy=remedy)
     if virtualises():
-        load = "modprobe kvm_intel or kvm_amd; a container is given it by --device /dev/kvm"
+        load = "modprobe kvm_intel or kvm_amd; for a container use --device /dev/kvm"
         return Unavailable("there is no /dev/kvm", remedy=load)
     nested = "enable virtualisation in the firmware; in a virtual machine, nested virtualisation on its host"
     return Unavailable("there is no /dev/kvm", remedy=nested)
@@ -366,7 +366,7 @@ def _remedy(domain_type: str) -> str:
 
     if domain_type == "kvm" and not virtualises():
         return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
-    return "--timeout 10m, where the host is only slow"
+    return "if the host is only slow, use --timeout 10m"
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (

@@ -213,7 +213,7 @@ def bridge_name(run: str, environment: str) -> str:
 
 def _remedy(words: str) -> str:
     if "not permitted" in words or "denied" in words:
-        return "have this container given the network's capability: --cap-add NET_ADMIN"
+        return "give this container the network capability: --cap-add NET_ADMIN"
     return "install iproute2, modprobe bridge"
 
 
@@ -259,7 +259,7 @@ def parse_routes(text: str) -> list[IPv4Network]:
         found = [str(route["dst"]) for route in json.loads(text)]
         return [IPv4Network(network, strict=False) for network in found if network != "default"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise MeasurementError(f"ip's answer about routes has not the form expected: {error!r}") from error
+        raise MeasurementError(f"unexpected form of ip's answer about routes: {error!r}") from error
 
 
 def _ip(*words: str) -> str:

@@ -121,9 +121,11 @@ class NativeSandbox:
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
         if not self._means.get("clone3", 1):
-            facts["clone"] = "clone, in the place of clone3, which is refused here"
+            facts["clone"] = "clone instead of clone3, which is refused here"
         if "--into-cgroup" in options and not self._means.get("into-cgroup", 1):
-            facts["cgroup"] = "joined by the child: this host makes none inside a cgroup (CLONE_INTO_CGROUP)"
+            facts["cgroup"] = (
+                "joined by the child: this host cannot create a process inside a cgroup (CLONE_INTO_CGROUP)"
+            )
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager

@@ -53,7 +53,7 @@ class Runtime:
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         """The command line of one instance."""
-        raise TypeError(f"{type(self).__name__} does not say its command line")
+        raise TypeError(f"{type(self).__name__} does not define its command line")
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         """Undo `prepare` as far as removing the work folder does not."""
@@ -82,7 +82,7 @@ class Runtime:
         if find(self.tool.name) is None:
             raise Unavailable(f"{self.tool.name} is not installed", remedy=self.tool.remedy)
         if os.geteuid() != 0:
-            raise Unavailable(f"{self.title} is run as root here", remedy="run isobench as root")
+            raise Unavailable(f"{self.title} runs only as root here", remedy="run isobench as root")
         if self.runs_in_work:
             check_may_run(workdir, "ISOBENCH_WORK")
         self.require()

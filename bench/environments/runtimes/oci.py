@@ -137,7 +137,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
     Oci(
         _RUNC,
         "runc",
-        "an OCI runtime that reads its configuration and does by itself what was done by hand",
+        "an OCI runtime, which reads its configuration and does what was done by hand",
         "handmade",
     ),
     Oci(_CRUN, "crun", "an OCI runtime written in C instead of Go", "runc"),

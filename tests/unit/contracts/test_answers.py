@@ -119,9 +119,9 @@ def test_how_many_answers_there_are() -> None:
     assert only([{"a": 1}]) == {"a": 1}
     assert at_least(1, [{"a": 1}, {}]) == [{"a": 1}, {}]
     for count in (0, 2):
-        with pytest.raises(ProbeError, match=f"{count} times where it answers once"):
+        with pytest.raises(ProbeError, match=f"sent {count} answers instead of one"):
             only([{}] * count)
-    with pytest.raises(ProbeError, match="1 times where it answers at least 2"):
+    with pytest.raises(ProbeError, match="1 times instead of at least 2"):
         at_least(2, [{}])
 
 
@@ -156,7 +156,7 @@ def test_what_are_no_times(ns: object) -> None:
 @pytest.mark.parametrize("name", [None, "c", ["a"], {"a": 1}, 1])
 def test_times_of_what_nobody_asked_for(name: object) -> None:
     """Also where the name is nothing that could be looked up."""
-    with pytest.raises(ProbeError, match="nobody asked for"):
+    with pytest.raises(ProbeError, match="was not requested"):
         times({"name": name, "ns": [1]}, {"a": ""})
 
 

@@ -117,10 +117,10 @@ def test_ssh_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no JSON"),
-        ("[]", "is no JSON object"),
-        ("[" * 100_000, "is no JSON"),
-        ('{"currentContext": "gone"}', "no context 'gone'"),
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"currentContext": "gone"}', "no Docker context 'gone'"),
         ('{"currentContext": "odd"}', "names no Docker engine"),
         ('{"currentContext": "empty"}', "names no Docker engine"),
     ],

@@ -44,7 +44,7 @@ def test_networks_in_use() -> None:
 @pytest.mark.parametrize("said", ["", "{", "7", "[7]", "[{}]", '[{"dst": 7}]', '[{"dst": "x"}]', "[[]]"])
 def test_routes_of_another_form_are_an_error(said: str) -> None:
     """No JSON, or JSON of another type."""
-    with pytest.raises(MeasurementError, match="not the form expected"):
+    with pytest.raises(MeasurementError, match="unexpected form"):
         guest_net.parse_routes(said)
 
 

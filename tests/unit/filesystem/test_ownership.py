@@ -42,7 +42,7 @@ def test_a_relative_folder_of_nowhere(place: Path, monkeypatch: pytest.MonkeyPat
     (place / "gone").mkdir()
     monkeypatch.chdir(place / "gone")
     (place / "gone").rmdir()
-    with pytest.raises(UsageError, match="w is relative, and the folder that we are in is gone"):
+    with pytest.raises(UsageError, match="w is relative, and the current folder no longer exists"):
         ownership.settled(Path("w"))
 
 

@@ -76,7 +76,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "file").touch()
     for name, ask in (("CACHE", paths.cache_dir), ("STATE", paths.state_dir), ("WORK", paths.work_root)):
         monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / "file"))
-        with pytest.raises(UsageError, match="no folder") as caught:
+        with pytest.raises(UsageError, match="not a folder") as caught:
             ask()
         assert f"ISOBENCH_{name}" in caught.value.remedy
 

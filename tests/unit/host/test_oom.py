@@ -16,7 +16,7 @@ def test_the_failure_is_told_with_the_kernels_reason(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(oom, "kills", lambda: next(count))
     with pytest.raises(OutOfMemory) as failed, oom.MemoryWatch():
         raise MeasurementError("status 137", console="last words")
-    assert failed.value.reason == "killed for want of memory: status 137" and failed.value.console == "last words"
+    assert failed.value.reason == "OOM-killed: status 137" and failed.value.console == "last words"
 
 
 def test_a_broken_pipe_is_a_sign_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_a_broken_pipe_is_a_sign_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     count = iter((0, 1))
     monkeypatch.setattr(oom, "kills", lambda: next(count))
     monkeypatch.setattr(oom, "memory_limit", lambda pid: 8 << 20)
-    words = r"^killed for want of memory \(the container's limit is 8 MiB\): .*Broken pipe$"
+    words = r"^OOM-killed \(the container's limit is 8 MiB\): .*Broken pipe$"
     with pytest.raises(OutOfMemory, match=words), oom.MemoryWatch() as memory:
         memory.look_at(os.getpid())
         raise BrokenPipeError(32, "Broken pipe")

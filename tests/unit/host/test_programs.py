@@ -17,7 +17,7 @@ def test_what_a_tool_prints() -> None:
     ("script", "seconds", "said"),
     [
         ("echo begun; echo no bridge >&2; exit 2", 10, "sh -c: no bridge"),
-        ("exit 7", 10, "sh -c: it ended with status 7"),
+        ("exit 7", 10, "sh -c: it exited with status 7"),
         ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
     ],
 )

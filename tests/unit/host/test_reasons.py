@@ -30,9 +30,7 @@ def test_what_nobody_foresaw_is_an_error_of_isobench(monkeypatch: pytest.MonkeyP
         dict[str, str]()["resident"]
     except KeyError as error:
         reason = reason_of(error)
-        assert reason.startswith(
-            "an error of isobench itself, please report it: KeyError: 'resident' (test_reasons.py:"
-        )
+        assert reason.startswith("internal error in isobench, please report it: KeyError: 'resident' (test_reasons.py:")
         monkeypatch.setenv("ISOBENCH_DEBUG", "1")
         with pytest.raises(KeyError):
             reason_of(error)
@@ -50,7 +48,7 @@ def test_a_reason_can_always_be_kept() -> None:
         ("clone3: No space left on device", "namespaces", "disk"),
         ("clone: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
         ("deadline: not ready within 60 s", "--timeout", "firmware"),
-        ("deadline: the container did not say ready", "--timeout", "firmware"),
+        ("deadline: the container was not ready", "--timeout", "firmware"),
         ("mapping ids into the user namespace: Permission denied", "userns", "disk"),
         ("unshare failed: no space left on device", "namespaces", "disk"),
         ("cannot make the cgroup: No space left on device", "cgroup.max.descendants", "disk"),
@@ -58,8 +56,8 @@ def test_a_reason_can_always_be_kept() -> None:
         ("clone3: Resource temporarily unavailable", "ulimit -u", "disk"),
         ("cannot make a cgroup: Read-only file system", "/sys/fs/cgroup", "root"),
         ("mkdir /x: Read-only file system", "ISOBENCH_WORK", "root"),
-        ("write /var/tmp/x: No space left on device", "make room", "namespaces"),
-        ("writing x: disk quota exceeded", "make room", "namespaces"),
+        ("write /var/tmp/x: No space left on device", "free space", "namespaces"),
+        ("writing x: disk quota exceeded", "free space", "namespaces"),
         ("socket: Too many open files", "ulimit -n", "disk"),
     ],
 )
@@ -105,8 +103,8 @@ def test_systemctl_is_named_where_systemd_runs(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_file_that_cannot_be_kept_is_mended_by_what_it_lacks() -> None:
     """Room is made only where room is lacking."""
-    assert "make room" in mends(OSError(28, "No space left on device"), "--out")
-    assert "make room" not in mends(OSError(30, "Read-only file system"), "--out")
+    assert "free space" in mends(OSError(28, "No space left on device"), "--out")
+    assert "free space" not in mends(OSError(30, "Read-only file system"), "--out")
     assert "ulimit -n" in mends(OSError(24, "Too many open files"), "--out")
     assert "ulimit -f" in mends(OSError(27, "File too large"), "--out")
 

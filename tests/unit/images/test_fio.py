@@ -81,9 +81,9 @@ def test_a_script_is_seen_through(path: Path, tmp_path: Path, monkeypatch: pytes
     assert found().files[Path("usr/bin/fio")] == real
     script(path / "fio", 'exec other-fio "$@"')
     fio = found()
-    assert "is a script" in fio.why_not and "first in PATH" in fio.remedy and not fio.files
+    assert "is not an executable program" in fio.why_not and "first in PATH" in fio.remedy and not fio.files
     assert Io().lacks() == (fio.why_not, fio.remedy)
-    assert rootfs.fio_fact() == {"without.fio": f"no I/O is measured: {fio.why_not}"}
+    assert rootfs.fio_fact() == {"without.fio": f"I/O is not measured: {fio.why_not}"}
     assert not (rootfs.rootfs_path() / "usr/bin/fio").exists()
     monkeypatch.setenv("PATH", f"{path}:{tmp_path / 'opt'}")
     compiled(tmp_path / "opt/fio", minor=7)
@@ -94,7 +94,7 @@ def test_libraries_that_only_a_variable_shows(path: Path, tmp_path: Path, monkey
     """They go where the instance's loader is told to look; one that is missing loses I/O alone."""
     lib = tmp_path / "elsewhere"
     compiled(path / "fio", *odd_library(lib), minor=5)
-    assert "libodd.so.1, which is not there" in found().why_not
+    assert "libodd.so.1, which is missing" in found().why_not
     monkeypatch.setenv("LD_LIBRARY_PATH", str(lib))
     fio = found()
     assert fio.why_not == ""

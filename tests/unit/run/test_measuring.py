@@ -134,7 +134,7 @@ def test_nobody_is_refused_by_a_stranger(place: Path, capsys: pytest.CaptureFixt
             assert b"Permission denied" in subprocess.run(grab, stderr=subprocess.PIPE, check=False).stderr
             capsys.readouterr()
             with measuring.measuring(wait=False):
-                assert f"user 65534 is measuring, too (pid {holder.pid})" in capsys.readouterr().err
+                assert f"user 65534 is also measuring (pid {holder.pid})" in capsys.readouterr().err
         finally:
             holder.kill()
             holder.communicate()

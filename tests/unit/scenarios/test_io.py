@@ -88,7 +88,7 @@ def test_a_job_that_failed_is_an_error(answered: dict[str, Any]) -> None:
         _fio.costs(job, {**result, "error": 28}, [])
     with pytest.raises(MeasurementError, match="no operation"):
         _fio.costs(job, {**result, "mixed": {**result["mixed"], "iops": 0}}, [])
-    with pytest.raises(ProbeError, match="form expected"):
+    with pytest.raises(ProbeError, match="unexpected form"):
         _fio.costs(job, {}, [])
 
 

@@ -77,7 +77,7 @@ def test_times_that_are_not_positive_are_an_error(ns: object) -> None:
 
 def test_an_operation_nobody_asked_for_is_an_error() -> None:
     """An answer about something else is not taken for a metric."""
-    with pytest.raises(ProbeError, match="nobody asked"):
+    with pytest.raises(ProbeError, match="was not requested"):
         _measure(_scenario("getppid"), {"name": "stat", "ns": [5]})
 
 

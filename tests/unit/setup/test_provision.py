@@ -81,7 +81,7 @@ def test_what_this_release_has_not_is_told_and_the_rest_installed(
     false_apt(host)
     assert cli.main(["provision"]) == 1
     said = capsys.readouterr().err
-    assert "not nowhere: apt knows no such package here; without it: what nowhere is for" in said
+    assert "not nowhere: apt finds no such package here; without it: what nowhere is for" in said
     assert "one thing could not be had, the rest can be measured" in said
     assert calls(host)[1].endswith(" somewhere-old fio")
 
@@ -120,8 +120,8 @@ def test_a_package_that_is_there_and_not_whole_is_installed_again(
     (host / "apt-cache").write_text(FALSE_POLICY.replace("Installed: (none)", "Installed: 1"))
     assert cli.main(["provision"]) == 1
     said = capsys.readouterr().err
-    assert "install fio again" in said and "not fio" not in said
-    assert "not hidden: the package is installed, and does not bring it here; without it: hiding" in said
+    assert "reinstall fio" in said and "not fio" not in said
+    assert "not hidden: the package is installed, but does not provide it here; without it: hiding" in said
     assert "--reinstall" in calls(host)[1]
 
 

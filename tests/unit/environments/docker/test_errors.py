@@ -98,12 +98,12 @@ def refused(where: Path, answers: Mapping[str, Any], status: int = 200) -> Unava
         (500, {"message": "layer store is read-only"}, "answers 500: layer store is read-only"),
         (502, b"<html>" + b"bad gateway " * 1000, "answers 502: <html>bad gateway bad"),
         (400, {"message": "client version 1.41 is too old"}, "answers 400: client version 1.41 is too old"),
-        (200, b"<html>proxy login</html>", "is no Docker engine, it says '<html>proxy login</html>'"),
-        (200, b"", "is no Docker engine"),
-        (200, {}, "is no Docker engine"),
-        (200, [], "is no Docker engine"),
+        (200, b"<html>proxy login</html>", "is not a Docker engine; it says '<html>proxy login</html>'"),
+        (200, b"", "is not a Docker engine"),
+        (200, {}, "is not a Docker engine"),
+        (200, [], "is not a Docker engine"),
         (200, {"ApiVersion": "1.12"}, "is too old"),
-        (200, {"ApiVersion": 7}, "no way to the Docker engine"),
+        (200, {"ApiVersion": 7}, "no connection to the Docker engine"),
     ],
 )
 def test_what_was_said_is_told(where: Path, status: int, body: object, said: str) -> None:
@@ -120,7 +120,7 @@ def test_an_engine_that_hangs_is_given_up_and_not_asked_again(where: Path, monke
     monkeypatch.setattr(_client, "_hung", {})
     assert "did not answer within" in refused(where, {"other": "nothing"}).reason
     where.unlink()
-    assert "a moment ago" in refused(where, FINE).reason
+    assert "in an earlier attempt" in refused(where, FINE).reason
 
 
 def test_an_sdk_that_is_too_old_is_named() -> None:
@@ -155,7 +155,7 @@ def test_no_engine_and_no_permission(where: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_bad_configuration_file_is_named(where: Path, tmp_path: Path, text: str) -> None:
     """It is not the engine that fails."""
     (tmp_path / "config.json").write_text(text)
-    with engine(where, FINE), pytest.raises(Unavailable, match=r"config\.json is not understood"):
+    with engine(where, FINE), pytest.raises(Unavailable, match=r"config\.json cannot be parsed"):
         _client.connect()
 
 
