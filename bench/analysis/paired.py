@@ -35,9 +35,12 @@ _THIN = 200
 _MOST_EXACT = 60
 _TRIMMED = 0.8
 """Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
-_ALONE, _AMONG_MANY, _MIDDLE = 1.28, 2.2, 1.25
-"""Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), of
-one among many that do not show it together (1.4 %), and of the middle one of all."""
+_ALONE, _AMONG_MANY = 1.28, 2.2
+"""Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), and
+of one among many that do not show it together (1.4 %)."""
+_MIDDLE, _MIDDLE_OF_MANY = 1.25, 1.64
+"""The same for the middle one of all, of four independent ones however few they are; and of as many as tell as much as
+these (5 %)."""
 _FARTHEST = 12.0
 """How many times as far as the farthest block an interval of blocks that resemble each other reaches at most: of a
 dozen that drift a little, few are independent, and Student's quantiles of so few know no bound."""
@@ -108,15 +111,10 @@ def p_value(differences: np.ndarray) -> float:
 def correlation(differences: np.ndarray) -> float:
     """How much neighbouring blocks resemble each other: the autocorrelation at lag one, wild blocks cut to 2.5 times
     the usual deviation, corrected for its bias in short series; 0 for fewer than six."""
-    values = np.asarray(differences, dtype=np.float64)
-    n = len(values)
+    n = len(differences)
     if n < FEWEST_PAIRS:
         return 0.0
-    values = values - np.median(values)
-    usual = 1.4826 * float(np.median(np.abs(values)))
-    if usual > 0:
-        values = np.clip(values, -2.5 * usual, 2.5 * usual)
-    values = values - values.mean()
+    values = _cut(differences)
     squares = float(values @ values)
     if squares == 0:
         return 0.0
@@ -133,11 +131,37 @@ def correlations(many: Sequence[np.ndarray]) -> list[float]:
     if len(long) >= _MANY:
         limit, middle = _AMONG_MANY, float(np.median([one for one, _ in long]))
         blocks = float(np.median([n for _, n in long]))
-        together = middle if middle > _chance(blocks, _MIDDLE) / math.sqrt(_MANY) else 0.0  # they share a baseline
+        least = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(many)))
+        together = middle if middle > _chance(blocks, least) else 0.0
     return [
         max(together, one if one > _chance(len(series), limit) else 0.0)
         for one, series in zip(found, many, strict=True)
     ]
+
+
+def _cut(differences: np.ndarray) -> np.ndarray:
+    """Distances from the mean, wild blocks cut."""
+    values = np.asarray(differences, dtype=np.float64)
+    values = values - np.median(values)
+    usual = 1.4826 * float(np.median(np.abs(values)))
+    if usual > 0:
+        values = np.clip(values, -2.5 * usual, 2.5 * usual)
+    return np.asarray(values - values.mean())
+
+
+def _independent(many: Sequence[np.ndarray]) -> float:
+    """How many independent series tell as much together as these, which share a baseline or the same launches: by the
+    mean square of their correlations with each other, less what chance gives. Of those of the commonest length."""
+    lengths = [len(one) for one in many if len(one) >= FEWEST_PAIRS]
+    blocks = max(set(lengths), key=lengths.count)
+    rows = np.array([_cut(one) for one in many if len(one) == blocks])
+    sizes = np.sqrt(np.sum(rows**2, axis=1))
+    rows = rows[sizes > 0] / sizes[sizes > 0, None]
+    count = len(rows)
+    if count < _MANY:
+        return 1.0
+    square, by_chance = (float(np.sum((rows @ rows.T) ** 2)) - count) / (count * (count - 1)), 1 / (blocks - 1)
+    return count / (1 + (count - 1) * max(0.0, (square - by_chance) / (1 - by_chance)))
 
 
 def _chance(blocks: float, deviations: float) -> float:

@@ -215,3 +215,33 @@ def test_no_pair_at_all_claims_nothing() -> None:
     found = paired.interval(np.array([]))
     wide = paired.reach(np.array([]), found, paired.effective(0, 0.0))
     assert math.isnan(wide.down) and math.isnan(paired.p_beyond(found, wide, 0.0))
+
+
+def _family(random: np.random.Generator, blocks: int, memory: float, shared: float = 0.0) -> list[np.ndarray]:
+    """Forty series of blocks that remember this share of the last one; of each this share is the same in all."""
+    rows = random.normal(0, 1, (41, blocks + 30))
+    for block in range(1, blocks + 30):
+        rows[:, block] += memory * rows[:, block - 1]
+    rows = rows[:, 30:]
+    return [np.sqrt(1 - shared) * row + np.sqrt(shared) * rows[-1] for row in rows[:-1]]
+
+
+def test_six_blocks_of_many_costs_know_that_they_resemble_each_other() -> None:
+    """Where forty costs say so together, in most runs; hardly ever where blocks are independent, also where the
+    costs have a part in common."""
+    random = np.random.default_rng(11)
+
+    def share(memory: float, shared: float) -> float:
+        runs = [paired.correlations(_family(random, 6, memory, shared)) for _ in range(200)]
+        return float(np.mean([min(run) > 0 for run in runs]))
+
+    assert share(0.5, 0.0) > 0.9
+    assert all(share(0.0, shared) < 0.1 for shared in (0.0, 0.3))
+
+
+@pytest.mark.parametrize(("shared", "least", "most"), [(0.0, 25, 40.01), (0.5, 3, 6), (0.99, 1, 1.3)])
+def test_series_that_are_alike_count_once(shared: float, least: float, most: float) -> None:
+    """Forty series of twenty blocks that have nothing, half, or all in common."""
+    random = np.random.default_rng(12)
+    found = [paired._independent(_family(random, 20, 0.0, shared)) for _ in range(50)]
+    assert least < np.median(found) < most
