@@ -14,6 +14,7 @@ from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
     alt_of,
     dot_panels,
+    finding,
     name_cell,
     sample_note,
     scenario_details,
@@ -22,6 +23,8 @@ from isobench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from isobench.analysis.results import Estimate
     from isobench.report.blocks import Table
     from isobench.report.context import Context
@@ -188,7 +191,7 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
     sizes = sorted((_size(m), m) for m in metrics if _COPY_UP.search(m))
     if not sizes:
         return []
-    series, rows, dearest = [], [], (0.0, "", "")
+    series, rows = [], []
     for name in context.measured({r.environment for _, m in sizes for r in context.select(scenario, m)}):
         found = [(size, context.find(scenario, metric, name)) for size, metric in sizes]
         points = [(size, row) for size, row in found if row is not None]
@@ -196,14 +199,7 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
         xs, ys = [size / 1024 for size, _ in points], [row.median for _, row in points]
         series.append(charts.Series(name, xs, ys, style_of(context, name), lows, highs))
         rows.append([name_cell(context, name), *(_with_quartiles(row) for _, row in found)])
-        if rules.is_choice(context, name):
-            dearest = max([dearest, *((row.median, name, format.quantity(size, "byte")) for size, row in points)])
-    title = f"First writes to files of {format.count(len(sizes), 'size')}"
-    if dearest[1]:
-        title = (
-            f"The dearest first write is to a file of {dearest[2]} in {format.clean(dearest[1], 40)}: "
-            f"{format.quantity(dearest[0], 'second')}"
-        )
+    title = finding(context, context.select(scenario, sizes[-1][1]), "First write to the largest file")
     data = table("First write to an existing file, by its size: median (quartiles)",
                  ["environment", *(format.quantity(size, "byte") for size, _ in sizes)], rows)  # fmt: skip
     picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)
@@ -221,7 +217,8 @@ def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]
     """What an overlay adds to the first write, paired: each against the same without one where that was measured."""
     paths = _overlay_paths(context, scenario)
     known = _differences(context, scenario, paths) if paths else {}
-    series, dearest = [], (0.0, "", "", "")
+    series: list[charts.Series] = []
+    added: dict[Difference, tuple[int, str]] = {}
     for path in paths:
         found = [(size, known.get((metric, path.upper, path.lower))) for size, metric in sizes]
         points = [(size, difference) for size, difference in found if difference is not None]
@@ -229,22 +226,31 @@ def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]
         lows, highs = ([d.low for _, d in points], [d.high for _, d in points]) if sure else ([], [])
         xs, ys = [size / 1024 for size, _ in points], [d.value for _, d in points]
         series.append(charts.Series(path.title, xs, ys, style_of(context, path.upper), lows, highs))
-        dearest = max(
-            [dearest, *((d.value, path.title, format.quantity(s, "byte"), format.difference(d)) for s, d in points)]
-        )
+        added |= {d: (place, path.title) for place, (_, d) in enumerate(found) if d is not None}
     if not known:
         return []
     metrics = [metric for _, metric in sizes] + [m for m in context.metrics_of(scenario) if m.startswith("again-")]
     data = _path_table(context, f"{scenario}: with an overlay against without one, paired differences [95 %]",
                        metrics, paths, known)  # fmt: skip
-    title = "No first write is dearer through an overlay"
-    if dearest[0] > 0:
-        title = f"An overlay adds most to the first write to a file of {dearest[2]} in {dearest[1]}: {dearest[3]}"
+    title = _what_overlays_add(added, len(sizes))
     picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)
     counts = sorted({d.n for d in known.values()})
     pairs = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     note = f"Paired difference and its 95 % interval; n = {pairs} pairs a point."
     return [Figure(title, picture, alt_of(title, data), note, data)]
+
+
+def _what_overlays_add(added: Mapping[Difference, tuple[int, str]], sizes: int) -> str:
+    """A title: which size of a file, by its place, and which overlay stand out."""
+    largest = rules.outstanding(list(added))
+    if largest is not None:
+        place, path = added[largest]
+        which = {0: "the smallest file", sizes - 1: "the largest file"}.get(place, "a file of middle size")
+        return f"An overlay adds most to the first write to {which}: {path}"
+    dearer = len({place for difference, (place, _) in added.items() if difference.low > 0})
+    if not dearer:
+        return "No first write is certainly dearer through an overlay"
+    return f"An overlay adds to the first write to files of {dearer} of {format.count(sizes, 'size')}; none stands out"
 
 
 def _overlay_paths(context: Context, scenario: str) -> list[_Path]:

@@ -419,10 +419,11 @@ def test_a_storage_path_is_set_against_the_one_it_differs_from() -> None:
 
 
 def test_copy_up_is_drawn_against_the_size_of_the_file() -> None:
-    """Metrics of a first write become one figure over the size, whose title names the dearest."""
-    rows = [estimate("io", f"copy-up-{size}", "docker", r) for size, r in (("1k", 1.0), ("1m", 2.0), ("100m", 50.0))]
-    figure = next(b for b in io.build(context(estimates=rows)) if isinstance(b, Figure) and "first write" in b.title)
-    assert figure.title == "The dearest first write is to a file of 100 MiB in docker: 5.00 ms"
+    """Metrics of a first write become one figure over the size, whose title says what the largest file tells."""
+    sizes = (("1k", 1.0), ("1m", 2.0), ("100m", 50.0))
+    rows = [estimate("io", f"copy-up-{size}", name, r) for name in ("process", "docker") for size, r in sizes]
+    figure = next(b for b in io.build(context(estimates=rows)) if isinstance(b, Figure) and "First write" in b.title)
+    assert figure.title == "First write to the largest file: docker against process: 50.0×"
     cells = row_of(figure.data, "docker")[1:]
     assert cells == ["100 µs (98.0 µs … 102 µs)", "200 µs (196 µs … 204 µs)", "5.00 ms (4.90 ms … 5.10 ms)"]
 
@@ -447,7 +448,8 @@ def test_an_overlay_is_set_against_a_volume() -> None:
     """What copying up costs is Docker's overlay against Docker's volume, paired, for first and second write alike; an
     overlay without such a partner stands against the baseline."""
     figures = [b for b in io.build(overlays("process", "ns-all", "docker", "docker-volume")) if isinstance(b, Figure)]
-    (figure,) = [f for f in figures if f.title.startswith("An overlay adds most")]
+    (figure,) = [f for f in figures if f.title.startswith("An overlay")]
+    assert figure.title == "An overlay adds to the first write to files of 3 of 3 sizes; none stands out"
     rows = [[plain(cell.text) for cell in row] for row in figure.data.rows]
     assert [row[0] for row in rows[::4]] == ["docker against docker-volume", "ns-all against process"]
     assert [row[1] for row in rows[:4]] == ["copy-up-1k", "copy-up-1m", "copy-up-100m", "again-1m"]
@@ -455,6 +457,23 @@ def test_an_overlay_is_set_against_a_volume() -> None:
     assert rows[0][3] == "1.00 ms" and rows[0][4] == "+4.24 [+3.16, +5.32] ms"
     assert rows[3][4].startswith("+4"), rows[3]
     assert "95 % interval; n = 11 pairs" in figure.note
+
+
+def test_an_overlay_is_named_where_it_certainly_adds_most() -> None:
+    """One size and path by more than all others reach; none where none is certain."""
+    near = Difference("io", "m", "docker", "volume", "second", 12, 1.0, 0.5, 1.5)
+    far, unsure = near._replace(value=9.0, low=8.0, high=10.0), near._replace(value=2.0, low=-1.0, high=3.0)
+    assert io._what_overlays_add({near: (0, "x"), far: (2, "y")}, 3).endswith("to the largest file: y")
+    assert io._what_overlays_add({unsure: (0, "x")}, 3) == "No first write is certainly dearer through an overlay"
+
+
+def test_no_title_holds_an_absolute_value() -> None:
+    """Seconds and bytes are of this host, and a title is what is remembered: ratios and shares only."""
+    made = [context(), context(blocks=20), overlays("process", "ns-all", "docker", "docker-volume")]
+    figures = [b for one in made for section in find_sections() for b in section.build(one) if isinstance(b, Figure)]
+    assert len(figures) > 10
+    for figure in figures:
+        assert not re.search(r"\d\s?(ns|µs|ms|s|[KMG]i?B|B)\b", figure.title), figure.title
 
 
 def test_copy_up_without_an_overlay_has_nothing_to_set_it_against() -> None:
