@@ -1,1 +1,1 @@
-"""What everything rests on: errors, records, words, deadlines, signals, streams."""
+"""Foundations: errors, records, text, deadlines, signals, streams."""

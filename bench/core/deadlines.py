@@ -1,8 +1,8 @@
-"""How long anything is waited for: one figure for all, told by `--timeout` or learned from the host.
+"""Deadlines: all scale with one factor, set by `--timeout` or learned from the host.
 
-The figures hold for a usual host. A slower one (a virtual machine in a virtual machine, an emulated CPU) is given more
-of everything: by how much slower a raw process starts there (`launcher.learn_deadlines`), and by how long the slowest
-environment took that was proven.
+The constants hold for a usual host. On a slower one (nested virtualisation, an emulated CPU) all deadlines are
+extended: by how much slower a raw process starts there (`launcher.learn_deadlines`), and by how long the slowest
+environment took in its smoke test.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ LIFETIME = 2 * READY
 """Seconds from the request for an instance until it is gone."""
 
 LONGEST = 3600.0
-"""Seconds: the most that can be told. What is not ready after an hour cannot be measured in blocks."""
+"""Seconds: the maximum of `--timeout`. What is not ready after an hour cannot be measured in blocks."""
 
 _USUAL_START = 0.002
 """Seconds that a raw process takes at most on a usual host, from the request to its ready line."""
 _MOST = 30.0
-"""No host is taken to be slower than by this factor: what hangs must end."""
+"""Upper limit of the learned factor: whatever hangs must end."""
 _LIVES = 10.0
-"""How many times what it took to prove an environment one of its instances may live."""
+"""How long an instance may live, as a multiple of its environment's smoke test."""
 
-_told: float | None = None
+_chosen: float | None = None
 _learned = 1.0
 
 
-def begin(told: float | None) -> None:
-    """Forget what was learned. `told` is how many seconds an instance has to say ready; None: learn it."""
-    global _told, _learned
-    _told, _learned = told, 1.0
+def begin(chosen: float | None) -> None:
+    """Forget what was learned. `chosen` is the seconds an instance has to become ready; None: learn them."""
+    global _chosen, _learned
+    _chosen, _learned = chosen, 1.0
 
 
 def learn_start(seconds: float) -> None:
-    """How long a raw process takes here from the request to its ready line."""
+    """Learn from the seconds that a raw process takes here from the request to its ready line."""
     _learn(seconds / _USUAL_START)
 
 
 def learn_proof(seconds: float) -> None:
-    """How long it took to prove an environment: to launch it once and to let it end."""
+    """Learn from the seconds of an environment's smoke test: launching it once and letting it end."""
     _learn(seconds * _LIVES / LIFETIME)
 
 
 def ready() -> float:
-    """Seconds that an instance has to say ready."""
+    """Seconds that an instance has to become ready."""
     return READY * _factor()
 
 
@@ -53,7 +53,7 @@ def scaled(usual: float = LIFETIME) -> float:
 
 
 def stretched(usual: float) -> float:
-    """Seconds for anything else that takes longer on a slower host: never fewer than the usual ones."""
+    """Seconds for any other operation that takes longer on a slower host: never fewer than usual."""
     return usual * max(1.0, _factor())
 
 
@@ -63,4 +63,4 @@ def _learn(factor: float) -> None:
 
 
 def _factor() -> float:
-    return _learned if _told is None else _told / READY
+    return _learned if _chosen is None else _chosen / READY

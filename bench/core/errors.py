@@ -1,6 +1,6 @@
 """The exception tree. Every error that isobench raises on purpose is one of these.
 
-Each class carries the exit code that the command line gives for it, so that no other place has to know.
+Each class carries the exit code with which the command line ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """What somebody may have meant who wrote an unknown word: "; did you mean 'docker'?", or nothing."""
+    """A suggestion for an unknown word: "; did you mean 'docker'?", or nothing."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=1)
@@ -20,7 +20,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 class IsobenchError(Exception):
-    """The root of the tree: something went wrong that isobench foresaw. `remedy` names the next action, or is empty."""
+    """The root of the tree: an error that isobench anticipated. `remedy` names the next action, or is empty."""
 
     exit_code = 1
 
@@ -29,11 +29,11 @@ class IsobenchError(Exception):
         self.reason = reason
         self.remedy = remedy
         self.document: dict[str, object] = {}
-        """What `--json` prints beside the error: what there is all the same."""
+        """What `--json` prints in addition to the error: results obtained so far."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or another signal that ends isobench, with what there is to say of where it was (exit code 130)."""
+    """Ctrl-C, or another signal that ends isobench, with the state that was reached (exit code 130)."""
 
     def __init__(self, reason: str, *, remedy: str = "", document: dict[str, object] | None = None) -> None:
         super().__init__(reason)
@@ -69,7 +69,7 @@ class NothingMeasured(IsobenchError):
 
 
 class MeasurementError(IsobenchError):
-    """One cell failed: launching, the probe's work, or reading its answer. `console` holds the last lines it said."""
+    """One cell failed: launching, the probe's work, or reading its answer. `console` holds its last lines of output."""
 
     def __init__(self, reason: str, *, console: str = "", remedy: str = "") -> None:
         super().__init__(reason, remedy=remedy)
@@ -81,15 +81,15 @@ class DeadlineExceeded(MeasurementError):
 
 
 class OutOfMemory(MeasurementError):
-    """The kernel killed what ran in the instance because its memory limit was reached."""
+    """A process in the instance was OOM-killed."""
 
 
 class ProbeError(MeasurementError):
-    """The probe answered with an error or with something that is not an answer."""
+    """The probe answered with an error or with malformed output."""
 
 
 class StoppedShort(MeasurementError):
-    """A cell gave some of its values and then had a reason to stop: a limit of the host. Not a failure."""
+    """A cell gave some of its values and then stopped at a limit of the host. Not a failure."""
 
     def __init__(self, reason: str, values: Mapping[str, float]) -> None:
         super().__init__(reason)

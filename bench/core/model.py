@@ -1,6 +1,6 @@
 """The small frozen records that every layer shares, and the names of the startup events.
 
-Kept free of heavy imports: `isobench list` reads nothing else.
+Free of heavy imports: `isobench list` needs nothing else.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ started    the mechanism is about to run the program (just before exec; an engin
 booted     the guest's kernel has handed over to its user space (virtual machines with a kernel only)
 ready      the first byte that the program itself sends has reached the host
 released   the harness tells it to finish; the time between ready and released is the harness's and counts nowhere
-exited     the program, or the VMM that holds it, has ended
+exited     the program, or the VMM that runs it, has ended
 removed    the engine says that it is removed (engines only)
 gone       everything it used is freed: processes reaped, cgroups and network namespaces gone, sockets unlinked
-An environment stamps those that it has; requested, ready, released, exited and gone are never left out.
+An environment stamps the events that it has; requested, ready, released, exited and gone are mandatory.
 """
 
 
@@ -68,7 +68,7 @@ class Cell(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """An environment (or one scenario in it, else "") that this host cannot run, the reason, and what mends it."""
+    """An environment (or one scenario in it, else "") that this host cannot run, the reason, and the remedy."""
 
     environment: str
     scenario: str

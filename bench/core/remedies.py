@@ -1,4 +1,4 @@
-"""What mends what isobench meets on every host: a daemon, a permission, a full disk."""
+"""Remedies of errors that occur on any host: a daemon, a permission, a full disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def to_start(service: str, program: str) -> str:
-    """How a daemon is started on this host: by its init system where one runs, else by hand."""
+    """How to start a daemon on this host: by its init system if one runs, else by hand."""
     if Path("/run/systemd/system").is_dir():
         return f"systemctl start {service}"
     if Path("/run/openrc").is_dir():
@@ -17,14 +17,14 @@ def to_start(service: str, program: str) -> str:
 
 
 def as_root(confined: str, otherwise: str = "") -> str:
-    """What mends that a permission is lacking: `confined` for a root who is refused, `otherwise` for anybody else."""
+    """The remedy of a missing permission: `confined` for a root that is refused, `otherwise` for anybody else."""
     if os.geteuid() == 0:
         return confined
     return f"run isobench as root, or {otherwise}" if otherwise else "run isobench as root"
 
 
 def mends(error: OSError, elsewhere: str) -> str:
-    """What mends a file that could not be made or written; `elsewhere` names what chooses another place for it."""
+    """The remedy if a file could not be created or written; `elsewhere` names the setting of another place."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"free space there, or choose another place: {elsewhere}"
     if error.errno in (errno.EMFILE, errno.ENFILE):

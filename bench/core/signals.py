@@ -1,7 +1,7 @@
-"""SIGINT, SIGTERM and SIGHUP end a program in order: they break off its work, and never its making and taking away.
+"""SIGINT, SIGTERM and SIGHUP end a program in order: they interrupt its work, but never its setup and cleanup.
 
-Inside `orderly` a signal is remembered, and heeded as soon as work may be broken off (`interruptible`) or at the end.
-So there is no moment between what was changed on the host and the word to whoever changes it back.
+Inside `orderly` a signal is remembered, and takes effect as soon as work is `interruptible`, or at the end. So a signal
+cannot come between a change on the host and the record by which it is undone.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 20.0
-"""Seconds that taking things away has from the first signal on, before another one may cut it short."""
+"""Seconds that cleanup has after the first signal, before another one may interrupt it."""
 
 
 class _State:
-    """What has come, and whether it may be heeded now."""
+    """The signals received, and whether one may take effect now."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
@@ -30,7 +30,7 @@ class _State:
         self.first: float | None = None
 
     def came(self, number: int, frame: FrameType | None) -> None:
-        """The handler. It raises once: what follows is taking away already."""
+        """The handler. It raises once: after that, cleanup is under way."""
         now = time.monotonic()
         impatient = self.first is not None and now - self.first > self.patience
         if self.may_raise or impatient:
@@ -41,13 +41,13 @@ class _State:
 
 
 _states: list[_State] = []
-"""Those of the blocks that this thread is in, the innermost last."""
+"""The states of the `orderly` blocks that this thread is in, the innermost last."""
 
 
 def ignore() -> None:
-    """For a program's last moments: everything is done, and one more signal must not change the exit code.
+    """For a program's last moments: the work is done, and another signal must not change the exit code.
 
-    Python gives a signal that has a handler its default action back before it ends; an ignored one stays ignored.
+    Before it ends, Python resets signals with a handler to their default action; an ignored one stays ignored.
     """
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
@@ -55,9 +55,9 @@ def ignore() -> None:
 
 @contextmanager
 def orderly(patience: float = PATIENCE) -> Iterator[None]:
-    """The three signals break off what is `interruptible` inside, as Ctrl-C does, and nothing else.
+    """The three signals interrupt what is `interruptible` inside, as Ctrl-C does, and nothing else.
 
-    One that came when nothing could be broken off any more raises KeyboardInterrupt at the end. Only the main thread
+    One that arrives when nothing is interruptible any more raises KeyboardInterrupt at the end. Only the main thread
     may call this.
     """
     state = _State(patience)
@@ -75,12 +75,12 @@ def orderly(patience: float = PATIENCE) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """What may be broken off. Outside `orderly` it changes nothing."""
+    """Code that a signal may interrupt. Has no effect outside `orderly`."""
     if not _states:
         yield
         return
     state = _states[-1]
-    state.may_raise = state.first is None  # what is taken away after a signal waits as well, and is not broken off
+    state.may_raise = state.first is None  # cleanup after a signal may wait, too, and is not interrupted
     try:
         if state.waiting:
             state.may_raise, state.waiting = False, False

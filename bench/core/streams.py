@@ -1,4 +1,4 @@
-"""Reading from an instance without ever waiting longer than its deadline."""
+"""Reading from an instance, bounded by its deadline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DeadlineReader(io.RawIOBase):
             raise DeadlineExceeded("the instance sent nothing more before its deadline")
         try:
             return os.readv(self._descriptor, [buffer])
-        except ConnectionResetError:  # a peer that is gone has said all it had to say
+        except ConnectionResetError:  # a peer that is gone sends nothing more
             return 0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Words from outside made harmless: control characters visible, lengths bounded, one line where one is wanted."""
+"""Escaping of untrusted text: control characters made visible, lengths bounded, one line where required."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ _BREAKS = re.compile(r"[\r\n\t\v\f\x85\u2028\u2029]+")
 
 
 def clean(text: str, limit: int = 300) -> str:
-    """Words from results on one line: at most `limit` characters, control and direction marks made visible."""
+    """Text from results on one line: at most `limit` characters, control and direction marks made visible."""
     return visible(_BREAKS.sub(" ", clip(text, limit)))
 
 
 def visible(text: str) -> str:
-    """Control characters and invisible direction marks as ⟨U+202E⟩; line ends and tabs stay."""
+    """Control characters and invisible direction marks become ⟨U+202E⟩; line ends and tabs stay."""
     if text.isascii() and (text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable()):
         return text
     return "".join(c if c in "\n\t" or not _is_invisible(c) else f"⟨U+{ord(c):04X}⟩" for c in text)
 
 
 def clip(text: str, limit: int) -> str:
-    """At most `limit` characters, saying how many are left out."""
+    """At most `limit` characters, with a note of how many were cut."""
     return text if len(text) <= limit * 1.1 else f"{text[:limit]}… ({len(text) - limit} more characters)"
 
 

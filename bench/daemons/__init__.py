@@ -1,4 +1,4 @@
-"""Private daemons for hosts where no init system runs any: their own state, private sockets, gone when stopped."""
+"""Private daemons for hosts without an init system: with their own state and sockets, removed when stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Daemon:
         self._after = after
 
     def stop(self) -> None:
-        """Ask it to end, make sure that it and all that it started has, remove what it leaves. May be called twice."""
+        """Stop it and everything that it started, and remove what it leaves. May be called twice."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -38,7 +38,7 @@ class Daemon:
                 self._process.kill()
                 self._process.wait()
         try:
-            end_orphans(self._state)  # where its guard was killed, or what it started lives in a session of its own
+            end_orphans(self._state)  # if its guard was killed, or its children are in a session of their own
         finally:
             self._after()
 
@@ -53,9 +53,9 @@ def start(
     after: Callable[[], None] = lambda: None,
     timeout: float = 60,
 ) -> Daemon:
-    """Start a daemon that dies with this process; wait until it answers. Raises `Unavailable` with its last words.
+    """Start a daemon that dies with this process; wait until it answers. Raises `Unavailable` with its last output.
 
-    It keeps what it has in `state`, its log beside that. However this ends before, it is stopped and `after` done.
+    Its data are in `state`, its log next to that. If starting fails, it is stopped and `after` is called.
     """
     log = state / f"{name}.log"
     with log.open("wb") as output:
@@ -81,7 +81,7 @@ def start(
 
 
 def _await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], deadline: float) -> bool:
-    """Whether it answers before it ends or the deadline comes."""
+    """Whether it answers before it exits or the deadline passes."""
     while process.poll() is None and time.monotonic() < deadline:
         with suppress(OSError):
             if answers():

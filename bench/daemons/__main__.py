@@ -1,4 +1,4 @@
-"""`python -m isobench.daemons COMMAND…`: run a command with private Docker and libvirt daemons where none run."""
+"""`python -m isobench.daemons COMMAND…`: run a command with private Docker and libvirt daemons if none run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Start what is missing, run the command, stop it again; its exit code, as a shell would give it."""
-    for number in ENDING:  # also in the moments before and after what is in order: none of them ends this by itself
+    """Start the missing daemons, run the command, stop them; returns its exit code as a shell would."""
+    for number in ENDING:  # also before and after `orderly`: no signal ends this process directly
         signal.signal(number, _end)
     try:
         with private_daemons():
@@ -34,7 +34,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _run(words: Sequence[str]) -> int:
-    """Signals are passed on, and the command ends in order: the daemons are stopped when it has ended."""
+    """Forward signals to the command; the daemons are stopped only after it has ended."""
     told: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +57,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _at_a_terminal() -> bool:
-    """Whether Ctrl-C tells the command as well: the terminal sends it to all of its foreground group."""
+    """Whether the command gets Ctrl-C by itself: the terminal sends it to the whole foreground group."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):

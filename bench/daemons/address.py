@@ -1,6 +1,6 @@
-"""Where the Docker engine is, found as the docker command finds it: DOCKER_HOST, DOCKER_CONTEXT, the current context.
+"""The Docker engine's address, found as the docker command finds it: DOCKER_HOST, DOCKER_CONTEXT, the current context.
 
-https://docs.docker.com/reference/cli/docker/context says which of them wins.
+https://docs.docker.com/reference/cli/docker/context defines the precedence.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from isobench.core.errors import Unavailable
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 _LONGEST = 1 << 20
-"""Bytes of a configuration file that are read."""
+"""Maximum bytes of a configuration file."""
 
 
 class Tls(NamedTuple):
-    """Paths of what secures a connection, each empty where it is not there; whether the engine's name is checked."""
+    """Paths of the certificates and key, each empty if missing; whether the engine's name is verified."""
 
     ca: str
     certificate: str
@@ -29,7 +29,7 @@ class Tls(NamedTuple):
 
 
 class Address(NamedTuple):
-    """An engine's address, who says so (empty for the usual socket), and how its connection is secured."""
+    """An engine's address, its source (empty for the default socket), and how its connection is secured."""
 
     url: str
     source: str = ""
@@ -40,12 +40,12 @@ class Address(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Of its unix socket; empty where it is reached in another way."""
+        """The path of its unix socket; empty if it is reached in another way."""
         return self.url.removeprefix("unix://") if self.url.startswith(("unix://", "/")) else ""
 
 
 def address() -> Address:
-    """The engine that `docker` would use. Raises `Unavailable` where that cannot be known, or is never measured."""
+    """The engine that `docker` would use. Raises `Unavailable` if it cannot be determined, or cannot be measured."""
     found = _address()
     if found.url.startswith("ssh://"):
         reason = f"the engine at {found} is reached through ssh, which would add its own time to every figure"
@@ -66,19 +66,19 @@ def _address() -> Address:
 
 
 def config_folder() -> Path:
-    """Where the docker command keeps its configuration."""
+    """The docker command's configuration folder."""
     return Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
 
 
 def _or_another(found: Address) -> str:
-    """How to have another engine measured, after a comma; nothing for the usual one."""
+    """How to choose another engine, after a comma; empty for the default one."""
     if found.source == "DOCKER_HOST":
         return ", or unset DOCKER_HOST"
     return ", or DOCKER_CONTEXT=default" if found.source else ""
 
 
 def _of_context(name: str, source: str) -> Address:
-    """As `docker context inspect` shows it: contexts are kept under the hash of their names."""
+    """A context as `docker context inspect` shows it: contexts are stored under the hash of their names."""
     where = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
     file = config_folder() / "contexts/meta" / where / "meta.json"
     known = _read(file)
@@ -108,7 +108,7 @@ def _tls(folder: Path, *, verify: bool) -> Tls:
 
 
 def _read(file: Path) -> dict[str, object]:
-    """A JSON object; empty where there is no such file. Raises `Unavailable` for what is none."""
+    """A JSON object from a file; empty if there is no file. Raises `Unavailable` for any other content."""
     remedy = f"fix {file}, or set DOCKER_HOST to the engine's address"
     try:
         if not file.is_file():

@@ -40,7 +40,7 @@ def start(state: Path) -> Daemon:
         remove_cgroups(_cgroup_of(state))
         if lock >= 0:
             own, lock = lock, -1
-            with suppress(OSError):  # somebody has removed all of the state
+            with suppress(OSError):  # the whole state was removed
                 network.put_back(state, own)
         _forget(state)
         if held >= 0:
@@ -50,8 +50,8 @@ def start(state: Path) -> Daemon:
     try:
         session.end_orphans(state)
         network.forget_dead(state)
-        lock = network.keep(state)  # while the data of a killed one tells which interfaces it made
-        _forget(state)  # before a containerd finds what a dead one had, and keeps a part of it
+        lock = network.keep(state)  # while the data of a killed dockerd still show which interfaces it made
+        _forget(state)  # before a new containerd finds the data of a dead one, and keeps part of them
         return _start(dockerd, state, run, clean_up)
     except BaseException:
         clean_up()
@@ -65,7 +65,7 @@ def _start(dockerd: str, state: Path, run: Path, clean_up: Callable[[], None]) -
         (run / leftover).unlink(missing_ok=True)
     command = [dockerd, f"--data-root={state}/data", f"--exec-root={run}/exec", f"--pidfile={run}/docker.pid"]
     command += [f"--host=unix://{socket_path}", "--group=root", "--log-level=warn", *_runtimes(state)]
-    command.append(f"--cgroup-parent=/{_cgroup_of(state)}")  # what it leaves when it is killed can then be told
+    command.append(f"--cgroup-parent=/{_cgroup_of(state)}")  # so that its leftovers can be identified if it is killed
     return daemons.start(
         "dockerd",
         command,
@@ -77,7 +77,7 @@ def _start(dockerd: str, state: Path, run: Path, clean_up: Callable[[], None]) -
 
 
 def clean(state: Path, *, dry_run: bool = False) -> list[str]:
-    """Undo what the dockerd of a killed session left: processes, the host's network, mounts; says what, a line each."""
+    """Clean up after a killed session's dockerd: processes, the host's network, mounts; returns a line for each."""
     changed = network.left_behind(state)
     dead = network.forget_dead(state, dry_run=dry_run)
     if dry_run:
@@ -96,17 +96,17 @@ def clean(state: Path, *, dry_run: bool = False) -> list[str]:
 
 
 def _forget(state: Path) -> list[str]:
-    """Take away what a dockerd that is gone had for the time that it ran; which mounts.
+    """Remove the runtime files of a dockerd that has ended; returns the mounts removed.
 
-    One that was killed (its pid file is still there) also leaves what was half made in its data, which no other looks
-    for: they are a cache, and begun anew.
+    A killed one (its pid file still exists) also leaves unfinished data that no later dockerd cleans up. Its data are
+    only a cache, and are discarded.
     """
     killed = (state / "run/docker.pid").exists()
     containerd = state / "run/exec/containerd"
     remove_sockets(f"{containerd}/containerd.sock", containerd / "daemon")
     unmounted = unmount_below(state)
     remove_tree(state / "run")
-    for folder in (state / "data/containerd/daemon" / TASKS).glob("*/*"):  # where containerd alone was killed
+    for folder in (state / "data/containerd/daemon" / TASKS).glob("*/*"):  # if only containerd was killed
         remove_tree(folder)
     if killed:
         remove_tree(state / "data")
@@ -114,12 +114,12 @@ def _forget(state: Path) -> list[str]:
 
 
 def _cgroup_of(state: Path) -> str:
-    """The cgroup over those of all its containers."""
+    """The parent cgroup of all its containers."""
     return f"isobench-docker-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}"
 
 
 def _runtimes(state: Path) -> list[str]:
-    """gVisor as a runtime where it is installed, with the options it needs to run on hosts without its own network."""
+    """gVisor as a runtime if it is installed, with the options that it needs on hosts without its own network."""
     runsc = find("runsc")
     if runsc is None:
         return []

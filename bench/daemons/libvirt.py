@@ -1,7 +1,8 @@
 """A private libvirt daemon: libvirtd in its own mount namespace, with its own state and configuration.
 
-libvirtd's folders are fixed when it is built, so each is covered, for it alone, by one under `state`. QEMU runs as
-root there, which spares /dev/kvm and the disks any change of owner, and writes its consoles itself (no virtlogd).
+libvirtd's folders are fixed at build time, so in its mount namespace each is replaced by one under `state`. QEMU runs
+as root there, so that the owner of /dev/kvm and the disks need not change, and writes its consoles itself (no
+virtlogd).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ namespaces = []
 
 
 def address(state: Path) -> str:
-    """Where the libvirtd with this state answers."""
+    """The address of the libvirtd with this state."""
     return f"qemu+unix:///system?socket={state}/sockets/libvirt-sock"
 
 
@@ -64,9 +65,9 @@ def start(state: Path) -> Daemon:
 
 
 def clean(state: Path) -> None:
-    """Remove what a libvirtd that is gone leaves: what it had of domains, and the cgroup over theirs, when empty.
+    """Remove what an ended libvirtd leaves: its files about domains, and their parent cgroup if it is empty.
 
-    Also its sockets and the file with its pid, which one that is ended while it starts leaves.
+    Also its sockets and its pid file, which remain if it is ended while it starts.
     """
     for folder in (state / "run", state / "sockets"):
         shutil.rmtree(folder, ignore_errors=True)

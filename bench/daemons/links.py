@@ -1,7 +1,7 @@
-"""The pairs of virtual interfaces that a killed dockerd leaves: which are its own, and nobody else's.
+"""Which pairs of virtual interfaces a killed dockerd has left, as opposed to those of others.
 
-It makes a pair in the host's network namespace, joins one end to its bridge, writes the other end's name into its
-database and moves that end into the container's. What it was killed over in between, no dockerd looks for again.
+dockerd creates a pair in the host's network namespace, joins one end to its bridge, writes the other end's name into
+its database and moves that end into the container's. If it is killed in between, no later dockerd removes the pair.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"veth[0-9a-f]{7}")
 """What libnetwork calls either end."""
 _ENDPOINT = re.compile(rb'"SrcName":"(veth[0-9a-f]{7})"')
-"""In libnetwork's database, which is no more than pages of JSON for this purpose: the end that the container gets."""
+"""The container's end in libnetwork's database, which can be read as pages of JSON here."""
 
 
 def indexes() -> list[int]:
-    """Of the interfaces that there are; the kernel gives none of them twice."""
+    """Indices of the existing interfaces; the kernel does not reuse them."""
     return sorted(index for index, _ in socket.if_nameindex())
 
 
 def left(before: Collection[int], bridge: str, data: Path, *, is_ours: bool) -> Iterator[str]:
-    """One end of each pair that the dockerd with this `data`, which is gone, has left since there was what was before.
+    """One end of each pair that the ended dockerd with this `data` has left since the interfaces `before`.
 
     `is_ours`: that dockerd made the bridge.
     """
@@ -42,10 +42,10 @@ def left(before: Collection[int], bridge: str, data: Path, *, is_ours: bool) -> 
 def chosen(
     links: list[dict[str, Any]], before: Collection[int], bridge: str, recorded: Collection[str], *, is_alone: bool
 ) -> Iterator[str]:
-    """The same, out of what `ip -json link show` says.
+    """The same, from the output of `ip -json link show`.
 
-    A pair of a name in the database is ours. Of the others, those on the bridge that we made, and those that have
-    both ends here, are ours where no other dockerd is at work here (`is_alone`).
+    A pair whose name is in the database belongs to this dockerd. So do those on its bridge, and those with both ends
+    here, if no other dockerd runs here (`is_alone`).
     """
     new = {str(one["ifname"]): one for one in links if one["ifindex"] not in before and _NAME.fullmatch(one["ifname"])}
     told: set[str] = set()
@@ -60,7 +60,7 @@ def chosen(
 
 
 def recorded(data: Path) -> set[str]:
-    """The container's ends of all pairs that a dockerd with this data has made lately."""
+    """The container's ends of all pairs that a dockerd with this data has created recently."""
     with suppress(OSError):
         return {name.decode() for name in _ENDPOINT.findall((data / "network/files/local-kv.db").read_bytes())}
     return set()
@@ -76,7 +76,7 @@ def _links() -> list[dict[str, Any]]:
 
 
 def _other_dockerd() -> bool:
-    """Whether one runs in this network namespace."""
+    """Whether a dockerd runs in this network namespace."""
     here = Path("/proc/self/ns/net").stat().st_ino
     for pid in pids_with("dockerd"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Whether a network namespace that something was written down about is still the one it was, or is there at all."""
+"""Whether a recorded network namespace is still the same one, or still exists."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _HELD = re.compile(r"(net|mnt):\[(\d+)\]")
 
 
 def cookie() -> int:
-    """A number of this network namespace that the kernel gives to no other until it starts anew, unlike the inode's;
-    0 before Linux 5.14."""
+    """A number of this network namespace that, unlike its inode, the kernel does not reuse until a reboot; 0 before
+    Linux 5.14."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         return int.from_bytes(one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8), "little")
     return 0
 
 
 def handle() -> str:
-    """What this network namespace is found by as long as it is there (name_to_handle_at(2)); nothing before Linux 6.18,
-    which has no such handles of namespaces."""
+    """A handle of this network namespace, valid while it exists (name_to_handle_at(2)); empty before Linux 6.18, which
+    has no such handles."""
     room = ctypes.create_string_buffer(struct.pack("Ii", _LONGEST, 0), 8 + _LONGEST)
     words = (_AT_FDCWD, b"/proc/self/ns/net", room, ctypes.byref(ctypes.c_int()), _AT_SYMLINK_FOLLOW)
     if ctypes.CDLL(None).name_to_handle_at(*words) != 0:
@@ -42,7 +42,7 @@ def handle() -> str:
 
 
 def is_gone(inode: int, handle: str) -> bool:
-    """Whether a network namespace of this boot is no more for sure, by its inode and what `handle` said in it."""
+    """Whether a network namespace of this boot has certainly ended, by its inode and its `handle`."""
     if handle:
         return _is_stale(bytes.fromhex(handle))
     seen = _living()
@@ -63,11 +63,11 @@ def _is_stale(handle: bytes) -> bool:
 
 
 def _living() -> set[int] | None:
-    """The inodes of all network namespaces that a process is in or that something holds; None where not all is seen."""
+    """The inodes of all network namespaces that a process or anything else holds; None if not all can be seen."""
     if os.geteuid() != 0 or not proc_is_ours() or any(_inode(kind) != first for kind, first in _INITIAL.items()):
         return None
     try:
-        return _scanned() | _scanned()  # what was handed from a process to another in the meantime
+        return _scanned() | _scanned()  # a second time: descriptors may have been passed between processes meanwhile
     except (PermissionError, LookupError):
         return None
 
@@ -77,7 +77,7 @@ def _inode(kind: str) -> int:
 
 
 def _scanned() -> set[int]:
-    """Raises `PermissionError` and `LookupError` where there may be more than is seen."""
+    """Raises `PermissionError` or `LookupError` if some may be hidden."""
     found: dict[str, set[int]] = {"net": set(), "mnt": set()}
     inhabited, looked = set(), set()
     for entry in Path("/proc").glob("[0-9]*"):
@@ -96,11 +96,11 @@ def _scanned() -> set[int]:
 
 
 _ENDED = (FileNotFoundError, ProcessLookupError)
-"""What reading about a process, a thread or a descriptor says that has ended meanwhile."""
+"""Errors of reading about a process, thread or descriptor that has ended meanwhile."""
 
 
 def _links(folder: Path, inner: str = "") -> list[str]:
-    """Where the links in a folder lead, or those in its folders."""
+    """The targets of the links in a folder, or in its subfolders."""
     told = []
     for name in os.listdir(folder):
         with suppress(*_ENDED):

@@ -1,8 +1,8 @@
-"""What a private dockerd changes in the host's network, written down before and put back afterwards.
+"""Records the host's network before a private dockerd changes it, and restores it afterwards.
 
-It makes a bridge, interfaces on it, chains and rules, turns forwarding on and sets FORWARD's policy, and takes none of
-that back. What was there before lies in a file, locked as long as its session lives, so that the next one can put back
-what a killed one left. What is not dockerd's, and what was there before, is not touched.
+dockerd creates a bridge, interfaces on it, chains and rules, turns forwarding on and sets FORWARD's policy, and reverts
+none of that. The previous state is recorded in a file, locked as long as its session lives, so that the next session
+can restore it after a kill. Changes of others, and everything that existed before, are not touched.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _SETTINGS = (
 )
 _WRITTEN = re.compile(r"network-[0-9]+\.json")
 _ENDING = 20.0
-"""Seconds that the dockerd of a killed session has to be gone."""
+"""Seconds to wait for the dockerd of a killed session to end."""
 
 
 class Table(NamedTuple):
-    """Chain -> policy ("-" where it is none of the kernel's), and the rules, as iptables-save(8) writes them."""
+    """Chain -> policy ("-" if it is not built in), and the rules, as iptables-save(8) writes them."""
 
     chains: dict[str, str]
     rules: list[str]
 
 
 def keep(state: Path) -> int:
-    """Write down how things are, once what a killed session left is put back; the descriptor that holds the lock.
+    """Restore what a killed session left, then record the current state; returns the descriptor that holds the lock.
 
-    Raises `Unavailable` where a session lives.
+    Raises `Unavailable` if another session is alive.
     """
     kept: Mapping[str, Any] | None = None
     with suppress(FileNotFoundError):
@@ -70,10 +70,10 @@ def keep(state: Path) -> int:
 
 
 def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
-    """Put back what is written down and forget it; what could not be put back stays written down, and is given.
+    """Restore the recorded state and delete the record; what could not be restored stays recorded, and is returned.
 
-    `own` is the descriptor of the session whose file it is; without it, raises `FileNotFoundError` where there is
-    none, and `Unavailable` where its session or dockerd lives.
+    `own` is the descriptor of the session that owns the file. Without it, raises `FileNotFoundError` if there is no
+    file, and `Unavailable` if its session or dockerd is alive.
     """
     file = _file(state)
     descriptor = own if own >= 0 else _locked(file)
@@ -92,9 +92,9 @@ def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
 
 
 def forget_dead(state: Path, *, dry_run: bool = False) -> list[str]:
-    """Remove what is written down of network namespaces that are gone with all that was in them; which files.
+    """Remove the records of network namespaces that no longer exist; returns the files.
 
-    The caller holds the state: no session lives whose they could be.
+    The caller holds the lock on the state, so no living session owns them.
     """
     files = [file for file in state.glob("network-*.json") if _WRITTEN.fullmatch(file.name) and file != _file(state)]
     dead = []
@@ -114,7 +114,7 @@ def forget_dead(state: Path, *, dry_run: bool = False) -> list[str]:
 
 
 def left_behind(state: Path) -> bool:
-    """Whether a killed session left something to put back."""
+    """Whether a killed session left something to restore."""
     try:
         os.close(_locked(_file(state)))
     except (FileNotFoundError, Unavailable):
@@ -123,7 +123,7 @@ def left_behind(state: Path) -> bool:
 
 
 def _file(state: Path) -> Path:
-    """One for each network namespace: another's can be put back there only."""
+    """The record's file: one per network namespace, since each can be restored only in its own."""
     return state / f"network-{Path('/proc/self/ns/net').stat().st_ino}.json"
 
 
@@ -140,7 +140,7 @@ def _locked(file: Path) -> int:
 
 
 def _await_end(state: Path) -> None:
-    """A dockerd dies with its session, but not in the same moment, and would make its rules anew."""
+    """Wait for dockerd to end: it dies shortly after its session, and would recreate its rules until then."""
     deadline = time.monotonic() + _ENDING
     while living := pids_with("dockerd", f"--data-root={state}/data"):
         if time.monotonic() > deadline:
@@ -149,12 +149,12 @@ def _await_end(state: Path) -> None:
 
 
 def _boot() -> str:
-    """What was changed before the machine started is gone."""
+    """Whether the record is of this boot: earlier changes are gone."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _has_bridge() -> bool:
-    """Not by /sys, which may show another network namespace's."""
+    """Not read from /sys, which may show another network namespace."""
     return _BRIDGE in (name for _, name in socket.if_nameindex())
 
 
@@ -169,7 +169,7 @@ def _put_back(kept: Mapping[str, Any], state: Path) -> None:
 
 
 def _differences(kept: Mapping[str, Any], state: Path) -> Iterator[list[str]]:
-    """The commands that undo what differs."""
+    """The commands that undo the differences."""
     subnets = _subnets()
     for tool in _TOOLS:
         before, now = kept["rules"].get(tool), _saved(tool)
@@ -184,7 +184,7 @@ def _differences(kept: Mapping[str, Any], state: Path) -> Iterator[list[str]]:
 
 
 def undoing(before: Mapping[str, Table], now: Mapping[str, Table], subnets: Sequence[str]) -> Iterator[list[str]]:
-    """iptables' words that lead from the rules of now to those before, as far as dockerd made the difference."""
+    """Arguments of iptables that lead from the current rules to the recorded ones, for differences made by dockerd."""
     for name in dict.fromkeys((*now, *before)):
         old, new = before.get(name, Table({}, [])), now.get(name, Table({}, []))
         table = ["-t", name]
@@ -207,7 +207,7 @@ def undoing(before: Mapping[str, Table], now: Mapping[str, Table], subnets: Sequ
 
 
 def _lost(old: Table, new: Table, subnets: Sequence[str]) -> Iterator[list[str]]:
-    """Rules that dockerd took away (it empties chains of its names when it starts), each at its place."""
+    """Rules that dockerd removed (it empties chains with its names when it starts), each at its place."""
     less = Counter(old.rules) - Counter(new.rules)
     places: Counter[str] = Counter()
     for rule in old.rules:
@@ -215,14 +215,14 @@ def _lost(old: Table, new: Table, subnets: Sequence[str]) -> Iterator[list[str]]
         gone = less[rule] > 0
         less[rule] -= gone
         if gone and not (_is_dockers(words, subnets) and (words[1] in new.chains or words[1].startswith("DOCKER"))):
-            continue  # whoever made it has taken it away
+            continue  # its owner has removed it
         places[words[1]] += 1
         if gone:
             yield ["-I", words[1], str(places[words[1]]), *words[2:]]
 
 
 def _is_dockers(words: Sequence[str], subnets: Sequence[str]) -> bool:
-    """dockerd's rules name its chains or its bridge; but for those that let a container reach its own port."""
+    """dockerd's rules name its chains or its bridge, except those that let a container reach its own port."""
     target = words[words.index("-j") + 1] if "-j" in words else ""
     if words[1].startswith("DOCKER") or target.startswith("DOCKER") or _BRIDGE in words:
         return True
@@ -245,7 +245,7 @@ def _subnets() -> list[str]:
 
 
 def _saved(tool: str) -> str | None:
-    """All rules; None where they cannot be read, and are then not touched."""
+    """All rules; None if they cannot be read, in which case they are not touched."""
     if find(f"{tool}-save") is None:
         return None
     done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, errors="replace", process_group=0)
@@ -253,7 +253,7 @@ def _saved(tool: str) -> str | None:
 
 
 def parsed(text: str) -> dict[str, Table]:
-    """What iptables-save wrote, by table."""
+    """The output of iptables-save, by table."""
     tables: dict[str, Table] = {}
     for line in text.splitlines():
         if line.startswith("*"):

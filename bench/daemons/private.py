@@ -1,4 +1,4 @@
-"""Private daemons for the time of a block, where no init system runs and none answers."""
+"""Private daemons as a context manager, for hosts where no init system runs and no daemon answers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def private_daemons() -> Iterator[None]:
-    """Private Docker and libvirt daemons for the time of the block, where no init system runs and none answers.
+    """Private Docker and libvirt daemons within the `with` block, if no init system runs and no daemon answers.
 
-    Their addresses are passed on in DOCKER_HOST and ISOBENCH_LIBVIRT_URI. One that does not start is named on
-    standard error; the rest is measured. A signal ends the block, or their starting, and never breaks off their end.
+    Their addresses are passed on in DOCKER_HOST and ISOBENCH_LIBVIRT_URI. One that does not start is reported on
+    standard error; the rest is measured. A signal ends the block or the start of daemons, but never interrupts their
+    end.
     """
     wanted: list[tuple[str, str, str, Callable[[Path], Daemon]]] = []
     if os.geteuid() == 0 and not has_init():
@@ -56,13 +57,13 @@ def private_daemons() -> Iterator[None]:
 
 
 def clean(*, dry_run: bool = False) -> list[str]:
-    """Undo what daemons of a killed session changed on the host; says what, a line each, as `lifecycle.clean` does."""
+    """Undo what daemons of a killed session changed on the host; returns a line for each, as `lifecycle.clean` does."""
     done: list[str] = []
     for name in ("docker", "libvirt") if os.geteuid() == 0 else ():
         state = daemon_state() / name
         try:
             held = session.hold(state)
-        except (OSError, Unavailable):  # there is none, or it is a living session's
+        except (OSError, Unavailable):  # there is none, or its session is alive
             continue
         try:
             done += _clean(name, state, dry_run)
@@ -72,16 +73,16 @@ def clean(*, dry_run: bool = False) -> list[str]:
 
 
 def ended(engine: str) -> bool:
-    """Whether the variable `engine` names a private daemon whose session is over: nobody will ever answer there.
+    """Whether the variable `engine` names a private daemon whose session has ended, so that it will never answer again.
 
-    Then what it kept is removed, a dead run's things among it: it is a cache, and the next one begins it anew.
+    If so, its state is removed, including what a dead run left in it: it is only a cache.
     """
     if variable(engine) != addresses()[engine]:
         return False
     state = daemon_state() / ("docker" if engine == "DOCKER_HOST" else "libvirt")
     try:
         held = session.hold(state)
-    except FileNotFoundError:  # somebody has removed all of it
+    except FileNotFoundError:  # all of it was removed
         return True
     except (OSError, IsobenchError):
         return False
@@ -95,7 +96,7 @@ def ended(engine: str) -> bool:
 
 
 def _clean(name: str, state: Path, dry_run: bool) -> list[str]:
-    """The caller holds the state."""
+    """Remove it. The caller holds the lock on the state."""
     try:
         left = [f"process {pid} of a dead session's {name}" for pid in session.orphans(state)]
         done = [f"would kill {one}" for one in left] if dry_run else session.end_orphans(state)
@@ -109,13 +110,13 @@ def _clean(name: str, state: Path, dry_run: bool) -> list[str]:
 
 
 def addresses() -> dict[str, str]:
-    """The addresses that private daemons have when they run, by the variable that tells them."""
+    """The addresses of private daemons when they run, by the environment variable that holds them."""
     state = daemon_state()
     return {"DOCKER_HOST": docker.address(state / "docker"), "ISOBENCH_LIBVIRT_URI": libvirt.address(state / "libvirt")}
 
 
 def daemon_state() -> Path:
-    """Where private daemons keep what they keep: on a real disk, for an overlay needs one."""
+    """The folder of private daemons' data: on a real disk, because an overlay needs one."""
     if variable("ISOBENCH_STATE"):
         return state_dir() / "daemons"
     return Path("/var/lib/isobench")
@@ -127,7 +128,7 @@ def has_init() -> bool:
 
 
 def _has_context() -> bool:
-    """Whether the docker command has been told of another engine; also one that cannot be understood is told."""
+    """Whether the docker command is configured for another engine, even if its configuration cannot be parsed."""
     try:
         return bool(address().source)
     except Unavailable:

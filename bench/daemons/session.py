@@ -1,8 +1,8 @@
-"""Whose a private daemon's state is: one living session's; and what a killed session's daemons left running.
+"""The lock on a private daemon's state, held by one living session; and processes that a killed session left running.
 
-A daemon dies with its session (bench/probe/init.c), but not what it started apart from itself (shims, QEMU), nor one
-that hangs, nor any whose guard was killed first. They are known by a word in their environment, which their helpers
-inherit, or by the folders that they see in the place of the host's.
+A daemon dies with its session (bench/probe/init.c), except detached children (shims, QEMU), hanging daemons, and those
+whose guard was killed first. These are found by a variable in their environment, which their helpers inherit, or by the
+folders that they see in place of the host's.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from isobench.host.accounting import process_name, users_of
 MARK = "ISOBENCH_PRIVATE_DAEMON"
 """In the environment of a private daemon: the folder of its state."""
 _ENDING = 10.0
-"""Seconds that orphans have to end in order, before they are killed; and that those have to be gone."""
+"""Seconds that orphans have to end before they are killed; and then to be gone."""
 
 
 def made(state: Path) -> Path:
-    """The folder of a state, which only this user enters. Raises `Unavailable` where it is another's or cannot be."""
+    """The folder of a state, for this user only. Raises `Unavailable` if it is another user's or cannot be made."""
     try:
         return own_folder(state, 0o700)
     except (OSError, NotOurs) as error:
@@ -34,9 +34,9 @@ def made(state: Path) -> Path:
 
 
 def hold(state: Path) -> int:
-    """The descriptor that holds this state, until it is closed or its process ends.
+    """The descriptor that holds the lock on this state, until it is closed or its process ends.
 
-    Raises `Unavailable` where another session lives, and `FileNotFoundError` where there is no such folder.
+    Raises `Unavailable` if another session is alive, and `FileNotFoundError` if there is no such folder.
     """
     descriptor = open_folder(state)
     try:
@@ -50,7 +50,7 @@ def hold(state: Path) -> int:
 
 
 def end_orphans(state: Path) -> list[str]:
-    """End what runs of this state's daemons, in order or by force; says which. The caller holds the state."""
+    """End all processes of this state's daemons, if necessary by force; returns which. The caller holds the lock."""
     found: dict[int, str] = {}
     began = time.monotonic()
     while living := orphans(state):
@@ -67,7 +67,7 @@ def end_orphans(state: Path) -> list[str]:
 
 
 def orphans(state: Path) -> list[int]:
-    """The processes of this state's daemons, and of what those started. Of a stranger's nothing is looked at."""
+    """The processes of this state's daemons and their descendants. Other users' processes are not inspected."""
     words = f"{MARK}={state}\0".encode()
     covered = state / "run/libvirt"
     found = []

@@ -1,1 +1,1 @@
-"""A run in other tools' formats."""
+"""A run in the formats of other tools."""

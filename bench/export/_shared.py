@@ -24,12 +24,12 @@ class Format(NamedTuple):
 
 
 def estimates(results: Results) -> list[Estimate]:
-    """Every cost with its median and its ratio, but for the control's."""
+    """Every cost with its median and its ratio, except the control's."""
     return [row for row in results.estimates if not row.control]
 
 
 def against(row: Estimate) -> str:
-    """The ratio to the baseline with its interval, in words; nothing where there is none."""
+    """The ratio to the baseline with its interval, as text; empty if there is none."""
     if not math.isfinite(row.ratio):
         return ""
     if not (math.isfinite(row.ratio_low) and math.isfinite(row.ratio_high)):
@@ -38,6 +38,6 @@ def against(row: Estimate) -> str:
 
 
 def inert(text: str) -> str:
-    """A cell of words that no spreadsheet takes for a formula (OWASP: CSV injection) and no terminal obeys."""
+    """A text cell that no spreadsheet evaluates as a formula (OWASP: CSV injection) and that no terminal interprets."""
     text = clean(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

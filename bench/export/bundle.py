@@ -1,7 +1,7 @@
 """One archive of a run to send to somebody: its results and its report, without the names of the host and its users.
 
-What is measured stays as it was. The host is called `host-` and eight digits of its id's hash, so that several runs
-of one machine can be told to be of one machine. Its name, and what home folders are called, go out of every text.
+Measured values stay unchanged. The host is renamed `host-` and eight digits of its id's hash, so that several runs of
+one machine can be recognised as such. Its name, and the names of home folders, are removed from every text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TEXTS = ("command", "host", "fingerprint", "versions", "left_behind", "label", "tags")
 """The fields of a record that hold free text."""
 _PARTS = ("environments", "beneath", "skips", "failures")
-"""Those that hold records with free text in them, and beside it what isobench itself calls things:"""
+"""Fields that hold records with free text, and names chosen by isobench itself:"""
 _NAMES = frozenset({"name", "layer", "environment", "scenario", "compared_with"})
 _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 
@@ -47,7 +47,7 @@ def bundle(run: Run) -> bytes:
 
 
 def anonymous(session: Session) -> Session:
-    """The record without the host's name and its users'."""
+    """The record without the names of the host and its users."""
     name, dash, digits = session.host_id.rpartition("-")
     if not dash or not re.fullmatch(r"[0-9a-f]{8}", digits):
         name = session.host_id

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write(results: Results) -> bytes:
-    """Text cells are inert in a spreadsheet."""
+    """Text cells are never evaluated as formulas."""
     table = results.samples
     words = {name: table[name].astype(str).map(inert) for name in ("scenario", "metric", "environment", "unit")}
     return table.assign(**words).to_csv(index=False).encode()

@@ -1,4 +1,4 @@
-"""A run in other tools' formats: a module with a `FORMAT` each, in this folder or of another package."""
+"""The export formats: each is a module with a `FORMAT`, in this folder or in another package."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT_PLUGINS = plugins.Kind("an export format", "FORMAT", "isobench.formats", 
 
 @cache
 def formats() -> Mapping[str, Format]:
-    """Every format by its name, other packages' included. Raises `UsageError` for a broken plug-in."""
+    """Every format by its name, including those of other packages. Raises `UsageError` for a broken plug-in."""
     import isobench.export
 
     found: dict[str, Format] = plugins.find(FORMAT_PLUGINS, isobench.export)
@@ -32,7 +32,7 @@ def formats() -> Mapping[str, Format]:
 
 
 def export(results: Results, to: str) -> bytes:
-    """The bytes of the file of this run in one of the formats. Raises `UsageError`."""
+    """The content of the file of this run in one of the formats. Raises `UsageError`."""
     if to not in formats():
         raise UsageError(f"no format is called {to!r}", remedy=f"choose from {', '.join(formats())}")
     return formats()[to].write(results)

@@ -1,4 +1,4 @@
-"""What a CI server shows as tests."""
+"""JUnit XML, for CI servers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write(results: Results) -> bytes:
 
 
 def _legal(text: str) -> str:
-    """Without the characters that XML 1.0 does not have."""
+    """Remove the characters that XML 1.0 does not allow."""
     return "".join(
         c for c in text if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
     )

@@ -1,1 +1,1 @@
-"""Folders and files: where they are, whose they are, whole or not at all, built once."""
+"""Folders and files: locations, ownership, atomic writes, and the cache of built files."""

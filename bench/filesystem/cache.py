@@ -1,7 +1,7 @@
-"""What is built once: whole or not there, checked before it is used, and built again where it was damaged.
+"""The cache of built files: created atomically, verified before use, and rebuilt if damaged.
 
-It lies in `built` of the cache folder, which isobench makes and marks: nothing else in the cache is ever changed or
-removed. Each thing is a folder with a digest of all that is in it, made under another name, synced, and renamed.
+They lie in the subfolder `built`, which isobench creates and marks; nothing else in the cache is changed or removed.
+Each entry is a folder with a digest of its content, made under a temporary name, synced, and renamed.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _MARK_TEXT = b"""Signature: 8a477f597d28d172789f06886806bc55
 _DIGEST, _LOCK = ".digest", ".lock"
 _MAKING = ".making-"
 _STALE = 86400.0
-"""Seconds after which something half made is nobody's, on a file system that has no locks to tell."""
+"""Seconds after which an unfinished entry counts as abandoned, on a file system without locks."""
 _CHUNK = 1 << 20
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
-    """The folder `<cache>/built/<kind>-<key>`, made by `build(folder)` unless it is there, whole. Never seen half made.
+    """The folder `<cache>/built/<kind>-<key>`, made atomically by `build(folder)` unless it exists undamaged.
 
-    Raises `BuildError` where the disk is full or cannot be written, `UsageError` where the cache is not ours.
+    Raises `BuildError` if the disk is full or cannot be written, `UsageError` if the cache was not made by isobench.
     """
     target = _built() / f"{kind}-{key}"
     damage = damage_of(target) if os.path.lexists(target) else None
@@ -62,7 +62,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         try:
             (making / "it").rename(target)
         except OSError:
-            if not target.exists():  # another process was quicker, or something is wrong
+            if not target.exists():  # if it exists, another process was faster
                 raise
     except OSError as error:
         reason = f"making the {kind} in {target.parent.parent}: {error.strerror or error}"
@@ -76,21 +76,21 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 
 
 def drop_others(kind: str, key: str) -> None:
-    """Remove what of this kind was built with other keys: for what is too large to keep a second of."""
+    """Remove entries of this kind with other keys: for those that are too large to keep more than one."""
     for old in _built().glob(f"{kind}-*"):
         if re.fullmatch(rf"{re.escape(kind)}-[0-9a-f]{{16}}", old.name) and old.name != f"{kind}-{key}":
             shutil.rmtree(old)
 
 
 def found(thing: str, inside: str) -> list[Path]:
-    """What matches these patterns in the cache: whole things that isobench made, and such as somebody put there."""
+    """What matches these patterns in the cache: undamaged entries of isobench, and folders that somebody put there."""
     made = [one for one in (cache_dir() / "built").glob(thing) if not damage_of(one)]
     put = [one for one in cache_dir().glob(thing) if not trouble(one.lstat()) and one.is_dir()]
     return [file for one in (*made, *put) for file in one.glob(inside)]
 
 
 def damage_of(target: Path) -> str:
-    """What is wrong with something built; nothing where it is as it was made, by this user or by root."""
+    """What is wrong with an entry; empty if it is intact and belongs to this user or root."""
     try:
         with folder(target) as descriptor:
             wanted = read_file(_DIGEST, descriptor).decode(errors="replace")
@@ -102,7 +102,7 @@ def damage_of(target: Path) -> str:
 
 
 def half_made() -> Iterator[Path]:
-    """What a process that has died was making in the cache. Each is held while the caller has it."""
+    """Unfinished entries of dead processes. Each is locked while the caller handles it."""
     here = cache_dir() / "built"
     if not here.exists():
         return
@@ -116,7 +116,7 @@ def half_made() -> Iterator[Path]:
 
 
 def _built() -> Path:
-    """Ours, because it has our mark in it. Raises `UsageError` for another folder of that name."""
+    """The folder `built`, if it has isobench's mark. Raises `UsageError` for another folder of that name."""
     here = cache_dir() / "built"
     try:
         own_folder(here)
@@ -137,7 +137,7 @@ def _built() -> Path:
 
 
 def _begin(here: Path) -> tuple[Path, int]:
-    """A new folder to build in, and the lock on it that tells that its maker lives (-1: no locks there)."""
+    """A new folder to build in, and the lock that shows that its maker is alive (-1: no locks there)."""
     making = here / f"{_MAKING}{secrets.token_hex(8)}"
     making.mkdir(mode=0o700)
     descriptor = place(making / _LOCK, [], mode=0o600)
@@ -149,7 +149,7 @@ def _begin(here: Path) -> tuple[Path, int]:
 
 
 def _held_if_dead(making: Path) -> int:
-    """The lock on something whose maker has died; -1 where he lives, or may live."""
+    """The lock on an entry whose maker has died; -1 if the maker is or may be alive."""
     with folder(making) as inside:
         old = time.time() - os.fstat(inside).st_mtime > _STALE
         try:
@@ -167,9 +167,9 @@ def _held_if_dead(making: Path) -> int:
 
 
 def _digest(top: Path, *, synced: bool = False) -> str:
-    """Of every name, mode and content below a folder.
+    """A digest of every name, mode and content below a folder.
 
-    Raises `NotOurs` where somebody else could change something; nobody can below a folder that only its owner enters.
+    Raises `NotOurs` if another user could change something; nobody can below a folder that only its owner may enter.
     """
     digest = hashlib.sha256()
     closed = not top.stat().st_mode & 0o077
@@ -204,7 +204,7 @@ def _add_file(digest: hashlib._Hash, name: str, within: int, *, synced: bool) ->
 
 
 def _add_content(digest: hashlib._Hash, file: int) -> None:
-    """A file's length, and what is not zero in it: a disk image is mostly holes."""
+    """Add a file's length and its non-zero data: a disk image is mostly holes."""
     size, at = os.fstat(file).st_size, 0
     digest.update(f"{size}\0".encode())
     while at < size:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks, on every kind of file system."""
+"""Atomic writes and locks, on every kind of file system."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BUFFER = 1 << 18
 """Bytes in one write, where the parts are many and small."""
 
 _CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EROFS, errno.EBADF}
-"""What a file system says that has no such operation for this kind of file; not that it has failed."""
+"""Errors that mean "operation not supported for this kind of file", not "operation failed"."""
 
 
 def place(target: Path, parts: Iterable[bytes | bytearray], *, mode: int = 0o644, lock: bool = False) -> int:
-    """Put these bytes at `target`, synced, so that a reader or a crash sees the old file or the new one, never a part.
+    """Write these bytes to `target`, synced: a reader or a crash sees the old file or the new one, never a part.
 
-    Gives the descriptor, which is the caller's to close. With `lock` it is locked before anybody can see the file.
-    Until it is complete the file has no name where the file system can do that, so that kill -9 leaves nothing.
+    Returns the descriptor, which the caller closes. With `lock` it is locked before anybody can see the file. If the
+    file system supports it, the file has no name until it is complete, so that kill -9 leaves nothing behind.
     """
     descriptor, name, is_named = _begun(target, mode)
     try:
@@ -42,25 +42,25 @@ def place(target: Path, parts: Iterable[bytes | bytearray], *, mode: int = 0o644
         name.unlink(missing_ok=True)
         os.close(descriptor)
         raise
-    with suppress(OSError):  # the file is whole and in its place; what cannot be synced is the folder's
+    with suppress(OSError):  # the file itself is complete and synced; only the folder may not be
         _sync_folder(target.parent)
     return descriptor
 
 
 def try_lock(descriptor: int, *, wait: bool = False) -> bool:
-    """Lock an open file until it is closed or its process has died; whether that could be had.
+    """Lock an open file until it is closed or its process dies; returns whether the lock was acquired.
 
-    Raises `OSError` where the file system has no locks. The file has to be open for writing: NFS wants that.
+    Raises `OSError` if the file system has no locks. The file must be open for writing, as NFS requires.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except (BlockingIOError, PermissionError):  # fcntl(2) may say either where flock(2) is made of its locks
+    except (BlockingIOError, PermissionError):  # fcntl(2) may give either if flock(2) is implemented by its locks
         return False
     return True
 
 
 def sync(descriptor: int) -> None:
-    """Have a file or folder on the disk, where its file system can be asked for that."""
+    """Flush a file or folder to the disk, if its file system supports that."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -69,8 +69,8 @@ def sync(descriptor: int) -> None:
 
 
 def read_regular(file: Path, most: int, *, follow: bool = True) -> bytes:
-    """What a regular file holds, `most` bytes of it at most. Raises `OSError` for one that is larger, and for a FIFO, a
-    device or a socket, on which reading would wait or never end; without `follow` for a link, too."""
+    """The content of a regular file. Raises `OSError` if it is larger than `most` bytes, and for a FIFO, a device or a
+    socket, on which reading could block or never end; without `follow` also for a link."""
     how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     descriptor = os.open(file, how if follow else how | os.O_NOFOLLOW)
     with open(descriptor, "rb") as opened:
@@ -83,9 +83,9 @@ def read_regular(file: Path, most: int, *, follow: bool = True) -> bytes:
 
 
 def tail(path: Path, size: int) -> str:
-    """The last `size` bytes of a file as text; nothing where it cannot be read.
+    """The last `size` bytes of a file as text; empty if it cannot be read.
 
-    Not through a link, and of a regular file only: QEMU's user may lay anything into the folder of a guest.
+    Regular files only, and no links: QEMU's user may put anything into the folder of a guest.
     """
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -98,9 +98,9 @@ def tail(path: Path, size: int) -> str:
 
 
 def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:
-    """A file beside the target that has no name yet, and the name it may get; or one that has it already."""
+    """A file next to the target: without a name yet, and the name that it may get; or with that name already."""
     name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    with suppress(OSError):  # a file system without nameless files, or /proc is not there to name one later
+    with suppress(OSError):  # the file system has no unnamed files, or there is no /proc to name one later
         descriptor = os.open(target.parent, os.O_TMPFILE | os.O_RDWR, mode)
         if Path("/proc/self/fd").is_dir():
             return descriptor, name, False
@@ -109,9 +109,9 @@ def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:
 
 
 def _named(nameless: int, name: Path, mode: int, lock: bool) -> int:
-    """The file under its name; a copy of it where the file system has nameless files but cannot name them."""
+    """The file under its name; a copy of it if the file system cannot name an unnamed file."""
     with suppress(OSError):
-        os.link(f"/proc/self/fd/{nameless}", name, src_dir_fd=nameless)  # only so does it follow the link
+        os.link(f"/proc/self/fd/{nameless}", name, src_dir_fd=nameless)  # needed to follow the link
         return nameless
     descriptor = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
     try:

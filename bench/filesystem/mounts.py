@@ -1,4 +1,4 @@
-"""Mounts below a folder, and taking them away."""
+"""Mounts below a folder, and unmounting them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DETACH, _NOFOLLOW = 2, 8
 
 
 def unmount_below(folder: Path) -> list[str]:
-    """Unmount everything mounted at or below a folder, innermost first; what is gone then. See `mounted_below`."""
+    """Unmount everything at or below a folder, innermost first; returns what was unmounted. See `mounted_below`."""
     before = mounted_below(folder)
     for point in before:
         with suppress(OSError):
@@ -24,14 +24,14 @@ def unmount_below(folder: Path) -> list[str]:
 
 
 def mounted_below(folder: Path) -> list[str]:
-    """What is mounted at or below a folder right now, innermost first. Nothing where the folder itself is a link."""
+    """The mounts at or below a folder, innermost first. None if the folder itself is a link."""
     points = mount_points(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
     place = folder.parent.resolve() / folder.name
     return sorted((point for point in points if Path(point) == place or place in Path(point).parents), reverse=True)
 
 
 def remove_tree(folder: Path) -> list[str]:
-    """Unmount what is below a folder and remove it. Where a mount stays nothing is removed: those mounts."""
+    """Unmount what is below a folder and remove it. If mounts remain, nothing is removed, and they are returned."""
     unmount_below(folder)
     left = mounted_below(folder)
     if not left:
@@ -40,13 +40,13 @@ def remove_tree(folder: Path) -> list[str]:
 
 
 def mount_points(text: str) -> list[str]:
-    """Where things are mounted, out of mountinfo, which writes a space as three octal digits (proc(5))."""
+    """Mount points from mountinfo, which writes a space as three octal digits (proc(5))."""
     fields = [line.split(" ") for line in text.splitlines()]
     return [re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line[4]) for line in fields if len(line) > 4]
 
 
 def _unmount(point: Path) -> None:
-    """Through no link: the kernel has told the path without any, and one that is there now has been laid since."""
+    """Unmount without following links: the kernel's path contains none, so a link there was placed later."""
     descriptor = os.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
         for name in point.parts[1:-1]:

@@ -1,9 +1,9 @@
-"""Folders and files that nobody else can have made, changed, or put in another's place.
+"""Folders and files that no other user can have created, changed or replaced.
 
-What root reads, runs or removes on a shared disk may have been laid there by anybody. So a folder is used only where
-each one on the way to it belongs to root or to this user and cannot be written by others (but for a sticky one, like
-/var/tmp, in which nobody moves what is another's); what lies in it is opened relative to its descriptor, never through
-a link, and is a file of this user's (or of root's) of a bounded size.
+Anybody may have placed what root reads, runs or removes on a shared disk. So a folder is used only if every folder on
+the way to it belongs to root or this user and others cannot write to it (except a sticky one, like /var/tmp, in which
+nobody can move another user's files). Its content is opened relative to its descriptor, never through a link, and must
+be a file of this user or root of a bounded size.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 1 << 16
-"""Bytes that a record of ours has at most."""
+"""Maximum bytes of a record of isobench."""
 _LINKS = 40
-"""Links on the way to a folder before they are taken for a circle, as by the kernel (path_resolution(7))."""
+"""Links on the way to a folder before they count as a loop, as in the kernel (path_resolution(7))."""
 
 
 class NotOurs(UsageError):
-    """Somebody else made this folder or file, or could change it."""
+    """Another user made this folder or file, or could change it."""
 
 
 def settled(path: Path) -> Path:
-    """The absolute path of a folder, links resolved, as far as it is there.
+    """The absolute path of a folder, links resolved as far as it exists.
 
-    Raises `NotOurs` where somebody else could put another in its place.
+    Raises `NotOurs` if another user could replace it.
     """
     place, rest = Path("/"), [*reversed(_absolute(path).parts[1:])]
     links = 0
@@ -58,9 +58,9 @@ def settled(path: Path) -> Path:
 
 
 def own_folder(path: Path, mode: int = 0o711) -> Path:
-    """The folder at `path`, made with this mode where there is none; one that was there keeps its mode.
+    """The folder at `path`, created with this mode if it does not exist; an existing one keeps its mode.
 
-    Raises `NotOurs` where it is another user's or others can write in it, `OSError` where it cannot be made.
+    Raises `NotOurs` if it belongs to another user or others can write to it, `OSError` if it cannot be created.
     """
     place = settled(path)
     try:
@@ -74,7 +74,7 @@ def own_folder(path: Path, mode: int = 0o711) -> Path:
 
 
 def open_folder(path: Path | str, within: int | None = None) -> int:
-    """A descriptor of a folder of ours. Raises `NotOurs`, or `OSError` where there is none or a link stands there."""
+    """A descriptor of a trusted folder. Raises `NotOurs`, or `OSError` if it does not exist or is a link."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
     problem = trouble(os.fstat(descriptor))
     if problem:
@@ -85,7 +85,7 @@ def open_folder(path: Path | str, within: int | None = None) -> int:
 
 @contextmanager
 def folder(path: Path | str, within: int | None = None) -> Iterator[int]:
-    """The same for the time of a block."""
+    """The same as a context manager."""
     descriptor = open_folder(path, within)
     try:
         yield descriptor
@@ -94,9 +94,9 @@ def folder(path: Path | str, within: int | None = None) -> Iterator[int]:
 
 
 def open_file(name: str, within: int, *, limit: int = LIMIT, write: bool = False) -> int:
-    """A descriptor of a regular file of ours in this folder, of no more than `limit` bytes.
+    """A descriptor of a trusted regular file in this folder, of no more than `limit` bytes.
 
-    Raises `NotOurs` for anything else, `OSError` where there is none or a link stands there.
+    Raises `NotOurs` for anything else, `OSError` if it does not exist or is a link.
     """
     how = os.O_RDWR if write else os.O_RDONLY
     descriptor = os.open(name, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=within)
@@ -111,21 +111,21 @@ def open_file(name: str, within: int, *, limit: int = LIMIT, write: bool = False
 
 
 def read_file(name: str, within: int, *, limit: int = LIMIT) -> bytes:
-    """What is in a file of ours. Raises as `open_file` does."""
+    """The content of a trusted file. Raises as `open_file` does."""
     with open(open_file(name, within, limit=limit), "rb") as file:
         return file.read(limit)
 
 
 def trouble(found: os.stat_result) -> str:
-    """Why a folder or file cannot be taken for ours; nothing where it can. Root's are as good as this user's own."""
+    """Why a folder or file cannot be trusted; empty if it can. It may belong to this user or to root."""
     if found.st_uid not in (os.geteuid(), 0):
         return owner_of(found)
     return "can be written by others" if _others_write(found) else ""
 
 
 def strangers(path: Path) -> str:
-    """Why words in a file may be a stranger's, by the file and the link to it; nothing where they are this user's,
-    root's, or those of who called sudo. Whoever is of the file's group was let in by its owner."""
+    """Why another user may have written a file, by the file and the link to it; empty if only this user, root, or the
+    user who called sudo can have. The file's group counts as trusted by its owner."""
     caller = os.environ.get("SUDO_UID", "") if os.geteuid() == 0 else ""
     for found in (path.lstat(), path.stat()):
         if found.st_uid not in _trusted() and str(found.st_uid) != caller:
@@ -136,7 +136,7 @@ def strangers(path: Path) -> str:
 
 
 def owner_of(found: os.stat_result) -> str:
-    """Whose it is, in words: "belongs to user 1000"."""
+    """The owner, in words: "belongs to user 1000"."""
     return f"belongs to user {found.st_uid}"
 
 
@@ -150,13 +150,13 @@ def _check_way(here: Path, found: os.stat_result) -> None:
 
 
 def _others_write(found: os.stat_result) -> bool:
-    """A group of one's own is nobody else: many users' files are made for their group by default."""
+    """A user's private group has no other members: by default many users' files are writable by their group."""
     by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())
     return bool(found.st_mode & stat.S_IWOTH or by_group)
 
 
 def _trusted() -> set[int]:
-    """Who can change everything anyway; the owner of / is somebody else than 0 in a user namespace."""
+    """Users who can change everything anyway; in a user namespace the owner of / is not 0."""
     return {0, os.geteuid(), Path("/").lstat().st_uid}
 
 

@@ -1,7 +1,7 @@
-"""Where isobench keeps things on the host: what may be rebuilt, what marks a live run, what a run works in.
+"""Where isobench keeps its files on the host: cache, state and work folders.
 
-As root: /var/cache/isobench, /run/isobench and /var/lib/isobench/work, where nobody else can write. Otherwise the XDG
-folders of the user, and /var/tmp, because a QEMU of another user has to reach what is in there.
+As root: /var/cache/isobench, /run/isobench and /var/lib/isobench/work, where nobody else can write. Otherwise the
+user's XDG folders, and /var/tmp, because a QEMU that runs as another user has to reach its files there.
 """
 
 from __future__ import annotations
@@ -20,40 +20,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RUN_PREFIX = "isobench-"
-"""Begins the name of everything a run makes: work directories, containers, images, domains, cgroups."""
+"""Prefix of the name of everything that a run creates: work folders, containers, images, domains, cgroups."""
 
 
 def variable(name: str) -> str:
-    """A variable of the environment; an empty one is one that is not set."""
+    """An environment variable; an empty one counts as unset."""
     return os.environ.get(name, "")
 
 
 def cache_dir() -> Path:
-    """What is built or fetched once and may be deleted at any time: probe, root file system, guest kernel.
+    """Files that are built or downloaded once and may be deleted at any time: probe, root file system, guest kernel.
 
-    It may be a folder in which others write as in /var/tmp: what is ours is in a folder in it
-    (bench/filesystem/cache.py).
+    It may be a shared folder like /var/tmp: isobench uses a folder of its own in it (bench/filesystem/cache.py).
     """
     path = _base("ISOBENCH_CACHE", "/var/cache/isobench", "XDG_CACHE_HOME", ".cache")
     return _made("ISOBENCH_CACHE", path, shared=True)
 
 
 def state_dir() -> Path:
-    """What marks live runs and private daemons: the lock, one state file a run, sockets."""
+    """The state of live runs and private daemons: the lock, one state file per run, sockets."""
     return _made("ISOBENCH_STATE", _base("ISOBENCH_STATE", "/run/isobench", "XDG_RUNTIME_DIR", ".local/state"))
 
 
 def work_root() -> Path:
-    """The folder on a real disk under which each run makes its own `isobench-<run id>/`.
+    """The folder on a real disk in which each run creates its own `isobench-<run id>/`.
 
-    It may be shared with others as /var/tmp is (sticky): see `work_folder`.
+    It may be shared and sticky, like /var/tmp: see `work_folder`.
     """
     usual = "/var/lib/isobench/work" if os.geteuid() == 0 else "/var/tmp"
     return _made("ISOBENCH_WORK", Path(variable("ISOBENCH_WORK") or usual), shared=True)
 
 
 def work_folder(run: str) -> Path | None:
-    """The work folder of a run of ours; None where there is none, or what has its name is somebody else's."""
+    """The work folder of a run; None if there is none, or if it belongs to another user."""
     place = work_root() / run
     with suppress(OSError, NotOurs), folder(place):
         return place
@@ -61,15 +60,15 @@ def work_folder(run: str) -> Path | None:
 
 
 def opened(run: str, family: str) -> bool:
-    """Whether a run came as far as to open an environment whose name begins so: each has a folder of its own."""
+    """Whether a run has opened an environment with this prefix: each opened one has a folder."""
     place = work_folder(run)
     return place is not None and any(place.glob(f"{family}*"))
 
 
 def short(path: Path) -> Path:
-    """A path to something in a run's work folder that a unix socket can be bound to (107 bytes, unix(7)).
+    """A path into a run's work folder that is short enough for a unix socket (107 bytes, unix(7)).
 
-    Where its own is longer it leads through a link in the state folder, which goes with the run (`short_link`).
+    A longer path is replaced by one through a link in the state folder, which is removed with the run (`short_link`).
     """
     if len(os.fsencode(path)) <= _SOCKET_PATH:
         return path
@@ -84,7 +83,7 @@ def short(path: Path) -> Path:
 
 
 def short_link(run: str) -> Path:
-    """Where the link to a run's work folder is, if it has one."""
+    """The place of the link to a run's work folder, if it has one."""
     return state_dir() / f"work-{run[-6:]}"
 
 
@@ -92,13 +91,13 @@ _SOCKET_PATH = 107
 
 
 def check_may_run(place: Path, name: str) -> None:
-    """Raise `Unavailable` where no program may be run from this folder's file system."""
+    """Raise `Unavailable` if this folder's file system is mounted noexec."""
     if os.statvfs(place).f_flag & os.ST_NOEXEC:
         raise Unavailable(f"programs cannot be run from {place}: it is mounted noexec", remedy=f"set {name}")
 
 
 def content_hash(parts: Iterable[bytes]) -> str:
-    """Sixteen hexadecimal digits that change when any of the parts does."""
+    """Sixteen hexadecimal digits that depend on every part."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -119,7 +118,7 @@ def _base(name: str, for_root: str, xdg: str, under_home: str) -> Path:
 
 
 def _made(name: str, path: Path, *, shared: bool = False) -> Path:
-    """The folder, made where it is not there, with mode 0711: a QEMU of another user has to reach a disk inside it."""
+    """The folder, created if needed with mode 0711: a QEMU that runs as another user has to reach a disk inside it."""
     try:
         place = settled(path)
         if not (shared and place.is_dir()):

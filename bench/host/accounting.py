@@ -1,4 +1,4 @@
-"""CPU time of processes, precisely enough for one start; who is at the other end of a daemon's socket."""
+"""CPU time of processes, precise enough for a single start; processes by name, parent, socket or command line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
-    """CPU time of a process, all its threads that live or have ended, to the nanosecond; 0.0 for one that is not there.
+    """CPU time of a process with all its living and ended threads, to the nanosecond; 0.0 if it does not exist.
 
-    From the process's own clock, as clock_getcpuclockid(3) names it. With its ended children's, which
+    From the process's own clock, as clock_getcpuclockid(3) names it. Optionally with that of its ended children, which
     /proc/PID/stat has to the clock tick.
     """
     total = 0.0
@@ -34,13 +34,13 @@ _CPUCLOCK_SCHED = 2
 """Which of a process's clocks (include/linux/posix-timers.h): what the scheduler counted."""
 
 _KTHREADD = 2
-"""The kernel thread whose children are all the others (kernel/kthread.c); its pid where no pid namespace hides it."""
+"""kthreadd, the parent of all other kernel threads (kernel/kthread.c); its pid unless a pid namespace hides it."""
 
 
 def kernel_threads() -> dict[int, float]:
-    """CPU seconds of every kernel thread by its pid: what freeing a namespace costs is spent here only.
+    """CPU seconds of every kernel thread by its pid: the CPU time for freeing a namespace is spent only there.
 
-    Empty where the host's kernel threads cannot be seen.
+    Empty if the host's kernel threads are not visible.
     """
     if not shows_kernel_threads():
         return {}
@@ -48,17 +48,17 @@ def kernel_threads() -> dict[int, float]:
 
 
 def shows_kernel_threads() -> bool:
-    """Whether the host's kernel threads can be seen: not from another PID namespace."""
+    """Whether the host's kernel threads are visible: they are not from another PID namespace."""
     return process_name(_KTHREADD) == "kthreadd"
 
 
 def spent_between(before: dict[int, float], after: dict[int, float]) -> float:
-    """CPU seconds between two readings of `kernel_threads`; what a thread that ended in between spent is not known."""
+    """CPU seconds between two readings of `kernel_threads`; threads that ended in between are not counted."""
     return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
 def peer_pid(path: str) -> int:
-    """The process that listens on a unix socket; 0 where nobody does."""
+    """The process that listens on a unix socket; 0 if there is none."""
     import socket
     import struct
 
@@ -78,7 +78,7 @@ def process_name(pid: int) -> str:
 
 
 def called(pids: Iterable[int]) -> str:
-    """What these processes are called, for the record."""
+    """The names of these processes, for the record."""
     return ", ".join(map(process_name, pids))
 
 
@@ -97,14 +97,14 @@ def cgroups_of(pid: int) -> str:
 
 
 def parent(pid: int) -> int:
-    """The parent of a process; 0 for one that is not there."""
+    """The parent of a process; 0 if it does not exist."""
     with suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[1])
     return 0
 
 
 def children(pid: int) -> list[int]:
-    """The living processes that any of a process's threads has started."""
+    """The living children of all threads of a process."""
     found: list[int] = []
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -121,8 +121,9 @@ def descendants(pid: int) -> list[int]:
 def users_of(pid: int) -> tuple[bool, bool]:
     """Whether a process is this user's or root's, and whether it is QEMU's own user's (libvirt runs QEMU as one).
 
-    By its real and its effective user, not by the owner of its folder in /proc, who is root also for a process that
-    hides its memory. A stranger's command line is not read at all: it says what he likes, and he can have it hang.
+    By its real and its effective user, not by the owner of its folder in /proc, which is root also for a process that
+    hides its memory. Another user's command line is never read: its text is arbitrary, and reading it can be made to
+    hang.
     """
     with suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         line = next(line for line in file if line.startswith("Uid:"))
@@ -133,7 +134,7 @@ def users_of(pid: int) -> tuple[bool, bool]:
 
 @cache
 def qemu_users() -> frozenset[int]:
-    """The users that a system's libvirt runs QEMU as, where there are any."""
+    """The users as which a system's libvirt runs QEMU, as far as they exist."""
     import pwd
 
     found = set()
@@ -144,7 +145,7 @@ def qemu_users() -> frozenset[int]:
 
 
 def pids_with(*words: str) -> list[int]:
-    """The processes whose command line holds all these words, the oldest first; no stranger's (see `users_of`)."""
+    """The processes whose command line contains all these words, oldest first; none of other users (see `users_of`)."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
     lines = ((pid, command_line(pid)) for pid in pids if any(users_of(pid)))
     return sorted(pid for pid, line in lines if all(word.encode() in line for word in words))

@@ -1,4 +1,4 @@
-"""How many more instances this host holds: what one takes of memory and of process ids, and what must stay free."""
+"""How many more instances fit on this host: the memory and process ids of one, and the reserve that must stay free."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ PID_RESERVE = 1000
 
 
 class Room:
-    """Learns from the instances that live what one more takes. Make it while none does."""
+    """Learns from living instances what one more takes. Create it while there are none."""
 
     def __init__(self) -> None:
         self._memory, self._pids = available_memory(), pids_free()
         self._each_memory = self._each_pids = 0.0
 
     def learn(self, living: int) -> None:
-        """Take note of what is free now that `living` instances are there; the dearest reading counts."""
+        """Record what is free with `living` instances running; the largest reading per instance counts."""
         if living > 0:
             self._each_memory = max(self._each_memory, (self._memory - available_memory()) / living)
             self._each_pids = max(self._each_pids, (self._pids - pids_free()) / living)
 
     def refuses(self, more: int) -> str:
-        """Why `more` instances beside those that live do not fit; "" where they do."""
+        """Why `more` further instances do not fit; "" if they do."""
         available, free = available_memory(), pids_free()
         if available - more * self._each_memory < (reserve := memory_reserve()):
             return (
@@ -53,7 +53,7 @@ def memory_reserve() -> float:
 
 
 def pids_free() -> float:
-    """How many tasks may still be made: by the kernel's limit, and by our cgroup's. Infinite where nothing says."""
+    """How many more tasks the kernel's limit and this process's cgroup allow. Infinite if no limit is known."""
     tasks = parse_tasks(_text(Path("/proc/loadavg")))
     limits = [parse_limit(_text(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
     folder = pids_cgroup(cgroups_of(os.getpid()))
@@ -64,14 +64,14 @@ def pids_free() -> float:
 
 
 def parse_tasks(text: str) -> int:
-    """How many tasks there are, out of /proc/loadavg; 0 where it does not say."""
+    """The number of tasks in /proc/loadavg; 0 if it has none."""
     match = re.search(r"(?<=/)\d{1,9}(?=\s)", text, re.ASCII)
     return int(match[0]) if match else 0
 
 
 def pids_cgroup(text: str) -> Path | None:
-    """The folder of a process's cgroup that counts tasks, out of /proc/PID/cgroup: version 1's hierarchy of its own
-    for it, or version 2's tree."""
+    """The folder of a process's cgroup that counts tasks, from /proc/PID/cgroup: version 1's pids hierarchy, or
+    version 2's tree."""
     unified: Path | None = None
     for line in text.splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -85,7 +85,7 @@ def pids_cgroup(text: str) -> Path | None:
 
 
 def parse_limit(text: str) -> float:
-    """The number in a file of a limit; "max", nothing and anything else is no limit."""
+    """The number in a limit's file; anything else, such as "max" or an empty file, means no limit."""
     return float(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else float("inf")
 
 

@@ -26,15 +26,15 @@ LIMITS = (
     "cpu.weight=100",
     "cpu.shares=1024",
 )
-"""Limits set on every fresh cgroup: 512 MiB, 1024 processes, the default share of CPU, in the words of v2 and v1.
-A file that a controller does not have is passed over by the launcher."""
+"""Limits set on every fresh cgroup: 512 MiB, 1024 processes, the default share of CPU, as v2 and v1 name them.
+The launcher skips files that a controller does not have."""
 
 _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer")
-"""What Docker makes a cgroup in on v1 and can be joined without further set-up (cpuset wants its CPUs first)."""
+"""The v1 controllers that Docker uses and that can be joined without setup (cpuset needs its CPUs first)."""
 
 
 def make_parents(run: str, name: str) -> tuple[str, ...]:
-    """Make the folder(s) `<run>/<name>` under which each instance gets its own; one on v2, one a controller on v1.
+    """Create the folder(s) `<run>/<name>` for the instances' cgroups: one on v2, one per controller on v1.
 
     Raises `Unavailable`.
     """
@@ -56,7 +56,7 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
 
 
 def _remedy(error: OSError) -> str:
-    """What mends that none can be made; nothing where the words of the kernel are known to `isobench.host.reasons`."""
+    """The remedy if none can be created; empty if `isobench.host.reasons` knows the kernel's message."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return as_root("give this container its cgroups: --privileged, or a delegated cgroup")
     if error.errno in (errno.EBUSY, errno.EOPNOTSUPP):
@@ -65,7 +65,7 @@ def _remedy(error: OSError) -> str:
 
 
 def remove_parents(parents: Iterable[str | Path]) -> None:
-    """Remove these folders, and the run's above them once no other rung has one there."""
+    """Remove these folders, and the run's folder above them once no other rung uses it."""
     for parent in map(Path, parents):
         for folder in (parent, parent.parent):
             with suppress(OSError):
@@ -78,10 +78,11 @@ def is_unified(parents: tuple[str, ...] | list[Path]) -> bool:
 
 
 def remove(name: str) -> list[str]:
-    """Kill what still runs in the cgroups of this name, wherever in the trees, and remove them; says what was removed.
+    """Kill all processes in the cgroups of this name, anywhere in the trees, and remove them; returns what was removed.
 
-    The name carries the run's, and may be a pattern (`fnmatch`) round it where a tool names cgroups in its own way.
-    Tools make them below the cgroup that they were started in, or below their own: a user's session, a parent of all.
+    The name contains the run's, and may be a pattern (`fnmatch`) around it if a tool chooses the names of its cgroups.
+    Tools create them below the cgroup in which they were started, or below their own: a user's session, a common
+    parent.
     """
     removed = []
     for place in _named(name):
@@ -93,9 +94,9 @@ def remove(name: str) -> list[str]:
 
 
 def _named(name: str) -> list[Path]:
-    """This user's cgroups of a name, of each hierarchy; what is below one of them goes with it.
+    """This user's cgroups of a name, in each hierarchy; those below one of them are removed with it.
 
-    A stranger who was given a part of the tree may call his own as he likes.
+    Cgroups of other users are skipped: a user with a delegated subtree may choose any name in it.
     """
     found = []
     for root, folders, _ in os.walk(ROOT):
@@ -112,9 +113,9 @@ def _is_mine(folder: Path) -> bool:
 
 
 def make_own(name: str) -> tuple[Path, ...]:
-    """A cgroup of this name where systemd's tools make theirs, below the one that they are started in.
+    """A cgroup of this name, in which systemd's tools then create theirs.
 
-    One on version 2; on the older layouts in the hierarchies without a controller, as far as they are there.
+    One on version 2; on older layouts one in each existing hierarchy without a controller.
     """
     roots = [ROOT] if (ROOT / "cgroup.controllers").exists() else [ROOT / "systemd", ROOT / "unified"]
     made = tuple(root / name for root in roots if (root / "cgroup.procs").exists())
@@ -127,7 +128,7 @@ def make_own(name: str) -> tuple[Path, ...]:
 
 
 def _remove_when_free(folder: Path) -> None:
-    """Remove a cgroup; the kernel may call it busy for a moment after its last process has ended."""
+    """Remove a cgroup, with retries: it may stay busy for a moment after its last process has ended."""
     for attempt in range(100, -1, -1):
         try:
             folder.rmdir()

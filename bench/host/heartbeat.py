@@ -1,7 +1,7 @@
-"""Whether this process itself stood still: a thread that sleeps a tenth of a second, and looks how late it wakes.
+"""Whether this process itself was stopped: a thread that sleeps a tenth of a second and measures how late it wakes.
 
-Stopped by a signal, frozen or throttled with a cgroup of whatever level, paused with the machine that it runs in, or
-not given a CPU: nothing else that the host counts tells all of these.
+It detects a stop by a signal, a frozen or throttled cgroup of any level, a paused machine, and a lack of CPU time. No
+single counter of the host covers all of these.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.1
 TOLERATED = 0.1
-"""Seconds that a beat may be late: a busy host's scheduler is."""
+"""Seconds that a beat may be late, as it is on a busy host."""
 
 
 class _Heart:
-    """The seconds that beats were too late, all together; None while nothing beats."""
+    """The total seconds by which beats were too late; None outside of `beating`."""
 
     late: float | None = None
 
 
 def late_seconds() -> float | None:
-    """For how long this process stood still since `beating` began; None outside of it."""
+    """Seconds for which this process was stopped since `beating` began; None outside of it."""
     return _Heart.late
 
 

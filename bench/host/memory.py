@@ -1,4 +1,4 @@
-"""Memory accounting: what the host spends on an instance, counted in independent ways. Bytes throughout."""
+"""Memory accounting: the host's memory for an instance, measured in independent ways. All values in bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProcessMemory(NamedTuple):
 
 
 class CgroupMemory(NamedTuple):
-    """What a cgroup is charged with: all, and its parts; None for what the kernel does not tell."""
+    """The memory charged to a cgroup: total and parts; None for parts that the kernel does not report."""
 
     total: int
     anonymous: int | None
@@ -40,9 +40,9 @@ class CgroupMemory(NamedTuple):
 
 
 def process_memory(pids: Iterable[int]) -> ProcessMemory:
-    """The sum over these processes; one that has vanished counts as nothing.
+    """The sum over these processes; one that has ended counts as zero.
 
-    All zero where one of them may not be read: a part would be taken for the whole.
+    All zero if one of them may not be read: a partial sum would be mistaken for the total.
     """
     found = [ProcessMemory(0, 0, 0)]
     for pid in pids:
@@ -56,15 +56,15 @@ def process_memory(pids: Iterable[int]) -> ProcessMemory:
 
 
 def by_role(pids: Mapping[int, Role]) -> dict[Role, ProcessMemory]:
-    """The processes of an instance, payload and helpers apart."""
+    """The memory of an instance's processes, by role."""
     roles: set[Role] = set(pids.values())
     return {role: process_memory(pid for pid, its in pids.items() if its == role) for role in roles}
 
 
 def cgroup_memory(instance: Instance) -> CgroupMemory | None:
-    """The count of the instance's own memory cgroup; None where it has none of its own (it sits in the harness's).
+    """The memory of the instance's own cgroup; None if it has none of its own (it is in the harness's).
 
-    `add_up` first, where its parts matter.
+    Call `add_up` first if its parts matter.
     """
     pids = instance.host_pids()
     payload = next((pid for pid, role in pids.items() if role == "payload"), None)
@@ -90,10 +90,10 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
 
 
 def charged(folder: Path, pids: Collection[int]) -> Path | None:
-    """The cgroup that is charged with the memory of what is in `folder`: it, or the nearest above it with a count.
+    """The cgroup that is charged with the memory of `folder`: itself, or the nearest one above it with a count.
 
-    On version 2 a threaded cgroup (libvirt's for QEMU's threads) has none of its own, nor has one whose parent hands no
-    memory controller down (cgroups(7)). None where others than these processes are charged there, too.
+    On version 2 a threaded cgroup (libvirt's for QEMU's threads) has no count of its own, nor has one whose parent does
+    not delegate the memory controller (cgroups(7)). None if other processes are charged there, too.
     """
     here = folder
     while not any((here / name).exists() for name in _COUNTS):
@@ -109,7 +109,7 @@ _COUNTS = ("memory.current", "memory.usage_in_bytes")
 
 
 def _members(folder: Path) -> set[int]:
-    """The processes in a cgroup and below; a threaded one's are listed by the domain above it."""
+    """The processes in a cgroup and below; those of a threaded cgroup are listed in the domain above it."""
     found: set[int] = set()
     for file in folder.rglob("cgroup.procs"):
         found.update(int(word) for word in _text(file).split() if word.isdigit())
@@ -117,10 +117,10 @@ def _members(folder: Path) -> set[int]:
 
 
 def add_up() -> None:
-    """Have the kernel add up what its CPUs count of cgroups apart: memory.stat lags behind by up to two seconds.
+    """Make the kernel flush its per-CPU counts of cgroups: memory.stat lags behind by up to two seconds.
 
-    It is added up when it is read and enough has changed there or below since (MEMCG_CHARGE_BATCH pages a CPU,
-    mm/memcontrol.c), else every two seconds. So this process changes enough, and reads the statistics of the root.
+    A read flushes them only if enough has changed there or below (MEMCG_CHARGE_BATCH pages per CPU, mm/memcontrol.c);
+    otherwise the kernel does every two seconds. So this process changes enough, and reads the statistics of the root.
     """
     import mmap
 
@@ -136,32 +136,32 @@ def add_up() -> None:
 _BATCH = 64
 """MEMCG_CHARGE_BATCH of the kernel's include/linux/memcontrol.h."""
 _MOST_CHANGED = 256 << 20
-"""Bytes that are changed at most: enough for 512 CPUs."""
+"""Maximum bytes to change: enough for 512 CPUs."""
 
 
 def settle() -> None:
-    """Have the kernel add up what its CPUs count apart (root only): up to a megabyte a CPU would be missing."""
+    """Make the kernel flush its per-CPU counters (root only): otherwise up to a megabyte per CPU is missing."""
     with suppress(OSError):
         Path("/proc/sys/vm/stat_refresh").read_bytes()
 
 
 def available_memory() -> int:
-    """MemAvailable, and the free pages that CPUs keep on lists of their own, which it takes for used.
+    """MemAvailable plus the free pages on the CPUs' own lists, which it counts as used.
 
-    Those lists hold tens of megabytes a CPU, and more or fewer from one second to the next (mm/page_alloc.c).
+    Those lists hold tens of megabytes per CPU and vary from one second to the next (mm/page_alloc.c).
     """
     free = per_cpu_free(_text(Path("/proc/zoneinfo"))) * os.sysconf("SC_PAGE_SIZE")
     return parse_meminfo(_text(Path("/proc/meminfo"))).get("MemAvailable", 0) + free
 
 
 def kernel_memory() -> dict[str, int]:
-    """The kernel's own parts, host-wide."""
+    """The kernel's own memory by part, host-wide."""
     found = parse_meminfo(_text(Path("/proc/meminfo")))
     return {name: found[name] for name in KERNEL_PARTS if name in found}
 
 
 def parse_smaps_rollup(text: str) -> ProcessMemory:
-    """/proc/PID/smaps_rollup; USS is what is private, clean or dirty."""
+    """Parse /proc/PID/smaps_rollup; USS is the private memory, clean or dirty."""
     kib = {m[1]: int(m[2]) for m in re.finditer(r"^(\w+):\s+(\d{1,15}) kB$", text, re.MULTILINE | re.ASCII)}
     private = kib.get("Private_Clean", 0) + kib.get("Private_Dirty", 0)
     return ProcessMemory(kib.get("Pss", 0) * 1024, private * 1024, kib.get("Rss", 0) * 1024)

@@ -1,6 +1,6 @@
-"""What the kernel OOM-killed, told as that: by mechanisms that do not say so themselves.
+"""Detects OOM kills for mechanisms that do not report them.
 
-A runtime removes the cgroup that knew with its container, so that the sign is the host's own count.
+A runtime removes the cgroup, and its count of OOM kills, with the container. So the host's own count is used.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class MemoryWatch:
-    """Around an instance: raises `OutOfMemory` in place of its failure where the host's kernel killed meanwhile.
+    """Around an instance: replaces its failure by `OutOfMemory` if the host's kernel had an OOM kill meanwhile.
 
-    The count is the whole host's, so that a failure of its own beside somebody else's end would be blamed on memory,
-    too; one that had nothing killed beside it never is.
+    The count is the whole host's. So an unrelated failure during another process's OOM kill is blamed on memory, too;
+    a failure without any OOM kill never is.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class MemoryWatch:
         return self
 
     def look_at(self, pid: int) -> None:
-        """Remember the limit of this process, while it lives; 0 where there is none."""
+        """Remember the limit of this process while it is alive; 0 if there is none."""
         if pid:
             self._limit = memory_limit(pid)
 
@@ -45,7 +45,7 @@ class MemoryWatch:
             raise OutOfMemory(f"OOM-killed{self._whose()}: {reason}", console=console) from error
 
     def _whose(self) -> str:
-        """In the words for a container of Docker's; nothing where it had not come as far as to be looked at."""
+        """Worded as for a Docker container; empty if the instance ended before `look_at`."""
         if self._limit is None:
             return ""
         return (
@@ -56,7 +56,7 @@ class MemoryWatch:
 
 
 def kills() -> int:
-    """How often the kernel has OOM-killed, of a cgroup or of the host; 0 where it does not count."""
+    """The host's count of OOM kills, of cgroups and of the host; 0 if the kernel does not count them."""
     with suppress(OSError):
         found = re.search(r"^oom_kill (\d{1,18})$", Path("/proc/vmstat").read_text(), re.MULTILINE)
         return int(found[1]) if found else 0
@@ -64,7 +64,7 @@ def kills() -> int:
 
 
 def memory_limit(pid: int) -> int:
-    """The bytes that a process's own cgroup may hold, of either version; 0 where that has no limit."""
+    """The memory limit of a process's cgroup in bytes, on either version; 0 if there is none."""
     from isobench.host.accounting import cgroups_of
     from isobench.host.memory import memory_cgroup
 
@@ -73,7 +73,7 @@ def memory_limit(pid: int) -> int:
         for place in (folder, *folder.parents) if folder is not None else ():  # a threaded one has no limit of its own
             for name in ("memory.max", "memory.limit_in_bytes"):
                 if (place / name).exists():
-                    # Where there is none, v2 says "max" (no int), v1 a number beyond all memory.
+                    # Without a limit, v2 says "max" (no int), v1 a number beyond all memory.
                     limit = int((place / name).read_text())
                     return limit if limit < 1 << 60 else 0
     return 0

@@ -1,4 +1,4 @@
-"""Other people's programs: finding them in one way, so that what `provision` finds the rest finds, too; asking them."""
+"""External programs: finding them in one way, so that `provision` and all other code agree, and running them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ALSO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-"""Searched after PATH: a user's often lacks the folders of the system's daemons and tools."""
+"""Searched after PATH, which for ordinary users often lacks the folders of system daemons and tools."""
 
 
 def find(name: str) -> str | None:
-    """The path of a program in PATH or in the system's own folders; None where there is none."""
+    """The path of a program in PATH or in the system's folders; None if it does not exist."""
     return shutil.which(name, path=search_path())
 
 
@@ -27,15 +27,15 @@ def find_all(name: str) -> list[str]:
 
 
 def search_path() -> str:
-    """PATH with the system's folders behind, for what is started."""
+    """PATH followed by the system's folders, for child processes."""
     own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     return os.pathsep.join([*own, *(folder for folder in _ALSO if folder not in own)])
 
 
 def output(words: Sequence[str], seconds: float) -> str:
-    """What a tool prints that sets something up or takes it away. A terminal's Ctrl-C is not for it.
+    """The output of a tool used for setup or cleanup. It runs in its own process group, out of reach of Ctrl-C.
 
-    Raises `MeasurementError` with the end of what it complained of.
+    Raises `MeasurementError` with the end of its error output.
     """
     import subprocess
 

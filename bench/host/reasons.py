@@ -1,4 +1,4 @@
-"""Why an environment cannot be had here or a cell failed, in words for people, and what mends it."""
+"""Readable reasons why an environment is unavailable or a cell failed, and their remedies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run isobench as root",
     ),
     ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
-    # The kernel's own limits have the words of a full disk (clone(2), inotify(7), cgroups(7)).
+    # The kernel reports some of its own limits like a full disk (clone(2), inotify(7), cgroups(7)).
     (r"inotify.*no space left", "raise fs.inotify.max_user_watches"),
     (r"cgroup.*no space left", "raise cgroup.max.descendants and cgroup.max.depth of the cgroups above"),
     (
@@ -53,7 +53,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ),
     ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to writable folders"),
 )
-"""What other programs say where their words are the reason (a pattern without case) -> what mends it."""
+"""Messages of other programs (a case-insensitive pattern) -> remedy."""
 
 _QEMU_DENIED = re.compile(
     r"(?:qemu|storage file|monitor).*?(/[^\s':]+)['\s(:].*permission denied", re.IGNORECASE | re.DOTALL
@@ -73,9 +73,9 @@ def _known(reason: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """The reason in one line of text that can be kept; of what nobody foresaw, where it happened as well.
+    """The reason in one storable line of text; for an unexpected error also the place where it occurred.
 
-    Where ISOBENCH_DEBUG is set, what nobody foresaw is raised again.
+    If ISOBENCH_DEBUG is set, an unexpected error is raised again.
     """
     if isinstance(error, IsobenchError):
         reason = error.reason
@@ -96,13 +96,13 @@ def reason_of(error: Exception) -> str:
 
 
 def as_text(words: str) -> str:
-    """With what is no Unicode (half a surrogate pair, the odd byte of a file's name) written out."""
+    """Escape what is not valid Unicode (half a surrogate pair, a stray byte of a file name)."""
     return words.encode(errors="backslashreplace").decode()
 
 
 def told(error: Exception) -> tuple[str, str]:
-    """The reason with the last line that the instance said, and the remedy: the error's own, or one known for these
-    words, or nothing."""
+    """The reason with the instance's last line of output, and the remedy: the error's own, one known for this message,
+    or nothing."""
     reason = reason_of(error)
     lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
     remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{lines[-1][:10_000] if lines else ''}")
@@ -112,5 +112,5 @@ def told(error: Exception) -> tuple[str, str]:
 
 
 def _shortened(line: str) -> str:
-    """Its two ends: programs say at the end of a long line what went wrong."""
+    """Both ends of a long line: programs often say at the end what went wrong."""
     return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"

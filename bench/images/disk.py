@@ -12,7 +12,7 @@ from isobench.filesystem.cache import cached
 from isobench.images.rootfs import rootfs_path
 
 SIZE = "2G"
-"""Sparse: what the root file system and a guest's data do not fill takes no room."""
+"""Sparse: unused space takes no room on the host."""
 
 
 @cache

@@ -1,7 +1,7 @@
-"""This host's fio: the program itself, and what it needs to run elsewhere. Where there is none, I/O alone is lost.
+"""This host's fio: the program and the libraries that it needs in an instance. Without it, only I/O is not measured.
 
-What stands in PATH may be a script that starts it, and may be static; its libraries are those that the dynamic loader
-finds, LD_LIBRARY_PATH included.
+The program in PATH may be a script that starts fio, and fio may be static. Its libraries are those that the dynamic
+loader finds, including through LD_LIBRARY_PATH.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ODD_LIBRARIES = Path("usr/lib/fio")
-"""Where in the root file system the libraries go that a loader would not find by itself in an instance."""
+"""Folder in the root file system for libraries that a loader would not find by itself in an instance."""
 COMMAND = Path("usr/lib/fio/command")
-"""What says how a dynamic fio is started (bench/probe/storage.c): its loader, the folders of its libraries, and
-"always" where it is started so even at the root."""
+"""File that says how to start a dynamic fio (bench/probe/storage.c): its loader, the folders of its libraries, and
+"always" if it is started so even at the root."""
 
 _REMEDY = "apt-get install fio"
 _SHOWN = re.compile(r"^\s*(\S+)\s+=>\s+(/\S+)\s+\(0x", re.MULTILINE)
@@ -33,15 +33,15 @@ _SCRIPT_SIZE = 1 << 16
 
 
 class Fio(NamedTuple):
-    """What is in the root file system of it. `why_not` says why nothing is."""
+    """fio's files for the root file system. `why_not` says why there are none."""
 
     version: str = ""
     files: dict[Path, Path] = {}  # noqa: RUF012 (nobody changes it)
-    """Where in the root file system -> what of the host."""
+    """Path in the root file system -> file of the host."""
     command: str = ""
     """The content of `COMMAND`; empty for a static one."""
     origin: str = ""
-    """Which program of the host it is."""
+    """The program on the host."""
     why_not: str = ""
     remedy: str = ""
 
@@ -59,7 +59,7 @@ def host_fio() -> Fio:
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
-    """The programs to try, and how each was come by: for a script what it starts, then what stands further behind."""
+    """The programs to try, and how each was found: for a script the program it starts, then later ones in PATH."""
     scripts: list[str] = []
     for name in find_all("fio"):
         instead = f", in the place of {', '.join(scripts)}" if scripts else ""
@@ -74,7 +74,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 
 
 def _named_in(script: str) -> Iterator[Path]:
-    """Programs called something with fio that a script names by their whole path."""
+    """Programs with fio in their name that a script names by absolute path."""
     with open(script, "rb") as file:
         text = file.read(_SCRIPT_SIZE)
     for path in dict.fromkeys(map(os.fsdecode, _PATH_IN_SCRIPT.findall(text))):
@@ -115,7 +115,7 @@ def _inside(path: str) -> Path:
 
 
 def _interpreter(program: Path) -> str | None:
-    """The dynamic loader that a program names (PT_INTERP, elf(5)); None for a static one, or one that is no ELF-64."""
+    """The dynamic loader that a program names (PT_INTERP, elf(5)); None if it is static or not ELF-64."""
     with program.open("rb") as file:
         head = file.read(64)
         if len(head) < 64 or head[4:6] != b"\x02\x01":
@@ -132,13 +132,13 @@ def _interpreter(program: Path) -> str | None:
 
 
 def _libraries(loader: str, program: Path) -> str:
-    """What the loader finds, a line each; with what it does not find where that is how it says it (ldd(1))."""
+    """The libraries that the loader finds, one per line, and those that it reports as missing (ldd(1))."""
     listed = _said([loader, "--list", str(program)])
     return listed or _said([loader, str(program)], LD_TRACE_LOADED_OBJECTS="1") or ""
 
 
 def _is_program(path: str | Path) -> bool:
-    """Whether this is no script; and no link to the program that starts any snap, which is as good as one."""
+    """Whether this is a real program: not a script, nor a link to the launcher of snaps."""
     try:
         with open(path, "rb") as file:
             return file.read(4) == b"\x7fELF" and Path(path).resolve().name != "snap"
@@ -147,7 +147,7 @@ def _is_program(path: str | Path) -> bool:
 
 
 def _said(command: list[str], **environ: str) -> str | None:
-    """What a command prints; None where it fails."""
+    """The output of a command; None if it fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=deadlines.stretched(30), check=True, env={**os.environ, **environ}

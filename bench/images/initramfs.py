@@ -1,4 +1,4 @@
-"""The guest's initramfs: the probe as init, and the modules its disk wants. Written without root, always the same."""
+"""The guest's initramfs: the probe as init, and the modules for its disk. Written without root, reproducibly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from isobench.images.modules import content, modules_of
 from isobench.probe.build import probe_path
 
 MODULES = ("virtio_pci", "virtio_blk", "ext4")
-"""What a guest loads before it mounts its root file system; a kernel that has one built in needs no file for it."""
+"""Modules that a guest loads before it mounts its root file system; built-in ones need no file."""
 
 _FOLDER, _FILE, _DEVICE = 0o040755, 0o100644, 0o020600
 
@@ -50,7 +50,7 @@ class _Packed(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What bench/probe/guest.c reads: the file, behind a dash where it may fail to load."""
+        """A line for bench/probe/guest.c: the file, after a dash if it may fail to load."""
         return f"{'-' if self.optional else ''}/modules/{self.name}\n"
 
 
@@ -79,5 +79,5 @@ def _padded(data: bytes) -> bytes:
 
 
 def _aligned(data: bytes) -> bytes:
-    """Archives that follow one another begin at multiples of four; more zeros between them do no harm."""
+    """Concatenated archives begin at multiples of four; extra zeros between them are harmless."""
     return data + bytes(-len(data) % 512)

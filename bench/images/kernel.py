@@ -1,4 +1,4 @@
-"""The guest's kernel: the host's own where it can be read, else the one that provisioning fetched."""
+"""The guest's kernel: the host's own if it can be read, otherwise the one downloaded by provisioning."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _MODULES = (
 
 
 def guest_kernel() -> Kernel:
-    """The kernel guests boot. Raises `Unavailable` with the remedy where there is none."""
+    """The kernel that guests boot. Raises `Unavailable` with the remedy if there is none."""
     release = platform.release()
     own = next((image for image in map(Path, _places(_IMAGES, release)) if os.access(image, os.R_OK)), None)
     modules = next((m for m in map(Path, _places(_MODULES, release)) if (m / "modules.dep").is_file()), None)
@@ -88,9 +88,9 @@ def has_guest_kernel() -> bool:
 
 
 def fetch_guest_kernel() -> Path | None:
-    """Fetch and unpack (never install) the distribution's kernel where guests would have none; its folder.
+    """Download and unpack (never install) the distribution's kernel if guests would have none; returns its folder.
 
-    None where a kernel is there already. Wants apt; raises `BuildError`.
+    None if there is a kernel already. Needs apt; raises `BuildError`.
     """
     if has_guest_kernel():
         return None

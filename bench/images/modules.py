@@ -1,7 +1,7 @@
-"""Which of a kernel's modules a guest has to load, in which order: what `modprobe` would do, for a guest without it.
+"""Which kernel modules a guest has to load, and in which order: the work of `modprobe`, for a guest without it.
 
-From the lists that depmod(8) and the kernel's build leave beside the modules: dependencies (modules.dep), soft ones
-(modules.softdep: what a module asks for by name while it runs), other names (modules.alias), what is built in.
+Read from the lists that depmod(8) and the kernel's build put next to the modules: dependencies (modules.dep), soft
+dependencies (modules.softdep: requested by name at run time), aliases (modules.alias), built-in modules.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Module(NamedTuple):
-    """One file to load. An optional one may refuse: the CPU has not got what it drives."""
+    """One file to load. An optional one may fail to load, if the CPU lacks the feature that it drives."""
 
     file: Path
     optional: bool
@@ -32,7 +32,7 @@ class Module(NamedTuple):
 def modules_of(kernel: Kernel, names: tuple[str, ...]) -> list[Module]:
     """The files of these modules and of all they depend on, in the order in which they must be loaded.
 
-    What is built in needs none. Raises `Unavailable` for a name that the kernel does not have.
+    Built-in ones need no file. Raises `Unavailable` for a name that the kernel does not have.
     """
     order = _Order(_Lists(kernel.modules))
     for name in names:
@@ -69,17 +69,17 @@ _REMEDY = "reinstall the kernel's package; for a file that ends in .zst, install
 
 
 class _Order:
-    """Collects modules, each behind what it wants."""
+    """Collects modules, each after its dependencies."""
 
     def __init__(self, lists: _Lists) -> None:
         self._lists = lists
         self._begun: set[str] = set()
-        """Soft dependencies may go round in a circle."""
+        """Soft dependencies may be circular."""
         self.found: dict[str, bool] = {}
         """Path -> whether it is optional."""
 
     def add(self, name: str, *, optional: bool = False) -> bool:
-        """All that go by this name; whether the kernel knows it."""
+        """Add all modules of this name; returns whether the kernel knows it."""
         found = self._lists.resolve(name)
         for wanted in self._lists.builtin_wants.get(name, ()):
             self.add(wanted, optional=True)
@@ -109,15 +109,15 @@ class _Soft(NamedTuple):
 
 
 class _Lists:
-    """The lists of one kernel, read when they are asked for. Names have `_` where files may have `-`."""
+    """The lists of one kernel, read on demand. Names have `_` where files may have `-`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def resolve(self, name: str) -> list[str] | None:
-        """The paths that stand for a name: itself, or all that it is another name of; none where it is built in.
+        """The paths for a name: its own, or all of those that it is an alias of; empty if it is built in.
 
-        None where this kernel knows no such name.
+        None if this kernel does not know the name.
         """
         if name in self._paths:
             return [self._paths[name]]
@@ -136,7 +136,7 @@ class _Lists:
 
     @cached_property
     def builtin_wants(self) -> dict[str, tuple[str, ...]]:
-        """What built-in code asks for by name: it may be a module (modules.builtin.modinfo)."""
+        """Names that built-in code requests: they may be modules (modules.builtin.modinfo)."""
         wants = ((module, value) for module, key, value in self._builtin_facts if key == "softdep")
         return {module: _split_soft(value.split()).before for module, value in wants}
 
@@ -165,7 +165,7 @@ class _Lists:
 
 
 def parse_dependencies(text: str) -> dict[str, list[str]]:
-    """modules.dep: each module's path and the paths it depends on, what is to be loaded first last."""
+    """modules.dep: each module's path and the paths it depends on, in reverse order of loading."""
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
     found = {path.strip(): rest.split() for path, _, rest in pairs}
     return found | {path: [] for rest in found.values() for path in rest if path not in found}
@@ -225,7 +225,7 @@ def _plain_name(name: str) -> str:
 
 
 def _text(path: Path, *, needed: bool = False) -> str:
-    """A list; an older kernel or depmod has not all of them."""
+    """The text of a list; older kernels and depmods do not have all of them."""
     try:
         return path.read_text(errors="replace")
     except OSError as error:

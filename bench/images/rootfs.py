@@ -1,7 +1,7 @@
 """The one root file system that every environment uses: the probe, fio with its libraries, and empty folders.
 
-Made once per content into the cache, then linked, copied or packed by the environments. Where the host has no fio it
-is made without (bench/images/fio.py), and everything but I/O is measured.
+Built once per content in the cache, then linked, copied or packed by the environments. On a host without fio it is
+built without it (bench/images/fio.py), and everything except I/O is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILES = {
     "etc/resolv.conf": "",
 }
 _MODE = 0o755
-"""Of every folder, /tmp included: on the host they lie where any user can reach them."""
+"""Mode of every folder, including /tmp: on the host they are in reach of every user."""
 _MTIME = 1_700_000_000
 """Every file's time, so that the same content gives the same archive."""
 
@@ -48,7 +48,7 @@ def rootfs_path() -> Path:
 
 
 def fio_fact() -> dict[str, str]:
-    """The record of every environment that has the root file system: which fio is in it, or why there is none."""
+    """The fact about fio in every environment with this root file system: which version, or why there is none."""
     fio = host_fio()
     if fio.why_not:
         return {"without.fio": f"I/O is not measured: {fio.why_not}"}
@@ -56,9 +56,10 @@ def fio_fact() -> dict[str, str]:
 
 
 def link_rootfs(target: Path) -> None:
-    """A root file system of one's own at `target`, sharing its files' blocks and page cache with the cached one.
+    """A separate root file system at `target` that shares its files' blocks and page cache with the cached one.
 
-    Hard links where the file system can, copies where it cannot; folders are fresh, so what is made in them is private.
+    Hard links if the file system supports them, otherwise copies. Folders are new, so files created in them are
+    private.
     """
     source = rootfs_path()
     target.mkdir(mode=_MODE)

@@ -62,7 +62,7 @@ def compile_default_profile() -> bytes:
 
 
 def oci_profile() -> dict[str, object]:
-    """The same profile in the words of an OCI configuration (`linux.seccomp`). Raises `Unavailable`."""
+    """The same profile in the form of an OCI configuration (`linux.seccomp`). Raises `Unavailable`."""
     names = [name for name in _known(_load()) if _comparisons(name) == (None,)]
     rules: list[dict[str, object]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]
     words = {_NE: "SCMP_CMP_NE", _EQ: "SCMP_CMP_EQ", _MASKED_EQ: "SCMP_CMP_MASKED_EQ"}
@@ -79,7 +79,7 @@ def oci_profile() -> dict[str, object]:
 
 
 def allowed(name: str) -> bool:
-    """Whether the profile lets this system call pass (perhaps only with certain arguments)."""
+    """Whether the profile allows this system call (perhaps only with certain arguments)."""
     return name not in DENIED
 
 
@@ -100,7 +100,7 @@ def _add(
     count = 0 if check is None else 1
     array = (_Comparison * 1)(*([check] if check else []))
     result = library.seccomp_rule_add_array(context, action, number, count, array)
-    if result not in (0, -errno.EDOM, -errno.EOPNOTSUPP):  # a call that one of the architectures does not have
+    if result not in (0, -errno.EDOM, -errno.EOPNOTSUPP):  # one of the architectures does not have this call
         raise Unavailable(f"libseccomp refuses a rule for {name}: {os.strerror(-result)}")
 
 

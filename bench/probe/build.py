@@ -1,4 +1,4 @@
-"""Builds the probe with the system's C compiler, once per content of its sources and version of the compiler."""
+"""Builds the probe with the system's C compiler, once per version of its sources and of the compiler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
 
 @cache
 def probe_path() -> Path:
-    """The static probe on the host, built now if it is not in the cache. Raises `BuildError` with the remedy."""
+    """The static probe on the host, built if it is not in the cache. Raises `BuildError` with the remedy."""
     words = compiler()
     sources = sorted(SOURCES.glob("*.c"))
     parts = [file.read_bytes() for file in (*sources, *sorted(SOURCES.glob("*.h")))]
@@ -36,15 +36,15 @@ def probe_path() -> Path:
 
 
 def probe_fact() -> dict[str, str]:
-    """The record of every environment that runs the probe: which one. Other sources, or another compiler, make another
-    program, whose costs begin a new segment of the trend."""
+    """The fact that identifies the probe in every environment that runs it. Other sources or another compiler make
+    another program, whose costs start a new segment of the trend."""
     return {"version.probe": probe_path().parent.name.removeprefix("probe-")}
 
 
 def compiler() -> list[str]:
-    """The words that begin a compiler's command line: CC's, which may have options or a ccache, or what is found.
+    """The start of the compiler's command line: CC, which may have options or a ccache, or else the compiler found.
 
-    CFLAGS is not heeded: with other options it would be another program. Raises `BuildError`, `UsageError`.
+    CFLAGS is ignored: other options would build another program. Raises `BuildError`, `UsageError`.
     """
     told = os.environ.get("CC", "")
     try:
@@ -60,14 +60,14 @@ def compiler() -> list[str]:
 
 
 def compiled(words: Sequence[str], *options: str, what: str) -> None:
-    """Run a compiler. Warnings are its own affair. Raises `BuildError` with its last words."""
+    """Run a compiler. Warnings are ignored. Raises `BuildError` with the end of its output."""
     done = _run([*words, *options])
     if done.returncode == 0:
         return
     said = done.stderr.strip() or done.stdout.strip()
     if "-lc" in said or "libc.a" in said:
         raise BuildError(f"{what} cannot be linked statically: libc.a is missing", remedy=_REMEDY)
-    if "No space left" in said:  # in the cache, or where the compiler keeps what it works on
+    if "No space left" in said:  # in the cache, or in the compiler's temporary folder
         remedy = "free space there, or set ISOBENCH_CACHE and TMPDIR"
         raise BuildError(f"{what} cannot be built: {said[-300:]}", remedy=remedy)
     raise BuildError(
@@ -89,7 +89,7 @@ def _version(words: Sequence[str]) -> bytes:
 def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
     compiled(words, *FLAGS, "-o", str(target), *map(str, sources), what="the probe")
     try:
-        subprocess.run([target], capture_output=True, timeout=60, check=False)  # it wants a verb, and ends at once
+        subprocess.run([target], capture_output=True, timeout=60, check=False)  # without a verb it exits at once
     except OSError as error:
         if error.errno == errno.ENOEXEC:
             made = f"programs built with {shlex.join(words)} do not run on this machine"
@@ -97,7 +97,7 @@ def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """In English, so that what is missing can be recognised."""
+    """An environment with English messages, so that they can be recognised."""
     environ = {**os.environ, "PATH": search_path(), "LC_ALL": "C"}
     try:
         return subprocess.run(

@@ -1,1 +1,1 @@
-"""Runs on disk: the record, pyperf's suite, the journal of a run while it grows."""
+"""Runs on disk: the record, pyperf's suite, the journal of an unfinished run."""

@@ -1,8 +1,8 @@
-"""A run while it grows: a line a block, appended and synced, so that a block costs its own size and no more.
+"""The journal of an unfinished run: one line per block, appended and synced, so that a block costs only its own size.
 
-The journal has what the record and the suite do not have yet. At the end of a run they are made from it, and it goes;
-where a run was killed, the next reader does that (`isobench.results.store.load`). Its writer locks it for as long as it
-lives, so that a reader can tell a run that goes on from one that is dead.
+The journal has what the record and the suite do not have yet. At the end of a run they are made from it, and it is
+removed; if a run was killed, the next reader does that (`isobench.results.store.load`). The writer holds a lock on it,
+so that a reader can distinguish a live run from a dead one.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
 
 class Journal:
-    """The writing end. Raises `OSError`; what was half written is then taken back."""
+    """The writer. Raises `OSError`; a partial line is then removed again."""
 
     def __init__(self, folder: Path, before: Iterable[Entry] = ()) -> None:
-        """A new journal, or of a run that goes on one that begins with what there is `before`: it is there whole or not
-        at all, since a journal is the truth as soon as it can be seen."""
+        """A new journal, for a resumed run with its content `before`. Created atomically, since a journal is
+        authoritative as soon as it exists."""
         first = [msgspec.json.encode(one) + b"\n" for one in before]
         if first:
             self._file = open(_placed(folder / NAME, first), "r+b", buffering=0)  # noqa: SIM115 (as long as the run lives)
             self._file.seek(0, os.SEEK_END)
             return
         self._file = open(folder / NAME, "xb", buffering=0)  # noqa: SIM115 (open, and locked, as long as the run lives)
-        with suppress(OSError):  # a file system without locks: no reader will take the run for dead
+        with suppress(OSError):  # a file system without locks: no reader will consider the run dead
             try_lock(self._file.fileno())
 
     def append(self, entry: Entry) -> None:
-        """Put a line on disk; it is there when this returns."""
+        """Append a line and sync it to the disk."""
         line, before = msgspec.json.encode(entry) + b"\n", self._file.tell()
         try:
             written = 0
             while written < len(line):
                 written += self._file.write(line[written:])
             sync(self._file.fileno())
-        except BaseException:  # a full disk, or Ctrl-C between two halves
+        except BaseException:  # a full disk, or Ctrl-C during the write
             with suppress(OSError):
                 self._file.truncate(before)
                 self._file.seek(before)
@@ -72,7 +72,7 @@ class Journal:
 def _placed(file: Path, lines: list[bytes]) -> int:
     try:
         return place(file, lines, lock=True)
-    except OSError:  # a file system without locks, or one that cannot be written: then this fails, too
+    except OSError:  # a file system without locks, or not writable: then this fails, too
         return place(file, lines)
 
 
@@ -82,30 +82,30 @@ def entry(block: BlockRecord, samples: Iterable[Sample], failures: Iterable[Fail
 
 
 class Replay(NamedTuple):
-    """What a journal says. `torn`: its last line was cut off, and is not in."""
+    """The content of a journal. `torn`: its last line was cut off, and is dropped."""
 
     entries: list[Entry]
     torn: bool
 
 
 def parse(text: bytes) -> Replay:
-    """What a journal's text says. Raises `ValueError` naming the line that is damaged, if it is not the last."""
+    """Parse a journal. Raises `ValueError` naming a damaged line, unless it is the last."""
     *lines, rest = text.split(b"\n")
     entries = []
     for number, line in enumerate(lines, 1):
         try:
             entries.append(_DECODER.decode(line))
         except (ValueError, RecursionError) as error:
-            if number == len(lines) and not rest:  # its end came to the disk, and its middle did not
+            if number == len(lines) and not rest:  # its end reached the disk, but its middle did not
                 return Replay(entries, torn=True)
             raise ValueError(f"line {number} is damaged: {error}") from error
     return Replay(entries, torn=bool(rest))
 
 
 def take_over(folder: Path) -> int | None:
-    """Lock the journal of a run that is dead, for the reader that finishes it; gives the descriptor, to be closed.
+    """Lock the journal of a dead run, for the reader that finishes it; returns the descriptor, to be closed.
 
-    None where its writer lives, where that cannot be told, or where the run is somebody else's.
+    None if its writer is or may be alive, or if the run belongs to another user.
     """
     try:
         descriptor = os.open(folder / NAME, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""The session record: what was true during a run. One JSON file, schema-versioned, beside the samples."""
+"""The session record: the conditions of a run. One JSON file, schema-versioned, next to the samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import msgspec
 from isobench.core.model import Sign, Unit
 
 SCHEMA = 1
-"""Version of session.json. Raised when a field changes its meaning; a loader refuses what it does not know."""
+"""Version of session.json. Raised when a field changes its meaning; a loader refuses unknown versions."""
 
 
 class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,13 +15,13 @@ class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MetricRecord(_Frozen, frozen=True):
-    """A metric as it was when the run was made, so that a report needs no catalogue."""
+    """A metric as defined at the time of the run, so that a report needs no catalogue."""
 
     name: str
     unit: Unit
     meaning: str
     sign: Sign = "positive"
-    """In a run of before this was recorded, values of zero and less are missing from every metric."""
+    """In runs older than this field, values of zero and less are missing from every metric."""
 
 
 class SeriesRecord(_Frozen, frozen=True):
@@ -52,7 +52,7 @@ class EnvironmentRecord(_Frozen, frozen=True):
     single_factor: bool
     facts: dict[str, str] = {}
     opened_seconds: float = 0.0
-    """What setting it up took, images that were in the cache already not made again; 0 where it did not open."""
+    """Seconds of setup, with images from the cache; 0 if it could not be opened."""
 
 
 class SkipRecord(_Frozen, frozen=True):
@@ -71,17 +71,17 @@ class FailureRecord(_Frozen, frozen=True):
 
 
 class CellRecord(_Frozen, frozen=True):
-    """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began; those of a run that
-    was resumed go on from the end of its last block."""
+    """One cell of a block, in the order taken. Seconds on the monotonic clock since the run began; after resuming they
+    continue from the end of the last block."""
 
     environment: str
     scenario: str
     started: float
     seconds: float
     inside: float
-    """Seconds of it spent inside the environment, launch to gone; the rest is the harness."""
+    """Seconds of it from launch to gone; the rest is the harness."""
     interference: dict[str, float] = {}
-    """What else went on meanwhile (`isobench.host.machine.Interference`): deltas over the cell."""
+    """Interference counters (`isobench.host.machine.Interference`): differences over the cell."""
 
 
 class BlockRecord(_Frozen, frozen=True):
@@ -91,12 +91,12 @@ class BlockRecord(_Frozen, frozen=True):
     seconds: float
     cells: list[CellRecord]
     marks: list[str] = []
-    """Why the block is left out of the analysis; empty for a clean block."""
+    """Why the block is excluded from the analysis; empty for a clean block."""
 
 
 class Resumption(_Frozen, frozen=True):
-    """A run that had been interrupted went on: when (UTC, ISO 8601), and with which block. It was warmed up before
-    that one again; that block is not kept."""
+    """An interrupted run was resumed: when (UTC, ISO 8601), and with which block. The warm-up block before it is not
+    kept."""
 
     at: str
     block: int
@@ -113,7 +113,7 @@ class Session(_Frozen, frozen=True):
     started: str
     """UTC, ISO 8601, with a Z."""
     command: list[str]
-    """What to type to repeat the run."""
+    """The command that repeats the run."""
     seed: int
     profile: str
     baseline: str
@@ -127,13 +127,13 @@ class Session(_Frozen, frozen=True):
     scenarios: list[ScenarioRecord]
     skips: list[SkipRecord] = []
     beneath: list[EnvironmentRecord] = []
-    """Rungs that were not run, but lie beneath one that was: what the ladder names where it has to leap."""
+    """Rungs that were not run, but lie beneath one that was: the ladder names them where it skips rungs."""
     failures: list[FailureRecord] = []
     blocks: list[BlockRecord] = []
     finished: str = ""
-    """UTC, ISO 8601; empty while the run goes on or where it was cut off."""
+    """UTC, ISO 8601; empty if the run is unfinished or was cut off."""
     stopped: str = ""
-    """Why it ended: "precise", "blocks", "disturbed" (what was left out could not be replaced), "max-time",
+    """Why it ended: "precise", "blocks", "disturbed" (excluded blocks could not be replaced), "max-time",
     "interrupted", or empty."""
     warmups: dict[str, float] = {}
     """Warm-up values of benchmarks that have no measured value: pyperf cannot hold a benchmark without one."""
@@ -143,13 +143,13 @@ class Session(_Frozen, frozen=True):
     torn: bool = False
     """The run was cut off while it wrote a block, and that block is lost."""
     left_behind: list[str] | None = None
-    """What the mechanisms still had of this run once every environment was closed; None where nobody looked."""
+    """What the mechanisms still held of this run after every environment was closed; None if not checked."""
     imprecise: list[str] = []
-    """Benchmark names whose interval was still too wide when the cap was reached."""
+    """Benchmarks whose interval was still too wide at the maximum number of blocks."""
     label: str = ""
-    """What somebody calls this run (`run --label`, `runs name`); any text."""
+    """The user's name for this run (`run --label`, `runs name`); any text."""
     tags: list[str] = []
-    """What it belongs to with others (`runs tag`); any texts."""
+    """Groups of runs that it belongs to (`runs tag`); any texts."""
     resumed: list[Resumption] = []
 
 
@@ -158,9 +158,9 @@ HARDWARE = ("cpu", "cpus")
 
 
 def machine(host_id: str, fingerprint: dict[str, str]) -> str:
-    """The name of the machine that absolute values belong to: its host id and the hardware that was seen.
+    """The machine that absolute values belong to: its host id and its hardware.
 
-    The id alone is not enough. Machines made from one image have one machine-id, and one machine may move to another
-    processor: neither time nor memory of the two may be compared, other than by ratio to a baseline of their own.
+    The id alone is not enough. Machines made from one image share a machine-id, and a virtual machine may move to
+    another processor. Their time and memory may be compared only as ratios to their own baselines.
     """
     return " ".join([host_id, *(fingerprint[fact] for fact in HARDWARE if fingerprint.get(fact))])

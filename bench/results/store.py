@@ -1,9 +1,9 @@
 """Results on disk: one folder a run, holding `suite.json` (pyperf's format) and `session.json` (the session record).
 
-While a run goes on its blocks are in a journal (`isobench.results.journal`), from which the two files are made at its
-end, or by the first reader of a run that was killed. Both are written whole beside their target, synced and renamed, so
-that a reader never sees half a file, and a crash loses at most the block that was not finished. Each series is in one
-place, whole: in the suite, or where pyperf cannot hold it in the record.
+During a run its blocks are in a journal (`isobench.results.journal`), from which the two files are made at its end, or
+by the first reader if the run was killed. Both are written atomically, so a reader never sees a partial file, and a
+crash loses at most the unfinished block. Each series is stored whole in one place: in the suite, or, if pyperf cannot
+hold it, in the record.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["Run", "RunWriter", "Series", "benchmark_name", "find_runs", "load", 
 SUITE = "suite.json"
 SESSION = "session.json"
 FILES = (SESSION, SUITE, journal.NAME)
-"""All that a run's folder may hold."""
+"""The only files of a run's folder."""
 _LONGEST = 1e10
 """Seconds: three hundred years."""
 _MOST_BYTES = 1 << 29
 _MOST_PARTS = 1 << 25
-"""How large a file may be and of how many values: what is larger was written to exhaust the reader's memory."""
+"""Limits of a file's size and number of values: a larger file was written to exhaust the reader's memory."""
 
 
 class Run(NamedTuple):
@@ -52,10 +52,10 @@ class Run(NamedTuple):
 
 
 class RunWriter:
-    """Writes one run's folder, a block at a time. Owned by the runner."""
+    """Writes one run's folder, block by block. Owned by the runner."""
 
     session: Session
-    """The record but for its blocks, which are on disk alone."""
+    """The record without its blocks, which are only on disk."""
 
     def __init__(
         self, results: Path, session: Session, units: Mapping[tuple[str, str], str], before: Run | None = None
@@ -88,7 +88,7 @@ class RunWriter:
             self._count(entry)
 
     def add_block(self, block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> None:
-        """Put one finished block on disk, synced, before the next may start."""
+        """Write one finished block to disk, synced, before the next may start."""
         entry = journal.entry(block, samples, failures)
         try:
             check(_as_series([entry], self._units))
@@ -100,7 +100,7 @@ class RunWriter:
         self._count(entry)
 
     def _count(self, entry: journal.Entry) -> None:
-        """Keep in memory what the analysis of a run that goes on needs of a block."""
+        """Keep in memory what the analysis during a run needs of a block."""
         block = entry.block
         if block is None:
             return
@@ -117,13 +117,13 @@ class RunWriter:
             values.append(value)
 
     def amend(self, **changes: object) -> None:
-        """Replace fields of the record (the end of the run, a late skip) and put it on disk."""
+        """Replace fields of the record (the end of the run, a late skip) and write it to disk."""
         self.session = msgspec.structs.replace(self.session, **changes)
         with self._errors():
             self._journal.append(journal.Entry(changes=changes))
 
     def finish(self) -> None:
-        """Make the suite and the record of the journal. Nothing is written afterwards."""
+        """Make the suite and the record from the journal. Nothing is written afterwards."""
         try:
             with self._errors():
                 run = _replayed(self.path, _read_session(self.path))
@@ -139,7 +139,7 @@ class RunWriter:
 
     @property
     def clean_series(self) -> list[Series]:
-        """What the analysis will use: everything saved so far but for the warm-up and marked blocks."""
+        """The values for the analysis: everything saved so far except the warm-up and marked blocks."""
         found = []
         for empty, blocks, values in self._series.values():
             kept = [(b, v) for b, v in zip(blocks, values, strict=True) if b not in self._marked]
@@ -165,7 +165,7 @@ def load(path: Path) -> Run:
     try:
         run = _replayed(path, session)
         if run is not None and lock is not None:
-            with suppress(OSError):  # on a disk that is full or cannot be written it is read from the journal
+            with suppress(OSError):  # if the disk is full or not writable, it is read from the journal
                 save(run)
     finally:
         if lock is not None:
@@ -181,7 +181,7 @@ def load_session(path: Path) -> Session:
 
 
 def _whole(path: Path, session: Session) -> Run:
-    """A run out of its two files."""
+    """A run from its two files."""
     file, series = path / SUITE, list[Series]()
     with _reading(file, "not a pyperf suite"):
         try:
@@ -199,7 +199,7 @@ def _whole(path: Path, session: Session) -> Run:
 
 
 def _replayed(path: Path, session: Session) -> Run | None:
-    """A run out of its journal and the record as it was at the start; None where there is no journal."""
+    """A run from its journal and its initial record; None if there is no journal."""
     file = path / journal.NAME
     with _reading(file, "not a journal"):
         try:
@@ -227,7 +227,7 @@ def _replayed(path: Path, session: Session) -> Run | None:
 
 
 def _entries(run: Run, session: Session) -> list[journal.Entry]:
-    """The journal of a run that is over and will go on with this record: what the run has, as if it had never ended."""
+    """The journal for resuming a run with this record: everything the run has so far."""
     samples: dict[int, list[tuple[str, str, str, float]]] = {block.index: [] for block in run.session.blocks}
     for one in run.series:
         for block, value in (*one.warmups, *zip(one.blocks, one.values, strict=True)):
@@ -263,7 +263,7 @@ def _as_series(entries: Iterable[journal.Entry], units: Mapping[tuple[str, str],
 
 
 def save(run: Run) -> None:
-    """Put the suite and the record of a run in the place of its journal. Raises `OSError`."""
+    """Replace the journal of a run by its suite and record. Raises `OSError`."""
     fitting = [one for one in run.series if one.fits_pyperf]
     if fitting:
         os.close(place(run.path / SUITE, encode(fitting, run.session.run_id, len(run.series) - len(fitting))))
@@ -272,7 +272,7 @@ def save(run: Run) -> None:
 
 
 def _session_text(session: Session) -> Iterator[bytes]:
-    """The record as JSON for people, each value on a line; its blocks last, a block at a time."""
+    """The record as readable JSON, one value per line; its blocks last, one at a time."""
     fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[]))
     del fields["blocks"]
     yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
@@ -289,7 +289,7 @@ def _indented(text: bytes, depth: int) -> bytes:
 
 
 def _read_session(path: Path) -> Session:
-    """What session.json says: all of a run that is over, of another what it began with. Raises `StoreError`."""
+    """Read session.json: the whole record of a finished run, the initial one of another. Raises `StoreError`."""
     file = path / SESSION
     with _reading(file, "not a session record"):
         raw = _bounded(file)
@@ -302,7 +302,7 @@ def _read_session(path: Path) -> Session:
 
 
 def _check_plain(session: Session) -> None:
-    """Raises `ValueError` for what would lead out of a folder, or out of what can be reckoned with."""
+    """Raises `ValueError` for names that would lead out of a folder, and for numbers out of range."""
     for field, pattern in _PLAIN.items():
         if not re.fullmatch(pattern, getattr(session, field)):
             raise ValueError(f"{field} is {getattr(session, field)[:80]!r}, which is not valid")
@@ -317,7 +317,7 @@ def _check_plain(session: Session) -> None:
 
 
 def _gave_nothing(session: Session) -> bool:
-    """Whether every measured cell failed, so that there never was a suite; true of a warm-up alone."""
+    """Whether every measured cell failed, so that there is no suite; also true if there is only a warm-up."""
     failed = {(f.block, f.environment, f.scenario) for f in session.failures}
     measured = [block for block in session.blocks if block.index > 0]
     return all(
@@ -328,7 +328,7 @@ def _gave_nothing(session: Session) -> bool:
 
 @contextmanager
 def _reading(file: Path, words: str) -> Iterator[None]:
-    """What can go wrong with a file as a `StoreError` that names it; `words` say what it is not."""
+    """Turn errors about a file into a `StoreError` that names it; `words` say what it is not."""
     try:
         yield
     except OSError as error:
@@ -342,7 +342,7 @@ def _reading(file: Path, words: str) -> Iterator[None]:
 
 
 def _bounded(file: Path) -> bytes:
-    """A file that is no larger than a run writes. Raises `OSError`, `ValueError`."""
+    """The content of a file, if it is no larger than a run writes. Raises `OSError`, `ValueError`."""
     text = read_regular(file, _MOST_BYTES)
     if text.count(b",") + text.count(b"{") + text.count(b"[") > _MOST_PARTS:
         raise ValueError(f"it has more than {_MOST_PARTS} values")
@@ -350,7 +350,7 @@ def _bounded(file: Path) -> bytes:
 
 
 def relabel(path: Path, *, label: str, tags: list[str]) -> None:
-    """Write another label and other tags into the record of a run. Raises `StoreError`, also of a run that goes on."""
+    """Replace the label and tags in the record of a run. Raises `StoreError`, also for a run in progress."""
     session = load(path).session
     file = path / SESSION
     if (path / journal.NAME).exists():
@@ -372,7 +372,7 @@ def find_runs(results: Path) -> Iterator[Path]:
 
 
 def write_atomically(target: Path, data: bytes) -> None:
-    """Write `data` to `target` so that a reader or a crash sees the old file or the new one, never a part."""
+    """Write `data` to `target` atomically: a reader or a crash sees the old file or the new one."""
     os.close(place(target, [data]))
 
 
@@ -385,11 +385,11 @@ _PLAIN = {
     "run_id": r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,99}",
     "started": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
 }
-"""What becomes part of a path somewhere must not be able to lead out of its folder."""
+"""A name that becomes part of a path must not lead out of its folder."""
 
 
 def _fresh_folder(base: Path) -> Path:
-    """Make `base`, or `base-2`, `base-3` … where a run of the same second is already there."""
+    """Create `base`, or `base-2`, `base-3` … if there is already a run of the same second."""
     for attempt in range(1, 100):
         path = base if attempt == 1 else base.with_name(f"{base.name}-{attempt}")
         try:

@@ -1,1 +1,1 @@
-"""What is used of the system, and installing it."""
+"""System dependencies, and installing them."""

@@ -1,4 +1,4 @@
-"""Asking apt before it is told anything: what it knows, and what an installation would remove."""
+"""Queries and simulations of apt before an installation: what is available, and what would be removed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOCK_SECONDS = 120
-"""How long apt waits for another one (unattended upgrades) to let go of the packages."""
+"""How long apt waits for the lock of another package manager (unattended upgrades)."""
 _SECONDS = 3600
-"""The longest that one call may take: a slow mirror, half a gigabyte."""
+"""Deadline of one call: a slow mirror, half a gigabyte."""
 
 _REMOVED = re.compile(r"^(?:Remv|Purg) (\S+)", re.MULTILINE)
 _UPGRADED = re.compile(r"^Inst (\S+) \[", re.MULTILINE)
@@ -24,7 +24,7 @@ _COMPLAINT = re.compile(r"^(?:E|Err|W):\s*(.+)$", re.MULTILINE)
 
 
 class Outlook(NamedTuple):
-    """What an installation would do besides: what goes, what gets a newer version, or why it cannot be."""
+    """Side effects of an installation: packages removed or upgraded, or why it is impossible."""
 
     removed: list[str]
     upgraded: list[str]
@@ -32,17 +32,17 @@ class Outlook(NamedTuple):
 
 
 def is_here() -> bool:
-    """Whether this is a system of apt."""
+    """Whether this system uses apt."""
     return find("apt-get") is not None
 
 
 def update() -> str:
-    """Read the repositories' lists; what went wrong, or nothing. One that is broken does not cost the others."""
+    """Update the package lists; returns what went wrong, or nothing. A broken repository does not affect the others."""
     return _failure(_apt("update"))
 
 
 def policy(names: Sequence[str]) -> dict[str, bool]:
-    """Those of these packages that apt could install or has installed -> whether they are installed."""
+    """The packages among these that apt could install or has installed -> whether they are installed."""
     said = _run(["apt-cache", "policy", *names]).stdout if names else ""
     found = {}
     for name, text in re.findall(r"^(\S+):\n(.*?)(?=^\S|\Z)", said, re.MULTILINE | re.DOTALL):
@@ -53,24 +53,24 @@ def policy(names: Sequence[str]) -> dict[str, bool]:
 
 
 def outlook(packages: Sequence[str]) -> Outlook:
-    """What installing these would do, simulated."""
+    """Simulate installing these."""
     done = _apt("install", *_OPTIONS, "--simulate", *packages)
     removed = list(dict.fromkeys(_REMOVED.findall(done.stdout)))
     return Outlook(removed, list(dict.fromkeys(_UPGRADED.findall(done.stdout))), _failure(done))
 
 
 def install(packages: Sequence[str]) -> str:
-    """Install these, nothing that would remove anything; what went wrong, or nothing."""
+    """Install these without removing anything; returns what went wrong, or nothing."""
     return _failure(_apt("install", *_OPTIONS, "--no-remove", *packages))
 
 
 def is_locked(complaint: str) -> bool:
-    """Whether this is for another package manager at work: to try the next package would wait as long again."""
+    """Whether another package manager holds the lock: trying the next package would wait as long again."""
     return "Could not get lock" in complaint or "Unable to acquire the dpkg" in complaint
 
 
 _OPTIONS = ("--yes", "--no-install-recommends", "--reinstall")
-"""`--reinstall` is for what is installed and not whole; what is not installed it does not concern."""
+"""`--reinstall` repairs installed packages that are incomplete; it does not affect others."""
 
 
 def _apt(*words: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def _apt(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _failure(done: subprocess.CompletedProcess[str]) -> str:
-    """The complaints of a call that failed, in one line; or nothing."""
+    """The errors of a failed call, in one line; or nothing."""
     if done.returncode == 0:
         return ""
     said = f"{done.stderr}\n{done.stdout}"
@@ -88,7 +88,7 @@ def _failure(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """In English, asking nothing."""
+    """An environment with English messages and no prompts."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
     program = find(words[0])
     if program is None:

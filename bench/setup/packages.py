@@ -1,6 +1,6 @@
-"""How to see that something a run uses of the system is there, and what every run uses.
+"""Detection of system dependencies, and those that every run has.
 
-Asked without the package manager, so that what comes from elsewhere (an engine's own repository, /usr/local) counts.
+Detection does not use the package manager, so that other sources (an engine's own repository, /usr/local) count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ QEMU = {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"}.get(pl
 
 
 def rom(*names: str) -> Callable[[], bool]:
-    """Whether QEMU finds one of these files of firmware where it looks, wherever its packages put them."""
+    """Whether QEMU finds one of these firmware files in its search path."""
     return lambda: any((folder / name).exists() for folder in _firmware_folders() for name in names)
 
 
@@ -52,7 +52,7 @@ def _firmware_folders() -> list[Path]:
 
 
 def _static_c_library() -> bool:
-    """libc.a, where the compiler looks for it: its own word for it, or the folders of this machine's libraries."""
+    """Whether the compiler finds libc.a: asked of the compiler, or else looked up in this machine's library folders."""
     with suppress(OSError, subprocess.SubprocessError):
         cc = find("cc") or find("gcc")
         if cc is not None:
@@ -74,16 +74,16 @@ def libvirt_headers() -> bool:
 
 
 VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/usr/libexec/qemu/virtiofsd")
-"""Where distributions keep it beside PATH: its own package, QEMU's before version 8, Arch."""
+"""Where distributions keep it outside PATH: its own package, QEMU's before version 8, Arch."""
 
 
 def virtiofsd() -> str | None:
-    """The path of the daemon that serves a guest a folder of the host."""
+    """The path of the daemon that shares a folder of the host with a guest."""
     return find("virtiofsd") or next((path for path in VIRTIOFSD if Path(path).exists()), None)
 
 
 def unpacks_modules() -> bool:
-    """zstd, only where this kernel's modules are packed so."""
+    """zstd, only if this kernel's modules are compressed with it."""
     packed = next(Path("/lib/modules", platform.release()).glob("kernel/*/*.ko.zst"), None) or next(
         Path("/lib/modules", platform.release()).glob("kernel/*/*/*.ko.zst"), None
     )
@@ -97,8 +97,7 @@ NEEDS: tuple[Need, ...] = (
     Need(("libc6-dev",), _static_c_library, _EVERYTHING),
     Need(("fio",), command("fio"), "I/O"),
 )
-"""What every run uses, whatever it measures; what a mechanism uses is its own to say
-(`isobench.contracts.mechanism`)."""
+"""Dependencies of every run; those of a mechanism are part of its own record (`isobench.contracts.mechanism`)."""
 
 TOOLS: tuple[Tool, ...] = (
     Tool("cc", ("gcc",)),
@@ -119,4 +118,4 @@ TEST_NEEDS: tuple[Need, ...] = (
     Need(("cpio",), command("cpio"), "a check of I/O in a virtual machine"),
     Need(("openssl",), command("openssl"), "a check of an engine behind TLS"),
 )
-"""What only the tests use: a browser for the page, and independent tools to check figures against."""
+"""Used only by the tests: a browser for the page, and independent tools to check figures against."""

@@ -1,6 +1,6 @@
-"""Installs what is missing (Debian, Ubuntu): what can be had, without removing anything; and says what cannot.
+"""Installs missing dependencies (Debian, Ubuntu) without removing anything; reports what cannot be installed.
 
-Only the standard library and what imports no SDK: it runs before those are installed.
+Uses only the standard library and modules that import no SDK: it runs before those are installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Refused(NamedTuple):
-    """A need that is not met here, why, and what is lost with it."""
+    """A dependency that cannot be installed here, why, and what cannot be measured without it."""
 
     package: str
     reason: str
@@ -30,17 +30,17 @@ class Refused(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was (or would be) done, a line each, and what could not be had."""
+    """What was (or would be) done, a line each, and what could not be installed."""
 
     lines: list[str]
     refused: list[Refused]
 
 
 def provision(wanted: Sequence[Need], *, dry_run: bool = False) -> Outcome:
-    """Install what is missing of what is wanted, and fetch a kernel for guests where the host's own cannot be read.
+    """Install missing dependencies, and download a kernel for guests if the host's own cannot be read.
 
-    Says what it does before it does it, on standard error, and changes nothing with `dry_run`. Nothing is ever removed.
-    What cannot be had costs nothing else. Raises `UsageError` without root or apt.
+    Announces each step on standard error, and changes nothing with `dry_run`. Nothing is ever removed. A dependency
+    that cannot be installed does not affect the others. Raises `UsageError` without root or apt.
     """
     needs = [need for need in wanted if not need.present()]
     kernel = _kernel_is_missing()
@@ -70,7 +70,7 @@ def provision(wanted: Sequence[Need], *, dry_run: bool = False) -> Outcome:
 
 
 def _choose(needs: Sequence[Need], known: Mapping[str, bool]) -> tuple[dict[str, Need], list[Refused]]:
-    """The package for each need, as far as apt would install it and remove nothing for it."""
+    """The package for each dependency, if apt would install it without removing anything."""
     chosen: dict[str, Need] = {}
     refused: list[Refused] = []
     for need in needs:
@@ -87,7 +87,7 @@ def _choose(needs: Sequence[Need], known: Mapping[str, bool]) -> tuple[dict[str,
 
 
 def _without_harm(wanted: dict[str, Need]) -> tuple[dict[str, Need], list[Refused]]:
-    """Those that can be installed together with the ones before them."""
+    """The packages that can be installed together with the ones before them."""
     chosen: dict[str, Need] = {}
     refused = []
     for name, need in wanted.items():
@@ -122,7 +122,7 @@ def _announce(
 
 
 def _install(chosen: dict[str, Need], again: Collection[str]) -> list[Refused]:
-    """All at once; where that fails, one by one, so that one cannot cost the others. What failed, and why."""
+    """Install all at once; if that fails, one by one, so that one cannot affect the others. What failed, and why."""
     refused = []
     failure = apt.install(list(chosen)) if chosen else ""
     for name, need in chosen.items() if failure else ():
