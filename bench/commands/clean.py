@@ -30,8 +30,8 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument("--json", action="store_true", help="as data (docs/clean.schema.json)")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/clean.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -33,12 +33,12 @@ nobody can vouch for it; what is new does with `change`."""
 
 EXAMPLES = """\
   isobench compare results/HOST/BEFORE results/HOST/AFTER
-  isobench compare A1,A2,A3 B1,B2,B3              several runs of each: smaller changes are told
+  isobench compare A1,A2,A3 B1,B2,B3              several runs of each: detects smaller changes
   isobench compare previous latest                the newest two
   isobench compare before after                   by label or tag: all runs that have it
-  isobench compare A B --fail-on slower           a gate: exit 1 where a cost is higher, or gone
+  isobench compare A B --fail-on slower           a gate: exit 1 if a cost is higher or missing
   isobench compare A B --filter 'startup.*/docker*' --markdown
-  isobench compare A B --across-hosts --json      ratios to each run's own baseline, as data
+  isobench compare A B --across-hosts --json      ratios to each run's own baseline, as JSON
 """
 
 
@@ -54,9 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--band", type=share, default=0.05, metavar="5%", help="equivalent: 1/1.05 to 1.05 times (5%%)")
     parser.add_argument("--across-hosts", action="store_true", help="compare ratios to each run's own baseline")
     parser.add_argument("--filter", action="append", metavar="PATTERN", help="only these, as in 'startup.*/docker*'")
-    parser.add_argument("--fail-on", choices=FAILING, help="exit 1 where one is found, or a cost is gone")
+    parser.add_argument("--fail-on", choices=FAILING, help="exit 1 if one is found, or a cost is missing")
     parser.add_argument("--markdown", action="store_true", help="as Markdown, for a pull request")
-    parser.add_argument("--json", action="store_true", help="as data (docs/compare.schema.json)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/compare.schema.json)")
 
 
 def folders(text: str) -> list[Path]:

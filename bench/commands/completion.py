@@ -33,7 +33,7 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
-    parser.add_argument("--json", action="store_true", help="as data (docs/completion.schema.json)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/completion.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:

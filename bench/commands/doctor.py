@@ -27,7 +27,7 @@ SCHEMA = 1
 EXAMPLES = """\
   isobench doctor                                 everything
   isobench doctor -e process,docker               two environments only
-  isobench doctor --require docker,kvm            exit 4 where one of these does not launch
+  isobench doctor --require docker,kvm            exit 4 if one of these cannot be launched
 """
 
 
@@ -54,10 +54,10 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="which to prove (all)")
-    parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 where one of these does not launch")
+    parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="environments to launch (all)")
+    parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 if one of these cannot be launched")
     add_timeout(parser)
-    parser.add_argument("--json", action="store_true", help="as data (docs/doctor.schema.json)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/doctor.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -55,12 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     from isobench.results import store
 
     if arguments.json and arguments.out is None:
-        raise UsageError("--json tells of a file, and the export goes to standard output", remedy="--out FILE")
+        raise UsageError("--json describes a file, but the export goes to standard output", remedy="--out FILE")
     folder = runs.one(arguments.run)
     data = _exported(results.load(folder), arguments.to)
     if arguments.out is None:
         if (arguments.to == BUNDLE or formats()[arguments.to].binary) and sys.stdout.isatty():
-            raise UsageError(f"{arguments.to} is no text", remedy="--out FILE")
+            raise UsageError(f"{arguments.to} is not a text format", remedy="--out FILE")
         if sys.stdout.isatty():
             print(data.decode(), end="")  # what a terminal would obey is made visible
         else:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = """\
-  isobench list                                   what there is to list, and the sets of environments
-  isobench list environments                      every rung: what it adds, what it is compared with
+  isobench list                                   the lists, and the groups of environments
+  isobench list environments                      every environment, what it adds and what it is compared with
   isobench list scenarios
   isobench list metrics --json                    as data
 """
@@ -76,7 +76,7 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=KINDS, help="which of them (what there is)")
-    parser.add_argument("--json", action="store_true", help="as data (docs/list.schema.json)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/list.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def _overview(counts: Mapping[str, int]) -> None:
     print("isobench list environments    " + f"{counts['environments']}, every rung and what it adds")
     print("isobench list scenarios       " + f"{counts['scenarios']}, what is measured in each environment")
     print("isobench list metrics         " + f"{counts['metrics']}, what a scenario measures")
-    print("\nsets of environments, for -e:")
+    print("\ngroups of environments, for -e:")
     for name, meaning in catalog.GROUPS.items():
         print(f"  {name:10}  {meaning}")
 

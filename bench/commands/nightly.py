@@ -30,7 +30,7 @@ OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
 """What a night writes beside the report's files and the exports."""
 
 EXAMPLES = """\
-  isobench nightly --profile quick                tonight's run and all that follows from it, into nightly/
+  isobench nightly --profile quick                doctor, run, trend, report and exports, into nightly/
   isobench nightly --against results/HOST/BASE    with a comparison
 """
 
@@ -67,13 +67,13 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
-    parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="where all goes (nightly/)")
+    parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="output folder (nightly/)")
     parser.add_argument("--against", metavar=runs.METAVAR, help=f"what to compare tonight's run with: {runs.HELP}")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.resume is not None:
-        raise UsageError("a night is measured anew", remedy="isobench run --resume")
+        raise UsageError("a night is always a new run", remedy="isobench run --resume")
     if arguments.dry_run:
         return measure.run(arguments)
     against = runs.one(arguments.against, arguments.out) if arguments.against else None
@@ -178,7 +178,7 @@ def _trend(night: Night, folder: Path, runs_folder: Path, tonight: Results) -> T
     night.news.extend(alert.text for alert in trend.alerts if alert.news and alert.machine == ours)
     name = str(tonight.run.path.relative_to(runs_folder))
     if name not in {one.path for one in found.nights}:
-        why = next((problem for problem in found.problems if name in problem), "its record is no part of the history")
+        why = next((problem for problem in found.problems if name in problem), "its record is not part of the history")
         night.faults.append(f"tonight's run is in no trend: {why}")
     return trend
 
@@ -195,7 +195,7 @@ def _look(night: Night, runs_folder: Path, tonight: Results) -> None:
         first = f"{failed[0].environment}: {failed[0].reason}"
         night.faults.append(f"{format.count(len(failed), 'cell')} failed, the first: {first}")
     if measured and len(marked) == len(measured):
-        night.faults.append(f"every block was disturbed and is left out ({marked[0].marks[0]}): nothing is concluded")
+        night.faults.append(f"every block was disturbed and excluded ({marked[0].marks[0]}): nothing can be concluded")
     before = _night_before(runs_folder, tonight.run.path, session)
     skipped = {skip.environment: skip.reason for skip in session.skips if not skip.scenario}
     for name in sorted((before & skipped.keys()) if before else ()):

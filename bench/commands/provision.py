@@ -17,7 +17,7 @@ PARTLY = 1
 SCHEMA = 1
 EXAMPLES = """\
   isobench provision --dry-run                    what would be installed
-  isobench provision                              install it; 1 where something could not be had, the rest is there
+  isobench provision                              install it; exit 1 if something could not be installed, the rest is
 """
 
 
@@ -33,9 +33,9 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="say what would be installed, and change nothing")
-    parser.add_argument("--json", action="store_true", help="as data (docs/provision.schema.json)")
-    parser.add_argument("--for-tests", action="store_true", help="and what the tests check against")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be installed")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/provision.schema.json)")
+    parser.add_argument("--for-tests", action="store_true", help="also what the tests need")
 
 
 def run(arguments: argparse.Namespace) -> int:

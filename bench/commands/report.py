@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", default=runs.LATEST, metavar=runs.METAVAR, help=f"{runs.HELP} (latest)")
     parser.add_argument("--format", default="html,md", help="html, md or both (html,md)")
     parser.add_argument("--out", type=Path, help="where to write (reports/<host id>/<UTC stamp>/)")
-    parser.add_argument("--json", action="store_true", help="as data (docs/report.schema.json)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/report.schema.json)")
     parser.add_argument("--compare", metavar=runs.METAVAR, help="a second run to compare with")
 
 

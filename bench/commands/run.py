@@ -55,9 +55,9 @@ EXAMPLES = """\
   isobench run --profile quick                    a first look, in a few minutes
   isobench run -e process,docker -s startup       one question
   isobench run -e ladder -s startup               where the cost of a container comes from
-  isobench run --max-time 20m --json > run.json   within a time; the verdicts as data
-  isobench run --label before                     a name for `isobench compare before after`
-  isobench run --resume                           go on with the run that was interrupted last
+  isobench run --max-time 20m --json > run.json   within a time limit; verdicts as JSON
+  isobench run --label before                     a label for `isobench compare before after`
+  isobench run --resume                           resume the newest interrupted run
 """
 
 
@@ -127,28 +127,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
     plan("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
-    plan("--blocks", type=int, metavar="N", help="this many blocks after the warm-up")
-    parser.add_argument("--max-time", type=seconds, metavar="20m", help="start no block that would end later")
-    plan("--seed", type=int, help="decides the order of everything (random)")
+    plan("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
+    parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
+    plan("--seed", type=int, help="determines the random order (default: random)")
     plan("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
-    plan("--require", default="", metavar="ENV,..", help="exit 4 where one of these is unavailable")
-    parser.add_argument("--label", type=label, metavar="TEXT", help="what to call this run by later")
+    plan("--require", default="", metavar="ENV,..", help="exit 4 if one of these is unavailable")
+    parser.add_argument("--label", type=label, metavar="TEXT", help="label of this run")
     parser.add_argument(
         "--resume",
         nargs="?",
         const=runs.LATEST,
         metavar=runs.METAVAR,
-        help="go on with an interrupted run, by its own plan (latest)",
+        help="resume an interrupted run, by its own plan (latest)",
     )
     add_timeout(parser)
     parser.add_argument("--out", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="reports folder (reports/)")
     parser.add_argument("--no-report", action="store_true", help="measure only")
     parser.add_argument("--wait", action="store_true", help="wait while another run measures")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and how long it takes")
-    parser.add_argument("--json", action="store_true", help="as data (docs/run.schema.json, docs/plan.schema.json)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and the estimated duration")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/run.schema.json, docs/plan.schema.json)")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    parser.add_argument("-v", "--verbose", action="store_true", help="a line for every cell")
+    parser.add_argument("-v", "--verbose", action="store_true", help="one line per cell")
 
 
 class _OfThePlan(argparse.Action):
@@ -169,11 +169,13 @@ def label(text: str) -> str:
     """What a run can be called: one line of printable text that means nothing else, and can be typed among others."""
     text = text.strip()
     if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
-        raise UsageError(f"{text[:40]!r} is no label", remedy=f"a line of 1 to {_LONGEST_LABEL} printable characters")
+        raise UsageError(
+            f"{text[:40]!r} is not a label", remedy=f"a line of 1 to {_LONGEST_LABEL} printable characters"
+        )
     if "," in text or "/" in text:
-        raise UsageError(f"{text!r} is no label: a comma stands between runs, a slash is a folder's")
+        raise UsageError(f"{text!r} is not a label: commas separate runs, and slashes separate folders")
     if text in (runs.LATEST, runs.PREVIOUS):
-        raise UsageError(f"{text!r} always means a run by its place", remedy="choose another label")
+        raise UsageError(f"{text!r} is reserved: it names a run by its position", remedy="choose another label")
     return text
 
 
@@ -182,7 +184,7 @@ _LONGEST_LABEL = 100
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
     """The one option for every deadline, the same in every command that launches instances."""
-    text = "what an instance has to say ready, all other deadlines in proportion (learned from the host, from 60s)"
+    text = "deadline of an instance to become ready; all others scale with it (default: learned, at least 60s)"
     parser.add_argument("--timeout", type=timeout, metavar="5m", help=text)
 
 
@@ -198,7 +200,7 @@ def seconds(text: str) -> float:
     """90, 90s, 20m or 2h in seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{text!r} is not a time", remedy="90s, 20m or 2h")
+        raise UsageError(f"{text!r} is not a duration", remedy="90s, 20m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -338,7 +340,7 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
     given = getattr(arguments, "given", [])
     if given:
         raise UsageError(
-            f"{given[0]} is part of the plan, and a resumed run has its own", remedy="isobench run --resume"
+            f"{given[0]} is part of the plan, and a resumed run keeps its own", remedy="isobench run --resume"
         )
     path = runs.one(arguments.resume, arguments.out)
     run = store.load(path)
@@ -348,13 +350,13 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     if (path / journal.NAME).exists():
-        raise UsageError(f"{path} is being measured, or is not yours to go on with", remedy="wait until it has ended")
-    if run.session.stopped not in ("", "interrupted"):
         raise UsageError(
-            f"{path} was not interrupted: it ended by itself ({run.session.stopped})", remedy="isobench run"
+            f"{path} is still being measured, or belongs to another user", remedy="wait until it has ended"
         )
+    if run.session.stopped not in ("", "interrupted"):
+        raise UsageError(f"{path} was not interrupted: it completed ({run.session.stopped})", remedy="isobench run")
     if run.session.profile not in PROFILES:
-        raise UsageError(f"{path} has a profile that this isobench does not know")
+        raise UsageError(f"{path} has a profile unknown to this version of isobench")
     return run
 
 
@@ -398,11 +400,11 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
     environments = catalog.select_environments(arguments.environments)
     baseline = catalog.select_environments(arguments.baseline)
     if len(baseline) != 1:
-        raise UsageError(f"--baseline wants one environment, not {arguments.baseline!r}")
+        raise UsageError(f"--baseline takes one environment, not {arguments.baseline!r}")
     if baseline[0] not in environments:
         environments = [*baseline, *environments]
     if arguments.blocks is not None and arguments.blocks < 1:
-        raise UsageError("--blocks wants a number above 0")
+        raise UsageError("--blocks must be greater than 0")
     required = catalog.select_environments(arguments.require) if arguments.require else []
     missing = [e.name for e in required if e not in environments]
     if missing:

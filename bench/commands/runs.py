@@ -104,7 +104,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="with name and tag: take away instead")
     parser.add_argument("-y", "--yes", action="store_true", help="with rm: do not ask")
     parser.add_argument("--results", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
-    parser.add_argument("--json", action="store_true", help="as data (docs/runs.schema.json, runs-show, runs-rm)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/runs.schema.json, runs-show, runs-rm)")
 
 
 def run(arguments: argparse.Namespace) -> int:

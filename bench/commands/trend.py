@@ -29,8 +29,8 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
-    parser.add_argument("--fail-on", choices=["change"], help="exit 1 where there is news")
-    parser.add_argument("--json", action="store_true", help="as data (docs/trend.schema.json)")
+    parser.add_argument("--fail-on", choices=["change"], help="exit 1 if there are new alerts")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/trend.schema.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from isobench.analysis.trend import evaluate
 
     if not arguments.results.is_dir():
-        raise UsageError(f"{arguments.results} is no folder", remedy="isobench run makes it")
+        raise UsageError(f"{arguments.results} is not a folder", remedy="isobench run creates it")
     found = history.read(arguments.results)
     trend = evaluate(found, history.seen(arguments.results, found))
     history.take_note(arguments.results, found, trend)
@@ -61,6 +61,6 @@ def _print(trend: Trend) -> None:
     for alert in trend.alerts:
         print(f"{'NEWS ' if alert.news else ''}{alert.state}: {alert.text} ({alert.host_id})")
     if not trend.series:
-        print(f"nothing is watched yet: that takes {FEWEST} runs of one machine that have a cost in common")
+        print(f"nothing is watched yet: this needs {FEWEST} runs of one machine with a cost in common")
     elif not any(alert.news for alert in trend.alerts):
         print("nothing new")

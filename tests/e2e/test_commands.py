@@ -67,7 +67,7 @@ def test_json_is_data(tmp_path: Path) -> None:
         (("run", "-s", "startpu"), 2, "did you mean 'startup'"),
         (("run", "-e", "process", "--out", "/proc/nowhere"), 2, "cannot write results"),
         (("run", "-e", "process", "--blocks", "0"), 2, "--blocks"),
-        (("run", "-e", "process", "--max-time", "soon"), 2, "not a time"),
+        (("run", "-e", "process", "--max-time", "soon"), 2, "not a duration"),
         (("run", "-e", "process", "--require", "docker"), 2, "not among the chosen"),
         (("report", "nowhere"), 2, "no folder and no run under results/"),
         (("report", "./nowhere"), 2, "nowhere/session.json"),

@@ -63,7 +63,7 @@ def test_pyproject_serves_where_there_is_no_file_of_our_own(tmp_path: Path, monk
         ('[run]\nblocks = "many"\n', "isobench.toml: [run] blocks: 'many' is not a whole number"),
         ('[run]\nprofile = "slow"\n', "'slow' is none of quick, default, rigorous"),
         ('[run]\nquiet = "perhaps"\n', "'perhaps' is neither true nor false"),
-        ('[run]\nmax-time = "soon"\n', "'soon' is not a time"),
+        ('[run]\nmax-time = "soon"\n', "'soon' is not a duration"),
         ("[run]\nseed = [1, 2]\n", "is neither text nor a number"),
         ("run = 3\n", "run is not a table"),
         ("[run\n", "not TOML"),

@@ -242,7 +242,7 @@ def test_nothing_of_another_user_is_changed(three: list[Path]) -> None:
         (("runs", "rm"), "rm RUN"),
         (("run", "--resume", "latest"), "was not interrupted"),
         (("run", "--resume", "--blocks", "9"), "--blocks is part of the plan"),
-        (("nightly", "--resume"), "measured anew"),
+        (("nightly", "--resume"), "always a new run"),
     ],
 )
 def test_wrong_usage(three: list[Path], capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
