@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 from contextlib import suppress
@@ -72,12 +73,15 @@ FAMILIES |= _others()
 
 def undisturbed(place: Place) -> Line:
     """Two blocks and an orderly end."""
-    tally = Tally(place)
+    tally, lacking = Tally(place), ""
     for family in FAMILIES.values():
+        lacking += "".join(f"; not here: {why}" for why in absent(place, family).values())
         before = place.before()
         code, said = place.call(*_run(family, 2))
         tally.add("" if code in (0, 5) else f"{family.environments}: exit code {code}: {said[-300:]}", before)
-    return tally.line("nothing: every mechanism left alone", "two blocks each, by whole trees before and after")
+    return tally.line(
+        "nothing: every mechanism left alone", f"two blocks each, by whole trees before and after{lacking}"
+    )
 
 
 def killed(place: Place, name: str) -> Line:
@@ -86,6 +90,9 @@ def killed(place: Place, name: str) -> Line:
     Half of the time the next start cleans up, half of the time `isobench clean`.
     """
     tally, family, dice, late = Tally(place), FAMILIES[name], random.Random(name), 0
+    lacking = absent(place, family)
+    if len(lacking) == len(family.environments.split(",")):
+        return tally.line(f"kill -9 over {family.environments}", f"not here: {'; '.join(lacking.values())}")
     for turn in range(TIMES):
         before = place.before()
         process = place.start(*_run(family, 500))
@@ -106,7 +113,19 @@ def killed(place: Place, name: str) -> Line:
     note = f"{late} of them among the blocks, whose forerunners are on disk"
     if name not in OUTLIVE and tally.survived == tally.injected:
         note += "; nothing outlived its parent by 5 s"
+    note += "".join(f"; not here: {why}" for why in lacking.values())
     return tally.line(f"kill -9 over {family.environments}", note)
+
+
+def absent(place: Place, family: Family) -> dict[str, str]:
+    """The environments of a family that cannot be had on this host, and why: nothing is shown of them."""
+    _, said = place.call("doctor", "-e", family.environments, "--json")
+    findings = json.JSONDecoder().raw_decode(said[said.index("{") :])[0]["findings"]
+    return {
+        one["name"]: f"{one['name']} ({one['reason'][:80]})"
+        for one in findings
+        if one["kind"] == "environment" and one["outcome"] != "PASS"
+    }
 
 
 def _run(family: Family, blocks: int) -> tuple[str, ...]:
