@@ -142,7 +142,7 @@ def waterfall(steps: Sequence[Step], unit: str) -> Drawn:
     for y, step in enumerate(steps):
         left, right = sorted((step.start / factor, step.end / factor))
         rung = step.kind == "rung"
-        colour = CYCLE[8] if not rung else CYCLE[0] if step.end >= step.start else CYCLE[1]
+        colour = CYCLE[3] if not rung else CYCLE[0] if step.end >= step.start else CYCLE[1]
         hatch = "xxxx" if step.kind == "rest" else "////" if rung and step.end < step.start else ""
         axes.barh(y, right - left, left=left, height=0.62, color=colour, hatch=hatch, edgecolor=PAPER, linewidth=0.4)
         if math.isfinite(step.low) and math.isfinite(step.high):

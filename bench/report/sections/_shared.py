@@ -78,6 +78,25 @@ MOST_ESTIMATES = 4000
 """Rows of tables beyond which a page shows one environment of each kind."""
 
 
+MOST_DRAWN = 20
+"""Environments beyond which a drawing shows one of each kind: more can neither be told apart nor be kept small."""
+
+
+def drawn(context: Context, names: Sequence[str]) -> list[str]:
+    """Those of these environments that a drawing shows."""
+    return _few(context, names) if len(names) > MOST_DRAWN else list(names)
+
+
+def tabled(context: Context, names: Sequence[str]) -> list[str]:
+    """Those of these environments that have a column of a table."""
+    return _few(context, names) if len(context.estimates) > MOST_ESTIMATES else list(names)
+
+
+def _few(context: Context, names: Sequence[str]) -> list[str]:
+    kinds = representatives(context)
+    return [name for name in names if name in kinds] or list(names[:MOST_DRAWN])
+
+
 PANELS = 12
 """Metrics that are drawn of a scenario which no section knows; the tables beneath have all."""
 
@@ -145,7 +164,10 @@ def parts_figure(
             )
     if not any(value > 0 for bar in bars for value in bar.parts) or len(metrics) < 2:
         return None
-    title = f"{what}: {_largest(context, bars, metrics)}"
+    title, largest = f"{what}, in {len(metrics)} parts", largest_part(context, bars, metrics)
+    if largest is not None:
+        _, share, part, label = largest
+        title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
     data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
     note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
     if uneven:
@@ -153,8 +175,10 @@ def parts_figure(
     return Figure(title, charts.stacked(bars, metrics, unit), alt_of(title, data), note, data)
 
 
-def _largest(context: Context, bars: Sequence[charts.Bar], parts: Sequence[str]) -> str:
-    """The largest part of those that may be named."""
+def largest_part(
+    context: Context, bars: Sequence[charts.Bar], parts: Sequence[str]
+) -> tuple[float, float, str, str] | None:
+    """The largest part of those that may be named: its value, its share of its bar, its name and the bar's."""
     found = [
         (value, value / sum(v for v in bar.parts if v > 0), part, bar.label)
         for bar in bars
@@ -162,10 +186,7 @@ def _largest(context: Context, bars: Sequence[charts.Bar], parts: Sequence[str])
         for part, value in zip(parts, bar.parts, strict=True)
         if value > 0
     ]
-    if not found:
-        return f"{len(parts)} parts"
-    _, share, part, label = max(found)
-    return f"the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
+    return max(found, default=None)
 
 
 OVER_COUNT = re.compile(r"^(?P<what>.+)-(?P<count>\d+)$")

@@ -10,10 +10,10 @@ from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
 from isobench.report.context import Section
 from isobench.report.flags import memory_answers
-from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
     alt_of,
     dot_panels,
+    drawn,
     finding,
     name_cell,
     sample_note,
@@ -37,8 +37,6 @@ _BESIDE = re.compile(r"(^cpu|-cpu$|^again-)")
 """Metrics that stand beside another one: CPU time of the same operation, the second write after the first."""
 
 _PERCENTILES = ("p50", "p99", "p99.9")
-_MOST = 20
-"""Environments up to which a panel shows all."""
 
 
 class _Path(NamedTuple):
@@ -96,7 +94,7 @@ def _family(context: Context, scenario: str, title: str) -> list[Block]:
 def _shown(context: Context, scenario: str) -> list[str]:
     """Every environment that the scenario was measured in, or one of each kind where there are very many."""
     names = context.measured({row.environment for row in context.select(scenario)})
-    return names if len(names) <= _MOST else representatives(context)
+    return drawn(context, names)
 
 
 def _latencies(context: Context, scenario: str, main: list[str], names: list[str]) -> list[Block]:
@@ -192,7 +190,8 @@ def _copy_up(context: Context, scenario: str, metrics: list[str]) -> list[Block]
     if not sizes:
         return []
     series, rows = [], []
-    for name in context.measured({r.environment for _, m in sizes for r in context.select(scenario, m)}):
+    names = context.measured({r.environment for _, m in sizes for r in context.select(scenario, m)})
+    for name in drawn(context, names):
         found = [(size, context.find(scenario, metric, name)) for size, metric in sizes]
         points = [(size, row) for size, row in found if row is not None]
         lows, highs = [row.q25 for _, row in points], [row.q75 for _, row in points]

@@ -14,7 +14,7 @@ from isobench.report.blocks import Block, Figure, Paragraph, Span, table
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
 from isobench.report.rungs import Rung, find_rungs
-from isobench.report.sections._shared import alt_of, name_cell, parts_figure
+from isobench.report.sections._shared import alt_of, drawn, name_cell, parts_figure
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Difference
@@ -33,8 +33,8 @@ def build(context: Context) -> list[Block]:
     rungs = find_rungs(context)
     if not any(rung.cause and _difference(context, rung, "ready") for rung in rungs):
         return _steps(context)
-    drawn = [_waterfall(context, chain, metric) for chain in _chains(context, rungs) for metric in _SAYS]
-    figures = [figure for figure in drawn if figure is not None]
+    found = [_waterfall(context, chain, metric) for chain in _chains(context, rungs) for metric in _SAYS]
+    figures = [figure for figure in found if figure is not None]
     note = (
         "Each rung is compared with the rung beneath it, block by block; the difference may be negative. A cause is "
         "named only where two rungs differ in that alone."
@@ -46,7 +46,7 @@ def _steps(context: Context) -> list[Block]:
     """The steps of the starts that tell them, each stamped: what the difference of two rungs is too coarse for."""
     metrics = [m for m in context.metrics_of("startup") if m.startswith("step-")]
     names = context.measured({row.environment for metric in metrics for row in context.select("startup", metric)})
-    figure = parts_figure(context, "startup", metrics, "The steps of a start made by hand", names)
+    figure = parts_figure(context, "startup", metrics, "The steps of a start made by hand", drawn(context, names))
     return [figure] if figure else []
 
 

@@ -15,6 +15,7 @@ from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
     OVER_COUNT,
     dot_panels,
+    drawn,
     finding,
     name_cell,
     over_count,
@@ -100,7 +101,7 @@ def _density(context: Context) -> list[Block]:
         slopes_taken = [m for m in single if m in _WAYS]
         blocks += [_side_by_side(context, "density", slopes_taken), *_left_out(context, names, slopes_taken)]
     blocks += _accounts(context, names)
-    blocks += over_count(context, "density", names, "idle instances", fit=True)
+    blocks += over_count(context, "density", drawn(context, names), "idle instances", fit=True)
     return [*blocks, *scenario_details(context, "density")]
 
 

@@ -13,6 +13,7 @@ from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
     alt_of,
     finding,
+    largest_part,
     name_cell,
     parts_figure,
     sample_note,
@@ -42,7 +43,7 @@ def _own(context: Context) -> list[Block]:
     names = [n for n in representatives(context) if context.find("startup", "ready", n)]
     if not names:
         return scenario_details(context, "startup")
-    blocks: list[Block] = [_distribution(context, names), _phases(context, names), _order(context, names)]
+    blocks: list[Block] = [_distribution(context, names), *_phases(context, names), *_order(context, names)]
     by_whom = [m for m in context.metrics_of("startup") if m.startswith("cpu-")]
     cpu = parts_figure(context, "startup", by_whom, "CPU time of one start and end", names)
     blocks += [cpu] if cpu else []
@@ -87,29 +88,39 @@ def _quantile(ordered: list[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def _phases(context: Context, names: list[str]) -> Figure:
-    """Medians of the per-block differences between neighbouring stamps, and the teardown after them."""
+def _phases(context: Context, names: list[str]) -> list[Block]:
+    """Medians of the per-block differences between neighbouring stamps, and the teardown after them; nothing where a
+    start and an end are one phase."""
     parts, bars = _phase_names(context, names), []
+    if len(parts) < 2:
+        return []
     for name in names:
         phases = phases_of(context, name)
         bars.append(charts.Bar(name, [phases.get(part, math.nan) for part in parts]))
-    named = [bar for bar in bars if rules.is_choice(context, bar.label)]
-    wholes = {bar.label: sum(v for v in bar.parts if v == v and v > 0) for bar in named}
-    _, share, name, part = max(((value, value / wholes[bar.label], bar.label, part) for bar in named
-                                for part, value in zip(parts, bar.parts, strict=True) if value > 0),
-                               default=(0.0, math.nan, "", ""))  # fmt: skip
-    title = f"The longest single phase is {part} of {format.clean(name, 40)}, {format.about(share)} of its whole"
-    if not name:
-        title = f"Where the time of a start and an end goes, in {format.count(len(parts), 'phase')}"
+    title = f"Where the time of a start and an end goes, in {len(parts)} phases"
+    longest = largest_part(context, bars, parts)
+    if longest is not None:
+        _, share, part, label = longest
+        title = f"The longest single phase is {part} of {format.clean(label, 40)}, {format.about(share)} of its whole"
     rows: list[list[Cell | Text]] = [
         [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
     ]
     data = table("Median of each phase; a difference of two stamps may be negative", ["environment", *parts], rows)
     note = (
         "Each phase as a share of the whole, with the whole beside it. A phase is the median over blocks of the "
-        f"difference between two stamps of one instance. {sample_note(context, 'startup', ['ready'])}"
+        f"difference between two stamps of one instance. {_stamps_told(context)}"
+        f"{sample_note(context, 'startup', ['ready'])}"
     )
-    return Figure(title, charts.stacked(bars, parts, "second"), alt_of(title, data), note, data)
+    return [Figure(title, charts.stacked(bars, parts, "second"), alt_of(title, data), note, data)]
+
+
+def _stamps_told(context: Context) -> str:
+    """What has happened at each stamp, in the words of the scenario's record."""
+    records = [context.metric("startup", name) for name in (*_STAMPS, "exit", "gone")]
+    known = [r for r in records if r is not None and r.meaning and context.select("startup", r.name)]
+    said = [format.clean(r.meaning, 120).split(" until ", 1)[-1].removeprefix("from the request to ") for r in known]
+    told = [f"{record.name}: {words}" for record, words in zip(known, said, strict=True)]
+    return f"{'; '.join(told)}. " if told else ""
 
 
 def phases_of(context: Context, name: str) -> dict[str, float]:
@@ -138,7 +149,8 @@ def _phase_names(context: Context, names: list[str]) -> list[str]:
     return [part for part in [*order, "release → exit", "exit → gone"] if part in found]
 
 
-def _order(context: Context, names: list[str]) -> Figure:
+def _order(context: Context, names: list[str]) -> list[Block]:
+    """Every start in the order of the run; nothing where there is one block alone."""
     series, step = [], 1
     columns: dict[str, dict[int, float]] = {}
     for name in names:
@@ -147,9 +159,11 @@ def _order(context: Context, names: list[str]) -> Figure:
         step = max(step, math.ceil(len(blocks) / max(POINTS // len(names), 50)))
         series.append(charts.Series(name, blocks[::step], values[::step], style_of(context, name)))
     blocks = sorted({b for column in columns.values() for b in column})
+    if len(blocks) < 2:
+        return []
     moved = rules.drifting({name: (list(column), list(column.values()))
                             for name, column in columns.items() if rules.is_choice(context, name)})  # fmt: skip
-    title = f"Request to first byte in the order of {format.count(len(blocks), 'block')}: none is told to have moved"
+    title = f"Request to first byte in the order of {format.count(len(blocks), 'block')}: no certain drift"
     if moved is not None:
         title = (
             f"From the first half of the run to the second the median of {format.clean(moved[0], 40)} moved to "
@@ -163,7 +177,7 @@ def _order(context: Context, names: list[str]) -> Figure:
     data = table(caption, ["block", *(format.clean(n, 60) for n in names)], rows)
     note = f"One point a fresh instance, log axis. {sample_note(context, 'startup', ['ready'])}"
     note += f" Every {step}th point is drawn." if step > 1 else ""
-    return Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)
+    return [Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)]
 
 
 SECTION = Section(50, "startup", "Startup and teardown", build, "Startup")

@@ -9,7 +9,7 @@ from isobench.report import charts, format
 from isobench.report.blocks import Block, Cell, Figure, Span, table
 from isobench.report.context import BAND, Section, shade_of
 from isobench.report.needs import representatives
-from isobench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tally
+from isobench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tabled, tally
 
 if TYPE_CHECKING:
     from isobench.report.blocks import Table, Text
@@ -56,7 +56,7 @@ def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure | Tab
 
 
 def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:
-    names = context.measured({r.environment for m in metrics for r in context.select(scenario, m)})
+    names = tabled(context, context.measured({r.environment for m in metrics for r in context.select(scenario, m)}))
     rows: list[list[Cell | Text]] = []
     for metric in metrics:
         cells: list[Cell | Text] = [metric]

@@ -89,7 +89,7 @@ def _guests(context: Context) -> list[Text]:
     why = [f"{context.title(name)} ran on {artefact(context, name)}" for name in guests if name in measured]
     for skip in context.session.skips:
         if skip.environment in guests and not skip.scenario:
-            why.append(f"{format.clean(skip.environment, 40)}: {format.clean(skip.reason, 120)}")
+            why.append(f"{context.title(skip.environment)}: {format.clean(skip.reason, 120)}")
     return [(Span("A kernel of its own", "strong"), Span(f"is not decided by this run: {'; '.join(why[:3])}."))]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from isobench.analysis.results import Estimate
 from isobench.report import html, markdown
-from isobench.report.build import page_of
+from isobench.report.build import page_of, write
 from isobench.report.context import Context
 from isobench.report.page import Page
 from isobench.results.record import MetricRecord, ScenarioRecord
@@ -81,6 +81,32 @@ def test_a_page_of_very_many_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert bounded.count("<tr>") < whole.count("<tr>") * 0.6
     assert [m.name for m in UNKNOWN.metrics if f"weather.{m.name}" not in bounded] == []
     assert "isobench export" in bounded
+
+
+@pytest.mark.slow
+def test_sixty_environments_in_twenty_scenarios_are_bounded(tmp_path: Path) -> None:
+    """Every scenario of the catalogue and made-up ones: the page under 4.5 MB, its drawings under 100 kB each, the
+    Markdown under 64 kB with pictures under 1.2 MB; every metric still has a table on the page."""
+    records = [ScenarioRecord(name, name, [MetricRecord(m.name, m.unit, m.meaning) for m in metrics])
+               for name, metrics in SCENARIOS.items()][:20]  # fmt: skip
+    records += [msgspec.structs.replace(UNKNOWN, name=f"weather-{n}") for n in range(20 - len(records))]
+    names = ["process", "chroot", "ns-all", "docker", "tcg-null", "tcg", *(f"plug-in-{n}" for n in range(54))]
+    layers = dict(zip(names, ("process", "chroot", "namespace", "engine", "vmm", "vm"), strict=False))
+    environments = [(name, layers.get(name, "namespace"), "process", True, 0.0) for name in names]
+    estimates = [
+        made.estimate(record.name, metric.name, name, 1 + index / 2, unit=metric.unit)
+        for record in records
+        for metric in record.metrics
+        for index, name in enumerate(names)
+    ]
+    session = msgspec.structs.replace(made.session(environments=environments), scenarios=records)
+    run = Run(tmp_path / "host" / "run", session, [])
+    written = write(page_of(Context(made.results_of(run, estimates))), tmp_path / "out")
+    page = written["html"].read_text()
+    assert len(page) < 4_500_000 and written["md"].stat().st_size < 64_000
+    sizes = [file.stat().st_size for file in (tmp_path / "out" / "report_files").iterdir()]
+    assert len(sizes) > 20 and max(sizes) < 100_000 and sum(sizes) < 1_200_000
+    assert [f"{r.name}.{m.name}" for r in records for m in r.metrics if f"{r.name}.{m.name}" not in page] == []
 
 
 def test_far_quantiles_need_many_values() -> None:

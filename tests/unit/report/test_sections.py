@@ -265,6 +265,15 @@ def test_phases_are_differences_of_stamps() -> None:
     )
 
 
+def test_a_start_of_one_phase_in_one_block_has_neither_phases_nor_an_order() -> None:
+    """Nothing to divide, nothing to follow; where there are phases, the note says what happens at each stamp."""
+    rows = [estimate("startup", "ready", name, ratio) for name, ratio in (("process", 1.0), ("docker", 300.0))]
+    captions = [b.data.caption for b in startup.build(context(estimates=rows, blocks=1)) if isinstance(b, Figure)]
+    assert captions == ["Quantiles of request to first byte"]
+    figures = [b for b in startup.build(context()) if isinstance(b, Figure)]
+    assert len(figures) == 3 and "ready: means ready" in figures[1].note
+
+
 def test_claims_without_a_measurement_are_open() -> None:
     """A run of startup alone leaves memory and overhead open, and says how containers compare with VMs."""
     rows = [estimate("startup", "ready", n, r) for n, r in (("process", 1.0), ("docker", 300.0), ("tcg", 3000.0))]
