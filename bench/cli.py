@@ -44,7 +44,7 @@ examples:
   isobench run -e process,docker -s startup    one question
   isobench run -e ladder -s startup            where the cost of a container comes from
 
-isobench help COMMAND tells the options of one.
+isobench help COMMAND shows the options of one.
 
 exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
 missing, 5 nothing was measured, 130 interrupted
@@ -188,7 +188,9 @@ def _asked_for_help(words: Sequence[str]) -> Sequence[str]:
     """`isobench` alone and `isobench help [COMMAND]` as the option that they mean."""
     if not words:
         return ["--help"]
-    return [*words[1:2], "--help"] if words[0] == "help" else words
+    if words[0] != "help":
+        return words
+    return [*(word for word in words[1:2] if word != "help"), "--help"]
 
 
 def whole_parser() -> argparse.ArgumentParser:

@@ -311,7 +311,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     except KeyboardInterrupt:
         path = progress.writer.path if progress.writer else None
         name = shlex.quote(str(path))
-        remedy = f"isobench run --resume {name} goes on, isobench report {name} shows them" if path else ""
+        remedy = f"continue: isobench run --resume {name}; report: isobench report {name}" if path else ""
         raise Interrupted(_told(progress), remedy=remedy, document=_document(path)) from None
     except IsobenchError as error:
         error.document = error.document or _document(progress.writer.path if progress.writer else None)

@@ -261,7 +261,7 @@ def _agreed(chosen: Sequence[Path]) -> bool:
     for path in chosen:
         row = _row(path)
         print(f"{path}: {terminal.cell(row['label'] or 'no label').plain}, {row['blocks']} blocks", file=sys.stderr)
-    print("remove for good? [y/N] ", end="", file=sys.stderr, flush=True)
+    print("delete? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -379,8 +379,8 @@ class _Action(NamedTuple):
 
 _ACTIONS = {
     "list": _Action(_list, "every run"),
-    "show": _Action(_show, "all about some"),
-    "name": _Action(_name, "give one a label"),
-    "tag": _Action(_tag, "give one tags"),
-    "rm": _Action(_remove, "remove some for good"),
+    "show": _Action(_show, "details"),
+    "name": _Action(_name, "label one"),
+    "tag": _Action(_tag, "tag one"),
+    "rm": _Action(_remove, "delete runs"),
 }

@@ -68,13 +68,13 @@ def check_other_runs() -> Iterator[Finding]:
     pids = measures_now()
     if pids:
         reason = (
-            f"{'another run measures' if len(pids) == 1 else f'{len(pids)} other runs measure'} (pid {_pids(pids)})"
+            f"{'another run is' if len(pids) == 1 else f'{len(pids)} other runs are'} measuring (pid {_pids(pids)})"
         )
         yield Finding(
             "noise",
             "other runs",
             "WARN",
-            f"{reason}: this disturbs it",
+            f"{reason}: what doctor launches disturbs it",
             "repeat isobench doctor when it has ended",
         )
     else:

@@ -266,7 +266,7 @@ def _resumed(before: Session, now: Session) -> Session:
     differing = [name for name in {**known, **found} if known.get(name) != found.get(name)]
     if differing:
         told = "; ".join(f"{name} was {known.get(name, 'none')}, is {found.get(name, 'none')}" for name in differing)
-        raise UsageError(f"the run cannot go on: {told}", remedy="isobench run measures anew")
+        raise UsageError(f"the run cannot be resumed: {told}", remedy="start a new one: isobench run")
     last = before.blocks[-1].index if before.blocks else -1
     resumed = [*before.resumed, Resumption(now.started, last + 1)]
     return msgspec.structs.replace(

@@ -90,6 +90,7 @@ def test_help_helps(tmp_path: Path) -> None:
     """Bare `isobench` and `help` are the help, `help run` that of one command, bare `list` says what can be listed."""
     bare = isobench(folder=tmp_path)
     assert bare.returncode == 0 and bare.stdout.startswith("usage: isobench") and "doctor" in bare.stdout
+    assert isobench("help", "help", folder=tmp_path).stdout == bare.stdout
     assert isobench("help", folder=tmp_path).stdout == bare.stdout == isobench("--help", folder=tmp_path).stdout
     assert isobench("help", "run", folder=tmp_path).stdout == isobench("run", "--help", folder=tmp_path).stdout
     listed = isobench("list", folder=tmp_path)

@@ -80,7 +80,7 @@ def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
     where = path.relative_to(tmp_path)
     assert said.splitlines()[-1] == (
         f"isobench: interrupted; {blocks} finished blocks are in {where} "
-        f"(isobench run --resume {where} goes on, isobench report {where} shows them)"
+        f"(continue: isobench run --resume {where}; report: isobench report {where})"
     )
     assert blocks >= 3 and (path / "suite.json").exists()
 
@@ -102,7 +102,7 @@ def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     interrupted = json.loads(process.stdout.read())
     obeys(interrupted, "run")
     assert interrupted["exit_code"] == 130 and f"run --resume {interrupted['run']}" in interrupted["remedy"]
-    told = re.search(r"isobench (run --resume .*) goes on", said)
+    told = re.search(r"continue: isobench (run --resume [^;]*);", said)
     assert told is not None, said
     (path,) = store.find_runs(tmp_path / "results")
     before = store.load(path)

@@ -47,7 +47,9 @@ def test_packages_are_one_command() -> None:
     assert "→ set turbo; set governor" in _said(*noise)
 
 
-@pytest.mark.parametrize(("pids", "said"), [([], ""), ([7], "another run measures (pid 7)"), ([7, 0], "2 other runs")])
+@pytest.mark.parametrize(
+    ("pids", "said"), [([], ""), ([7], "another run is measuring (pid 7)"), ([7, 0], "2 other runs are measuring")]
+)
 def test_a_run_that_measures_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pids: list[int], said: str
 ) -> None:

@@ -76,15 +76,14 @@ def test_who_measures_can_be_asked_without_disturbing(
     """Also of a run that stands apart, whose lock alone tells; asking takes no lock, and one's own run is no other."""
     if apart:
         monkeypatch.setenv("ISOBENCH_STATE", str(place))
-    assert measuring.measures_now() == []
     holder = holding(place)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == b"\n"
-        assert measuring.measures_now() == [holder.pid]
+        assert holder.pid in measuring.measures_now()  # beside others of this machine
         holder.communicate(b"\n", timeout=60)
-        assert measuring.measures_now() == []
+        assert holder.pid not in measuring.measures_now()
         with measuring.measuring(wait=False):
-            assert measuring.measures_now() == []
+            assert os.getpid() not in measuring.measures_now()
     finally:
         holder.kill()
         holder.communicate()
