@@ -12,7 +12,7 @@ import errno
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
 import isobench
 from isobench.core import terminal
@@ -23,20 +23,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import NoReturn
 
-COMMANDS = {
-    "run": "measure, and write the report",
-    "report": "write the report of a run again",
-    "compare": "what got slower or faster from one run to another",
-    "trend": "what changed in the nights of a host",
-    "nightly": "doctor, run, trend, report and exports into one folder",
-    "export": "a run in other tools' formats",
-    "runs": "the runs so far: list, show, name, tag, remove",
-    "list": "the environments, scenarios or metrics there are",
-    "doctor": "prove each environment by launching it; what disturbs measurements here",
-    "clean": "remove what dead runs left behind",
-    "provision": "install what is missing (Debian, Ubuntu)",
-    "completion": "what a shell needs to complete isobench's words",
-}
+_FIRST = ("run", "report", "compare", "trend", "nightly", "export", "runs", "list", "doctor", "clean", "provision")
+"""The order in which help tells of commands; others come after."""
+
+
+def _commands() -> dict[str, str]:
+    """Every command, by its being a module of `commands/`, and what it does, by the first line of that.
+
+    The line is read and not the module imported: help alone would import all that any command uses.
+    """
+    folder = os.path.join(os.path.dirname(__file__), "commands")  # noqa: PTH118, PTH120 (pathlib would be imported)
+    found: dict[str, str] = {}
+    for file in os.listdir(folder):
+        if file.endswith(".py") and not file.startswith("_"):
+            name = file.removesuffix(".py")
+            with open(os.path.join(folder, file), encoding="utf-8") as source:  # noqa: PTH118
+                found[name] = source.readline().strip().strip('"').removeprefix(f"isobench {name}: ").removesuffix(".")
+    places = {name: place for place, name in enumerate(_FIRST)}
+    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), item[0])))
+
+
+COMMANDS = _commands()
 EXAMPLES = """\
 examples:
   isobench doctor                              what can be measured here, and why the rest cannot
@@ -53,6 +60,22 @@ LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
 ERROR_SCHEMA = 1
 
 
+class Command(Protocol):
+    """What a module of `commands/` has. The first line of its docstring is `isobench NAME: what it does.`"""
+
+    EXAMPLES: str
+    """Lines for its help."""
+
+    def documents(self) -> dict[str, object]:
+        """What it prints with `--json`, by the name of the schema (docs/NAME.schema.json)."""
+        ...
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Does it; gives the exit code."""
+        ...
+
+
 class ErrorDocument(TypedDict):
     """What any command prints with `--json` where it ends before its end; `run` prints its own document with these."""
 
@@ -66,8 +89,18 @@ def documents() -> dict[str, object]:
     """Every document that `--json` prints, by the name of its schema (docs/NAME.schema.json)."""
     found: dict[str, object] = {"error": ErrorDocument}
     for name in COMMANDS:
-        found |= importlib.import_module(f"isobench.commands.{name}").documents()
+        found |= _module(name).documents()
     return found
+
+
+def _module(name: str) -> Command:
+    """The module of a command. Raises `UsageError` for what it has not got."""
+    module: Any = importlib.import_module(f"isobench.commands.{name}")
+    missing = [member for member in ("EXAMPLES", "documents", "configure", "run") if not hasattr(module, member)]
+    if missing:
+        raise UsageError(f"the module of the command {name} has no `{'`, `'.join(missing)}`")
+    command: Command = module
+    return command
 
 
 def main(words: Sequence[str]) -> int:
@@ -78,7 +111,7 @@ def main(words: Sequence[str]) -> int:
     try:
         arguments = _parse(words)
         as_data = getattr(arguments, "json", False)
-        module = importlib.import_module(f"isobench.commands.{arguments.command}")
+        module = _module(arguments.command)
         code = int(module.run(arguments))
         sys.stdout.flush()  # what cannot be written is told here, not by Python at its exit
         return code
@@ -216,7 +249,7 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name in chosen:
-            module = importlib.import_module(f"isobench.commands.{name}")
+            module = _module(name)
             module.configure(sub)
             if "COMP_LINE" in os.environ:
                 importlib.import_module("isobench.commands.completion").complete_names(sub)

@@ -34,6 +34,7 @@ class Io:
     title = "I/O"
     needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups = frozenset({"default"})
+    typical_seconds = 1.0
     metrics = (
         *(Metric(job.name, "second", f"one operation: {job.meaning}") for job in JOBS),
         *(

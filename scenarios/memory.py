@@ -26,6 +26,7 @@ class Memory:
     title = "Memory of one idle instance"
     needs = frozenset({Capability.READY})
     groups = frozenset({"default"})
+    typical_seconds = 0.1
     sees: Mapping[Part, tuple[str, ...]] = {
         Part.PROCESSES: ("pss", "pss-payload", "pss-helper", "uss", "rss", "cgroup*"),
         Part.MEMORY: ("pss*", "uss", "rss"),

@@ -49,6 +49,7 @@ class Startup:
     title = "Startup and teardown"
     needs = frozenset({Capability.READY})
     groups = frozenset({"default"})
+    typical_seconds = 0.0
     sees: Mapping[Part, tuple[str, ...]] = {
         Part.PROCESSES: ("exit", "remove", "gone", "cpu", "cpu-payload", "cpu-helper"),
         Part.DAEMONS: ("cpu", "cpu-engine"),

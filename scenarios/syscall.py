@@ -106,6 +106,7 @@ class Syscall:
             )
         self._operations = tuple(operations)
         self._options = options
+        self.typical_seconds = 3.0 if quantiles else 0.3
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.contracts.answers import answers, at_least

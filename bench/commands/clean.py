@@ -1,4 +1,4 @@
-"""isobench clean: remove what dead runs left behind, and only that."""
+"""isobench clean: remove what dead runs left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench compare: what costs more or less from one run, or several, to another."""
+"""isobench compare: what got slower or faster from one run to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench completion: what a shell needs to complete commands, options, and names of environments and scenarios."""
+"""isobench completion: what a shell needs to complete isobench's words."""
 
 from __future__ import annotations
 

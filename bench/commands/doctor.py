@@ -1,4 +1,4 @@
-"""isobench doctor: what can be measured here, and why the rest cannot."""
+"""isobench doctor: prove each environment by launching it; what disturbs measurements here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench export: a run in other tools' formats, or as one archive to send to somebody."""
+"""isobench export: a run in other tools' formats."""
 
 from __future__ import annotations
 

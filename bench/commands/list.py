@@ -1,4 +1,4 @@
-"""isobench list: the catalogue, explained."""
+"""isobench list: the environments, scenarios or metrics there are."""
 
 from __future__ import annotations
 

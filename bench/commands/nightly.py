@@ -1,4 +1,4 @@
-"""isobench nightly: doctor, run, trend, report and exports into one folder; the exit code says whether to look."""
+"""isobench nightly: doctor, run, trend, report and exports into one folder."""
 
 from __future__ import annotations
 

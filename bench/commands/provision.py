@@ -1,4 +1,4 @@
-"""isobench provision: install what is missing, remove nothing, and say what cannot be had."""
+"""isobench provision: install what is missing (Debian, Ubuntu)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench report: write the report of a run."""
+"""isobench report: write the report of a run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench run: measure, save every block, write the report, print the verdicts."""
+"""isobench run: measure, and write the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""isobench runs: what was measured so far; names and tags for runs, and their removal."""
+"""isobench runs: the runs so far: list, show, name, tag, remove."""
 
 from __future__ import annotations
 

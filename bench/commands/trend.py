@@ -1,4 +1,4 @@
-"""isobench trend: what changed in the nights of this host, told once."""
+"""isobench trend: what changed in the nights of a host."""
 
 from __future__ import annotations
 

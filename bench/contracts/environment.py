@@ -6,22 +6,23 @@ of them can do is in `isobench.contracts.capabilities`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import BinaryIO, Literal
+    from typing import BinaryIO
 
     from isobench.contracts.capabilities import Capability
     from isobench.contracts.launch import Launch
     from isobench.contracts.mechanism import Mechanism
 
-    Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
-    Role = Literal["payload", "helper"]
+Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
+Role = Literal["payload", "helper"]
+"""Whether a process of the host is the program itself (of a guest: QEMU), or serves it alone."""
 
-LAYERS = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
+LAYERS: tuple[Layer, ...] = get_args(Layer)
 """How much stands between the program and the host, from least to most: the order of the catalogue."""
 
 

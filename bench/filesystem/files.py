@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 from contextlib import suppress
@@ -99,6 +98,8 @@ def tail(path: Path, size: int) -> str:
 
 def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:
     """A file next to the target: without a name yet, and the name that it may get; or with that name already."""
+    import secrets  # a tenth of what `isobench list` may take
+
     name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     with suppress(OSError):  # the file system has no unnamed files, or there is no /proc to name one later
         descriptor = os.open(target.parent, os.O_TMPFILE | os.O_RDWR, mode)

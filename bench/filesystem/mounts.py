@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +33,8 @@ def remove_tree(folder: Path) -> list[str]:
     unmount_below(folder)
     left = mounted_below(folder)
     if not left:
+        import shutil
+
         shutil.rmtree(folder, ignore_errors=True)
     return left
 
@@ -54,6 +54,8 @@ def _unmount(point: Path) -> None:
             os.close(descriptor)
             descriptor = inner
         place = os.fsencode(f"/proc/self/fd/{descriptor}/{point.name}")
+        import ctypes
+
         if ctypes.CDLL(None, use_errno=True).umount2(place, _DETACH | _NOFOLLOW) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(point))

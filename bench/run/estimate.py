@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.capabilities import TakesTime
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX, Cell
 from isobench.results.store import find_runs, load_session
@@ -20,9 +21,8 @@ _LAST = 5
 
 _LAUNCH = {"process": 0.01, "chroot": 0.01, "namespace": 0.1, "runtime": 0.15, "engine": 0.45, "vmm": 1.2, "vm": 2.8}
 """Seconds from the request until all is gone, by layer, where no run of this host says."""
-_WORK = {"memory": 0.1, "syscall": 0.3, "io": 1.0}
 _OTHER_WORK = 3.0
-"""Seconds of work in an instance, by scenario: an opt-in scenario takes longer than the default ones."""
+"""Seconds of work in an instance of a scenario that does not say (`isobench.contracts.capabilities.TakesTime`)."""
 
 
 class Estimate(NamedTuple):
@@ -50,7 +50,10 @@ def block_seconds(
 
 
 def _typical_work(scenario: str) -> float:
-    return 0.0 if scenario == "startup" else _WORK.get(scenario, _OTHER_WORK)
+    from isobench.run.catalog import scenarios
+
+    known = scenarios().get(scenario)
+    return known.typical_seconds if isinstance(known, TakesTime) else _OTHER_WORK
 
 
 def _known(results: Path, host_id: str) -> dict[Cell, float]:

@@ -5,9 +5,7 @@ Detection does not use the package manager, so that other sources (an engine's o
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sysconfig
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +29,8 @@ def library(name: str) -> Callable[[], bool]:
     return loads
 
 
-X86 = platform.machine() == "x86_64"
-QEMU = {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"}.get(platform.machine(), "qemu-system-x86_64")
+X86 = os.uname().machine == "x86_64"
+QEMU = {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"}.get(os.uname().machine, "qemu-system-x86_64")
 
 
 def rom(*names: str) -> Callable[[], bool]:
@@ -45,6 +43,8 @@ def _firmware_folders() -> list[Path]:
     qemu = find(QEMU)
     if qemu is None:
         return usual
+    import subprocess
+
     with suppress(OSError, subprocess.SubprocessError):
         said = subprocess.run([qemu, "-L", "help"], capture_output=True, timeout=30, check=True).stdout
         return [*usual, *(Path(line) for line in said.decode(errors="replace").splitlines() if line.startswith("/"))]
@@ -53,16 +53,21 @@ def _firmware_folders() -> list[Path]:
 
 def _static_c_library() -> bool:
     """Whether the compiler finds libc.a: asked of the compiler, or else looked up in this machine's library folders."""
+    import subprocess
+    import sysconfig
+
     with suppress(OSError, subprocess.SubprocessError):
         cc = find("cc") or find("gcc")
         if cc is not None:
             said = subprocess.run([cc, "-print-file-name=libc.a"], capture_output=True, timeout=30, check=True).stdout
             return Path(said.decode(errors="replace").strip()).is_absolute()
-    triplet = str(sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu")
+    triplet = str(sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu")
     return any(Path(folder, "libc.a").exists() for folder in (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib"))
 
 
 def python_headers() -> bool:
+    import sysconfig
+
     return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
 
 
@@ -70,6 +75,8 @@ def libvirt_headers() -> bool:
     config = find("pkg-config") or find("pkgconf")
     if config is None:
         return False
+    import subprocess
+
     return subprocess.run([config, "--exists", "libvirt"], capture_output=True, check=False).returncode == 0
 
 
@@ -84,8 +91,8 @@ def virtiofsd() -> str | None:
 
 def unpacks_modules() -> bool:
     """zstd, only if this kernel's modules are compressed with it."""
-    packed = next(Path("/lib/modules", platform.release()).glob("kernel/*/*.ko.zst"), None) or next(
-        Path("/lib/modules", platform.release()).glob("kernel/*/*/*.ko.zst"), None
+    packed = next(Path("/lib/modules", os.uname().release).glob("kernel/*/*.ko.zst"), None) or next(
+        Path("/lib/modules", os.uname().release).glob("kernel/*/*/*.ko.zst"), None
     )
     return packed is None or find("zstd") is not None
 

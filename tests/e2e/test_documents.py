@@ -20,7 +20,7 @@ RUNS = ("A", "B", "A1", "A2", "A3", "B1", "B2", "B3", *(f"results/HOST/{name}" f
 """What the pages call a run's folder."""
 MEASURES = ("run", "nightly", "provision", "clean")
 """Commands that are run with --dry-run."""
-LACKING = {"doctor": (4,), "provision": (1, 2), "runs": (2,)}
+LACKING = {"doctor": (4,), "plugin": (1, 2), "provision": (1, 2), "runs": (2,)}
 """Exit codes that say that this host has not got what was required, or cannot get it; or that nobody can be asked."""
 SHOWN = [shown for page in PAGES if page.name != "plugins.md" for shown in commands(page)]
 

@@ -37,7 +37,8 @@ def test_every_command_parses(shown: object, monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.setenv(name, value)
     if words == [words[0]] and words[0] in cli.COMMANDS:  # a command's name in a sentence
         return
-    arguments = cli._parse(words)
+    own_format = page == "plugins.md" and words[0] == "export"  # which is installed by another test
+    arguments = cli._parse(["csv" if own_format and word == "niced" else word for word in words])
     if page == "plugins.md":
         return
     for option in ("environments", "require", "baseline"):

@@ -1,0 +1,144 @@
+"""What a plug-in imports, and all that it imports: environments, scenarios, sections of the report, export formats.
+
+Compatibility. `API_VERSION` is (major, minor). Within one major version nothing in `__all__` is removed or changes its
+meaning, no member is added to `Environment`, `Sandbox`, `Instance` or `Scenario` that a plug-in would have to have, and
+no field of a record (`Launch`, `Mechanism`, `Need`, `Tool`, `Metric`, `Section`, `Format`) is added without a default.
+What can newly be done comes as a protocol of its own, or as a field with a default, and raises the minor version.
+Something that is to go is named in the changelog one minor release of isobench before. Whatever is not in `__all__`,
+though it can be reached, may change at any time. `isobench plugin check MODULE` tests a plug-in against this version.
+
+What is large is imported when it is first asked for, since `isobench list` imports every plug-in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from isobench.contracts.capabilities import (
+    Capability,
+    ExpectsInterference,
+    GivesMemory,
+    HasAddress,
+    HasBlindSpots,
+    HasHarness,
+    HasPublished,
+    HasSteps,
+    Lack,
+    LacksSomething,
+    Part,
+    PublishesPort,
+    RestsOnParts,
+    TakesTime,
+    TellsFacts,
+)
+from isobench.contracts.environment import LAYERS, Environment, Instance, Sandbox
+from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch, idle, working
+from isobench.contracts.mechanism import Mechanism, Need, Tool, command
+from isobench.contracts.scenario import Scenario
+from isobench.core.errors import (
+    BuildError,
+    DeadlineExceeded,
+    IsobenchError,
+    MeasurementError,
+    OutOfMemory,
+    ProbeError,
+    StoppedShort,
+    Unavailable,
+)
+from isobench.core.model import EVENTS, Metric
+from isobench.host.counters import Counter
+
+if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate, Results
+    from isobench.contracts.answers import answers, each_answer, first_answer
+    from isobench.contracts.environment import Layer, Role
+    from isobench.export._shared import Format
+    from isobench.probe.build import probe_path
+    from isobench.probe.launcher import Launched, launched
+    from isobench.report.blocks import Block, Heading, Items, Paragraph, Span, Table, table
+    from isobench.report.context import Context, Section
+
+API_VERSION = (1, 0)
+"""Of this module; isobench has a version of its own."""
+
+__all__ = [
+    "API_VERSION",
+    "DEFAULT_TIMEOUT",
+    "EVENTS",
+    "LAYERS",
+    "Block",
+    "BuildError",
+    "Capability",
+    "Context",
+    "Counter",
+    "DeadlineExceeded",
+    "Environment",
+    "Estimate",
+    "ExpectsInterference",
+    "Format",
+    "GivesMemory",
+    "HasAddress",
+    "HasBlindSpots",
+    "HasHarness",
+    "HasPublished",
+    "HasSteps",
+    "Heading",
+    "Instance",
+    "IsobenchError",
+    "Items",
+    "Lack",
+    "LacksSomething",
+    "Launch",
+    "Launched",
+    "Layer",
+    "MeasurementError",
+    "Mechanism",
+    "Metric",
+    "Need",
+    "OutOfMemory",
+    "Paragraph",
+    "Part",
+    "ProbeError",
+    "PublishesPort",
+    "RestsOnParts",
+    "Results",
+    "Role",
+    "Sandbox",
+    "Scenario",
+    "Section",
+    "Span",
+    "StoppedShort",
+    "Table",
+    "TakesTime",
+    "TellsFacts",
+    "Tool",
+    "Unavailable",
+    "answers",
+    "command",
+    "each_answer",
+    "first_answer",
+    "idle",
+    "launched",
+    "probe_path",
+    "table",
+    "working",
+]
+
+_LATER = {
+    **dict.fromkeys(("answers", "each_answer", "first_answer"), "contracts.answers"),
+    **dict.fromkeys(("Layer", "Role"), "contracts.environment"),
+    **dict.fromkeys(("Launched", "launched"), "probe.launcher"),
+    "probe_path": "probe.build",
+    **dict.fromkeys(("Estimate", "Results"), "analysis.results"),
+    "Format": "export._shared",
+    **dict.fromkeys(("Context", "Section"), "report.context"),
+    **dict.fromkeys(("Block", "Heading", "Items", "Paragraph", "Span", "Table", "table"), "report.blocks"),
+}
+"""Name -> the module that it is fetched from when it is asked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"isobench.{_LATER[name]}"), name)

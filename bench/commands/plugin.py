@@ -1,0 +1,96 @@
+"""isobench plugin: begin a plug-in, or test whether one keeps its contract."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from isobench.core import terminal
+from isobench.core.text import visible
+
+if TYPE_CHECKING:
+    import argparse
+
+SCHEMA = 1
+BROKEN = 1
+EXAMPLES = """\
+  isobench plugin new niced                       a package with a plug-in of each kind, to be changed
+  isobench plugin check isobench_niced            hold it against its contract, launching it for real
+  isobench plugin check isobench_niced --json     as data
+"""
+
+
+class FindingRow(TypedDict):
+    """One promise of one plug-in: PASS, FAIL, or SKIP where this host cannot tell."""
+
+    plugin: str
+    promise: str
+    outcome: Literal["PASS", "FAIL", "SKIP"]
+    reason: str
+
+
+class CheckDocument(TypedDict):
+    """What `isobench plugin check --json` prints."""
+
+    schema: int
+    api: list[int]
+    findings: list[FindingRow]
+
+
+class NewDocument(TypedDict):
+    """What `isobench plugin new --json` prints: the files that were written."""
+
+    schema: int
+    files: list[str]
+
+
+def documents() -> dict[str, object]:
+    return {"plugin": CheckDocument, "plugin-new": NewDocument}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    new = kinds.add_parser("new", help="write a package with a plug-in of each kind, to be changed")
+    new.add_argument("name", metavar="NAME", help="what the plug-ins are called")
+    new.add_argument("--out", type=Path, metavar="FOLDER", help="where to (isobench-NAME)")
+    new.add_argument("--json", action="store_true", help="as data (docs/plugin-new.schema.json)")
+    check = kinds.add_parser("check", help="test a module, or a package with its modules; 1 where it fails")
+    check.add_argument("module", metavar="MODULE", help="what Python imports it by")
+    check.add_argument("--json", action="store_true", help="as data (docs/plugin.schema.json)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return _new(arguments) if arguments.what == "new" else _check(arguments)
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from isobench.run.trial import write_skeleton
+
+    written = write_skeleton(arguments.name, arguments.out or Path(f"isobench-{arguments.name}"))
+    if arguments.json:
+        terminal.print_json(NewDocument(schema=SCHEMA, files=list(map(str, written))))
+    else:
+        print("\n".join(map(str, written)))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from isobench.api import API_VERSION
+    from isobench.run.trial import check
+
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 (what is being written need not be installed)
+    findings = []
+    for finding in check(arguments.module):
+        findings.append(finding)
+        if not arguments.json:
+            reason = f": {finding.reason}" if finding.reason else ""
+            terminal.paragraph(visible(f"{finding.outcome}  {finding.plugin}: {finding.promise}{reason}"), indent=6)
+    failed = sum(finding.outcome == "FAIL" for finding in findings)
+    if arguments.json:
+        rows = [finding._asdict() for finding in findings]
+        terminal.print_json({"schema": SCHEMA, "api": list(API_VERSION), "findings": rows})
+    else:
+        print(f"{failed} of {len(findings)} promises broken" if failed else f"all {len(findings)} promises kept")
+    return BROKEN if failed else 0

@@ -1,0 +1,382 @@
+"""The tester for authors of plug-ins: imports a module, and holds what it exports against the contract, for real.
+
+Environments are opened and launched, scenarios measured on `process`, sections and formats made of a run that is
+measured for the purpose. Each promise is one finding.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isobench.contracts import plugins
+from isobench.contracts.answers import answers
+from isobench.contracts.capabilities import Capability, TellsFacts
+from isobench.contracts.launch import idle, working
+from isobench.core import deadlines
+from isobench.core.errors import IsobenchError, MeasurementError, Unavailable, UsageError
+from isobench.core.model import BASELINE, EVENTS
+from isobench.export.formats import FORMAT_PLUGINS
+from isobench.host.reasons import reason_of
+from isobench.report.build import SECTION_PLUGINS
+from isobench.run import catalog, lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from types import ModuleType
+
+    from isobench.contracts.environment import Environment, Sandbox
+    from isobench.contracts.scenario import Scenario
+
+KINDS = (catalog.ENVIRONMENT_PLUGINS, catalog.SCENARIO_PLUGINS, SECTION_PLUGINS, FORMAT_PLUGINS)
+
+_LARGE = ("pandas", "numpy", "scipy", "matplotlib", "docker", "libvirt")
+"""What a plug-in may use and must not import before it does: `isobench list` imports every plug-in."""
+
+_ALWAYS = ("requested", "ready", "released", "exited", "gone")
+_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")
+
+
+class Finding(NamedTuple):
+    """One promise of one plug-in: PASS, FAIL, or SKIP where this host cannot tell."""
+
+    plugin: str
+    promise: str
+    outcome: str
+    reason: str = ""
+
+
+def check(name: str) -> Iterator[Finding]:
+    """Everything about a module, or about a package and the modules in it."""
+    try:
+        found = [importlib.import_module(name)]
+        if hasattr(found[0], "__path__"):
+            found += plugins.modules(found[0])
+    except Exception as error:
+        yield Finding(name, "it can be imported", "FAIL", f"{type(error).__name__}: {error}")
+        return
+    yield _large(name, found)
+    exports = {kind: _exports(kind, found) for kind in KINDS}
+    if not any(exports.values()):
+        names = ", ".join(kind.attribute for kind in KINDS)
+        yield Finding(name, "it exports a plug-in", "FAIL", f"it has none of {names}")
+    sound: dict[plugins.Kind, list[Any]] = {kind: [] for kind in KINDS}
+    for kind, ones in exports.items():
+        for one in ones:
+            wrong = [*kind.wrong(one), *_clashes(kind, one, ones, exports)]
+            yield _told(_called(kind, one), f"it is {kind.word} by its members and their types", wrong)
+            if not wrong:
+                sound[kind].append(one)
+    yield from _for_real(*sound.values())
+
+
+def _large(name: str, modules: Sequence[ModuleType]) -> Finding:
+    program = f"import sys; [__import__(name) for name in {[m.__name__ for m in modules]!r}]; print(*sys.modules)"
+    path = os.pathsep.join(filter(None, (os.getcwd(), *sys.path)))  # noqa: PTH109
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=deadlines.stretched(60),
+        check=False,
+    )
+    large = [word for word in done.stdout.split() if word in _LARGE]
+    if done.returncode:
+        return _told(name, "it can be imported by another process", [done.stderr.strip()[-200:]])
+    return _told(name, "importing it imports nothing large", [f"it imports {word}" for word in large])
+
+
+def _exports(kind: plugins.Kind, modules: Sequence[ModuleType]) -> list[Any]:
+    return [one for module in modules if hasattr(module, kind.attribute) for one in plugins.exported(module, kind)]
+
+
+def _called(kind: plugins.Kind, one: object) -> str:
+    return str(getattr(one, kind.called, type(one).__name__))
+
+
+def _clashes(kind: plugins.Kind, one: Any, ones: Sequence[Any], exports: dict[plugins.Kind, list[Any]]) -> list[str]:
+    """What is wrong with a name or with what it refers to, among all that are there."""
+    name, found = _called(kind, one), []
+    if not _NAME.fullmatch(name):
+        found.append(f"its name {name!r} is not of small letters, digits and + . _ -")
+    if sum(_called(kind, other) == name for other in ones) > 1:
+        found.append(f"two are called {name!r}")
+    if kind is catalog.ENVIRONMENT_PLUGINS:
+        known = {*catalog.environments(), *(_called(kind, e) for e in exports[kind])}
+        lower = getattr(one, "compared_with", None)
+        if lower is not None and lower not in known:
+            found.append(f"it is compared with {lower!r}, and no environment is called so")
+        patterns = [p for m in getattr(one, "mechanisms", ()) for p in getattr(m, "programs", ())]
+        found += [f"its program {p!r} does not begin with a letter" for p in patterns if not p[:1].isalpha()]
+    return found
+
+
+def _told(plugin: str, promise: str, wrong: Sequence[str]) -> Finding:
+    return Finding(plugin, promise, "FAIL" if wrong else "PASS", "; ".join(wrong))
+
+
+def _for_real(
+    environments: Sequence[Environment], scenarios: Sequence[Scenario], sections: Sequence[Any], formats: Sequence[Any]
+) -> Iterator[Finding]:
+    if not any((environments, scenarios, sections, formats)):
+        return
+    mechanisms = list(dict.fromkeys(m for e in environments for m in e.mechanisms))
+
+    def sweep(run: str) -> list[str]:
+        return [line for mechanism in mechanisms for line in mechanism.sweep(run)]
+
+    with lifecycle.workspace(lifecycle.new_run_id(), lambda run: [*catalog.sweep(run), *sweep(run)]) as workdir:
+        for environment in environments:
+            yield from _environment(environment, workdir)
+        for scenario in scenarios:
+            yield from _scenario(scenario, environments, workdir)
+        if sections or formats:
+            yield from _readers(environments, scenarios, sections, formats, workdir)
+
+
+@contextmanager
+def _opened(environment: Environment, workdir: Path) -> Generator[Sandbox]:
+    with tempfile.TemporaryDirectory(prefix=f"{environment.name}-", dir=workdir) as folder:
+        place = Path(folder)
+        place.chmod(0o711)
+        with environment.open(place) as sandbox:
+            yield sandbox
+
+
+def _environment(environment: Environment, workdir: Path) -> Iterator[Finding]:
+    """Every promise on a sandbox of its own, so that one that breaks does not hide the others."""
+    for promise, test in _PROMISES.items():
+        try:
+            with _opened(environment, workdir) as sandbox:
+                wrong = test(environment, sandbox)
+        except Unavailable as error:
+            remedy = f" ({error.remedy})" if error.remedy else ""
+            yield Finding(environment.name, "it can be opened", "SKIP", f"{error.reason}{remedy}")
+            return
+        except Exception as error:
+            wrong = [_why(error)]
+        yield _told(environment.name, promise, wrong)
+    swept = [line for mechanism in environment.mechanisms for line in mechanism.sweep("isobench-none")]
+    yield _told(environment.name, "its sweep finds nothing of a run that never was", swept)
+
+
+def _why(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, IsobenchError) else f"{type(error).__name__}: {error}"
+
+
+def _facts(environment: Environment, sandbox: Sandbox) -> list[str]:
+    facts, daemons = sandbox.facts(), sandbox.daemons()
+    odd = [str(key) for key, text in facts.items() if not (isinstance(key, str) and isinstance(text, str))]
+    found = [f"its facts are no texts: {', '.join(odd)}"] if odd else []
+    return found + ([] if all(isinstance(pid, int) for pid in daemons) else ["its daemons are no process ids"])
+
+
+def _life(environment: Environment, sandbox: Sandbox) -> list[str]:
+    """One idle instance from beginning to end."""
+    with sandbox.launch(idle(timeout=deadlines.scaled())) as instance:
+        roles = set(instance.host_pids().values())
+        status = instance.wait()
+    found = [f"it ended with status {status}"] if status else []
+    found += [] if roles <= {"payload", "helper"} else [f"the roles of its processes are {sorted(roles)}"]
+    events = instance.events
+    found += [f"there is no event {name}" for name in _ALWAYS if name not in events]
+    found += [f"there is an event {name!r}, none of isobench's" for name in events if name not in EVENTS]
+    stamps = [events[name] for name in EVENTS if name in events]
+    return found + ([] if stamps == sorted(stamps) else ["its events are not in their order"])
+
+
+def _given_up(environment: Environment, sandbox: Sandbox) -> list[str]:
+    """An instance that is left before it ended: its processes go."""
+    with sandbox.launch(idle(timeout=deadlines.scaled())) as instance:
+        pids = list(instance.host_pids())
+    deadline = time.monotonic() + deadlines.stretched(5)
+    while (left := [pid for pid in pids if Path(f"/proc/{pid}/stat").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [f"process {pid} is still there" for pid in left]
+
+
+def _works(environment: Environment, sandbox: Sandbox) -> list[str]:
+    """The probe answers where that is a capability, and what it cannot do is an error."""
+    if Capability.PROBE not in environment.capabilities:
+        return []
+    with sandbox.launch(working("syscall", "--batches=1", "getppid", timeout=deadlines.scaled())) as instance:
+        said = answers(instance)
+    found = [] if len(said) == 2 else [f"`probe syscall getppid` answered {len(said)} times"]
+    try:
+        with sandbox.launch(working("no-such-verb", timeout=deadlines.scaled())) as instance:
+            answers(instance)
+    except MeasurementError:
+        return found
+    return [*found, "a verb that does not exist raised nothing"]
+
+
+def _beside(environment: Environment, sandbox: Sandbox) -> list[str]:
+    with ExitStack() as stack:
+        both = [stack.enter_context(sandbox.launch(idle(timeout=deadlines.scaled()))) for _ in range(2)]
+        return [f"one of two ended with status {status}" for one in both if (status := one.wait())]
+
+
+_PROMISES: dict[str, Callable[[Environment, Sandbox], list[str]]] = {
+    "its facts and daemons are told": _facts,
+    "an idle instance says ready, ends when told, and stamps its events": _life,
+    "an instance that is given up leaves no process": _given_up,
+    "the probe works inside": _works,
+    "two instances live side by side": _beside,
+}
+
+
+def _scenario(scenario: Scenario, others: Sequence[Environment], workdir: Path) -> Iterator[Finding]:
+    known = [*catalog.select_environments(BASELINE), *others]
+    where = next((e for e in known if scenario.needs <= e.capabilities), None)
+    if where is None:
+        yield Finding(scenario.name, "it measures", "SKIP", f"no environment here can do {', '.join(scenario.needs)}")
+        return
+    try:
+        with _opened(where, workdir) as sandbox:
+            wrong = _values(scenario, sandbox) + _values(scenario, sandbox)
+            facts = dict(scenario.facts(sandbox)) if isinstance(scenario, TellsFacts) else {}
+    except Exception as error:
+        wrong, facts = [_why(error)], {}
+    yield _told(scenario.name, f"it measures its metrics on {where.name}", list(dict.fromkeys(wrong)))
+    odd = [f"the fact {key!r} is no text" for key, text in facts.items() if not isinstance(text, str)]
+    yield _told(scenario.name, "its facts are texts", odd)
+
+
+def _values(scenario: Scenario, sandbox: Sandbox) -> list[str]:
+    known = {metric.name: metric for metric in scenario.metrics}
+    values = scenario.measure(sandbox)
+    found = [] if values or not known else ["it gave no value"]
+    found += [f"it gave {name!r}, which is none of its metrics" for name in values if name not in known]
+    return found + [
+        f"{name} cannot be {value!r}"
+        for name, value in values.items()
+        if name in known and not known[name].can_be(value)
+    ]
+
+
+def _readers(
+    environments: Sequence[Environment],
+    scenarios: Sequence[Scenario],
+    sections: Sequence[Any],
+    formats: Sequence[Any],
+    workdir: Path,
+) -> Iterator[Finding]:
+    """Sections and formats, out of one small run of what the module has."""
+    with tempfile.TemporaryDirectory(prefix="results-", dir=workdir) as folder:
+        try:
+            path = _measured(environments, scenarios, Path(folder), workdir)
+        except IsobenchError as error:
+            for one in (*sections, *formats):
+                yield Finding(one[0] if one in formats else one.anchor, "it reads a run", "SKIP", error.reason)
+            return
+        for section in sections:
+            yield _shown(section, path)
+        for one in formats:
+            yield _told(one.name, "it gives the bytes of a file, the same ones each time", _written(one, path))
+
+
+def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario], results: Path, workdir: Path) -> Path:
+    from isobench.run.runner import Request, execute
+
+    chosen = {e.name: e for e in (*catalog.select_environments(BASELINE), *environments)}
+    asked = {s.name: s for s in (*catalog.select_scenarios("startup"), *scenarios)}
+    place = workdir / f"isobench-{lifecycle.new_run_id()}"
+    place.mkdir(mode=0o711)
+    request = Request(
+        run_id=place.name.removeprefix("isobench-"),
+        environments=list(chosen.values()),
+        scenarios=list(asked.values()),
+        baseline=BASELINE,
+        seed=1,
+        profile="check",
+        min_blocks=2,
+        max_blocks=2,
+        max_time=None,
+        required=frozenset(),
+        results=results,
+        workdir=place,
+        command=["isobench", "plugin", "check"],
+    )
+    path = execute(request).path
+    _count_all(path / "session.json")
+    return path
+
+
+def _count_all(record: Path) -> None:
+    """On a busy host every block of a run this small may be disturbed; what reads a run needs values, not good ones."""
+    import json
+
+    session = json.loads(record.read_text())
+    for block in session["blocks"]:
+        block["marks"] = []
+    record.write_text(json.dumps(session))
+
+
+def _shown(section: Any, path: Path) -> Finding:
+    from isobench.report import html, markdown
+    from isobench.report.build import make_context
+    from isobench.report.page import Page, Part
+
+    promise = "it gives blocks that HTML and Markdown can show"
+    try:
+        blocks = section.build(make_context(path))
+        if not isinstance(blocks, list):
+            return _told(section.anchor, promise, [f"it gives {type(blocks).__name__}, not a list of blocks"])
+        page = Page(section.title, "", "", [Part(section.anchor, section.title, blocks, section.word)])
+        html.lay_out(page)
+        markdown.lay_out(page, "pictures")
+    except Exception as error:
+        return _told(section.anchor, promise, [_why(error)])
+    if not blocks:
+        return Finding(section.anchor, promise, "SKIP", "it has nothing to say of a run of these plug-ins alone")
+    return _told(section.anchor, promise, [])
+
+
+def _written(one: Any, path: Path) -> list[str]:
+    from isobench.analysis import results
+
+    try:
+        data, again = one.write(results.load(path)), one.write(results.load(path))
+        if not isinstance(data, bytes) or not data:
+            return [f"it gives {data!r:.40}, not the bytes of a file"]
+        if not one.binary:
+            data.decode()
+    except Exception as error:
+        return [_why(error)]
+    return [] if data == again else ["it gives other bytes the second time"]
+
+
+def write_skeleton(name: str, into: Path) -> list[Path]:
+    """A package with one plug-in of each kind, all called by this name; its files. Raises `UsageError`."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise UsageError(f"{name!r} is no name for a plug-in", remedy="small letters, digits and dashes")
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} is there already", remedy="--out another folder")
+    import isobench
+
+    source = Path(isobench.__file__).with_name("skeleton")
+    module, words = f"isobench_{name.replace('-', '_')}", name.replace("-", " ").title().replace(" ", "")
+    written = []
+    for file in sorted((*source.glob("*.toml"), *source.glob("isobench_example/*.py"))):
+        text = file.read_text().replace("isobench_example", module).replace("isobench-example", f"isobench-{name}")
+        for kind in ("Environment", "Scenario", "Sandbox"):
+            text = text.replace(f"Example{kind}", f"{words}{kind}")
+        text = (
+            text.replace('"example', f'"{name}')
+            .replace("example = ", f"{name} = ")
+            .replace("the example ", f"{name}, the ")
+        )
+        target = into / str(file.relative_to(source)).replace("isobench_example", module)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        written.append(target)
+    return written

@@ -1,0 +1,23 @@
+"""An export format: the bytes of one file, out of what a run measured. This one is a line for each cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.api import Format
+
+if TYPE_CHECKING:
+    from isobench.api import Results
+
+
+def write(results: Results) -> bytes:
+    """Medians in seconds or bytes, the baseline's second copy left out."""
+    lines = [
+        f"{row.scenario}.{row.metric}\t{row.environment}\t{row.median:.6g}\t{row.unit}"
+        for row in results.estimates
+        if not row.control
+    ]
+    return "\n".join([f"# {results.session.run_id}", *lines, ""]).encode()
+
+
+FORMAT = Format("example", "example.tsv", write)
