@@ -1,7 +1,7 @@
-"""What the host is, and what else went on while a cell was measured.
+"""Host facts, and interference during a cell.
 
-`facts` is for people, `fingerprint` decides when a trend begins anew, `read` and `delta` are the interference counters.
-Only the standard library: the runner reads the counters around every cell.
+`facts` is for people, `fingerprint` identifies changes that may affect costs, `read` and `delta` are the interference
+counters. Uses only the standard library: the runner reads the counters around every cell.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def host_id() -> str:
 
 
 def facts() -> dict[str, str]:
-    """Host facts for people; what cannot be read here is left out."""
+    """Host facts for people; facts that cannot be read are omitted."""
     cpu = _cpuinfo()
     memory = parse_meminfo(_text(_PROC / "meminfo"))
     found = {
@@ -73,11 +73,11 @@ def fingerprint() -> dict[str, str]:
 
 
 EMULATED = "emulated CPU"
-"""Begins what `virtualisation` says of a host whose instructions are translated: not even ratios hold there."""
+"""Prefix of `virtualisation` for a host whose instructions are translated: not even ratios hold there."""
 
 
 UNKNOWN = "unknown"
-"""What `virtualisation` says of a host that shows neither a hypervisor nor the machine that it is."""
+"""Value of `virtualisation` for a host that shows neither a hypervisor nor its machine type."""
 
 _VIRTUAL_VENDORS = re.compile(
     r"amazon ec2|alibaba|qemu|google|openstack|vmware|xen|innotek|virtualbox|parallels|bhyve|bochs|nutanix|ovirt"
@@ -85,7 +85,7 @@ _VIRTUAL_VENDORS = re.compile(
     r"|tencent|microsoft corporation virtual|apple virtualization|kvm|virtual (machine|platform)|vserver|droplet",
     re.IGNORECASE,
 )
-"""Vendors and products (DMI) of hypervisors and of clouds whose machines are virtual, but for those called "metal"."""
+"""Vendors and products (DMI) of hypervisors and of clouds with virtual machines, except those named "metal"."""
 
 
 def virtualisation() -> str:
@@ -102,7 +102,7 @@ def virtualisation() -> str:
 
 
 def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
-    """In what the CPU says (x86 alone has a flag for it), in /sys/hypervisor, in the device tree, in the names."""
+    """By the CPU's flag (x86 only), /sys/hypervisor, the device tree, or the names."""
     if "flags" in cpu:
         guest_of_xen = _text(_SYS / "hypervisor/type") == "xen" and "control_d" not in _text(_PROC / "xen/capabilities")
         return "hypervisor" in cpu["flags"].split() or guest_of_xen
@@ -114,7 +114,7 @@ def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
 
 
 def virtualises() -> bool:
-    """Whether the CPU itself runs virtual machines, as far as it tells: only x86 has a flag for that."""
+    """Whether the CPU supports virtual machines, as far as is known: only x86 has a flag for that."""
     flags = _cpuinfo().get("flags", "").split()
     return not flags or "vmx" in flags or "svm" in flags
 
@@ -129,7 +129,8 @@ def cgroup_layout() -> str:
 
 
 def drop_caches() -> bool:
-    """Write dirty pages back and drop the page cache, dentries and inodes; whether that took effect (it wants root)."""
+    """Write dirty pages back and drop the page cache, dentries and inodes; returns whether that took effect (it needs
+    root)."""
     before = parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0)
     os.sync()
     try:
@@ -140,7 +141,7 @@ def drop_caches() -> bool:
 
 
 def read() -> dict[str, float]:
-    """A snapshot of the interference counters; those that this kernel does not have are left out."""
+    """A snapshot of the interference counters, without those that this kernel does not have."""
     snapshot = {
         Counter.CLOCK_STEP: time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
         Counter.SUSPENDED: time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
@@ -166,7 +167,7 @@ def read() -> dict[str, float]:
 
 
 def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """What changed between two snapshots, by counter."""
+    """The differences between two snapshots, by counter."""
     changes = {name: after[name] - value for name, value in before.items() if name in after and name not in _LEVELS}
     for level, name in _LEVELS.items():
         if level in before and level in after:
@@ -201,8 +202,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def parse_diskstats(text: str) -> dict[str, float]:
-    """Seconds in which disks had requests in flight, added up over disks, out of /proc/diskstats. Partitions, and what
-    is made of disks (md, dm, loop, zram), would count the same request twice."""
+    """Seconds in which disks had requests in flight, summed over disks, from /proc/diskstats. Partitions and stacked
+    devices (md, dm, loop, zram) are skipped, since they would count the same request twice."""
     busy = [
         int(words[12])
         for words in map(str.split, text.splitlines())
@@ -215,14 +216,14 @@ _DISK = re.compile(r"(?:[shv]d|xvd)[a-z]+|nvme\d+n\d+|mmcblk\d+")
 
 
 def parse_schedstat(text: str) -> dict[str, float]:
-    """Seconds that tasks waited for a CPU, added up, out of /proc/schedstat: for kernels without pressure."""
+    """Seconds that tasks waited for a CPU, summed, from /proc/schedstat: for kernels without pressure."""
     waited = re.findall(r"^cpu\d+(?: \d+){7} (\d{1,18}) \d+$", text, re.MULTILINE | re.ASCII)
     return {Counter.WAITED: sum(map(int, waited)) / 1e9} if waited else {}
 
 
 def parse_vmstat(text: str) -> dict[str, float]:
-    """Pages swapped in and out since boot, and pages that tasks had to free themselves before they got one (direct
-    reclaim), out of /proc/vmstat."""
+    """Pages swapped in and out since boot, and pages that tasks had to reclaim themselves (direct reclaim), from
+    /proc/vmstat."""
     found: dict[str, float] = {}
     for line in text.splitlines():
         name, _, count = line.partition(" ")
@@ -232,8 +233,8 @@ def parse_vmstat(text: str) -> dict[str, float]:
 
 
 def parse_throttled(text: str, name: str) -> float:
-    """Seconds that a CPU or its package was too hot (milliseconds in ..._throttle_total_time_ms), or that a CPU quota
-    held a cgroup back (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
+    """Seconds of throttling: of a hot CPU or package (milliseconds in ..._throttle_total_time_ms), or of a cgroup by
+    its CPU quota (cpu.stat: throttled_usec on version 2, throttled_time in nanoseconds on version 1)."""
     if name != "cpu.stat":
         return int(text) / 1e3 if text.isascii() and text.isdigit() else 0.0
     match = re.search(r"^throttled_(usec|time) (\d{1,18})$", text, re.MULTILINE | re.ASCII)
@@ -247,7 +248,7 @@ def parse_pressure(text: str) -> float | None:
 
 
 def size(count: int) -> str:
-    """Bytes for people, in the unit that shows them: 23.4 GiB, 48.0 MiB; "none" for none."""
+    """Bytes in a readable unit: 23.4 GiB, 48.0 MiB; "none" for zero."""
     for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
@@ -261,10 +262,10 @@ def parse_meminfo(text: str) -> dict[str, int]:
 
 @cache
 def _throttle_files() -> tuple[Path, ...]:
-    """Where this host tells that its CPUs, or a cgroup with this process or an engine's instances, were throttled.
+    """Files that show whether CPUs, or a cgroup with this process or an engine's instances, were throttled.
 
-    A quota of a cgroup holds back all that is beneath it, and only its own file tells: every parent is looked at, also
-    where the path is of another namespace's tree, and so are the cgroups in which engines put what they start.
+    A cgroup's quota throttles everything beneath it, but only its own file shows it. So every parent is included, even
+    if the path belongs to another namespace's tree, as are the cgroups in which engines put their instances.
     """
     found = list(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_total_time_ms"))
     packages = {_text(file.parents[1] / "topology/physical_package_id"): file
@@ -284,7 +285,7 @@ def _throttle_files() -> tuple[Path, ...]:
 
 
 _ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent")
-"""Cgroups at the top of a tree in which engines and libvirt put what they start."""
+"""Top-level cgroups in which engines and libvirt put their instances."""
 
 
 _PAGES = {"pswpin": Counter.SWAPPED, "pswpout": Counter.SWAPPED, "pgsteal_direct": Counter.RECLAIMED}
@@ -305,7 +306,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def _cpu_name(cpu: Mapping[str, str]) -> str:
-    """Its name, or on ARM the numbers that stand for one."""
+    """The CPU's name, or on ARM its identifying numbers."""
     numbers = [f"{key} {cpu[f'CPU {key}']}" for key in ("implementer", "part", "variant") if f"CPU {key}" in cpu]
     return cpu.get("model name") or ", ".join([platform.machine(), *numbers])
 

@@ -1,7 +1,8 @@
-"""Which process serves a socket: found through its open files, for who made the socket may only have handed it on.
+"""Which process serves a socket, found by open files, because the creator of a socket may have passed it on.
 
-systemd makes docker.socket and libvirtd.socket, listens, and gives them to the daemon that it starts; a tunnel listens
-for an engine of another machine. So a daemon is a process that holds the listening socket and is called as such.
+systemd creates docker.socket and libvirtd.socket, listens, and passes them to the daemon that it starts; a tunnel
+listens for an engine of another machine. So a daemon is a process with the expected name that holds the listening
+socket.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _TCP_LISTENING = "0A"
 
 
 class Server(NamedTuple):
-    """A daemon's process, or 0 and why it is not known, in words for people."""
+    """A daemon's process, or 0 and a readable reason why it is not known."""
 
     pid: int
     why_not: str = ""
 
 
 _known: dict[tuple[str, frozenset[str]], tuple[int, str]] = {}
-"""Socket and names -> the process found there, and when it was started: while it lives it need not be looked for."""
+"""Cache: socket and names -> the process found and its start time, valid while it lives."""
 
 
 def server_of(path: str, names: frozenset[str]) -> Server:
@@ -47,7 +48,7 @@ def server_of_port(host: str, port: int, names: frozenset[str]) -> Server:
 
 
 def remembered(where: str, names: frozenset[str], find: Callable[[], Server]) -> Server:
-    """What `find` gave for this socket and these names, as long as that process lives."""
+    """The cached result of `find` for this socket and these names, as long as that process lives."""
     pid, began = _known.get((where, names), (0, ""))
     if pid and process_name(pid) in names and _began(pid) == began:
         return Server(pid)
@@ -57,7 +58,7 @@ def remembered(where: str, names: frozenset[str], find: Callable[[], Server]) ->
 
 
 def _began(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; nothing for one that is not there."""
+    """The start time of a process in the kernel's ticks; empty if it does not exist."""
     return (_text(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""] * 20)[19]
 
 
@@ -76,9 +77,9 @@ def _server_of_port(host: str, port: int, names: Collection[str]) -> Server:
 
 
 def serving_pid(path: str) -> int:
-    """The process that serves a unix socket, whatever it is called; 0 where none is visible.
+    """The process that serves a unix socket, whatever its name; 0 if none is visible.
 
-    Where its maker is not alone in holding it, another was handed it.
+    If others hold the socket besides its creator, it was passed on to one of them.
     """
     maker = peer_pid(path)
     rows = "\n".join(_text(f"/proc/{table}/net/unix") for table in ("self", maker))
@@ -106,25 +107,25 @@ def _said(pid: int) -> str:
 
 
 def _of_unit(names: Collection[str]) -> list[int]:
-    """The one process of such a name in a systemd unit of that name: what an ordinary user can see of it."""
+    """The only process of such a name in a systemd unit of that name, which an ordinary user can see."""
     found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and _is_a_daemon(int(entry), names)]
     found = [pid for pid in found if re.search(r"/[\w-]+\.service(/|$)", cgroups_of(pid), re.MULTILINE)]
     return found if len(found) == 1 else []
 
 
 def _is_a_daemon(pid: int, names: Collection[str]) -> bool:
-    """By its name, which anybody can give himself, and by its user: this one or root."""
+    """By its name, which any process can choose, and its user: this one or root."""
     return process_name(pid) in names and users_of(pid)[0]
 
 
 def is_here(pid: int) -> bool:
-    """Whether a process is in this PID namespace, so that the pids it tells are those of /proc."""
+    """Whether a process is in this PID namespace, so that pids it reports match /proc."""
     spaces = re.search(r"^NSpid:\s*(.*)$", _text(f"/proc/{pid}/status"), re.MULTILINE)
     return proc_is_ours() and (spaces is None or len(spaces[1].split()) == 1)
 
 
 def proc_is_ours() -> bool:
-    """Whether /proc shows this PID namespace: one entered without a mount of its own shows its parent's."""
+    """Whether /proc shows this PID namespace: without a new mount of /proc it shows the parent's."""
     with suppress(OSError):
         return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 (a link that no Path can hold)
     return False
@@ -161,7 +162,7 @@ def connected_paths() -> list[str]:
 
 
 def listens_at(pid: int, ending: str) -> str:
-    """The path with this ending of a unix socket on which a process listens; nothing where it has none."""
+    """The path with this suffix of a unix socket on which a process listens; empty if there is none."""
     own = _open(pid, "socket")
     for line in _text(f"/proc/{pid}/net/unix").splitlines():
         words = line.split(maxsplit=7)
@@ -171,7 +172,7 @@ def listens_at(pid: int, ending: str) -> str:
 
 
 def listeners(rows: str, path: str) -> set[int]:
-    """The inodes of the sockets that listen on a path, out of /proc/net/unix; its name may be another one there."""
+    """The inodes of the sockets that listen on a path, from /proc/net/unix, which may show it under another name."""
     found = set()
     for line in rows.splitlines():
         words = line.split(maxsplit=7)
@@ -203,8 +204,8 @@ def holders(inodes: Collection[int]) -> list[int]:
 
 
 def peers() -> Iterable[tuple[int, int]]:
-    """Each connected unix socket of this network namespace and its other end, by inode (sock_diag(7)); none where the
-    kernel does not tell."""
+    """Each connected unix socket of this network namespace and its peer, by inode (sock_diag(7)); empty if the kernel
+    does not report them."""
     import socket
     import struct
 
@@ -244,7 +245,7 @@ def _kinds(data: bytes) -> set[int]:
 
 
 def parse_peers(data: bytes) -> list[tuple[int, int]]:
-    """Out of netlink's answer: messages of a `unix_diag_msg` and attributes."""
+    """Parse netlink's answer: messages of a `unix_diag_msg` and attributes."""
     import struct
 
     found = []
@@ -263,7 +264,7 @@ def parse_peers(data: bytes) -> list[tuple[int, int]]:
 
 
 def _open(pid: int, kind: str) -> set[int]:
-    """The inodes of a process's open sockets or pipes; none where it may not be looked at."""
+    """The inodes of a process's open sockets or pipes; empty if they may not be read."""
     found = set()
     with suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):

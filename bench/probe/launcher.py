@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Role
 
 _GRACE = 5.0
-"""Seconds beyond its own deadline that a launcher gets to kill and clean up before it is killed itself."""
+"""Seconds after its own deadline that a launcher has for cleanup before it is killed itself."""
 
 
 class Launched:
@@ -57,7 +57,7 @@ class Launched:
         self._status: int | None = None
 
     def start(self) -> None:
-        """Let the launcher go, wait for the first byte of the program."""
+        """Release the launcher and wait for the first byte of the program."""
         self.means.update(self._expect("prepared"))
         self._control.send(b"go")
         answer = self._expect("ready")
@@ -124,7 +124,7 @@ _PROMISED = {
 
 
 def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda: "") -> dict[str, int]:
-    """The numbers of a message of this kind. Raises `MeasurementError` for another kind, with what it says."""
+    """The numbers of a message of this kind. Raises `MeasurementError` with the text of any other message."""
     found, _, rest = message.decode(errors="replace").partition(":")
     if found != kind:
         reason = rest.strip() or "the launcher ended without a message"

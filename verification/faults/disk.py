@@ -97,7 +97,7 @@ def full_results(place: Place) -> Line:
             except IsobenchError as error:
                 wrong = wrong or f"{size}: {error.reason}"
             tally.add(wrong, before)
-    return tally.line("disk full while saving", "one line and exit code 2; the blocks before it load")
+    return tally.line("disk full while saving", "one-line error and exit code 2; earlier blocks can be loaded")
 
 
 def full_cache(place: Place) -> Line:
@@ -131,7 +131,7 @@ def full_work(place: Place) -> Line:
             code, said = place.call("run", *words, timeout=400)
             told = "No space left" in said or "Input/output error" in said
             tally.add("" if code in (1, 5) and told else f"{size}, {environment}: {code}: {said[-300:]}", before)
-    return tally.line("disk full while a guest or a process writes", "the cell fails with what fio says, or is skipped")
+    return tally.line("disk full while a guest or a process writes", "the cell fails with fio's error, or is skipped")
 
 
 @contextmanager

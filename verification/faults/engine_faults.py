@@ -85,7 +85,7 @@ def _line(
         tally.add(_judge(place, environment, code, hit), before)
     told = {f.reason.replace(str(place.folder), "…") for run in place.runs() for f in run.session.failures}
     reasons = sorted({reason[:80] for reason in told})
-    return tally.line(fault, f"the cells say: {'; '.join(reasons)[:240]}" if reasons else "no cell was hit")
+    return tally.line(fault, f"the cells report: {'; '.join(reasons)[:240]}" if reasons else "no cell was hit")
 
 
 def _judge(place: Place, environment: str, code: int, hit: int) -> str:

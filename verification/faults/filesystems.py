@@ -61,7 +61,7 @@ def kinds(place: Place) -> Line:
                 if code == 0 and (cleaned != 0 or "nothing to clean" not in said):
                     wrong = wrong or f"{kind} {name}: clean: {cleaned}: {said[-200:]}"
             tally.add(wrong, before)
-    note = "noexec, read-only, open to all, sticky, overlay, long, relative, empty: measured, or said in one line"
+    note = "noexec, read-only, world-writable, sticky, overlay, long, relative, empty: measured, or a one-line error"
     return tally.line("odd file systems and folders", note)
 
 
@@ -96,7 +96,7 @@ def refused(place: Place) -> Line:
             wrong = wrong or f"{calls}: nothing is on disk"
         subprocess.run(["rm", "-rf", str(place.folder / "cache"), str(place.folder / "results")], check=True)
         tally.add(wrong, before)
-    note = "what a file system cannot do is done without; what fails is told, and nothing is half written"
+    note = "works without unsupported operations; failures are reported, and no file is partially written"
     return tally.line("file systems without locks, syncs, links", note)
 
 

@@ -77,7 +77,7 @@ def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], wor
     blocks = place.last_run().session.blocks
     hit = [b.index for b in blocks if any(words in mark for mark in b.marks)]
     tally.add("" if hit else f"no block of {len(blocks)} is marked", before)
-    return tally.line(fault, f"blocks {hit[:4]} of {len(blocks)} are marked, and left out of the analysis")
+    return tally.line(fault, f"blocks {hit[:4]} of {len(blocks)} are marked and excluded from the analysis")
 
 
 def files(place: Place) -> Line:
@@ -96,7 +96,7 @@ def files(place: Place) -> Line:
         lines = "Traceback" not in said and "internal error" not in said
         wrong = "" if clear and lines else f"{most} files: exit code {done.returncode}: {said[-300:]}"
         tally.add(wrong or (f"{most} files: clean: {code}, {swept[-300:]}" if code else ""), before)
-    return tally.line("limit of open files reached", "one line each, or measured")
+    return tally.line("limit of open files reached", "measured, or a one-line error each")
 
 
 def busy_cgroup(place: Place) -> Line:
@@ -123,7 +123,7 @@ def busy_cgroup(place: Place) -> Line:
         if not wrong and not any(c.seconds > 1.5 for b in place.last_run().session.blocks for c in b.cells):
             wrong = "no cell waited for its cgroup"
         tally.add(wrong, before)
-    return tally.line("cgroup not removable for a while", "the cell waits for it; the stranger in it lives on")
+    return tally.line("cgroup not removable for a while", "the cell waits for it; the foreign process in it survives")
 
 
 def _move(pid: int) -> tuple[Path | None, str]:

@@ -73,7 +73,8 @@ def privileges(place: Place) -> Line:
     )
     shutil.rmtree(folder)
     return tally.line(
-        "no root, no /dev/kvm, Docker without permission", "each environment says what it lacks; the rest is measured"
+        "no root, no /dev/kvm, Docker without permission",
+        "each environment names what is missing; the rest is measured",
     )
 
 
@@ -128,7 +129,7 @@ def paths(place: Place) -> Line:
         shutil.rmtree(cache, ignore_errors=True)
         tiny.rmdir()
         tally.add("" if code in (0, 5) else _one_line(code, said, f"TMPDIR of {size}"), before)
-    return tally.line("odd paths, read-only checkout, HOME unset, TMPDIR full", "works, or says why in one line")
+    return tally.line("odd paths, read-only checkout, HOME unset, TMPDIR full", "works, or a one-line error")
 
 
 def layouts(place: Place) -> Line:

@@ -80,7 +80,7 @@ def undisturbed(place: Place) -> Line:
         code, said = place.call(*_run(family, 2))
         tally.add("" if code in (0, 5) else f"{family.environments}: exit code {code}: {said[-300:]}", before)
     return tally.line(
-        "nothing: every mechanism left alone", f"two blocks each, by whole trees before and after{lacking}"
+        "nothing: every mechanism left alone", f"two blocks each; whole trees compared before and after{lacking}"
     )
 
 
@@ -110,7 +110,7 @@ def killed(place: Place, name: str) -> Line:
             wrong = wrong or f"still there 5 s after its parent: {living[0]}"
         code, said = place.call("clean") if turn % 4 < 2 else place.call(*NEXT)
         tally.add(wrong or (f"the next start: exit code {code}: {said[-300:]}" if code not in (0, 5) else ""), before)
-    note = f"{late} of them among the blocks, whose forerunners are on disk"
+    note = f"{late} of them during a block; all earlier blocks are on disk"
     if name not in OUTLIVE and tally.survived == tally.injected:
         note += "; nothing outlived its parent by 5 s"
     note += "".join(f"; not here: {why}" for why in lacking.values())

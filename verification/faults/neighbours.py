@@ -45,7 +45,7 @@ def two_runs(place: Place) -> Line:
     code, said = place.call(*RUN, "1")
     tally.add("" if code in (0, 5) else f"the lock of a dead process: {code}: {said[-200:]}", before)
     return tally.line(
-        "two runs at once; a stale lock", "refused with the holder's pid, --wait waits, a dead one's lock is free"
+        "two runs at once; a stale lock", "refused with the holder's pid; --wait waits; the lock of a dead run is free"
     )
 
 

@@ -45,7 +45,7 @@ def peculiarities(place: Place) -> Line:
     return tally.line(
         "peculiar hosts: clone3 refused, fio static or a script, CC with options, PATH without sbin, a tool in another "
         "encoding, apt that would remove or is broken, a kernel elsewhere",
-        "what needs it says so, the rest is measured",
+        "what needs it reports the reason, the rest is measured",
     )
 
 

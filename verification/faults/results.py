@@ -58,7 +58,7 @@ def hostile(place: Place) -> Line:
     for kind in KINDS:
         before = place.before()
         tally.add(tried(runs[-1], kind, place.folder / "hostile"), before)
-    return tally.line("results that no run leaves", "every command that reads them ends with 0, 2 or 5 and says why")
+    return tally.line("results that no run leaves", "every command that reads them exits with 0, 2 or 5 and a reason")
 
 
 def tried(good: Path, kind: str, folder: Path) -> str:

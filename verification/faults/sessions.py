@@ -56,7 +56,7 @@ def told(place: Place, each: int = 5, seed: int = 5) -> Line:
                 else f"{number.name}: exit code {code}: {place.last_lines()}"
             )
             tally.add(wrong, before)
-    note = "while private daemons start and end; rules, forwarding and settings of the network are as before"
+    note = "while private daemons start and stop; rules, forwarding and network settings are restored"
     return tally.line("SIGINT, SIGTERM, SIGHUP for a session with private daemons", note)
 
 
@@ -76,7 +76,7 @@ def killed(place: Place, seed: int = 6) -> Line:
         process.wait()
         code = _start(place, "clean").wait(180)
         tally.add(f"clean: exit code {code}: {place.last_lines()}" if code else "", before)
-    note = f"twice each: {', '.join(VICTIMS)}; the next session ends what lives on and puts the network back"
+    note = f"twice each: {', '.join(VICTIMS)}; the next session ends surviving processes and restores the network"
     return tally.line("kill -9 of a session with private daemons", note)
 
 

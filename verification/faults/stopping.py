@@ -41,7 +41,7 @@ def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
                 else f"{number.name} at {moment:.2f} s: exit code {code}, {place.last_lines()}"
             )
             tally.add(wrong or unloadable(place), before)
-    note = "ends with 130 (a signal in the first moments of Python ends it by itself); half of them told twice"
+    note = "exits with 130 (except for a signal while Python is starting); half of them signalled twice"
     return tally.line("SIGINT, SIGTERM, SIGHUP at any moment", note)
 
 
@@ -62,7 +62,7 @@ def signals_at_the_end(place: Place, each: int = 4, seed: int = 2) -> Line:
             code = process.wait(90)
             wrong = "" if code in (0, 5, 130, -number) else f"{number.name}: exit code {code}, {place.last_lines()}"
             tally.add(wrong or unloadable(place), before)
-    return tally.line("SIGINT, SIGTERM, SIGHUP while a run ends", "after its last block; half of them told twice")
+    return tally.line("SIGINT, SIGTERM, SIGHUP while a run ends", "after its last block; half of them signalled twice")
 
 
 def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:

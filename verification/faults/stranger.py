@@ -58,7 +58,9 @@ def planted(place: Place) -> Line:
             tally.add(wrong or his.touched(seen), before)
         his.ends()
         subprocess.run(["rm", "-rf", str(folder)], check=True)
-    note = "FIFOs, devices, links, brackets, sockets of engines: named, left alone, nothing executed, nothing followed"
+    note = (
+        "FIFOs, devices, links, brackets, sockets of engines: reported, left alone; nothing executed, no link followed"
+    )
     return tally.line("a hostile user's files where runs are looked for", note)
 
 
@@ -88,7 +90,7 @@ def swapped(place: Place, times: int = 6) -> Line:
     finally:
         his.ends()
         subprocess.run(["umount", str(inner)], check=False)
-    return tally.line("folders swapped for links during a sweep", "what they point to is neither unmounted nor removed")
+    return tally.line("folders swapped for links during a sweep", "their targets are neither unmounted nor removed")
 
 
 def cache(place: Place) -> Line:
@@ -110,7 +112,7 @@ def cache(place: Place) -> Line:
             wrong = "" if code == 0 and told else f"{what}: exit code {code}: {said[-200:]}"
         tally.add(wrong or his.touched({}), before)
     subprocess.run(["rm", "-rf", str(ours)], check=True)
-    return tally.line("a foreign cache, and a damaged one", "refused with its owner; built again with one line")
+    return tally.line("a foreign cache, and a damaged one", "refused, naming the owner; rebuilt, with one line")
 
 
 def _spoilt(ours: Path, his: _His) -> Iterator[tuple[str, Callable[[], object], bool]]:
@@ -175,7 +177,7 @@ def squatted(place: Place) -> Line:
     first.send_signal(signal.SIGINT)
     first.wait(60)
     subprocess.run(["rm", "-rf", str(home)], check=True)
-    return tally.line("a squatted lock", "root is not refused, and told; another user is refused by root's run alone")
+    return tally.line("a squatted lock", "root is not refused, but warned; another user is refused only by root's run")
 
 
 class _His:
