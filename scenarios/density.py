@@ -97,16 +97,16 @@ class Density:
 
     def take(self, sandbox: Sandbox) -> tuple[list[Reading], str]:
         """All counts, of whatever sign, and why they end before the last number of instances, or nothing."""
-        from isobench.host.capacity import Room
+        from isobench.host.capacity import Capacity
 
-        room, readings, reason = Room(), list[Reading](), ""
+        capacity, readings, reason = Capacity(), list[Reading](), ""
         _await_rest()
         daemons = sandbox.daemons()
         empty = _count([], daemons) | {"daemons": 0.0}
         with ExitStack() as stack:
             living: list[Instance] = []
             for count in COUNTS:
-                reason = room.refuses(count - len(living))
+                reason = capacity.refuses(count - len(living))
                 if reason:
                     break
                 began = time.monotonic()
@@ -114,7 +114,7 @@ class Density:
                     living.append(stack.enter_context(sandbox.launch(idle(timeout=LIFETIME, watch_end=False))))
                 now = _count(living, daemons)
                 readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
-                room.learn(count)
+                capacity.learn(count)
                 took = time.monotonic() - began
                 if took > PATIENCE and count < COUNTS[-1]:
                     reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Instance, Sandbox
     from isobench.contracts.scenario import Scenario
-    from isobench.host.capacity import Room
+    from isobench.host.capacity import Capacity
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
 BESIDE = (0, 8, 32, 64)
@@ -49,16 +49,16 @@ class StartupParallel:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         import statistics
 
-        from isobench.host.capacity import Room
+        from isobench.host.capacity import Capacity
 
         values: dict[str, float] = {}
-        room = Room()
+        capacity = Capacity()
         for count in AT_ONCE:
-            _check(room, count, values)
+            _check(capacity, count, values)
             began = time.monotonic()
             with ExitStack() as stack:
                 instances = launch_at_once(sandbox, count, stack)
-                room.learn(count)
+                capacity.learn(count)
             events = [instance.events for instance in instances]
             ready = sorted((e["ready"] - e["requested"]) / 1e9 for e in events)
             values[f"median-{count}"] = statistics.median(ready)
@@ -83,19 +83,19 @@ class StartupCrowded:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.capacity import Room
+        from isobench.host.capacity import Capacity
 
         values: dict[str, float] = {}
-        room = Room()
+        capacity = Capacity()
         with ExitStack() as stack:
             living = 0
             for count in BESIDE:
-                _check(room, count - living, values)
+                _check(capacity, count - living, values)
                 began = time.monotonic()
                 while living < count:
                     stack.enter_context(sandbox.launch(idle()))
                     living += 1
-                room.learn(living)
+                capacity.learn(living)
                 with sandbox.launch(idle()) as one_more:
                     one_more.wait()
                 events = one_more.events
@@ -125,8 +125,8 @@ def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Insta
         return [future.result() for future in [pool.submit(one) for _ in range(count)]]
 
 
-def _check(room: Room, count: int, values: Mapping[str, float]) -> None:
-    reason = room.refuses(count)
+def _check(capacity: Capacity, count: int, values: Mapping[str, float]) -> None:
+    reason = capacity.refuses(count)
     if reason:
         raise StoppedShort(reason, values)
 

@@ -35,19 +35,19 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _run(words: Sequence[str]) -> int:
     """Forward signals to the command; the daemons are stopped only after it has ended."""
-    told: list[int] = []
+    received: list[int] = []
     process: subprocess.Popen[bytes] | None = None
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         if process is None:
-            told.append(number)
+            received.append(number)
         elif number != signal.SIGINT or not _at_a_terminal():
             process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in ENDING}
     try:
         process = subprocess.Popen(words)
-        for number in told:
+        for number in received:
             process.send_signal(number)
         code = process.wait()
         return code if code >= 0 else 128 - code

@@ -48,14 +48,14 @@ def chosen(
     here, if no other dockerd runs here (`is_alone`).
     """
     new = {str(one["ifname"]): one for one in links if one["ifindex"] not in before and _NAME.fullmatch(one["ifname"])}
-    told: set[str] = set()
+    yielded: set[str] = set()
     for name, one in new.items():
         peer = str(one.get("link", ""))
         is_half_made = peer in new
         is_known = name in recorded or (is_half_made and peer in recorded)
         on_bridge = bool(bridge) and one.get("master") == bridge
-        if peer not in told and (is_known or (is_alone and (is_half_made or on_bridge))):
-            told.add(name)
+        if peer not in yielded and (is_known or (is_alone and (is_half_made or on_bridge))):
+            yielded.add(name)
             yield name
 
 

@@ -82,13 +82,13 @@ def _scanned() -> set[int]:
     inhabited, looked = set(), set()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(*_ENDED):
-            told = [*_links(entry / "fd"), *_links(entry / "task", "ns/net")]
+            texts = [*_links(entry / "fd"), *_links(entry / "task", "ns/net")]
             view = ((entry / "ns/mnt").readlink(), (entry / "root").readlink())
             inhabited.add(str(view[0]))
             if view not in looked:
-                told.append((entry / "mountinfo").read_text(errors="replace"))
+                texts.append((entry / "mountinfo").read_text(errors="replace"))
                 looked.add(view)
-            for kind, inode in _HELD.findall("\n".join(told)):
+            for kind, inode in _HELD.findall("\n".join(texts)):
                 found[kind].add(int(inode))
     if not {f"mnt:[{inode}]" for inode in found["mnt"]} <= inhabited:
         raise LookupError("a mount namespace without a process: its mounts cannot be inspected")
@@ -101,8 +101,8 @@ _ENDED = (FileNotFoundError, ProcessLookupError)
 
 def _links(folder: Path, inner: str = "") -> list[str]:
     """The targets of the links in a folder, or in its subfolders."""
-    told = []
+    targets = []
     for name in os.listdir(folder):
         with suppress(*_ENDED):
-            told.append(str((folder / name / inner).readlink()))
-    return told
+            targets.append(str((folder / name / inner).readlink()))
+    return targets

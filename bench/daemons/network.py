@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.core.errors import Unavailable
 from isobench.daemons import links, namespaces
-from isobench.filesystem.files import place, try_lock
+from isobench.filesystem.files import atomic_write, try_lock
 from isobench.host.accounting import pids_with
 from isobench.host.programs import find
 
@@ -66,7 +66,7 @@ def keep(state: Path) -> int:
             "settings": {name: file.read_text() for name in _SETTINGS if (file := Path("/proc/sys", name)).exists()},
             "rules": {tool: _saved(tool) for tool in _TOOLS},
         }
-    return place(_file(state), [json.dumps(kept).encode()], mode=0o600, lock=True)
+    return atomic_write(_file(state), [json.dumps(kept).encode()], mode=0o600, lock=True)
 
 
 def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
@@ -240,8 +240,8 @@ def _within(source: str, subnet: str) -> bool:
 def _subnets() -> list[str]:
     """The bridge's."""
     words = ["ip", "-oneline", "address", "show", "dev", _BRIDGE]
-    told = subprocess.run(words, check=False, capture_output=True, errors="replace", process_group=0).stdout.split()
-    return [after for word, after in pairwise(told) if word in ("inet", "inet6")]
+    fields = subprocess.run(words, check=False, capture_output=True, errors="replace", process_group=0).stdout.split()
+    return [after for word, after in pairwise(fields) if word in ("inet", "inet6")]
 
 
 def _saved(tool: str) -> str | None:

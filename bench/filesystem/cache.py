@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import BuildError, UsageError
 from isobench.core.remedies import mends
-from isobench.filesystem.files import place, sync, try_lock
+from isobench.filesystem.files import atomic_write, sync, try_lock
 from isobench.filesystem.ownership import NotOurs, folder, open_file, own_folder, read_file, trouble
 from isobench.filesystem.paths import cache_dir
 
@@ -56,7 +56,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
         (making / "it").mkdir()
         (making / "it").chmod(0o755)
         build(making / "it")
-        os.close(place(making / "it" / _DIGEST, [_digest(making / "it", synced=True).encode()]))
+        os.close(atomic_write(making / "it" / _DIGEST, [_digest(making / "it", synced=True).encode()]))
         if damage:
             target.rename(making / "damaged")
         try:
@@ -131,7 +131,7 @@ def _built() -> Path:
                 return here
         except FileNotFoundError:
             if not os.listdir(descriptor):
-                os.close(place(here / _MARK, [_MARK_TEXT]))
+                os.close(atomic_write(here / _MARK, [_MARK_TEXT]))
                 return here
     raise UsageError(f"{here} was not created by isobench", remedy="set ISOBENCH_CACHE to another folder")
 
@@ -140,7 +140,7 @@ def _begin(here: Path) -> tuple[Path, int]:
     """A new folder to build in, and the lock that shows that its maker is alive (-1: no locks there)."""
     making = here / f"{_MAKING}{secrets.token_hex(8)}"
     making.mkdir(mode=0o700)
-    descriptor = place(making / _LOCK, [], mode=0o600)
+    descriptor = atomic_write(making / _LOCK, [], mode=0o600)
     with suppress(OSError):
         if try_lock(descriptor):
             return making, descriptor

@@ -21,7 +21,7 @@ _CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EN
 """Errors that mean "operation not supported for this kind of file", not "operation failed"."""
 
 
-def place(target: Path, parts: Iterable[bytes | bytearray], *, mode: int = 0o644, lock: bool = False) -> int:
+def atomic_write(target: Path, parts: Iterable[bytes | bytearray], *, mode: int = 0o644, lock: bool = False) -> int:
     """Write these bytes to `target`, synced: a reader or a crash sees the old file or the new one, never a part.
 
     Returns the descriptor, which the caller closes. With `lock` it is locked before anybody can see the file. If the

@@ -17,7 +17,7 @@ PID_RESERVE = 1000
 """Process ids that must stay free."""
 
 
-class Room:
+class Capacity:
     """Learns from living instances what one more takes. Create it while there are none."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from isobench.filesystem.files import place, sync, try_lock
+from isobench.filesystem.files import atomic_write, sync, try_lock
 from isobench.results.record import BlockRecord, FailureRecord
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class Journal:
 
 def _placed(file: Path, lines: list[bytes]) -> int:
     try:
-        return place(file, lines, lock=True)
+        return atomic_write(file, lines, lock=True)
     except OSError:  # a file system without locks, or not writable: then this fails, too
-        return place(file, lines)
+        return atomic_write(file, lines)
 
 
 def entry(block: BlockRecord, samples: Iterable[Sample], failures: Iterable[FailureRecord]) -> Entry:

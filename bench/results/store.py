@@ -19,7 +19,7 @@ import msgspec
 
 from isobench.core.errors import StoreError
 from isobench.core.remedies import mends
-from isobench.filesystem.files import place, read_regular
+from isobench.filesystem.files import atomic_write, read_regular
 from isobench.results import journal
 from isobench.results.record import SCHEMA, SeriesRecord, Session
 from isobench.results.suite import LAST_BLOCK, Series, benchmark_name, check, decode, encode, named
@@ -80,7 +80,7 @@ class RunWriter:
             entries = _entries(before, session) if before else []
             self._journal = journal.Journal(self.path, entries)
             if not before:
-                os.close(place(self.path / SESSION, _session_text(self.session)))
+                os.close(atomic_write(self.path / SESSION, _session_text(self.session)))
         except OSError as error:
             reason = f"cannot write results to {base}: {error.strerror}"
             raise StoreError(reason, remedy=mends(error, "--out") if before else "choose another --out") from error
@@ -266,8 +266,8 @@ def save(run: Run) -> None:
     """Replace the journal of a run by its suite and record. Raises `OSError`."""
     fitting = [one for one in run.series if one.fits_pyperf]
     if fitting:
-        os.close(place(run.path / SUITE, encode(fitting, run.session.run_id, len(run.series) - len(fitting))))
-    os.close(place(run.path / SESSION, _session_text(run.session)))
+        os.close(atomic_write(run.path / SUITE, encode(fitting, run.session.run_id, len(run.series) - len(fitting))))
+    os.close(atomic_write(run.path / SESSION, _session_text(run.session)))
     (run.path / journal.NAME).unlink(missing_ok=True)
 
 
@@ -358,7 +358,7 @@ def relabel(path: Path, *, label: str, tags: list[str]) -> None:
             f"{path} is still being measured, or belongs to another user", remedy="wait until it has ended"
         )
     try:
-        os.close(place(file, _session_text(msgspec.structs.replace(session, label=label, tags=tags))))
+        os.close(atomic_write(file, _session_text(msgspec.structs.replace(session, label=label, tags=tags))))
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror}", remedy=mends(error, "--results")) from error
 
@@ -373,7 +373,7 @@ def find_runs(results: Path) -> Iterator[Path]:
 
 def write_atomically(target: Path, data: bytes) -> None:
     """Write `data` to `target` atomically: a reader or a crash sees the old file or the new one."""
-    os.close(place(target, [data]))
+    os.close(atomic_write(target, [data]))
 
 
 class _Versioned(msgspec.Struct):

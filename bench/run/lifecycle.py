@@ -23,7 +23,7 @@ from isobench.core.errors import Unavailable, UsageError
 from isobench.core.remedies import mends
 from isobench.core.signals import interruptible, orderly
 from isobench.filesystem.cache import half_made
-from isobench.filesystem.files import place, try_lock
+from isobench.filesystem.files import atomic_write, try_lock
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
 from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
@@ -266,11 +266,11 @@ def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> 
     text = [json.dumps(record).encode()]
     try:
         try:
-            descriptor = place(file, text, mode=0o600, lock=True)
+            descriptor = atomic_write(file, text, mode=0o600, lock=True)
         except OSError:
             if not unlocked:
                 raise
-            descriptor = place(file, text, mode=0o600)
+            descriptor = atomic_write(file, text, mode=0o600)
     except OSError as error:
         raise UsageError(f"cannot keep {file}: {error.strerror}", remedy=mends(error, "ISOBENCH_STATE")) from error
     try:

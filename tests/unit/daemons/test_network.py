@@ -9,7 +9,7 @@ import pytest
 
 from isobench.daemons import network
 from isobench.daemons.network import parsed, undoing
-from isobench.filesystem.files import place
+from isobench.filesystem.files import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +85,7 @@ def test_what_dockerd_emptied_is_filled_again_in_its_order() -> None:
 def test_what_a_living_session_wrote_down_is_not_left_behind(tmp_path: Path) -> None:
     """It is locked, by this process or another, until its session ends."""
     assert not network.left_behind(tmp_path)
-    held = place(network._file(tmp_path), [b"{}"], lock=True)
+    held = atomic_write(network._file(tmp_path), [b"{}"], lock=True)
     assert not network.left_behind(tmp_path)
     os.close(held)
     assert network.left_behind(tmp_path)

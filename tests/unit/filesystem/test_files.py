@@ -30,7 +30,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, name: str, number: int, *, folders_o
 
 def put(folder: Path, content: bytes = b"content") -> None:
     """A file in a folder in which nothing else may stay."""
-    os.close(files.place(folder / "file", [content[:3], content[3:]]))
+    os.close(files.atomic_write(folder / "file", [content[:3], content[3:]]))
     assert (folder / "file").read_bytes() == content
     assert [path.name for path in folder.iterdir()] == ["file"]
 
@@ -39,7 +39,7 @@ def test_it_replaces_what_was_there(tmp_path: Path) -> None:
     """With its mode."""
     put(tmp_path, b"first")
     put(tmp_path, b"second")
-    os.close(files.place(tmp_path / "file", [b"third"], mode=0o600))
+    os.close(files.atomic_write(tmp_path / "file", [b"third"], mode=0o600))
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
 
 
@@ -76,7 +76,7 @@ def test_what_fails_to_be_synced_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     put(tmp_path, b"before")
     refuse(monkeypatch, "fsync", number)
     with pytest.raises(OSError, match=os.strerror(number)):
-        files.place(tmp_path / "file", [b"after"])
+        files.atomic_write(tmp_path / "file", [b"after"])
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
@@ -93,7 +93,7 @@ def test_no_descriptor_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as lacking:
             refuse(lacking, name, number)
             try:
-                os.close(files.place(tmp_path / "file", [b"x"], lock=True))
+                os.close(files.atomic_write(tmp_path / "file", [b"x"], lock=True))
             except OSError:
                 assert name != "link"
     assert len(os.listdir("/proc/self/fd")) == before
@@ -101,7 +101,7 @@ def test_no_descriptor_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_lock_is_had_once(tmp_path: Path) -> None:
     """And by the next when it is given back."""
-    first = files.place(tmp_path / "file", [b"x"], lock=True)
+    first = files.atomic_write(tmp_path / "file", [b"x"], lock=True)
     second = os.open(tmp_path / "file", os.O_RDWR)
     assert not files.try_lock(second)
     os.close(first)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isobench.host import capacity
-from isobench.host.capacity import MOST_RESERVE, PID_RESERVE, Room
+from isobench.host.capacity import MOST_RESERVE, PID_RESERVE, Capacity
 
 GIB = 1 << 30
 
@@ -31,12 +31,12 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_what_is_not_known_is_not_refused(free: Host) -> None:
     """Before the first instance lived there is nothing to reckon with."""
-    assert Room().refuses(64) == ""
+    assert Capacity().refuses(64) == ""
 
 
 def test_memory_is_kept_in_reserve(free: Host) -> None:
     """Two instances took 2 GiB: 14 more fit above the reserve, 15 do not, and the reason names both."""
-    room = Room()
+    room = Capacity()
     free.memory -= 2 * GIB
     room.learn(2)
     assert (free.memory - MOST_RESERVE) / GIB == 14
@@ -50,7 +50,7 @@ def test_a_small_host_keeps_a_quarter(free: Host, total: int, reserve: float) ->
     free.total = total * GIB
     assert capacity.memory_reserve() == reserve * GIB
     free.memory = (reserve + 0.65) * GIB
-    room = Room()
+    room = Capacity()
     free.memory -= 0.1 * GIB
     room.learn(1)
     assert room.refuses(5) == ""
@@ -65,7 +65,7 @@ def test_memory_that_is_not_known_keeps_the_most(monkeypatch: pytest.MonkeyPatch
 
 def test_process_ids_are_kept_in_reserve(free: Host) -> None:
     """The same for tasks."""
-    room = Room()
+    room = Capacity()
     free.pids -= 100
     room.learn(10)
     fits = int((free.pids - PID_RESERVE) // 10)

@@ -255,7 +255,9 @@ def test_a_killed_run_where_nothing_can_be_written(tmp_path: Path, monkeypatch: 
     """It is read from its journal, which stays; so it is with somebody else's."""
     with _killed(tmp_path, 3) as path:
         with monkeypatch.context() as patch:
-            patch.setattr(store, "place", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            patch.setattr(
+                store, "atomic_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            )
             assert store.load(path).series[0].values == [2.0, 3.0, 4.0]
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
         assert store.load(path).series[0].values == [2.0, 3.0, 4.0]
