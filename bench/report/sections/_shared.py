@@ -294,9 +294,12 @@ def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
     """How many costs lie where: "Of 26 costs, 15 are above the baseline's, 2 equal it and 9 undecided"."""
     if len(rows) == 1:
         what = what.removesuffix("s")
-    words = {"slower": "above the baseline's", "faster": "below it", "equivalent": "equal to it", "": "undecided"}
+    words = {"slower": "above", "faster": "below", "equivalent": "equal to", "": "undecided"}
     counted = Counter(row.verdict if row.verdict in words else "" for row in rows)
-    return f"Of {len(rows)} {what}, {format.listing([f'{counted[v]} {w}' for v, w in words.items() if counted[v]])}"
+    found = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]
+    whose = ["the baseline's", *["it"] * (len(found) - 1)]
+    told = [f"{part} {it}" if part[-9:] != "undecided" else part for part, it in zip(found, whose, strict=True)]
+    return f"Of {len(rows)} {what}, {format.listing(told)}"
 
 
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:

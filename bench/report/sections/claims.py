@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
+from isobench.report.caveats import artefact
 from isobench.report.context import Section
 
 if TYPE_CHECKING:
@@ -209,6 +210,8 @@ def _below_vm(context: Context, scenario: str, metric: str, verb: str) -> Answer
     if docker is None or vm is None:
         return OPEN
     words = f"Docker {verb} {_full(docker)}, {vm.environment} {_full(vm)}"
+    if not rules.is_choice(context, vm.environment):
+        return Answer("measured", f"{words}; {artefact(context, vm.environment)} decides nothing")
     times = rules.apart(context, scenario, metric, "docker", [vm.environment]).get(vm.environment)
     return Answer("measured" if times is None else "holds" if times > 1 else "does not hold", words)
 
