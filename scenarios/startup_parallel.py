@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import idle
+from isobench.core import deadlines
 from isobench.core.errors import StoppedShort
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
@@ -114,7 +115,7 @@ def launch_at_once(sandbox: Sandbox, count: int, stack: ExitStack) -> list[Insta
 
     def one() -> Instance:
         context = sandbox.launch(idle())
-        barrier.wait(60)
+        barrier.wait(deadlines.stretched(60))
         instance = context.__enter__()
         with lock:
             stack.push(context.__exit__)

@@ -11,13 +11,15 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.core import deadlines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 20.0
-"""Seconds that cleanup has after the first signal, before another one may interrupt it."""
+"""Seconds that cleanup has after the first signal, before another one may interrupt it; more on a slow host."""
 
 
 class _State:
@@ -32,7 +34,7 @@ class _State:
     def came(self, number: int, frame: FrameType | None) -> None:
         """The handler. It raises once: after that, cleanup is under way."""
         now = time.monotonic()
-        impatient = self.first is not None and now - self.first > self.patience
+        impatient = self.first is not None and now - self.first > deadlines.stretched(self.patience)
         if self.may_raise or impatient:
             self.may_raise, self.waiting, self.first = False, False, now
             raise KeyboardInterrupt

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench import daemons
+from isobench.core import deadlines
 from isobench.core.errors import IsobenchError, Unavailable
 from isobench.daemons import Daemon, network, session
 from isobench.daemons.shims import TASKS, remove_sockets
@@ -132,7 +133,7 @@ def _runtimes(state: Path) -> list[str]:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(deadlines.stretched(5))
         connection.connect(str(path))
         connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
         return b"200 OK" in connection.recv(256)

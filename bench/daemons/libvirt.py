@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench import daemons
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import Daemon, session
 from isobench.host.cgroups import ROOT
@@ -105,6 +106,6 @@ def _start(libvirtd: str, state: Path, clean_up: Callable[[], None]) -> Daemon:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(deadlines.stretched(5))
         connection.connect(str(path))
         return True

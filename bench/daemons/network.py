@@ -21,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import links, namespaces
 from isobench.filesystem.files import atomic_write, try_lock
@@ -141,7 +142,7 @@ def _locked(file: Path) -> int:
 
 def _await_end(state: Path) -> None:
     """Wait for dockerd to end: it dies shortly after its session, and would recreate its rules until then."""
-    deadline = time.monotonic() + _ENDING
+    deadline = time.monotonic() + deadlines.stretched(_ENDING)
     while living := pids_with("dockerd", f"--data-root={state}/data"):
         if time.monotonic() > deadline:
             raise Unavailable(f"dockerd of a killed session is still running (pid {living[0]})")

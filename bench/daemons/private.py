@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.core import deadlines
 from isobench.core.errors import IsobenchError, Unavailable
 from isobench.core.signals import interruptible, orderly
 from isobench.daemons import docker, libvirt, session
@@ -137,7 +138,7 @@ def _has_context() -> bool:
 
 def _answers(path: str) -> bool:
     with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(deadlines.stretched(5))
         connection.connect(path)
         return True
     return False

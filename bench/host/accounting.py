@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
+from isobench.core import deadlines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,7 +65,7 @@ def peer_pid(path: str) -> int:
     import struct
 
     with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(deadlines.stretched(5))
         connection.connect(path)
         size = struct.calcsize("3i")
         return int(struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0])

@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.core import deadlines
 from isobench.host.accounting import cgroups_of, parent, peer_pid, process_name, users_of
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def peers() -> Iterable[tuple[int, int]]:
     header = struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
     data = bytearray()
     with suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as diag:
-        diag.settimeout(5)
+        diag.settimeout(deadlines.stretched(5))
         diag.send(header + request)
         while True:
             part = diag.recv(1 << 16)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.core import deadlines
 from isobench.core.errors import BuildError, UsageError
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import check_may_run, content_hash
@@ -89,7 +90,9 @@ def _version(words: Sequence[str]) -> bytes:
 def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
     compiled(words, *FLAGS, "-o", str(target), *map(str, sources), what="the probe")
     try:
-        subprocess.run([target], capture_output=True, timeout=60, check=False)  # without a verb it exits at once
+        subprocess.run(
+            [target], capture_output=True, timeout=deadlines.stretched(60), check=False
+        )  # without a verb it exits at once
     except OSError as error:
         if error.errno == errno.ENOEXEC:
             made = f"programs built with {shlex.join(words)} do not run on this machine"
@@ -101,7 +104,13 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PATH": search_path(), "LC_ALL": "C"}
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=300, check=False, env=environ
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=deadlines.stretched(300),
+            check=False,
+            env=environ,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"{command[0]} does not run: {error}", remedy=_REMEDY) from error

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts import sight
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.host import machine
 from isobench.host.accounting import process_name
@@ -135,8 +136,11 @@ def check_tools() -> Iterator[Finding]:
 
 
 def _version(tool: Tool) -> str:
+    seconds = deadlines.stretched(20)
     try:
-        done = subprocess.run([tool.name, tool.version], capture_output=True, errors="replace", timeout=20, check=False)
+        done = subprocess.run(
+            [tool.name, tool.version], capture_output=True, errors="replace", timeout=seconds, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return f"does not report its version: {error}"
     return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")[:100]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Need, Tool, command
+from isobench.core import deadlines
 from isobench.host.programs import find
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def _firmware_folders() -> list[Path]:
     import subprocess
 
     with suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run([qemu, "-L", "help"], capture_output=True, timeout=30, check=True).stdout
+        seconds = deadlines.stretched(30)
+        said = subprocess.run([qemu, "-L", "help"], capture_output=True, timeout=seconds, check=True).stdout
         return [*usual, *(Path(line) for line in said.decode(errors="replace").splitlines() if line.startswith("/"))]
     return usual
 
@@ -59,7 +61,8 @@ def _static_c_library() -> bool:
     with suppress(OSError, subprocess.SubprocessError):
         cc = find("cc") or find("gcc")
         if cc is not None:
-            said = subprocess.run([cc, "-print-file-name=libc.a"], capture_output=True, timeout=30, check=True).stdout
+            asked, seconds = [cc, "-print-file-name=libc.a"], deadlines.stretched(30)
+            said = subprocess.run(asked, capture_output=True, timeout=seconds, check=True).stdout
             return Path(said.decode(errors="replace").strip()).is_absolute()
     triplet = str(sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu")
     return any(Path(folder, "libc.a").exists() for folder in (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib"))

@@ -23,8 +23,9 @@ HEAD = """\
 
 Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's TCG with AMD's SVM and nested paging), so
 that its KVM is real software on emulated hardware. What works there is told here; what it costs there is no figure for
-anybody. In a cell stand the scenarios that were measured, or why there is none. Not proven here: the network (a host of
-the lab has none; dependencies are laid in beforehand, so that the README's two commands are run without pipx and nox).
+anybody: no block is left out, whatever else the machine did that emulated it. In a cell stand the scenarios that were
+measured, or why there is none. Not proven here: the network (a host of the lab has none; dependencies are laid in
+beforehand, so that the README's two commands are run without pipx and nox).
 """
 
 

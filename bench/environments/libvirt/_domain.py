@@ -218,7 +218,7 @@ class GuestInstance:
         if self._serial is not None:
             with suppress(BlockingIOError):
                 if not self._serial.recv(1, _PEEK | _DO_NOT_WAIT):
-                    self._creator.join(5)
+                    self._creator.join(deadlines.stretched(5))
                     reason = f": {self._failure}" if self._failure else ""
                     raise MeasurementError(f"the guest ended before it was ready{reason}", console=self.console())
         if self._domain is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import ast
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,7 @@ from isobench.probe import launcher
 from isobench.run.runner import prove
 from tests.fake import FakeEnvironment
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_usual_host_has_the_usual_deadlines() -> None:
@@ -92,3 +92,17 @@ def test_a_time_that_cannot_be_waited_is_refused(words: str, capsys: pytest.Capt
 def test_a_time_is_told_in_seconds_or_minutes() -> None:
     """As --max-time is."""
     assert (timeout("20"), timeout("90s"), timeout("5m"), timeout("1h")) == (20.0, 90.0, 300.0, 3600.0)
+
+
+def test_nothing_is_waited_for_a_fixed_time() -> None:
+    """A number of seconds in a call holds on a usual host alone: every wait goes by what was told or learned."""
+    fixed = []
+    for file in (*ROOT.glob("bench/**/*.py"), *ROOT.glob("scenarios/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                waits = [word.value for word in node.keywords if word.arg == "timeout"]
+                if isinstance(node.func, ast.Attribute) and node.func.attr in ("settimeout", "wait", "join"):
+                    waits += node.args
+                found = any(isinstance(wait, ast.Constant) and isinstance(wait.value, int | float) for wait in waits)
+                fixed += [f"{file.relative_to(ROOT)}:{node.lineno}"] if found else []
+    assert fixed == []

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from isobench.core import deadlines
 from isobench.core.signals import ENDING, interruptible, orderly
 
 
@@ -18,6 +20,7 @@ def handlers() -> Iterator[None]:
     """Those of the test session, put back whatever happens; nobody else's are left."""
     before = {number: signal.getsignal(number) for number in ENDING}
     yield
+    deadlines.begin(None)
     after = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -85,6 +88,18 @@ def test_patience_ends() -> None:
         send()
         done.append("waited")
     assert done == ["waited"]
+
+
+def test_a_slow_host_has_more_patience() -> None:
+    """There taking away takes longer, too: a second signal leaves nothing behind that a usual host would not."""
+    deadlines.learn_start(0.020)
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly(patience=0.05):
+        send()
+        time.sleep(0.1)
+        send()
+        done.append("taken away")
+    assert done == ["taken away"]
 
 
 def test_an_error_is_told_before_a_signal() -> None:
