@@ -31,9 +31,9 @@ LIFETIME = 1200.0
 """Seconds after which an instance is given up: longer than all steps together."""
 
 _WAYS = {
-    "available": "fall of available memory (MemAvailable, and the free pages that CPUs keep at hand)",
+    "available": "decrease of available memory (MemAvailable plus the free pages on the CPUs' own lists)",
     "pss": "proportional set size of every host process that exists because of the instances",
-    "cgroup": "what the instances' own cgroups are charged with",
+    "cgroup": "memory charged to the instances' own cgroups",
     "kernel": "growth of slab, page tables, kernel stacks and per-cpu memory (the harness's launcher, a process beside "
     "each instance that it starts itself, has some of it)",
 }
@@ -45,7 +45,7 @@ _PARTS = {
     "per-cpu": ("Percpu", "per-cpu memory"),
 }
 _BESIDE = {
-    "harness": "PSS of the harness's launchers beside the instances, which is no cost of theirs",
+    "harness": "PSS of the harness's launchers, which is not a cost of the instances",
     "daemons": "growth of the daemons that serve every instance",
 }
 
@@ -76,7 +76,9 @@ class Density:
         *(Metric(way, "byte", f"{what}: slope over the number of instances", "any") for way, what in _WAYS.items()),
         *(Metric(part, "byte", f"{what} in the kernel's count: slope", "any") for part, (_, what) in _PARTS.items()),
         *(Metric(beside, "byte", f"{what}: slope", "any") for beside, what in _BESIDE.items()),
-        Metric("fixed", "byte", "fall of available memory whatever the number of instances: intercept", "any"),
+        Metric(
+            "fixed", "byte", "decrease of available memory independent of the number of instances: intercept", "any"
+        ),
         *(
             Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances", "any")
             for way, meaning in _WAYS.items()

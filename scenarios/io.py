@@ -38,7 +38,7 @@ class Io:
     metrics = (
         *(Metric(job.name, "second", f"one operation: {job.meaning}") for job in JOBS),
         *(
-            Metric(f"{job.name}-{_TAIL}", "second", f"what one operation in a hundred exceeds: {job.meaning}", "zero")
+            Metric(f"{job.name}-{_TAIL}", "second", f"99th percentile of one operation: {job.meaning}", "zero")
             for job in JOBS
         ),
     )

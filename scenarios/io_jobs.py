@@ -55,7 +55,7 @@ SHORT = "20ms"
 _ON_HOST = "host-cpu"
 _TAILS = {
     "p50": "the median latency",
-    "p99": "the latency that one in a hundred exceeds",
+    "p99": "the 99th percentile of the latency",
     "p99.9": "the latency that one in a thousand exceeds (the highest, where there were fewer operations)",
 }
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 META = {
     "create": "creating a file of 1 KiB",
-    "stat": "asking for the attributes of one of many small files by its path",
+    "stat": "reading the attributes of one of many small files by its path",
     "rename": "renaming a file within its folder",
     "unlink": "removing a small file",
     "unpack": "unpacking one entry of a tree of 16 folders and 128 files of up to 16 KiB, each with its mode and times",
     "unpack-sync": "unpacking one entry of such a tree, and its share of bringing all of it to the disk",
-    "lower-stat": "asking for the attributes of a file of the root file system (overlay: of its lower layer)",
+    "lower-stat": "reading the attributes of a file of the root file system (overlay: of its lower layer)",
     "lower-read": "opening, reading and closing a file of the root file system (overlay: of its lower layer)",
 }
 """The probe's operations (bench/probe/files.c)."""

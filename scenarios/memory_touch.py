@@ -25,16 +25,20 @@ class MemoryTouch:
     """One instance, counted by the PSS of its host processes at three moments."""
 
     name = "memory-touch"
-    title = "Memory given, taken and spent"
+    title = "Memory given, used and returned"
     needs = frozenset({Capability.PROBE})
     groups: frozenset[str] = frozenset()
     sees: Mapping[Part, tuple[str, ...]] = {Part.MEMORY: ("started", "touched", "freed")}
     metrics = (
-        Metric("given", "byte", "what a guest is given"),
-        Metric("kernel", "byte", "what of it the guest's kernel takes for itself before any program runs", "zero"),
-        Metric("started", "byte", "what the host spends once the instance is ready"),
-        Metric("touched", "byte", "what the host spends once it has touched its memory (64 MiB; a guest all it has)"),
-        Metric("freed", "byte", "what the host spends after the instance has given that memory back"),
+        Metric("given", "byte", "memory given to a guest"),
+        Metric("kernel", "byte", "the part of it that the guest's kernel uses before any program runs", "zero"),
+        Metric("started", "byte", "host memory spent once the instance is ready"),
+        Metric(
+            "touched",
+            "byte",
+            "host memory spent once the instance has touched its memory (64 MiB; a guest all it has)",
+        ),
+        Metric("freed", "byte", "host memory spent after the instance has freed that memory"),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:

@@ -32,7 +32,7 @@ class Sharing:
     sees: Mapping[Part, tuple[str, ...]] = {Part.MEMORY: ("alone", "second", "shared")}
     metrics = (
         Metric("file", "byte", f"the size of the file that both read, {FILE}"),
-        Metric("cached", "byte", "what of it lies in the page cache that the second instance sees (mincore)", "zero"),
+        Metric("cached", "byte", "the part of it in the page cache that the second instance sees (mincore)", "zero"),
         Metric("alone", "byte", "PSS of the first instance's host processes while it is alone"),
         Metric("second", "byte", "what the second instance adds to the PSS of both", "any"),
         Metric("shared", "byte", "pages of the second instance's host processes that others map too (smaps)", "zero"),

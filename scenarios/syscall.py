@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 MEANINGS = {
     "getppid": "one trivial system call: entering the kernel and leaving it",
-    "clock-vdso": "asking for the time the usual way, without entering the kernel where the clock source allows it",
-    "clock-syscall": "asking the kernel for the time by a system call",
+    "clock-vdso": "reading the time the usual way, without entering the kernel if the clock source allows it",
+    "clock-syscall": "reading the time by a system call",
     "read-1b": "reading 1 byte of a file in memory",
     "read-4k": "reading 4 KiB of a file in memory",
     "write-1b": "writing 1 byte of a file in memory",
     "write-4k": "writing 4 KiB of a file in memory",
     "open-close": "opening and closing the program's own file",
-    "stat": "asking for the attributes of the program's own file",
+    "stat": "reading the attributes of the program's own file",
     "getdents": "listing a folder of 32 files from its beginning",
     "mmap": "mapping one page of memory and unmapping it, untouched",
     "mmap-touch": "mapping one page of memory, writing to it and unmapping it",
@@ -43,12 +43,12 @@ MEANINGS = {
     "thread": "creating a thread that ends at once, and joining it",
     "pipe": "sending 1 byte to another process and getting it back over two pipes, both on one CPU",
     "pipe-2cpu": "sending 1 byte to another process and getting it back over two pipes, each on its own CPU",
-    "futex-wake": "waking the waiters of a futex that nobody waits for",
+    "futex-wake": "waking a futex without waiters",
     "futex-pair": "handing the turn to another thread and getting it back by futex, both on one CPU",
     "signal": "sending a signal to oneself, handling it and returning",
     "socketpair": "sending 1 byte to another process and getting it back over a unix socket, both on one CPU",
     "tcp": "sending 1 byte to another process and getting it back over TCP on the loopback interface, both on one CPU",
-    "epoll": "asking epoll for the one descriptor that is ready",
+    "epoll": "polling the one ready descriptor with epoll",
     "sendfile": "sending 4 KiB of a file in memory into a pipe and reading them back",
     "mount": "mounting an empty tmpfs and unmounting it, in a mount namespace of its own",
 }
@@ -138,7 +138,7 @@ class Syscall:
         if clock == "tsc-early":
             facts["clock"] = "provisional: the kernel refines the rate of tsc about a second after its boot"
         elif clock and clock not in _STABLE_CLOCKS:
-            facts["clock"] = f"not stable: {clock}; asking for the time enters the kernel"
+            facts["clock"] = f"not stable: {clock}; reading the time enters the kernel"
         for answer in found:
             if "unavailable" in answer:
                 facts[f"without.{text(answer, 'name')}"] = str(answer["unavailable"])

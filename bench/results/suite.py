@@ -165,7 +165,7 @@ def _series(benchmark: _Benchmark) -> Series:
             raise ValueError(f"{series.benchmark}: a run is not one value of one block")
         value = values[0] if values else warmups[0][1]
         if not value > 0:
-            raise ValueError(f"{series.benchmark}: block {block} has the value {value}, and costs are positive")
+            raise ValueError(f"{series.benchmark}: block {block} has the value {value}, which must be positive")
         if values:
             blocks.append(block)
             measured.append(value)

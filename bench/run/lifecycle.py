@@ -1,9 +1,9 @@
-"""The life of a run on its host: its name, the lock, the state file, its folder, and what is swept when it died.
+"""The life of a run on its host: its name, the lock, the state file, its folder, and the cleanup after its death.
 
-Everything a run makes carries its name, `isobench-<run id>`. The state file is written before the first of it is
-made and removed after the last is gone; a copy lies in the work folder, for that outlives a restart of the machine.
-Both are locked as long as their run lives. `clean` goes by those of this user that it can lock
-(bench/filesystem/ownership.py), and finds there whose they are and which engines, of those it knows itself, they used.
+Everything that a run creates carries its name, `isobench-<run id>`. The state file is written before anything is
+created and removed after everything is gone; a copy is in the work folder, which survives a reboot. Both are locked as
+long as their run lives. `clean` handles the files of this user that it can lock (bench/filesystem/ownership.py); they
+record the run and which of the engines known to `clean` it used.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _ENGINES = {
     "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
     "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
 }
-"""Variable -> the addresses of the system's own engine. Another is believed only where whoever cleans names it, too,
-in the variable or as the current docker context."""
+"""Variable -> the addresses of the system's own engine. Another one is trusted only if the user who cleans names it,
+too, in the variable or as the current docker context."""
 
 
 def new_run_id() -> str:
@@ -54,7 +54,7 @@ def new_run_id() -> str:
 
 @contextmanager
 def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) -> Iterator[Path]:
-    """A workspace for a run that measures: one at a time on a host.
+    """A workspace for a run that measures; only one at a time per host.
 
     Raises `UsageError` when another run holds the lock (its pid is named) and `wait` is not set.
     """
@@ -64,10 +64,10 @@ def running(run_id: str, *, wait: bool = False, sweep: Sweep = lambda name: []) 
 
 @contextmanager
 def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
-    """Keep a state file, give a work folder, and remove at the end all that carries this run's name, however it ends.
+    """Keep a state file, provide a work folder, and in the end always remove all that carries the run's name.
 
-    `sweep` asks the mechanisms (isobench.run.catalog). What cannot be removed now stays written down for `clean`.
-    Signals break off what is done in there, never the removing.
+    `sweep` calls the mechanisms (isobench.run.catalog). What cannot be removed stays recorded for `clean`. Signals
+    interrupt the work inside, but never the cleanup.
     """
     name = f"{RUN_PREFIX}{run_id}"
     with orderly(), ExitStack() as held:
@@ -82,7 +82,7 @@ def workspace(run_id: str, sweep: Sweep = lambda name: []) -> Iterator[Path]:
 
 
 def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
-    """Remove whatever dead runs left behind; says what, a line each. What could not be begins with "not cleaned"."""
+    """Remove whatever dead runs left behind; returns a line for each. Failures begin with "not cleaned"."""
     done: list[str] = []
     for name, record in _dead():
         if dry_run:
@@ -98,7 +98,7 @@ def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
 
 
 def dead_runs() -> list[str]:
-    """The names of runs that left a state file or a folder, and whose process is gone."""
+    """The names of dead runs that left a state file or a folder."""
     return [name for name, _ in _dead()]
 
 
@@ -175,7 +175,7 @@ def _remove(name: str, sweep: Sweep) -> list[str]:
 
 
 def _remove_folder(folder: Path) -> list[str]:
-    """Says what it did, or what stood in the way."""
+    """Returns what it did, or what prevented it."""
     mounted = remove_tree(folder)
     if mounted:
         return [f"{NOT_CLEANED}: {point} is still mounted" for point in mounted]
@@ -183,7 +183,7 @@ def _remove_folder(folder: Path) -> list[str]:
 
 
 def _dead() -> Iterator[tuple[str, dict[str, object]]]:
-    """Name and record of every run that has died. Each is locked while the caller has it: two never clean one run."""
+    """Name and record of every dead run. Each is locked while the caller handles it, so that only one cleans it."""
     with folder(state_dir()) as state, _work() as work:
         names = {name.removesuffix(".json") for name in os.listdir(state)} | set(_names(work))
         for name in sorted(filter(_NAME.fullmatch, names)):
@@ -198,14 +198,14 @@ def _dead() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 class _Alive(Exception):
-    """The run lives, or nothing can tell."""
+    """The run is alive, or that cannot be determined."""
 
 
 def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False) -> dict[str, object] | None:
-    """Lock a state file and read it; None where there is none of ours. Raises `_Alive` where it cannot be locked.
+    """Lock a state file and read it; None if there is none of this user. Raises `_Alive` if it cannot be locked.
 
-    The kernel drops a lock with its process, so that neither a pid that is another's by now nor one that means
-    something else in another pid namespace can mislead. A file that says nothing was cut off with its machine.
+    The kernel drops a lock with its process, so neither a reused pid nor one of another pid namespace can mislead. An
+    empty file was cut off when its machine went down.
     """
     try:
         descriptor = open_file(file, where, write=True)
@@ -246,7 +246,7 @@ def _names(work: int) -> list[str]:
 
 
 def _left_alone() -> list[str]:
-    """Other users' folders that have the name of a run: they may be theirs, and may be traps."""
+    """Other users' folders with the name of a run: they may be of their runs, or traps."""
     theirs = []
     with _work() as work:
         for name in _names(work):
@@ -295,7 +295,7 @@ def _engines() -> dict[str, str]:
 
 
 def _has_terminal(process: Path) -> bool:
-    """Whether a process has a controlling terminal (proc(5), stat's tty_nr)."""
+    """Whether a process has a controlling terminal (tty_nr of stat, proc(5))."""
     return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[4] != "0"
 
 
@@ -323,7 +323,7 @@ def _unknown_engines(record: dict[str, object]) -> str:
 
 @contextmanager
 def _engines_of(record: dict[str, object]) -> Iterator[None]:
-    """The engines that a dead run used, and no others, for the time of its sweep. They are known ones."""
+    """Select the known engines that a dead run used, and no others, during its sweep."""
     here, before = _engines(), {}
     engines = record.get("engines", here)
     for name in _ENGINES:

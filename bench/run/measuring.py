@@ -1,9 +1,9 @@
-"""One run measures at a time on a host: the lock that says so, and who can refuse whom.
+"""Only one run measures at a time on a host: the locks, and which runs they block.
 
-Nobody can be refused by another user, root by nobody but root: what any user can take, any user could hold for ever.
-So there are two locks. One is a file in the state folder, which only its owner can open, and keeps this user's runs
-apart. The other is root's: a socket at a place where root alone can make one, and everybody can ask; it is a path, so
-that it reaches across network namespaces. What another user measures meanwhile is told, and disturbs both.
+A lock that any user can take, any user could hold for ever. So no user can block another, except root. There are two
+locks. One is a file in the state folder that only its owner can open; it separates this user's runs. The other is
+root's: a socket that only root can create and everybody can query; it is a path, so that it works across network
+namespaces. If another user measures at the same time, a warning says so, since both are disturbed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOTS = Path("/run/isobench/measuring")
-"""Where root's run can be asked for, by all users."""
+"""Root's socket, which all users can query."""
 _NOTICE = "isobench-measuring-"
-"""Begins the name of the abstract socket by which runs of other users learn of this one; nobody is refused by it."""
+"""Prefix of the abstract socket that announces this run to runs of other users; it blocks nobody."""
 
 _MOST = 100
-"""Notices that are looked at: anybody can make any number."""
+"""Maximum number of announcements that are read: anybody can create any number."""
 
 
 class Holder(NamedTuple):
-    """Who listens on a socket, as the kernel says."""
+    """The process that listens on a socket, according to the kernel."""
 
     pid: int
     user: int
@@ -45,9 +45,9 @@ class Holder(NamedTuple):
 
 @contextmanager
 def measuring(wait: bool) -> Iterator[None]:
-    """Be the one run that measures. Raises `UsageError` naming the one that does, or waits for it.
+    """Become the one run that measures. Raises `UsageError` naming the current one, or waits for it.
 
-    Who sets ISOBENCH_STATE stands apart on purpose, and has the lock of that folder alone.
+    A run with ISOBENCH_STATE set is independent on purpose, and uses only the lock of that folder.
     """
     with ExitStack() as held:
         held.enter_context(_own_lock(wait))
@@ -115,7 +115,7 @@ def _roots_lock(wait: bool) -> Iterator[None]:
 
 @contextmanager
 def _listening(address: str) -> Iterator[None]:
-    """So that others learn who it is; nobody is ever answered."""
+    """Announce this run to others; connections are never answered."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen(socket.SOMAXCONN)
@@ -141,7 +141,7 @@ def _notices() -> list[str]:
 
 
 def _holder(address: str) -> Holder | None:
-    """Who listens there; nobody where no connection can be had. Never waits."""
+    """The process that listens there, if a connection is possible. Never waits."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.setblocking(False)
         try:

@@ -1,4 +1,4 @@
-"""Cells that fail again and again rest: a dead daemon must not cost the night."""
+"""Backoff for cells that fail repeatedly: a dead daemon must not use up the whole run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from isobench.results.record import BlockRecord, FailureRecord
 
 GIVE_UP_AFTER = 3
-"""A cell that failed in this many blocks running rests."""
+"""Consecutive failures after which a cell is paused."""
 
 REST_SECONDS, REST_FACTOR = 10.0, 10.0
 """How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
@@ -22,11 +22,11 @@ daemon that was restarted is worth the rest of the night."""
 
 
 class Rests:
-    """Which cells rest, and until when."""
+    """Which cells are paused, and until when."""
 
     def __init__(self) -> None:
         self._failed: dict[Cell, list[float]] = {}
-        """The seconds of the failures running."""
+        """Seconds of the consecutive failures, by cell."""
         self._until: dict[Cell, float] = {}
 
     def awake(self, cells: Sequence[Cell]) -> list[Cell]:
@@ -35,7 +35,7 @@ class Rests:
         return [cell for cell in cells if self._until.get(cell, 0.0) <= now]
 
     def count(self, block: BlockRecord, failures: Sequence[FailureRecord]) -> list[SkipRecord]:
-        """Take a block into account; says which cells begin to rest, and why."""
+        """Record a block; returns the cells that are paused from now on, and why."""
         reasons = {Cell(f.environment, f.scenario): f.reason for f in failures}
         begin = []
         for record in block.cells:
@@ -48,7 +48,7 @@ class Rests:
             if len(running) >= GIVE_UP_AFTER:
                 rest = max(REST_SECONDS, REST_FACTOR * sum(running))
                 self._until[cell] = time.monotonic() + rest
-                why = f"left out for {rest:.0f} s after it failed in {len(running)} blocks running: {reasons[cell]}"
+                why = f"backoff of {rest:.0f} s after failures in {len(running)} consecutive blocks: {reasons[cell]}"
                 begin.append(SkipRecord(*cell, why))
                 running.clear()
         return begin

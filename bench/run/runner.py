@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
     from isobench.results.store import Run, Series
 
-_CAN_BE = {"positive": "costs are positive", "zero": "a cost is not negative", "any": "a cost is finite"}
+_CAN_BE = {"positive": "it must be positive", "zero": "it must not be negative", "any": "it must be finite"}
 
 
 def most_blocks(wanted: int) -> int:
@@ -346,7 +346,7 @@ def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float],
     known = {metric.name: metric for metric in scenario.metrics}
     for name, value in values.items():
         if name not in known:
-            raise MeasurementError(f"{scenario.name} gave {name!r}, which is none of its metrics")
+            raise MeasurementError(f"{scenario.name} returned {name!r}, which is not one of its metrics")
         if not known[name].can_be(value):
             raise MeasurementError(f"{name} is {value}: {_CAN_BE[known[name].sign]}")
     absent = sight.hidden(scenario, sight.unseen(sandbox))
@@ -427,7 +427,7 @@ def prove(sandbox: Sandbox) -> None:
     began = time.monotonic()
     with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
         if instance.wait() != 0:
-            raise MeasurementError("it said ready but did not end properly")
+            raise MeasurementError("it became ready but did not exit cleanly")
     deadlines.learn_proof(time.monotonic() - began)
 
 

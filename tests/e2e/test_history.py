@@ -47,7 +47,7 @@ def spoil(folder: Path, change: str) -> str:
     value = json.loads(suite.read_text())["benchmarks"][0]["runs"][0]["values"][0]
     if change in ("NaN", "0.0", "-1.0"):
         suite.write_text(suite.read_text().replace(repr(value), change, 1))
-        return "not a pyperf suite" if change == "NaN" else "costs are positive"
+        return "not a pyperf suite" if change == "NaN" else "which must be positive"
     if change == "no suite":
         suite.unlink()
         document = json.loads(record.read_text())

@@ -154,7 +154,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "not a pyperf suite": lambda path: (path / "suite.json").write_text("[]"),
     "schema 99": lambda path: _replace(path / "session.json", '"schema": 1', '"schema": 99'),
     "NaN|not a pyperf suite": lambda path: _poison(path / "suite.json", "NaN"),
-    "costs are positive": lambda path: _poison(path / "suite.json", "-1.5"),
+    "which must be positive": lambda path: _poison(path / "suite.json", "-1.5"),
     "has the value 0": lambda path: _poison(path / "suite.json", "0.0"),
     "clock went backwards: finished": lambda path: _replace(
         path / "session.json", '"finished": "2026', '"finished": "1999'

@@ -178,7 +178,7 @@ def test_a_busy_host_is_told_and_a_quiet_one_is_not() -> None:
 def test_an_unsteady_clock_is_flagged_where_trust_is_told() -> None:
     """One banner for each environment whose clock the probe doubted, however many scenarios found it."""
     made = context()
-    doubt = "not stable: acpi_pm; asking for the time enters the kernel"
+    doubt = "not stable: acpi_pm; reading the time enters the kernel"
     environment = next(e for e in made.session.environments if e.name == "tcg")
     environment.facts.update({"syscall.clock": doubt, "syscall-all.clock": doubt, "net.clock": "none"})
     banners = [plain(b.text) for b in trust.build(made) if isinstance(b, Banner)]
