@@ -281,10 +281,10 @@ class NetnsWatch:
         """The watching process."""
         return self._process.pid
 
-    def watch(self, pid: int) -> None:
-        """Watch the network namespace that this process of the host is in."""
+    def watch(self, pid: int) -> bool:
+        """Watch the network namespace that this process of the host is in; False where the process has exited."""
         self._say(f"{pid}\n")
-        self._expect(b"watching")
+        return self._expect(b"watching", or_else=b"exited") != b"exited\n"
 
     def await_gone(self) -> int:
         """Wait until the kernel has freed it; the moment it had, in nanoseconds of CLOCK_MONOTONIC."""
@@ -304,8 +304,10 @@ class NetnsWatch:
             self._stdin.write(text.encode())
             self._stdin.flush()
 
-    def _expect(self, start: bytes) -> bytes:
+    def _expect(self, start: bytes, *, or_else: bytes = b"") -> bytes:
         line = self._stdout.readline()
+        if or_else and line == or_else + b"\n":
+            return line
         if line == b"refused\n":
             raise _Refused(MAY_NOT)
         if not line.startswith(start):

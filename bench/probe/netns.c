@@ -182,8 +182,10 @@ int verb_netns(int argc, char **argv)
     if (n <= 0)
         return 0;
     line[n] = 0;
-    if (netns_watch_pid(&w, atoi(line)) < 0)
+    if (netns_watch_pid(&w, atoi(line)) < 0 && errno != ESRCH)
         return answer_error("cannot name the network namespace", errno);
+    if (w.id < 0) /* the process has exited: there is no end left to see */
+        return write_all(1, "exited\n", 7) < 0;
     write_all(1, "watching\n", 9);
     if (read(0, line, sizeof line) <= 0)
         return 0;

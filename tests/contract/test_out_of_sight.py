@@ -29,6 +29,7 @@ from isobench.environments.docker import _client
 from isobench.environments.docker._plain import plain
 from isobench.filesystem.mounts import remove_tree
 from isobench.host.accounting import children, cpu_seconds, parent, peer_pid, process_name
+from isobench.probe import launcher
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:
@@ -240,3 +241,21 @@ def test_a_secured_way_is_a_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 _JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
+
+
+@pytest.mark.root
+def test_a_process_that_has_exited_is_not_watched() -> None:
+    """It has no network namespace to name, and that fails nobody's cell; a living one is watched."""
+    exited = subprocess.Popen(["true"])
+    exited.wait()
+    living = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+    try:
+        for process, watched in ((exited, False), (living, True)):
+            watch = launcher.NetnsWatch(30)
+            try:
+                assert watch.watch(process.pid) is watched
+            finally:
+                watch.close()
+    finally:
+        living.kill()
+        living.wait()

@@ -183,8 +183,7 @@ class Container:
             self._pidfd = os.pidfd_open(self._pid)
             own = os.readlink("/proc/self/ns/net") != os.readlink(f"/proc/{self._pid}/ns/net")  # noqa: PTH115
             if own and self._netns is not None:
-                self._netns.watch(self._pid)
-                self._watching = True
+                self._watching = self._netns.watch(self._pid)
 
     def _await_exit(self) -> int | None:
         """The moment its init process ended; None where it had ended before anybody looked."""

@@ -191,11 +191,8 @@ def version(tool: str) -> str:
 
 
 def _watch(watch: NetnsWatch, payload: int) -> bool:
-    """Watch the network namespace of the program, unless it has ended or shares the host's."""
-    from isobench.core.errors import MeasurementError
-
-    with suppress(OSError, MeasurementError):
+    """Watch the network namespace of the program, unless it has exited or shares the host's."""
+    with suppress(OSError):
         if payload and os.readlink(f"/proc/{payload}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
-            watch.watch(payload)
-            return True
+            return watch.watch(payload)
     return False
