@@ -12,6 +12,7 @@ from isobench.core import deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
@@ -96,6 +97,36 @@ def cgroups_of(pid: int) -> str:
     with suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
         return file.read()
     return ""
+
+
+def controller_folder(text: str, controller: str, root: Path) -> Path | None:
+    """The folder of a process's cgroup that has this controller, from /proc/PID/cgroup: version 1's hierarchy of it, or
+    version 2's tree. `root` is where cgroups are mounted."""
+    unified: Path | None = None
+    for controllers, path in cgroup_paths(text):
+        if controller in controllers:
+            return root / controller / path.lstrip("/")
+        if controllers == [""]:
+            unified = root / path.lstrip("/")
+    return unified
+
+
+def cgroup_paths(text: str) -> list[tuple[list[str], str]]:
+    """The controllers and the path of each hierarchy in /proc/PID/cgroup, [""] for version 2's; others are ignored."""
+    lines = [line.split(":", 2) for line in text.splitlines()]
+    return [(line[1].split(","), line[2]) for line in lines if len(line) == 3 and _is_path(line[2])]
+
+
+def _is_path(path: str) -> bool:
+    return path.startswith("/") and "\0" not in path
+
+
+def text_of(file: Path) -> str:
+    """What a file of the kernel says, without blanks round it; nothing if it cannot be read."""
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def parent(pid: int) -> int:

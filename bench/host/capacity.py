@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from isobench.host.accounting import cgroups_of
+from isobench.host.accounting import cgroups_of, controller_folder, text_of
 from isobench.host.machine import parse_meminfo
 from isobench.host.memory import available_memory
 
@@ -48,18 +48,18 @@ class Capacity:
 
 def memory_reserve() -> float:
     """Bytes of memory that must stay available on this host."""
-    total = parse_meminfo(_text(Path("/proc/meminfo"))).get("MemTotal", 0)
+    total = parse_meminfo(text_of(Path("/proc/meminfo"))).get("MemTotal", 0)
     return min(MOST_RESERVE, total / 4) if total else MOST_RESERVE
 
 
 def pids_free() -> float:
     """How many more tasks the kernel's limit and this process's cgroup allow. Infinite if no limit is known."""
-    tasks = parse_tasks(_text(Path("/proc/loadavg")))
-    limits = [parse_limit(_text(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
-    folder = pids_cgroup(cgroups_of(os.getpid()))
+    tasks = parse_tasks(text_of(Path("/proc/loadavg")))
+    limits = [parse_limit(text_of(Path("/proc/sys/kernel", name))) - tasks for name in ("pid_max", "threads-max")]
+    folder = controller_folder(cgroups_of(os.getpid()), "pids", Path("/sys/fs/cgroup"))
     if folder is not None:
-        used = parse_limit(_text(folder / "pids.current"))
-        limits.append(parse_limit(_text(folder / "pids.max")) - (used if math.isfinite(used) else 0.0))
+        used = parse_limit(text_of(folder / "pids.current"))
+        limits.append(parse_limit(text_of(folder / "pids.max")) - (used if math.isfinite(used) else 0.0))
     return min(limits)
 
 
@@ -69,28 +69,6 @@ def parse_tasks(text: str) -> int:
     return int(match[0]) if match else 0
 
 
-def pids_cgroup(text: str) -> Path | None:
-    """The folder of a process's cgroup that counts tasks, from /proc/PID/cgroup: version 1's pids hierarchy, or
-    version 2's tree."""
-    unified: Path | None = None
-    for line in text.splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if not path.startswith("/") or "\0" in path:
-            continue
-        if "pids" in controllers.split(","):
-            return Path("/sys/fs/cgroup/pids", path.lstrip("/"))
-        if controllers == "":
-            unified = Path("/sys/fs/cgroup", path.lstrip("/"))
-    return unified
-
-
 def parse_limit(text: str) -> float:
     """The number in a limit's file; anything else, such as "max" or an empty file, means no limit."""
     return float(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) else float("inf")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace").strip()
-    except OSError:
-        return ""

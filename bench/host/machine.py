@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 from isobench.host import heartbeat
+from isobench.host.accounting import cgroup_paths, text_of
 from isobench.host.counters import Counter
 
 _SYS = Path("/sys")
@@ -29,20 +30,20 @@ _CPU = _SYS / "devices/system/cpu"
 def host_id() -> str:
     """A stable name for this machine, safe as a folder: its host name and eight digits of its machine id's hash."""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", platform.node()).strip("-")[:40] or "host"
-    identity = _text(Path("/etc/machine-id")) or _text(_SYS / "class/dmi/id/product_uuid") or platform.node()
+    identity = text_of(Path("/etc/machine-id")) or text_of(_SYS / "class/dmi/id/product_uuid") or platform.node()
     return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def facts() -> dict[str, str]:
     """Host facts for people; facts that cannot be read are omitted."""
     cpu = _cpuinfo()
-    memory = parse_meminfo(_text(_PROC / "meminfo"))
+    memory = parse_meminfo(text_of(_PROC / "meminfo"))
     found = {
         "cpu": _cpu_name(cpu),
         "cpus": str(os.cpu_count() or 0),
-        "smt": _text(_CPU / "smt/active"),
-        "governor": _text(_CPU / "cpu0/cpufreq/scaling_governor"),
-        "turbo": {"0": "on", "1": "off"}.get(_text(_CPU / "intel_pstate/no_turbo"), ""),
+        "smt": text_of(_CPU / "smt/active"),
+        "governor": text_of(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo": {"0": "on", "1": "off"}.get(text_of(_CPU / "intel_pstate/no_turbo"), ""),
         "memory": size(memory.get("MemTotal", 0)),
         "swap": size(memory.get("SwapTotal", 0)) if "SwapTotal" in memory else "",
         "kernel": platform.release(),
@@ -50,10 +51,10 @@ def facts() -> dict[str, str]:
         "virtual": virtualisation(),
         "mitigations": _mitigations(),
         "cgroup": cgroup_layout(),
-        "thp": _bracketed(_text(_SYS / "kernel/mm/transparent_hugepage/enabled")),
-        "ksm": {"0": "off", "1": "on", "2": "unmerging"}.get(_text(_SYS / "kernel/mm/ksm/run"), ""),
-        "clocksource": _text(_SYS / "devices/system/clocksource/clocksource0/current_clocksource"),
-        "load": " ".join(_text(_PROC / "loadavg").split()[:3]),
+        "thp": _bracketed(text_of(_SYS / "kernel/mm/transparent_hugepage/enabled")),
+        "ksm": {"0": "off", "1": "on", "2": "unmerging"}.get(text_of(_SYS / "kernel/mm/ksm/run"), ""),
+        "clocksource": text_of(_SYS / "devices/system/clocksource/clocksource0/current_clocksource"),
+        "load": " ".join(text_of(_PROC / "loadavg").split()[:3]),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -93,23 +94,29 @@ def virtualisation() -> str:
     cpu = _cpuinfo()
     if "QEMU TCG" in cpu.get("model name", ""):
         return f"{EMULATED} (QEMU without KVM)"
-    vendor, product = (_text(_SYS / "class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
+    vendor, product = (text_of(_SYS / "class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
     named = " ".join(filter(None, (vendor, product)))
     if _hypervisor_shows(cpu, named):
         return f"virtual machine ({product or vendor})" if named else "virtual machine"
-    shown = "flags" in cpu or named or _text(_SYS / "firmware/devicetree/base/model")
+    shown = "flags" in cpu or named or text_of(_SYS / "firmware/devicetree/base/model")
     return "bare metal" if shown else UNKNOWN
 
 
 def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
     """By the CPU's flag (x86 only), /sys/hypervisor, the device tree, or the names."""
     if "flags" in cpu:
-        guest_of_xen = _text(_SYS / "hypervisor/type") == "xen" and "control_d" not in _text(_PROC / "xen/capabilities")
+        guest_of_xen = text_of(_SYS / "hypervisor/type") == "xen" and "control_d" not in text_of(
+            _PROC / "xen/capabilities"
+        )
         return "hypervisor" in cpu["flags"].split() or guest_of_xen
     tree = _SYS / "firmware/devicetree/base"
-    if (tree / "hypervisor").exists() or "dummy-virt" in _text(tree / "compatible") or _text(_SYS / "hypervisor/type"):
+    if (
+        (tree / "hypervisor").exists()
+        or "dummy-virt" in text_of(tree / "compatible")
+        or text_of(_SYS / "hypervisor/type")
+    ):
         return True
-    asset = _text(_SYS / "class/dmi/id/chassis_asset_tag")
+    asset = text_of(_SYS / "class/dmi/id/chassis_asset_tag")
     return bool(_VIRTUAL_VENDORS.search(f"{named} {asset}")) and not re.search(r"\bmetal\b", named)
 
 
@@ -131,13 +138,13 @@ def cgroup_layout() -> str:
 def drop_caches() -> bool:
     """Write dirty pages back and drop the page cache, dentries and inodes; returns whether that took effect (it needs
     root)."""
-    before = parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0)
+    before = parse_meminfo(text_of(_PROC / "meminfo")).get("Cached", 0)
     os.sync()
     try:
         (_PROC / "sys/vm/drop_caches").write_text("3")
     except OSError:
         return False
-    return parse_meminfo(_text(_PROC / "meminfo")).get("Cached", 0) <= before
+    return parse_meminfo(text_of(_PROC / "meminfo")).get("Cached", 0) <= before
 
 
 def read() -> dict[str, float]:
@@ -145,22 +152,22 @@ def read() -> dict[str, float]:
     snapshot = {
         Counter.CLOCK_STEP: time.clock_gettime(time.CLOCK_REALTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
         Counter.SUSPENDED: time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
-        **parse_stat(_text(_PROC / "stat")),
-        **parse_vmstat(_text(_PROC / "vmstat")),
-        **parse_diskstats(_text(_PROC / "diskstats")),
+        **parse_stat(text_of(_PROC / "stat")),
+        **parse_vmstat(text_of(_PROC / "vmstat")),
+        **parse_diskstats(text_of(_PROC / "diskstats")),
     }
-    limits = [_text(file) for file in _CPU.glob("cpufreq/policy*/scaling_max_freq")]
+    limits = [text_of(file) for file in _CPU.glob("cpufreq/policy*/scaling_max_freq")]
     if limits:
         snapshot["frequency_limits_khz"] = float(sum(int(limit) for limit in limits if limit.isdecimal()))
     stood_still = heartbeat.late_seconds()
     if stood_still is not None:
         snapshot[Counter.STOOD_STILL] = stood_still
-    snapshot.update(parse_schedstat(_text(_PROC / "schedstat")))
-    throttled = [parse_throttled(_text(file), file.name) for file in _throttle_files()]
+    snapshot.update(parse_schedstat(text_of(_PROC / "schedstat")))
+    throttled = [parse_throttled(text_of(file), file.name) for file in _throttle_files()]
     if throttled:
         snapshot[Counter.THROTTLED] = sum(throttled)
     for resource in ("cpu", "io", "memory"):
-        total = parse_pressure(_text(_PROC / "pressure" / resource))
+        total = parse_pressure(text_of(_PROC / "pressure" / resource))
         if total is not None:
             snapshot[Counter(f"psi_{resource}_seconds")] = total
     return snapshot
@@ -268,13 +275,13 @@ def _throttle_files() -> tuple[Path, ...]:
     if the path belongs to another namespace's tree, as are the cgroups in which engines put their instances.
     """
     found = list(_CPU.glob("cpu[0-9]*/thermal_throttle/core_throttle_total_time_ms"))
-    packages = {_text(file.parents[1] / "topology/physical_package_id"): file
+    packages = {text_of(file.parents[1] / "topology/physical_package_id"): file
                 for file in _CPU.glob("cpu[0-9]*/thermal_throttle/package_throttle_total_time_ms")}  # fmt: skip
     folders: dict[Path, None] = {}
-    for line in _text(_PROC / "self/cgroup").splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers == "" or "cpu" in controllers.split(","):
-            for tree in dict.fromkeys((controllers, controllers and "cpu")):
+    for controllers, path in cgroup_paths(text_of(_PROC / "self/cgroup")):
+        if controllers == [""] or "cpu" in controllers:
+            joined = ",".join(controllers)
+            for tree in dict.fromkeys((joined, joined and "cpu")):
                 own = Path(path.lstrip("/"))
                 folders |= dict.fromkeys(
                     _SYS / "fs/cgroup" / tree / part for part in (own, *own.parents, *map(Path, _ENGINES))
@@ -291,16 +298,9 @@ _ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent
 _PAGES = {"pswpin": Counter.SWAPPED, "pswpout": Counter.SWAPPED, "pgsteal_direct": Counter.RECLAIMED}
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
 def _cpuinfo() -> dict[str, str]:
     """The first CPU's block of /proc/cpuinfo."""
-    block = _text(_PROC / "cpuinfo").split("\n\n")[0]
+    block = text_of(_PROC / "cpuinfo").split("\n\n")[0]
     pairs = (line.partition(":") for line in block.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
 
@@ -312,13 +312,13 @@ def _cpu_name(cpu: Mapping[str, str]) -> str:
 
 
 def _distribution() -> str:
-    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', _text(Path("/etc/os-release")), re.MULTILINE)
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', text_of(Path("/etc/os-release")), re.MULTILINE)
     return match[1] if match else ""
 
 
 def _mitigations() -> str:
     folder = _CPU / "vulnerabilities"
-    found = [(f.name, _text(f)) for f in sorted(folder.glob("*"))] if folder.exists() else []
+    found = [(f.name, text_of(f)) for f in sorted(folder.glob("*"))] if folder.exists() else []
     return "; ".join(f"{name}: {text}" for name, text in found if text and text != "Not affected")
 
 

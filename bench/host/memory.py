@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.host.accounting import cgroups_of
+from isobench.host.accounting import cgroups_of, controller_folder, text_of
 from isobench.host.machine import parse_meminfo
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
     folder = charged(folder, pids)
     if folder is None:
         return None
-    total = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+    total = text_of(folder / "memory.current") or text_of(folder / "memory.usage_in_bytes")
     if not total.isdigit():
         return None
-    stat = parse_memory_stat(_text(folder / "memory.stat"))
-    kernel = _text(folder / "memory.kmem.usage_in_bytes")
+    stat = parse_memory_stat(text_of(folder / "memory.stat"))
+    kernel = text_of(folder / "memory.kmem.usage_in_bytes")
     return CgroupMemory(
         total=int(total),
         anonymous=stat.get("anon", stat.get("rss")),
@@ -112,7 +112,7 @@ def _members(folder: Path) -> set[int]:
     """The processes in a cgroup and below; those of a threaded cgroup are listed in the domain above it."""
     found: set[int] = set()
     for file in folder.rglob("cgroup.procs"):
-        found.update(int(word) for word in _text(file).split() if word.isdigit())
+        found.update(int(word) for word in text_of(file).split() if word.isdigit())
     return found
 
 
@@ -130,7 +130,7 @@ def add_up() -> None:
         for at in range(0, size, page):
             memory[at] = 1
         for folder in (_CGROUPS / "memory", _CGROUPS):
-            _text(folder / "memory.stat")
+            text_of(folder / "memory.stat")
 
 
 _BATCH = 64
@@ -150,13 +150,13 @@ def available_memory() -> int:
 
     Those lists hold tens of megabytes per CPU and vary from one second to the next (mm/page_alloc.c).
     """
-    free = per_cpu_free(_text(Path("/proc/zoneinfo"))) * os.sysconf("SC_PAGE_SIZE")
-    return parse_meminfo(_text(Path("/proc/meminfo"))).get("MemAvailable", 0) + free
+    free = per_cpu_free(text_of(Path("/proc/zoneinfo"))) * os.sysconf("SC_PAGE_SIZE")
+    return parse_meminfo(text_of(Path("/proc/meminfo"))).get("MemAvailable", 0) + free
 
 
 def kernel_memory() -> dict[str, int]:
     """The kernel's own memory by part, host-wide."""
-    found = parse_meminfo(_text(Path("/proc/meminfo")))
+    found = parse_meminfo(text_of(Path("/proc/meminfo")))
     return {name: found[name] for name in KERNEL_PARTS if name in found}
 
 
@@ -173,27 +173,10 @@ def per_cpu_free(text: str) -> int:
 
 
 def memory_cgroup(text: str) -> Path | None:
-    """The folder of a process's memory cgroup out of /proc/PID/cgroup: v1's memory controller, or v2's tree."""
-    unified: Path | None = None
-    for line in text.splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not path.startswith("/") or "\0" in path:
-            continue
-        if "memory" in controllers.split(","):
-            return _CGROUPS / "memory" / path.lstrip("/")
-        if number == "0" and controllers == "":
-            unified = _CGROUPS / path.lstrip("/")
-    return unified
+    """The folder of a process's memory cgroup, from /proc/PID/cgroup."""
+    return controller_folder(text, "memory", _CGROUPS)
 
 
 def parse_memory_stat(text: str) -> dict[str, int]:
     """memory.stat of either version."""
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) (\d{1,18})$", text, re.MULTILINE | re.ASCII)}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace").strip()
-    except OSError:
-        return ""

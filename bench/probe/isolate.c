@@ -246,8 +246,6 @@ _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct sta
             give_up(stamps, "joining the cgroup");
         count(stamps, STEP_JOIN_CGROUP, begin);
     }
-    if (how->hostname && sethostname(how->hostname, strlen(how->hostname)) < 0)
-        give_up(stamps, "setting the host name");
     if (how->pivot)
         new_root(how, stamps);
     if (how->chroot && (chroot(how->chroot) < 0 || chdir("/") < 0))

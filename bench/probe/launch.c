@@ -8,8 +8,7 @@
  *   harness:  go
  *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
- *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, netns (1 when the
- *             end of its network namespace was seen), oom (1 when its cgroup had something OOM-killed)
+ *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, oom (1 when its cgroup had something OOM-killed)
  * or `error: WHY` at any point. The program may also end without `release`. When `control` closes, everything is killed
  * and removed.
  */
@@ -317,7 +316,7 @@ static const struct option options[] = {
     {"control", 1, 0, 'c'},  {"watch", 1, 0, 'w'},  {"feed", 1, 0, 'f'},    {"timeout", 1, 0, 't'},
     {"namespaces", 1, 0, 'n'}, {"plain-fork", 0, 0, 'F'}, {"map-ids", 1, 0, 'u'}, {"cgroup", 1, 0, 'g'},
     {"limit", 1, 0, 'l'},    {"into-cgroup", 0, 0, 'i'}, {"chroot", 1, 0, 'r'}, {"pivot", 1, 0, 'p'},
-    {"overlay", 1, 0, 'o'},  {"mounts", 0, 0, 'm'}, {"hostname", 1, 0, 'h'}, {"drop-caps", 0, 0, 'd'},
+    {"overlay", 1, 0, 'o'},  {"mounts", 0, 0, 'm'}, {"drop-caps", 0, 0, 'd'},
     {"seccomp", 1, 0, 's'},  {"delay", 1, 0, 'D'}, {"idle", 1, 0, 'I'},  {"no-watch", 0, 0, 'N'},
     {0, 0, 0, 0},
 };
@@ -387,7 +386,6 @@ static int read_options(int argc, char **argv, struct asked *asked)
         case 'p': how.pivot = optarg; break;
         case 'o': how.overlay = optarg; break;
         case 'm': how.mounts = 1; break;
-        case 'h': how.hostname = optarg; break;
         case 'd': how.drop_caps = 1; break;
         case 's': how.seccomp = optarg; break;
         case 'N': asked->watch_end = 0; break;
@@ -442,10 +440,10 @@ static void finish(const struct asked *asked, struct netns_watch *net, uint64_t 
     if (net && netns_await_gone(net, deadline) < 0)
         abandon("the network namespace is still there: %s", strerror(errno));
     uint64_t gone = now_ns();
-    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld netns %d oom %d",
+    tell("exited: released %llu exited %llu status %d gone %llu cpu_payload_us %lld cpu_launcher_us %lld oom %d",
          (unsigned long long)released, (unsigned long long)exited, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
          (unsigned long long)gone, (long long)((seconds(&child_usage.ru_utime) + seconds(&child_usage.ru_stime)) * 1e6),
-         (long long)((own_cpu() - cpu_before) * 1e6), net != NULL, out_of_memory);
+         (long long)((own_cpu() - cpu_before) * 1e6), out_of_memory);
 }
 
 int verb_launch(int argc, char **argv)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.host import capacity
+from isobench.host import accounting, capacity
 from isobench.host.capacity import MOST_RESERVE, PID_RESERVE, Capacity
 
 GIB = 1 << 30
@@ -25,7 +25,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host()
     monkeypatch.setattr(capacity, "available_memory", lambda: host.memory)
     monkeypatch.setattr(capacity, "pids_free", lambda: host.pids)
-    monkeypatch.setattr(capacity, "_text", lambda file: f"MemTotal: {host.total >> 10} kB")
+    monkeypatch.setattr(capacity, "text_of", lambda file: f"MemTotal: {host.total >> 10} kB")
     return host
 
 
@@ -59,7 +59,7 @@ def test_a_small_host_keeps_a_quarter(free: Host, total: int, reserve: float) ->
 
 def test_memory_that_is_not_known_keeps_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where /proc does not say how much there is."""
-    monkeypatch.setattr(capacity, "_text", lambda file: "")
+    monkeypatch.setattr(capacity, "text_of", lambda file: "")
     assert capacity.memory_reserve() == MOST_RESERVE
 
 
@@ -84,7 +84,7 @@ def test_process_ids_are_kept_in_reserve(free: Host) -> None:
 )
 def test_which_cgroup_counts_tasks(text: str, folder: str | None) -> None:
     """Version 1's hierarchy for it before version 2's tree; broken lines are passed over."""
-    found = capacity.pids_cgroup(text)
+    found = accounting.controller_folder(text, "pids", Path("/sys/fs/cgroup"))
     assert found == (None if folder is None else Path(folder))
 
 

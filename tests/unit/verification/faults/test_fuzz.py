@@ -29,7 +29,7 @@ from isobench.core.errors import IsobenchError, UsageError
 from isobench.environments.docker import net as docker_net
 from isobench.environments.libvirt import net as guest_net
 from isobench.filesystem import mounts
-from isobench.host import capacity, machine, memory
+from isobench.host import accounting, capacity, machine, memory
 from isobench.images import modules
 from isobench.probe import launcher
 from isobench.results import store
@@ -238,7 +238,7 @@ PARSERS: list[tuple[str, Any]] = [
     ("memory.stat", memory.parse_memory_stat),
     ("self/mountinfo", mounts.mount_points),
     ("loadavg", capacity.parse_tasks),
-    ("self/cgroup", capacity.pids_cgroup),
+    ("self/cgroup", accounting.cgroup_paths),
     ("pids.max", capacity.parse_limit),
     ("net/tcp", lambda text: guest_net.parse_bound_port(text, {"socket:[7]"})),
     ("modules.dep", modules.parse_dependencies),
