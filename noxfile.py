@@ -69,7 +69,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def example(session: nox.Session) -> None:
-    """Replace reports/example/ and the README's figures by those of a run: `nox -s example -- RUN`."""
+    """Replace reports/example/ and the README's figures by those of a run: `nox -s example -- RUN or BUNDLE`."""
     session.run("python", "-m", "tests.example", *prepare(session, "dev"))
 
 

@@ -1,7 +1,8 @@
 """Makes `reports/example/` out of a run, and the table of figures in README.md: `nox -s example -- RUN`.
 
 The folder holds the report in both formats, a screenshot of its first screen, and the run itself, so that a test can
-compute the figures again.
+compute the figures again. `reports/emulated/` is the run of a host of the lab, whose KVM is real and whose CPU is not;
+`nox -s example -- BUNDLE` replaces it by what `isobench export --to bundle` made of another.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +25,17 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from isobench.analysis.results import Estimate
+    from isobench.report.context import Context
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "reports" / "example"
+EMULATED_HOST = ROOT / "reports" / "emulated"
 RUN_FILES = ("suite.json", "session.json")
 LARGEST = 1_000_000
 """Bytes of the run's files; more does not belong into a repository."""
+
+BUNDLED = {*RUN_FILES, "report.md", "index.html"}
+"""What an archive has to hold at least (isobench/export/bundle.py)."""
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEADS = ("startup", "memory per instance", "trivial system call", "4 KiB random read", "teardown")
@@ -37,27 +44,50 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--
 WIDTH = 1280
 
 
-def figures(run: Path) -> str:
-    """The README's paragraph and table: what each need costs in each isolation that can run a program."""
+def figures(run: Path, emulated: Path) -> str:
+    """The README's paragraph and table: what each need costs in each isolation that can run a program.
+
+    `emulated` is the run that Linux under KVM is taken from; a note tells what host that was.
+    """
     context = make_context(run)
     session = context.session
-    blocks = sum(block.index > 0 and not block.marks for block in session.blocks)
     virtual = session.host.get("virtual", UNKNOWN) not in (UNKNOWN, "bare metal")
     host = "the host was itself a virtual machine, so trust the ratios" if virtual else session.host.get("cpu", "")
     if session.host.get("virtual", "").startswith(EMULATED):
         host = "the host's CPU was itself emulated, so trust the order, neither times nor ratios"
     names = [name for name in representatives(context) if (e := context.environment(name)) and e.layer != "vmm"]
     lines = [
-        f"A real run ({blocks} blocks; {host}):",
+        f"A real run ({_blocks(context)} blocks; {host}):",
         "",
         f"| isolation | {' | '.join(HEADS)} |",
         f"| --- | {' | '.join('---:' for _ in HEADS)} |",
+        *(_row(context, name) for name in names),
     ]
-    for name in names:
-        found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in NEEDS]
-        cells = [_cell(row, context.baseline) for row in found]
-        lines.append(f"| {context.title(name)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    there = make_context(emulated)
+    assert there.session.host["virtual"].startswith(EMULATED), f"{emulated} is not of an emulated host"
+    return "\n".join([*lines, _row(there, "kvm", ", on an emulated host \\*"), "", _note(there, emulated)])
+
+
+def _note(there: Context, emulated: Path) -> str:
+    """What the row of another host is worth, and what stood beside it there."""
+    (startup, *_) = NEEDS
+    took = {row.environment: format.cost(row) for row in rows_for(there, startup)}
+    report = (emulated / "report.md").relative_to(ROOT).as_posix()
+    blocks = format.count(_blocks(there), "block")
+    return (
+        f"\\* Another run ([{blocks}]({report}), none left out for what else its machine did) on\n"
+        "[a host of the lab](HOSTS.md), whose KVM is real and whose CPU is emulated: trust the order, neither times\n"
+        f"nor ratios. There a raw process started in {took['process']}, Docker in {took['docker']}."
+    )
+
+
+def _blocks(context: Context) -> int:
+    return sum(block.index > 0 and not block.marks for block in context.session.blocks)
+
+
+def _row(context: Context, name: str, more: str = "") -> str:
+    found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in NEEDS]
+    return f"| {context.title(name)}{more} | {' | '.join(_cell(row, context.baseline) for row in found)} |"
 
 
 def _cell(row: Estimate | None, baseline: str) -> str:
@@ -115,9 +145,28 @@ def make(run: Path) -> None:
         (EXAMPLE / "run" / name).write_bytes(data)
     written = render(EXAMPLE / "run", EXAMPLE)
     photograph(written["html"], EXAMPLE / "screenshot.png")
+    write_figures()
+
+
+def keep_bundle(archive: Path) -> None:
+    """Replace the committed run of an emulated host, and the README's row of it."""
+    with tempfile.TemporaryDirectory() as name, tarfile.open(archive) as packed:
+        packed.extractall(name, filter="data")
+        (folder,) = Path(name).iterdir()
+        found = {file.name for file in folder.iterdir()}
+        assert found >= BUNDLED, f"{archive} holds {sorted(found)}, a bundle {sorted(BUNDLED)}"
+        shutil.rmtree(EMULATED_HOST, ignore_errors=True)
+        shutil.copytree(folder, EMULATED_HOST)
+    write_figures()
+
+
+def write_figures() -> None:
+    """The README with the figures of the two committed runs."""
     readme = ROOT / "README.md"
-    readme.write_text(with_figures(readme.read_text(encoding="utf-8"), figures(EXAMPLE / "run")), encoding="utf-8")
+    table = figures(EXAMPLE / "run", EMULATED_HOST)
+    readme.write_text(with_figures(readme.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]).resolve())
+    given = Path(sys.argv[1]).resolve()
+    (keep_bundle if given.is_file() else make)(given)

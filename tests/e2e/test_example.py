@@ -7,15 +7,26 @@ from pathlib import Path
 
 from isobench.report.build import render
 from isobench.results.store import load
-from tests.example import EXAMPLE, LARGEST, ROOT, RUN_FILES, figures, with_figures
+from tests.example import BUNDLED, EMULATED_HOST, EXAMPLE, LARGEST, ROOT, RUN_FILES, figures, with_figures
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_readme_shows_the_figures_of_the_example() -> None:
-    """Not a digit of the README's table is written by hand."""
-    assert with_figures(README, figures(EXAMPLE / "run")) == README
-    assert len(re.findall(r"\[[\d.]+, [\d.]+\]", figures(EXAMPLE / "run"))) >= 15
+def test_the_readme_shows_the_figures_of_the_committed_runs() -> None:
+    """Not a digit of the README's table is written by hand, and Linux under KVM is told to be of an emulated host."""
+    table = figures(EXAMPLE / "run", EMULATED_HOST)
+    assert with_figures(README, table) == README
+    assert len(re.findall(r"\[[\d.]+, [\d.]+\]", table)) >= 15
+    (row,) = re.findall(r"^\| KVM, on an emulated host.*$", table, re.MULTILINE)
+    assert len(re.findall(r"[\d.]+×", row)) >= 2 and "trust the order, neither times" in table
+
+
+def test_the_emulated_run_is_small_and_names_no_host() -> None:
+    """It is what `isobench export --to bundle` makes, whole."""
+    assert {file.name for file in EMULATED_HOST.iterdir()} >= BUNDLED
+    assert sum((EMULATED_HOST / name).stat().st_size for name in RUN_FILES) <= LARGEST
+    session = load(EMULATED_HOST).session
+    assert session.finished and re.fullmatch("host-[0-9a-f]{8}", session.host_id)
 
 
 def test_the_example_is_the_report_of_its_run(tmp_path: Path) -> None:
