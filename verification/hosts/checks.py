@@ -106,7 +106,7 @@ CHECKS = (
     Check("distributions", f"{_RUN} -e kvm-distro -s startup,memory", 180),
     Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
     Check("nightly by a timer", _NIGHTLY, 120),
-    Check("compare", "set -- $(ls -d results/*/* | head -1); isobench compare $1 $1", 10),
+    Check("compare", "set -- $(ls -d out/costs/*/* results/*/* | head -1); isobench compare $1 $1", 10),
     Check("kill -9 and clean", f"{_CUT_OFF} kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
     Check("an ordinary user", _USER, 120),
     Check("reboot in a run", _CUT_OFF, 60, f"isobench clean; {_LEFT}"),
