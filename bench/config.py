@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import UsageError, suggestion
-from isobench.filesystem.files import read_regular
-from isobench.filesystem.ownership import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 FILE, PROJECT = "isobench.toml", "pyproject.toml"
 _MOST_BYTES = 1 << 20
@@ -64,6 +62,10 @@ def _from_file(command: str, commands: Iterable[str]) -> list[tuple[str, str, ob
 
 def _tables() -> tuple[str, Mapping[str, object]]:
     """The file that is there, and its tables by command. isobench.toml comes before pyproject.toml."""
+    if not (os.path.isfile(FILE) or os.path.isfile(PROJECT)):  # noqa: PTH113 - pathlib takes a while to import
+        return FILE, {}
+    from pathlib import Path
+
     if Path(FILE).is_file():
         return FILE, _read(Path(FILE), _bytes(Path(FILE)))
     text = _bytes(Path(PROJECT)) if Path(PROJECT).is_file() else b""
@@ -75,6 +77,8 @@ def _tables() -> tuple[str, Mapping[str, object]]:
 
 
 def _bytes(path: Path) -> bytes:
+    from isobench.filesystem.files import read_regular
+
     try:
         return read_regular(path, _MOST_BYTES)
     except OSError as error:
@@ -83,6 +87,8 @@ def _bytes(path: Path) -> bytes:
 
 def _read(path: Path, text: bytes) -> Mapping[str, object]:
     import tomllib
+
+    from isobench.filesystem.ownership import strangers
 
     problem = strangers(path)  # options say what is written where, and anybody may lay a file into /tmp
     if problem:

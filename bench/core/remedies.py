@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 
 def to_start(service: str, program: str) -> str:
     """How to start a daemon on this host: by its init system if one runs, else by hand."""
+    from pathlib import Path
+
     if Path("/run/systemd/system").is_dir():
         return f"systemctl start {service}"
     if Path("/run/openrc").is_dir():

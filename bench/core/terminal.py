@@ -12,7 +12,6 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from isobench.core.errors import UsageError
@@ -185,8 +184,7 @@ class Column(NamedTuple):
     wraps: bool = False
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """A table. Rows with the same first word belong together.
 
     In a pipe every word is whole and every row on one line. A terminal's width is kept: sentences and intervals wrap,

@@ -6,7 +6,6 @@ user's XDG folders, and /var/tmp, because a QEMU that runs as another user has t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 from contextlib import suppress
@@ -98,6 +97,8 @@ def check_may_run(place: Path, name: str) -> None:
 
 def content_hash(parts: Iterable[bytes]) -> str:
     """Sixteen hexadecimal digits that depend on every part."""
+    import hashlib
+
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

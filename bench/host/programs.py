@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import MeasurementError
@@ -17,11 +16,15 @@ _ALSO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", 
 
 def find(name: str) -> str | None:
     """The path of a program in PATH or in the system's folders; None if it does not exist."""
+    import shutil
+
     return shutil.which(name, path=search_path())
 
 
 def find_all(name: str) -> list[str]:
     """Every program of that name, in the order in which they would be found."""
+    import shutil
+
     places = (shutil.which(name, path=folder) for folder in search_path().split(os.pathsep))
     return list(dict.fromkeys(place for place in places if place is not None))
 

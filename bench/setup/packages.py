@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Need, Tool, command
@@ -16,6 +15,7 @@ from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def library(name: str) -> Callable[[], bool]:
@@ -40,6 +40,8 @@ def rom(*names: str) -> Callable[[], bool]:
 
 
 def _firmware_folders() -> list[Path]:
+    from pathlib import Path
+
     usual = [Path(folder) for folder in ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")]
     qemu = find(QEMU)
     if qemu is None:
@@ -57,6 +59,7 @@ def _static_c_library() -> bool:
     """Whether the compiler finds libc.a: asked of the compiler, or else looked up in this machine's library folders."""
     import subprocess
     import sysconfig
+    from pathlib import Path
 
     with suppress(OSError, subprocess.SubprocessError):
         cc = find("cc") or find("gcc")
@@ -70,6 +73,7 @@ def _static_c_library() -> bool:
 
 def python_headers() -> bool:
     import sysconfig
+    from pathlib import Path
 
     return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
 
@@ -89,11 +93,15 @@ VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virt
 
 def virtiofsd() -> str | None:
     """The path of the daemon that shares a folder of the host with a guest."""
+    from pathlib import Path
+
     return find("virtiofsd") or next((path for path in VIRTIOFSD if Path(path).exists()), None)
 
 
 def unpacks_modules() -> bool:
     """zstd, only if this kernel's modules are compressed with it."""
+    from pathlib import Path
+
     packed = next(Path("/lib/modules", os.uname().release).glob("kernel/*/*.ko.zst"), None) or next(
         Path("/lib/modules", os.uname().release).glob("kernel/*/*/*.ko.zst"), None
     )

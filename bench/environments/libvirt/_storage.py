@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.setup.packages import virtiofsd
@@ -60,6 +59,7 @@ class Storage(NamedTuple):
 
     def add_to(self, domain: Element, devices: Element, disk: str, share: str) -> None:
         """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems")."""
+        from pathlib import Path
         from xml.etree import ElementTree as Xml
 
         if self.bus == "scsi":

@@ -5,11 +5,13 @@ All of it is named after the domain, or by its UUID, which begins as its run's d
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _RANDOM_FORM = "8"
 """The version of a UUID whose digits mean what its maker says (RFC 9562)."""
@@ -22,12 +24,16 @@ _WRITTEN_BY_LIBVIRT = (
 
 def domain_uuid(run: str, domain: str) -> str:
     """The UUID of a run's domain: twelve digits of the run's, the others of the domain's own."""
+    import hashlib
+
     own = hashlib.sha256(domain.encode()).hexdigest()
     return f"{_uuids_of(run)}-{_RANDOM_FORM}{own[:3]}-a{own[3:6]}-{own[6:18]}"
 
 
 def _uuids_of(run: str) -> str:
     """How the UUIDs of all domains of a run begin."""
+    import hashlib
+
     digits = hashlib.sha256(run.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}"
 
@@ -49,6 +55,8 @@ def remove_traces(run: str, root: Path) -> list[str]:
 
 def log_folder(root: Path) -> Path:
     """Where libvirt keeps a log for each domain, in its daemon's eyes; a user's own is in the home folder."""
+    from pathlib import Path
+
     from isobench.environments.libvirt._connection import uri
 
     if uri().partition("?")[0].endswith("/session"):

@@ -10,7 +10,6 @@ from isobench.contracts.capabilities import Part
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.core import deadlines
 from isobench.core.remedies import to_start
-from isobench.daemons.shims import TASKS, remove_socket
 from isobench.environments.docker._client import CONTAINERD, engine
 from isobench.environments.runtimes._runtime import Runtime
 from isobench.environments.runtimes.oci import cgroup_of, configuration
@@ -99,6 +98,7 @@ def _remove_folders(run: str, where: str) -> list[str]:
     """
     from pathlib import Path
 
+    from isobench.daemons.shims import TASKS, remove_socket
     from isobench.filesystem.mounts import remove_tree
     from isobench.filesystem.paths import work_folder
 
@@ -142,6 +142,8 @@ def settings(where: str = "") -> dict[str, str]:
 
 
 def _remove(run: str, container: str, where: str) -> None:
+    from isobench.daemons.shims import remove_socket
+
     _try(run, where, "tasks", "delete", "--force", container)
     _try(run, where, "containers", "delete", container)
     remove_socket(settings(where)["address"], run, container)

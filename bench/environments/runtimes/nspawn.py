@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Mechanism, Tool
@@ -12,6 +11,7 @@ from isobench.filesystem.mounts import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
@@ -49,6 +49,8 @@ def sweep(run: str) -> list[str]:
 
 def _kept(run: str) -> Iterator[Path]:
     """A lock is called like its tree's inode; a folder like the container."""
+    from pathlib import Path
+
     from isobench.filesystem.paths import work_folder
 
     yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
