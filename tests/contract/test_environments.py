@@ -60,7 +60,6 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
     workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / environment.name
     workdir.mkdir(parents=True, mode=0o711)
     workdir.parent.chmod(0o711)
-    before = _what_there_is()
     learn_deadlines()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, workdir.parent)
@@ -74,16 +73,17 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
                 raise
             pytest.skip(f"{environment.name}: {error.reason}")
         yield environment, sandbox
-    left = _what_there_is() - before
+    left = _named(workdir.parent.name)
     assert not left, f"left behind: {left}"
 
 
-def _what_there_is() -> set[str]:
-    """Mounts and cgroups of ours, counted without isobench's own bookkeeping."""
-    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if RUN_PREFIX in line}
-    found = {p for p in Path("/sys/fs/cgroup").glob(f"**/*{RUN_PREFIX}*") if p.is_dir()}
-    session = {p for p in found if p.name.startswith(f"{RUN_PREFIX}docker-")}  # over a private Docker's containers
-    return mounts | {str(p) for p in found - session}
+def _named(run: str) -> set[str]:
+    """A run's mounts and cgroups, found by its name, without isobench's own bookkeeping.
+
+    Those of other runs on this host come and go meanwhile.
+    """
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line}
+    return mounts | {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{run}*") if path.is_dir()}
 
 
 def _living(pids: list[int]) -> list[int]:
