@@ -75,9 +75,9 @@ def _note(there: Context, emulated: Path) -> str:
     report = (emulated / "report.md").relative_to(ROOT).as_posix()
     blocks = format.count(_blocks(there), "block")
     return (
-        f"\\* Another run ([{blocks}]({report}), none left out for what else its machine did) on\n"
-        "[a host of the lab](HOSTS.md), whose KVM is real and whose CPU is emulated: trust the order, neither times\n"
-        f"nor ratios. There a raw process started in {took['process']}, Docker in {took['docker']}."
+        f"\\* Another run ([{blocks}]({report}), on a busy machine, with no disturbed block excluded) on [a host of\n"
+        "the lab](HOSTS.md), whose KVM is real and whose CPU is emulated: trust the order, neither times nor ratios.\n"
+        f"There a raw process started in {took['process']}, Docker in {took['docker']}."
     )
 
 
