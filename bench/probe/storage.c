@@ -200,6 +200,18 @@ static int run_fio(char **words)
     return failed;
 }
 
+/* fio takes a colon for the end of a folder's name, unless a backslash is before it. */
+static void name_folder(char *word, size_t size, const char *folder)
+{
+    size_t n = (size_t)snprintf(word, size, "--directory=");
+    for (; *folder && n + 2 < size; folder++) {
+        if (*folder == ':')
+            word[n++] = '\\';
+        word[n++] = *folder;
+    }
+    word[n] = 0;
+}
+
 int verb_fio(int argc, char **argv)
 {
     const char *root = setting("ISOBENCH_ROOT", "/"), *data = setting("ISOBENCH_DATA", "/data");
@@ -208,7 +220,7 @@ int verb_fio(int argc, char **argv)
     int first = fio_command(root, words), failed = 0;
     if (first < 0 || access(words[first - 1], X_OK) < 0 || argc > MOST_ARGUMENTS)
         return answer_error("there is no fio in the root file system", 0);
-    snprintf(directory, sizeof directory, "--directory=%s", data);
+    name_folder(directory, sizeof directory, data);
     words[first++] = "--output-format=json";
     words[first++] = directory;
     for (int i = 1; i < argc && !failed; i++) {

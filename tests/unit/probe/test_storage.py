@@ -101,3 +101,14 @@ def test_a_root_file_system_without_fio(tmp_path: Path) -> None:
         1,
         [{"error": "there is no fio in the root file system"}],
     )
+
+
+@needs_fio
+@pytest.mark.parametrize("name", ["a:b", "::", "w\u00f6rk, a:b 'c'", "back\\slash"])
+def test_fio_works_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
+    """A colon ends a folder's name for fio."""
+    (tmp_path / name).mkdir()
+    status, said = _probe(tmp_path / name, "fio", *SMALL)
+    assert status == 0, said
+    assert [file.name for file in (tmp_path / name).iterdir()] == ["x"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
