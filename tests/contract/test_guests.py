@@ -116,7 +116,7 @@ def test_a_guest_leaves_no_log(name: str, launch: Launch) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
         logs = log_folder(root_of_daemon())
-        with getattr(sandbox, "next_folder")() as (last, _):  # noqa: B009
+        with sandbox._sandbox.next_folder() as (last, _):  # type: ignore[attr-defined]
             stem, _, number = last.rpartition("-")
         domain = f"{stem}-{int(number) + 1}"
         others = [logs / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]
