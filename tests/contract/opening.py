@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from isobench.contracts.environment import Sandbox
 from isobench.filesystem.paths import RUN_PREFIX, work_root
@@ -25,3 +26,8 @@ def opened(name: str) -> Iterator[Sandbox]:
             yield TimedSandbox(sandbox)
     finally:
         shutil.rmtree(workdir.parent)
+
+
+def inner(sandbox: Sandbox) -> Any:
+    """The environment's own sandbox, with the members that only it has: `opened` gives the one that times it."""
+    return vars(sandbox)["_sandbox"]

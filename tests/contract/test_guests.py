@@ -18,7 +18,7 @@ from isobench.filesystem.paths import RUN_PREFIX
 from isobench.host.accounting import pids_with
 from isobench.run import catalog
 from isobench.run.lifecycle import new_run_id
-from tests.contract.opening import opened
+from tests.contract.opening import inner, opened
 from tests.contract.test_storage import JOB
 
 pytestmark = pytest.mark.libvirt
@@ -116,7 +116,7 @@ def test_a_guest_leaves_no_log(name: str, launch: Launch) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
         logs = log_folder(root_of_daemon())
-        with sandbox._sandbox.next_folder() as (last, _):  # type: ignore[attr-defined]
+        with inner(sandbox).next_folder() as (last, _):
             stem, _, number = last.rpartition("-")
         domain = f"{stem}-{int(number) + 1}"
         others = [logs / f"{domain}{rest}" for rest in ("0.log", "-other.log", ".log.old")]

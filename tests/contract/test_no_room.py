@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -14,10 +13,9 @@ from isobench.contracts.answers import answers
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError
 from isobench.environments.native import storage
-from isobench.environments.native.rungs import NativeSandbox
 from isobench.host.accounting import children, pids_with
 from isobench.images import disk, lower
-from tests.contract.opening import opened
+from tests.contract.opening import inner, opened
 
 pytestmark = pytest.mark.root
 
@@ -35,7 +33,7 @@ def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -
     """On a real file system that is too small: nothing of it stays, and with room the copied-up file is a whole one."""
     monkeypatch.setattr(storage, "_OPTIONS", "size=50m,mode=755")
     with opened("process-tmpfs") as sandbox:
-        data = cast("NativeSandbox", sandbox).data_folder()
+        data = inner(sandbox).data_folder()
         with (
             pytest.raises(OSError, match="No space left"),
             sandbox.launch(COPY_UP),
@@ -53,7 +51,7 @@ def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -
 def test_a_rung_that_does_not_start_leaves_no_folder(name: str) -> None:
     """Its data and its overlay's upper layer go at once, and not with the run."""
     with opened(name) as sandbox:
-        data = cast("NativeSandbox", sandbox).data_folder()
+        data = inner(sandbox).data_folder()
         (data.parent / "probe").unlink()
         before = sorted([*data.iterdir(), *data.parent.parent.iterdir()])
         with pytest.raises(MeasurementError, match="exec"), sandbox.launch(idle(timeout=30)):
@@ -71,7 +69,7 @@ def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.Mon
             sandbox.launch(working("fio", "null", "1", disk=True, timeout=60)),
         ):
             pass
-        work = sandbox._workdir  # type: ignore[attr-defined]
+        work = inner(sandbox)._workdir
         assert [entry for entry in work.iterdir() if entry.name.isdigit()] == []
 
 
@@ -79,7 +77,7 @@ def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.Mon
 def test_a_container_whose_storage_has_no_room_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder, and no process that waits for the end of a network which was never there."""
     with opened("docker-bind") as sandbox:
-        sandbox._lower_image()  # type: ignore[attr-defined]
+        inner(sandbox)._lower_image()
         before = children(os.getpid())
         monkeypatch.setattr(lower, "copy_lower", no_room)
         with (
@@ -87,6 +85,6 @@ def test_a_container_whose_storage_has_no_room_leaves_nothing(monkeypatch: pytes
             sandbox.launch(COPY_UP),
         ):
             pass
-        work = sandbox._workdir  # type: ignore[attr-defined]
+        work = inner(sandbox)._workdir
         assert [entry for entry in work.iterdir() if entry.is_dir()] == []
         assert set(children(os.getpid())) & set(pids_with("netns")) <= set(before)
