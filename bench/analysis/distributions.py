@@ -47,7 +47,10 @@ def chi_square_median(freedom: float) -> float:
 
 def binomial_tail(hits: int, trials: int, chance: float) -> float:
     """P of so many hits or more."""
-    return math.fsum(math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(hits, trials + 1))
+    logs = math.log(chance), math.log1p(-chance)  # a power by itself can be too small for a number
+    return math.fsum(
+        math.exp(math.log(math.comb(trials, k)) + k * logs[0] + (trials - k) * logs[1]) for k in range(hits, trials + 1)
+    )
 
 
 def _log_density(t: float, freedom: float) -> float:

@@ -39,6 +39,7 @@ pytestmark = [pytest.mark.root, pytest.mark.docker]
 
 PROGRAM = """
 import json, time
+from isobench.contracts.launch import idle
 from tests.contract.opening import opened
 with opened("docker-nonet") as sandbox:
     with sandbox.launch(idle(timeout=60)) as instance:

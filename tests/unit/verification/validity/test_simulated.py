@@ -19,7 +19,7 @@ FAST: list[Callable[[], Line]] = [
     simulated.g9,
     lambda: claims.g13(trials=30),
     lambda: claims.g14(trials=40),
-    lambda: claims.g15(trials=4),
+    lambda: claims.g15(trials=16),
     lambda: claims.g16(trials=12),
     lambda: comparisons.g17(trials=12),
     lambda: comparisons.g18(trials=15),
