@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def isobench(*words: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m isobench` in a folder, as on a host that nothing disturbs."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.undisturbed", *words],
+        [sys.executable, "-m", "verification.undisturbed", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
         capture_output=True,

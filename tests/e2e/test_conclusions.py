@@ -64,7 +64,7 @@ def test_a_plan_is_data(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
     """How many there are, in which folder, and what to do with them; and they load."""
-    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "5000"]
+    command = [sys.executable, "-m", "verification.undisturbed", *RUN, "--blocks", "5000"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
@@ -87,7 +87,18 @@ def test_ctrl_c_says_where_the_blocks_are(tmp_path: Path) -> None:
 
 def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     """The command out of the message, as it stands there, finishes the run: same plan, one record, one report."""
-    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "300", "--seed", "9", "--label", "night"]
+    command = [
+        sys.executable,
+        "-m",
+        "verification.undisturbed",
+        *RUN,
+        "--blocks",
+        "300",
+        "--seed",
+        "9",
+        "--label",
+        "night",
+    ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [*command, "--json"], cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -124,7 +135,7 @@ def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_reported(tmp_path: Path) -> None:
     """What a kill leaves is a journal; `report` has every finished block of it, and leaves pyperf's file."""
-    command = [sys.executable, "-m", "tests.undisturbed", *RUN, "--blocks", "5000", "-q"]
+    command = [sys.executable, "-m", "verification.undisturbed", *RUN, "--blocks", "5000", "-q"]
     process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 120
     found: Path | None = None

@@ -21,7 +21,7 @@ def start(folder: Path, environments: str) -> subprocess.Popen[bytes]:
     """A long run, begun."""
     words = ("run", "-e", environments, "-s", "startup", "--blocks", "500", "--no-report")
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.undisturbed", *words],
+        [sys.executable, "-m", "verification.undisturbed", *words],
         cwd=folder,
         env={
             **os.environ,

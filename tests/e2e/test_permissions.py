@@ -45,7 +45,7 @@ def test_nothing_is_open_to_all(tmp_path: Path) -> None:
         shutil.copytree(kernel.image.parents[1], tmp_path / "cache/kernel-copy", symlinks=True)
     words = ("run", "-e", "process,handmade,docker,tcg", "-s", "startup,io", "--blocks", "1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.undisturbed", *words],
+        [sys.executable, "-m", "verification.undisturbed", *words],
         cwd=tmp_path,
         env={**os.environ, **folders, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         umask=0,

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from verification.faults.place import Line, Tally, outcome
+from verification.faults.place import ISOBENCH, Line, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,9 +76,7 @@ def refused(place: Place) -> Line:
             "verification.faults.refusing",
             *calls.split(),
             "--",
-            sys.executable,
-            "-m",
-            "isobench",
+            *ISOBENCH,
             *RUN,
         ]
         done = subprocess.run(
@@ -90,7 +88,7 @@ def refused(place: Place) -> Line:
             timeout=200,
             check=False,
         )
-        got = outcome(done.returncode, done.stderr)
+        got = done.returncode
         wrong = "" if got == code and words in done.stderr else f"{calls}: exit code {got}: {done.stderr[-300:]}"
         if code == 0 and not place.last_run().series:
             wrong = wrong or f"{calls}: nothing is on disk"

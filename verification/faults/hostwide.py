@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verification.faults import leaks
-from verification.faults.place import Line, Tally
+from verification.faults.place import ISOBENCH, Line, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,8 @@ def stopped(place: Place) -> Line:
 
 def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], words: str, fault: str) -> Line:
     tally, before = Tally(place), place.before()
-    process = place.start(
-        "run", "-e", "process,ns-all", "-s", "startup", "--no-report", "--blocks", "9999", "--max-time", "6s"
-    )
+    command = ("run", "-e", "process,ns-all", "-s", "startup", "--no-report", "--blocks", "9999", "--max-time", "6s")
+    process = place.start(*command, program=(sys.executable, "-m", "isobench"))
     place.await_block(3, process)
     try:
         inject(process)
@@ -86,7 +85,7 @@ def files(place: Place) -> Line:
     for most in (8, 12, 16, 20, 24, 32, 64):
         before = place.before()
         words = ["run", "-e", "process,ns-all,docker,tcg-null", "-s", "startup", "--no-report", "--blocks", "2"]
-        command = ["prlimit", f"--nofile={most}:{most}", sys.executable, "-m", "isobench", *words]
+        command = ["prlimit", f"--nofile={most}:{most}", *ISOBENCH, *words]
         done = subprocess.run(
             command, cwd=place.folder, env=place.environ, capture_output=True, text=True, timeout=300, check=False
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verification.faults.place import ROOT, Line, Tally
+from verification.faults.place import ISOBENCH, ROOT, Line, Tally
 
 if TYPE_CHECKING:
     from verification.faults.place import Place
@@ -31,7 +30,7 @@ def privileges(place: Place) -> Line:
     words = ["run", "-e", LADDER, "-s", "startup", "--no-report", "--blocks", "2"]
     nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     before = place.before()
-    code, said = _run(place, [*nobody, *_bench(), *words], folder, {**plain, **places, "TMPDIR": str(folder / "tmp")})
+    code, said = _run(place, [*nobody, *ISOBENCH, *words], folder, {**plain, **places, "TMPDIR": str(folder / "tmp")})
     wanted = (
         "chroot: chroot needs root",
         "handmade: container made by hand needs root",
@@ -44,14 +43,14 @@ def privileges(place: Place) -> Line:
     )
     before = place.before()
     code, said = _run(
-        place, [*nobody, *_bench(), *words], folder, plain | {"ISOBENCH_STATE": "", "ISOBENCH_WORK": "/var/tmp"}
+        place, [*nobody, *ISOBENCH, *words], folder, plain | {"ISOBENCH_STATE": "", "ISOBENCH_WORK": "/var/tmp"}
     )
     tally.add(_one_line(code, said, "nobody without a place"), before)
     before = place.before()
     hide = "mount -t tmpfs dev /mnt && for n in null zero full random urandom; do "
     hide += "touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; "
     hide += 'mount --move /mnt /dev && exec "$@"'
-    inside = ["unshare", "--mount", "sh", "-c", hide, "sh", *_bench(), "run", "-e", "process,kvm-null", "-s", "startup"]
+    inside = ["unshare", "--mount", "sh", "-c", hide, "sh", *ISOBENCH, "run", "-e", "process,kvm-null", "-s", "startup"]
     code, said = _run(place, [*inside, "--no-report", "--blocks", "2"], place.folder, place.environ)
     tally.add(
         "" if code in (0, 5) and "there is no /dev/kvm" in said else f"no /dev/kvm: {code}: {said[-300:]}", before
@@ -103,7 +102,7 @@ def paths(place: Place) -> Line:
 
     short = ["run", "-e", "process,handmade", "-s", "startup", "--blocks", "6"]
     mounted = f'mount --bind {ROOT} {ROOT} && mount -o remount,ro,bind {ROOT} {ROOT} && cd {ROOT} && exec "$@"'
-    inside = ["unshare", "--mount", "sh", "-c", mounted, "sh", *_bench()]
+    inside = ["unshare", "--mount", "sh", "-c", mounted, "sh", *ISOBENCH]
     before = place.before()
     code, said = _run(place, [*inside, *short], place.folder, place.environ)
     tally.add(
@@ -114,7 +113,7 @@ def paths(place: Place) -> Line:
     tally.add("" if code in (0, 5) else f"read-only checkout, other folders: {code}: {said[-300:]}", before)
 
     homeless = {k: v for k, v in place.environ.items() if k != "HOME"}
-    code, said = _run(place, [*_bench(), *short], place.folder, homeless)
+    code, said = _run(place, [*ISOBENCH, *short], place.folder, homeless)
     tally.add("" if code in (0, 5) else f"HOME unset: {code}: {said[-300:]}", before)
 
     for size in ("1m", "4k"):
@@ -124,7 +123,7 @@ def paths(place: Place) -> Line:
         fill = f"mount -t tmpfs -o size={size} tmpfs '{tiny}' && head -c 3500 /dev/zero > '{tiny}/full'; exec \"$@\""
         environ = {**place.environ, "TMPDIR": str(tiny), "ISOBENCH_CACHE": str(cache)}
         code, said = _run(
-            place, ["unshare", "--mount", "sh", "-c", fill, "sh", *_bench(), *short], place.folder, environ
+            place, ["unshare", "--mount", "sh", "-c", fill, "sh", *ISOBENCH, *short], place.folder, environ
         )
         shutil.rmtree(cache, ignore_errors=True)
         tiny.rmdir()
@@ -149,10 +148,6 @@ def layouts(place: Place) -> Line:
     passed = f"{counts[0]} environments pass, {counts[1]} are skipped, {counts[2]} fail, each with its reason"
     note = f"here: cgroup {machine.cgroup_layout()}, security modules: {modules}; {passed}"
     return tally.line("cgroup v1, hybrid, v2; SELinux, AppArmor", note)
-
-
-def _bench() -> list[str]:
-    return [sys.executable, "-m", "isobench"]
 
 
 def _run(place: Place, command: list[str], folder: Path, environ: dict[str, str]) -> tuple[int, str]:

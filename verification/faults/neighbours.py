@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verification.faults import leaks
-from verification.faults.place import Line, Tally
+from verification.faults.place import ISOBENCH, Line, Tally
 
 if TYPE_CHECKING:
     from verification.faults.place import Place
@@ -30,7 +30,7 @@ def two_runs(place: Place) -> Line:
     code, said = _beside(place, [*RUN, "1"])
     tally.count("" if code == 2 and f"pid {first.pid}" in said else f"refused? {code}: {said[-200:]}")
     with (place.folder / "waiting").open("wb") as output:
-        command = [*_python(), *RUN, "1", "--wait", "--out", str(other)]
+        command = [*ISOBENCH, *RUN, "1", "--wait", "--out", str(other)]
         waiting = subprocess.Popen(command, cwd=place.folder, env=place.environ, stdout=output, stderr=output)
     time.sleep(2)
     waited = waiting.poll() is None and not list(other.glob("*/*/session.json"))
@@ -199,16 +199,10 @@ def _domain(folder: Path, name: str) -> Path:
     return file
 
 
-def _python() -> list[str]:
-    import sys
-
-    return [sys.executable, "-m", "isobench"]
-
-
 def _beside(place: Place, words: list[str]) -> tuple[int, str]:
     """isobench once more, without touching what the first one says."""
     done = subprocess.run(
-        [*_python(), *words],
+        [*ISOBENCH, *words],
         cwd=place.folder,
         env=place.environ,
         capture_output=True,

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from verification.faults.engines import pids_of
-from verification.faults.place import Line, Tally
+from verification.faults.place import ISOBENCH, Line, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ def _start(place: Place, *words: str) -> subprocess.Popen[bytes]:
     environ = {k: v for k, v in place.environ.items() if k not in ("DOCKER_HOST", "ISOBENCH_LIBVIRT_URI")}
     with place.said.open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "isobench.daemons", sys.executable, "-m", "isobench", *words],
+            [sys.executable, "-m", "isobench.daemons", *ISOBENCH, *words],
             cwd=place.folder,
             env=environ,
             stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verification.faults.neighbours import RUN
-from verification.faults.place import Line, Tally
+from verification.faults.place import ISOBENCH, Line, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,7 +169,7 @@ def squatted(place: Place) -> Line:
     for entering in ((), ("unshare", "--net")):
         asked = subprocess.run(
             [*entering, *_AS, "env", *("-u" + name for name in ("ISOBENCH_STATE", "XDG_RUNTIME_DIR")), f"HOME={home}",
-             f"ISOBENCH_CACHE={home}/cache", f"ISOBENCH_WORK={home}", "python3", "-m", "isobench", *RUN, "1"],
+             f"ISOBENCH_CACHE={home}/cache", f"ISOBENCH_WORK={home}", "python3", *ISOBENCH[1:], *RUN, "1"],
             capture_output=True, text=True, check=False, env=place.environ, cwd=home,
         )  # fmt: skip
         refused = asked.returncode == 2 and f"pid {first.pid}" in asked.stderr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from verification.hosts.machine import Done, Machine
 
-_RUN = "python -m tests.undisturbed run --quiet --no-report --blocks 1"
+_RUN = "python -m verification.undisturbed run --quiet --no-report --blocks 1"
 """No block is left out and replaced, for most would be: an emulated CPU stands still whenever the machine that emulates
 it does something else."""
 _TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
@@ -45,7 +45,7 @@ mkdir -p /etc/systemd/system/isobench-nightly.service.d /etc/systemd/system/isob
 cat > /etc/systemd/system/isobench-nightly.service.d/lab.conf << END
 [Service]
 ExecStart=
-ExecStart=$(command -v python) -m tests.undisturbed nightly --folder /var/lib/isobench/nightly \
+ExecStart=$(command -v python) -m verification.undisturbed nightly --folder /var/lib/isobench/nightly \
  --out /var/lib/isobench/results -e process,docker,kvm -s startup --blocks 1
 END
 printf '[Timer]\\nOnCalendar=\\nOnActiveSec=5\\n' > /etc/systemd/system/isobench-nightly.timer.d/lab.conf

@@ -1,6 +1,6 @@
 """isobench on a host that nothing disturbs: no block is left out, however busy the machine is that a test runs on.
 
-python -m tests.undisturbed WORDS…
+python -m verification.undisturbed WORDS…
 """
 
 from __future__ import annotations
