@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Layer, Role
     from isobench.export._shared import Format
     from isobench.probe.build import probe_path
-    from isobench.probe.launcher import Launched, launched
+    from isobench.probe.launcher import LaunchedInstance, launched
     from isobench.report.blocks import Block, Heading, Items, Paragraph, Span, Table, table
     from isobench.report.context import Context, Section
 
@@ -90,7 +90,7 @@ __all__ = [
     "Lack",
     "LacksSomething",
     "Launch",
-    "Launched",
+    "LaunchedInstance",
     "Layer",
     "MeasurementError",
     "Mechanism",
@@ -128,7 +128,7 @@ __all__ = [
 _LATER = {
     **dict.fromkeys(("answers", "each_answer", "first_answer"), "contracts.answers"),
     **dict.fromkeys(("Layer", "Role"), "contracts.environment"),
-    **dict.fromkeys(("Launched", "launched"), "probe.launcher"),
+    **dict.fromkeys(("LaunchedInstance", "launched"), "probe.launcher"),
     "probe_path": "probe.build",
     **dict.fromkeys(("Estimate", "Results"), "analysis.results"),
     "Format": "export._shared",

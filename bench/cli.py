@@ -1,7 +1,7 @@
 """The command line: finds the command, runs it, turns errors into one clear line and an exit code.
 
-argparse, because `isobench --help` and `list` have to start in a few Python start-ups' time, which the import of a
-larger toolkit alone would use up. A command's module is imported when it is called, what it needs when it runs.
+It uses argparse, because `isobench --help` and `list` have to start within four times `python -c pass`, and importing a
+larger toolkit alone would use that up. A command's module is imported only when the command is called.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _FIRST = ("run", "report", "compare", "trend", "nightly", "export", "runs", "list", "doctor", "clean", "provision")
-"""The order in which help tells of commands; others come after."""
+"""The order of commands in the help; others follow."""
 
 
 def _commands() -> dict[str, str]:
-    """Every command, by its being a module of `commands/`, and what it does, by the first line of that.
+    """Every command (a module of `commands/`) and its summary (the first line of the module).
 
-    The line is read and not the module imported: help alone would import all that any command uses.
+    The line is read without importing the module, or help would import everything that any command uses.
     """
     folder = os.path.join(os.path.dirname(__file__), "commands")  # noqa: PTH118, PTH120 (pathlib would be imported)
     found: dict[str, str] = {}
@@ -64,20 +64,20 @@ class Command(Protocol):
     """What a module of `commands/` has. The first line of its docstring is `isobench NAME: what it does.`"""
 
     EXAMPLES: str
-    """Lines for its help."""
+    """Examples for its help."""
 
     def documents(self) -> dict[str, object]:
-        """What it prints with `--json`, by the name of the schema (docs/NAME.schema.json)."""
+        """The documents that it prints with `--json`, by the names of their schemas (docs/NAME.schema.json)."""
         ...
 
     def configure(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, arguments: argparse.Namespace) -> int:
-        """Does it; gives the exit code."""
+        """Run the command; returns the exit code."""
         ...
 
 
 class ErrorDocument(TypedDict):
-    """What any command prints with `--json` where it ends before its end; `run` prints its own document with these."""
+    """What any command prints with `--json` if it ends early; `run` adds these keys to its own document."""
 
     schema: int
     error: str
@@ -86,7 +86,7 @@ class ErrorDocument(TypedDict):
 
 
 def documents() -> dict[str, object]:
-    """Every document that `--json` prints, by the name of its schema (docs/NAME.schema.json)."""
+    """Every document that `--json` prints, by the names of their schemas (docs/NAME.schema.json)."""
     found: dict[str, object] = {"error": ErrorDocument}
     for name in COMMANDS:
         found |= _module(name).documents()
@@ -94,7 +94,7 @@ def documents() -> dict[str, object]:
 
 
 def _module(name: str) -> Command:
-    """The module of a command. Raises `UsageError` for what it has not got."""
+    """The module of a command. Raises `UsageError` if a member is missing."""
     module: Any = importlib.import_module(f"isobench.commands.{name}")
     missing = [member for member in ("EXAMPLES", "documents", "configure", "run") if not hasattr(module, member)]
     if missing:
@@ -104,16 +104,16 @@ def _module(name: str) -> Command:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command line; gives the exit code."""
-    os.umask(0o022)  # what is made can be written by nobody else, and read by a QEMU of another user where it has to
-    os.environ["PATH"] = search_path()  # for whoever's is without /usr/sbin: the tools that are started by name
+    """Run one command line; returns the exit code."""
+    os.umask(0o022)  # nobody else can write what is created, and QEMU, which has its own user, can read what it needs
+    os.environ["PATH"] = search_path()  # a user's PATH may lack /usr/sbin, and some tools are started by name
     as_data = "--json" in words
     try:
         arguments = _parse(words)
         as_data = getattr(arguments, "json", False)
         module = _module(arguments.command)
         code = int(module.run(arguments))
-        sys.stdout.flush()  # what cannot be written is told here, not by Python at its exit
+        sys.stdout.flush()  # a write error is reported here, not by Python at its exit
         return code
     except SystemExit as end:  # argparse, for --help and wrong usage
         return end.code if isinstance(end.code, int) else 2
@@ -123,7 +123,7 @@ def main(words: Sequence[str]) -> int:
         return _failed(_Failure(stop.reason, stop.remedy, INTERRUPTED, stop.document), as_data)
     except KeyboardInterrupt:
         return _failed(_Failure("interrupted", "", INTERRUPTED), as_data)
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of the output has ended
         return 0
     except Exception as error:
         failure = _host_failure(error)
@@ -133,29 +133,29 @@ def main(words: Sequence[str]) -> int:
 
 
 class _Failure(NamedTuple):
-    """Why a command ended before its end."""
+    """Why a command ended early."""
 
     reason: str
     remedy: str
     exit_code: int
     document: Mapping[str, object] = {}
-    """What there is to print as data all the same."""
+    """What can be printed as data nevertheless."""
 
 
 def _failed(failure: _Failure, as_data: bool) -> int:
-    """Say it in one line, and as data where data is wanted (docs/error.schema.json); gives the exit code."""
+    """Report it in one line, and as data if requested (docs/error.schema.json); returns the exit code."""
     remedy = f" ({failure.remedy})" if failure.remedy else ""
     terminal.paragraph(f"isobench: {failure.reason}{remedy}", errors=True)
     if as_data:
-        told = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
-        with contextlib.suppress(IsobenchError, OSError):  # it may be standard output itself that has failed
-            terminal.print_json({"schema": ERROR_SCHEMA, **failure.document, **told})
+        ending = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
+        with contextlib.suppress(IsobenchError, OSError):  # standard output itself may have failed
+            terminal.print_json({"schema": ERROR_SCHEMA, **failure.document, **ending})
             sys.stdout.flush()
     return failure.exit_code
 
 
 def _host_failure(error: Exception) -> _Failure | None:
-    """What is a limit of this host or of this process, and no fault of isobench's."""
+    """The failure if a limit of this host or process was reached, which is not an error of isobench."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return _Failure("too many open files for this host's limit", "ulimit -n 1024", LIMITED)
     if _is_short_of_memory(error):
@@ -176,14 +176,14 @@ _DEBUG = "ISOBENCH_DEBUG=1 shows where"
 
 
 def _is_short_of_memory(error: Exception) -> bool:
-    """Python says so itself, the kernel by a number, the loader of a module's library in words of its own."""
+    """Python has an exception for it, the kernel an errno, and the loader of a library its own messages."""
     if isinstance(error, ImportError):
         return any(words in str(error) for words in ("failed to map segment", "cannot allocate", "Cannot allocate"))
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
 
 
 def _is_gone() -> bool:
-    """Whether the working folder has been removed: no relative path means anything any more."""
+    """Whether the working folder has been removed, so that no relative path has a meaning."""
     try:
         os.getcwd()  # noqa: PTH109 (pathlib would have to be imported)
     except FileNotFoundError:
@@ -192,14 +192,14 @@ def _is_gone() -> bool:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error is said."""
+    """Reports usage errors in one line, like every other error."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, remedy=f"{self.prog} --help")
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    line = os.environ.get("COMP_LINE")  # a shell wants to know how this line could go on
+    line = os.environ.get("COMP_LINE")  # a shell asks for completions of this line
     words = words if line is None else line.split()[1:]
     if line is None:
         words = _asked_for_help(words)
@@ -218,7 +218,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _asked_for_help(words: Sequence[str]) -> Sequence[str]:
-    """`isobench` alone and `isobench help [COMMAND]` as the option that they mean."""
+    """`isobench` alone and `isobench help [COMMAND]` as the option `--help`."""
     if not words:
         return ["--help"]
     if words[0] != "help":
@@ -227,12 +227,12 @@ def _asked_for_help(words: Sequence[str]) -> Sequence[str]:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """The parser with the options of every command: what the man page is made from."""
+    """The parser with the options of every command, from which the man page is built."""
     return _parser(COMMANDS)
 
 
 def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
-    """The parser of all commands, the chosen ones with their options: the others' modules are not wanted."""
+    """The parser of all commands; only the chosen ones have their options, so that other modules are not imported."""
     parser = _Parser(
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",

@@ -89,13 +89,13 @@ def durations(events: Mapping[str, int]) -> dict[str, float]:
     return values
 
 
-def steps_of(events: Mapping[str, int], told: Mapping[str, float]) -> dict[str, float]:
+def steps_of(events: Mapping[str, int], reported: Mapping[str, float]) -> dict[str, float]:
     """The steps in seconds, where the mechanism tells any: its own, and those that lie between the events."""
-    if not told:
+    if not reported:
         return {}
-    clone = (events["created"] - events["requested"]) / 1e9 - told.get("step-make-cgroup", 0.0)
+    clone = (events["created"] - events["requested"]) / 1e9 - reported.get("step-make-cgroup", 0.0)
     exec_ = (events["ready"] - events["started"]) / 1e9
-    values = {**told, "step-clone": clone, "step-exec": exec_}
+    values = {**reported, "step-clone": clone, "step-exec": exec_}
     return {name: values[name] for name in _STEPS if name in values}
 
 

@@ -1,4 +1,6 @@
-"""What tests may need of the host. What it cannot do is skipped with the reason; in CI, what it can do is never."""
+"""What tests may need of the host. A test that the host cannot run is skipped with the reason; in CI, one that it could
+run never is. No test depends on how fast the host is: hypothesis has no deadline.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from isobench.core.errors import Unavailable
 from isobench.environments.docker import _client as docker
 from isobench.environments.libvirt import _connection as libvirt
+
+hypothesis.settings.register_profile("isobench", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("isobench")
 
 
 def _docker() -> str:
@@ -53,7 +59,7 @@ _found: dict[str, str] = {}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the lab out unless it is named: it takes half an hour of both CPUs."""
+    """Deselect the lab unless it is named: it takes half an hour of both CPUs."""
     if "lab" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("lab")]
@@ -63,7 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what the host cannot do; fail what it could do and is not set up for, where skips are forbidden."""
+    """Skip what the host cannot do. If skips are forbidden, fail what it could do but is not set up for."""
     for marker, lacks in LACKS.items():
         if item.get_closest_marker(marker) is None:
             continue

@@ -21,7 +21,7 @@ ANY = {
     Counter.FREQUENCY_LIMIT: (0.5, "the highest frequency that a CPU may have was changed"),
     Counter.SWAPPED: (256.0, "the machine swapped"),
     Counter.RECLAIMED: (4096.0, "tasks had to free memory first"),
-    Counter.STOOD_STILL: (0.25, "isobench itself stood still"),
+    Counter.STOOD_STILL: (0.25, "isobench itself was stopped"),
 }
 """Counter -> (limit, words): one cell above the limit marks the block."""
 
@@ -50,14 +50,14 @@ tells nothing of them, but they share caches, memory and the frequency."""
 
 def marks(
     cells: Sequence[CellRecord],
-    presses: Mapping[str, Collection[str]] | None = None,
+    expected: Mapping[str, Collection[str]] | None = None,
     whole: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Why this block is to be left out; empty for a clean one. `whole` has the counters over the block as one, for what
     happened between its cells.
 
-    `presses` says by scenario which counters it drives by itself (two processes that share a CPU wait for it): its
-    cells do not count for their shares.
+    `expected` names, by scenario, the counters that the scenario drives itself (two processes that share a CPU wait for
+    it): its cells do not count for their shares.
     """
     found = []
     for counter, (limit, words) in ANY.items():
@@ -66,14 +66,14 @@ def marks(
         if worst > limit:
             found.append(f"{words} ({worst:g})")
     for counter, (limit, words) in SHARES.items():
-        telling = [cell for cell in cells if counter not in (presses or {}).get(cell.scenario, ())]
+        telling = [cell for cell in cells if counter not in (expected or {}).get(cell.scenario, ())]
         seconds = sum(cell.seconds for cell in telling)
         instead = _INSTEAD.get(counter, "")
         counted = sum(cell.interference.get(counter, cell.interference.get(instead, 0.0)) for cell in telling)
         share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
             found.append(f"{words} ({share:.0%} of the block)")
-    crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (presses or {}).get(cell.scenario, ())])
+    crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (expected or {}).get(cell.scenario, ())])
     if crowd > _CROWDED:
         found.append(f"others kept CPUs busy ({crowd:.0%} of all)")
     return found

@@ -1,4 +1,4 @@
-"""isobench clean: remove what dead runs left behind."""
+"""isobench clean: remove what killed runs left behind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 EXAMPLES = """\
-  isobench clean --dry-run                        what a dead run left behind
+  isobench clean --dry-run                        what a killed run left behind
   isobench clean                                  remove it
 """
 
 
 class Document(TypedDict):
-    """What `isobench clean --json` prints. `done` has a line for each thing that was removed, or would be."""
+    """What `isobench clean --json` prints. `done` has a line for each thing that was removed, or would be removed."""
 
     schema: int
     done: list[str]

@@ -1,4 +1,4 @@
-"""isobench compare: what got slower or faster from one run to another."""
+"""isobench compare: show what became slower or faster between two runs, and gate on it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FAILING = {
     "faster": ("faster", "less"),
     "change": ("slower", "more", "faster", "less"),
 }
-"""--fail-on -> the verdicts on environments that make the exit code 1. So does what is gone, with each of them, as
-nobody can vouch for it; what is new does with `change`."""
+"""--fail-on -> the verdicts on environments that make the exit code 1. A cost that is missing from B does so with each
+of them, because it can no longer be checked; a new cost does so with `change`."""
 
 
 EXAMPLES = """\
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def folders(text: str) -> list[Path]:
-    """The folders of one side: a run, all that have a label or a tag, or several of these with commas between them."""
+    """The folders of one side: a run, all runs with a label or tag, or several of these separated by commas."""
     if "," not in text or os.path.exists(text):  # noqa: PTH110 (Path's raises for a text that is too long for a name)
         return runs.several(text)
     return list(dict.fromkeys(path for part in text.split(",") if part for path in runs.several(part)))
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         _print_markdown(found)
     else:
-        terminal.tell(*told(found))
+        terminal.tell(*for_terminal(found))
     reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
     if reasons:
         print(f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", file=sys.stderr)
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def failing(found: Comparison, gate: str) -> list[str]:
-    """What makes the gate fail, in words: changes first, the largest before the others, then what is gone or new."""
+    """Why the gate fails: first changes, the largest first, then costs that are gone or new."""
     changes = [one for one in found.changed() if one.verdict in FAILING[gate]]
     reasons = [f"{one.benchmark} {_ratio(one, found.band)}: {one.verdict}" for one in changes]
     reasons += [f"{name} is gone" for name in found.only_in_a]
@@ -115,15 +115,15 @@ def _load(paths: Sequence[Path]) -> list[Results]:
     from isobench.analysis import results
 
     if not paths:
-        raise UsageError("no folder is named", remedy="a run's folder, or several with commas between them")
+        raise UsageError("no folder is named", remedy="a run's folder, or several separated by commas")
     return [results.load(path) for path in paths]
 
 
 _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 
-def told(found: Comparison) -> list[RenderableType]:
-    """For a terminal: the runs, a table for each kind of change, and what it comes to in sentences."""
+def for_terminal(found: Comparison) -> list[RenderableType]:
+    """For a terminal: the runs, a table for each kind of change, and the conclusion in sentences."""
     from isobench.report import compared
 
     words = ("metric", "environment", "verdict")

@@ -1,4 +1,4 @@
-"""isobench completion: what a shell needs to complete isobench's words."""
+"""isobench completion: print shell completions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def complete_names(parser: argparse.ArgumentParser) -> None:
-    """Let the options that take names of environments or scenarios, with commas between, be completed with them."""
+    """Complete arguments that take runs, environments or scenarios, separated by commas."""
     for action in parser._actions:
         if action.metavar in (runs.METAVAR, "A[,A2…]", "B[,B2…]"):
             action.completer = _runs  # type: ignore[attr-defined]

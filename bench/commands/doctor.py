@@ -1,4 +1,4 @@
-"""isobench doctor: prove each environment by launching it; what disturbs measurements here."""
+"""isobench doctor: show what can be measured here, by launching each environment once."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ EXAMPLES = """\
 
 
 class FindingRow(TypedDict):
-    """One thing that was looked at. `outcome`: PASS, FAIL (it should work and does not), SKIP (this host has not got
-    it), WARN (it disturbs measurements)."""
+    """One finding. `outcome`: PASS, FAIL (it should work and does not), SKIP (this host does not have it), WARN (it
+    disturbs measurements)."""
 
     kind: Literal["leftover", "noise", "tool", "environment"]
     name: str
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         terminal.print_json({"schema": SCHEMA, "findings": [f._asdict() for f in findings]})
     else:
-        terminal.tell(*told(findings))
+        terminal.tell(*for_terminal(findings))
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
@@ -78,13 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def examine(chosen: Sequence[Environment], timeout: float | None = None) -> list[Finding]:
-    """Look at the host, and launch each of these environments once; `timeout` as `--timeout` gives it, in seconds."""
+    """Examine the host, and launch each of these environments once; `timeout` is the seconds given by `--timeout`."""
     deadlines.begin(timeout)
     return list(_findings(chosen))
 
 
 def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
-    """All of them; on a terminal it says meanwhile which environment is being launched."""
+    """All findings; a terminal shows meanwhile which environment is being launched."""
     from isobench.run import doctor
 
     other = list(doctor.check_other_runs())
@@ -119,8 +119,8 @@ _HEADINGS = MappingProxyType(
 _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow", "SKIP": "dim"})
 
 
-def told(findings: Sequence[Finding]) -> list[RenderableType]:
-    """A heading a kind; what has one cause is in one line, and beneath what is not well stands what mends it."""
+def for_terminal(findings: Sequence[Finding]) -> list[RenderableType]:
+    """One heading per kind. Findings with the same cause share a line, with the remedy beneath it."""
     from rich.table import Table
     from rich.text import Text
 
@@ -142,7 +142,7 @@ def told(findings: Sequence[Finding]) -> list[RenderableType]:
 
 
 def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Findings with one outcome for one reason are together, in the order of the first of each."""
+    """Findings with the same outcome and reason, grouped; groups are in the order of their first findings."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.outcome, finding.reason), []).append(finding)
@@ -150,7 +150,7 @@ def _by_cause(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def _together(remedies: Sequence[str]) -> str:
-    """What mends a group: packages in one command, else each remedy."""
+    """The remedy of a group: packages in one command, otherwise every remedy."""
     if all(remedy.startswith(_INSTALL) for remedy in remedies):
         return _INSTALL + " ".join(remedy.removeprefix(_INSTALL) for remedy in remedies)
     return "; ".join(remedies)

@@ -1,4 +1,4 @@
-"""isobench export: a run in other tools' formats."""
+"""isobench export: write a run in another tool's format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isobench.analysis.results import Results
 
 BUNDLE = "bundle"
-"""No format of another tool: results and report in one archive."""
+"""Not another tool's format, but results and report in one archive."""
 
 SCHEMA = 1
 EXAMPLES = """\
@@ -27,7 +27,7 @@ EXAMPLES = """\
 
 
 class Document(TypedDict):
-    """What `isobench export --out FILE --json` prints: what was written, in bytes."""
+    """What `isobench export --out FILE --json` prints: the file that was written, and its size in bytes."""
 
     schema: int
     run: str
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         if (arguments.to == BUNDLE or formats()[arguments.to].binary) and sys.stdout.isatty():
             raise UsageError(f"{arguments.to} is not a text format", remedy="--out FILE")
         if sys.stdout.isatty():
-            print(data.decode(), end="")  # what a terminal would obey is made visible
+            print(data.decode(), end="")  # control characters are made visible
         else:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
@@ -75,8 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot write {arguments.out}: {error.strerror}") from error
     if arguments.json:
-        told = Document(schema=SCHEMA, run=str(folder), format=arguments.to, file=str(arguments.out), bytes=len(data))
-        terminal.print_json(told)
+        written = str(arguments.out)
+        terminal.print_json(
+            Document(schema=SCHEMA, run=str(folder), format=arguments.to, file=written, bytes=len(data))
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""isobench list: the environments, scenarios or metrics there are."""
+"""isobench list: list the environments, scenarios or metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCHEMA = 1
 
 
 class EnvironmentRow(TypedDict):
-    """One environment. `compared_with` is the rung that it differs from in `adds`; null where it stands apart."""
+    """One environment. `compared_with` is the rung that it differs from in `adds`; null if there is none."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class EnvironmentRow(TypedDict):
 
 
 class ScenarioRow(TypedDict):
-    """One scenario. `metrics` is how many it takes, `needs` what an environment has to offer."""
+    """One scenario. `metrics` is the number of its metrics, `needs` the capabilities that an environment must have."""
 
     name: str
     title: str
@@ -54,14 +54,14 @@ class MetricRow(TypedDict):
 
 
 class GroupRow(TypedDict):
-    """A set of environments that can be named like one."""
+    """A set of environments that can be named like a single one."""
 
     name: str
     meaning: str
 
 
 class Document(TypedDict):
-    """What `isobench list --json` prints: what was asked for, or all of it."""
+    """What `isobench list --json` prints: the requested list, or all of them."""
 
     schema: int
     environments: NotRequired[list[EnvironmentRow]]
@@ -75,7 +75,7 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=KINDS, help="which of them (what there is)")
+    parser.add_argument("what", nargs="?", choices=KINDS, help="one list (default: an overview)")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/list.schema.json)")
 
 
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _overview(counts: Mapping[str, int]) -> None:
-    """What can be listed, and what can be named beside single environments."""
+    """What can be listed, and the groups that can be named like environments."""
     print("isobench list environments    " + f"{counts['environments']}, every rung and what it adds")
     print("isobench list scenarios       " + f"{counts['scenarios']}, what is measured in each environment")
     print("isobench list metrics         " + f"{counts['metrics']}, what a scenario measures")
@@ -140,7 +140,7 @@ def _metrics() -> list[dict[str, object]]:
 
 
 def _print(rows: list[dict[str, object]]) -> None:
-    """In a pipe, and where it has room, a plain table; on a narrower terminal a name a line, and what it is below."""
+    """A plain table in a pipe, and on a terminal that is wide enough; on a narrow one a paragraph for each entry."""
     from isobench.core import terminal
 
     heads = [name.replace("_", " ") for name in rows[0]]
@@ -152,8 +152,8 @@ def _print(rows: list[dict[str, object]]) -> None:
         return
     for line in lines:
         terminal.paragraph(f"{line[0]}: {line[1]}", indent=4)
-        told = [f"{head}: {word}" for head, word in zip(heads[2:], line[2:], strict=True) if word]
-        terminal.paragraph("    " + "; ".join(told), indent=4)
+        details = [f"{head}: {word}" for head, word in zip(heads[2:], line[2:], strict=True) if word]
+        terminal.paragraph("    " + "; ".join(details), indent=4)
 
 
 def _word(value: object) -> str:

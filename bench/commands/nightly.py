@@ -1,4 +1,4 @@
-"""isobench nightly: doctor, run, trend, report and exports into one folder."""
+"""isobench nightly: measure, update the trend, and write report and exports into one folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from isobench.analysis.trend import Trend
     from isobench.results.record import Session
 
-_MOST_TOLD = 1000
-"""Sentences of a summary: GitHub refuses a job summary above 1 MiB, and the report beneath them has 64 KiB at most."""
+_MOST_SENTENCES = 1000
+"""Sentences in a summary. GitHub refuses a job summary above 1 MiB, and the report below them has at most 64 KiB."""
 
 OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
-"""What a night writes beside the report's files and the exports."""
+"""The files of a night, besides the report's files and the exports."""
 
 EXAMPLES = """\
   isobench nightly --profile quick                doctor, run, trend, report and exports, into nightly/
@@ -36,21 +36,21 @@ EXAMPLES = """\
 
 
 class Night(NamedTuple):
-    """What a night has to say, in sentences."""
+    """The findings of a night, in sentences."""
 
     news: list[str]
-    """What changed: the trend's news, a comparison that found something, environments that are gone."""
+    """What changed: new alerts of the trend, changes found by the comparison, environments that are gone."""
     faults: list[str]
-    """What went wrong: cells that failed, blocks left out, parts of the night that could not be done."""
+    """What went wrong: cells that failed, excluded blocks, steps of the night that failed."""
 
-    def told(self) -> list[str]:
+    def sentences(self) -> list[str]:
         return [*self.news, *self.faults]
 
     def calm(self, *, watched: int) -> str:
-        """What is said where there is nothing to tell."""
-        if self.told():
+        """The sentence for a night without findings; empty if there are any."""
+        if self.sentences():
             return ""
-        return "Nothing changed." if watched else "Nothing is known to have changed: too few nights to tell."
+        return "Nothing changed." if watched else "No change is known: there are too few nights to detect one."
 
 
 class Document(measure.Document):
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot write to {folder}: {error.strerror}", remedy="choose another --folder") from error
     show = not arguments.json
     findings = doctor.examine(catalog.select_environments(arguments.environments), arguments.timeout)
-    _keep(folder / "doctor.txt", doctor.told(findings), show)
+    _keep(folder / "doctor.txt", doctor.for_terminal(findings), show)
     outcome = _measured(folder, arguments, show)
     results = outcome.results
     night = Night([], [])
@@ -94,18 +94,18 @@ def run(arguments: argparse.Namespace) -> int:
     other = _compare(night, folder, results, against, show) if against is not None else None
     report = _report(night, folder, results, other)
     _export(folder, results)
-    _summarise(folder, night.told(), night.calm(watched=trend.series), report)
-    for line in night.told():
+    _summarise(folder, night.sentences(), night.calm(watched=trend.series), report)
+    for line in night.sentences():
         print(f"isobench: {line}", file=sys.stderr)
     if show:
         print(f"nightly: {folder}")
     else:
         terminal.print_json({**outcome.document, "folder": str(folder), **night._asdict()})
-    return outcome.exit_code or (1 if night.told() else 0)
+    return outcome.exit_code or (1 if night.sentences() else 0)
 
 
 class _Outcome(NamedTuple):
-    """Of tonight's run: what it gave, its exit code, and its document as `isobench run --json` prints it."""
+    """Tonight's run: its results, its exit code, and its document as `isobench run --json` prints it."""
 
     results: Results
     exit_code: int
@@ -113,7 +113,7 @@ class _Outcome(NamedTuple):
 
 
 def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outcome:
-    """Tonight's run. One that concludes nothing is a night all the same, if it has left a record: the trend says so."""
+    """Measure. A run from which nothing can be concluded still counts as a night if it has left a record."""
     from isobench.analysis.results import load
 
     try:
@@ -123,19 +123,19 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
         if path is None:
             raise
         return _Outcome(load(Path(str(path))), error.exit_code, _without_conclusion(error))
-    _keep(folder / "run.txt", outcome.told(), show)
+    _keep(folder / "run.txt", outcome.for_terminal(), show)
     document = _without_conclusion(outcome.error()) if outcome.nothing else outcome.document()
     return _Outcome(outcome.results, outcome.exit_code, document)
 
 
 def _without_conclusion(error: NothingMeasured) -> dict[str, object]:
-    """What is printed as data of a run that concludes nothing; the reason is told at once."""
+    """The document of a run from which nothing can be concluded; its reason is printed at once."""
     print(f"isobench: {error.reason}", file=sys.stderr)
     return {**error.document, "error": error.reason, "remedy": error.remedy, "exit_code": error.exit_code}
 
 
 def _forget(folder: Path) -> None:
-    """Yesterday's night must not be taken for today's. Only what a night writes goes: the folder may hold more."""
+    """Remove the files of an earlier night, and no others: the folder may contain more."""
     from isobench.export.formats import formats
     from isobench.report.build import FILES
 
@@ -146,21 +146,21 @@ def _forget(folder: Path) -> None:
 
 
 def _keep(file: Path, words: Sequence[RenderableType], show: bool = True) -> None:
-    """Write it down as a pipe would have it, and show it unless data is wanted."""
+    """Write it to a file, as to a pipe, and show it unless data is wanted."""
     _write(file, terminal.text(*words))
     if show:
         terminal.tell(*words)
 
 
 def _write(file: Path, text: str) -> None:
-    """Through no link and into no FIFO: somebody else may write in the folder, too."""
+    """Write a file, never through a link or into a FIFO: others may be able to write to the folder."""
     from isobench.results import store
 
     store.write_atomically(file, text.encode(errors="backslashreplace"))
 
 
 def _trend(night: Night, folder: Path, runs_folder: Path, tonight: Results) -> Trend:
-    """What the trend of tonight's machine tells; other machines in the folder have nights of their own."""
+    """The trend of tonight's machine; other machines in the folder have their own nights."""
     import msgspec
 
     from isobench.analysis import history
@@ -184,7 +184,7 @@ def _trend(night: Night, folder: Path, runs_folder: Path, tonight: Results) -> T
 
 
 def _look(night: Night, runs_folder: Path, tonight: Results) -> None:
-    """What the run's own record tells: failures, blocks left out, environments that were there the night before."""
+    """Findings from the run's own record: failures, excluded blocks, environments measured the night before."""
     from isobench.report import format
 
     session = tonight.session
@@ -199,7 +199,7 @@ def _look(night: Night, runs_folder: Path, tonight: Results) -> None:
     before = _night_before(runs_folder, tonight.run.path, session)
     skipped = {skip.environment: skip.reason for skip in session.skips if not skip.scenario}
     for name in sorted((before & skipped.keys()) if before else ()):
-        night.news.append(f"{name} is gone, which was measured the night before: {skipped[name]}")
+        night.news.append(f"{name} was measured the night before and is unavailable tonight: {skipped[name]}")
 
 
 def _night_before(runs_folder: Path, path: Path, session: Session) -> set[str]:
@@ -221,27 +221,27 @@ def _night_before(runs_folder: Path, path: Path, session: Session) -> set[str]:
 
 
 def _compare(night: Night, folder: Path, tonight: Results, against: Path, show: bool) -> Results | None:
-    """Hold tonight's run against an earlier one; gives that one, where it can be read."""
-    from isobench.analysis.compare import compare as held_against
+    """Compare tonight's run with an earlier one; returns that one, if it can be read."""
+    from isobench.analysis.compare import compare as compare_runs
     from isobench.analysis.earlier import earlier
     from isobench.analysis.results import load
 
     other = None
     try:
         other = load(against)
-        found = held_against(other, tonight, earlier=earlier([other.run, tonight.run]))
-    except IsobenchError as error:  # a run that is gone must not cost the night, but is no "nothing changed" either
+        found = compare_runs(other, tonight, earlier=earlier([other.run, tonight.run]))
+    except IsobenchError as error:  # a missing run must not fail the night, but is not "nothing changed" either
         night.faults.append(f"no comparison with {against}: {error.reason}")
         return other
-    _keep(folder / "compare.txt", compare.told(found), show)
+    _keep(folder / "compare.txt", compare.for_terminal(found), show)
     reasons = compare.failing(found, "change")
     if reasons:
-        night.news.append(f"a comparison with {against} has found changes ({reasons[0]}): compare.txt")
+        night.news.append(f"the comparison with {against} found changes ({reasons[0]}): see compare.txt")
     return other
 
 
 def _report(night: Night, folder: Path, tonight: Results, other: Results | None) -> str:
-    """Tonight's report, compared with another run's where there is one; gives it in Markdown, without its drawings."""
+    """Write tonight's report, compared with another run if there is one; returns it as Markdown without figures."""
     from isobench.report import build, markdown
 
     page = build.page_of(build.make_context(tonight, other))
@@ -263,12 +263,12 @@ def _export(folder: Path, tonight: Results) -> None:
             print(f"isobench: no {one.name}: {error.reason}", file=sys.stderr)
 
 
-def _summarise(folder: Path, told: list[str], calm: str, report: str) -> None:
-    """What a job summary shows: what the night has to say, then the report, which is bounded by itself."""
+def _summarise(folder: Path, sentences: list[str], calm: str, report: str) -> None:
+    """Write the job summary: the night's findings, then the report, whose size is bounded."""
     from isobench.report import format
     from isobench.report.markdown import escape
 
-    head = [f"- **{escape(format.clean(line, 600))}**" for line in told[:_MOST_TOLD]] or [calm]
-    if len(told) > _MOST_TOLD:
-        head.append(f"- and {len(told) - _MOST_TOLD} more")
+    head = [f"- **{escape(format.clean(line, 600))}**" for line in sentences[:_MOST_SENTENCES]] or [calm]
+    if len(sentences) > _MOST_SENTENCES:
+        head.append(f"- and {len(sentences) - _MOST_SENTENCES} more")
     _write(folder / "summary.md", "\n".join(["## Tonight", "", *head, "", report]))

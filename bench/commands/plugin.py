@@ -1,4 +1,4 @@
-"""isobench plugin: begin a plug-in, or test whether one keeps its contract."""
+"""isobench plugin: create a plug-in, or test one against its contract."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 SCHEMA = 1
 BROKEN = 1
 EXAMPLES = """\
-  isobench plugin new niced                       a package with a plug-in of each kind, to be changed
-  isobench plugin check isobench_niced            hold it against its contract, launching it for real
+  isobench plugin new niced                       write a package with a plug-in of each kind, to start from
+  isobench plugin check isobench_niced            test it against its contract, by launching it
   isobench plugin check isobench_niced --json     as data
 """
 
 
 class FindingRow(TypedDict):
-    """One promise of one plug-in: PASS, FAIL, or SKIP where this host cannot tell."""
+    """One promise of one plug-in: PASS, FAIL, or SKIP if it cannot be tested on this host."""
 
     plugin: str
     promise: str
@@ -52,12 +52,12 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    new = kinds.add_parser("new", help="write a package with a plug-in of each kind, to be changed")
-    new.add_argument("name", metavar="NAME", help="what the plug-ins are called")
-    new.add_argument("--out", type=Path, metavar="FOLDER", help="where to (isobench-NAME)")
+    new = kinds.add_parser("new", help="write a package with a plug-in of each kind, to start from")
+    new.add_argument("name", metavar="NAME", help="name of the plug-ins")
+    new.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (isobench-NAME)")
     new.add_argument("--json", action="store_true", help="as data (docs/plugin-new.schema.json)")
-    check = kinds.add_parser("check", help="test a module, or a package with its modules; 1 where it fails")
-    check.add_argument("module", metavar="MODULE", help="what Python imports it by")
+    check = kinds.add_parser("check", help="test a module, or a package with its modules; exit 1 if it fails")
+    check.add_argument("module", metavar="MODULE", help="its import name")
     check.add_argument("--json", action="store_true", help="as data (docs/plugin.schema.json)")
 
 
@@ -80,7 +80,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from isobench.api import API_VERSION
     from isobench.run.trial import check
 
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 (what is being written need not be installed)
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plug-in under development need not be installed)
     findings = []
     for finding in check(arguments.module):
         findings.append(finding)

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 PARTLY = 1
-"""The exit code where something could not be had: the rest is there, and can be measured."""
+"""The exit code if something could not be installed. The rest is installed, and can be measured."""
 
 SCHEMA = 1
 EXAMPLES = """\
   isobench provision --dry-run                    what would be installed
-  isobench provision                              install it; exit 1 if something could not be installed, the rest is
+  isobench provision                              install it; exit 1 if something could not be installed
 """
 
 
 class Document(TypedDict):
-    """What `isobench provision --json` prints. `done` has a line for each thing that was done, or would be."""
+    """What `isobench provision --json` prints. `done` has a line for each thing that was done, or would be done."""
 
     schema: int
     done: list[str]
@@ -47,6 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.print_json(Document(schema=SCHEMA, done=done.lines))
     if done.refused:
         count = len(done.refused)
-        what = "one thing" if count == 1 else f"{count} things"
-        print(f"isobench: {what} could not be had, the rest can be measured: isobench doctor", file=sys.stderr)
+        what = "one package" if count == 1 else f"{count} packages"
+        print(f"isobench: {what} could not be installed; isobench doctor shows what can be measured", file=sys.stderr)
     return PARTLY if done.refused else 0

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Profile(NamedTuple):
-    """How many blocks, and how narrow the intervals have to be (0.02: ±2 %); None: the number of blocks decides."""
+    """The number of blocks, and how narrow every interval must be (0.02: ±2 %); None: the number of blocks decides."""
 
     min_blocks: int
     max_blocks: int
@@ -47,7 +47,7 @@ PROFILES = {
     "default": Profile(20, 20, None),
     "rigorous": Profile(20, 100, 0.02),
 }
-"""quick takes the fewest blocks that give a 95 % interval; rigorous goes on until the intervals are narrow."""
+"""quick has the fewest blocks that give a 95 % interval; rigorous continues until the intervals are narrow."""
 
 
 SCHEMA = 1
@@ -57,12 +57,12 @@ EXAMPLES = """\
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time limit; verdicts as JSON
   isobench run --label before                     a label for `isobench compare before after`
-  isobench run --resume                           resume the newest interrupted run
+  isobench run --resume                           complete the newest run, if it ended early
 """
 
 
 class SummaryRow(TypedDict):
-    """One metric in one environment, in seconds or bytes and against the baseline. What does not exist is null."""
+    """One metric in one environment, in seconds or bytes and relative to the baseline. Missing values are null."""
 
     scenario: str
     metric: str
@@ -87,7 +87,7 @@ class SummaryRow(TypedDict):
 
 
 class Document(TypedDict):
-    """What `isobench run --json` prints. `error`, `remedy` and `exit_code` are there where it ended before its end."""
+    """What `isobench run --json` prints. `error`, `remedy` and `exit_code` are present if the run ended early."""
 
     schema: int
     run: str | None
@@ -106,8 +106,8 @@ class PlannedCell(TypedDict):
 
 
 class Plan(TypedDict):
-    """What `isobench run --dry-run --json` prints. `seconds` is what the run is expected to take, `origin` what that
-    rests on, `first_block` the cells of one block in their order."""
+    """What `isobench run --dry-run --json` prints. `seconds` is the estimated duration, `origin` its basis,
+    `first_block` the cells of one block in order."""
 
     schema: int
     command: list[str]
@@ -138,7 +138,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=runs.LATEST,
         metavar=runs.METAVAR,
-        help="resume an interrupted run, by its own plan (latest)",
+        help="complete the plan of a run that ended early (latest)",
     )
     add_timeout(parser)
     parser.add_argument("--out", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
@@ -152,7 +152,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 class _OfThePlan(argparse.Action):
-    """An option of the plan, kept in mind as one that was given: a run that is resumed has its own."""
+    """An option of the plan. It is recorded as given, because a resumed run keeps its own plan."""
 
     def __call__(
         self,
@@ -166,7 +166,7 @@ class _OfThePlan(argparse.Action):
 
 
 def label(text: str) -> str:
-    """What a run can be called: one line of printable text that means nothing else, and can be typed among others."""
+    """A run's label: one line of printable text that has no other meaning and can be part of a list."""
     text = text.strip()
     if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
         raise UsageError(
@@ -189,15 +189,15 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
 
 
 def timeout(text: str) -> float:
-    """A time that can be waited for an instance."""
-    told = seconds(text)
-    if told > deadlines.LONGEST:
+    """The seconds that an instance may take to become ready."""
+    chosen = seconds(text)
+    if chosen > deadlines.LONGEST:
         raise UsageError(f"{text!r} is too long for one instance", remedy="an hour at most: --timeout 1h")
-    return told
+    return chosen
 
 
 def seconds(text: str) -> float:
-    """90, 90s, 20m or 2h in seconds."""
+    """Convert 90, 90s, 20m or 2h to seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"{text!r} is not a duration", remedy="90s, 20m or 2h")
@@ -205,13 +205,15 @@ def seconds(text: str) -> float:
 
 
 class Outcome(NamedTuple):
-    """What a run has come to."""
+    """The outcome of a run."""
 
     results: Results
     report: dict[str, Path]
     """The report's file of each format; empty without a report."""
     nothing: str
-    """Why nothing can be concluded from it; empty where something can."""
+    """Why nothing can be concluded from it; empty if something can."""
+    unfinished: str
+    """Why it ended before its plan was complete, and how to continue; empty if it is complete."""
 
     @property
     def path(self) -> Path:
@@ -232,16 +234,16 @@ class Outcome(NamedTuple):
         summary = [row._asdict() for row in self.results.estimates]
         return {**_document(self.path), "report": report, "summary": summary}
 
-    def told(self) -> list[RenderableType]:
-        """For a terminal: the verdicts, and where everything is."""
+    def for_terminal(self) -> list[RenderableType]:
+        """For a terminal: the verdicts, and the paths of the files."""
         from isobench.run.progress import last_words
 
-        files = [f"report:  {file}" for file in self.report.values()]
-        return [*last_words(self.results), f"results: {self.path}", *files]
+        files = [f"results: {self.path}", *(f"report:  {file}" for file in self.report.values())]
+        return [*last_words(self.results), *filter(None, [self.unfinished]), *files]
 
     def error(self) -> NothingMeasured:
-        """Of a run from which nothing can be concluded."""
-        error = NothingMeasured(self.nothing, remedy="measure on a quiet host, or for longer")
+        """The error of a run from which nothing can be concluded."""
+        error = NothingMeasured(self.nothing, remedy=f"on a quiet host: {_resume(self.path)}")
         error.document = self.document()
         return error
 
@@ -251,7 +253,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _dry_run(_planned(arguments), as_data=arguments.json)
     outcome = measured(arguments)
     if not arguments.json:
-        terminal.tell(*outcome.told())
+        terminal.tell(*outcome.for_terminal())
     elif not outcome.nothing:
         terminal.print_json(outcome.document())
     if outcome.failed:
@@ -273,10 +275,10 @@ def _planned(arguments: argparse.Namespace) -> Request:
 
 
 def measured(arguments: argparse.Namespace) -> Outcome:
-    """Measure as these arguments say, and write the report. Progress is told on standard error, nothing on standard
-    output.
+    """Measure according to these arguments, and write the report. Progress goes to standard error; standard output
+    stays empty.
 
-    Raises `Interrupted`, or another `IsobenchError`, each with the document of what there is."""
+    Raises `Interrupted`, or another `IsobenchError`, each with the document of what was measured."""
     from isobench.probe.launcher import learn_deadlines
     from isobench.run import runner
     from isobench.run.progress import Progress
@@ -310,16 +312,21 @@ def measured(arguments: argparse.Namespace) -> Outcome:
         return _concluded(writer.path, arguments, request)
     except KeyboardInterrupt:
         path = progress.writer.path if progress.writer else None
-        name = shlex.quote(str(path))
-        remedy = f"continue: isobench run --resume {name}; report: isobench report {name}" if path else ""
-        raise Interrupted(_told(progress), remedy=remedy, document=_document(path)) from None
+        report = f"isobench report {shlex.quote(str(path))}"
+        remedy = f"continue: {_resume(path)}; report: {report}" if path else ""
+        raise Interrupted(_where_it_is(progress), remedy=remedy, document=_document(path)) from None
     except IsobenchError as error:
         error.document = error.document or _document(progress.writer.path if progress.writer else None)
         raise
 
 
-def _told(progress: Progress) -> str:
-    """Where the finished blocks of an interrupted run are."""
+def _resume(path: Path) -> str:
+    """The command that resumes a run."""
+    return f"isobench run --resume {shlex.quote(str(path))}"
+
+
+def _where_it_is(progress: Progress) -> str:
+    """The folder of an interrupted run's finished blocks, in a sentence."""
     writer = progress.writer
     if writer is None:
         return "interrupted"
@@ -328,14 +335,15 @@ def _told(progress: Progress) -> str:
 
 
 def _document(run: Path | None) -> dict[str, object]:
-    """Of a run that ended before its end."""
+    """The document of a run that ended early."""
     return {"schema": SCHEMA, "run": str(run) if run else None, "report": {}, "summary": []}
 
 
 def _interrupted(arguments: argparse.Namespace) -> Run:
-    """The run that is to go on. Raises `UsageError` where it cannot, or where another plan is asked for."""
+    """The run to resume. Raises `UsageError` if it cannot be resumed, or if options of the plan are given."""
     from isobench.filesystem.ownership import folder
     from isobench.results import journal, store
+    from isobench.results.record import COMPLETE
 
     given = getattr(arguments, "given", [])
     if given:
@@ -345,7 +353,7 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
     path = runs.one(arguments.resume, arguments.out)
     run = store.load(path)
     try:
-        with folder(path):  # it is written into
+        with folder(path):  # it will be written to
             pass
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
@@ -353,24 +361,24 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
         raise UsageError(
             f"{path} is still being measured, or belongs to another user", remedy="wait until it has ended"
         )
-    if run.session.stopped not in ("", "interrupted"):
-        raise UsageError(f"{path} was not interrupted: it completed ({run.session.stopped})", remedy="isobench run")
+    if run.session.stopped in COMPLETE:
+        raise UsageError(f"{path} is complete: there is nothing to resume", remedy="isobench run")
     if run.session.profile not in PROFILES:
         raise UsageError(f"{path} has a profile unknown to this version of isobench")
     return run
 
 
 def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request:
-    """What is left of the plan of a run: its environments that could be opened, its scenarios, seed and blocks."""
+    """The rest of a run's plan: its environments that could be opened, its scenarios, seed and blocks."""
     from isobench.run.runner import Request
 
     session, profile = before.session, PROFILES[before.session.profile]
     skipped = {skip.environment for skip in session.skips if not skip.scenario}
     names = [one.name for one in session.environments if one.name not in skipped]
-    told = _word_after("--blocks", session.command)
-    blocks = int(told) if told.isdecimal() else None
-    if arguments.timeout is None and (told := _word_after("--timeout", session.command)):
-        arguments.timeout = timeout(told)
+    given = _word_after("--blocks", session.command)
+    blocks = int(given) if given.isdecimal() else None
+    if arguments.timeout is None and (given := _word_after("--timeout", session.command)):
+        arguments.timeout = timeout(given)
     if not arguments.no_report:
         _check_writable(arguments.reports, "reports", "--reports")
     return Request(
@@ -434,12 +442,12 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
 
 
 def _word_after(option: str, words: Sequence[str]) -> str:
-    """The value of an option in a command as `_command` writes it, or nothing."""
+    """The value of an option in a command written by `_command`, or nothing."""
     return next((value for word, value in itertools.pairwise(words) if word == option), "")
 
 
 def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
-    """What to type to repeat this run: the same choices and the same seed."""
+    """The command that repeats this run: the same choices and the same seed."""
     words = ["isobench", "run", "-e", arguments.environments, "-s", arguments.scenarios]
     words += ["--profile", arguments.profile, "--seed", str(seed)]
     if arguments.blocks is not None:
@@ -452,9 +460,9 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
 
 
 def _check_writable(folder: Path, what: str, option: str) -> None:
-    """Find out before anything is measured that the results cannot be kept."""
+    """Check before measuring that the results can be stored."""
     there = folder.absolute()
-    while not os.path.lexists(there):  # False, too, for what lies in a folder that may not be looked into
+    while not os.path.lexists(there):  # False, too, for a path below a folder that this user cannot search
         there = there.parent
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):  # noqa: PTH112 (nor may this raise)
         raise UsageError(f"cannot write {what} to {folder}", remedy=f"choose another folder with {option}")
@@ -482,9 +490,9 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
         planned = [PlannedCell(environment=one.environment, scenario=one.scenario)
                    for one in plan(cells, request.baseline, request.seed, first)]  # fmt: skip
         seconds = estimate.seconds * (blocks + 1)
-        told = Plan(schema=SCHEMA, command=list(request.command), blocks=blocks, seed=request.seed,
+        shown = Plan(schema=SCHEMA, command=list(request.command), blocks=blocks, seed=request.seed,
                     seconds=seconds, origin=estimate.origin, first_block=planned)  # fmt: skip
-        terminal.print_json(told)
+        terminal.print_json(shown)
         return 0
     print(shlex.join(request.command))
     print(f"{blocks} blocks after one warm-up block, {len(cells)} cells each and the baseline twice")
@@ -495,7 +503,7 @@ def _dry_run(request: Request, *, as_data: bool) -> int:
 
 
 def _concluded(path: Path, arguments: argparse.Namespace, request: Request) -> Outcome:
-    """The run as it is on disk, with its report."""
+    """Load the run from disk and write its report."""
     from isobench.analysis import results
 
     found = results.load(path)
@@ -504,11 +512,32 @@ def _concluded(path: Path, arguments: argparse.Namespace, request: Request) -> O
         from isobench.report.build import render
 
         written = render(found, arguments.reports / path.parent.name / path.name)
-    return Outcome(found, written, _nothing_concluded(found.session, request))
+    nothing = _nothing_concluded(found.session, request)
+    return Outcome(found, written, nothing, "" if nothing else _unfinished(found.run, request))
+
+
+def _unfinished(run: Run, request: Request) -> str:
+    """Why a run ended before its plan was complete, and how to continue; empty if it is complete."""
+    from isobench.results.record import COMPLETE
+
+    session = run.session
+    if session.stopped in COMPLETE:
+        return ""
+    used = sum(block.index > 0 and not block.marks for block in session.blocks)
+    why = _ENDED.get(session.stopped, session.stopped)
+    return f"ended after {used} of {request.max_blocks} blocks, because {why}; continue: {_resume(run.path)}"
+
+
+_ENDED = {
+    "max-time": "another block would have exceeded --max-time",
+    "disturbed": "too many blocks were disturbed",
+    "nothing left to measure": "every cell failed repeatedly",
+}
+"""`Session.stopped` -> the reason in words."""
 
 
 def _nothing_concluded(session: Session, request: Request) -> str:
-    """Why nothing can be concluded; empty where something can."""
+    """Why nothing can be concluded; empty if something can."""
     from isobench.analysis.paired import FEWEST_PAIRS
 
     used = sum(block.index > 0 and not block.marks for block in session.blocks)

@@ -1,4 +1,4 @@
-"""isobench runs: the runs so far: list, show, name, tag, remove."""
+"""isobench runs: list, show, label, tag or remove runs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ SCHEMA = 1
 EXAMPLES = """\
   isobench runs                                   every run, the newest last
   isobench runs show latest                       one of them: plan, blocks, what was skipped and why
-  isobench runs name latest before                what it can be called in every command that takes a run
-  isobench runs tag latest kernel-6.12            what it has in common with others; `compare` takes all of a tag
-  isobench runs rm previous                       asks first; --yes where nobody can answer
+  isobench runs name latest before                a label, by which every command finds this run
+  isobench runs tag latest kernel-6.12            a tag, which several runs can share; `compare` takes all of them
+  isobench runs rm previous                       asks for confirmation; --yes in scripts
 """
 
 
+State = Literal["complete", "unfinished", "interrupted", "running"]
+
+
 class RunRow(TypedDict):
-    """One run. `state`: complete, interrupted (it can be resumed) or running; `stopped` is why it ended, as recorded.
-    `blocks` were measured after the warm-up, `blocks_used` are those that were not left out."""
+    """One run. `state`: complete, unfinished (it ended before its plan was complete), interrupted, or running;
+    unfinished and interrupted runs can be resumed. `stopped` is the recorded reason why it ended. `blocks` were
+    measured after the warm-up, `blocks_used` are those that were not excluded."""
 
     run: str
     run_id: str
@@ -42,7 +46,7 @@ class RunRow(TypedDict):
     label: str
     tags: list[str]
     profile: str
-    state: Literal["complete", "interrupted", "running"]
+    state: State
     stopped: str
     blocks: int
     blocks_used: int
@@ -52,7 +56,7 @@ class RunRow(TypedDict):
 
 
 class SkipRow(TypedDict):
-    """What of a run is missing. `scenario` is empty where the environment is missing as a whole."""
+    """A cell that is missing from a run. `scenario` is empty if the whole environment is missing."""
 
     environment: str
     scenario: str
@@ -61,7 +65,7 @@ class SkipRow(TypedDict):
 
 
 class ShownRun(RunRow):
-    """A run with its command, when it was resumed, its skips, how many cells failed, and the first reason."""
+    """A run with its command, its resumptions, its skips, the number of failed cells, and the first failure."""
 
     command: list[str]
     resumed: list[str]
@@ -71,8 +75,8 @@ class ShownRun(RunRow):
 
 
 class Document(TypedDict):
-    """What `isobench runs --json` prints; also `name` and `tag`, with the run as it is then. `problems` are folders
-    that cannot be read, with the reason."""
+    """What `isobench runs --json` prints. `name` and `tag` print it with the changed run. `problems` are folders that
+    cannot be read, with the reason."""
 
     schema: int
     runs: list[RunRow]
@@ -87,7 +91,7 @@ class ShowDocument(TypedDict):
 
 
 class RemovedDocument(TypedDict):
-    """What `isobench runs rm --json` prints: the folders that are gone."""
+    """What `isobench runs rm --json` prints: the folders that were removed."""
 
     schema: int
     removed: list[str]
@@ -100,8 +104,8 @@ def documents() -> dict[str, object]:
 def configure(parser: argparse.ArgumentParser) -> None:
     actions = "; ".join(f"{name}: {action.help}" for name, action in _ACTIONS.items())
     parser.add_argument("action", nargs="?", choices=_ACTIONS, default="list", help=actions)
-    parser.add_argument("words", nargs="*", metavar=runs.METAVAR, help=f"{runs.HELP}; then the name or the tags")
-    parser.add_argument("--remove", action="store_true", help="with name and tag: take away instead")
+    parser.add_argument("words", nargs="*", metavar=runs.METAVAR, help=f"{runs.HELP}; then the label or the tags")
+    parser.add_argument("--remove", action="store_true", help="with name and tag: remove instead of adding")
     parser.add_argument("-y", "--yes", action="store_true", help="with rm: do not ask")
     parser.add_argument("--results", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/runs.schema.json, runs-show, runs-rm)")
@@ -119,7 +123,7 @@ def _list(arguments: argparse.Namespace) -> int:
         terminal.print_json(Document(schema=SCHEMA, runs=rows, problems=problems))
         return 0
     for problem in problems:
-        print(f"isobench: left out: {problem}", file=sys.stderr)
+        print(f"isobench: ignored: {problem}", file=sys.stderr)
     if not rows:
         terminal.paragraph(f"no run under {arguments.results}/ (isobench run)")
         return 0
@@ -164,8 +168,11 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_RESUMABLE = ("unfinished", "interrupted")
+
+
 def _print(one: ShownRun) -> None:
-    """One run for people, a fact a line."""
+    """Print one run, one fact per line."""
     left_out = one["blocks"] - one["blocks_used"]
     ended = one["finished"] or "no end is recorded"
     facts = {
@@ -176,14 +183,14 @@ def _print(one: ShownRun) -> None:
         "time": f"{one['started']} to {ended}",
         "state": one["state"] + (f" ({one['stopped']})" if one["stopped"] not in ("", one["state"]) else ""),
         "resumed": ", ".join(one["resumed"]),
-        "blocks": f"{one['blocks']}, {left_out} left out" if left_out else str(one["blocks"]),
+        "blocks": f"{one['blocks']}, {left_out} excluded" if left_out else str(one["blocks"]),
         "profile": one["profile"],
         "baseline": one["baseline"],
         "environments": ", ".join(one["environments"]),
         "scenarios": ", ".join(one["scenarios"]),
         "failed cells": f"{one['failed_cells']}, the first: {one['first_failure']}" if one["failed_cells"] else "",
         "repeat": shlex.join(one["command"]),
-        "go on": f"isobench run --resume {shlex.quote(one['run'])}" if one["state"] == "interrupted" else "",
+        "continue": f"isobench run --resume {shlex.quote(one['run'])}" if one["state"] in _RESUMABLE else "",
     }
     causes: dict[str, list[str]] = {}
     for skip in one["skips"]:
@@ -198,7 +205,7 @@ def _print(one: ShownRun) -> None:
 def _name(arguments: argparse.Namespace) -> int:
     text, *rest = arguments.words or [""]
     if not text or len(rest) != (0 if arguments.remove else 1):
-        raise UsageError("a run and its new name are wanted", remedy="isobench runs name RUN NAME")
+        raise UsageError("runs name takes a run and its new label", remedy="isobench runs name RUN LABEL")
     path = runs.one(text, arguments.results)
     return _relabelled(arguments, path, lambda session: ("" if arguments.remove else label(rest[0]), session.tags))
 
@@ -206,7 +213,7 @@ def _name(arguments: argparse.Namespace) -> int:
 def _tag(arguments: argparse.Namespace) -> int:
     text, *rest = arguments.words or [""]
     if not text or not rest:
-        raise UsageError("a run and its tags are wanted", remedy="isobench runs tag RUN TAG")
+        raise UsageError("runs tag takes a run and one or more tags", remedy="isobench runs tag RUN TAG")
     tags = [label(tag) for tag in rest]
     path = runs.one(text, arguments.results)
 
@@ -227,8 +234,8 @@ def _relabelled(arguments: argparse.Namespace, path: Path, change: Callable[[Ses
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, runs=[row], problems=[]))
     else:
-        told = ", ".join(filter(None, (row["label"], *(f"#{tag}" for tag in row["tags"])))) or "without a name"
-        print(f"{path}: {terminal.cell(told).plain}")
+        names = ", ".join(filter(None, (row["label"], *(f"#{tag}" for tag in row["tags"])))) or "no label"
+        print(f"{path}: {terminal.cell(names).plain}")
     return 0
 
 
@@ -255,18 +262,18 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _agreed(chosen: Sequence[Path]) -> bool:
-    """Whether somebody at the terminal says yes."""
+    """Whether the user confirms at the terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("nobody can be asked here", remedy="--yes")
+        raise UsageError("there is no terminal to ask for confirmation", remedy="--yes")
     for path in chosen:
         row = _row(path)
         print(f"{path}: {terminal.cell(row['label'] or 'no label').plain}, {row['blocks']} blocks", file=sys.stderr)
-    print("delete? [y/N] ", end="", file=sys.stderr, flush=True)
+    print("remove? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _check_ours(path: Path) -> None:
-    """Raise `UsageError` where a run's folder is none, or one that somebody else could change meanwhile."""
+    """Raise `UsageError` if this is not a folder, or one that another user could change meanwhile."""
     from isobench.filesystem.ownership import folder
 
     try:
@@ -277,13 +284,14 @@ def _check_ours(path: Path) -> None:
 
 
 def _check_removable(path: Path) -> None:
-    """Raise `UsageError` for what is no run, is being measured, or holds what no run leaves."""
+    """Raise `UsageError` if this is not a run, is being measured, or contains other files."""
     _check_ours(path)
     if _row(path)["state"] == "running":
         raise UsageError(f"{path} is being measured", remedy="wait until it has ended")
     others = sorted(set(os.listdir(path)) - _files())
     if others:
-        raise UsageError(f"{path} holds what no run leaves, such as {others[0]!r}", remedy="move that elsewhere")
+        reason = f"{path} contains files that are not a run's, such as {others[0]!r}"
+        raise UsageError(reason, remedy="move them elsewhere")
 
 
 def _files() -> set[str]:
@@ -294,7 +302,7 @@ def _files() -> set[str]:
 
 
 def _unlink(path: Path) -> None:
-    """The record goes first, so that half a run is never taken for one. By descriptor: no link is followed."""
+    """Remove the record first, so that a partly removed run is never taken for a run. No link is followed."""
     from isobench.filesystem.ownership import folder
     from isobench.results import store
 
@@ -302,7 +310,7 @@ def _unlink(path: Path) -> None:
         with folder(path) as place:
             for name in (store.SESSION, *sorted(_files() & set(os.listdir(place)) - {store.SESSION})):
                 os.unlink(name, dir_fd=place)
-        path.absolute().rmdir()  # "." cannot be removed by that name
+        path.absolute().rmdir()  # "." cannot be removed under that name
     except OSError as error:
         raise UsageError(f"cannot remove {path}: {error.strerror}") from error
 
@@ -343,8 +351,9 @@ def _row(path: Path) -> RunRow:
     )
 
 
-def _state(path: Path, session: Session) -> Literal["complete", "interrupted", "running"]:
+def _state(path: Path, session: Session) -> State:
     from isobench.results import journal
+    from isobench.results.record import COMPLETE
 
     if (path / journal.NAME).exists():
         dead = journal.take_over(path)
@@ -352,7 +361,9 @@ def _state(path: Path, session: Session) -> Literal["complete", "interrupted", "
             return "running"
         os.close(dead)
         return "interrupted"
-    return "interrupted" if session.stopped in ("", "interrupted") else "complete"
+    if session.stopped in COMPLETE:
+        return "complete"
+    return "interrupted" if session.stopped in ("", "interrupted") else "unfinished"
 
 
 def _shown(path: Path) -> ShownRun:
@@ -378,9 +389,9 @@ class _Action(NamedTuple):
 
 
 _ACTIONS = {
-    "list": _Action(_list, "every run"),
-    "show": _Action(_show, "details"),
-    "name": _Action(_name, "label one"),
-    "tag": _Action(_tag, "tag one"),
-    "rm": _Action(_remove, "delete runs"),
+    "list": _Action(_list, "all runs"),
+    "show": _Action(_show, "details of runs"),
+    "name": _Action(_name, "label a run"),
+    "tag": _Action(_tag, "tag a run"),
+    "rm": _Action(_remove, "remove runs"),
 }

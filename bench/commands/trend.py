@@ -1,4 +1,4 @@
-"""isobench trend: what changed in the nights of a host."""
+"""isobench trend: show what has changed over a host's runs."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def _print(trend: Trend) -> None:
     from isobench.analysis.trend import FEWEST
 
     for problem in trend.problems:
-        print(f"isobench: left out: {problem}", file=sys.stderr)
+        print(f"isobench: ignored: {problem}", file=sys.stderr)
     hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
-    print(f"{trend.nights} runs of {hosts}, {trend.series} series")
+    print(f"{trend.nights} runs of {hosts}, {trend.series} series watched")
     for alert in trend.alerts:
         print(f"{'NEWS ' if alert.news else ''}{alert.state}: {alert.text} ({alert.host_id})")
     if not trend.series:
-        print(f"nothing is watched yet: this needs {FEWEST} runs of one machine with a cost in common")
+        print(f"a series is watched once one machine has {FEWEST} runs with that cost")
     elif not any(alert.news for alert in trend.alerts):
         print("nothing new")

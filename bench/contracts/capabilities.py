@@ -1,4 +1,4 @@
-"""What some sandboxes, instances and scenarios can do and others cannot, a small protocol each.
+"""Optional capabilities of sandboxes, instances and scenarios: one small protocol each.
 
 Whoever wants to know asks by `isinstance`, never by name. A class has a capability by having its members; there is
 nothing to inherit from. What is asked for is never asked for between `requested` and `gone` of an instance.
@@ -20,17 +20,17 @@ class Capability(StrEnum):
     """What an environment can do (`Environment.capabilities`). A scenario that needs more does not apply there."""
 
     READY = "ready"
-    """Every environment: it can say the ready line. A null kernel can do nothing else."""
+    """It can send the ready line, as every environment can. A null kernel can do nothing else."""
     PROBE = "probe"
     """The probe itself runs, with all its verbs."""
     ROOTFS = "rootfs"
-    """The shared root file system (with fio inside) and storage of the environment's own are there."""
+    """It has the shared root file system (with fio inside) and storage of its own."""
     LOWER = "lower"
     """Files of known sizes come with the environment's storage (bench/images/lower.py), for the verb `copyup`."""
 
 
 class Part(StrEnum):
-    """What of an instance may be out of sight."""
+    """A part of an instance that may be impossible to observe."""
 
     PROCESSES = "processes"
     """Its processes on the host."""
@@ -45,7 +45,7 @@ class Part(StrEnum):
 
 
 class Lack(NamedTuple):
-    """Why this host as a whole cannot take a scenario, and what mends that."""
+    """Why this host as a whole cannot run a scenario, and the remedy."""
 
     reason: str
     remedy: str = ""
@@ -53,11 +53,11 @@ class Lack(NamedTuple):
 
 @runtime_checkable
 class GivesMemory(Protocol):
-    """A sandbox whose instances have memory of their own (guests); an instance of another has what its host has."""
+    """A sandbox whose instances have their own memory (guests); other instances use the host's."""
 
     @property
     def memory_bytes(self) -> int:
-        """What each is given."""
+        """The memory of each instance."""
         ...
 
 
@@ -73,10 +73,10 @@ class PublishesPort(Protocol):
 
 @runtime_checkable
 class HasBlindSpots(Protocol):
-    """A sandbox of whose instances something is out of sight."""
+    """A sandbox some parts of whose instances cannot be observed."""
 
     def unseen(self) -> Mapping[Part, str]:
-        """What, each with the reason; it may become known only once an instance has run."""
+        """These parts, each with the reason. They may become known only once an instance has run."""
         ...
 
 
@@ -91,7 +91,7 @@ class HasPublished(Protocol):
 
 @runtime_checkable
 class HasAddress(Protocol):
-    """An instance that the host reaches at an IPv4 address of its own, and at no other."""
+    """An instance that the host reaches only at an IPv4 address of its own."""
 
     @property
     def address(self) -> str: ...
@@ -99,14 +99,14 @@ class HasAddress(Protocol):
 
 @runtime_checkable
 class HasHarness(Protocol):
-    """An instance beside which the harness keeps processes: in the host's memory, and no cost of isolation."""
+    """An instance for which the harness keeps processes: they use the host's memory, but are no cost of isolation."""
 
     def harness_pids(self) -> list[int]: ...
 
 
 @runtime_checkable
 class HasSteps(Protocol):
-    """An instance that knows what the parts of its start took."""
+    """An instance that knows how long the steps of its start took."""
 
     @property
     def steps(self) -> Mapping[str, float]:
@@ -116,7 +116,7 @@ class HasSteps(Protocol):
 
 @runtime_checkable
 class TellsFacts(Protocol):
-    """A scenario that has something to say of each environment, untimed, once a run."""
+    """A scenario that reports facts of each environment, untimed, once per run."""
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Texts by name, kept with the environment's own facts under `SCENARIO.NAME`: the kernel as an instance sees
@@ -126,17 +126,17 @@ class TellsFacts(Protocol):
 
 @runtime_checkable
 class RestsOnParts(Protocol):
-    """A scenario whose metrics cannot be taken where something of an instance is out of sight."""
+    """A scenario with metrics that cannot be taken if some part of an instance cannot be observed."""
 
     @property
     def sees(self) -> Mapping[Part, tuple[str, ...]]:
-        """The metrics that rest on a part, by patterns as in fnmatch; the runner leaves those out and says so."""
+        """The metrics that depend on each part, as patterns (fnmatch); the runner omits them and says so."""
         ...
 
 
 @runtime_checkable
 class ExpectsInterference(Protocol):
-    """A scenario that drives interference counters by itself; its cells do not mark a block for those."""
+    """A scenario that drives interference counters itself; its cells do not mark a block for those counters."""
 
     @property
     def expected_interference(self) -> frozenset[Counter]: ...
@@ -144,22 +144,22 @@ class ExpectsInterference(Protocol):
 
 @runtime_checkable
 class LacksSomething(Protocol):
-    """A scenario that wants something of the host as a whole: what one needs costs no other."""
+    """A scenario that needs something of the host as a whole; without it, other scenarios are not affected."""
 
     def lacks(self) -> Lack | None:
-        """Why this host cannot take it; None where it can."""
+        """Why this host cannot run it; None if it can."""
         ...
 
 
 @runtime_checkable
 class TakesTime(Protocol):
-    """A scenario that knows about how long it works, for the estimate before a host has measured it."""
+    """A scenario that knows roughly how long it takes, for an estimate on a host that has not measured it yet."""
 
     @property
     def typical_seconds(self) -> float:
-        """Seconds of one sample on a small machine, launching left out."""
+        """Seconds of one sample on a small machine, without launching."""
         ...
 
 
 OF_SANDBOXES = ("memory_bytes", "published_port", "unseen")
-"""The members of the capabilities that a sandbox may have: what stands between has to pass them on."""
+"""The members of the optional capabilities of sandboxes; a wrapper has to pass them on."""

@@ -1,4 +1,4 @@
-"""What an environment is: the three protocols between the harness and a mechanism of isolation.
+"""The three protocols between the harness and a mechanism of isolation.
 
 An environment opens into a sandbox (slow, never timed); a sandbox launches instances (the timed path). What only some
 of them can do is in `isobench.contracts.capabilities`.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Layer = Literal["process", "chroot", "namespace", "runtime", "engine", "vmm", "vm"]
 Role = Literal["payload", "helper"]
-"""Whether a process of the host is the program itself (of a guest: QEMU), or serves it alone."""
+"""Whether a process of the host is the program itself (QEMU for a guest), or serves it alone."""
 
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 """How much stands between the program and the host, from least to most: the order of the catalogue."""
@@ -51,7 +51,7 @@ class Instance(Protocol):
 
     @property
     def cpu(self) -> Mapping[str, float]:
-        """CPU seconds spent on the host because of this instance, by whom ("launcher", "payload", "dockerd", ...).
+        """CPU seconds spent on the host because of this instance, by the process ("launcher", "payload", ...).
 
         Complete once the `with` block is left. A mechanism that cannot tell leaves a key out.
         """
@@ -62,7 +62,7 @@ class Instance(Protocol):
         ...
 
     def wait(self) -> int:
-        """Tell the program to finish (stamps `released`), wait until it has (stamps `exited`), give its exit status."""
+        """Release the program (stamps `released`), wait for its exit (stamps `exited`), return its exit status."""
         ...
 
 
@@ -82,7 +82,7 @@ class Sandbox(Protocol):
         ...
 
     def daemons(self) -> list[int]:
-        """The processes that serve every instance and are there without one; none for most mechanisms."""
+        """The processes that serve all instances and run even without one; none for most mechanisms."""
         ...
 
 
@@ -101,7 +101,7 @@ class Environment(Protocol):
     def layer(self) -> Layer: ...
     @property
     def adds(self) -> str:
-        """The one thing (or the list of things) that it has and `compared_with` has not."""
+        """The one thing (or the list of things) that it has and `compared_with` does not."""
         ...
 
     @property
@@ -111,7 +111,7 @@ class Environment(Protocol):
 
     @property
     def single_factor(self) -> bool:
-        """True only where it differs from `compared_with` in `adds` alone, so that the difference names its cause."""
+        """True only if it differs from `compared_with` in `adds` alone, so that the difference has a known cause."""
         ...
 
     @property
@@ -126,7 +126,7 @@ class Environment(Protocol):
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
-        """What it uses of the host, and how that is cleaned up; empty for one that starts nothing but the probe."""
+        """What it uses of the host, and how that is cleaned up; empty if it starts only the probe."""
         ...
 
     def open(self, workdir: Path) -> AbstractContextManager[Sandbox]:

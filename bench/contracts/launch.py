@@ -1,4 +1,4 @@
-"""What an instance is asked to do: all that `Sandbox.launch` has to know, so that nobody reads it out of the verb."""
+"""What an instance will do: everything that `Sandbox.launch` has to know, so that no environment reads the verb."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ class Launch(NamedTuple):
     """One instance to come. Made by `idle` or `working`."""
 
     arguments: tuple[str, ...]
-    """What the probe is started with: its verb and the verb's words."""
+    """The probe's arguments: its verb and the verb's words."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds from launch to gone."""
     is_idle: bool = False
-    """It says ready, does nothing, and ends when it is told to."""
+    """It sends the ready line, does nothing, and exits when it is released."""
     needs_disk: bool = False
-    """It uses the root file system or its own storage (ROOTFS): a guest then has a disk, which it has not otherwise."""
+    """It uses the root file system or its own storage (ROOTFS). A guest has a disk only then."""
     needs_lower: bool = False
     """It uses the files of known sizes that come with the storage (LOWER)."""
     watch_end: bool = True
-    """Whether its end is timed. Without, `gone` need not wait for what the kernel frees by itself, and the harness
-    keeps nothing beside the instance for that. Everything is removed all the same."""
+    """Whether its end is timed. If not, `gone` need not wait for what the kernel frees by itself, and the harness keeps
+    no process to watch for that. Everything is removed nevertheless."""
 
 
 def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
-    """An instance that says ready and waits until it is told to finish."""
+    """An instance that sends the ready line and waits until it is released."""
     return Launch(("ready",), timeout, is_idle=True, watch_end=watch_end)
 
 
 def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Launch:
-    """An instance whose probe does a verb with its words; `disk` and `lower` say what the verb uses."""
+    """An instance whose probe runs a verb; `disk` and `lower` say what the verb uses."""
     return Launch(arguments, timeout, needs_disk=disk, needs_lower=lower)

@@ -1,4 +1,4 @@
-"""What an environment uses of the host: programs, packages, and what a dead run of it leaves behind.
+"""What an environment uses of the host: programs, packages, and what removes the leftovers of a dead run.
 
 `doctor`, `provision`, `clean` and the end of every run go by these records, also for environments of other packages.
 """
@@ -12,39 +12,39 @@ if TYPE_CHECKING:
 
 
 class Need(NamedTuple):
-    """Something that runs use."""
+    """A dependency of runs."""
 
     packages: tuple[str, ...]
-    """Its names in Debian and Ubuntu, releases old and new: the first that apt knows is taken."""
+    """Its package names over the releases of Debian and Ubuntu; the first that apt knows is installed."""
     present: Callable[[], bool]
-    """Whether it is there, whoever brought it."""
+    """Whether it is present, however it was installed."""
     lost: str
     """What cannot be measured without it."""
     everyday: bool = True
-    """Whether `isobench provision` installs it; else only with `--for-tests`."""
+    """Whether `isobench provision` installs it without `--for-tests`."""
 
 
 class Tool(NamedTuple):
-    """A program that is started: `isobench doctor` shows its version."""
+    """A program that isobench starts; `isobench doctor` shows its version."""
 
     name: str
     packages: tuple[str, ...]
     """As in `Need`."""
     version: str = "--version"
-    """The option that has it tell its version."""
+    """The option that prints its version."""
 
     @property
     def remedy(self) -> str:
-        """What installs it."""
+        """The command that installs it."""
         return f"apt-get install {self.packages[0]}"
 
     def need(self, lost: str, *, everyday: bool = True) -> Need:
-        """The tool as something that `provision` installs."""
+        """The tool as a dependency for `provision`."""
         return Need(self.packages, command(self.name), lost, everyday)
 
 
 def command(*names: str) -> Callable[[], bool]:
-    """Whether one of these programs is there, to be asked later."""
+    """A function that tells whether one of these programs is present."""
 
     def present() -> bool:
         from isobench.host.programs import find
@@ -55,17 +55,17 @@ def command(*names: str) -> Callable[[], bool]:
 
 
 def leaves_nothing(run: str) -> list[str]:
-    """The sweep of a mechanism whose instances are descendants of the launcher and make nothing elsewhere."""
+    """The sweep of a mechanism whose instances are descendants of the launcher and create nothing elsewhere."""
     return []
 
 
 class Mechanism(NamedTuple):
-    """One way to isolate, as the host sees it; several environments may have one, and one environment several."""
+    """One way to isolate, as the host sees it. Several environments may share one, and one may have several."""
 
     name: str
     sweep: Callable[[str], list[str]] = leaves_nothing
-    """Removes what a dead run of this name (`isobench-<run id>`) left behind in the mechanism, and says what it
-    removed, a line each. Raises `Unavailable` where it was used and does not answer."""
+    """Removes what a dead run of this name (`isobench-<run id>`) left behind in the mechanism, and returns what it
+    removed, one line each. Raises `Unavailable` if the mechanism was used and does not answer."""
     programs: tuple[str, ...] = ()
     """Programs that are started with the run's folder or an instance's name on their command line, as patterns
     (fnmatch) that begin with a letter. One of a dead run is killed, if it is of these."""

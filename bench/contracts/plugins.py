@@ -23,19 +23,19 @@ class Kind(NamedTuple):
     """One kind of plug-in."""
 
     word: str
-    """What it is called in messages, with its article."""
+    """Its name in messages, with the article."""
     attribute: str
-    """Under which name a module exports it."""
+    """The name under which a module exports it."""
     group: str
     """The group of entry points; "" where other packages cannot add any."""
     wrong: Callable[[Any], list[str]]
-    """What of an object breaks the contract, a clause each; nothing where it is kept."""
+    """The clauses of the contract that an object breaks; none if it keeps the contract."""
     called: str = "name"
-    """The attribute by which it is known, which no other may have."""
+    """The attribute that identifies it and must be unique."""
 
 
 def members(contract: type) -> list[str]:
-    """The public members that a protocol asks for."""
+    """The public members that a protocol requires."""
     return [name for name in vars(contract) if not name.startswith("_")]
 
 

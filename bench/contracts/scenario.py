@@ -1,4 +1,4 @@
-"""What a scenario is: which metrics it takes, what it needs, and how it takes one sample of each."""
+"""The protocol of scenarios: which metrics one takes, what it needs, and how it takes one sample of each."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Scenario(Protocol):
 
     @property
     def groups(self) -> frozenset[str]:
-        """ "default" where a plain `run` takes it; an opt-in scenario has an empty set."""
+        """ "default" if a plain `run` takes it; an opt-in scenario has an empty set."""
         ...
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         """Launch what it takes and give one sample of each metric, by name. A metric that does not exist in this
-        environment (no cgroup, no such event) is left out. Raises `MeasurementError`."""
+        environment (no cgroup, no such event) is omitted. Raises `MeasurementError`."""
         ...

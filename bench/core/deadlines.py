@@ -37,7 +37,7 @@ def learn_start(seconds: float) -> None:
     _learn(seconds / _USUAL_START)
 
 
-def learn_proof(seconds: float) -> None:
+def learn_smoke_test(seconds: float) -> None:
     """Learn from the seconds of an environment's smoke test: launching it once and letting it end."""
     _learn(seconds * _LIVES / LIFETIME)
 

@@ -130,16 +130,16 @@ def text(*words: RenderableType) -> str:
     """The same as a file has it: every word whole, sentences on one line, no colours, no spaces that fill up lines."""
     from rich.console import Console
 
-    told = []
+    parts = []
     for one in words:
         if isinstance(one, str):
-            told.append(f"{visible(one)}\n")
+            parts.append(f"{visible(one)}\n")
             continue
         out = Console(file=io.StringIO(), width=_ENDLESS, markup=False, emoji=False, highlight=False, color_system=None)
         with out.capture() as caught:
             out.print(one)
-        told += [f"{line.rstrip()}\n" for line in caught.get().splitlines()]
-    return "".join(told)
+        parts += [f"{line.rstrip()}\n" for line in caught.get().splitlines()]
+    return "".join(parts)
 
 
 def is_live(stream: TextIO) -> bool:
@@ -149,9 +149,9 @@ def is_live(stream: TextIO) -> bool:
 
 def width(*, errors: bool = False) -> int:
     """The columns of the terminal behind standard output or error: as COLUMNS says, as the terminal does, or eighty."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    value = os.environ.get("COLUMNS", "")
+    if value.isdecimal() and int(value) > 0:
+        return int(value)
     try:
         return os.get_terminal_size((sys.stderr if errors else sys.stdout).fileno()).columns or 80
     except (OSError, ValueError):

@@ -61,7 +61,7 @@ _QEMU_DENIED = re.compile(
 
 
 def _known(reason: str) -> str:
-    """What mends this, as far as it is known."""
+    """The remedy for this reason, if one is known."""
     denied = _QEMU_DENIED.search(reason)
     if denied is not None:
         kind = "ISOBENCH_WORK" if Path(denied[1]).is_relative_to(work_root()) else "ISOBENCH_CACHE"
@@ -100,7 +100,7 @@ def as_text(words: str) -> str:
     return words.encode(errors="backslashreplace").decode()
 
 
-def told(error: Exception) -> tuple[str, str]:
+def reason_and_remedy(error: Exception) -> tuple[str, str]:
     """The reason with the instance's last line of output, and the remedy: the error's own, one known for this message,
     or nothing."""
     reason = reason_of(error)

@@ -37,21 +37,21 @@ def probe_path() -> Path:
 
 
 def probe_fact() -> dict[str, str]:
-    """The fact that identifies the probe in every environment that runs it. Other sources or another compiler make
-    another program, whose costs start a new segment of the trend."""
+    """The fact that identifies the probe in every environment that runs it. Other sources or another compiler build
+    another program, so the fingerprint changes."""
     return {"version.probe": probe_path().parent.name.removeprefix("probe-")}
 
 
 def compiler() -> list[str]:
-    """The start of the compiler's command line: CC, which may have options or a ccache, or else the compiler found.
+    """The start of the compiler's command line: CC, which may contain options or ccache, or else the compiler found.
 
-    CFLAGS is ignored: other options would build another program. Raises `BuildError`, `UsageError`.
+    CFLAGS is ignored, because other options would build another program. Raises `BuildError`, `UsageError`.
     """
-    told = os.environ.get("CC", "")
+    value = os.environ.get("CC", "")
     try:
-        words = shlex.split(told)
+        words = shlex.split(value)
     except ValueError as error:
-        raise UsageError(f"CC is not a command line: {told!r}: {error}", remedy='CC="gcc -m64"') from error
+        raise UsageError(f"CC is not a command line: {value!r}: {error}", remedy='CC="gcc -m64"') from error
     if words and find(words[0]) is None:
         raise BuildError(f"CC names {words[0]}, which is not installed", remedy="unset CC, or install that compiler")
     found = words or [path for path in map(find, ("cc", "gcc", "clang")) if path is not None][:1]
@@ -100,7 +100,7 @@ def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """An environment with English messages, so that they can be recognised."""
+    """Run a command in an environment that makes its messages English, so that they can be recognised."""
     environ = {**os.environ, "PATH": search_path(), "LC_ALL": "C"}
     try:
         return subprocess.run(

@@ -1,16 +1,17 @@
-/* probe launch: start one program in isolation for the harness, stamp what happens, clean up.
+/* probe launch: start one program in isolation for the harness, stamp its events, clean up.
  *
- * One fresh small process an instance, so that neither the size nor the language of the harness is in the timed path.
- * The harness passes descriptors: `control` (SOCK_SEQPACKET, messages of lines), `watch` (the reading end of the
- * program's standard output, only polled here) and `feed` (the writing end of its standard input).
+ * Each instance has a fresh small process as its launcher, so that neither the size nor the language of the harness is
+ * in the timed path. The harness passes descriptors: `control` (SOCK_SEQPACKET, messages of lines), `watch` (the
+ * reading end of the program's standard output, only polled here) and `feed` (the writing end of its standard input).
  *
  *   launcher: prepared: clone3, into-cgroup, netns-watch: 0 for what is refused here. Everything untimed is done
  *   harness:  go
  *   launcher: ready: requested, created, started, ready, pid, and the nanoseconds that each step took
  *   harness:  release
- *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, oom (1 when its cgroup had something OOM-killed)
- * or `error: WHY` at any point. The program may also end without `release`. When `control` closes, everything is killed
- * and removed.
+ *   launcher: exited: released, exited, gone, status, CPU time of the program and of the launcher, oom (1 if something
+ *             in its cgroup was OOM-killed)
+ * or `error: REASON` at any point. The program may also exit without `release`. When `control` closes, everything is
+ * killed and removed.
  */
 #include "probe.h"
 #include "isolate.h"
@@ -86,7 +87,7 @@ static void kill_descendants(void)
     }
 }
 
-/* Whether the kernel has killed something in the cgroup for want of memory (memory.events of v2, memory.oom_control of v1). */
+/* Whether something in the cgroup was OOM-killed (memory.events of version 2, memory.oom_control of version 1). */
 static int killed_for_memory(void)
 {
     static const char *const files[] = {"memory.events", "memory.oom_control"};
@@ -150,8 +151,8 @@ static int make_cgroups(void)
     return 0;
 }
 
-/* Why the kernel, or a filter around this process, refuses clone3, or 0; then clone is taken, which does the same but
- * for time namespaces and for entering a cgroup at once. */
+/* The errno with which the kernel, or a filter around this process, refuses clone3, or 0. clone replaces it then, which
+ * does the same, except for time namespaces and for being created inside a cgroup. */
 static int refused;
 
 /* Both without leaving this frame in between: the child of a vfork runs on the same stack, so there must be no return

@@ -1,8 +1,8 @@
-"""The Python side of `probe launch`: native rungs and command-line runtimes are started by a small C process each.
+"""The Python side of `probe launch`: a small C process starts each instance of a native rung or command-line runtime.
 
-The C side (bench/probe/launch.c) stamps every event, so that what is timed does not depend on the size or the
-language of this process. It also cleans up: when its control socket closes, for whatever reason, it kills
-everything it started and removes the cgroups it made.
+The C side (bench/probe/launch.c) stamps every event, so the measured times do not depend on the size or language of
+this process. It also cleans up: when its control socket closes, for whatever reason, it kills everything it started and
+removes the cgroups it created.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Role
 
 _GRACE = 5.0
-"""Seconds after its own deadline that a launcher has for cleanup before it is killed itself."""
+"""Seconds after its deadline that a launcher may take to clean up before it is killed."""
 
 
-class Launched:
+class LaunchedInstance:
     """An instance started by the launcher (`isobench.contracts.environment.Instance`)."""
 
     def __init__(
@@ -46,18 +46,18 @@ class Launched:
         self.events: dict[str, int] = {}
         self.cpu: dict[str, float] = {}
         self.steps: dict[str, float] = {}
-        """Seconds that the steps of the start took by which it isolates, by name."""
+        """Seconds that each isolating step of the start took, by name."""
         self.means: dict[str, int] = {}
-        """What the launcher can use here (clone3, a child made inside its cgroup, a watch on network namespaces): 0 for
-        what is refused."""
+        """What the launcher can use here (clone3, a child created inside its cgroup, a watch on network namespaces): 0
+        for what is refused."""
         self.elsewhere: Mapping[int, Role] = {}
-        """Processes of this instance that a daemon started, so that they are no descendants of the launcher."""
+        """Processes of this instance that a daemon started, and which are therefore not the launcher's descendants."""
         self.watchers: list[int] = []
         self.pid = 0
         self._status: int | None = None
 
     def start(self) -> None:
-        """Release the launcher and wait for the first byte of the program."""
+        """Let the launcher start the program, and wait for the program's first byte."""
         self.means.update(self._expect("prepared"))
         self._control.send(b"go")
         answer = self._expect("ready")
@@ -66,17 +66,17 @@ class Launched:
         self.steps.update((name, value / 1e9) for name, value in answer.items() if name.startswith("step-"))
 
     def host_pids(self) -> Mapping[int, Role]:
-        """The probe is the payload, whoever started it; a runtime and its monitor are helpers."""
+        """The probe is the payload, whatever started it; a runtime and its monitor are helpers."""
         living = descendants(self._process.pid)
         return {pid: "payload" if process_name(pid) == "probe" else "helper" for pid in living} | dict(self.elsewhere)
 
     def harness_pids(self) -> list[int]:
-        """Processes of the harness beside this instance: no cost of its isolation, but in the host's memory."""
+        """Processes of the harness for this instance: they use the host's memory, but are no cost of isolation."""
         return [self._process.pid, *self.watchers]
 
     def wait(self) -> int:
         if self._status is None:
-            with suppress(OSError):  # a working verb may have ended, and its launcher with it
+            with suppress(OSError):  # a working verb may have exited, and its launcher with it
                 self._control.send(b"release")
             answer = self._expect("exited")
             self.events.update(released=answer["released"], exited=answer["exited"], gone=answer["gone"])
@@ -87,7 +87,7 @@ class Launched:
         return self._status
 
     def destroy(self) -> None:
-        """Kill whatever is left and wait until the launcher has cleaned up. May be called twice."""
+        """Kill whatever is left, and wait until the launcher has cleaned up. May be called twice."""
         if self.stdout.closed:
             return
         self._control.close()
@@ -111,7 +111,7 @@ class Launched:
         return parse_message(message, kind, self.console)
 
     def console(self) -> str:
-        """The last lines of what it wrote to standard error (and to standard output where nobody has read it)."""
+        """The end of what it wrote to standard error."""
         return self._pipes.last_words()
 
 
@@ -120,7 +120,7 @@ _PROMISED = {
     "ready": frozenset({"pid", "requested", "created", "started", "ready"}),
     "exited": frozenset({"released", "exited", "gone", "status", "cpu_payload_us", "cpu_launcher_us"}),
 }
-"""What each kind of message always says (bench/probe/launch.c)."""
+"""The keys that each kind of message always has (bench/probe/launch.c)."""
 
 
 def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda: "") -> dict[str, int]:
@@ -141,7 +141,7 @@ def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda
 
 
 class _Pipes:
-    """The three standard streams of one instance; `feed` and `stdout` and `errors` are the harness's ends."""
+    """The three standard streams of one instance; `feed`, `stdout` and `errors` are the harness's ends."""
 
     def __init__(self) -> None:
         ends: list[int] = []
@@ -179,12 +179,11 @@ def launched(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     cgroups: Sequence[Path] = (),
-) -> Iterator[Launched]:
-    """Run `program` through the C launcher with its isolation `options`; enter when it has written its first byte.
+) -> Iterator[LaunchedInstance]:
+    """Run `program` through the C launcher with its isolation `options`; yields once it has written its first byte.
 
-    `environ` is added to a minimal environment; `folder` is the working folder, `cgroups` those that the launcher is
-    put into before it is told to begin.
-    Raises `MeasurementError` with the step that failed.
+    `environ` is added to a minimal environment; `folder` is the working folder; the launcher joins the `cgroups` before
+    it starts the program. Raises `MeasurementError` with the step that failed.
     """
     with ExitStack() as childs, ExitStack() as never_started:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -207,7 +206,7 @@ def launched(
             process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
         )
         never_started.pop_all()
-    instance = Launched(here, process, time.monotonic() + timeout, pipes)
+    instance = LaunchedInstance(here, process, time.monotonic() + timeout, pipes)
     try:
         for cgroup in cgroups:
             (cgroup / "cgroup.procs").write_text(str(process.pid))
@@ -218,9 +217,9 @@ def launched(
 
 
 def learn_deadlines() -> None:
-    """Start the probe as a raw process a few times: how long that takes tells how long to wait for anything here."""
+    """Start the probe as a raw process a few times: all deadlines depend on how long that takes here."""
     seconds = []
-    with suppress(IsobenchError, OSError):  # where it does not start, every environment says why
+    with suppress(IsobenchError, OSError):  # if it does not start, every environment reports why
         for _ in range(3):
             with launched(["./probe", "ready"], timeout=deadlines.ready(), folder=probe_path().parent) as instance:
                 seconds.append((instance.events["ready"] - instance.events["requested"]) / 1e9)
@@ -235,7 +234,7 @@ _may_watch = True
 
 
 def watch_netns(timeout: float) -> NetnsWatch | None:
-    """A watch on an end to come; None where this process may have none."""
+    """A process that will watch a network namespace; None if this process may not watch any."""
     global _may_watch
     if _may_watch and os.geteuid() == 0:
         try:
@@ -246,7 +245,7 @@ def watch_netns(timeout: float) -> NetnsWatch | None:
 
 
 def blind() -> str:
-    """Why there is no such watch, or nothing; known once one was asked for."""
+    """Why there is no such watch; empty if there is. Known once one was requested."""
     if os.geteuid() != 0:
         return ROOT_ONLY
     return "" if _may_watch else MAY_NOT
@@ -257,9 +256,9 @@ class _Refused(MeasurementError):
 
 
 class NetnsWatch:
-    """Tells when the network namespace of a process is really gone, for mechanisms that are not our own children.
+    """Reports when the kernel has freed a process's network namespace, for processes that the launcher did not start.
 
-    Make one before the launch (untimed), `watch` between ready and released, `await_gone` after the removal.
+    Create one before the launch (untimed), call `watch` between ready and released, `await_gone` after the removal.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -282,12 +281,12 @@ class NetnsWatch:
         return self._process.pid
 
     def watch(self, pid: int) -> bool:
-        """Watch the network namespace that this process of the host is in; False where the process has exited."""
+        """Watch the network namespace of this process; False if the process has exited."""
         self._say(f"{pid}\n")
         return self._expect(b"watching", or_else=b"exited") != b"exited\n"
 
     def await_gone(self) -> int:
-        """Wait until the kernel has freed it; the moment it had, in nanoseconds of CLOCK_MONOTONIC."""
+        """Wait until the kernel has freed it; returns when that was, in nanoseconds of CLOCK_MONOTONIC."""
         self._say("gone\n")
         said = self._expect(b'{"gone": ').strip(b"} \n")
         if not said.isdigit():

@@ -108,7 +108,7 @@ int netns_prepare(struct netns_watch *w)
     if (setns(here, CLONE_NEWNET) == 0 && unshare(CLONE_NEWNET) == 0) { /* first whether there is a way back */
         w->sentinel = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         if (setns(here, CLONE_NEWNET) < 0)
-            _exit(125); /* going on in the wrong namespace would be a lie */
+            _exit(125); /* in the wrong namespace every result would be false */
         if (w->sentinel >= 0 && (w->sentinel_id = name_namespace(NETNSA_FD, w->sentinel)) >= 0)
             result = 0;
     }

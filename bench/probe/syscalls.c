@@ -1,10 +1,10 @@
 /* probe syscall [--batches=N] [--pin] [NAME...]: the cost of system calls inside an instance.
  *
- * Answers with the circumstances, then one line an operation (all of them where none is named): the nanoseconds one
- * operation takes, batch by batch. A batch is repeated so often that the clock's step is small against it. Nothing
- * is subtracted: what an empty loop costs an iteration, the least of a few batches, stands beside it as empty_ns. An
+ * Answers with the conditions, then one line per operation (all of them if none is named): the nanoseconds that one
+ * operation takes, batch by batch. A batch repeats the operation until the clock's step is small against it. Nothing is
+ * subtracted: the cost of an iteration of an empty loop, the minimum of a few batches, is reported as empty_ns. An
  * operation that does not exist here (forbidden, no second CPU) answers with the reason. `about` instead of a name gives
- * the circumstances in full.
+ * all conditions.
  */
 #include "probe.h"
 #include "syscalls.h"

@@ -67,7 +67,7 @@ def page_of(context: Context) -> Page:
     session = context.session
     measured = [block for block in session.blocks if block.index > 0]
     used = sum(not block.marks for block in measured)
-    left_out = f" ({len(measured) - used} disturbed ones left out)" if used < len(measured) else ""
+    left_out = f" ({len(measured) - used} disturbed ones excluded)" if used < len(measured) else ""
     name = f"{format.clean(session.label, 100)}: " if session.label else ""
     subtitle = (
         f"{name}{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "

@@ -94,7 +94,7 @@ def _busy(context: Context) -> str:
     marked = sum(bool(block.marks) for block in measured)
     if not measured or marked / len(measured) < BUSY:
         return ""
-    return f"The host was busy: {marked} of {format.count(len(measured), 'block')} were disturbed and are left out."
+    return f"The host was busy: {marked} of {format.count(len(measured), 'block')} were disturbed and excluded."
 
 
 def _cut_off(context: Context) -> str:

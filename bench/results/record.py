@@ -102,6 +102,11 @@ class Resumption(_Frozen, frozen=True):
     block: int
 
 
+COMPLETE = ("blocks", "precise")
+"""`Session.stopped` of a run whose plan is complete: it has all its blocks, or every interval is narrow enough. Any
+other run can be resumed."""
+
+
 class Session(_Frozen, frozen=True):
     """The whole record of one run."""
 
@@ -133,8 +138,8 @@ class Session(_Frozen, frozen=True):
     finished: str = ""
     """UTC, ISO 8601; empty if the run is unfinished or was cut off."""
     stopped: str = ""
-    """Why it ended: "precise", "blocks", "disturbed" (excluded blocks could not be replaced), "max-time",
-    "interrupted", or empty."""
+    """Why it ended: "precise", "blocks", "disturbed" (too many blocks were excluded to replace them all), "max-time",
+    "nothing left to measure" (every cell is paused after failures), "interrupted", or empty."""
     warmups: dict[str, float] = {}
     """Warm-up values of benchmarks that have no measured value: pyperf cannot hold a benchmark without one."""
     not_in_suite: list[SeriesRecord] = []

@@ -24,9 +24,9 @@ def one(text: str, results: Path = RESULTS) -> Path:
     """The one run of this name. Raises `UsageError` where there is none, or where there are several."""
     found = several(text, results)
     if len(found) > 1:
-        told = ", ".join(map(str, found[-_SHOWN:]))
+        names = ", ".join(map(str, found[-_SHOWN:]))
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise UsageError(f"{len(found)} runs are called {text!r}: {told}{more}", remedy="name one by its folder")
+        raise UsageError(f"{len(found)} runs are called {text!r}: {names}{more}", remedy="name one by its folder")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""What can be measured on this host, proven by launching it, and what would disturb the measurement."""
+"""What can be measured on this host, by launching each environment once, and what would disturb a measurement."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from isobench.core.errors import Unavailable
 from isobench.host import machine
 from isobench.host.accounting import process_name
 from isobench.host.programs import find
-from isobench.host.reasons import told
+from isobench.host.reasons import reason_and_remedy
 from isobench.probe.launcher import learn_deadlines
 from isobench.run import catalog, lifecycle
 from isobench.run.measuring import measures_now
-from isobench.run.runner import prove
+from isobench.run.runner import smoke_test
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -53,19 +53,19 @@ def _check(environment: Environment, workdir: Path) -> Finding:
     try:
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:
-            prove(sandbox)
-            out_of_sight = sight.told({part.value: reason for part, reason in sight.unseen(sandbox).items()})
+            smoke_test(sandbox)
+            blind_spots = sight.in_words({part.value: reason for part, reason in sight.unseen(sandbox).items()})
     except Exception as error:  # also one that nobody foresaw: the others are asked all the same
         if isinstance(error, Unavailable):
             with suppress(OSError):
                 workdir.rmdir()  # nothing was made: there will be nothing to clean
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
-        return Finding("environment", environment.name, outcome, *told(error))
-    return Finding("environment", environment.name, "PASS", out_of_sight)
+        return Finding("environment", environment.name, outcome, *reason_and_remedy(error))
+    return Finding("environment", environment.name, "PASS", blind_spots)
 
 
 def check_other_runs() -> Iterator[Finding]:
-    """Whether a run measures now: what is launched here disturbs its blocks, and it disturbs what is proven here."""
+    """Whether another run is measuring now: it and what is launched here disturb each other."""
     pids = measures_now()
     if pids:
         reason = (

@@ -44,8 +44,8 @@ def block_seconds(
         for cell in cells
     }
     seconds = sum(one * (2 if cell.environment == baseline else 1) for cell, one in each.items())
-    told = sum(cell in known for cell in cells)
-    origin = f"{told} of {len(cells)} cells as in this host's last runs" if told else "as on a small machine"
+    seen = sum(cell in known for cell in cells)
+    origin = f"{seen} of {len(cells)} cells as in this host's last runs" if seen else "as on a small machine"
     return Estimate(seconds, origin, each)
 
 

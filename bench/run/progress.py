@@ -1,4 +1,4 @@
-"""What a run says while it works and when it is done: to people, on a terminal or in a log."""
+"""What a run prints while it measures and at its end, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "sysc
 
 
 _FEWEST = 3
-"""Measured blocks after which it is said that too many are left out."""
+"""Measured blocks before a warning that too many are excluded."""
 _PAUSE = 0.1
-"""Seconds between two pictures, where cells are short."""
+"""Minimum seconds between two redraws."""
 _LONG = 0.5
-"""A cell that takes this many seconds is always named: the picture stays as long as it lasts."""
+"""Cells that are expected to take this many seconds are always drawn, since the picture stays until they end."""
+_TIMED = 5.0
+"""Cells that are expected to take this many seconds are drawn with their expected duration."""
 
 
 class Progress(Observer):
-    """On a terminal a bar that is drawn anew between two cells, never while one is measured; elsewhere a line a block.
+    """On a terminal, a bar that is redrawn between two cells and never during one; elsewhere, one line per block.
 
-    Standard error only.
+    It writes to standard error only.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class Progress(Observer):
         quiet: bool = False,
         verbose: bool = False,
     ) -> None:
-        """`block_seconds` and `cell_seconds` are what a block and its cells are expected to take before they have been
-        seen; 0 for not known."""
+        """`block_seconds` and `cell_seconds` are the expected durations of a block and of its cells, until they have
+        been measured; 0 if unknown."""
         self._expected = block_seconds
         self._so_far: dict[Cell, str] = {}
         self._quiet = quiet
@@ -60,7 +62,7 @@ class Progress(Observer):
         self._head = ""
         self._skips: dict[tuple[str, str], list[str]] = {}
         self.writer: RunWriter | None = None
-        """The run, once there is one."""
+        """The run, once it has begun."""
         self._warned = False
         self._shown_at = 0
 
@@ -77,7 +79,7 @@ class Progress(Observer):
 
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:
         name = "warm-up block" if index == 0 else f"block {index} of {last}"
-        done = self.writer.blocks if self.writer and index == 0 else index  # a run that goes on is warmed up again
+        done = self.writer.blocks if self.writer and index == 0 else index  # a resumed run is warmed up again
         further = last - done + (done > index)
         if seconds_left is None and self._expected:
             seconds_left = self._expected * (further + 1)
@@ -112,9 +114,9 @@ class Progress(Observer):
             return
         if not self._warned and block.index >= _FEWEST and writer.left_out > block.index / 2:
             self._warned = True
-            self._say(f"this host is busy: {writer.left_out} of {block.index} blocks are left out so far. Stop what "
+            self._say(f"this host is busy: {writer.left_out} of {block.index} blocks are excluded so far. Stop what "
                       "else runs here, or nothing can be concluded")  # fmt: skip
-        if self._bar and block.index >= 1.05 * self._shown_at:  # all values are gone through: not after each of 5,000
+        if self._bar and block.index >= 1.05 * self._shown_at:  # it reads all values: not after each of 5,000 blocks
             self._shown_at = block.index
             self._so_far = intervals_so_far(writer.clean_series, writer.session)
 
@@ -124,18 +126,18 @@ class Progress(Observer):
             self._bar.close()
 
     def _tell_skips(self) -> None:
-        """What is left out, by its cause."""
+        """Report skipped environments, grouped by cause."""
         for (reason, remedy), names in self._skips.items():
             self._say(f"skipped {', '.join(names)}: {reason}{f' ({remedy})' if remedy else ''}")
         self._skips.clear()
 
     def _tell_marks(self, block: BlockRecord) -> None:
-        """The warm-up block is in no figure, but it tells first that a host is busy."""
+        """The warm-up block is not analysed, but it is the first that can show that a host is busy."""
         marks = "; ".join(block.marks)
         if block.index == 0:
-            self._say(f"this host is busy: {marks}. Blocks like this one will be left out; stop other programs here")
+            self._say(f"this host is busy: {marks}. Blocks like this one will be excluded; stop other programs here")
         else:
-            self._say(f"block {block.index} is left out: {marks}")
+            self._say(f"block {block.index} is excluded: {marks}")
 
     def _say(self, text: str) -> None:
         if self._quiet:
@@ -147,16 +149,17 @@ class Progress(Observer):
 
 
 class _Bar:
-    """Two lines at the foot of a terminal: how far the run is and how long it still takes; what is measured now.
+    """Two lines at the foot of a terminal: the progress of the run with its expected end; the cell being measured.
 
-    Drawn by whoever calls, without a thread, so that nothing of it runs while a cell is measured.
+    The caller draws them, between cells. No thread does, so that nothing runs beside a cell. For that reason the
+    elapsed time does not tick, and the end is given as a time of day, which stays right during a long cell.
     """
 
     def __init__(self, seconds: dict[Cell, float]) -> None:
         from rich.progress_bar import ProgressBar
 
         self._seconds = seconds
-        """What a cell takes: as in earlier runs, then as it was seen."""
+        """The duration of each cell: from earlier runs, then from its last measurement."""
         self._bar = ProgressBar()
         self._foot = terminal.Foot()
         self._began = self._cell_began = time.monotonic()
@@ -182,10 +185,11 @@ class _Bar:
         total = self._done - self._done_here + len(self._order) * (1 + self._further)
         here = self._done + 1
         self._bar.update(self._done, total)
-        left = _clock(self.seconds_left())
-        times = terminal.cell(f"{_clock(now - self._began)} elapsed, {left} left")
-        words = terminal.cell(f"{self._name}, cell {here} of {total}: {cell.scenario} in {cell.environment}{so_far}")
-        self._foot.draw(self._first_line(times), words)
+        times = terminal.cell(f"{_clock(now - self._began)} elapsed, ends {_ending(self.seconds_left())}")
+        seconds = self._expected(cell)
+        takes = f", about {_duration(seconds)}" if seconds >= _TIMED else ""
+        what = f"{cell.scenario} in {cell.environment}{takes}{so_far}"
+        self._foot.draw(self._first_line(times), terminal.cell(f"{self._name}, cell {here} of {total}: {what}"))
         self._drawn = self._cell_began = time.monotonic()
 
     def cell_ends(self, cell: Cell) -> None:
@@ -194,7 +198,7 @@ class _Bar:
         self._done_here += 1
 
     def seconds_left(self) -> float:
-        """The cells that are left of this block, and the further blocks, each cell as long as it last took."""
+        """The remaining cells of this block, and the further blocks; each cell takes as long as it last took."""
         cells = [self._expected(cell) for cell in self._order]
         return sum(cells[self._done_here :]) + self._further * sum(cells)
 
@@ -245,7 +249,7 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
 
 
 def _shown_metrics(session: Session) -> dict[str, list[str]]:
-    """What is shown of each scenario while it runs and at its end."""
+    """The metrics of each scenario that are shown during a run and at its end."""
     names = {s.name: [m.name for m in s.metrics] for s in session.scenarios if s.metrics}
     return {s: [m for m in metrics if f"{s}.{m}" in SHOWN] or metrics[:1] for s, metrics in names.items()}
 
@@ -257,15 +261,15 @@ def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def last_words(results: Results) -> list[RenderableType]:
-    """What is told at the end of a run: a table of the main metrics, absolute and against the baseline, and one
-    sentence that answers what was asked."""
+    """The end of a run's output: a table of the main metrics, absolute and relative to the baseline, and one sentence
+    that answers the question."""
     from isobench.report import format
 
     session = results.session
     measured = [block for block in session.blocks if block.index > 0]
     if measured and all(block.marks for block in measured):
         return [
-            f"no verdict: each of the {len(measured)} blocks was disturbed and is left out; measure on a quiet host"
+            f"no verdict: each of the {len(measured)} blocks was disturbed and is excluded; measure on a quiet host"
         ]
     used = sum(not block.marks for block in measured)
     left_out = f" of {len(measured)}" if used < len(measured) else ""
@@ -275,16 +279,16 @@ def last_words(results: Results) -> list[RenderableType]:
     for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
         rows = [row for row in results.estimates if row.name == wanted and not row.control]
         for row in sorted(rows, key=lambda row: order.get(row.environment, 99)):
-            told = "baseline" if row.environment == session.baseline else format.verdict(row.verdict, row.unit)
-            lines.append((wanted, row.environment, format.cost(row), format.against(row), told))
+            verdict = "baseline" if row.environment == session.baseline else format.verdict(row.verdict, row.unit)
+            lines.append((wanted, row.environment, format.cost(row), format.against(row), verdict))
     table = terminal.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
     answer = closing(results.estimates, session)
     return [table, *(["", answer] if answer else [])]
 
 
 def closing(estimates: Sequence[Estimate], session: Session) -> str:
-    """One sentence that answers what was asked: what the one environment costs over the baseline, or, of several, which
-    costs the most. Nothing where there is nothing to compare."""
+    """One sentence that answers the question: what one environment costs over the baseline, or which of several costs
+    the most. Empty if there is nothing to compare."""
 
     from isobench.report import format
 
@@ -301,8 +305,8 @@ def closing(estimates: Sequence[Estimate], session: Session) -> str:
         return ""
     base = {row.name: format.cost(row) for row in rows if row.environment == session.baseline}
     if len(others) == 1:
-        told = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
-        return f"{others[0]} over {session.baseline}: {told}"
+        costs = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
+        return f"{others[0]} over {session.baseline}: {costs}"
     first = [row for row in rows if row.name == rows[0].name and row.environment != session.baseline]
     what = f"{_MEANT.get(first[0].name, first[0].name)} over {session.baseline} ({base.get(first[0].name, 'unknown')})"
     return f"{what[0].upper()}{what[1:]}: {_least_and_most(first) if len(first) > _NAMED else _each(first)}"
@@ -324,7 +328,7 @@ def _each(rows: Sequence[Estimate]) -> str:
 
 
 def _least_and_most(rows: Sequence[Estimate]) -> str:
-    """Whom the rules allow to name as the dearest, and how many are not certainly dearer than the baseline."""
+    """The environments that may be named as the dearest, and how many certainly cost more than the baseline."""
     from isobench.report import format, rules
 
     most = rules.dearest(rows)
@@ -344,9 +348,9 @@ _MEANT = {
     "syscall.open-close": "opening a file",
     "io.randread-4k": "a random read of 4 KiB",
 }
-"""What a metric of `SHOWN` is called in a sentence."""
+"""The metrics of `SHOWN` in sentences."""
 _NAMED = 8
-"""Environments that are named one by one in a sentence."""
+"""The most environments that a sentence names one by one."""
 
 
 _COLUMNS = (
@@ -363,6 +367,12 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _ending(seconds_left: float) -> str:
+    """The local time in so many seconds, with the day if that is more than half a day away."""
+    form = "%H:%M" if seconds_left < 12 * 3600 else "%a %H:%M"
+    return f"about {time.strftime(form, time.localtime(time.time() + seconds_left))}"
 
 
 def _duration(seconds: float) -> str:

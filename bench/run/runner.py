@@ -1,7 +1,7 @@
 """The block runner: which cells in which order, one fresh instance after the other, every block on disk at once.
 
-`plan` is pure. `execute` opens the environments, proves each by launching it, and measures block by block until the
-plan, the precision asked for, or the time is reached.
+`plan` is pure. `execute` opens the environments, smoke-tests each by launching it, and measures block by block until
+the plan, the precision asked for, or the time limit is reached.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from isobench.core.errors import (
 )
 from isobench.core.model import CONTROL_SUFFIX, Cell, Sample, Skip
 from isobench.host import heartbeat, machine
-from isobench.host.reasons import as_text, reason_of, told
+from isobench.host.reasons import as_text, reason_and_remedy, reason_of
 from isobench.images.rootfs import fio_fact
 from isobench.probe.build import probe_fact
 from isobench.results.record import (
@@ -46,7 +46,7 @@ from isobench.results.record import (
     SkipRecord,
 )
 from isobench.results.store import RunWriter
-from isobench.run.rests import Rests
+from isobench.run.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,7 +134,7 @@ def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Ce
 
 
 def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario]) -> list[Cell]:
-    """Every scenario in every environment that offers what it needs; one without metrics only tells facts."""
+    """Every scenario in every environment with the capabilities it needs; one without metrics reports only facts."""
     return [Cell(e.name, s.name) for e in environments for s in scenarios if s.metrics and s.needs <= e.capabilities]
 
 
@@ -199,11 +199,13 @@ def _block_after_block(
     cells: Sequence[Cell],
     scenarios: Mapping[str, Scenario],
 ) -> str:
-    """Until as many blocks as were asked for can be used: one that is left out is replaced, up to `most_blocks`."""
-    rests, most = Rests(), most_blocks(request.max_blocks)
+    """Until as many blocks as requested can be used. An excluded one is replaced, up to `most_blocks`; a resumed run
+    counts anew, from the blocks that it still lacks."""
+    backoff = Backoff()
     earlier = request.before.session.blocks if request.before else []
     used = sum(block.index > 0 and not block.marks for block in earlier)
     first = earlier[-1].index + 1 if earlier else 0
+    most = max(0, first - 1) + most_blocks(request.max_blocks - used)
     began_now, reading = time.monotonic(), machine.read()
     began = began_now - (earlier[-1].started + earlier[-1].seconds if earlier else 0.0)
     if first:
@@ -220,14 +222,14 @@ def _block_after_block(
         wanted = min(request.max_blocks - used, most + 1 - index) + (index == 0)
         left = None if per_block is None else per_block * wanted
         observer.block_begins(index, index + wanted - 1, left)
-        alive = rests.awake(cells)
-        if not alive:
+        active = backoff.active(cells)
+        if not active:
             return "nothing left to measure"
-        order = plan(alive, request.baseline, request.seed, index)
+        order = plan(active, request.baseline, request.seed, index)
         observer.planned(order)
         block, samples, failures, short = _measure_block(index, order, sandboxes, scenarios, began, observer, reading)
         reading = machine.read()
-        _record_short(writer, [*short, *rests.count(block, failures)])
+        _record_short(writer, [*short, *backoff.count(block, failures)])
         writer.add_block(block, samples, failures)
         observer.block_ends(block, writer)
         used += index > 0 and not block.marks
@@ -265,8 +267,8 @@ def _resumed(before: Session, now: Session) -> Session:
     known, found = identity(before), identity(now)
     differing = [name for name in {**known, **found} if known.get(name) != found.get(name)]
     if differing:
-        told = "; ".join(f"{name} was {known.get(name, 'none')}, is {found.get(name, 'none')}" for name in differing)
-        raise UsageError(f"the run cannot be resumed: {told}", remedy="start a new one: isobench run")
+        changes = "; ".join(f"{name} was {known.get(name, 'none')}, is {found.get(name, 'none')}" for name in differing)
+        raise UsageError(f"the run cannot be resumed: {changes}", remedy="start a new one: isobench run")
     last = before.blocks[-1].index if before.blocks else -1
     resumed = [*before.resumed, Resumption(now.started, last + 1)]
     return msgspec.structs.replace(
@@ -351,7 +353,7 @@ def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float],
             raise MeasurementError(f"{name} is {value}: {_CAN_BE[known[name].sign]}")
     absent = sight.hidden(scenario, sight.unseen(sandbox))
     values = {name: value for name, value in values.items() if name not in absent}
-    return values, "; ".join(filter(None, (reason, sight.told(absent))))
+    return values, "; ".join(filter(None, (reason, sight.in_words(absent))))
 
 
 def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
@@ -409,26 +411,26 @@ def _open_all(
                 began = time.monotonic()
                 sandbox = attempt.enter_context(environment.open(workdir))
                 seconds[environment.name] = time.monotonic() - began
-                prove(sandbox)
+                smoke_test(sandbox)
                 stack.push(attempt.pop_all())
             sandboxes[environment.name] = sandbox
         except Exception as error:
             if isinstance(error, Unavailable):
                 with suppress(OSError):
                     workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
-            skip = Skip(environment.name, "", *told(error))
+            skip = Skip(environment.name, "", *reason_and_remedy(error))
             skips.append(skip)
             observer.skipped(skip)
     return sandboxes, skips, seconds
 
 
-def prove(sandbox: Sandbox) -> None:
-    """Launch the idle probe once and let it end. Raises `MeasurementError` with the reason where it does not."""
+def smoke_test(sandbox: Sandbox) -> None:
+    """Launch the idle probe once and let it exit. Raises `MeasurementError` with the reason if that fails."""
     began = time.monotonic()
     with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
         if instance.wait() != 0:
             raise MeasurementError("it became ready but did not exit cleanly")
-    deadlines.learn_proof(time.monotonic() - began)
+    deadlines.learn_smoke_test(time.monotonic() - began)
 
 
 def _session(
@@ -481,7 +483,7 @@ def _environment_record(
                 try:
                     facts.update({f"{scenario.name}.{key}": text for key, text in scenario.facts(sandbox).items()})
                 except Exception as error:
-                    facts[f"{scenario.name}.circumstances"] = f"not known: {reason_of(error)}"
+                    facts[f"{scenario.name}.facts"] = f"not known: {reason_of(error)}"
         facts = {key: as_text(str(text).replace(str(request.workdir), "WORK")) for key, text in facts.items()}
     return EnvironmentRecord(
         name=environment.name,

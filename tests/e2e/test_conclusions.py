@@ -36,7 +36,7 @@ def test_a_busy_host_concludes_nothing(tmp_path: Path) -> None:
     """It is told after the first blocks, every block is replaced as far as that goes, and the exit code is 5."""
     done = _on_a_busy_host(tmp_path, "--blocks", "6")
     assert done.returncode == 5, done.stderr
-    assert "this host is busy: 3 of 3 blocks are left out so far" in done.stderr
+    assert "this host is busy: 3 of 3 blocks are excluded so far" in done.stderr
     last = done.stderr.splitlines()[-1]
     assert "nothing can be concluded from 0 of 6 blocks" in last and "tasks waited for a CPU" in last
     assert len(store.load(next(store.find_runs(tmp_path / "results"))).session.blocks) == 1 + 9
@@ -130,7 +130,7 @@ def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     assert after.session.resumed[0].block == len(before.session.blocks) and after.session.stopped == "blocks"
     assert "resumed" in (tmp_path / document["report"]["md"]).read_text()
     again = isobench("run", "--resume", folder=tmp_path)
-    assert again.returncode == 2 and "was not interrupted" in again.stderr
+    assert again.returncode == 2 and "nothing to resume" in again.stderr
 
 
 def test_a_killed_run_is_reported(tmp_path: Path) -> None:

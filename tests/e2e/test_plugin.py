@@ -137,7 +137,7 @@ def test_the_tutorials_work(python: Path, written: Path, tmp_path: Path) -> None
         ("niced-end", name) for name in ("process", "process@control", "chroot", "niced")
     }
     (page,) = tmp_path.glob(f"reports/*/{newest.name}/index.html")
-    assert 'id="niced"' in page.read_text() and "The end of a program" in page.read_text()
+    assert 'id="niced"' in page.read_text() and "The exit of a program" in page.read_text()
     lines = (tmp_path / "costs.tsv").read_text().splitlines()
     assert lines[0].startswith("# ") and {line.split("\t")[1] for line in lines[1:]} == {"process", "chroot", "niced"}
 

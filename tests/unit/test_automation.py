@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -63,3 +66,9 @@ def test_the_lock_file_locks_what_the_project_names() -> None:
     pinned = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
     for one in named:
         assert one.specifier.contains(pinned[canonicalize_name(one.name)], prereleases=True), one
+
+
+@given(st.just(0.3))
+def test_an_example_may_take_its_time(seconds: float) -> None:
+    """A loaded host fails no test: hypothesis would, after 200 ms."""
+    time.sleep(seconds)

@@ -7,7 +7,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from isobench import config
@@ -90,7 +90,6 @@ def test_an_unknown_variable_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         parsed()
 
 
-@settings(deadline=None)
 @given(some.one_of(some.binary(max_size=200), some.text(string.printable, max_size=200).map(str.encode)))
 def test_any_bytes_are_a_configuration_or_a_usage_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """Nothing but our own error comes out of a file that anybody may have written."""

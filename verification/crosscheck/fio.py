@@ -1,10 +1,10 @@
 """`nox -s crosscheck`: isobench's fio figures against fio run by hand on the same job files.
 
-By hand means: on the host, fio itself; in a container, `docker run` of the same image by the command line's client; in
-a guest, QEMU by its own command line with the same kernel and a copy of the same disk, busybox as init and modprobe's
-list of modules, so that nothing of libvirt, of the probe or of our initramfs takes part. Ours and theirs take turns in
-random order. Each lays out the file, then runs the one job, by hand in the folder where the file is to be: fio forgets
-a `--directory` before job files with the first of them, and the second would make a file of its own. Exits with 1 where
+By hand means: on the host, fio itself; in a container, `docker run` of the same image with the command-line client;
+in a guest, QEMU with its own command line, the same kernel, a copy of the same disk, busybox as init and modprobe's
+list of modules, so that neither libvirt nor the probe nor isobench's initramfs is involved. The two sides take turns
+in random order. Each lays out the file, then runs the one job. By hand, fio runs in the folder of the file: it
+applies `--directory` only to the first of several job files, so the second would create another file. Exits with 1 if
 an interval lies wholly outside the band.
 """
 
@@ -43,7 +43,7 @@ JOBS = (
     "io-buffered/write-fsync-4k",
 )
 GUEST_JOBS = ("io-direct/randread-4k-qd1", "io-buffered/write-fsync-4k")
-"""Fewer where every sample boots a guest."""
+"""Fewer, because every sample boots a guest."""
 
 _GUEST_MODULES = ("virtio_pci", "virtio_blk", "ext4")
 _INIT = """#!/bin/sh

@@ -1,7 +1,7 @@
 """`nox -s floor`: the native rungs against a bare C loop that starts the same program, interleaved.
 
 Prints, for each rung, isobench's median time to the first byte, the C loop's, and the paired ratio with its 95 %
-interval over restarts. `process` is held against posix_spawn, the namespace rungs against clone with the same flags.
+interval over restarts. `process` is compared with posix_spawn, the namespace rungs with clone and the same flags.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ FLAG_BITS = {
     "net": 0x40000000,
     "time": 0x00000080,
 }
-"""The CLONE_NEW* flags of sched.h, written out once more on purpose: this is the independent side."""
+"""The CLONE_NEW* flags of sched.h, written out again on purpose: this side is independent."""
 
 CLEANUP_SECONDS = 0.3
-"""The loop does not see when the kernel has freed a network namespace; the next start must not compete with that.
-Before both sides alike: a start after a pause is slower, for its caches are cold."""
+"""The loop cannot observe when the kernel has freed a network namespace, and the next start must not compete with that.
+Both sides pause alike, because a start after a pause is slower: its caches are cold."""
 
 RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup", "ns-time", "ns-all")
 
@@ -126,7 +126,7 @@ class Found(NamedTuple):
 
 
 def measure(names: Sequence[str], pairs: int, restarts: int, seed: int) -> list[Found]:
-    """So many pairs of each rung in each restart, for which the loop is built and the rungs are opened anew."""
+    """Measure so many pairs of each rung in each restart, for which the loop is rebuilt and the rungs are reopened."""
     runs = [compare(names, pairs, seed + restart) for restart in range(restarts)]
     found = []
     for rung in zip(*runs, strict=True):
@@ -139,7 +139,7 @@ def measure(names: Sequence[str], pairs: int, restarts: int, seed: int) -> list[
 
 
 def over_restarts(logs: Sequence[float]) -> tuple[float, float, float]:
-    """The ratio and its 95 % interval (low, centre, high) out of the logarithm that each restart gave.
+    """The ratio and its 95 % interval (low, centre, high) from one logarithm per restart.
 
     Something that a restart settles (which pages its programs get is the likeliest) moves all of its starts by up to
     4 %, seen with 3,000 pairs a restart: however many pairs, their own interval knows nothing of it (Kalibera and Jones

@@ -1,8 +1,8 @@
 """`docker` startup against hyperfine timing `docker run --rm` on the same image, in the same minutes, interleaved.
 
-Ours is request to removed, less the time in which the harness looked at the container. hyperfine's is the wall time of
-a client that has to start first and asks the engine for more; that part is timed by the same hyperfine on
-`docker image inspect` of the same image, a client that starts, asks one thing and ends.
+isobench's time is from requested to removed, less the time in which the harness inspected the container. hyperfine's is
+the wall time of a client, which has to start first. That part is measured by the same hyperfine with
+`docker image inspect` of the same image, a client that starts, sends one request and exits.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Memory per instance against `free`: the density scenario's slope, and 32 containers by hand with `docker run`.
 
-Ours and theirs take turns. Theirs: available memory as `free` tells it, before and with the containers, divided by
-their number; it knows nothing of instances, cgroups or processes. That is the whole host's, so what else runs
-meanwhile is in both. `free` does not count the free pages that each CPU keeps at hand (tens of MiB, more after 32
-clients have ended), and it counts what dockerd and containerd grew or gave back meanwhile. The last two lines leave
-both out, by awk out of /proc: these are held against each other.
+The two sides take turns. The other side is the decrease of available memory according to `free`, divided by the
+number of containers; it knows nothing of instances, cgroups or processes. Both sides cover the whole host, so both
+include what else runs meanwhile. `free` does not count the free pages on each CPU's own list (tens of MiB, more after
+32 clients have ended), and it counts by how much dockerd and containerd grew or shrank. The last two lines correct
+for both, with awk from /proc; those are compared with each other.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Sandbox
 
 SETTLE_SECONDS = 4.0
-"""Until what ended is freed, and what started has come to rest."""
+"""Seconds until the memory of what ended is freed, and what started has settled."""
 MOST_NOISE = 0.1
-"""Half the interval, as a share of a container: what is wider agrees with anything."""
+"""Half the interval's width as a share of a container's memory; a wider interval would agree with anything."""
 
 
 def free_bytes() -> int:
@@ -45,7 +45,7 @@ def at_hand_bytes() -> int:
 
 
 def daemons_bytes(pids: list[int]) -> int:
-    """The proportional set size of dockerd and containerd: those that serve here, of several on a host."""
+    """The proportional set size of the dockerd and containerd that serve here, of possibly several on the host."""
     files = [f"/proc/{pid}/smaps_rollup" for pid in pids]
     words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024

@@ -1,7 +1,7 @@
 """`nox -s crosscheck`: isobench's loopback figures against references that share none of its code.
 
-Request and response, and connections, against plain C loops (syscalls.c); bulk against iperf3. Ours and theirs take
-turns on one CPU, as in `verification.crosscheck.syscalls`. Exits with 1 where an interval lies wholly outside the band.
+Request and response, and connections, against plain C loops (syscalls.c); bulk against iperf3. The two sides take turns
+on one CPU, as in `verification.crosscheck.syscalls`. Exits with 1 if an interval lies wholly outside the band.
 iperf3 does more per MiB than isobench (a pselect before each read and write of 64 KiB), so its band is wider.
 """
 

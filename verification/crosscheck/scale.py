@@ -1,10 +1,10 @@
-"""How long and how much memory large runs take: to measure 5,000 blocks, to read a million samples, a thousand nights.
+"""Time and memory of large runs: measuring 5,000 blocks, reading a million samples, a thousand nights.
 
-Each is measured in a process of its own; what is read is made data, what is written is a real run. The claims: from one
-block to the next the last of 5,000 blocks take as long as the first, and all that is written is three times what stays;
-the summary of 1,000,000 samples in under 10 s and 1 GB, its report in under 20 s, `isobench trend` over 1,000 nights of
-300 series in under 10 s and 1 GB; the report of a run of 10,000
-environments in under 20 s.
+Each is measured in a process of its own; what is read is synthetic, what is written is a real run. The claims: the
+time between blocks is the same for the last of 5,000 blocks as for the first, and at most three times what remains on
+disk is written in all; the summary of 1,000,000 samples takes under 10 s and 1 GB, its report under 20 s; `isobench
+trend` over 1,000 nights of 300 series takes under 10 s and 1 GB; the report of a run of 10,000 environments takes
+under 20 s.
 """
 
 from __future__ import annotations

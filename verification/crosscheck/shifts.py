@@ -1,8 +1,8 @@
-"""Change points of made series against asv's step detection and ruptures' Pelt: margin of five nights, mean F1.
+"""Change points of synthetic series against asv's step detection and ruptures' Pelt: margin of five nights, mean F1.
 
-The kinds look like published series of change-point tests: charts of a quality control, levels that shift, one short
-history of a system under development. Constants were chosen with other seeds, after a look at this one. Every detector
-sees the same series at once, whole; the penalty of Pelt is the usual one (3 log n times the variance of differences).
+The kinds resemble published series of change-point tests: quality control charts, level shifts, one short history of a
+system under development. Constants were chosen with other seeds, after a look at this one. Every detector gets the same
+whole series; the penalty of Pelt is the usual one (3 log n times the variance of differences).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CLASSES = {"quality control": quality_control, "level shifts": level_shifts, "61
 
 
 def ours(row: np.ndarray) -> list[int]:
-    """What a trend that is asked on the last night says of all before."""
+    """The steps reported by a trend that is queried on the last night."""
     levels = steps([row])[0]
     return [level.at for level, stands in zip(levels, borne_out(row, levels), strict=True) if stands]
 
@@ -93,7 +93,7 @@ def is_behind(ours: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def main() -> int:
-    """1 where isobench is behind asv in any class, by more than the choice of the series explains."""
+    """1 if isobench is behind asv in any class by more than the choice of the series explains."""
     behind = False
     for index, (name, make) in enumerate(CLASSES.items()):
         series = [make(np.random.default_rng([SEED, index, number])) for number in range(SERIES)]

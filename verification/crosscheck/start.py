@@ -21,7 +21,7 @@ COMMANDS = {
     "isobench list metrics": ("-m", "isobench", "list", "metrics"),
     "import click": ("-c", "import click"),
 }
-"""What is started; the first is what the others are held against, the last is no part of the claim."""
+"""The commands that are started. The others are compared with the first; the last is not part of the claim."""
 
 
 def seconds(words: tuple[str, ...]) -> float:

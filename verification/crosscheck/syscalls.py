@@ -111,14 +111,14 @@ def compare(
 
 
 def judge(low: float, high: float, band: float = BAND) -> str:
-    """What an interval of the ratio says: the same within the band, not the same, or that more rounds are needed."""
+    """The conclusion from an interval of the ratio: equal within the band, different, or more rounds are needed."""
     if 1 - band <= low and high <= 1 + band:
         return AGREES
     return DIFFERS if low > 1 + band or high < 1 - band else NOISY
 
 
 def show(taken: Mapping[str, tuple[list[float], list[float]]], rounds: int, band: float = BAND) -> int:
-    """Print one line each and how many of each kind; the number of those that differ."""
+    """Print one line each and a count of each conclusion; returns the number of those that differ."""
     print(f"{'operation':20} {'isobench':>13} {'reference':>13}   ratio [95 %], {rounds} rounds")
     words = []
     for name, (our, their) in taken.items():
@@ -133,7 +133,7 @@ def show(taken: Mapping[str, tuple[list[float], list[float]]], rounds: int, band
 
 @contextmanager
 def prepared() -> Iterator[tuple[Sandbox, Path]]:
-    """A sandbox of raw processes, and the compiled reference. All that is started from here on shares one CPU."""
+    """A sandbox of raw processes, and the compiled reference. Everything started from here on shares one CPU."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     environment = next(e for e in ENVIRONMENTS if e.name == "process")
     with tempfile.TemporaryDirectory(prefix="isobench-crosscheck-", dir="/var/tmp") as folder:

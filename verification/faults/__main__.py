@@ -1,7 +1,7 @@
-"""`python -m verification.faults [ROW…]`: injects every fault for real, a line each, into RELIABILITY.md.
+"""`python -m verification.faults [ROW…]`: injects every fault for real, and writes RELIABILITY.md, one line per fault.
 
-All of them make the file anew; some of them replace their own lines in it.
-Wants root. Everything happens apart (verification/faults/apart.py) with engines of its own, which end with it;
+Without names, all faults are injected and the file is written anew. With names, only their lines are replaced.
+Needs root. Everything happens apart (verification/faults/apart.py) with engines of its own, which end with it;
 host-wide are only the clock (stepped by 0.2 s and back) and a CPU (off for a second).
 """
 
@@ -118,7 +118,7 @@ def main(names: list[str]) -> int:
 
 
 def _enter(names: list[str]) -> int:
-    """Once more, in namespaces of its own, under a first process that reaps orphans."""
+    """Run this command again, in its own namespaces, under a first process that reaps orphans."""
     inner = [sys.executable, "-m", "verification.faults", *names]
     environ = {
         k: v for k, v in os.environ.items() if not k.startswith(("ISOBENCH_S", "ISOBENCH_W", "ISOBENCH_L", "DOCKER_"))
@@ -137,7 +137,7 @@ def _enter(names: list[str]) -> int:
 
 
 def _one(name: str, place: Place) -> Line:
-    """One row; a row that breaks has not survived."""
+    """One row; a row that is aborted by an error has not survived."""
     began = time.monotonic()
     before = place.before()
     try:
@@ -193,7 +193,7 @@ def _write(lines: dict[str, Line]) -> None:
 
 
 def _replace(lines: dict[str, Line]) -> None:
-    """The rows that were run on their own, in their places or at the end; each says so."""
+    """Replace the rows that were run on their own, or append them; each such row says so."""
     rows = FILE.read_text().splitlines()
     for line in lines.values():
         again = line._replace(note=f"{line.note} (run on its own, {time.strftime('%Y-%m-%d', time.gmtime())})")

@@ -1,4 +1,4 @@
-"""A host of one's own to count on: whatever is seen in it is of what was started in it.
+"""A separate host for the faults: everything that exists in it was created by what was started in it.
 
 Namespaces (mount, pid, network, IPC, cgroup), a cgroup tree that begins at a cgroup of its own, and an empty /run and
 /dev/shm. What no namespace divides (loop devices), leaks.py tells by the folder that it looks at.
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 ROOT = Path("/sys/fs/cgroup")
 HARNESS = "harness"
-"""The cgroup in that tree that everything begins in: a process in the root would keep version 2 from setting limits."""
+"""The cgroup in that tree in which everything starts: with a process in the root, version 2 could set no limits."""
 
 _ENDING = 10.0
-"""Seconds that processes have to be gone after their first one."""
+"""Seconds that processes may take to end after their first one."""
 _NAMESPACES = "exec unshare --cgroup --mount --net --propagation private"
 _PLACES = (
     *("mount -t tmpfs -o mode=755 run /run", "mkdir /run/lock"),
@@ -29,7 +29,7 @@ _PIDS = "exec unshare --pid --ipc --fork --kill-child --mount-proc"
 
 
 def words_apart(name: str, words: Sequence[str]) -> list[str]:
-    """The words of a command that runs `words` apart, in cgroups called `name`, which `remove` takes away again."""
+    """A command that runs `words` on a separate host, in cgroups called `name`, which `remove` removes again."""
     enter, inner = [], list(_PLACES)
     trees = list(_trees())
     if ROOT not in [tree for tree, _ in trees]:
@@ -43,7 +43,7 @@ def words_apart(name: str, words: Sequence[str]) -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Take the cgroups away that all this was in; whoever was in them ends with the first process, a moment later."""
+    """Remove the cgroups of a separate host. Their processes end shortly after its first process."""
     deadline = time.monotonic() + _ENDING
     while left := [tree / name for tree, _ in _trees() if (tree / name).is_dir()]:
         for place in left:
@@ -56,7 +56,7 @@ def remove(name: str) -> None:
 
 
 def _trees() -> Iterator[tuple[Path, str]]:
-    """Where each cgroup hierarchy of this host is mounted, and how mount(8) is asked for it."""
+    """Where each cgroup hierarchy of this host is mounted, and the arguments with which mount(8) mounts it."""
     for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         before, _, after = line.partition(" - ")
         point, (kind, _, options) = Path(before.split(" ")[4]), after.split(" ")
@@ -67,7 +67,7 @@ def _trees() -> Iterator[tuple[Path, str]]:
 
 
 def _inherited(folder: str) -> list[str]:
-    """What version 1 wants to be told before a process may enter: the CPUs and the memory nodes of the one above."""
+    """Version 1 needs these settings before a process may enter: the CPUs and memory nodes of the cgroup above."""
     if Path(folder).parts[4:5] != ("cpuset",):
         return []
     return [f"cat {folder}/../cpuset.{one} > {folder}/cpuset.{one}" for one in ("cpus", "mems")]

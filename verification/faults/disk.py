@@ -1,4 +1,4 @@
-"""Files cut off, and disks that are full."""
+"""Truncated files and full disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STARTUP = ("-s", "startup", "--no-report")
 
 
 def cut_off(place: Place, times: int = 30, seed: int = 3) -> Line:
-    """The newest run's files, cut at random lengths and emptied, as after a loss of power; then the history is read."""
+    """Truncate the newest run's files at random lengths, or empty them, as after a power loss; read the history."""
     tally, dice = Tally(place), random.Random(seed)
     for _ in range(3):
         place.call("run", "-e", "process,ns-mnt", *STARTUP, "--blocks", "6")
@@ -50,7 +50,7 @@ def _refused(run: Path, name: str) -> str:
 
 
 def _told(place: Place, run: Path, name: str) -> str:
-    """`trend` reads the other runs and names this one; `report` of it is a clear refusal."""
+    """`trend` reads the other runs and names this one; `report` refuses it with a clear message."""
     code, said = place.call("trend", "results")
     if code != 0 or run.name not in said or "2 runs" not in said:
         return f"trend: exit code {code}: {said[-300:]}"
@@ -136,7 +136,7 @@ def full_work(place: Place) -> Line:
 
 @contextmanager
 def _kernel(cache: Path) -> Iterator[None]:
-    """The one that was fetched, not built: it is there before the disk is full."""
+    """The kernel was downloaded, not built: it is there before the disk is full."""
     kernels = {image.parents[1] for image in found("kernel-*", "boot/vmlinuz-*")}
     for kernel in kernels:
         (cache / kernel.name).mkdir()

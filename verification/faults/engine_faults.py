@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from verification.faults.place import Place
 
 AWAY = 2.0
-"""Seconds that a daemon is away."""
+"""Seconds for which a daemon is down."""
 
 
 def dockerd(place: Place) -> Line:
-    """Killed and ended, then started again: the containers' shims live on meanwhile."""
+    """Killed or stopped, then started again; the containers' shims survive meanwhile."""
 
     def away(number: int) -> Callable[[], None]:
         def inject() -> None:
@@ -72,7 +72,7 @@ def _line(
     *,
     blocks: int,
 ) -> Line:
-    """For each injection a run: it ends by its blocks, names the failure, and measures again afterwards."""
+    """One run per injection: it completes its blocks, reports the failure, and measures again afterwards."""
     tally = Tally(place)
     for inject in injections:
         before = place.before()
@@ -111,7 +111,7 @@ def _kill(name: str) -> None:
 
 
 def _kill_when_there(name: str, words: str, seed: list[int] = [0]) -> None:  # noqa: B006 (one moment after the other)
-    """As soon as there is one, or a moment later. One that has ended by then does not count: the next is waited for."""
+    """Kill a process as soon as it exists, or a moment later. If it has ended by then, wait for the next one."""
     seed[0] += 1
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

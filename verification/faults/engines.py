@@ -1,4 +1,4 @@
-"""Engines for the faults alone: dockerd and libvirtd that can be killed and started again, with what they hold."""
+"""Engines for the faults alone: dockerd and libvirtd, which can be killed and restarted, and their instances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QEMU += "remember_owner = 0\nnamespaces = []\n"
 
 
 class Engine:
-    """One daemon. No init stands over it: what it leaves behind when it is killed stays, as on a host with systemd."""
+    """One daemon. It has no init above it: what it leaves when it is killed stays, as on a host with systemd."""
 
     def __init__(self, command: list[str], path: Path, log: Path) -> None:
         self.command = command
@@ -73,12 +73,12 @@ def docker(state: Path) -> Engine:
 
 
 def cgroup_of(folder: Path) -> str:
-    """The cgroup over those of all containers: what an engine leaves that was killed can then be told and removed."""
+    """The cgroup above those of all containers, by which the leftovers of a killed engine are found and removed."""
     return f"isobench-{folder.name}"
 
 
 def libvirt(state: Path) -> Engine:
-    """libvirtd; its fixed folders are covered, in the mount namespace that all this runs in, by ones under `state`."""
+    """libvirtd; folders under `state` are mounted over its fixed ones, in the mount namespace of the faults."""
     for name in _COVERED:
         inner = state / name.lstrip("/")
         inner.mkdir(parents=True, mode=0o700)

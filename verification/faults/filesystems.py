@@ -28,7 +28,7 @@ _KINDS = {
     "a relative path": {"WORK": (0, ""), "CACHE": (0, ""), "STATE": (0, "")},
     "nothing": {"WORK": (0, ""), "CACHE": (0, ""), "STATE": (0, "")},
 }
-"""What the folder is -> for each, the run's exit code, and what it says."""
+"""Kind of folder -> the run's exit code and what it prints, for each of the three folders."""
 _REFUSED = {
     "fsync=EINVAL fdatasync=EINVAL": (0, ""),
     "fsync=EIO": (2, "Input/output error"),
@@ -40,7 +40,7 @@ _REFUSED = {
     "flock=EOPNOTSUPP": (2, "Operation not supported"),
     "tmpfile=EISDIR linkat=EPERM fsync=EINVAL": (0, ""),
 }
-"""The system calls that fail -> the same."""
+"""System calls that fail -> the same."""
 
 
 def kinds(place: Place) -> Line:
@@ -66,7 +66,7 @@ def kinds(place: Place) -> Line:
 
 
 def refused(place: Place) -> Line:
-    """As on a network's file system: no syncs, no links, no nameless files, no locks."""
+    """As on a network file system: no syncs, no links, no unnamed files, no locks."""
     tally = Tally(place)
     for calls, (code, words) in _REFUSED.items():
         before = place.before()
@@ -100,7 +100,7 @@ def refused(place: Place) -> Line:
 
 @contextmanager
 def _folder(place: Place, kind: str) -> Iterator[str]:
-    """What the variable is set to."""
+    """The value of the variable."""
     folder = place.folder / "odd"
     folder.mkdir()
     mounted = _mounted(folder, kind)
@@ -117,7 +117,7 @@ def _folder(place: Place, kind: str) -> Iterator[str]:
 
 
 def _mounted(folder: Path, kind: str) -> list[Path]:
-    """Mount what this kind is; where something is mounted now."""
+    """Mount a folder of this kind; returns what is mounted now."""
     options = {"noexec": "noexec,mode=755", "read-only": "ro,mode=755"}
     modes = {"open to all": 0o777, "sticky": 0o1777}
     if kind in options:

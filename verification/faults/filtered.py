@@ -1,4 +1,4 @@
-"""Run a command where some system calls are refused, as a container refuses them.
+"""Run a command with some system calls refused, as in a container.
 
 python -m verification.faults.filtered ERRNO CALL,… COMMAND…
 """
@@ -15,7 +15,7 @@ _ALLOW, _ERRNO, _NO_NEW_PRIVS = 0x7FFF0000, 0x00050000, 38
 
 
 def refuse(calls: list[str], number: int) -> None:
-    """From now on these system calls of this process, and of all that it starts, end with this errno."""
+    """Make these system calls of this process, and of all that it starts, fail with this errno."""
     library = ctypes.CDLL(ctypes.util.find_library("seccomp") or "libseccomp.so.2", use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ALLOW)))

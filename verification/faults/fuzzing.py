@@ -1,4 +1,4 @@
-"""The parsers of outside data under hypothesis: the tests of tests/unit/faults with ten thousand examples each."""
+"""The parsers of outside data, fuzzed: tests/unit/verification/faults/test_fuzz.py with ten thousand examples each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = 10_000
 
 
 class _Background:
-    """It needs nothing of the other rows and a CPU for minutes: begun before them, asked for at the end."""
+    """Fuzzing takes minutes of CPU and nothing of the other rows, so it starts before them and is read at the end."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None

@@ -1,4 +1,4 @@
-"""What runs inside misbehaves: silence, floods, lies, more memory or processes than allowed."""
+"""Instances that misbehave: silence, floods, false answers, more memory or processes than allowed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ READING = ("syscall", "net", "io", "io-meta", "io-copy-up", "io-buffered", "memo
 
 
 def programs(place: Place) -> Line:
-    """All at once in one run: what one of them does must cost the others nothing."""
+    """All at once in one run: none of them may affect the others."""
     return _line(place, EXPECTED, "never ready, deaf to SIGTERM, floods, half a line, garbage, wrong answers")
 
 
@@ -50,7 +50,7 @@ def limits(place: Place) -> Line:
 
 
 def answers(place: Place) -> Line:
-    """JSON of the wrong type or number, to everybody who reads answers, in every block something else."""
+    """JSON of the wrong type or number for every scenario that reads answers, different in every block."""
     tally, before = Tally(place), place.before()
     words = ("run", "-e", "process,hostile-types", "-s", ",".join(READING), "--blocks", "2", "--no-report", "-v")
     code, said = place.call(*words, timeout=900)

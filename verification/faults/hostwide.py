@@ -1,4 +1,4 @@
-"""The host changes under a run: its clock, its CPUs, its limits, a cgroup that somebody else is in."""
+"""The host changes during a run: its clock, its CPUs, its limits, a foreign process in a cgroup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stopped(place: Place) -> Line:
         time.sleep(1)
         process.send_signal(signal.SIGCONT)
 
-    return _marked(place, inject, "isobench itself stood still", "isobench stopped during a block")
+    return _marked(place, inject, "isobench itself was stopped", "isobench stopped during a block")
 
 
 def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], words: str, fault: str) -> Line:
@@ -80,7 +80,7 @@ def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], wor
 
 
 def files(place: Place) -> Line:
-    """As few open files as a run just cannot do with, and fewer."""
+    """Limits of open files that are just too low for a run, and lower ones."""
     tally = Tally(place)
     for most in (8, 12, 16, 20, 24, 32, 64):
         before = place.before()
@@ -99,7 +99,7 @@ def files(place: Place) -> Line:
 
 
 def busy_cgroup(place: Place) -> Line:
-    """A foreign process is moved into an instance's cgroup, stays for two seconds, and must live on."""
+    """A foreign process is moved into an instance's cgroup, stays for two seconds, and must survive."""
     tally = Tally(place)
     for _ in range(3):
         before = place.before()
@@ -126,7 +126,7 @@ def busy_cgroup(place: Place) -> Line:
 
 
 def _move(pid: int) -> tuple[Path | None, str]:
-    """Move a process into the next cgroup of an instance that there is."""
+    """Move a process into the next instance's cgroup."""
     root = next(p for p in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists())
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A hundred kinds of hostile run folders: each takes a copy of a good run and makes it one that no run leaves."""
+"""A hundred kinds of hostile run folders: each changes a copy of a good run into one that no run leaves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEEP = b"[" * 200_000 + b"]" * 200_000
 
 
 def _replaced(make: Callable[[Path], object], name: str) -> Kind:
-    """In the place of a file something else."""
+    """Replace a file with something else."""
 
     def kind(run: Path) -> None:
         (run / name).unlink(missing_ok=True)
@@ -75,12 +75,12 @@ _FILES: dict[str, Callable[[Path], object]] = {
 
 
 def _record(**changes: object) -> Kind:
-    """Fields of the session record."""
+    """Change fields of the session record."""
     return _changed(SESSION, lambda document: document | changes)
 
 
 def _each(field: str, **changes: object) -> Kind:
-    """Fields of every block, environment, … of the record."""
+    """Change fields of every block, environment, … of the record."""
 
     def change(document: dict[str, Any]) -> dict[str, Any]:
         return document | {field: [{**one, **changes} for one in document[field]]}
@@ -97,7 +97,7 @@ def _changed(name: str, change: Callable[[Any], Any]) -> Kind:
 
 
 def _values(text: str, only: int = 10**9) -> Kind:
-    """This literal in the place of the first values of the suite."""
+    """Replace the first values of the suite with this literal."""
 
     def kind(run: Path) -> None:
         document, at = json.loads((run / SUITE).read_bytes()), 0
@@ -111,7 +111,7 @@ def _values(text: str, only: int = 10**9) -> Kind:
 
 
 def _block(number: object) -> Kind:
-    """This number for the last block of every benchmark."""
+    """Give the last block of every benchmark this number."""
 
     def change(document: Any) -> Any:
         for benchmark in document["benchmarks"]:
@@ -130,7 +130,7 @@ def _renamed(**metadata: object) -> Kind:
 
 
 def _moved(name: bytes, *, host: bool = False) -> Kind:
-    """Under another name; of its host's folder, or of its own."""
+    """Rename the run's folder, or its host's."""
 
     def kind(run: Path) -> None:
         target = os.fsencode(run.parent.parent if host else run.parent) + b"/" + name
@@ -256,7 +256,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _escaped(found: Any) -> Any:
-    """Escapes at the end of every text that is not part of the form."""
+    """Append escape sequences to every text that is not part of the structure."""
     if isinstance(found, dict):
         kept = ("unit", "sign", "layer", "started", "finished", "host_id", "run_id", "baseline")
         return {key: value if key in kept else _escaped(value) for key, value in found.items()}

@@ -1,4 +1,4 @@
-"""A host that lacks something, and places with odd names."""
+"""A host that lacks something, and folders with odd names."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def paths(place: Place) -> Line:
 
 
 def layouts(place: Place) -> Line:
-    """What this host's cgroups and security modules are, and that every environment says where it stands with them."""
+    """This host's cgroup layout and security modules, with which every environment passes or gives a reason."""
     import json
 
     from isobench.host import machine

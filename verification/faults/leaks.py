@@ -1,4 +1,4 @@
-"""What there is on this host, counted without isobench's own bookkeeping: no import of `isobench` in here.
+"""What exists on this host, counted without isobench's own bookkeeping: nothing here imports `isobench`.
 
 The faults run apart (verification/faults/apart.py), so that whatever is seen there is theirs: whole trees are compared,
 and no name is looked for. What the kernel keeps host-wide all the same (loop devices) is told by the place's folder.
@@ -21,7 +21,7 @@ from verification.faults import trees
 from verification.faults.trees import Found
 
 PATIENCE = 15.0
-"""Seconds that what is ending has to be gone: a network namespace is freed by the kernel later, a few at a time."""
+"""Seconds that things may take to disappear: the kernel frees network namespaces later, a few at a time."""
 
 
 class Where(NamedTuple):
@@ -44,7 +44,7 @@ _ENGINES = ("dockerd", "containerd", "libvirtd")
 
 
 def take(where: Where) -> Found:
-    """Everything there is now."""
+    """Everything that exists now."""
     found = _processes() | _mounts() | _sockets() | _interfaces() | _loops(where.folder) | _files(where.folder)
     found |= (
         trees.take() | _docker(where.docker) | _engines_files(where.folder.parent / "docker") | _domains(where.libvirt)
@@ -54,7 +54,7 @@ def take(where: Where) -> Found:
 
 
 def left(where: Where, before: Found, patience: float = PATIENCE) -> list[str]:
-    """What there is now and was not before, once what is ending has had its time."""
+    """What exists now and did not before, after a grace period for what is ending."""
     deadline = time.monotonic() + patience
     while True:
         more = take(where) - before
@@ -82,12 +82,12 @@ def _processes() -> Found:
 
 
 def _is_marked(entry: Path) -> bool:
-    """A child of this process that is no mere helper of the counting: isobench itself."""
+    """A child of this process that is isobench itself, not a helper of the counting."""
     return b"\0bench\0" in (entry / "cmdline").read_bytes()
 
 
 def _mounts() -> Found:
-    """But for those that dockerd makes for itself when the first network is wanted."""
+    """Except those that dockerd creates for itself with the first network."""
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     points = [line.split()[4] for line in lines]
     return {("mount", point) for point in points if not point.endswith("/docker/run/exec/netns/default")}
@@ -184,7 +184,7 @@ class _Unix(http.client.HTTPConnection):
 
 
 def _get(address: str, path: str) -> Any:
-    """What the engine says; one that is on its way back has its time, and one that stays away cannot be counted."""
+    """The engine's answer. A restarting engine is waited for; one that stays down cannot be counted."""
     deadline = time.monotonic() + PATIENCE
     while True:
         connection = _Unix(address.removeprefix("unix://"))

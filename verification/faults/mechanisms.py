@@ -1,4 +1,4 @@
-"""Every mechanism of the catalogue, left alone, and killed over: nothing of it stays on the host."""
+"""Every mechanism of the catalogue, undisturbed and with the harness killed: nothing of it stays on the host."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 from verification.faults.place import Place
 
 TIMES = 10
-"""How often each family is killed over."""
+"""How often the harness is killed for each family."""
 OUTLIVE = ("containerd",)
-"""Whose instances are made to outlive the client that asked for them: the next start, or `clean`, ends them."""
+"""Mechanisms whose instances are meant to outlive their client: the next start, or `clean`, ends them."""
 NEXT = ("run", "-e", "process", "-s", "startup", "--blocks", "1", "--no-report", "-q")
 
 
@@ -49,15 +49,15 @@ FAMILIES = {
     "guest-storage": Family("tcg-virtiofs", "io-meta"),
     "guest-net": Family("tcg-user,tcg-tap"),
 }
-"""By the module that makes them; those of KVM with a kernel are the same in all but QEMU's accelerator, and where they
-boot is another host."""
+"""By the module that defines them. KVM guests with a kernel differ from these in QEMU's accelerator only, and boot only
+on other hosts."""
 
 _MINUTES = "isobench.environments.libvirt.distro"
-"""Whose environments boot for minutes on TCG."""
+"""The module whose environments take minutes to boot on TCG."""
 
 
 def _others() -> dict[str, Family]:
-    """All environments of every module that none of the families above is of."""
+    """All environments of the modules that no family above belongs to."""
     known = catalog.environments()
     chosen = [name for family in FAMILIES.values() for name in family.environments.split(",")]
     covered = {_MINUTES, *(type(known[name]).__module__ for name in chosen)}

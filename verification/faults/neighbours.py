@@ -21,7 +21,7 @@ RUN = ("run", "-e", "process", "-s", "startup", "--no-report", "--blocks")
 
 
 def two_runs(place: Place) -> Line:
-    """The second is refused with the holder's pid, or waits; a lock of a dead process is nobody's."""
+    """The second is refused with the holder's pid, or waits; a dead process holds no lock."""
     tally, before = Tally(place), place.before()
     long = ("run", "-e", "process,ns-all", "-s", "startup", "--no-report", "--blocks", "5000")
     first = place.start(*long)
@@ -50,7 +50,7 @@ def two_runs(place: Place) -> Line:
 
 
 def clean_beside(place: Place) -> Line:
-    """`clean`, again and again, while a run measures: it takes nothing of it."""
+    """Repeated `clean` during a run removes nothing of it."""
     tally, before = Tally(place), place.before()
     environments = "process,ns-all,handmade,docker,tcg-null"
     process = place.start("run", "-e", environments, "-s", "startup", "--no-report", "--blocks", "500")
@@ -74,7 +74,7 @@ def clean_beside(place: Place) -> Line:
 
 
 def decoys(place: Place) -> Line:
-    """Things of other people with names like those of a dead run: `clean` takes the dead run's only."""
+    """Other people's things with names like a dead run's: `clean` removes only the dead run's."""
     tally, before = Tally(place), place.before()
     process = place.start(
         "run", "-e", "process,handmade,docker,tcg-null", "-s", "startup", "--no-report", "--blocks", "500"
@@ -98,7 +98,7 @@ def decoys(place: Place) -> Line:
 
 
 class _Decoys:
-    """Made beside what a dead run left, with its own name plus or minus a letter."""
+    """Things next to what a dead run left, with its name plus or minus a letter."""
 
     def __init__(self, place: Place, name: str) -> None:
         self._place = place
@@ -200,7 +200,7 @@ def _domain(folder: Path, name: str) -> Path:
 
 
 def _beside(place: Place, words: list[str]) -> tuple[int, str]:
-    """isobench once more, without touching what the first one says."""
+    """Run isobench a second time, with its own output file."""
     done = subprocess.run(
         [*ISOBENCH, *words],
         cwd=place.folder,

@@ -1,4 +1,4 @@
-"""Hosts with peculiarities: a small thing that is otherwise there costs what needs it, and no more."""
+"""Hosts with peculiarities: if something small is missing, only what needs it is unavailable."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _hosts(place: Place) -> list[Host]:
 
 
 def _wrong(place: Place, host: Host) -> str:
-    """What is wrong about what `doctor` says there, or nothing."""
+    """What is wrong with the output of `doctor` there, or nothing."""
     environ = {**place.environ, **host.environ}
     command = [*host.before, sys.executable, "-m", "isobench", "doctor", "--json", "-e", RUNGS]
     done = subprocess.run(
@@ -140,7 +140,7 @@ def _broken_apt(place: Place) -> str:
 
 
 def _kernel_elsewhere(place: Place) -> str:
-    """The running kernel's image beside its modules: nothing has to be fetched, and provisioning comes to its end."""
+    """The running kernel's image is next to its modules: nothing is downloaded, and provisioning completes."""
     modules = f"/lib/modules/{platform.release()}"
     lay = f"mkdir -p /lib/modules; mount -t tmpfs t /lib/modules; mkdir {modules}; : > {modules}/modules.dep; "
     lay += f'echo kernel > {modules}/vmlinuz; exec "$@"'

@@ -1,4 +1,4 @@
-"""A place to inject faults in: folders of its own, the engines, isobench as a process, and what came of it."""
+"""A place to inject faults: its own folders, the engines, isobench as a process, and the outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ISOBENCH = (sys.executable, "-m", "verification.undisturbed")
 
 
 class Line(NamedTuple):
-    """What came of one row."""
+    """The outcome of one row."""
 
     fault: str
     injected: int
@@ -32,7 +32,7 @@ class Line(NamedTuple):
     leaks: list[str]
     note: str
     wrong: Sequence[str] = ()
-    """What went otherwise than it must, a line each."""
+    """What went wrong, one line each."""
 
 
 class Tally:
@@ -45,14 +45,14 @@ class Tally:
         self.wrong: list[str] = []
 
     def count(self, problem: str) -> None:
-        """One injection: what went wrong (nothing: survived)."""
+        """Count one injection; `problem` is what went wrong, or empty if it survived."""
         self.injected += 1
         self.survived += not problem
         if problem:
             self.wrong.append(problem)
 
     def add(self, problem: str, before: trees.Found) -> None:
-        """The same, and what is left over."""
+        """Count one injection, and its leaks."""
         self.count(problem)
         self.leaks += leaks.left(self._place.where, before)
 

@@ -1,5 +1,5 @@
-"""Sessions with private daemons (`python -m isobench.daemons`): told to end at any moment, killed with
-what they run."""
+"""Sessions with private daemons (`python -m isobench.daemons`): signalled at any moment, and killed with what they
+run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VICTIMS = {
     "… and all of these": ("probe", "dockerd", "containerd", "libvirtd"),
     "… and the shims, QEMU": ("dockerd", "containerd", "containerd-shim-runc-v2", "libvirtd", "qemu-system-x86_64"),
 }
-"""What is killed at once: the session and its command, and processes of these names that are of its daemons."""
+"""What is killed at once: the session with its command, and the processes of its daemons with these names."""
 
 
 def told(place: Place, each: int = 5, seed: int = 5) -> Line:
@@ -81,7 +81,7 @@ def killed(place: Place, seed: int = 6) -> Line:
 
 
 def _once(place: Place) -> None:
-    """What daemons keep of themselves between sessions is made by the first."""
+    """The first session creates what daemons keep between sessions."""
     _start(place, *RUN, "--blocks", "1").wait(300)
 
 

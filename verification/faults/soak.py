@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUNS = (("process,ns-all,docker", 500), ("process,tcg", 50))
 EVERY = 100
-"""How many times a run is looked at, at least: every so many parts of its blocks."""
+"""The least number of times that a run is inspected, spread over its blocks."""
 
 
 MOST_SHARE = 0.02
@@ -29,7 +29,7 @@ shows."""
 
 
 class Grows(NamedTuple):
-    """What is looked at: its unit, and how much of it a cell may add.
+    """A quantity that is inspected: its unit, and by how much a cell may increase it.
 
     Of memory some: what a cell has become in the files (its record, its samples) is kept until the run ends.
     """
@@ -50,7 +50,7 @@ QUANTITIES = {
 
 
 def soak(place: Place) -> Line:
-    """Two long runs, looked at from outside all the time; the note gives the slopes."""
+    """Two long runs, inspected from outside throughout; the note has the slopes."""
     tally, told = Tally(place), []
     for environments, blocks in RUNS:
         before = place.before()
@@ -112,7 +112,7 @@ def _harness_shares(place: Place) -> list[tuple[int, float]]:
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """By least squares, and the lower end of its 95 % interval. The first tenth is left out: a run fills its caches."""
+    """By least squares, and the lower end of its 95 % interval, without the first tenth, which fills caches."""
     from scipy import stats
 
     kept = points[len(points) // 10 :]

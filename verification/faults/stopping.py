@@ -1,4 +1,4 @@
-"""The run itself is stopped by signals, at random moments; what is then on disk, and what lives on."""
+"""The run itself is stopped by signals at random moments: what is on disk then, and what survives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENVIRONMENTS = "process,ns-all,handmade,docker,tcg-null"
 LONG = ("run", "-e", ENVIRONMENTS, "-s", "startup", "--blocks", "500", "--no-report")
 SECONDS = 4.5
-"""Moments are drawn from the first seconds of a run: imports, images, proofs, and two or three blocks."""
+"""Moments are drawn from the first seconds of a run: imports, images, smoke tests, and two or three blocks."""
 
 
 def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
@@ -46,7 +46,7 @@ def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
 
 
 def signals_at_the_end(place: Place, each: int = 4, seed: int = 2) -> Line:
-    """While environments are closed and what the run made is taken away; every second time told twice."""
+    """While environments are closed and what the run created is removed; every second time signalled twice."""
     tally, dice = Tally(place), random.Random(seed)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         for turn in range(each):
@@ -72,7 +72,7 @@ def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def unloadable(place: Place, block: int = -1) -> str:
-    """What is wrong with what is on disk; `block` is the one that had begun, so that those before it must be there."""
+    """What is wrong with the files on disk; `block` is the one that had begun, so earlier ones must be complete."""
     try:
         runs = place.runs()
     except IsobenchError as error:
@@ -83,7 +83,7 @@ def unloadable(place: Place, block: int = -1) -> str:
 
 
 def survivors(place: Place) -> list[str]:
-    """What works in the place's folder and lives five seconds after the harness was killed."""
+    """Processes that work in the place's folder and are still alive five seconds after the harness was killed."""
     deadline = time.monotonic() + 5
     while found := _working_in(place.folder / "work"):
         if time.monotonic() > deadline:

@@ -1,4 +1,5 @@
-"""A hostile local user, who is really another user: what he lays in root's way, holds, swaps and pretends to be."""
+"""A hostile local user, who really is another user: the files he plants, the locks he holds, the folders he swaps, and
+the runs he pretends to be."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from verification.faults.place import Place
 
 USER = 65534
-"""nobody: there is one everywhere."""
+"""nobody, who exists on every host."""
 _AS = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs")
 _NAME = "isobench-20200101T000000Z-"
 _PLANTED = {
@@ -39,7 +40,7 @@ _PLANTED = {
     "a link as the folder": 'cd ..; rmdir "$1"; ln -s "$0/victim" "$1"',
     "a file as the folder": 'cd ..; rmdir "$1"; : > "$1"',
 }
-"""What he plants in the place of a run's record -> how; $0 is his folder, $1 the name of the run's."""
+"""What he plants in place of a run's record -> the command; $0 is his folder, $1 the name of the run's."""
 
 
 def planted(place: Place) -> Line:
@@ -65,7 +66,7 @@ def planted(place: Place) -> Line:
 
 
 def swapped(place: Place, times: int = 6) -> Line:
-    """Runs are killed and cleaned while he swaps for a link whatever of theirs he can get hold of."""
+    """Runs are killed and cleaned while he swaps everything of theirs that he can reach for a link."""
     tally, his = Tally(place), _His(place)
     victim = place.folder / "roots"
     inner = victim / "process/root/data"
@@ -94,7 +95,7 @@ def swapped(place: Place, times: int = 6) -> Line:
 
 
 def cache(place: Place) -> Line:
-    """His cache with his probe; ours with something of his in it; ours, damaged in many ways."""
+    """His cache with his probe; ours with a file of his in it; ours, damaged in many ways."""
     tally, his = Tally(place), _His(place)
     ours = place.folder / "cache"
     code, said = place.call(*RUN, "1", ISOBENCH_CACHE=str(ours))
@@ -137,7 +138,7 @@ def _spoilt(ours: Path, his: _His) -> Iterator[tuple[str, Callable[[], object], 
 
 
 def squatted(place: Place) -> Line:
-    """He holds every lock that he can think of, and says that he is measuring; root measures."""
+    """He holds every lock that he can, and announces that he is measuring; root measures."""
     tally, state = Tally(place), Path("/run/isobench")
     holding = (
         "import fcntl, socket, time, os, sys\n"
@@ -181,7 +182,7 @@ def squatted(place: Place) -> Line:
 
 
 class _His:
-    """What the stranger has: a folder that he shares with root, one of his own, and what would tell of a success."""
+    """What the stranger has: a folder that he shares with root, one of his own, and files that would show a success."""
 
     def __init__(self, place: Place) -> None:
         self.shared = place.folder / "shared"
@@ -226,7 +227,7 @@ class _His:
         return seen
 
     def touched(self, seen: dict[str, str]) -> str:
-        """What is wrong now: his program was run, or something of his is another."""
+        """What is wrong now: his program was run, or one of his files has changed."""
         if self.executed.exists():
             self.executed.unlink()
             return "his program was executed"

@@ -1,4 +1,4 @@
-"""What there is in the kernel's and the engines' trees, name by name, without knowing any name of isobench's."""
+"""What exists in the kernel's and the engines' trees, name by name, without knowing any of isobench's names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDERS = (
     *("/var/lib/libvirt", "/var/cache/libvirt", "/var/cache/lxc", "/var/log/libvirt", "/var/log/lxc"),
     *("~/.config/containers", "~/.local/share/containers", "~/.cache/containers", "~/.docker"),
 )
-"""Where the mechanisms keep something, on any host: walked whole."""
+"""The folders where mechanisms keep something on any host; they are walked whole."""
 
 ENGINES_OWN = (
     # empty folders that all users of a tool share, and what mount(8) remembers of options that are its own
@@ -37,14 +37,14 @@ ENGINES_OWN = (
     r"cgroup /sys/fs/cgroup(/\w+)?/machine",
     r"file /var/(log/libvirt/qemu|cache/libvirt/qemu/capabilities(/[0-9a-f]+\.xml)?)",
 )
-"""What an engine makes for itself, once, and keeps as long as it runs (patterns of the whole line)."""
+"""What an engine creates once for itself and keeps while it runs (patterns of the whole line)."""
 
 _SYSCTLS = Path("/proc/sys/net")
 _VOLATILE = re.compile(r"conntrack_count|/neigh/|/flush$|random|udp_mem|tcp_mem|tcp_fastopen_key|/conf/(?!all|default)")
 
 
 def take(folders: tuple[str, ...] = FOLDERS) -> Found:
-    """Cgroups, files, the network and its rules, and System V's shared memory, of everybody in here."""
+    """Cgroups, files, the network and its rules, and System V shared memory of everybody on this separate host."""
     found = {("cgroup", root) for root, _, _ in os.walk("/sys/fs/cgroup")}
     for folder in folders:
         found |= files(Path(folder).expanduser())
@@ -52,7 +52,7 @@ def take(folders: tuple[str, ...] = FOLDERS) -> Found:
 
 
 def files(folder: Path) -> Found:
-    """Every name below a folder; file systems mounted in there are walked as well, what they hold is theirs."""
+    """Every name below a folder, including file systems that are mounted there."""
     found: Found = set()
     for root, folders, names in os.walk(folder):
         found |= {("file", f"{root}/{name}") for name in (*folders, *names)}

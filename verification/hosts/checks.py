@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from verification.hosts.machine import Done, Machine
 
 _RUN = "python -m verification.undisturbed run --quiet --no-report --blocks 1"
-"""No block is left out and replaced, for most would be: an emulated CPU stands still whenever the machine that emulates
-it does something else."""
+"""No block is excluded and replaced, because most would be: an emulated CPU pauses whenever its machine does something
+else."""
 _TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
 _NO_SKIP = "| tee out/tests.txt; tail -1 out/tests.txt | grep passed | grep -vE 'skipped|failed|error'"
-"""pytest takes a skip for a success: here what is asked for by name must run."""
+"""pytest counts a skip as a success, but here a test that is named must run."""
 _CUT_OFF = """\
 rm -rf out/long
 long="--blocks 500 --no-report --out out/long"

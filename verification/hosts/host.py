@@ -1,4 +1,4 @@
-"""What a host of the lab is: one small TOML file in this folder."""
+"""The hosts of the lab: each is a small TOML file in this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 
 
 class Host(NamedTuple):
-    """Release and packages decide what is built, the kernel's arguments how it is booted."""
+    """Release and packages determine what is built, the kernel's arguments how it is booted."""
 
     name: str
     about: str
@@ -19,7 +19,7 @@ class Host(NamedTuple):
     python: str
     """The release's own Python, for which wheels are fetched: 3.13."""
     packages: tuple[str, ...]
-    """Beside those that every host has (verification/hosts/image.py)."""
+    """In addition to those of every host (verification/hosts/image.py)."""
     kernel: tuple[str, ...]
 
 

@@ -1,4 +1,4 @@
-"""A host's disk, built once and kept in the cache until what it is made of changes.
+"""A host's disk, built once and kept in the cache until its ingredients change.
 
 Everything comes from this machine's own mirrors: Debian's packages from where apt is configured to look, Python's from
 where pip is. An image takes about 2 GB, the emulator 0.4 GB; a new image of a host replaces its old one.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TOOLS = ("mmdebstrap", "mke2fs", "ssh", "ssh-keygen", "unshare", "setpriv")
 ROOM = 8 * 2**30
-"""Bytes that building takes for a while: the tree, the disk, the packages."""
+"""Bytes that a build needs temporarily: the tree, the disk, the packages."""
 DISK = "24G"
 
 PACKAGES = (
@@ -89,7 +89,7 @@ def _look_for_tools() -> None:
 
 
 def _requirements() -> list[str]:
-    """What isobench and its tests depend on. No check builds the documentation, and what does has no wheels."""
+    """The dependencies of isobench and its tests. No check builds the documentation, whose tools have no wheels."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {name: words for name, words in project["optional-dependencies"].items() if name != "docs"}
     return sorted({*project["dependencies"], *(word for words in extras.values() for word in words)})
@@ -149,7 +149,7 @@ def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:
 
 
 def _run(*words: str, environ: dict[str, str] | None = None) -> None:
-    """Raises `BuildError` with the end of what the command said."""
+    """Raises `BuildError` with the end of the command's output."""
     dies_with_us = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     done = subprocess.run(
         [*dies_with_us, *words], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

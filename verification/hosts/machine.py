@@ -28,7 +28,7 @@ BOOT = 1200.0
 
 
 class Done(NamedTuple):
-    """What a command said and how it ended; 124 where its time ran out, 255 where ssh itself failed."""
+    """A command's output and exit code; 124 if it ran out of time, 255 if ssh itself failed."""
 
     code: int
     out: str
@@ -43,7 +43,7 @@ class Machine:
         self._process, self.folder, self._key, self._port = process, folder, key, port
 
     def ssh(self, *options: str) -> list[str]:
-        """The words before a command."""
+        """The ssh command line, to which a command is appended."""
         fixed = [
             "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
             "ConnectTimeout=30", "IdentitiesOnly=yes", "PasswordAuthentication=no",
@@ -80,7 +80,8 @@ class Machine:
             raise BuildError(f"the host's results cannot be fetched: {done.stderr.strip()[-300:]}")
 
     def wait(self, deadline: float = BOOT) -> float:
-        """Until systemd has started all; gives the seconds. Raises `BuildError` with the end of the console."""
+        """Wait until systemd has started everything; returns the seconds. Raises `BuildError` with the end of the
+        console."""
         began = time.monotonic()
         while time.monotonic() - began < deadline:
             if self._process.poll() is not None:
@@ -100,7 +101,7 @@ class Machine:
         return ", ".join(self.run("; ".join(asked), 300).out.split("\n")).strip(", ")
 
     def reboot(self) -> None:
-        """And wait until it is up again. Raises `BuildError`."""
+        """Reboot, and wait until the host is up again. Raises `BuildError`."""
         before = self._boot_id()
         self.run("systemctl --no-block reboot", 60)
         deadline = time.monotonic() + BOOT
@@ -114,7 +115,7 @@ class Machine:
         return self.run("cat /proc/sys/kernel/random/boot_id", 60).out.strip()
 
     def off(self) -> bool:
-        """Power off; whether it did so by itself."""
+        """Power off; returns whether the host did so by itself."""
         self.run("systemctl --no-block poweroff", 60)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(300)
@@ -128,7 +129,7 @@ class Machine:
 
 @contextlib.contextmanager
 def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Machine]:
-    """A host that answers by ssh. `folder` gets its console and what is fetched."""
+    """A host that can be reached by ssh. Its console and fetched files go to `folder`."""
     port = _free_port()
     environ = {**os.environ, "QEMU_MODULE_DIR": str(emulator / "usr/lib/x86_64-linux-gnu/qemu"), "TMPDIR": str(folder)}
     with open(folder / "console.log", "wb") as console:

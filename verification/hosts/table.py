@@ -22,21 +22,21 @@ HEAD = """\
 # Hosts
 
 Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's TCG with AMD's SVM and nested paging), so
-that its KVM is real software on emulated hardware. What works there is told here; what it costs there is no figure for
-anybody: no block is left out, whatever else the machine did that emulated it. In a cell stand the scenarios that were
-measured, or why there is none. Not proven here: the network (a host of the lab has none; dependencies are laid in
-beforehand, so that the README's two commands are run without pipx and nox).
+that its KVM is real software on emulated hardware. This page shows what works there. What it costs there is meaningless
+elsewhere, because no block is excluded, whatever else the emulating machine was doing. A cell names the scenarios that
+were measured, or the reason why there are none. Not tested here: the network. A host of the lab has none, so
+dependencies are installed beforehand, and the README's two commands are run without pipx and nox.
 """
 
 
 FAIL = "**FAIL**"
-_NOT_ASKED = "not asked"
+_NOT_RUN = "not run"
 KEPT = "seen.json"
-"""What the page says of a host, in the host's folder: a check that is run on its own joins the others."""
+"""The page's data of a host, in the host's folder. A check that is run on its own is added to the others."""
 
 
 class Seen(NamedTuple):
-    """One host: its facts, a line a check, a word an environment."""
+    """One host: its facts, the result of each check, and of each environment."""
 
     host: str
     about: str
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 
 def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
-    """What a host's folder says of its environments, and the outcomes of its checks: these, and those kept there."""
+    """The results of a host: its environments by the runs in its folder, and these and earlier outcomes of checks."""
     kept = folder / KEPT
     lines = Seen(**json.loads(kept.read_text())).checks if kept.exists() else {}
     for name, outcome in outcomes.items():
@@ -57,11 +57,11 @@ def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], fold
 
 
 def _environments(folder: Path) -> Iterable[tuple[str, str]]:
-    """A word for each environment of the catalogue: what was measured; else why not."""
+    """For each environment of the catalogue, what was measured, or why nothing was."""
     measured: dict[str, set[str]] = defaultdict(set)
     failed: dict[tuple[str, str], str] = {}
     said: dict[str, Mapping[str, str]] = {}
-    for path in sorted(store.find_runs(folder / "results")):  # a newer run of the same cell has the last word
+    for path in sorted(store.find_runs(folder / "results")):  # a newer run of the same cell replaces an older one
         session = store.load_session(path)
         broken = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
         cells = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
@@ -72,7 +72,7 @@ def _environments(folder: Path) -> Iterable[tuple[str, str]]:
         said |= {skip.environment: msgspec.to_builtins(skip) for skip in session.skips if not skip.scenario}
     doctor = folder / "out/doctor.json"
     found = json.loads(doctor.read_text() or "{}") if doctor.exists() else {}
-    findings = found if isinstance(found, list) else found.get("findings", [])  # a list in what older hosts left
+    findings = found if isinstance(found, list) else found.get("findings", [])  # older files are a list
     said |= {one["name"]: one for one in findings if one["kind"] == "environment"}
     for name in catalog.environments():
         reasons = [f"{scenario}: {reason}" for (environment, scenario), reason in failed.items() if environment == name]
@@ -89,30 +89,28 @@ def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
         return "launched, not measured"
     remedy = f" → {said['remedy']}" if said.get("remedy") else ""
     mark = f"{FAIL} " if said.get("outcome") == "FAIL" else ""
-    return f"{mark}{said.get('reason', _NOT_ASKED)}{remedy}"
+    return f"{mark}{said.get('reason', _NOT_RUN)}{remedy}"
 
 
 def write(file: Path, kept: Path, order: Sequence[str]) -> None:
-    """The page anew, of all hosts that have a folder in `kept`. `order` names the checks."""
+    """Write the page, with all hosts that have a folder in `kept`. `order` names the checks."""
     hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob(f"*/{KEPT}"))]
     found = {name for one in hosts for name in one.checks}
     checks = [name for name in order if name in found]
     names = list(dict.fromkeys(name for one in hosts for name in one.environments))
-    environments = [
-        name for name in names if any(one.environments.get(name, _NOT_ASKED) != _NOT_ASKED for one in hosts)
-    ]
+    environments = [name for name in names if any(one.environments.get(name, _NOT_RUN) != _NOT_RUN for one in hosts)]
     parts = [HEAD, *(f"- **{one.host}**: {one.about}" for one in hosts), ""]
     parts += _table("check", [one.host for one in hosts], checks, [one.checks for one in hosts])
     parts += _table("environment", [one.host for one in hosts], environments, [one.environments for one in hosts])
     rest = [name for name in (*order, *names) if name not in (*checks, *environments)]
-    parts += [f"{_NOT_ASKED.capitalize()} of any host yet: {', '.join(rest)}."] if rest else []
+    parts += [f"{_NOT_RUN.capitalize()} on any host yet: {', '.join(rest)}."] if rest else []
     file.write_text("\n".join(parts).rstrip() + "\n")
 
 
 def _table(kind: str, hosts: list[str], rows: list[str], columns: list[dict[str, str]]) -> list[str]:
     lines = [f"| {kind} | {' | '.join(hosts)} |", f"| --- |{' --- |' * len(hosts)}"]
     for row in rows:
-        cells = (column.get(row, _NOT_ASKED).replace("|", "\\|").replace("\n", " ") for column in columns)
+        cells = (column.get(row, _NOT_RUN).replace("|", "\\|").replace("\n", " ") for column in columns)
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return [*lines, ""]
 

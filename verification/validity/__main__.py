@@ -1,6 +1,6 @@
-"""`python -m verification.validity [G1 …]`: checks the promises, one line each, and writes them to VALIDITY.md.
+"""`python -m verification.validity [G1 …]`: checks the promises and writes the results to VALIDITY.md.
 
-All of them make the file anew; some of them replace their own lines in it.
+Without names, all promises are checked and the file is written anew. With names, only their lines are replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(names: list[str]) -> int:
         print(f"the promises are {', '.join(c.__name__.upper() for c in checks)}", file=sys.stderr)
         return 2
     if os.geteuid() != 0 and any(check in LIVE for check in chosen):
-        print("the live promises (G1, G8, G10, G11, G12, G20) want root", file=sys.stderr)
+        print("the live promises (G1, G8, G10, G11, G12, G20) need root", file=sys.stderr)
         return 2
     lines = []
     for check in chosen:
@@ -57,10 +57,10 @@ def _write(lines: list[Line]) -> None:
 
 
 def _replace(lines: list[Line]) -> None:
-    """The lines of promises that were checked again on their own; each says so."""
+    """Replace the lines of promises that were checked on their own; each such line says so."""
     rows = FILE.read_text().splitlines()
     for line in lines:
-        again = line._replace(measured=f"{line.measured} (again on its own, {_today()})")
+        again = line._replace(measured=f"{line.measured} (run on its own, {_today()})")
         if not any(row.startswith(f"| {line.promise} |") for row in rows):
             rows.append(_row(again))
         rows = [_row(again) if row.startswith(f"| {line.promise} |") else row for row in rows]
@@ -70,7 +70,7 @@ def _replace(lines: list[Line]) -> None:
 def _row(line: Line) -> str:
     return (
         f"| {line.promise} | {line.promised} | {line.measured} | "
-        f"{'held' if line.held else f'**not held** {line.why}'} |"
+        f"{'kept' if line.held else f'**not kept** {line.why}'} |"
     )
 
 

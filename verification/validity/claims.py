@@ -39,8 +39,8 @@ def _of_environments(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def g13(trials: int = 200, seed: int = 13) -> Line:
-    """Runs of forty costs in which nothing differs: how many name a difference, and whether the printed interval ever
-    says something else than the verdict."""
+    """Runs of forty equal costs: how many report a difference, and whether a printed interval ever contradicts its
+    verdict."""
     random = np.random.default_rng(seed)
     shares, contradictions = {}, 0
     sizes = dict.fromkeys(QUIET, _BLOCKS) | {f"{kind}, 6 blocks": (6,) for kind in CORRELATED if kind in _AR}
@@ -53,24 +53,23 @@ def g13(trials: int = 200, seed: int = 13) -> Line:
             printed = rows[["ratio", "ratio_low", "ratio_high", "verdict"]].itertuples(index=False, name=None)
             contradictions += sum(_contradicts(*row) for row in printed)
         shares[name] = wrong / trials
-    walk = shares.pop("random walk")  # each cost ends at a level of its own: something does differ
+    walk = shares.pop("random walk")  # each cost ends at its own level, so there is a difference
     worst = max(shares, key=lambda kind: shares[kind])
-    return Line("G13", "runs of 40 equal costs, 6 to 20 blocks, every kind of noise (six alone where blocks resemble "
-                "each other): ≤ 5 % name a difference, and no "
-                "verdict says what its printed interval does not",
-                f"at most {shares[worst]:.1%} of {trials} ({worst}); {contradictions} contradictions; where each level "
-                f"walks by itself half a deviation a block, {walk:.0%}",
+    return Line("G13", "runs of 40 equal costs, 6 to 20 blocks, every kind of noise (six only with autocorrelated "
+                "blocks): ≤ 5 % report a difference, and no verdict contradicts its printed interval",
+                f"at most {shares[worst]:.1%} of {trials} ({worst}); {contradictions} contradictions; {walk:.0%} with "
+                "random walks of half a deviation per block",
                 shares[worst] <= 0.05 and contradictions == 0)  # fmt: skip
 
 
 def _contradicts(ratio: float, low: float, high: float, verdict: str) -> bool:
-    """Whether a reader of the printed interval would come to another verdict."""
+    """Whether the printed interval implies another verdict."""
     printed = float(format.end(low)), float(format.end(high))
     return verdicts.verdict(ratio, *printed) != verdict
 
 
 def g14(trials: int = 400, seed: int = 14) -> Line:
-    """One cost of forty half as dear again, twelve blocks, one value in twenty a spike."""
+    """One of forty costs is 50 % higher; twelve blocks, one value in twenty a spike."""
     random = np.random.default_rng(seed)
     found = 0
     for _ in range(trials):
@@ -83,7 +82,7 @@ def g14(trials: int = 400, seed: int = 14) -> Line:
 
 
 def g15(trials: int = 60, seed: int = 15) -> Line:
-    """Blocks that resemble each other: coverage of the ratio, and what independent blocks lose by the check."""
+    """Autocorrelated blocks: the coverage of the ratio, and how many effective blocks independent ones lose."""
     random = np.random.default_rng(seed)
     shares = {}
     for kind in CORRELATED:
@@ -99,33 +98,33 @@ def g15(trials: int = 60, seed: int = 15) -> Line:
     walk = shares.pop("random walk")
     lowest, cost = min(shares, key=lambda kind: shares[kind]), 1 - float(np.mean(kept))
     return Line("G15", "20 blocks with AR(1) 0.5, 0.7, 0.9: ≥ 90 % of intervals cover; independent "
-                "blocks lose ≤ 5 % of their number to it",
-                f"{shares[lowest]:.1%} ({lowest}; where each level walks by itself {walk:.1%}); {cost:.1%} lost",
+                "blocks lose ≤ 5 % of their number",
+                f"{shares[lowest]:.1%} ({lowest}; {walk:.1%} with random walks); {cost:.1%} lost",
                 shares[lowest] >= 0.90 and cost <= 0.05)  # fmt: skip
 
 
 def g16(trials: int = 300, seed: int = 16) -> Line:
-    """The A/A control: how often it fails in runs where nothing is wrong, and what it takes back where something is."""
+    """The A/A control: how often it fails in quiet runs, and which differences it withdraws if it is off."""
     random = np.random.default_rng(seed)
-    failed = taken_back = 0
+    failed = withdrawn = 0
     for trial in range(trials):
         kind = list(QUIET)[trial % 5]
         failed += bool((_summary(_costs(random, kind, _BLOCKS[trial % 3], 0.1))["strayed"] > 1).any())
         costs = _costs(random, "normal", 12, 0.03)
-        for metric in range(_METRICS):  # the place in the block matters: the copies are 20 % dearer, and so are others
+        for metric in range(_METRICS):  # the position in the block matters: the copies cost 20 % more, and so do others
             for name in (CONTROL, "e0"):
                 costs["s", f"m{metric}", name] = costs["s", f"m{metric}", name] + math.log(1.2)
         rows = _of_environments(_summary(costs))
-        taken_back += not rows["verdict"].isin(["slower", "faster"]).any()
-    return Line("G16", "the control fails in ≤ 2 % of quiet runs; one that is 20 % off takes back "
+        withdrawn += not rows["verdict"].isin(["slower", "faster"]).any()
+    return Line("G16", "the control fails in ≤ 2 % of quiet runs; one that is 20 % off withdraws "
                 "every difference of 20 %",
-                f"{failed / trials:.1%} of {trials}; {taken_back / trials:.1%} taken back",
-                failed / trials <= 0.02 and taken_back / trials >= 0.99)  # fmt: skip
+                f"{failed / trials:.1%} of {trials}; {withdrawn / trials:.1%} withdrawn",
+                failed / trials <= 0.02 and withdrawn / trials >= 0.99)  # fmt: skip
 
 
 def g19(trials: int = 150, seed: int = 19) -> Line:
-    """Each rule by which sentences are made: how often it names somebody where nobody differs, and whether the smallest
-    effect is the one that four of five runs find."""
+    """Each rule for sentences: how often it singles out an environment if all are equal, and whether four of five runs
+    find the smallest effect."""
     random = np.random.default_rng(seed)
     named = dict.fromkeys(("differs", "dearest", "cheapest", "moved"), 0)
     found = 0
@@ -142,14 +141,14 @@ def g19(trials: int = 150, seed: int = 19) -> Line:
         found += _finds_its_smallest(random)
     worst = max(named, key=lambda rule: named[rule])
     power = found / trials
-    return Line("G19", "sentences on runs of equal costs: each rule names somebody in ≤ 5 %; the smallest effect is "
-                "found in 70 to 95 % of runs",
+    return Line("G19", "sentences on runs of equal costs: each rule singles out an environment in ≤ 5 %; the smallest "
+                "effect is found in 70 to 95 % of runs",
                 f"at most {named[worst] / trials:.1%} of {trials} ({worst}); {power:.0%} find it",
                 named[worst] / trials <= 0.05 and 0.70 <= power <= 0.95)  # fmt: skip
 
 
 def _finds_its_smallest(random: np.random.Generator) -> bool:
-    """A run says what it would find; the next one of its kind has a cost that is higher by just that."""
+    """Whether a run detects the smallest effect that an earlier run of its kind said it would."""
     before = context_of({("startup", "ready", name): logs for name, logs in quiet(random, 4, 20, 0.05).items()})
     control = before.find("startup", "ready", CONTROL)
     assert control is not None

@@ -41,7 +41,7 @@ def g17(trials: int = 200, seed: int = 17) -> Line:
     shares["a host that wanders by 1 % a block"] = _fired(random, trials, wander=0.01)
     worst = max(shares, key=lambda kind: shares[kind])
     return Line("G17", "two runs in which nothing changed: ≤ 5 % of gates (--fail-on change) fire, for every kind of "
-                "noise, restarts that move costs by 4 %, hosts that move or wander",
+                "noise, restarts that move costs by 4 %, hosts that shift or drift",
                 f"at most {shares[worst]:.1%} of {trials} ({worst})", shares[worst] <= 0.05)  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def g18(trials: int = 200, seed: int = 18) -> Line:
         host += bool(slower.host and slower.host.moved and not slower.changed())
     shares = [count / trials for count in (one, four, host)]
     return Line("G18", "+40 % in one of 20 costs is found from one run on each side, +10 % from four, in ≥ 90 %; a "
-                "host 10 % slower is told as the host's, in ≥ 95 %",
+                "host 10 % slower is reported as a change of the host, in ≥ 95 %",
                 f"{shares[0]:.1%}, {shares[1]:.1%}, {shares[2]:.1%} of {trials}",
                 min(shares[:2]) >= 0.90 and shares[2] >= 0.95)  # fmt: skip
 

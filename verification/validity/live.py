@@ -1,4 +1,4 @@
-"""The promises that only real launches decide, on this host. Each check takes its size; all want root."""
+"""The promises that need real launches on this host. Each check takes its size as arguments; all need root."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DELAYS = (0.001, 0.005, 0.020, 0.100)
 def g1(trials: int = 200, blocks: int = 10, seed: int = 1) -> Line:
     """A launcher that waits inside the timed path, against one that waits as long just before it, in paired blocks.
 
-    One that did not wait at all would start on a warmer CPU: the difference would be more than the delay.
+    Without that wait the other one would start on a warmer CPU, and the difference would exceed the delay.
     """
     order = random.Random(seed)
     shares, biases = {}, {}
@@ -113,7 +113,7 @@ def g8(blocks: int = 120, repeats: int = 6, seed: int = 8) -> Line:
     loaded, quiet = (statistics.median(side) for side in zip(*ratios, strict=True))
     held = hit / loads >= 0.9 and abs(centre - 1) < 0.02
     return Line("G8", "load in 30 % of the blocks: ≥ 90 % of them marked, bias of the ratio < 2 %",
-                f"{hit / loads:.0%} of {loads} marked, {others} others too, ns-all to process {loaded:.3f} against "
+                f"{hit / loads:.0%} of {loads} marked, and {others} others, ns-all to process {loaded:.3f} against "
                 f"{quiet:.3f} in quiet runs ({centre - 1:+.1%} [{low - 1:+.1%}, {high - 1:+.1%}], {repeats} of each)",
                 held)  # fmt: skip
 
@@ -149,7 +149,7 @@ def _workplace() -> Iterator[Path]:
 
 
 def g10(pairs: int = 60, restarts: int = 12, seed: int = 10) -> Line:
-    """Two harness processes, one with 1 GB that it has touched, take turns in launching the chroot rung."""
+    """Two harness processes, one with 1 GB of touched memory, take turns launching the chroot rung."""
     order = random.Random(seed)
     logs = []
     for _ in range(restarts):
@@ -214,7 +214,7 @@ def _launched(sandbox: Sandbox) -> float:
 
 
 def g11(pairs: int = 100, restarts: int = 12) -> Line:
-    """The floor benchmark's first rung, its C loop built anew each time."""
+    """The first rung of the floor benchmark; its C loop is rebuilt each time."""
     (found,) = floor_measure(["process"], pairs, restarts, 11)
     return Line("G11", "process startup is within 3 % of a bare C loop of posix_spawn and wait",
                 f"{found.centre:.4f} [{found.low:.4f}, {found.high:.4f}], {restarts} restarts of {pairs} pairs",

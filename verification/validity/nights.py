@@ -38,7 +38,7 @@ def g21(families: int = 12, seed: int = 20) -> Line:
 
 
 def _delays(families: int, seed: int, stepping: int, before: int, scale: float = 0.02) -> list[int]:
-    """Nights until a step of 5 % is told, in a family of which so many series have one on the same night."""
+    """Nights until a step of 5 % is reported, in a family in which so many series step on the same night."""
     delays = []
     for family in range(families):
         random = np.random.default_rng([seed, family])
@@ -57,26 +57,27 @@ def g22(families: int = 30, seed: int = 21) -> Line:
     """Sixteen of 300 series step; then all of them do, as with a new kernel."""
     few, every = _delays(families, seed, 16, 60), _delays(3, seed, SERIES, 60)
     held = float(np.median(few)) <= 5 and float(np.median(every)) <= 5
-    return Line("G22", f"+5 % at 2 % noise is told within 5 nights (median), with {SERIES} series watched",
-                f"{np.median(few):g} (three of four within {np.quantile(few, 0.75):g}) where few step, "
-                f"{np.median(every):g} where all do", held)  # fmt: skip
+    return Line("G22", f"+5 % at 2 % noise is reported within 5 nights (median), with {SERIES} series watched",
+                f"{np.median(few):g} (three of four within {np.quantile(few, 0.75):g}) if few series step, "
+                f"{np.median(every):g} if all do", held)  # fmt: skip
 
 
 def g23(trials: int = 60, seed: int = 22) -> Line:
-    """Two disturbed nights of twice the cost; and a step that is taken back after twenty."""
-    told = 0
+    """Two disturbed nights with twice the cost; and a step that is reversed after twenty nights."""
+    reported = 0
     late = []
     for trial in range(trials):
         random = np.random.default_rng([seed, trial])
         disturbed, taken_back = random.normal(0, 0.02, (2, 90))
         disturbed[50:52] += math.log(2)
-        told += any(abs(level.at - 50) <= 5 for level in steps([disturbed])[0])
+        reported += any(abs(level.at - 50) <= 5 for level in steps([disturbed])[0])
         taken_back[40:60] += math.log(1.2)
         late += [level.at - 60 for level in steps([taken_back])[0] if level.back]
     near = sum(abs(one) <= 1 for one in late) / trials
-    return Line("G23", "two disturbed nights are no level (≤ 2 in 100); returns are dated to the night, ±1, in ≥ 95 %",
-                f"{100 * told / trials:.0f} in 100 told; {near:.0%} of {trials} returns", told <= 0.02 * trials
-                and near >= 0.95)  # fmt: skip
+    return Line("G23", "two disturbed nights are not a new level (≤ 2 in 100); returns are dated to the night, ±1, in "
+                "≥ 95 %",
+                f"{100 * reported / trials:.0f} in 100 reported; {near:.0%} of {trials} returns",
+                reported <= 0.02 * trials and near >= 0.95)  # fmt: skip
 
 
 ALL = (g21, g22, g23)

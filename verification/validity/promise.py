@@ -1,4 +1,4 @@
-"""What the check of a promise gives: promised, measured, held or not."""
+"""The result of checking a promise: what was promised, what was measured, and whether the promise was kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """One line of VALIDITY.md. `why` says what is known where a promise is not held."""
+    """One line of VALIDITY.md. `why` explains a promise that was not kept, if the cause is known."""
 
     promise: str
     promised: str
@@ -16,5 +16,5 @@ class Line(NamedTuple):
 
     @property
     def text(self) -> str:
-        held = "held" if self.held else f"NOT HELD{': ' + self.why if self.why else ''}"
-        return f"{self.promise}: {self.promised} — {self.measured} — {held}"
+        kept = "kept" if self.held else f"NOT KEPT{': ' + self.why if self.why else ''}"
+        return f"{self.promise}: {self.promised} — {self.measured} — {kept}"

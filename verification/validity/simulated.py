@@ -34,7 +34,7 @@ def _pair(
 
 
 def g2(trials: int = 4000, seed: int = 2) -> Line:
-    """A/A: how often two equal environments are told apart, by the interval and by the test."""
+    """A/A: how often two equal environments are found to differ, by the interval and by the test."""
     random = np.random.default_rng(seed)
     worst, where = 0.0, ""
     for kind in KINDS:
@@ -100,7 +100,7 @@ def g5(trials: int = 200, seed: int = 5) -> Line:
     delays = {scale: median(_delay(scale, random) for _ in range(trials)) for scale in limits}
     said = ", ".join(f"{delays[scale]:g} at {scale:.0%}" for scale in limits)
     held = all(delays[scale] <= limit for scale, limit in limits.items())
-    return Line("G5", "a +5 % step is caught within 3, 7, 15 nights (median) at 1, 3, 5 % noise",
+    return Line("G5", "a +5 % step is detected within 3, 7, 15 nights (median) at 1, 3, 5 % noise",
                 f"{said} ({trials} histories each)", held)  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def g6(nights: int = 100, trials: int = 200, seed: int = 6) -> Line:
 
 
 def _alarms(logs: np.ndarray) -> int:
-    """Changes that were confirmed on any night; asking again later takes none back (tests/unit/analysis/test_steps)."""
+    """Changes that were confirmed on any night; a later query withdraws none (tests/unit/analysis/test_steps)."""
     return len(changes(logs))
 
 
@@ -178,7 +178,8 @@ def g9(seed: int = 9) -> Line:
     order = plan(cells, "a", seed, 3) == plan(cells[::-1], "a", seed, 3) != plan(cells, "a", seed + 1, 3)
     held = rows and bool(units) and order
     said = f"rows {_word(rows)}, unit {_word(bool(units))}, seed {_word(order)}"
-    return Line("G9", "order of rows, unit and seed do what they must and nothing else", said, held)
+    promised = "the order of rows, the unit and the seed have their documented effects and no others"
+    return Line("G9", promised, said, held)
 
 
 def _word(right: bool) -> str:

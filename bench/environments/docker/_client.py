@@ -1,4 +1,4 @@
-"""The Docker engine: the way to it, what it says when it fails, its daemons, and what a dead run left in it."""
+"""The Docker engine: connecting to it, its error messages, its daemons, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ LABEL = "isobench.run"
 """Carried by every container, image and volume; its value is the run's name."""
 
 _ANSWER_SECONDS = 60.0
-"""What the engine has for an answer; one that hangs is given up then."""
+"""How long the engine may take to answer before it counts as hung."""
 _REST_SECONDS = 120.0
-"""How long one that hung is not asked again: a dozen variants would wait for it one after the other."""
+"""How long a hung engine is not asked again. Otherwise a dozen variants would wait for it in turn."""
 _hung: dict[str, float] = {}
-"""Address -> until when its engine is not asked again, on the monotonic clock."""
+"""Address -> when its engine may be asked again, on the monotonic clock."""
 
 
 def connect() -> Any:
-    """A low-level client of the engine that the docker command would use. Raises `Unavailable` with what was said."""
+    """A low-level client of the engine that the docker command would use. Raises `Unavailable` with the reason."""
     from isobench.core.errors import Unavailable
     from isobench.daemons.address import address
     from isobench.environments.docker._errors import HUNG, refusal, unusable
@@ -51,7 +51,7 @@ def connect() -> Any:
     seconds = deadlines.stretched(_ANSWER_SECONDS)
     try:
         client = _client(docker, engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
-    except Exception as error:  # an odd file makes the SDK raise anything
+    except Exception as error:  # a malformed file makes the SDK raise anything
         raise unusable(engine, error) from error
     try:
         with closing(client):
@@ -59,7 +59,7 @@ def connect() -> Any:
         client = _client(docker, engine, seconds, version)
         if not client.ping():
             raise ValueError("it does not answer a ping")
-    except Exception as error:  # and so does an odd answer
+    except Exception as error:  # and so does a malformed answer
         client.close()
         refused = refusal(engine, error, seconds)
         if refused.remedy == HUNG:
@@ -74,18 +74,18 @@ def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
     else:
         secured = _secured(docker, engine.tls)
         client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds, tls=secured)
-        # REQUESTS_CA_BUNDLE would take the place of the engine's own authority; proxies are kept.
+        # REQUESTS_CA_BUNDLE would replace the engine's own certificate authority; proxies are kept.
         from requests.utils import get_environ_proxies
 
         client.proxies.update(get_environ_proxies(client.base_url))
         client.trust_env = False
-    # Nothing is pulled: registries need no credentials, and no helper is run to ask for them.
+    # Nothing is pulled, so no credentials are needed, and no credential helper may run.
     client._auth_configs = docker.auth.AuthConfig({})
     return client
 
 
 def _secured(docker: Any, tls: Tls) -> Any:
-    if not tls.verify:  # somebody said so: it is not said again at every request
+    if not tls.verify:  # the user turned verification off: no warning at every request
         from urllib3 import disable_warnings
         from urllib3.exceptions import InsecureRequestWarning
 
@@ -95,17 +95,17 @@ def _secured(docker: Any, tls: Tls) -> Any:
 
 
 def require(client: Any, host_config: Mapping[str, Any]) -> None:
-    """Raise `Unavailable` where this is not Docker, or the engine lacks what a container would be configured with."""
+    """Raise `Unavailable` if this is not Docker, or if the engine lacks what the containers' configuration needs."""
     from isobench.core.errors import MeasurementError, Unavailable
 
     try:
-        with engine_errors("asking the engine what it has"):
+        with engine_errors("asking the engine for its runtimes and networks"):
             info = client.info()
             components = [str(part["Name"]) for part in client.version().get("Components") or ()]
             other = next((name for name in components if name.startswith("Podman")), "")
             runtimes = sorted(info.get("Runtimes") or ())
             networks = {network["Name"] for network in client.networks()}
-    except MeasurementError as error:  # nothing is made of it yet
+    except MeasurementError as error:  # nothing has been created yet
         raise Unavailable(error.reason, remedy="check the engine's log") from error
     if other:
         remedy = "isobench run -e podman; for Docker set DOCKER_HOST to dockerd's address"
@@ -125,19 +125,19 @@ def require(client: Any, host_config: Mapping[str, Any]) -> None:
 
 
 def _sdk() -> Any:
-    """The package; signals that come while it is imported are heeded when it is whole.
+    """The package. Signals that arrive during its import are delivered after it.
 
-    An import that Ctrl-C breaks off leaves half a package in `sys.modules`, which can never be imported again, and the
-    sweep at the end of the run wants it.
+    An import that is interrupted by Ctrl-C leaves half a package in `sys.modules`, which cannot be imported again, and
+    the sweep at the end of the run needs it.
     """
     came: list[int] = []
-    here = threading.current_thread() is threading.main_thread()  # only there are handlers set, and run
+    here = threading.current_thread() is threading.main_thread()  # only this thread can set and run handlers
     before = {number: signal.getsignal(number) for number in _SIGNALS if here}
     try:
         for number in before:
             signal.signal(number, lambda number, frame: came.append(number))
         import docker
-        import requests  # noqa: F401 (of which docker imports parts)
+        import requests  # noqa: F401 (docker imports parts of it)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -151,7 +151,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
-    """Whatever the engine or the way to it says, as a `MeasurementError` with what was being done."""
+    """Turn errors of the engine and of the connection into a `MeasurementError` that says what was being done."""
     import docker
     import requests
 
@@ -166,11 +166,11 @@ def engine_errors(doing: str) -> Iterator[None]:
 
 _DOCKERD = frozenset({"dockerd"})
 CONTAINERD = frozenset({"containerd", "docker-containe"})
-"""What the daemons are called in /proc/PID/comm, which has fifteen letters."""
+"""The daemons' names in /proc/PID/comm, which is cut to fifteen letters."""
 
 
 def engine() -> list[Server]:
-    """dockerd and its containerd, each proven, or why it is not known."""
+    """dockerd and its containerd, each verified, or the reason why it is not known."""
     from urllib.parse import urlsplit
 
     from isobench.daemons.address import address
@@ -196,14 +196,15 @@ def _port(parts: SplitResult) -> int:
 
 
 def _containerd(dockerd: int) -> Server:
-    """dockerd's own containerd is its child; another's is the one that it is connected to, or was told to use."""
+    """A containerd that dockerd started is its child. Otherwise it is the one that dockerd is connected to, or the one
+    named on its command line."""
     own = [pid for pid in children(dockerd) if process_name(pid) in CONTAINERD]
     found = own or connected_to(dockerd, CONTAINERD)
     if found:
         return Server(found[0])
-    told = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
-    if told:
-        return server_of(os.fsdecode(told[1]), CONTAINERD)
+    option = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
+    if option:
+        return server_of(os.fsdecode(option[1]), CONTAINERD)
     return Server(0, "it cannot be determined which containerd dockerd uses")
 
 
@@ -213,7 +214,7 @@ def engine_pids() -> list[int]:
 
 
 def unseen() -> dict[Part, str]:
-    """Of the daemons: why not all of them, or their memory, can be seen from here."""
+    """Why some daemons, or their memory, cannot be observed from here."""
     lacking = [server.why_not for server in engine() if not server.pid]
     found = {Part.DAEMONS: "; ".join(lacking)} if lacking else {}
     if os.geteuid() != 0:
@@ -222,8 +223,8 @@ def unseen() -> dict[Part, str]:
 
 
 def is_of(pid: int, container: str) -> bool:
-    """Whether a process of this PID namespace is the one that the engine means: its shim's command line or its own
-    cgroup has the container's id. An engine elsewhere tells the pids of its own namespace."""
+    """Whether this process is the container's: its shim's command line or its own cgroup contains the container's id.
+    An engine in another PID namespace reports the pids of its own namespace."""
     if not proc_is_ours():
         return False
     shim = parent(pid)
@@ -233,7 +234,7 @@ def is_of(pid: int, container: str) -> bool:
 def sweep(run: str) -> list[str]:
     """Remove the containers, volumes and images that carry this run's label.
 
-    Raises `Unavailable` where the engine does not answer and the run had come as far as to use it.
+    Raises `Unavailable` if the engine does not answer and the run had used it.
     """
     from isobench.core.errors import MeasurementError, Unavailable
     from isobench.daemons.private import ended
@@ -263,7 +264,7 @@ def sweep(run: str) -> list[str]:
 
 
 _SWEEPS = 6
-"""A request that the run had made when it was stopped may still be worked on: its image is then in use for a while."""
+"""The engine may still be processing the dead run's last request: its image is then in use for a while."""
 
 
 _DOCKERD_TOOL, _RUNC, _RUNSC = (
@@ -300,10 +301,10 @@ def _sweep(client: Any, run: str, removed: list[str]) -> None:
 
 
 def forget(container: str) -> None:
-    """Take away what stays of a removed container whose shim was killed: its cgroups, the shim's socket.
+    """Remove what remains of a removed container whose shim was killed: its cgroups and the shim's socket.
 
-    Neither the engine nor containerd looks for them again. Their names are the container's, so that one on another host
-    has none here.
+    Neither the engine nor containerd looks for them again. They are named after the container's id, so a container on
+    another host has none here.
     """
     from isobench.daemons.shims import remove_socket
     from isobench.environments.runtimes.containerd import settings
@@ -316,9 +317,9 @@ def forget(container: str) -> None:
 
 
 _UNTAGGED = "<none>:<none>"
-"""What the engine calls the tag of an image that has none, as one has whose tag was removed while it was in use."""
+"""What the engine reports for an image without a tag, for example if its tag was removed while it was in use."""
 
 
 def _own_tags(tags: list[str], run: str) -> list[str]:
-    """Those that the run gave; one that somebody else has given to its image since is not touched."""
+    """The tags that the run gave. A tag that somebody else has given to its image since then is left alone."""
     return [tag for tag in tags if tag.startswith(f"{run.lower()}:")]

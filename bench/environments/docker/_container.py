@@ -1,4 +1,4 @@
-"""One Docker container: made, attached to, started, watched, removed; its streams and its first byte."""
+"""One Docker container: created, attached to, started, watched, removed; its streams and its first byte."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from isobench.probe.launcher import NetnsWatch
 
 
-class Container:
+class DockerInstance:
     """One container (`isobench.contracts.environment.Instance`)."""
 
     def __init__(self, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
@@ -40,7 +40,7 @@ class Container:
         self._netns: NetnsWatch | None = watch_netns(timeout) if watch_end else None
         self._watching = False
         self.unseen = ""
-        """Why its processes cannot be seen from here."""
+        """Why its processes cannot be observed from here."""
         self._attached: Any = None
         self._stream: socket.socket | None = None
         self._errors = bytearray()
@@ -51,7 +51,7 @@ class Container:
         self.cpu: dict[str, float] = {}
 
     def start(self, image: str, run: str, command: list[str], host_config: Mapping[str, Any]) -> None:
-        """create, attach, start; returns when the first byte has come."""
+        """create, attach, start; returns when the first byte has arrived."""
         with engine_errors("starting the container"):
             config = self._client.create_host_config(**host_config)
             self.events["requested"] = time.monotonic_ns()
@@ -63,7 +63,7 @@ class Container:
             parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._attached = self._client.attach_socket(self._id, params=parameters)
             self.events["attached"] = time.monotonic_ns()
-            # The SDK hands out a reader; writing and polling want the socket. A secured one it hands out itself.
+            # The SDK returns a reader, but writing and polling need the socket. Of a TLS connection it returns that.
             reader = self._attached
             self._stream = stream = reader._sock if hasattr(reader, "_sock") else plain(reader)
             first = _FirstByte(stream, self._deadline)
@@ -87,7 +87,7 @@ class Container:
         return pids
 
     def harness_pids(self) -> list[int]:
-        """Processes of the harness beside this container: no cost of it, but in the host's memory."""
+        """Processes of the harness for this container: they use the host's memory, but are no cost of isolation."""
         return [self._netns.pid] if self._netns is not None else []
 
     def wait(self) -> int:
@@ -111,7 +111,7 @@ class Container:
         return self._status
 
     def _raise_if_out_of_memory(self) -> None:
-        """The engine's word for it: also where not the first process but one that it started was killed."""
+        """Ask the engine: it also reports an OOM kill of a process that the first one started."""
         from isobench.core.errors import OutOfMemory
 
         with engine_errors("inspecting the container"):
@@ -122,12 +122,12 @@ class Container:
             raise OutOfMemory(f"OOM-killed ({words})", console=self._console())
 
     def _count_shim(self, shim: int) -> None:
-        """It ends with its container, so it is looked at as long as it lives; the runc it started is its child."""
+        """The shim ends with its container, so it is read while it lives. The runc that it started is its child."""
         if shim:
             self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def destroy(self) -> None:
-        """Remove it, whatever state it is in, and stamp when everything is gone."""
+        """Remove the container, whatever state it is in, and stamp when everything is gone."""
         try:
             if self._status is None:
                 self._hang_up()
@@ -137,7 +137,7 @@ class Container:
                 self.events["removed"] = time.monotonic_ns()
                 if self._status is None:
                     forget(self._id)
-            ended = self._status is not None  # the rest of the deadline is not for one that was given up
+            ended = self._status is not None  # a container that was given up is not waited for
             watched = self._netns if self._watching and ended else None
             self.events["gone"] = watched.await_gone() if watched else time.monotonic_ns()
             spent = [cpu_seconds(pid) - before for pid, before in self._engine.items()]
@@ -147,8 +147,8 @@ class Container:
             self.stdout.close()
             self.stdin.close()
             if self._attached is not None:
-                # The SDK's response closes what it reads from; left to be collected, it would find that closed already
-                # and Python 3.13 would print so at every container.
+                # The SDK's response closes its stream when it is garbage-collected. If that is closed already,
+                # Python 3.13 prints an error for every container.
                 getattr(self._attached, "_response", self._attached).close()
                 self._attached.close()
             if self._stream is not None:
@@ -159,9 +159,10 @@ class Container:
                 os.close(self._pidfd)
 
     def _hang_up(self) -> None:
-        """Of one that is given up: the engine removes none while a client is attached that does not read its flood.
+        """Shut the connection to a container that was given up: while a client is attached and does not read its
+        output, the engine does not remove it.
 
-        Closing would leave the socket open as long as the SDK's response refers to it.
+        Closing would not do, because the SDK's response keeps the socket open.
         """
         import socket
 
@@ -170,7 +171,7 @@ class Container:
                 self._stream.shutdown(socket.SHUT_RDWR)
 
     def _look(self) -> None:
-        """Between ready and released: its init process, and the network namespace to watch."""
+        """Between ready and released: find its init process, and the network namespace to watch."""
         with engine_errors("inspecting the container"):
             pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
         if pid == 0:  # it has ended
@@ -186,7 +187,7 @@ class Container:
                 self._watching = self._netns.watch(self._pid)
 
     def _await_exit(self) -> int | None:
-        """The moment its init process ended; None where it had ended before anybody looked."""
+        """When its init process ended; None if it had ended before it was found."""
         if self._pidfd < 0:
             return None
         poll = select.poll()
@@ -194,7 +195,7 @@ class Container:
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
             from isobench.core.errors import DeadlineExceeded
 
-            raise DeadlineExceeded("the container did not end when told to", console=self._console())
+            raise DeadlineExceeded("the container did not exit when released", console=self._console())
         return time.monotonic_ns()
 
     def _raise_not_ready(self) -> None:
@@ -216,7 +217,7 @@ class Container:
 
 
 class _FirstByte:
-    """Watches a socket from another thread and stamps the moment it has something to read."""
+    """Watches a socket from another thread and stamps when it has something to read."""
 
     def __init__(self, stream: socket.socket, deadline: float) -> None:
         self._stamp: int | None = None
@@ -240,7 +241,7 @@ class _FirstByte:
 
 
 class _Frames(io.RawIOBase):
-    """Standard output out of an attach stream: frames of an eight-byte header (kind, length) and data."""
+    """Standard output from an attach stream, whose frames are an eight-byte header (kind, length) and data."""
 
     def __init__(self, stream: socket.socket, deadline: float, errors: bytearray) -> None:
         from isobench.core.streams import DeadlineReader

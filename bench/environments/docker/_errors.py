@@ -1,4 +1,4 @@
-"""What went wrong on the way to the Docker engine: what was said, in words for people, and what mends it."""
+"""Errors of the Docker engine and of the connection to it, as readable reasons and remedies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from isobench.daemons.address import Address
 
 _SHOWN = 300
-"""Letters of what somebody else has said: a proxy may answer with a whole page."""
+"""Maximum length of another program's message: a proxy may answer with a whole page."""
 
 
 HUNG = "check the engine's log, and restart it"
@@ -21,7 +21,7 @@ HUNG = "check the engine's log, and restart it"
 
 
 def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
-    """Why the engine cannot be used, after an attempt that may have waited for so many seconds."""
+    """Why the engine cannot be used. `seconds` is how long the attempt was allowed to take."""
     import ssl
 
     import docker
@@ -73,7 +73,7 @@ def _answered(address: Address, status: int, words: str) -> Unavailable:
 
 
 def unusable(address: Address, error: Exception) -> Unavailable:
-    """Why the SDK makes no client, before anything was sent: its configuration file, the address, the certificates."""
+    """Why the SDK cannot create a client, before anything was sent: its configuration file, address or certificates."""
     import docker
 
     from isobench.daemons.address import config_folder
@@ -89,14 +89,14 @@ def unusable(address: Address, error: Exception) -> Unavailable:
 
 
 def failure(doing: str, error: Exception) -> MeasurementError:
-    """What the engine, or the way to it, said while something was done."""
+    """An error of the engine or of the connection while something was being done."""
     if isinstance(error, (KeyError, TypeError, IndexError, AttributeError)):
         return MeasurementError(f"{doing}: unexpected form of the engine's answer ({error!r})")
     return MeasurementError(f"{doing}: {said(error)}")
 
 
 def said(error: Exception) -> str:
-    """In one line: the engine's own words where it sent any."""
+    """The message in one line: the engine's own words if it sent any."""
     return _short(str(getattr(error, "explanation", "") or error)) or type(error).__name__
 
 
@@ -106,7 +106,7 @@ def _short(text: str) -> str:
 
 
 def _chain(error: BaseException, depth: int = 8) -> Iterator[BaseException]:
-    """An error and all that it came of: the SDK's libraries wrap them in causes, and in each other's arguments."""
+    """An error and all its causes: the SDK's libraries wrap them in causes, and in each other's arguments."""
     yield error
     for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
         if isinstance(inner, BaseException) and depth:

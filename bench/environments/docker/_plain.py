@@ -1,4 +1,4 @@
-"""A secured connection as a plain socket, which can be polled, peeked into and read by its descriptor."""
+"""A TLS connection as a plain socket, which can be polled, peeked at and read by its descriptor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def plain(secured: SSLSocket) -> socket.socket:
-    """One end of a pair; what comes and goes there is passed on by a thread that ends with either side."""
+    """One end of a socket pair. A thread forwards data in both directions, and ends with either side."""
     import socket
 
     here, there = socket.socketpair()
@@ -21,7 +21,7 @@ def plain(secured: SSLSocket) -> socket.socket:
 
 
 def _pass_on(secured: SSLSocket, there: socket.socket) -> None:
-    """By one thread: what OpenSSL keeps of a connection is not to be used by two at a time."""
+    """In a single thread: an OpenSSL connection must not be used by two threads at once."""
     import select
 
     with there, suppress(OSError, ValueError):  # either side was closed

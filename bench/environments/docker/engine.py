@@ -1,7 +1,8 @@
 """Docker containers through the engine's API: one class, each variant a different host configuration.
 
 The image is imported from the shared root file system; nothing is ever pulled. create, attach, start, wait and remove
-are separate calls, each stamped; the streams are attached before the start, so that the first byte is not missed.
+are separate calls, each with a timestamp. The streams are attached before the start, so that the first byte is not
+missed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, Part
 from isobench.environments.docker._client import LABEL, MECHANISM, connect, engine_errors, engine_pids, require, unseen
-from isobench.environments.docker._container import Container
+from isobench.environments.docker._container import DockerInstance
 from isobench.host.accounting import called
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 
 class Docker:
-    """One variant (`isobench.contracts.environment.Environment`). `host_config` is what `docker run`
-    would be told by flags."""
+    """One variant (`isobench.contracts.environment.Environment`). `host_config` corresponds to the flags of
+    `docker run`."""
 
     capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
     layer: Layer = "engine"
@@ -55,7 +56,7 @@ class Docker:
             self.capabilities = frozenset({Capability.READY, Capability.PROBE})
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
-        """What `open` gives."""
+        """The sandbox that `open` yields."""
         return DockerSandbox(client, self, workdir)
 
     @contextmanager
@@ -70,10 +71,10 @@ class Docker:
 
 
 class DockerSandbox:
-    """The imported image and what containers of it are started with."""
+    """The imported image, and how its containers are started."""
 
     image_changes: tuple[str, ...] = ("WORKDIR /",)
-    """What the image says beside its files, as in a Dockerfile."""
+    """The image's instructions, as in a Dockerfile."""
 
     def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
         from isobench.images.rootfs import rootfs_tar
@@ -83,9 +84,9 @@ class DockerSandbox:
         self._environment = environment
         self._workdir = workdir
         self._run = run
-        self._numbers = itertools.count(1)  # also from several threads
+        self._numbers = itertools.count(1)  # threads may share it
         tag = f"{environment.name}-{os.urandom(3).hex()}"
-        repository = run.lower()  # a reference has no capitals
+        repository = run.lower()  # a reference must be lower case
         self._image = f"{repository}:{tag}"
         self._with_lower = ""
         self._elsewhere = ""
@@ -93,15 +94,15 @@ class DockerSandbox:
             client.import_image_from_data(
                 file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
             )
-        with engine_errors("asking what it is"):
+        with engine_errors("asking the engine for its configuration"):
             self._info = client.info()
 
     def daemons(self) -> list[int]:
         return engine_pids()
 
     def unseen(self) -> Mapping[Part, str]:
-        """What is out of sight here (`isobench.contracts.environment`), the processes by what the
-        containers so far showed."""
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`). Whether processes
+        can be observed is known once a container has run."""
         from isobench.probe.launcher import blind
 
         found = unseen()
@@ -112,7 +113,7 @@ class DockerSandbox:
         return found
 
     def facts(self) -> Mapping[str, str]:
-        with engine_errors("asking for its version"):
+        with engine_errors("asking the engine for its version"):
             version = self._client.version()
         facts = {
             "version.docker": version["Version"],
@@ -129,12 +130,12 @@ class DockerSandbox:
         return facts
 
     @contextmanager
-    def launch(self, launch: Launch) -> Iterator[Container]:
+    def launch(self, launch: Launch) -> Iterator[DockerInstance]:
         number, command = next(self._numbers), ["/probe", *launch.arguments]
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
         image = self._lower_image() if launch.needs_lower else self._image
         with self.storage(name, with_lower=launch.needs_lower) as options:
-            container = self.container(name, launch.timeout, watch_end=launch.watch_end)
+            container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
             try:
                 container.start(image, self._run, command, {**self._environment.host_config, **options})
                 self._elsewhere = container.unseen
@@ -142,17 +143,17 @@ class DockerSandbox:
             finally:
                 container.destroy()
 
-    def container(self, name: str, timeout: float, *, watch_end: bool) -> Container:
-        """One that is not yet made."""
-        return Container(self._client, name, timeout, watch_end=watch_end)
+    def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
+        """An instance that has not been created yet."""
+        return DockerInstance(self._client, name, timeout, watch_end=watch_end)
 
     @contextmanager
     def storage(self, name: str, *, with_lower: bool) -> Iterator[Mapping[str, Any]]:
-        """What a container's host configuration has besides, for storage that is made for it and goes after it."""
+        """Additions to a container's host configuration, for storage that is created for it and removed after it."""
         yield {}
 
     def _lower_image(self) -> str:
-        """The image with one more layer, the files whose copy-up is timed; built when first asked for."""
+        """The image with one more layer, which has the files whose copy-up is timed. Built on first use."""
         from isobench.images.lower import lower_build
 
         if not self._with_lower:
@@ -168,7 +169,7 @@ class DockerSandbox:
 
     def close(self) -> None:
         for image in filter(None, (self._with_lower, self._image)):
-            with suppress(Exception):  # an engine that has died has taken the image with it, or `clean` will
+            with suppress(Exception):  # if the engine has died, `clean` removes the image
                 self._client.remove_image(image, force=True)
 
 

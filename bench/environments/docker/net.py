@@ -1,7 +1,7 @@
 """Docker with a port of the container published on the host's loopback.
 
-A connection from the host itself goes through docker-proxy, a process of the engine for each port, where the engine
-has not been told to do without (`userland-proxy`).
+A connection from the host itself goes through docker-proxy, of which the engine starts one for each port, unless the
+engine's option `userland-proxy` is off.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from isobench.environments.docker._client import engine_errors
-from isobench.environments.docker._container import Container
+from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker.engine import Docker, DockerSandbox
 
 if TYPE_CHECKING:
@@ -37,21 +37,21 @@ class PublishedSandbox(DockerSandbox):
     published_port = PORT
     image_changes = (*DockerSandbox.image_changes, *(f"EXPOSE {PORT}/{kind}" for kind in _KINDS))
 
-    def container(self, name: str, timeout: float, *, watch_end: bool) -> Container:
-        return PublishedContainer(self._client, name, timeout, watch_end=watch_end)
+    def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
+        return PublishedDockerInstance(self._client, name, timeout, watch_end=watch_end)
 
 
-class PublishedContainer(Container):
-    """Knows where its port is published, and which processes pass on what comes in there."""
+class PublishedDockerInstance(DockerInstance):
+    """Knows where its port is published, and which processes forward connections to it."""
 
     def published(self) -> Mapping[str, int]:
         """The ports of 127.0.0.1 by protocol ("tcp", "udp")."""
-        with engine_errors("asking for its ports"):
+        with engine_errors("asking for the container's ports"):
             about = self._client.inspect_container(self._id)
         return parse_ports(about)
 
     def host_pids(self) -> Mapping[int, Role]:
-        """The proxies are there for this container alone: helpers."""
+        """The proxies serve this container alone, so they are helpers."""
         from isobench.host.accounting import pids_with
 
         pids = dict(super().host_pids())
@@ -62,7 +62,7 @@ class PublishedContainer(Container):
 
 
 def parse_ports(about: Mapping[str, Any]) -> dict[str, int]:
-    """The published ports by protocol, in what the engine says of a container. Raises `MeasurementError`."""
+    """The published ports by protocol, from the engine's description of a container. Raises `MeasurementError`."""
     from isobench.core.errors import MeasurementError
 
     try:

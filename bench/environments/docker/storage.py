@@ -1,7 +1,7 @@
-"""Docker with its data elsewhere than in the container's overlay: a bind mount, a named volume, a tmpfs.
+"""Docker with its data outside the container's overlay: on a bind mount, a named volume, a tmpfs.
 
-The storage is made before the container is asked for and goes after it, so that the startup metrics hold the mount and
-not the making.
+The storage is created before the container is requested and removed after it, so that the startup metrics include its
+mount but not its creation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DATA = "/data"
 _TMPFS = "size=512m,mode=755"
-"""More than any scenario writes, and half of the smallest host's memory at most."""
+"""More than any scenario writes, and at most half of the smallest host's memory."""
 
 
 class DockerStorage(Docker):
@@ -33,7 +33,7 @@ class DockerStorage(Docker):
             f"docker-{kind}", f"Docker, {title}", adds, "docker", {"network_mode": "bridge"}, groups=("storage",)
         )
         self.kind = kind
-        if kind == "tmpfs":  # it is mounted over the files that the image has there
+        if kind == "tmpfs":  # it hides the files that the image has there
             self.capabilities -= {Capability.LOWER}
 
     def sandbox(self, client: Any, workdir: Path) -> StorageSandbox:
@@ -70,7 +70,7 @@ class StorageSandbox(DockerSandbox):
 
     @contextmanager
     def _volume(self, name: str) -> Iterator[Mapping[str, Any]]:
-        """A fresh volume is filled by the engine with what the image has at that place, before the start."""
+        """A fresh volume. The engine fills it with the image's files at that path before the start."""
         with engine_errors("making the volume"):
             self._client.create_volume(name=name, labels={LABEL: self._run})
         try:

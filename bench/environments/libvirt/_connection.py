@@ -1,4 +1,4 @@
-"""libvirt: the way to it, its daemon and QEMU's processes, and what a dead run left in it."""
+"""libvirt: connecting to it, its daemons and QEMU's processes, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_URI = "qemu:///system"
 
 
 def connect() -> Any:
-    """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable` with what it said."""
+    """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable` with the reason."""
     from isobench.core.errors import DeadlineExceeded, Unavailable
 
     try:
@@ -46,9 +46,9 @@ def connect() -> Any:
 
 
 def bounded(call: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
-    """What a call to libvirt gives, which by itself waits for ever. Raises `DeadlineExceeded` where its daemon hangs.
+    """Call libvirt with a deadline, which it does not have itself. Raises `DeadlineExceeded` if its daemon hangs.
 
-    Its thread then stays behind, until the daemon answers or ends.
+    The calling thread then remains until the daemon answers or ends.
     """
     from isobench.core.errors import DeadlineExceeded
 
@@ -75,16 +75,16 @@ def bounded(call: Callable[[], _Answer], seconds: float | None = None) -> _Answe
 
 
 _ANSWER_SECONDS = 60.0
-"""What libvirt has for an answer; a daemon that hangs is given up then."""
+"""How long libvirt may take to answer before its daemon counts as hung."""
 _REST_SECONDS = 120.0
-"""How long one that hung is not asked again: a dozen kinds of guests would wait for it one after the other."""
+"""How long a hung daemon is not asked again. Otherwise a dozen kinds of guests would wait for it in turn."""
 _hung: dict[str, float] = {}
-"""Address -> until when its daemon is not asked again, on the monotonic clock."""
+"""Address -> when its daemon may be asked again, on the monotonic clock."""
 _HUNG = "check the log of libvirt's daemon, and restart it"
 
 
 def close(connection: Any) -> None:
-    """Give a connection up, also one whose daemon hangs or has gone."""
+    """Close a connection, even if its daemon hangs or has ended."""
     import libvirt
 
     from isobench.core.errors import DeadlineExceeded
@@ -94,7 +94,7 @@ def close(connection: Any) -> None:
 
 
 _CLOSE_SECONDS = 5.0
-"""Nothing is lost by a connection that is not closed properly: its domains go with it."""
+"""A connection that is not closed properly loses nothing: its domains end with it."""
 
 
 def uri() -> str:
@@ -117,7 +117,7 @@ def _refuse_another_machine() -> None:
 
 
 def _remedy(words: str) -> str:
-    """What mends that libvirt cannot be had, by its own words."""
+    """The remedy if libvirt cannot be reached, by its error message."""
     lower = words.lower()
     if any(word in lower for word in ("permission denied", "authenticat", "polkit", "system bus")):
         return as_root("check the log of libvirt's daemon: it refuses root", "join the group libvirt")
@@ -128,10 +128,9 @@ def _remedy(words: str) -> str:
 
 
 def sweep(run: str) -> list[str]:
-    """Destroy the domains of a dead run, known by the run's name and a dash before theirs, and remove their traces.
+    """Destroy the domains of a dead run, whose names begin with the run's and a dash, and remove their traces.
 
-    Raises `Unavailable` where libvirt does not answer and the run had come as far as to use it, `MeasurementError`
-    where a domain remains.
+    Raises `Unavailable` if libvirt does not answer and the run had used it, `MeasurementError` if a domain remains.
     """
     from isobench.core.errors import MeasurementError, Unavailable
     from isobench.daemons.private import ended
@@ -158,11 +157,12 @@ def sweep(run: str) -> list[str]:
 
 
 _SWEEP_SECONDS = 20.0
-"""libvirt gives a QEMU that does not end at once 15."""
+"""libvirt waits up to 15 seconds for a QEMU that does not end at once."""
 
 
 def _destroy_all(connection: Any, prefix: str) -> list[str]:
-    """Destroy the domains whose names begin so until there are none; their names. Raises `MeasurementError`."""
+    """Destroy the domains whose names have this prefix until none are left; returns their names. Raises
+    `MeasurementError`."""
     import libvirt
 
     from isobench.core.errors import MeasurementError
@@ -177,14 +177,14 @@ def _destroy_all(connection: Any, prefix: str) -> list[str]:
             destroyed[domain.name()] = ""
             try:
                 domain.destroy()
-            except libvirt.libvirtError as error:  # it may end at this moment
+            except libvirt.libvirtError as error:  # it may be ending just now
                 destroyed[domain.name()] = str(error)
         time.sleep(0.05)
     return list(destroyed)
 
 
 def root_of_daemon() -> Path:
-    """The root folder as its daemon sees it: a private one has folders of its own in the usual places."""
+    """The root folder as libvirt's daemon sees it: a private daemon sees folders of its own in the usual places."""
     from pathlib import Path
 
     pid = libvirtd_pid()
@@ -195,34 +195,35 @@ _DAEMONS = frozenset({"libvirtd", "virtqemud", "virtproxyd"})
 _BEHIND = frozenset(
     {"virtqemud", "virtlogd", "virtlockd", "virtnetworkd", "virtstoraged", "virtsecretd", "virtnodedevd"}
 )
-"""What libvirt's daemons are called that are spoken to, and those that these speak to."""
+"""The names of libvirt's daemons: those that clients connect to, and those that these connect to."""
 
 _SOCKETS = ("virtqemud-sock", "libvirt-sock")
-"""What their sockets are called, the one preferred by libvirt's own client first where neither is connected to."""
+"""The names of their sockets, in the order in which libvirt's own client tries them."""
 
 
 def libvirtd_pid() -> int:
-    """The process that serves the socket of libvirt, whatever it is called; 0 where none is visible."""
+    """The process that serves libvirt's socket, whatever its name; 0 if none is visible."""
     return serving_pid(_socket_path())
 
 
 def daemon() -> Server:
-    """libvirt's daemon, proven: monolithic or modular, whoever made its socket."""
+    """libvirt's daemon, verified: monolithic or modular, whoever created its socket."""
     return server_of(_socket_path(), _DAEMONS)
 
 
 def daemons_behind(daemon: int, qemu: int) -> list[int]:
-    """The further daemons that work for a guest: those that libvirt's is connected to, and what writes QEMU's log."""
+    """The other daemons that work for a guest: those that libvirt's is connected to, and the one that writes QEMU's
+    log."""
     return sorted({*connected_to(daemon, _BEHIND), *writes_to(qemu, _BEHIND)})
 
 
 def _socket_path() -> str:
-    """The socket of libvirt's daemon: named in the address, or the one to which this process is connected."""
+    """The socket of libvirt's daemon: the one named in the address, or the one that this process is connected to."""
     from urllib.parse import parse_qs, urlsplit
 
-    told = parse_qs(urlsplit(uri()).query).get("socket")
-    if told:
-        return told[0]
+    named = parse_qs(urlsplit(uri()).query).get("socket")
+    if named:
+        return named[0]
     ours = [name for name in connected_paths() if os.path.basename(name) in _SOCKETS]  # noqa: PTH119
     folder = "/run/libvirt"
     if urlsplit(uri()).path == "/session":
@@ -232,17 +233,17 @@ def _socket_path() -> str:
 
 
 def qemu_pid(name: str) -> int:
-    """QEMU's process, known by the domain's name on its command line."""
+    """QEMU's process, identified by the domain's name on its command line."""
     return next(iter(pids_with(f"guest={name},")), 0)
 
 
 def virtiofsd_pids(folder: Path) -> list[int]:
-    """virtiofsd's processes (it forks into its sandbox), known by the folder they share; none where it is not there."""
+    """virtiofsd's processes (it forks into its sandbox), identified by the folder they share; none without it."""
     return pids_with(f"{folder}", "virtiofsd") if folder.is_dir() else []
 
 
 def give_to_qemu(path: Path) -> None:
-    """Let the user that a system's libvirt runs QEMU as reach this file; nobody else gets in."""
+    """Give this file to the user as whom a system's libvirt runs QEMU; nobody else can open it."""
     import pwd
 
     if os.geteuid() != 0:

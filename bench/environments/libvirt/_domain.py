@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Role
 
 _BOOTED = b"+"
-"""What the guest's user space writes before anything else, so that the kernel's part can be told from its own."""
+"""What the guest's user space writes before anything else; it separates the kernel's share of the boot from its own."""
 
 _END_SECONDS = 40.0
-"""What libvirt has to end a domain and to forget it: it gives a QEMU that does not end at once 15."""
+"""How long libvirt may take to end a domain and to forget it: it waits 15 s for a QEMU that does not end at once."""
 
 _LOOK_SECONDS = 5.0
-"""What it has to say how a domain is that has not said ready yet: looked at every second."""
+"""How long libvirt may take to report the state of a domain that is not ready yet; it is asked every second."""
 
 _PEEK, _DO_NOT_WAIT = 0x02, 0x40
 """MSG_PEEK and MSG_DONTWAIT of sys/socket.h."""
@@ -45,7 +45,7 @@ class GuestInstance:
     """The processes that serve every guest."""
 
     def __init__(self, connection: Any, name: str, folder: Path, timeout: float, *, idle: bool) -> None:
-        """`idle` says that the guest does nothing before it is told to finish."""
+        """`idle`: the guest does nothing until it is released."""
         self._connection = connection
         self._idle = idle
         self._name = name
@@ -69,7 +69,7 @@ class GuestInstance:
         self.cpu: dict[str, float] = {}
 
     def start(self, xml: str) -> None:
-        """createXML in a thread of its own, because it has no deadline; the first byte is awaited here."""
+        """Call createXML in a thread of its own, because it has no deadline; wait for the first byte here."""
         from isobench.core.streams import DeadlineReader
         from isobench.filesystem.paths import short
 
@@ -85,7 +85,7 @@ class GuestInstance:
         ready = self._await_ready(self._serial)
         self._check_alive()
         self._creator.join(max(0.0, self._deadline - time.monotonic()))
-        if self.events.get("created", ready) >= ready:  # a null kernel can speak before libvirt has answered
+        if self.events.get("created", ready) >= ready:  # a null kernel can be ready before libvirt has answered
             self.events.pop("created", None)
         self.events["ready"] = ready
         self.stdout = io.BufferedReader(DeadlineReader(os.dup(self._serial.fileno()), self._deadline))
@@ -96,7 +96,7 @@ class GuestInstance:
             self._helpers = virtiofsd_pids(self._folder / "data")
 
     def host_pids(self) -> Mapping[int, Role]:
-        """QEMU is the payload: the guest is inside it. What serves a shared folder is a helper."""
+        """QEMU is the payload: the guest is inside it. A process that serves a shared folder is a helper."""
         pids: dict[int, Role] = dict.fromkeys(self._helpers, "helper")
         return {self.qemu: "payload", **pids} if self.qemu else pids
 
@@ -106,7 +106,7 @@ class GuestInstance:
             if self._helpers:
                 self.cpu["helper"] = sum(map(cpu_seconds, self._helpers))
             if self.qemu:
-                self.cpu["payload"] = cpu_seconds(self.qemu)  # its end cannot be seen: it is no child of ours
+                self.cpu["payload"] = cpu_seconds(self.qemu)  # not at its end: it is not a child of this process
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have powered off by itself
                 self.stdin.write(b"\n")
@@ -116,7 +116,7 @@ class GuestInstance:
         return self._status
 
     def destroy(self) -> None:
-        """Destroy the domain if it is still there, wait until libvirt knows it no longer, remove its files."""
+        """Destroy the domain if it still exists, wait until libvirt has forgotten it, remove its files."""
         import shutil
 
         if self._creator.ident is not None:
@@ -137,8 +137,8 @@ class GuestInstance:
         if self._pidfd >= 0:
             os.close(self._pidfd)
         run = self._folder.parents[1].name
-        remove_traces_of(self._name, run, root_of_daemon())  # the mechanism leaves them, so that this counts nowhere
-        if hung is not None and self._status is not None:  # of one that was given up the reason is told already
+        remove_traces_of(self._name, run, root_of_daemon())  # not timed: libvirt itself would leave them
+        if hung is not None and self._status is not None:  # otherwise the cell has failed with a reason already
             raise hung
 
     def _end(self) -> None:
@@ -147,7 +147,7 @@ class GuestInstance:
         self._await_forgotten()
 
     def _end_domain(self) -> None:
-        """Through libvirt; where libvirt knows it no longer, or does not answer, by QEMU's own process."""
+        """Through libvirt; if libvirt has forgotten it or does not answer, by killing QEMU's process."""
         import libvirt
 
         with suppress(libvirt.libvirtError):
@@ -162,14 +162,14 @@ class GuestInstance:
             os.kill(pid, signal.SIGKILL)
 
     def _check_still_there(self) -> None:
-        """A guest that waits for the word does not end by itself."""
+        """Raise if an idle guest ended by itself."""
         from isobench.core.errors import MeasurementError
 
         poll = select.poll()
         if self._idle and self._pidfd >= 0:
             poll.register(self._pidfd, select.POLLIN)
             if poll.poll(0):
-                raise MeasurementError("QEMU ended before it was told to", console=self.console())
+                raise MeasurementError("QEMU ended before its guest was released", console=self.console())
 
     def _create(self, xml: str) -> None:
         import libvirt
@@ -185,7 +185,7 @@ class GuestInstance:
         return self._listener.accept()[0]
 
     def _await_ready(self, serial: socket.socket) -> int:
-        """The moment of the first byte that the program itself sends; stamps booted on the way, where there is that."""
+        """When the first byte of the program itself arrived; also stamps `booted` if the guest sends it."""
         self._poll(serial)
         arrived = time.monotonic_ns()
         if serial.recv(1, _PEEK) == _BOOTED:
@@ -196,7 +196,7 @@ class GuestInstance:
         return arrived
 
     def _poll(self, what: socket.socket) -> None:
-        """Wait until there is something to read. Looks up now and then whether there is still something to wait for."""
+        """Wait until there is something to read, and check once a second that the guest is still alive."""
         poll = select.poll()
         poll.register(what, select.POLLIN)
         while not poll.poll(1000):
@@ -236,7 +236,7 @@ class GuestInstance:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
-            raise DeadlineExceeded("the guest did not end when told to", console=self.console())
+            raise DeadlineExceeded("the guest did not exit when released", console=self.console())
 
     def _await_forgotten(self) -> None:
         import libvirt
@@ -248,7 +248,7 @@ class GuestInstance:
                 time.sleep(0.001)
 
     def console(self) -> str:
-        """The last lines of the guest kernel's messages."""
+        """The last of the guest kernel's messages."""
         from isobench.filesystem.files import tail
 
         return tail(self._folder / "console", 2000)

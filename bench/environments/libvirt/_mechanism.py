@@ -1,4 +1,4 @@
-"""libvirt and QEMU as the host sees them: what is started, what packages they are in, what sweeps after them."""
+"""libvirt and QEMU as a mechanism of the host: the programs started, their packages, and the sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a guest reaches its storage: the part of the domain, of the initramfs and of the kernel's command line."""
+"""How a guest reaches its storage: its parts of the domain, the initramfs and the kernel's command line."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ _MODULES = {
     "virtiofs": ("virtiofs",),
     "9p": ("9pnet_virtio", "9p"),
 }
-"""What a guest's kernel loads for a bus or a shared folder, beside what every guest with a disk does."""
+"""Kernel modules for a bus or a shared folder, in addition to those of every guest with a disk."""
 
 _DESCRIPTIONS = ("/usr/share/qemu/vhost-user", "/etc/qemu/vhost-user")
-"""Where packages tell libvirt of their virtiofsd; where none does, it is told."""
+"""Where packages describe their virtiofsd for libvirt; without a description, the domain names it."""
 
 _BUSES = {"virtio": "virtio-blk", "scsi": "virtio-scsi"}
 _DISKS = {"virtio": "vda", "scsi": "sda"}
 
 
 class Storage(NamedTuple):
-    """The disk with the root file system, and where the data is on a folder of the host, how that is shared."""
+    """The disk with the root file system, and how the data's folder is shared if it is on the host."""
 
     bus: str = "virtio"
     kind: str = "raw"
     cache: str = "none"
     io: str = "native"
     share: str = ""
-    """The data's folder: "" for the disk's own, "virtiofs" or "9p"."""
+    """How the data's folder is shared: "virtiofs", "9p", or "" if it is on the disk."""
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The kernel modules that it wants beside the usual ones (bench/images/initramfs.py)."""
+        """The kernel modules it needs in addition to the usual ones (bench/images/initramfs.py)."""
         return (*_MODULES.get(self.bus, ()), *_MODULES.get(self.share, ()))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What the probe as init is told (bench/probe/guest.c)."""
+        """Arguments of the probe as init (bench/probe/guest.c)."""
         return (f"share={self.share}",) if self.share else ()
 
     @property
     def description(self) -> str:
-        """For the record. A shared folder is never past the host's page cache, whatever the guest asks for."""
+        """For the record. A shared folder always uses the host's page cache, whatever the guest asks for."""
         disk = f"{_BUSES[self.bus]}, {self.kind} image, cache {self.cache}, io {self.io}, ext4"
         if self.share == "virtiofs":
             return (
@@ -66,7 +66,7 @@ class Storage(NamedTuple):
             Xml.SubElement(devices, "controller", type="scsi", model="virtio-scsi")
         element = Xml.SubElement(devices, "disk", type="file", device="disk")
         driver = Xml.SubElement(element, "driver", name="qemu", type=self.kind, cache=self.cache, io=self.io)
-        driver.set("error_policy", "report")  # a full disk is the guest's to hear of; else QEMU stops it for ever
+        driver.set("error_policy", "report")  # report a full disk to the guest; otherwise QEMU pauses it for ever
         Xml.SubElement(element, "source", file=disk)
         Xml.SubElement(element, "target", dev=_DISKS[self.bus], bus=self.bus)
         if not self.share:
@@ -74,8 +74,8 @@ class Storage(NamedTuple):
         mode = "passthrough" if self.share == "virtiofs" else "mapped"
         element = Xml.SubElement(devices, "filesystem", type="mount", accessmode=mode)
         Xml.SubElement(element, "driver", type="virtiofs" if self.share == "virtiofs" else "path")
-        told = [file for folder in _DESCRIPTIONS for file in Path(folder).glob("*virtiofsd*.json")]
-        if self.share == "virtiofs" and not told:
+        described = [file for folder in _DESCRIPTIONS for file in Path(folder).glob("*virtiofsd*.json")]
+        if self.share == "virtiofs" and not described:
             Xml.SubElement(element, "binary", path=virtiofsd() or "virtiofsd")
         Xml.SubElement(element, "source", dir=share)
         Xml.SubElement(element, "target", dir="data")

@@ -1,4 +1,4 @@
-"""The virtual machine people really run: a stock Debian with systemd, through firmware and boot loader."""
+"""A virtual machine as in everyday use: stock Debian with systemd, booted by firmware and boot loader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MEMORY_MIB = 512
 LONGER = 5.0
-"""How many times as long as a kernel with the probe a whole distribution may take: under TCG it takes a minute."""
+"""How much longer than a kernel with the probe a whole distribution may take to boot: under TCG it takes a minute."""
 
 
 _MADE_WITH = (
@@ -32,7 +32,7 @@ _MADE_WITH = (
     Tool("extlinux", ("extlinux",)),
     Tool("sfdisk", ("fdisk",)),
 )
-"""What the image is made with, beside what every guest's disk is."""
+"""Tools to build the image, in addition to those for every guest's disk."""
 _IMAGES = Mechanism(
     "images of distributions",
     tools=_MADE_WITH,
@@ -41,7 +41,7 @@ _IMAGES = Mechanism(
 
 
 class Distro(Guest):
-    """Opt-in, for its time. Its service says ready once the system is up; it does no other verb."""
+    """Opt-in, because it is slow. Its service sends the ready line once the system is up; it has no other verb."""
 
     capabilities = frozenset({Capability.READY})
     mechanisms = (LIBVIRT, _IMAGES)
@@ -54,7 +54,7 @@ class DistroSandbox(GuestSandbox):
     """The disk image; every instance writes to an overlay of its own."""
 
     memory_mib = MEMORY_MIB
-    speaks_for_others = False  # what fails may be a service on its disk
+    speaks_for_others = False  # the failure may be that of a service on its disk
 
     def find_kernel(self) -> None:
         from isobench.images.distro import distro_image
@@ -81,7 +81,7 @@ class DistroSandbox(GuestSandbox):
         from isobench.filesystem.paths import short
 
         if not launch.is_idle:
-            raise MeasurementError("a Debian guest says ready and does nothing else")
+            raise MeasurementError("a Debian guest sends the ready line and does nothing else")
         with self.next_folder() as (name, folder):
             disk = folder / "disk.qcow2"
             words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
@@ -99,7 +99,7 @@ class DistroSandbox(GuestSandbox):
 
 
 def _require(*tools: Tool) -> None:
-    """Raise `Unavailable` where one of these is not installed."""
+    """Raise `Unavailable` if one of these is not installed."""
     from isobench.core.errors import Unavailable
 
     packages = sorted(tool.packages[0] for tool in tools if find(tool.name) is None)

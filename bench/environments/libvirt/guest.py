@@ -1,7 +1,8 @@
 """Virtual machines through libvirt: one domain, with or without KVM, with a Linux kernel or the null kernel.
 
-A transient domain that dies with its client, booted directly, its first serial port connected to a socket of the
-harness, so that the first byte arrives without a hop. Nothing stands in for anything else: without KVM it is `tcg`.
+A transient domain that dies with its client. It boots its kernel directly, and its first serial port is connected to a
+socket of the harness, so that the first byte arrives without a detour. Nothing falls back silently: without KVM there
+is only `tcg`.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ if TYPE_CHECKING:
 
 MEMORY_MIB = 192
 _heard: dict[tuple[str, bool], str] = {}
-"""Kind of domain, and whether it has no kernel -> why its first guest did not come up in this process; "" where it did.
-All of a kind boot alike, so that one that was waited for in vain tells of the others."""
+"""Kind of domain, and whether it has a null kernel -> why its first guest in this process did not become ready; "" if
+it did. All guests of a kind boot in the same way, so one that times out stands for the others."""
 
 _KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
-"""Kernel messages go to the second serial port, a file; a panic ends the domain at once."""
+"""Kernel messages go to the second serial port, which is a file; a panic ends the domain at once."""
 
 
 class Guest:
@@ -83,11 +84,11 @@ class Guest:
 
     @property
     def boots_like(self) -> tuple[str, bool]:
-        """The kind of domain, and whether it has no kernel."""
+        """The kind of domain, and whether it has a null kernel."""
         return self.domain_type, self.null
 
     def sandbox(self, connection: Any, workdir: Path) -> GuestSandbox:
-        """What `open` gives."""
+        """The sandbox that `open` yields."""
         return GuestSandbox(connection, self, workdir)
 
     @contextmanager
@@ -106,23 +107,22 @@ class Guest:
 
 
 Files = namedtuple("Files", ["serial", "console", "disk", "initrd", "share"], defaults=["", "", ""])
-"""The paths of one instance: socket and log of its serial ports; disk, initramfs and a folder that the host shares,
-each its own, where it has them."""
+"""The paths of one instance: socket and log of its serial ports, and its disk, initramfs and shared folder, if any."""
 
 
 class GuestSandbox:
-    """What every instance boots: kernel, initramfs, and the image of its disk."""
+    """What every instance boots: the kernel, the initramfs, and the image of its disk."""
 
     memory_mib = MEMORY_MIB
     modules: tuple[str, ...] = ()
-    """Kernel modules beside those of its storage."""
+    """Kernel modules in addition to those for its storage."""
 
     speaks_for_others = True
-    """Whether one that does not come up tells that no guest of its kind will."""
+    """Whether a guest that does not become ready stands for all of its kind."""
 
     @property
     def memory_bytes(self) -> int:
-        """What a guest is given: an instance of another mechanism has what its host has."""
+        """The memory given to a guest (`isobench.contracts.capabilities.GivesMemory`)."""
         return self.memory_mib << 20
 
     def __init__(self, connection: Any, environment: Guest, workdir: Path) -> None:
@@ -130,7 +130,7 @@ class GuestSandbox:
         self.environment = environment
         self.storage = environment.storage
         self._workdir = workdir
-        self._numbers = itertools.count(1)  # also from several threads
+        self._numbers = itertools.count(1)  # threads may share it
         self._looked = self._readable = False
         self._elsewhere = ""
         self._behind: list[int] = []
@@ -138,7 +138,7 @@ class GuestSandbox:
         self.find_kernel()
 
     def find_kernel(self) -> None:
-        """Untimed: what the guest boots."""
+        """Find or build what the guest boots; untimed."""
         from isobench.images.kernel import guest_kernel
         from isobench.images.nullkernel import null_kernel
 
@@ -150,7 +150,7 @@ class GuestSandbox:
             self._origin = f"{kernel.version}, {kernel.origin}"
 
     def _pack(self) -> Path:
-        """The initramfs. A kernel without what a disk wants still boots whatever wants none."""
+        """The initramfs. A kernel without the modules for a disk still boots guests that need none."""
         from isobench.core.errors import BuildError, Unavailable
         from isobench.images.initramfs import initramfs
 
@@ -167,7 +167,7 @@ class GuestSandbox:
         return self._origin
 
     def boot(self, system: Element, files: Files, probe_args: tuple[str, ...]) -> None:
-        """The part of the domain that says what is booted: a kernel, directly, the probe its init."""
+        """The part of the domain that says what to boot: directly a kernel, with the probe as its init."""
         from xml.etree import ElementTree as Xml
 
         Xml.SubElement(system, "kernel").text = str(self._kernel)
@@ -177,11 +177,11 @@ class GuestSandbox:
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
     def words(self, files: Files) -> tuple[str, ...]:
-        """What the probe as init is told before the verb (bench/probe/guest.c)."""
+        """Arguments of the probe as init, before the verb (bench/probe/guest.c)."""
         return ()
 
     def connected(self) -> Any:
-        """The connection, made anew where its daemon has gone: a run outlives a restart of libvirtd."""
+        """The connection, renewed if its daemon has ended: a run survives a restart of libvirtd."""
         import libvirt
 
         from isobench.core.errors import MeasurementError, Unavailable
@@ -197,13 +197,13 @@ class GuestSandbox:
         return self.connection
 
     def daemons(self) -> list[int]:
-        """libvirt's daemon, and those behind it, known once a guest has run."""
+        """libvirt's daemon, and the daemons behind it, which are known once a guest has run."""
         pid = daemon().pid
         return [pid, *(other for other in self._behind if other != pid)] if pid else []
 
     def unseen(self) -> Mapping[Part, str]:
-        """What is out of sight here (`isobench.contracts.environment`), the processes by what the guests
-        so far showed."""
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`). Whether processes
+        can be observed is known once a guest has run."""
         served = daemon()
         found = {} if served.pid else {Part.DAEMONS: served.why_not}
         if self._elsewhere:
@@ -213,7 +213,7 @@ class GuestSandbox:
         return found
 
     def look_at(self, qemu: int) -> None:
-        """Remember what one guest shows of all: whether its process can be seen, and which daemons work for it."""
+        """Learn from one guest what holds for all: whether its process can be observed, which daemons work for it."""
         self._looked = True
         self._elsewhere = "" if qemu else "QEMU's process is not in this PID namespace: it runs elsewhere"
         if qemu:
@@ -221,7 +221,7 @@ class GuestSandbox:
             self._behind = daemons_behind(daemon().pid, qemu)
 
     def facts(self) -> Mapping[str, str]:
-        """Without a disk where none is offered."""
+        """Facts about the disk are empty if its guests have none."""
         connection, disk = self.connected(), Capability.ROOTFS in self.environment.capabilities
         version, library = bounded(connection.getVersion), bounded(connection.getLibVersion)
         return {
@@ -236,17 +236,17 @@ class GuestSandbox:
         }
 
     def disk_domain(self) -> str:
-        """The domain of an instance whose verb wants the disk, with words in the place of what is each instance's."""
+        """The domain of an instance whose verb needs the disk, with placeholders for what differs by instance."""
         files = Files("SOCKET", "CONSOLE", "DISK", "INITRAMFS", "FOLDER" if self.storage.share else "")
         return self.domain_xml("NAME", files, ("fio",))
 
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
-        """The whole domain. What libvirt would add by itself and nothing here wants is switched off."""
+        """The whole domain. Devices that libvirt would add by default and that nothing here needs are switched off."""
         from xml.etree import ElementTree as Xml
 
         domain = Xml.Element("domain", type=self.environment.domain_type)
         Xml.SubElement(domain, "name").text = name
-        if "/" in files.serial:  # a record of the configuration has none
+        if "/" in files.serial:  # the recorded configuration has no UUID
             Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
         Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
         Xml.SubElement(domain, "vcpu").text = "1"
@@ -291,7 +291,7 @@ class GuestSandbox:
                 instance.destroy()
 
     def start(self, instance: GuestInstance, xml: str, timeout: float) -> None:
-        """Also keeps in mind whether guests of this kind come up at all, and what of them can be seen."""
+        """Start a guest; also remember whether guests of this kind become ready, and what can be observed of them."""
         from isobench.core import deadlines
         from isobench.core.errors import DeadlineExceeded
 
@@ -309,11 +309,11 @@ class GuestSandbox:
             self.look_at(instance.qemu)
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
-        """One that is not yet started."""
+        """An instance that has not been started yet."""
         return GuestInstance(self.connected(), name, folder, timeout, idle=idle)
 
     def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
-        """A fresh copy of the image, and a fresh folder to share, for one instance."""
+        """A fresh copy of the image, and a fresh shared folder, for one instance."""
         from isobench.core.errors import MeasurementError
         from isobench.images.disk import copy_disk
         from isobench.images.initramfs import with_arguments
@@ -332,7 +332,7 @@ class GuestSandbox:
 
     @contextmanager
     def next_folder(self) -> Iterator[tuple[str, Path]]:
-        """The next instance's name, and a folder of its own, which goes also where the instance never came to be."""
+        """The next instance's name and its own folder, which is removed even if the instance was never created."""
         import shutil
 
         number = next(self._numbers)
@@ -345,7 +345,7 @@ class GuestSandbox:
 
 
 def _no_kvm() -> Unavailable:
-    """Why /dev/kvm cannot be used, and what mends that here."""
+    """Why /dev/kvm cannot be used, and the remedy on this host."""
     from isobench.core.errors import Unavailable
     from isobench.core.remedies import as_root
     from isobench.host.machine import virtualises
@@ -361,7 +361,7 @@ def _no_kvm() -> Unavailable:
 
 
 def _remedy(domain_type: str) -> str:
-    """What mends a guest that was waited for in vain."""
+    """The remedy for a guest that did not become ready."""
     from isobench.host.machine import virtualises
 
     if domain_type == "kvm" and not virtualises():

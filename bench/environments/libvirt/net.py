@@ -1,12 +1,12 @@
 """Virtual machines with a network card: behind QEMU's user-mode network, or behind a tap on a bridge.
 
-User-mode network: one port of it is forwarded from the loopback. libvirt 9 has no word for a forwarded port, so that
-the card is given on QEMU's own command line (libvirt's drvqemu, "Pass-through of arbitrary QEMU commands"). The guest
-has no route but to its own network, so that nothing of it leaves the machine. QEMU's `restrict=on` would say that, too,
-but then it drops the guest's UDP answers (found by trying).
+User-mode network: one port is forwarded from the loopback. libvirt 9 cannot describe a forwarded port, so the card is
+added on QEMU's own command line (libvirt's drvqemu, "Pass-through of arbitrary QEMU commands"). The guest has a route
+to its own network only, so its traffic cannot leave the machine. QEMU's `restrict=on` would enforce that, too, but it
+drops the guest's UDP answers, as a trial showed.
 
-Tap: the bridge is made when the environment is opened, named after run and environment, so that it is found again
-without a record. Its network is one that no route of the host touches; here, too, the guest has no other route.
+Tap: the bridge is created when the environment is opened. It is named after run and environment, so it is found again
+without a record. No route of the host overlaps its network, and the guest has no other route.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SLOT = "0x10"
 _USER_ADDRESS = "10.0.2.15"
 """What QEMU's user-mode network gives its first guest."""
 _PRIVATE = IPv4Network("10.213.0.0/16")
-"""Bridges take their networks from here; 198.18.0.0/15 is the veth pairs' (bench/probe/veth.c)."""
+"""The bridges' networks are subnets of this one; 198.18.0.0/15 is for the veth pairs (bench/probe/veth.c)."""
 
 
 _CARDS = Mechanism(
@@ -53,7 +53,7 @@ _CARDS = Mechanism(
 
 
 class UserNetGuest(Guest):
-    """A guest without a disk whose card is set up before the verb, also where it is idle."""
+    """A guest without a disk whose network card is set up before the verb, even if it is idle."""
 
     mechanisms = (LIBVIRT, _CARDS)
     capabilities = frozenset({Capability.READY, Capability.PROBE})
@@ -72,7 +72,7 @@ class UserNetSandbox(GuestSandbox):
         return (f"eth={_USER_ADDRESS}",)
 
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
-        """A record of the configuration (no folder yet) has no ports."""
+        """The recorded configuration has no ports."""
         return self._with_card(super().domain_xml(name, files, probe_args), dict.fromkeys(_KINDS, 0))
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
@@ -93,7 +93,7 @@ class UserNetSandbox(GuestSandbox):
 
 
 class UserNetInstance(GuestInstance):
-    """Finds the ports that the kernel chose for QEMU's two listening sockets."""
+    """Knows the ports that the kernel chose for QEMU's two listening sockets."""
 
     def published(self) -> Mapping[str, int]:
         """The ports of 127.0.0.1 by protocol."""
@@ -101,7 +101,7 @@ class UserNetInstance(GuestInstance):
 
 
 def _bound_port(pid: int, kind: str) -> int:
-    """The port of a process's socket on 127.0.0.1 (/proc/net: address in host order, port, both hexadecimal)."""
+    """The port of a process's socket on 127.0.0.1, from /proc/net (hexadecimal address in host order, and port)."""
     from pathlib import Path
 
     from isobench.core.errors import MeasurementError
@@ -117,7 +117,7 @@ def _bound_port(pid: int, kind: str) -> int:
 
 
 def parse_bound_port(text: str, links: Container[str]) -> int | None:
-    """The port out of /proc/net/tcp or udp of the first socket on 127.0.0.1 that is among these links."""
+    """The port of the first socket on 127.0.0.1 among these links, from the text of /proc/net/tcp or udp."""
     import re
 
     for line in text.splitlines():
@@ -129,7 +129,7 @@ def parse_bound_port(text: str, links: Container[str]) -> int | None:
 
 
 class TapGuest(UserNetGuest):
-    """The same guest behind a tap, which libvirt makes, on a bridge of this environment's own."""
+    """The same guest behind a tap, which libvirt creates, on this environment's own bridge."""
 
     needs_root = True
 
@@ -160,7 +160,7 @@ class TapSandbox(GuestSandbox):
         return (f"eth={self._address(files)}",)
 
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
-        """A record of the configuration (no folder yet) has words in the place of what is each run's."""
+        """The recorded configuration has placeholders for what differs by run."""
         from xml.etree import ElementTree as Xml
 
         domain = Xml.fromstring(super().domain_xml(name, files, probe_args))
@@ -168,7 +168,7 @@ class TapSandbox(GuestSandbox):
         assert devices is not None
         card = Xml.SubElement(devices, "interface", type="bridge")
         number = _number(files)
-        if number is not None:  # with the address, so that an address used again has the same card
+        if number is not None:  # an address that is used again belongs to the same card
             Xml.SubElement(card, "mac", address=f"52:54:00:00:00:{_host_part(number):02x}")
         Xml.SubElement(card, "source", bridge="BRIDGE" if number is None else self.bridge)
         Xml.SubElement(card, "model", type="virtio")
@@ -186,13 +186,13 @@ class TapSandbox(GuestSandbox):
 
 
 class TapInstance(GuestInstance):
-    """Has the address at which the host reaches it."""
+    """Knows the address at which the host reaches it."""
 
     address: str
 
 
 def _number(files: Files) -> int | None:
-    """Which instance of its sandbox, by its folder; None in a record."""
+    """The instance's number in its sandbox, by its folder; None in the recorded configuration."""
     from pathlib import Path
 
     folder = Path(files.serial).parent.name
@@ -200,12 +200,12 @@ def _number(files: Files) -> int | None:
 
 
 def _host_part(number: int) -> int:
-    """From 2 to 251: the bridge has 1."""
+    """From 2 to 251; 1 is the bridge's."""
     return 2 + (number - 1) % 250
 
 
 def bridge_name(run: str, environment: str) -> str:
-    """Of at most 15 characters, as the kernel wants it."""
+    """At most 15 characters, the kernel's limit."""
     import hashlib
 
     return "iso" + hashlib.sha256(f"{run}/{environment}".encode()).hexdigest()[:12]
@@ -219,7 +219,7 @@ def _remedy(words: str) -> str:
 
 @contextmanager
 def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
-    """A bridge with the first address of a network of its own. Raises `Unavailable` where that cannot be had."""
+    """A bridge with the first address of a network of its own. Raises `Unavailable` if it cannot be created."""
     from isobench.core.errors import MeasurementError, Unavailable
 
     if os.geteuid() != 0:
@@ -234,12 +234,12 @@ def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
         _ip("link", "set", bridge, "up")
         yield network
     finally:
-        with suppress(MeasurementError):  # it may be gone; what stays is swept, and the run says so
+        with suppress(MeasurementError):  # it may be gone already; otherwise the sweep removes and reports it
             _ip("link", "delete", bridge)
 
 
 def _free_network() -> IPv4Network:
-    """The first network for 256 addresses that no route of this host (its addresses are routes, too) touches."""
+    """The first network of 256 addresses that no route of this host overlaps (its addresses are routes, too)."""
     from isobench.core.errors import MeasurementError
 
     used = parse_routes(_ip("-json", "-4", "route", "show", "table", "all"))
@@ -250,7 +250,7 @@ def _free_network() -> IPv4Network:
 
 
 def parse_routes(text: str) -> list[IPv4Network]:
-    """The networks in what `ip -json route` says, the default route left out. Raises `MeasurementError`."""
+    """The networks in the output of `ip -json route`, without the default route. Raises `MeasurementError`."""
     import json
 
     from isobench.core.errors import MeasurementError
@@ -263,12 +263,12 @@ def parse_routes(text: str) -> list[IPv4Network]:
 
 
 def _ip(*words: str) -> str:
-    """What ip (iproute2) answers."""
+    """The output of ip (iproute2)."""
     return output(["ip", *words], deadlines.stretched(10))
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the bridges of a dead run, known by the names that this run would have given them."""
+    """Remove the bridges of a dead run, found by the names that are computed from its name."""
     from pathlib import Path
 
     removed = []

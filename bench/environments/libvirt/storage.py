@@ -1,7 +1,7 @@
-"""Virtual machines with other storage paths, each against the one that it differs from in that path.
+"""Virtual machines with other storage paths; each is compared with the one that it differs from in that path.
 
-Direct I/O of the host and the host's own queue (cache none, io native) is what `tcg` and `kvm` have. Cache writeback
-with io native does not exist: QEMU wants O_DIRECT for its native queue.
+`tcg` and `kvm` use the host's direct I/O and its native queue (cache none, io native). Cache writeback with io native
+does not exist, because QEMU needs O_DIRECT for its native queue.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _FEWEST_FILES = "10"
 
 
 class StorageGuest(Guest):
-    """Opened only where its storage is really there: an idle guest has no disk, so that `ready` would prove nothing."""
+    """Opened only if its storage works. The smoke test cannot tell, because an idle guest has no disk."""
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[GuestSandbox]:
         self._require()
         with super().open(workdir) as sandbox:
-            self._prove(sandbox)
+            self._test_storage(sandbox)
             yield sandbox
 
     def _require(self) -> None:
-        """Raise `Unavailable` where the host's side of the storage is lacking."""
+        """Raise `Unavailable` if the host's side of the storage is missing."""
         from isobench.core.errors import Unavailable
         from isobench.setup.packages import virtiofsd
 
@@ -43,8 +43,8 @@ class StorageGuest(Guest):
             remedy = "apt-get install virtiofsd (before Debian 13 and Ubuntu 24.04 qemu-system-common has it)"
             raise Unavailable("virtiofsd is not installed", remedy=remedy)
 
-    def _prove(self, sandbox: GuestSandbox) -> None:
-        """Boot once with the disk and write a few files to it. Raises `Unavailable` with the guest's words."""
+    def _test_storage(self, sandbox: GuestSandbox) -> None:
+        """Boot once with the disk and write a few files to it. Raises `Unavailable` with the guest's error."""
         from isobench.contracts.answers import answers
         from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 

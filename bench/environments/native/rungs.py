@@ -1,7 +1,7 @@
-"""Rungs that the probe's own launcher makes: raw processes, chroot, namespaces, and a container made by hand.
+"""Rungs made by the probe's own launcher: raw processes, chroot, namespaces, and a container made by hand.
 
-Each is one value of `Isolation`, the exact configuration; two rungs that claim to differ in one thing are held
-against each other field by field in the tests.
+Each rung is one value of `Isolation`, its exact configuration. If two rungs claim to differ in one thing only, tests
+compare them field by field.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Environment, Layer
     from isobench.contracts.launch import Launch
-    from isobench.probe.launcher import Launched
+    from isobench.probe.launcher import LaunchedInstance
 
 NAMESPACES = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
-"""What `ns-all` has: the namespaces that Docker gives a container by default (no user, no time namespace)."""
+"""The namespaces of `ns-all`: those that Docker gives a container by default (no user or time namespace)."""
 
 Isolation = namedtuple(
     "Isolation",
     ["namespaces", "plain_fork", "user_map", "chroot", "pivot", "cgroup", "caps", "seccomp", "overlay", "mounts"],
     defaults=((), False, False, False, False, False, False, False, False, False),
 )
-"""What a rung isolates (bench/probe/isolate.h): namespaces to clone, then the steps taken before exec."""
+"""What a rung isolates (bench/probe/isolate.h): the namespaces to clone, then the steps before exec."""
 
 
 class Native:
@@ -67,11 +67,11 @@ class Native:
 
     @property
     def needs_root(self) -> bool:
-        """A user namespace gives an ordinary user what the other kinds want root for."""
+        """Every kind of isolation but a user namespace needs root."""
         return self.isolation._replace(plain_fork=False) != Isolation() and not self.isolation.user_map
 
     def sandbox(self, workdir: Path) -> NativeSandbox:
-        """What `open` gives."""
+        """The sandbox that `open` yields."""
         return NativeSandbox(self.isolation, workdir)
 
     @contextmanager
@@ -86,18 +86,18 @@ class Native:
 
 
 class NativeSandbox:
-    """The shared root file system, linked into the work directory, and the options for the launcher."""
+    """The shared root file system, linked into the work folder, and the launcher's options."""
 
     def __init__(self, isolation: Isolation, workdir: Path) -> None:
         from isobench.filesystem.paths import check_may_run
         from isobench.images.rootfs import link_rootfs
 
-        if not isolation.overlay:  # whose mount is its own
+        if not isolation.overlay:  # an overlay is a mount of its own
             check_may_run(workdir, "ISOBENCH_WORK")
         self._isolation = isolation
         self._workdir = workdir
         self._root = workdir / "root"
-        self._numbers = itertools.count(1)  # also from several threads
+        self._numbers = itertools.count(1)  # threads may share it
         link_rootfs(self._root)
         self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
@@ -107,7 +107,7 @@ class NativeSandbox:
         return []
 
     def unseen(self) -> Mapping[Part, str]:
-        """What is out of sight here (`isobench.contracts.environment`)."""
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
         from isobench.probe.launcher import MAY_NOT, ROOT_ONLY
 
         if "net" not in self._isolation.namespaces:
@@ -129,7 +129,7 @@ class NativeSandbox:
         return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
 
     @contextmanager
-    def launch(self, launch: Launch) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         from isobench.host.oom import MemoryWatch
         from isobench.probe.launcher import launched
 
@@ -145,7 +145,7 @@ class NativeSandbox:
                 made.callback(_remove_tree, data)
             own_root = self._isolation.chroot or self._isolation.pivot
             root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
-            # Every rung execs ./probe from its root folder: a longer path would cost as much as chroot itself.
+            # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
             with launched(
                 ["./probe", *launch.arguments],
                 options=[*self._options(upper, number), *([] if launch.watch_end else ["--no-watch"])],
@@ -158,7 +158,7 @@ class NativeSandbox:
                 yield instance
 
     def _data(self, number: int, *, with_lower: bool) -> Path:
-        """Where the instance writes, fresh like the instance: its overlay's upper layer, or a folder of its own."""
+        """Where the instance writes, fresh for each one: its overlay's upper layer, or a folder of its own."""
         from isobench.images.lower import copy_lower
 
         folder = self.data_folder()
@@ -192,7 +192,7 @@ class NativeSandbox:
         if isolation.cgroup:
             options += _cgroup_options(self._cgroups, number)
         if isolation.overlay:
-            own = f"../{upper.name}"  # seen from the root folder: the user's own part of a path may hold , and :
+            own = f"../{upper.name}"  # relative to the root folder: an absolute path may contain , and :
             options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
         if isolation.mounts:
             options.append("--mounts")

@@ -1,4 +1,4 @@
-"""A raw process with its data in memory: what is left of an I/O path without a device."""
+"""A raw process with its data in memory: the cost of an I/O path without a device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPTIONS = "size=512m,mode=755"
 
 
 class NativeTmpfs(Native):
-    """`process`, but for the file system its data is on."""
+    """`process`, with its data on another file system."""
 
     needs_root = True
 
@@ -26,7 +26,7 @@ class NativeTmpfs(Native):
 
 
 class TmpfsSandbox(NativeSandbox):
-    """A tmpfs in the work directory, for all instances; each has a folder of its own there."""
+    """One tmpfs in the work folder for all instances; each instance has a folder of its own there."""
 
     def __init__(self, isolation: Isolation, workdir: Path) -> None:
         import subprocess

@@ -1,4 +1,4 @@
-"""What command-line runtimes have in common: a tool, started by the C launcher, that runs the probe in its own way."""
+"""What command-line runtimes have in common: the C launcher starts a tool, and the tool runs the probe."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Layer, Role
     from isobench.contracts.launch import Launch
     from isobench.contracts.mechanism import Mechanism, Tool
-    from isobench.probe.launcher import Launched, NetnsWatch
+    from isobench.probe.launcher import LaunchedInstance, NetnsWatch
 
 
 class Runtime:
-    """A runtime (`isobench.contracts.environment.Environment`); a subclass says how its command line looks."""
+    """A runtime (`isobench.contracts.environment.Environment`); a subclass defines its command line."""
 
     layer: Layer = "runtime"
     capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
     single_factor = False
     tool: Tool
-    """What it is started with."""
+    """The program that starts an instance."""
     mechanisms: tuple[Mechanism, ...]
     runs_in_work = True
-    """Whether the probe is run from the root file system in the work folder, and not from storage of the tool's."""
+    """Whether the probe runs from the root file system in the work folder, not from the tool's own storage."""
     own_network = True
-    """Whether its instances get a network namespace, whose end is then waited for."""
+    """Whether its instances get a network namespace, whose end has to be awaited."""
 
     def __init__(
         self, name: str, title: str, adds: str, compared_with: str | None, groups: tuple[str, ...] = ("containers",)
@@ -46,32 +46,32 @@ class Runtime:
         self.groups = frozenset(groups)
 
     def require(self) -> None:
-        """Raise `Unavailable` where something beside the tool is lacking; nothing is made before."""
+        """Raise `Unavailable` if something besides the tool is missing. Called before anything is created."""
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
-        """Untimed: what the runtime wants beside the root file system in `sandbox.root`."""
+        """Create what the runtime needs besides the root file system in `sandbox.root`; untimed."""
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         """The command line of one instance."""
         raise TypeError(f"{type(self).__name__} does not define its command line")
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
-        """Undo `prepare` as far as removing the work folder does not."""
+        """Undo what `prepare` did outside the work folder."""
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Remove what an instance that did not end by itself has outside its launcher's descendants."""
+        """Remove what an instance that did not exit by itself has outside its launcher's descendants."""
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:
-        """The processes of an instance that a daemon started for it; most runtimes start everything themselves."""
+        """The processes that a daemon started for an instance; most runtimes start everything themselves."""
         return {}
 
     def unseen(self) -> Mapping[Part, str]:
-        """What of its instances is out of sight (`isobench.contracts.environment`); most runtimes' are
-        descendants of ours."""
+        """The parts of its instances that cannot be observed (`isobench.contracts.capabilities.HasBlindSpots`); most
+        runtimes' processes are descendants of this one."""
         return {}
 
     def engine(self) -> list[int]:
-        """The daemons that work for every instance, whose CPU time counts."""
+        """The daemons that work for every instance; their CPU time counts."""
         return []
 
     @contextmanager
@@ -104,16 +104,16 @@ class RuntimeSandbox:
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
         self.run = workdir.parent.name
-        self._numbers = itertools.count(1)  # also from several threads
+        self._numbers = itertools.count(1)  # threads may share it
         self.started_in: tuple[Path, ...] = ()
-        """The cgroups that instances are started in, where not in the harness's own."""
+        """The cgroups in which instances are started; empty for the harness's own."""
         link_rootfs(self.root)
 
     def daemons(self) -> list[int]:
         return self.runtime.engine()
 
     def unseen(self) -> Mapping[Part, str]:
-        """What is out of sight here (`isobench.contracts.environment`)."""
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
         from isobench.probe.launcher import blind
 
         end = {Part.END: blind()} if blind() and self.runtime.own_network else {}
@@ -127,7 +127,7 @@ class RuntimeSandbox:
         return facts
 
     @contextmanager
-    def launch(self, launch: Launch) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         from isobench.host.oom import MemoryWatch
         from isobench.probe.launcher import launched, watch_netns
 
@@ -164,7 +164,7 @@ class RuntimeSandbox:
                 watch.close()
 
     def tool(self, *words: str, timeout: float = 120) -> str:
-        """Run the runtime's tool for an untimed step; its output. Raises `MeasurementError`."""
+        """Run the runtime's tool for an untimed step; returns its output. Raises `MeasurementError`."""
         return output(words, timeout)
 
 
@@ -173,7 +173,7 @@ def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
 
 
 def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -> None:
-    """Where a daemon did the work, what the launcher started was its client only."""
+    """Account the CPU time if a daemon did the work: what the launcher started was only its client."""
     cpu["launcher"] = cpu.get("launcher", 0.0) + cpu.get("payload", 0.0)
     cpu.update(spent, engine=max(0.0, engine))
 
@@ -191,7 +191,7 @@ def version(tool: str) -> str:
 
 
 def _watch(watch: NetnsWatch, payload: int) -> bool:
-    """Watch the network namespace of the program, unless it has exited or shares the host's."""
+    """Watch the program's network namespace, unless the program has exited or shares the host's."""
     with suppress(OSError):
         if payload and os.readlink(f"/proc/{payload}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
             return watch.watch(payload)

@@ -1,4 +1,4 @@
-"""containerd without Docker: the daemon and its shim around the bundle that the runc rung runs by hand."""
+"""containerd without Docker: the daemon and its shim around the bundle that the runc rung runs directly."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from isobench.environments.runtimes._runtime import RuntimeSandbox
 
 _SYSTEMS = ("/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock")
-"""Where the system's listens: one of its own, and one that dockerd starts for itself."""
+"""The sockets of the system's containerd: a separate one, and one that dockerd starts for itself."""
 
 
 def address() -> str:
     """The socket of the containerd that Docker uses: a private engine's own, or the system's.
 
-    Told by DOCKER_HOST and what is there, so that a sweep comes to the same as its run did.
+    It depends on DOCKER_HOST and existing sockets only, so a sweep finds the same one as its run.
     """
     from isobench.daemons.private import daemon_state
 
@@ -47,10 +47,9 @@ def address() -> str:
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the containers of a dead run, its containerd namespace, and the folders that containerd leaves of that.
+    """Remove the containers of a dead run, its containerd namespace, and the folders that containerd leaves of it.
 
-    Raises `Unavailable` where containerd does not answer and the run had come as far as to use it, `MeasurementError`
-    where something remains.
+    Raises `Unavailable` if containerd does not answer and the run had used it, `MeasurementError` if something remains.
     """
     from isobench.core.errors import MeasurementError, Unavailable
     from isobench.filesystem.paths import opened
@@ -74,7 +73,7 @@ def sweep(run: str) -> list[str]:
 
 
 def _remove_all(run: str, where: str) -> list[str]:
-    """Its containers, then the namespace; which containers."""
+    """Remove the run's containers, then its namespace; returns the containers."""
     removed: dict[str, None] = {}
     for _ in range(_SWEEPS):
         there = _said(run, where, "containers", "list", "--quiet").split()
@@ -88,13 +87,13 @@ def _remove_all(run: str, where: str) -> list[str]:
 
 
 _SWEEPS = 3
-"""A task that has just been killed may not be gone at once, and its container is then not removed."""
+"""A task that has just been killed may linger, and its container cannot be removed while it does."""
 
 
 def _remove_folders(run: str, where: str) -> list[str]:
-    """What containerd, runc and `ctr` keep on disk of a namespace, also once it is gone: folders of its name.
+    """Remove the folders that containerd, runc and `ctr` keep of a namespace, even of one that is gone.
 
-    Says what was in them; that they were there, every run could say.
+    Every run leaves them, so only their contents are reported.
     """
     from pathlib import Path
 
@@ -102,7 +101,7 @@ def _remove_folders(run: str, where: str) -> list[str]:
     from isobench.filesystem.mounts import remove_tree
     from isobench.filesystem.paths import work_folder
 
-    fixed = Path("/run/containerd")  # of the shim and of the client, whatever containerd's own folders are
+    fixed = Path("/run/containerd")  # the shim and the client use it, whatever containerd's own folders are
     folders = [place / TASKS / run for place in _own_folders(where)]
     folders += [fixed / "runc" / run]
     folders += {path.parent for path in (fixed / "fifo").glob(f"*/{run}-*")}
@@ -124,9 +123,9 @@ def _own_folders(where: str) -> list[Path]:
 
 
 def settings(where: str = "") -> dict[str, str]:
-    """The folders of the containerd at this socket (Docker's, where none is named), and its own word for its address.
+    """The folders of the containerd at this socket (by default Docker's), and its address as it is configured.
 
-    As Docker writes them beside the socket, as the administrator does, or the usual ones.
+    They are in the file that Docker writes next to the socket or in the administrator's, or else the usual ones.
     """
     import tomllib
     from pathlib import Path
@@ -136,8 +135,8 @@ def settings(where: str = "") -> dict[str, str]:
     for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
         with suppress(OSError, ValueError, KeyError, TypeError):
             said = tomllib.loads(file.read_text())
-            told = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}
-            return found | {name: str(value) for name, value in told.items() if value}
+            known = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}
+            return found | {name: str(value) for name, value in known.items() if value}
     return found
 
 
@@ -154,7 +153,7 @@ def _ctr(run: str, where: str = "") -> list[str]:
 
 
 def _said(run: str, where: str, *words: str) -> str:
-    """What `ctr` prints. Raises `Unavailable` where it does not get through."""
+    """The output of `ctr`. Raises `Unavailable` if containerd does not answer."""
     from isobench.core.errors import MeasurementError, Unavailable
 
     try:
@@ -164,7 +163,7 @@ def _said(run: str, where: str, *words: str) -> str:
 
 
 def _try(run: str, where: str, *words: str) -> None:
-    """What may be done already; whoever asks looks afterwards."""
+    """Do what may have been done already; the caller checks the result."""
     from isobench.core.errors import Unavailable
 
     with suppress(Unavailable):
@@ -172,7 +171,7 @@ def _try(run: str, where: str, *words: str) -> None:
 
 
 def _shim(name: str) -> int:
-    """The shim that holds an instance; 0 where there is none."""
+    """The shim of an instance; 0 if there is none."""
     return next(iter(pids_with(f"\0-id\0{name}\0")), 0)
 
 
@@ -186,7 +185,7 @@ MECHANISM = Mechanism(
 
 
 class Containerd(Runtime):
-    """`ctr run` with the OCI configuration of the runc rung; a containerd namespace of the run's own."""
+    """`ctr run` with the OCI configuration of the runc rung, in a containerd namespace named after the run."""
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
@@ -211,13 +210,14 @@ class Containerd(Runtime):
         return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:
-        """Its shim, known by the instance's name on its command line, and the program; a runc that ends is neither."""
+        """Its shim, identified by the instance's name on its command line, and the program. A runc that is ending is
+        neither."""
         shim = _shim(name)
         payload = [pid for pid in descendants(shim) if process_name(pid) == "probe"]
         return {shim: "helper", **dict.fromkeys(payload, "payload")} if shim else {}
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Its shim is no descendant of the client that the launcher has killed."""
+        """Its shim is not a descendant of the client that the launcher has killed."""
         _remove(sandbox.run, name, address())
 
     def engine(self) -> list[int]:
@@ -235,7 +235,7 @@ class Containerd(Runtime):
         from isobench.core.errors import IsobenchError
         from isobench.host.cgroups import remove
 
-        with suppress(IsobenchError):  # the run's sweep will say so
+        with suppress(IsobenchError):  # the run's sweep reports it
             sweep(sandbox.run)
         remove(cgroup_of(sandbox.run))
 

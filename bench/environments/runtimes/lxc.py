@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 _LOCKS = "/run/lxc/lock"
-"""Where LXC keeps a lock for each container of root's, below a folder called like the one that the container is in."""
+"""Where LXC keeps a lock for each of root's containers, below a folder named like the container's folder."""
 
 
 def sweep(run: str) -> list[str]:
     """Remove the cgroups of a dead run's containers and the folder of their locks.
 
-    LXC calls those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; that for monitors that end is named by us.
+    LXC names those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; isobench names the one for ending monitors.
     """
     from pathlib import Path
 
@@ -41,30 +41,30 @@ def sweep(run: str) -> list[str]:
 
 
 def _remove_empty_parents(folder: Path) -> None:
-    """LXC makes all of them for the first container in a place."""
+    """LXC creates all of them for the first container in a folder."""
     for parent in folder.parents:
         if str(parent) == _LOCKS:
             return
         try:
             parent.rmdir()
-        except OSError:  # somebody else's containers are in there
+        except OSError:  # it has other containers' locks
             return
 
 
 def _pivot_of(run: str) -> str:
-    """The cgroup that monitors go to at their end; all users of LXC would share one otherwise, which stays for ever."""
+    """The cgroup that ending monitors move to. By default all users of LXC share one, which stays for ever."""
     return f"{run}-lxc-pivot"
 
 
 @cache
 def _names_pivot() -> bool:
-    """LXC 5 has a word for that cgroup."""
+    """Whether that cgroup can be named, as since LXC 5."""
     found = re.match(r"(\d+)\.", version("lxc-start"))
     return found is not None and int(found[1]) >= 5
 
 
 def _configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -> str:
-    """LXC's own words (lxc.container.conf(5)): an empty network, proc and sys, the probe as init."""
+    """LXC's configuration (lxc.container.conf(5)): an empty network, proc and sys, the probe as init."""
     settings = {
         "lxc.uts.name": "isobench",
         "lxc.rootfs.path": f"dir:{root}",
@@ -106,7 +106,7 @@ class Lxc(Runtime):
         return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Killed, lxc-start leaves the cgroups behind that it made for itself and for the container."""
+        """A killed lxc-start leaves the cgroups that it created for itself and for the container."""
         from isobench.host.cgroups import remove
 
         remove(f"lxc.*.{name}")

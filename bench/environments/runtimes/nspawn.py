@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
-    """Linked for each instance: a second one in the same tree is refused as busy."""
+    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy."""
     from isobench.images.rootfs import link_rootfs
 
     tree = sandbox.workdir / f"root-{name}"
@@ -28,16 +28,16 @@ def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
 
 
 def _cgroup_of(run: str) -> str:
-    """The cgroup that all instances of a run are started in."""
+    """The cgroup in which all instances of a run are started."""
     return f"{run}-nspawn"
 
 
 _STATE = "/run/systemd/nspawn"
-"""Where it keeps a lock for each tree that it runs from, and a folder to mount from for each container."""
+"""Where nspawn keeps a lock for each tree, and a folder for later mounts for each container."""
 
 
 def sweep(run: str) -> list[str]:
-    """Remove what a dead run's containers left: cgroups, and what nspawn keeps of those that it did not see end."""
+    """Remove what a dead run's containers left: their cgroups, and the files of those whose nspawn was killed."""
     from isobench.host.cgroups import remove
 
     removed = remove(_cgroup_of(run))
@@ -48,7 +48,7 @@ def sweep(run: str) -> list[str]:
 
 
 def _kept(run: str) -> Iterator[Path]:
-    """A lock is called like its tree's inode; a folder like the container."""
+    """The run's files: a lock is named after its tree's inode, a folder after its container."""
     from pathlib import Path
 
     from isobench.filesystem.paths import work_folder
@@ -73,8 +73,8 @@ MECHANISM = Mechanism(
 class Nspawn(Runtime):
     """systemd's container tool.
 
-    It makes cgroups with names that everybody's have (`payload`, `supervisor`) in the one that it is started in, and
-    leaves them there: that one is the run's own.
+    It creates cgroups with fixed names (`payload`, `supervisor`) in the one in which it is started, and leaves them
+    there. So it is started in a cgroup of the run's own.
     """
 
     tool = _TOOL

@@ -1,4 +1,4 @@
-"""OCI runtimes without an engine: runc and crun run a bundle with the configuration that Docker would write."""
+"""OCI runtimes without an engine: runc and crun run a bundle with the same configuration as Docker's."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -
 
 
 def cgroup_of(run: str) -> str:
-    """The cgroup over those of all bundles of a run."""
+    """The cgroup above those of all bundles of a run."""
     return f"{run}-oci"
 
 
@@ -106,7 +106,7 @@ MECHANISM = Mechanism(
 
 
 class Oci(Runtime):
-    """One OCI runtime, called by its tool's name."""
+    """One OCI runtime, named after its tool."""
 
     mechanisms = (MECHANISM,)
 
@@ -123,13 +123,13 @@ class Oci(Runtime):
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from isobench.host.cgroups import remove
 
-        remove(cgroup_of(sandbox.run))  # a container that had to be killed leaves its cgroups
+        remove(cgroup_of(sandbox.run))  # a killed container leaves its cgroups
 
     def _options(self) -> list[str]:
         from isobench.host.machine import cgroup_layout
 
         if self.tool.name == "crun" and cgroup_layout() != "v2":
-            return ["--cgroup-manager=disabled"]  # it refuses the older layouts otherwise
+            return ["--cgroup-manager=disabled"]  # otherwise it refuses the older layouts
         return []
 
 

@@ -17,7 +17,7 @@ _IMAGE = "localhost/isobench:latest"
 
 
 def sweep(run: str) -> list[str]:
-    """Remove what Podman keeps of this run outside its work folder."""
+    """Remove what Podman keeps of a dead run outside its work folder."""
     from isobench.filesystem.mounts import remove_tree
     from isobench.host.cgroups import remove
 
@@ -30,7 +30,7 @@ def sweep(run: str) -> list[str]:
 
 
 def _cgroup_of(run: str) -> str:
-    """The cgroup over those of all containers of a run and their monitors."""
+    """The cgroup above those of all containers of a run and their monitors."""
     return f"{run}-podman"
 
 
@@ -52,7 +52,7 @@ MECHANISM = Mechanism(
 
 
 class Podman(Runtime):
-    """podman run, with storage of its own in the work folder."""
+    """`podman run`, with its own storage in the work folder."""
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
@@ -66,7 +66,7 @@ class Podman(Runtime):
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
-        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # all users of Podman would share one otherwise
+        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
         return [*self._podman(sandbox), "run", *options, _IMAGE, "/probe", *probe_args]
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:

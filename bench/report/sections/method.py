@@ -30,7 +30,7 @@ _PROTOCOL = (
     "An interval that crosses an edge of the band is inconclusive, which is not the same as equal.",
     "All startup events are stamped on the host's monotonic clock; no guest clock is used.",
     "Nothing is subtracted, no outlier is removed. The warm-up block is stored and not used. A block that a rule fixed "
-    "beforehand marks as disturbed is left out whole.",
+    "beforehand marks as disturbed is excluded whole.",
     "The numbers hold for this host on this day. A ratio travels better to another host than an absolute value, and "
     "neither replaces a run there.",
 )

@@ -61,7 +61,7 @@ def _facts(context: Context) -> Block:
     stopped = {
         "precise": "every interval was narrow enough",
         "blocks": "the number of blocks was reached",
-        "disturbed": "too many blocks were left out",
+        "disturbed": "too many blocks were excluded",
         "max-time": "the time allowed was used up",
         "interrupted": "it was interrupted",
     }.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")
@@ -96,7 +96,7 @@ def _facts(context: Context) -> Block:
 
 
 def _left_out(count: int) -> str:
-    return f"{format.count(count, 'of them is', 'of them are')} left out for interference" if count else "none left out"
+    return f"{format.count(count, 'of them is', 'of them are')} excluded for interference" if count else "none excluded"
 
 
 def _smallest(context: Context) -> str:
@@ -270,7 +270,7 @@ def _marked(context: Context) -> list[Block]:
         f"{format.clean(_range(found))}: {format.count(len(found), 'block')}"
         for found in sorted(kinds.values(), key=len, reverse=True)[:20]
     ]
-    return [Details("Why blocks were left out", [Items(entries)])]
+    return [Details("Why blocks were excluded", [Items(entries)])]
 
 
 def _range(marks: list[str]) -> str:

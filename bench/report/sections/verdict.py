@@ -42,7 +42,7 @@ def _nothing(context: Context) -> str:
     if not measured:
         return "Nothing was measured: the run has no block beyond its warm-up."
     if all(block.marks for block in measured):
-        return "Nothing counts: every block was disturbed and is left out."
+        return "Nothing can be concluded: every block was disturbed and excluded."
     return "Nothing was measured: every measurement failed."
 
 

@@ -1,4 +1,4 @@
-"""An environment: one way to run a program. This one runs it at the lowest priority, by the nice command."""
+"""An environment: one way to run a program. This one runs it at the lowest priority, with the nice command."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from isobench.api import Launch, Launched, Layer
+    from isobench.api import Launch, LaunchedInstance, Layer
 
-# What doctor, provision and clean have to know of it. What lives on without the launcher also needs a `sweep`.
+# For doctor, provision and clean. A mechanism that creates anything outside the launcher also needs a `sweep`.
 _NICE = Tool("nice", ("coreutils",))
 _MECHANISM = Mechanism("nice", programs=("nice",), tools=(_NICE,), needs=(_NICE.need("example"),))
 
@@ -29,15 +29,15 @@ class ExampleEnvironment:
     adds = "the nice command"
     compared_with: str | None = "process"
     single_factor = True
-    """Only where `adds` is the one difference to `compared_with`: the report then names it as the cause."""
+    """Only if `adds` is the one difference from `compared_with`: the report then names it as the cause."""
     groups = frozenset({"ladder"})
     capabilities = frozenset({Capability.READY, Capability.PROBE})
     mechanisms = (_MECHANISM,)
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[ExampleSandbox]:
-        """Slow, and never timed. `workdir` is an empty folder, removed afterwards; whatever is made elsewhere carries
-        the run's name, the last part but one of its path."""
+        """Slow, and never timed. `workdir` is an empty folder, removed afterwards. Anything created elsewhere must
+        carry the run's name, which is the name of the folder's parent."""
         nice = shutil.which("nice")
         if nice is None:
             raise Unavailable("nice is not installed", remedy=_NICE.remedy)
@@ -55,11 +55,11 @@ class ExampleSandbox:
         return {"command": " ".join(self._command[:3])}
 
     def daemons(self) -> list[int]:
-        """The processes that serve every instance, and are there without one."""
+        """The processes that serve all instances and run even without one."""
         return []
 
-    def launch(self, launch: Launch, /) -> AbstractContextManager[Launched]:
-        """The timed path. The C launcher starts any mechanism that is a command before a command."""
+    def launch(self, launch: Launch, /) -> AbstractContextManager[LaunchedInstance]:
+        """The timed path. The C launcher starts any mechanism that is a command in front of a command."""
         return launched([*self._command, *launch.arguments], timeout=launch.timeout)
 
 

@@ -1,4 +1,4 @@
-"""An export format: the bytes of one file, out of what a run measured. This one is a line for each cost."""
+"""An export format: the content of one file, from a run's results. This one has a line for each cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write(results: Results) -> bytes:
-    """Medians in seconds or bytes, the baseline's second copy left out."""
+    """Medians in seconds or bytes, without the baseline's second copy."""
     lines = [
         f"{row.scenario}.{row.metric}\t{row.environment}\t{row.median:.6g}\t{row.unit}"
         for row in results.estimates

@@ -1,4 +1,4 @@
-"""A scenario: one family of measures, which knows no environment by name. This one times the end of a program."""
+"""A scenario: one family of measurements, independent of environments' names. This one times a program's exit."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class ExampleScenario:
-    """One sample of each metric a call, each from a fresh instance."""
+    """One sample of each metric per call, each from a fresh instance."""
 
     name = "example-end"
-    title = "The end of a program"
+    title = "The exit of a program"
     needs = frozenset({Capability.READY})
-    groups: frozenset[str] = frozenset()  # with "default" a plain `isobench run` takes it
-    metrics = (Metric("exit", "second", "from telling the program to finish until it has ended"),)
+    groups: frozenset[str] = frozenset()  # {"default"} would include it in a plain `isobench run`
+    metrics = (Metric("exit", "second", "from releasing the program until it has exited"),)
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        """Lower is better, in seconds or bytes. A metric that does not exist in this environment is left out; one that
+        """Lower is better, in seconds or bytes. A metric that does not exist in this environment is omitted; one that
         should exist and failed raises `MeasurementError`."""
         with sandbox.launch(idle()) as instance:
             instance.wait()

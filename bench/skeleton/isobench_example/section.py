@@ -1,4 +1,4 @@
-"""A section of the report: blocks of text, tables and figures, out of what a run measured."""
+"""A section of the report: blocks of text, tables and figures, from a run's results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SCENARIO = "example-end"
 
 
 def build(context: Context) -> list[Block]:
-    """Nothing where the run has nothing of it: the report then has no such section."""
+    """Without blocks, the report does not have this section."""
     rows = [[context.title(row.environment), f"{row.median * 1e6:.1f} µs"] for row in context.select(SCENARIO, "exit")]
     if not rows:
         return []
     return [
-        Paragraph("How long a program takes to end, from the word to finish."),
-        table("Medians of all blocks that count", ["environment", "end"], rows),
+        Paragraph("How long a program takes to exit after it has been released."),
+        table("Medians over all undisturbed blocks", ["environment", "exit"], rows),
     ]
 
 
-SECTION = Section(order=82, anchor="example", title="The end of a program", build=build)
+SECTION = Section(order=82, anchor="example", title="The exit of a program", build=build)

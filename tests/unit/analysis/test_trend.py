@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from asv import step_detect
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -110,7 +110,6 @@ def test_changes_agree_with_ruptures_run_directly(seed: int) -> None:
     assert abs(ours[0] - theirs[0]) <= 1
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(arrays(np.float64, st.integers(0, 60), elements=st.floats(-3, 3, width=32)), st.floats(-5, 5))
 def test_any_series_is_answered_alike_at_any_level(logs: np.ndarray, level: float) -> None:
     """No series raises; another unit (a constant added to the logarithms) changes nothing but the levels."""

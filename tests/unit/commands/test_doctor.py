@@ -16,7 +16,7 @@ GONE = Finding("environment", "", "SKIP", "no engine answers", "start dockerd")
 
 
 def _said(*findings: Finding) -> list[str]:
-    told = terminal.text(*command.told(findings))
+    told = terminal.text(*command.for_terminal(findings))
     return [line.strip() for line in told.splitlines() if line.strip()]
 
 

@@ -42,7 +42,7 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:
-    nightly._summarise(folder, night.told(), night.calm(watched=watched), "# The report")
+    nightly._summarise(folder, night.sentences(), night.calm(watched=watched), "# The report")
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
@@ -73,7 +73,9 @@ def test_an_environment_that_is_gone_is_told(tmp_path: Path) -> None:
     session = store.load_session(path)
     gone = [SkipRecord("docker", "", "dockerd does not answer"), SkipRecord("kvm", "", "no /dev/kvm")]
     store.save(store.load(path)._replace(session=msgspec.structs.replace(session, skips=gone)))
-    assert [line.partition(",")[0] for line in _looked(tmp_path, path).news] == ["docker is gone"]
+    assert [line.partition(" and ")[0] for line in _looked(tmp_path, path).news] == [
+        "docker was measured the night before"
+    ]
 
 
 def test_failed_cells_and_blocks_left_out_are_told(tmp_path: Path) -> None:

@@ -237,10 +237,10 @@ def test_nothing_of_another_user_is_changed(three: list[Path]) -> None:
     [
         (("runs", "lsit"), "invalid choice"),
         (("runs", "list", "x"), "no action"),
-        (("runs", "name", "latest"), "name RUN NAME"),
+        (("runs", "name", "latest"), "name RUN LABEL"),
         (("runs", "tag", "latest"), "tag RUN TAG"),
         (("runs", "rm"), "rm RUN"),
-        (("run", "--resume", "latest"), "was not interrupted"),
+        (("run", "--resume", "latest"), "nothing to resume"),
         (("run", "--resume", "--blocks", "9"), "--blocks is part of the plan"),
         (("nightly", "--resume"), "always a new run"),
     ],
@@ -256,7 +256,7 @@ def test_a_damaged_run_is_told_and_the_others_are_listed(three: list[Path], caps
     (three[0] / "session.json").write_text("{")
     assert cli.main(["runs"]) == 0
     said = capsys.readouterr()
-    assert three[2].name in said.out and f"left out: {three[0]}" in said.err
+    assert three[2].name in said.out and f"ignored: {three[0]}" in said.err
 
 
 def test_a_shell_completes_names_of_runs(three: list[Path]) -> None:

@@ -35,8 +35,8 @@ def test_metrics_rest_on_what_they_are_taken_from() -> None:
 
 def test_reasons_are_told_once() -> None:
     """With the metrics of each."""
-    assert sight.told({"a": "far", "b": "user", "c": "far"}) == "without a, c: far; without b: user"
-    assert sight.told({}) == ""
+    assert sight.in_words({"a": "far", "b": "user", "c": "far"}) == "without a, c: far; without b: user"
+    assert sight.in_words({}) == ""
 
 
 def test_a_sandbox_that_says_nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

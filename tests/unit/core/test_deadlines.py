@@ -12,7 +12,7 @@ from isobench.commands.run import timeout
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, UsageError
 from isobench.probe import launcher
-from isobench.run.runner import prove
+from isobench.run.runner import smoke_test
 from tests.fake import FakeEnvironment
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ def test_a_usual_host_has_the_usual_deadlines() -> None:
     """And so has one that is faster than usual."""
     for start in (0.0001, 0.0007, 0.002):
         deadlines.learn_start(start)
-        deadlines.learn_proof(3.0)
+        deadlines.learn_smoke_test(3.0)
         found = deadlines.ready(), deadlines.scaled(), deadlines.stretched(5)
         assert found == (deadlines.READY, deadlines.LIFETIME, 5)
 
@@ -39,14 +39,14 @@ def test_a_slow_host_is_given_more_of_everything() -> None:
 
 def test_an_environment_that_is_slow_to_prove_lives_longer_than_it_took() -> None:
     """A host whose processes are quick and whose guests are not (nested virtualisation)."""
-    deadlines.learn_proof(50.0)
+    deadlines.learn_smoke_test(50.0)
     assert deadlines.scaled() == pytest.approx(500)
 
 
 def test_no_host_makes_a_run_wait_for_ever() -> None:
     """What hangs ends."""
     deadlines.learn_start(60.0)
-    deadlines.learn_proof(1e6)
+    deadlines.learn_smoke_test(1e6)
     assert deadlines.scaled() == 30 * deadlines.LIFETIME
 
 
@@ -62,12 +62,12 @@ def test_what_is_told_is_not_learned_better() -> None:
 def test_the_proof_is_learned_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By the clock of the harness; what failed teaches nothing."""
     learned: list[float] = []
-    monkeypatch.setattr(deadlines, "learn_proof", learned.append)
+    monkeypatch.setattr(deadlines, "learn_smoke_test", learned.append)
     with FakeEnvironment("process").open(tmp_path) as sandbox:
-        prove(sandbox)
+        smoke_test(sandbox)
     broken = FakeEnvironment("broken", errors={1: MeasurementError("no")})
     with broken.open(tmp_path) as sandbox, pytest.raises(MeasurementError):
-        prove(sandbox)
+        smoke_test(sandbox)
     assert len(learned) == 1 and learned[0] >= 0
 
 

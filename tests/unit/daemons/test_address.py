@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.core.errors import Unavailable
@@ -141,7 +141,6 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     assert address.address().url == address.DEFAULT_ADDRESS
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.text(max_size=5),

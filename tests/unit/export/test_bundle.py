@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.commands import export
@@ -78,7 +78,6 @@ def test_a_host_that_is_called_like_something_of_ours(run: store.Run, name: str)
     assert clean.failures[0].scenario == "startup" and clean.skips[0].environment == "kvm"
 
 
-@settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.text(), number=st.integers(0, 2**32 - 1))
 def test_any_text(text: str, number: int) -> None:
     """Whatever a fact says, the record stays one, and the host's id is not in it."""

@@ -61,7 +61,7 @@ def test_a_kernel_without_pressure_tells_who_waited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "presses", "said"),
+    ("more", "expected", "said"),
     [
         ({}, {}, ["tasks waited for a CPU (50% of the block)"]),
         ({"psi_cpu_seconds": 0.0}, {}, []),
@@ -69,10 +69,10 @@ def test_a_kernel_without_pressure_tells_who_waited() -> None:
     ],
 )
 def test_waiting_counts_where_pressure_is_missing(
-    more: dict[str, float], presses: dict[str, list[str]], said: list[str]
+    more: dict[str, float], expected: dict[str, list[str]], said: list[str]
 ) -> None:
     """And not in a scenario that drives it by itself."""
-    assert marks([CellRecord("process", "startup", 0.0, 1.0, 1.0, {"waited_seconds": 0.5, **more})], presses) == said
+    assert marks([CellRecord("process", "startup", 0.0, 1.0, 1.0, {"waited_seconds": 0.5, **more})], expected) == said
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,22 @@ import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.core.remedies import as_root, mends, to_start
-from isobench.host.reasons import reason_of, told
+from isobench.host.reasons import reason_and_remedy, reason_of
 
 
 def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
     """What crun says on a hybrid host is the reason, and it is known what mends it."""
     error = MeasurementError("it ended with status 1", console="one\ncgroups in hybrid mode not supported, drop\n\n")
-    reason, remedy = told(error)
+    reason, remedy = reason_and_remedy(error)
     assert reason == "it ended with status 1 (last line: cgroups in hybrid mode not supported, drop)"
     assert "unified_cgroup_hierarchy" in remedy
 
 
 def test_an_errors_own_remedy_comes_first() -> None:
     """And an error of the system is told as it is."""
-    assert told(Unavailable("the guest was not ready", remedy="wait")) == ("the guest was not ready", "wait")
-    assert told(OSError(2, "No such file", "x")) == ("[Errno 2] No such file: 'x'", "")
+    unavailable = Unavailable("the guest was not ready", remedy="wait")
+    assert reason_and_remedy(unavailable) == ("the guest was not ready", "wait")
+    assert reason_and_remedy(OSError(2, "No such file", "x")) == ("[Errno 2] No such file: 'x'", "")
 
 
 def test_what_nobody_foresaw_is_an_error_of_isobench(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_a_reason_can_always_be_kept() -> None:
 )
 def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwanted: str) -> None:
     """They have its words; what was done tells them apart."""
-    remedy = told(MeasurementError(reason))[1]
+    remedy = reason_and_remedy(MeasurementError(reason))[1]
     assert wanted in remedy and unwanted not in remedy
 
 
@@ -78,7 +79,7 @@ def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwan
 def test_what_qemu_cannot_read_is_named(said: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the variable that chooses another place for it."""
     monkeypatch.setenv("ISOBENCH_WORK", "/work")
-    remedy = told(MeasurementError(f"libvirt cannot start the domain: internal error: {said}"))[1]
+    remedy = reason_and_remedy(MeasurementError(f"libvirt cannot start the domain: internal error: {said}"))[1]
     assert remedy.startswith(f"set {variable} ")
 
 
@@ -86,7 +87,7 @@ def test_a_cpu_that_can_is_not_to_be_enabled(monkeypatch: pytest.MonkeyPatch) ->
     """The firmware is blamed only where the CPU's flags are not there."""
     for can in (True, False):
         monkeypatch.setattr("isobench.host.machine.virtualises", lambda can=can: can)
-        remedy = told(MeasurementError("QEMU stopped the guest (state 3, reason 5)"))[1]
+        remedy = reason_and_remedy(MeasurementError("QEMU stopped the guest (state 3, reason 5)"))[1]
         assert ("firmware" in remedy) == (not can)
 
 
@@ -120,6 +121,6 @@ def test_who_is_root_is_not_told_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_said_at_the_end_of_a_long_line_is_told_and_mended() -> None:
     """As runc does: the error of the kernel comes last."""
     line = f'level=error msg="runc create failed: {"x" * 5000} mkdir /sys/fs/cgroup/a: read-only file system"'
-    reason, remedy = told(MeasurementError("it ended", console=line))
+    reason, remedy = reason_and_remedy(MeasurementError("it ended", console=line))
     assert "read-only file system" in reason and len(reason) < 500
     assert "/sys/fs/cgroup" in remedy

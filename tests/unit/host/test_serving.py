@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.host import serving
@@ -185,7 +185,6 @@ def test_ports_are_read_in_hexadecimal() -> None:
     assert serving.tcp_listeners(rows, 2375) == {5, 7}
 
 
-@settings(deadline=None)
 @given(st.text(), st.binary(max_size=300))
 def test_odd_tables_are_read_or_passed_over(text: str, data: bytes) -> None:
     """Neither raises."""

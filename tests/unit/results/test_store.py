@@ -333,7 +333,7 @@ def test_missing_and_truncated_files(tmp_path: Path, file: str) -> None:
         store.load(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(data=st.binary(max_size=400))
 def test_garbage_never_raises_anything_else(tmp_path: Path, data: bytes) -> None:
     """Whatever bytes the files hold, only a StoreError comes out."""

@@ -83,8 +83,8 @@ class _Measuring(FakeScenario):
 def test_a_terminal_has_a_bar_that_is_drawn_between_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    """Cell, elapsed and left are on it within its width, causes stay above it, and while a cell is measured nothing is
-    written and no thread of it is there."""
+    """Cell, elapsed time and expected end are on it within its width, causes stay above it, and while a cell is
+    measured nothing is written and no thread of it exists."""
     screen = _Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
@@ -101,7 +101,7 @@ def test_a_terminal_has_a_bar_that_is_drawn_between_cells(
         progress.close()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert "skipped kvm: there is no /dev/kvm" in text
-    assert re.search(r"\d:\d\d elapsed, \d:\d\d left", text)
+    assert re.search(r"\d:\d\d elapsed, ends about \d\d:\d\d", text)
     assert "warm-up block, cell 1 of 6: " in text and "block 2 of 2, cell 6 of 6: " in text
     assert max(len(line) for line in re.split(r"[\r\n]+", text) if "skipped" not in line) <= columns - len("^C")
     assert screen.disturbed == 0
@@ -117,7 +117,7 @@ def test_a_dumb_terminal_is_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen.getvalue() == "block 1 of 5, about 1 min 30 s left\n"
 
 
-@pytest.mark.parametrize(("index", "said"), [(0, "this host is busy: load. "), (1, "block 1 is left out: load")])
+@pytest.mark.parametrize(("index", "said"), [(0, "this host is busy: load. "), (1, "block 1 is excluded: load")])
 def test_a_busy_host_is_told_in_the_first_block(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, index: int, said: str
 ) -> None:
@@ -136,6 +136,25 @@ def test_the_time_left_follows_what_cells_take() -> None:
     assert bar.seconds_left() == 40 + 2 * 40
     bar.cell_ends(Cell("a", "s"))
     assert 20 + 2 * 20 < bar.seconds_left() < 20 + 2 * 20 + 1  # a and its second copy took next to nothing
+
+
+@pytest.mark.parametrize(("seconds", "form"), [(60.0, r"about \d\d:\d\d"), (86_400.0, r"about \w+ \d\d:\d\d")])
+def test_the_end_is_a_time_of_day(seconds: float, form: str) -> None:
+    """It stays right while a long cell keeps the picture as it is; tomorrow's has its day."""
+    assert re.fullmatch(form, progress_of._ending(seconds))
+
+
+def test_a_long_cell_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where it is known, and long."""
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "120")
+    bar = progress_of._Bar({Cell("kvm", "s"): 40.0, Cell("process", "s"): 1.0})
+    bar.planned([Cell("kvm", "s"), Cell("process", "s")])
+    for cell in (Cell("kvm", "s"), Cell("process", "s")):
+        bar.cell_begins(cell, "")
+    bar.close()
+    assert "s in kvm, about 40 s" in screen.getvalue() and "s in process, about" not in screen.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -27,8 +27,8 @@ from isobench.core.model import Cell, Metric, Sample
 from isobench.host import machine
 from isobench.results import store
 from isobench.results.record import BlockRecord, FailureRecord, MetricRecord, ScenarioRecord
-from isobench.run import rests, runner
-from isobench.run.rests import GIVE_UP_AFTER
+from isobench.run import backoff, runner
+from isobench.run.backoff import GIVE_UP_AFTER
 from isobench.run.runner import Request, execute, plan
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import session as made_session
@@ -131,8 +131,8 @@ def test_a_cell_that_always_fails_is_given_up(tmp_path: Path) -> None:
 
 def test_a_cell_is_tried_again_after_its_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that comes back is measured again; the record says why its blocks are missing."""
-    monkeypatch.setattr(rests, "REST_SECONDS", 0.0)
-    monkeypatch.setattr(rests, "REST_FACTOR", 0.0)
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "PAUSE_FACTOR", 0.0)
     broken = FakeEnvironment("docker", errors={n: MeasurementError("dead") for n in range(2, 7)})
     run = store.load(execute(request(tmp_path, [FakeEnvironment("process"), broken], max_blocks=8)).path)
     assert {s.environment: s.blocks for s in run.series}["docker"] == [5, 6, 7, 8]
@@ -173,7 +173,7 @@ def test_what_nobody_foresaw_costs_one_cell(tmp_path: Path, error: Exception) ->
     run = store.load(execute(request(tmp_path, [FakeEnvironment("process")], scenarios=scenarios)).path)
     assert {s.scenario: s.blocks for s in run.series} == {"fake": [1, 2]}
     assert {f.scenario for f in run.session.failures} == {"broken"} and len(run.session.failures) == 6
-    for told in (run.session.failures[0].reason, run.session.environments[0].facts["broken.circumstances"]):
+    for told in (run.session.failures[0].reason, run.session.environments[0].facts["broken.facts"]):
         assert f"please report it: {type(error).__name__}: " in told
 
 
@@ -479,6 +479,23 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_ended(tmp_path: Path, aft
     assert [one.block for one in session.resumed] == [after + 1]
     assert [skip.environment for skip in session.skips] == ["kvm"]
     assert {file.name for file in writer.path.iterdir()} == {"session.json", "suite.json"}
+
+
+@pytest.mark.parametrize(("ended", "limit", "measured"), [("disturbed", None, 9), ("max-time", 0.0, 0)])
+def test_a_run_that_ended_early_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str, limit: float | None, measured: int
+) -> None:
+    """Whether blocks were disturbed or the time was up, it gets the blocks it lacks; disturbed ones are replaced."""
+    _disturbed(monkeypatch, {*range(measured + 1), measured + 2})  # and the first block after the second warm-up
+    asked = request(tmp_path, [FakeEnvironment("process")], min_blocks=6, max_blocks=6, max_time=limit)
+    with suppress(NothingMeasured):
+        execute(asked)
+    (path,) = store.find_runs(tmp_path / "results")
+    first = store.load(path)
+    assert (first.session.stopped, len(first.session.blocks)) == (ended, 1 + measured)
+    run = store.load(_go_on(asked._replace(before=first, max_time=None)).path)
+    used = [block.index for block in run.session.blocks if block.index and not block.marks]
+    assert (run.session.stopped, used) == ("blocks", [measured + n for n in range(2, 8)])
 
 
 def test_a_run_that_was_killed_before_its_first_block_goes_on(tmp_path: Path) -> None:

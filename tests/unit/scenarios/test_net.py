@@ -114,7 +114,7 @@ def _cell(scenario: str, waited: float) -> CellRecord:
 
 def test_waiting_that_the_scenario_causes_does_not_mark_a_block() -> None:
     """Two ends on one CPU wait for each other; in another scenario's cell the same waiting is interference."""
-    presses = {Net.name: Net.expected_interference}
-    assert marks([_cell("net", 0.7), _cell("startup", 0.1)], presses) == []
-    assert marks([_cell("net", 0.0), _cell("startup", 0.4)], presses) != []
+    expected = {Net.name: Net.expected_interference}
+    assert marks([_cell("net", 0.7), _cell("startup", 0.1)], expected) == []
+    assert marks([_cell("net", 0.0), _cell("startup", 0.4)], expected) != []
     assert marks([_cell("net", 0.7)]) != []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.capabilities import Capability
 from isobench.environments.docker._client import LABEL
-from isobench.environments.docker._container import Container
+from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker.engine import Docker, DockerSandbox
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt.guest import Guest, GuestSandbox
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.launch import Launch
     from isobench.environments.libvirt.guest import Files
-    from isobench.probe.launcher import Launched
+    from isobench.probe.launcher import LaunchedInstance
 
 SECONDS = 2.5
 """The deadline of a hostile instance."""
@@ -73,7 +73,7 @@ class _HostileSandbox(NativeSandbox):
         self._launches = itertools.count()
 
     @contextmanager
-    def launch(self, launch: Launch) -> Iterator[Launched]:
+    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         if next(self._launches) == 1:
             (self._root / "probe").unlink()
             (self._root / "probe").write_bytes(program().read_bytes())
@@ -112,7 +112,7 @@ class _HostileDockerSandbox(DockerSandbox):
         )
 
     @contextmanager
-    def launch(self, launch: Launch) -> Iterator[Container]:
+    def launch(self, launch: Launch) -> Iterator[DockerInstance]:
         if next(self._launches) == 1:
             self._client.remove_image(self._image, force=True)
             self._image = self._hostile

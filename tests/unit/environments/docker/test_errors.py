@@ -202,7 +202,7 @@ def test_answers_of_another_form_are_an_error(where: Path, answer: object) -> No
     """Of the engine, not of isobench."""
     with engine(where, {**FINE, "/info": answer}):
         client = _client.connect()
-        with pytest.raises(Unavailable, match="asking the engine what it has"):
+        with pytest.raises(Unavailable, match="asking the engine for its runtimes and networks"):
             _client.require(client, {})
         client.close()
 

@@ -44,7 +44,6 @@ from tests.unit.results.test_store import write
 EXAMPLES = int(os.environ.get("ISOBENCH_FUZZ_EXAMPLES", "200"))
 fuzzed = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     database=None,
     derandomize=EXAMPLES < 1000,
     suppress_health_check=list(HealthCheck),

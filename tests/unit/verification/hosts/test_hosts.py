@@ -114,7 +114,7 @@ def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     assert set(seen.environments) == set(catalog.environments())
     table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default", "ladder"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
-    assert lines[-1].startswith("Not asked of any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
+    assert lines[-1].startswith("Not run on any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
     assert "| process | startup |" in lines
     assert "| docker | **FAIL** startup: it \\| broke |" in lines
     assert "| kvm | there is no /dev/kvm → modprobe kvm |" in lines
@@ -147,7 +147,7 @@ def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
     table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert "| doctor | doctor of debian-12 (1 min, abc) | doctor of debian-13 (1 min, abc) |" in lines
-    assert "| default | not asked | default of debian-13 (1 min, abc) |" in lines
+    assert "| default | not run | default of debian-13 (1 min, abc) |" in lines
 
 
 def test_what_is_built_ends_with_its_builder(tmp_path: Path) -> None:

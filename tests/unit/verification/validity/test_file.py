@@ -18,8 +18,8 @@ def test_one_line_is_replaced_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(command, "FILE", tmp_path / "VALIDITY.md")
     command._write([Line("G1", "a", "1.0", True), Line("G10", "b", "0.9", False, "noise")])
     before = command.FILE.read_text().splitlines()
-    assert before[-1] == "| G10 | b | 0.9 | **not held** noise |"
+    assert before[-1] == "| G10 | b | 0.9 | **not kept** noise |"
     command._replace([Line("G10", "b", "1.0", True)])
     after = command.FILE.read_text().splitlines()
     assert after[:-1] == before[:-1]
-    assert after[-1].startswith("| G10 | b | 1.0 (again on its own, ") and after[-1].endswith(" | held |")
+    assert after[-1].startswith("| G10 | b | 1.0 (run on its own, ") and after[-1].endswith(" | kept |")

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 GIVE_UP_AFTER = 3
 """Consecutive failures after which a cell is paused."""
 
-REST_SECONDS, REST_FACTOR = 10.0, 10.0
-"""How long it rests: ten times what those failures took, and ten seconds at least. Then it is tried again, for a
-daemon that was restarted is worth the rest of the night."""
+PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 10.0
+"""A pause lasts ten times as long as those failures took, and at least ten seconds. Then the cell is tried again: its
+daemon may have been restarted."""
 
 
-class Rests:
+class Backoff:
     """Which cells are paused, and until when."""
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class Rests:
         """Seconds of the consecutive failures, by cell."""
         self._until: dict[Cell, float] = {}
 
-    def awake(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Those that do not rest now."""
+    def active(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those that are not paused now."""
         now = time.monotonic()
         return [cell for cell in cells if self._until.get(cell, 0.0) <= now]
 
@@ -46,9 +46,9 @@ class Rests:
             running = self._failed.setdefault(cell, [])
             running.append(record.seconds)
             if len(running) >= GIVE_UP_AFTER:
-                rest = max(REST_SECONDS, REST_FACTOR * sum(running))
-                self._until[cell] = time.monotonic() + rest
-                why = f"backoff of {rest:.0f} s after failures in {len(running)} consecutive blocks: {reasons[cell]}"
+                pause = max(PAUSE_SECONDS, PAUSE_FACTOR * sum(running))
+                self._until[cell] = time.monotonic() + pause
+                why = f"backoff of {pause:.0f} s after failures in {len(running)} consecutive blocks: {reasons[cell]}"
                 begin.append(SkipRecord(*cell, why))
                 running.clear()
         return begin
