@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from isobench.report.blocks import Block, Heading, Items, Paragraph, Span, Table, table
     from isobench.report.context import Context, Section
 
-API_VERSION = (1, 0)
+API_VERSION = (1, 1)
 """Of this module; isobench has a version of its own."""
 
 __all__ = [

@@ -107,7 +107,7 @@ def main(words: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     os.umask(0o022)  # nobody else can write what is created, and QEMU, which has its own user, can read what it needs
     os.environ["PATH"] = search_path()  # a user's PATH may lack /usr/sbin, and some tools are started by name
-    as_data = "--json" in words
+    as_data = "--json" in _own(words)
     try:
         arguments = _parse(words)
         as_data = getattr(arguments, "json", False)
@@ -211,10 +211,22 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    arguments, rest = parser.parse_known_args(words)
+    own = _own(words)
+    arguments, rest = parser.parse_known_args(own)
+    if not rest and len(own) < len(words):
+        program = list(words[len(own) + 1 :])
+        if program and hasattr(arguments, "program"):
+            arguments.program = program
+        else:
+            rest = ["--", *program]
     if rest:
         raise UsageError(f"unrecognized arguments: {' '.join(rest)}", remedy=f"isobench {arguments.command} --help")
     return arguments
+
+
+def _own(words: Sequence[str]) -> Sequence[str]:
+    """The words before `--`: what follows is another program's command line, for a command that runs one."""
+    return words[: words.index("--")] if "--" in words else words
 
 
 def _asked_for_help(words: Sequence[str]) -> Sequence[str]:

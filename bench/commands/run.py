@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from isobench.analysis.results import Results
+    from isobench.contracts.scenario import Scenario
     from isobench.results.record import FailureRecord, Session
     from isobench.results.store import Run
     from isobench.run.estimate import Estimate
     from isobench.run.progress import Progress
     from isobench.run.runner import Request
+    from isobench.workloads.measured import Measured
 
 
 class Profile(NamedTuple):
@@ -56,6 +58,7 @@ EXAMPLES = """\
   isobench run -e process,docker -s startup       one question
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time limit; verdicts as JSON
+  isobench run -e process,docker -- ./program x   a program of your own, run with this argument
   isobench run --label before                     a label for `isobench compare before after`
   isobench run --resume                           complete the newest run, if it ended early
 """
@@ -123,6 +126,7 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(program=[])  # the words after `--`
     plan = functools.partial(parser.add_argument, action=_OfThePlan)
     plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
@@ -345,7 +349,7 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
     from isobench.results import journal, store
     from isobench.results.record import COMPLETE
 
-    given = getattr(arguments, "given", [])
+    given = [*getattr(arguments, "given", []), *(["--"] if arguments.program else [])]
     if given:
         raise UsageError(
             f"{given[0]} is part of the plan, and a resumed run keeps its own", remedy="isobench run --resume"
@@ -375,6 +379,7 @@ def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request
     session, profile = before.session, PROFILES[before.session.profile]
     skipped = {skip.environment for skip in session.skips if not skip.scenario}
     names = [one.name for one in session.environments if one.name not in skipped]
+    scenarios = _scenarios_of(session)
     given = _word_after("--blocks", session.command)
     blocks = int(given) if given.isdecimal() else None
     if arguments.timeout is None and (given := _word_after("--timeout", session.command)):
@@ -384,7 +389,7 @@ def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request
     return Request(
         run_id=run_id,
         environments=catalog.select_environments(",".join(names)),
-        scenarios=catalog.select_scenarios(",".join(scenario.name for scenario in session.scenarios)),
+        scenarios=scenarios,
         baseline=session.baseline,
         seed=session.seed,
         profile=session.profile,
@@ -424,7 +429,7 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
     return Request(
         run_id=run_id,
         environments=environments,
-        scenarios=catalog.select_scenarios(arguments.scenarios),
+        scenarios=_scenarios(arguments),
         baseline=baseline[0].name,
         seed=seed,
         profile=arguments.profile,
@@ -441,14 +446,54 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
     )
 
 
+def _scenarios(arguments: argparse.Namespace) -> list[Scenario]:
+    """The user's own program, and the scenarios that are named; without a program the default ones."""
+    if not arguments.program:
+        return catalog.select_scenarios(arguments.scenarios)
+    named = {"-s", "--scenarios"}.intersection(getattr(arguments, "given", []))
+    return [_program(arguments.program), *(catalog.select_scenarios(arguments.scenarios) if named else [])]
+
+
+def _program(words: Sequence[str]) -> Measured:
+    from isobench.workloads.measured import Measured
+    from isobench.workloads.program import program_workload
+
+    return Measured(program_workload(words))
+
+
+def _scenarios_of(session: Session) -> list[Scenario]:
+    """The scenarios of a run that goes on. Raises `UsageError` where a program of it is not what it was."""
+    names = [scenario.name for scenario in session.scenarios]
+    _, words = _parted(session.command)
+    if not words:
+        return catalog.select_scenarios(",".join(names))
+    program = _program(words)
+    before = {one.facts.get(f"{program.name}.root") for one in session.environments} - {None}
+    if before - {program.identity}:
+        raise UsageError(f"{words[0]} has changed since the run began", remedy="start a new one: isobench run")
+    rest = [name for name in names if name != program.name]
+    return [program, *(catalog.select_scenarios(",".join(rest)) if rest else [])]
+
+
+def _parted(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """A command's own words, and the program's after `--`."""
+    if "--" not in words:
+        return words, ()
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
+
+
 def _word_after(option: str, words: Sequence[str]) -> str:
     """The value of an option in a command written by `_command`, or nothing."""
-    return next((value for word, value in itertools.pairwise(words) if word == option), "")
+    own, _ = _parted(words)
+    return next((value for word, value in itertools.pairwise(own) if word == option), "")
 
 
 def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
     """The command that repeats this run: the same choices and the same seed."""
-    words = ["isobench", "run", "-e", arguments.environments, "-s", arguments.scenarios]
+    words = ["isobench", "run", "-e", arguments.environments]
+    if not arguments.program or {"-s", "--scenarios"}.intersection(getattr(arguments, "given", [])):
+        words += ["-s", arguments.scenarios]
     words += ["--profile", arguments.profile, "--seed", str(seed)]
     if arguments.blocks is not None:
         words += ["--blocks", str(arguments.blocks)]
@@ -456,7 +501,7 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
         words += ["--timeout", f"{arguments.timeout:g}"]
     if arguments.baseline != BASELINE:
         words += ["--baseline", arguments.baseline]
-    return words
+    return [*words, "--", *arguments.program] if arguments.program else words
 
 
 def _check_writable(folder: Path, what: str, option: str) -> None:

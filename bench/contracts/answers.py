@@ -42,7 +42,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
     except Flood:  # it goes on: its end is not worth waiting for
         raise
     except ProbeError as broken:
-        _blame_memory(instance, broken)
+        blame_memory(instance, broken)
         raise
     status = instance.wait()
     if status != 0:
@@ -50,7 +50,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
     return said
 
 
-def _blame_memory(instance: Instance, broken: ProbeError) -> None:
+def blame_memory(instance: Instance, broken: MeasurementError) -> None:
     """Raise `OutOfMemory` where that is why the answer is broken; any other end leaves the broken answer the reason."""
     try:
         instance.wait()
@@ -96,7 +96,7 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
                 raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))
             answer = _answer(line)
         except ProbeError as broken:
-            _blame_memory(instance, broken)
+            blame_memory(instance, broken)
             raise
         yield answer
     status = instance.wait()

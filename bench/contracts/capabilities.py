@@ -27,6 +27,8 @@ class Capability(StrEnum):
     """It has the shared root file system (with fio inside) and storage of its own."""
     LOWER = "lower"
     """Files of known sizes come with the environment's storage (bench/images/lower.py), for the verb `copyup`."""
+    COMMAND = "command"
+    """It runs commands of a root file system that it is given (`Launch.root`), for the verb `run`."""
 
 
 class Part(StrEnum):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.deadlines import LIFETIME
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_TIMEOUT = LIFETIME
 """Seconds from launch to gone where the caller says nothing; a run says what its host needs
@@ -27,6 +30,9 @@ class Launch(NamedTuple):
     watch_end: bool = True
     """Whether its end is timed. If not, `gone` need not wait for what the kernel frees by itself, and the harness keeps
     no process to watch for that. Everything is removed nevertheless."""
+    root: Path | None = None
+    """The archive of the root file system that the instance has instead of the shared one (bench/images/archive.py).
+    Only environments with `Capability.COMMAND` are given one; they unpack or import it on first use."""
 
 
 def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
@@ -37,3 +43,8 @@ def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
 def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Launch:
     """An instance whose probe runs a verb; `disk` and `lower` say what the verb uses."""
     return Launch(arguments, timeout, needs_disk=disk, needs_lower=lower)
+
+
+def commands(root: Path, *arguments: str, timeout: float = DEFAULT_TIMEOUT) -> Launch:
+    """An instance with this root file system, whose probe runs commands of it (bench/probe/run.c)."""
+    return Launch(("run", *arguments), timeout, needs_disk=True, root=root)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.core import deadlines
 from isobench.host.programs import find_all
+from isobench.images.closure import closure_of, inside, is_program, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +25,6 @@ COMMAND = Path("usr/lib/fio/command")
 "always" if it is started so even at the root."""
 
 _REMEDY = "apt-get install fio"
-_SHOWN = re.compile(r"^\s*(\S+)\s+=>\s+(/\S+)\s+\(0x", re.MULTILINE)
-_MISSING = re.compile(r"^\s*(\S+)\s+=>\s+not found", re.MULTILINE)
 _PATH_IN_SCRIPT = re.compile(rb"/[^\s\"'`;|&<>(){}$]+")
 _SCRIPT_SIZE = 1 << 16
 
@@ -63,12 +60,12 @@ def _candidates() -> Iterator[tuple[Path, str]]:
     scripts: list[str] = []
     for name in find_all("fio"):
         instead = f", in the place of {', '.join(scripts)}" if scripts else ""
-        if _is_program(name):
+        if is_program(name):
             yield Path(name), f"{name}{instead}"
             continue
         scripts.append(name)
-        for inside in _named_in(name):
-            yield inside, f"{inside}, which {name} starts"
+        for started in _named_in(name):
+            yield started, f"{started}, which {name} starts"
     for name in scripts:
         yield Path(name), name
 
@@ -78,80 +75,28 @@ def _named_in(script: str) -> Iterator[Path]:
     with open(script, "rb") as file:
         text = file.read(_SCRIPT_SIZE)
     for path in dict.fromkeys(map(os.fsdecode, _PATH_IN_SCRIPT.findall(text))):
-        if "fio" in Path(path).name and os.access(path, os.X_OK) and _is_program(path):
+        if "fio" in Path(path).name and os.access(path, os.X_OK) and is_program(path):
             yield Path(path)
 
 
 def _examined(program: Path, origin: str) -> Fio:
-    if not _is_program(program):
+    if not is_program(program):
         what = "is not an executable program itself, and does not show which program it starts"
         return Fio(why_not=f"{program} {what}", remedy=f"{_REMEDY}, or put fio itself first in PATH")
-    loader = _interpreter(program)
-    shown = _libraries(loader, program) if loader else ""
-    missing = _MISSING.findall(shown)
-    if missing:
-        return Fio(why_not=f"{program} needs {missing[0]}, which is missing", remedy=_REMEDY)
-    said = _said([str(program), "--version"])
-    if said is None or (loader and not shown):
+    needed = closure_of(program)
+    if needed.missing:
+        return Fio(why_not=f"{program} needs {needed.missing[0]}, which is missing", remedy=_REMEDY)
+    told = said([str(program), "--version"])
+    if told is None or not needed.is_known:
         return Fio(why_not=f"{program} does not run: `{program} --version` fails", remedy=_REMEDY)
-    version = (said.strip().splitlines() or [""])[0][:100]
+    version = (told.strip().splitlines() or [""])[0][:100]
     files = {Path("usr/bin/fio"): program}
-    if loader is None:
+    if needed.loader is None:
         return Fio(version, files, origin=f"{origin}, static")
-    libraries = dict(_SHOWN.findall(shown))
-    bare = _said([loader, "--inhibit-cache", "--list", str(program)], LD_LIBRARY_PATH="") or ""
-    by_itself = dict(_SHOWN.findall(bare))
-    odd = [name for name, path in libraries.items() if by_itself.get(name) != path]
-    files[_inside(loader)] = Path(loader)
-    files |= {_inside(path): Path(path) for name, path in libraries.items() if name not in odd}
+    libraries, odd = needed.libraries, needed.odd
+    files[inside(needed.loader)] = Path(needed.loader)
+    files |= {inside(path): Path(path) for name, path in libraries.items() if name not in odd}
     files |= {ODD_LIBRARIES / name: Path(libraries[name]) for name in odd}
-    folders = dict.fromkeys(f"/{inside.parent}" for inside in files if inside.name in libraries)
-    return Fio(version, files, "\n".join([loader, ":".join(folders), "always" if odd else ""]), origin)
-
-
-def _inside(path: str) -> Path:
-    """The same place in the root file system."""
-    return Path(os.path.normpath(path).lstrip("/"))
-
-
-def _interpreter(program: Path) -> str | None:
-    """The dynamic loader that a program names (PT_INTERP, elf(5)); None if it is static or not ELF-64."""
-    with program.open("rb") as file:
-        head = file.read(64)
-        if len(head) < 64 or head[4:6] != b"\x02\x01":
-            return None
-        offset = int.from_bytes(head[32:40], "little")
-        size, count = int.from_bytes(head[54:56], "little"), int.from_bytes(head[56:58], "little")
-        for number in range(count):
-            file.seek(offset + number * size)
-            entry = file.read(56)
-            if entry[:4] == b"\x03\0\0\0":
-                file.seek(int.from_bytes(entry[8:16], "little"))
-                return os.fsdecode(file.read(int.from_bytes(entry[32:40], "little")).rstrip(b"\0"))
-    return None
-
-
-def _libraries(loader: str, program: Path) -> str:
-    """The libraries that the loader finds, one per line, and those that it reports as missing (ldd(1))."""
-    listed = _said([loader, "--list", str(program)])
-    return listed or _said([loader, str(program)], LD_TRACE_LOADED_OBJECTS="1") or ""
-
-
-def _is_program(path: str | Path) -> bool:
-    """Whether this is a real program: not a script, nor a link to the launcher of snaps."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"\x7fELF" and Path(path).resolve().name != "snap"
-    except OSError:
-        return False
-
-
-def _said(command: list[str], **environ: str) -> str | None:
-    """The output of a command; None if it fails."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=deadlines.stretched(30), check=True, env={**os.environ, **environ}
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace")
+    folders = dict.fromkeys(f"/{place.parent}" for place in files if place.name in libraries)
+    command = "\n".join([needed.loader, ":".join(folders), "always" if odd else ""])
+    return Fio(version, files, command, origin)

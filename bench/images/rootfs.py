@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDERS = ("data", "dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "var")
-_FILES = {
+TEXTS = {
     "etc/passwd": "root:x:0:0:root:/root:/probe\nnobody:x:65534:65534:nobody:/:/probe\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/os-release": 'ID=isobench\nNAME="isobench"\nPRETTY_NAME="isobench root file system"\n',
@@ -32,7 +32,7 @@ _FILES = {
 }
 _MODE = 0o755
 """Mode of every folder, including /tmp: on the host they are in reach of every user."""
-_MTIME = 1_700_000_000
+MTIME = 1_700_000_000
 """Every file's time, so that the same content gives the same archive."""
 
 
@@ -41,7 +41,7 @@ def rootfs_path() -> Path:
     """The root file system's folder in the cache, made now if it is not there. Raises `BuildError`."""
     fio = host_fio()
     wanted = {Path("probe"): probe_path(), **fio.files}
-    texts = {**_FILES, **({str(COMMAND): fio.command} if fio.command else {})}
+    texts = {**TEXTS, **({str(COMMAND): fio.command} if fio.command else {})}
     parts = [f"{inside}".encode() + outside.read_bytes() for inside, outside in sorted(wanted.items())]
     parts += [name.encode() + text.encode() for name, text in texts.items()] + [repr((FOLDERS, _MODE)).encode()]
     return cached("rootfs", content_hash(parts), lambda folder: _make(folder / "root", wanted, texts)) / "root"
@@ -94,7 +94,7 @@ def _make(root: Path, wanted: Mapping[Path, Path], texts: Mapping[str, str]) -> 
         (root / name).write_text(text)
     for folder, folders, files in os.walk(root, topdown=False):
         for name in (*folders, *files):
-            os.utime(Path(folder, name), (_MTIME, _MTIME))
+            os.utime(Path(folder, name), (MTIME, MTIME))
 
 
 def _link(source: Path, target: Path) -> None:

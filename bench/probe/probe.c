@@ -6,6 +6,7 @@
  *                      say ready, work, answer with JSON lines, exit
  *   touch, map         say ready, take memory or map a file, step by step, while the harness counts
  *   surface            say ready, answer what can be reached from here
+ *   run                say ready, run commands of the root file system, answer what each took
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
  */
@@ -102,6 +103,7 @@ static const struct {
     {"surface", verb_surface},
     {"touch", verb_touch},
     {"map", verb_map},
+    {"run", verb_run},
     {"init", verb_init},
 };
 

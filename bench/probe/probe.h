@@ -37,6 +37,7 @@ int verb_net(int argc, char **argv);     /* net.c: request and response over soc
 int verb_init(int argc, char **argv);    /* init.c: adopt the orphans of a private daemon */
 int verb_touch(int argc, char **argv);   /* memory.c: take memory and give it back */
 int verb_map(int argc, char **argv);     /* memory.c: keep a file of the root file system mapped */
+int verb_run(int argc, char **argv);     /* run.c: run commands of the root file system */
 int verb_surface(int argc, char **argv); /* surface.c: what can be reached from here */
 int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */
 

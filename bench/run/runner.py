@@ -151,7 +151,11 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             missing = [skip for skip in skips if skip.environment in request.required]
             if missing:
                 raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
-            skips += sight.lacking(request.scenarios, [e for e in request.environments if e.name in sandboxes])
+            opened = [e for e in request.environments if e.name in sandboxes]
+            skips += sight.lacking(request.scenarios, opened)
+            for skip in sight.unfit(request.scenarios, opened):
+                skips.append(skip)
+                observer.skipped(skip)
             request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
             session = _session(request, sandboxes, skips, seconds)
             if request.before is not None:

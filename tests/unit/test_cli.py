@@ -8,6 +8,7 @@ import importlib
 import pytest
 
 from isobench import cli
+from isobench.core.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,14 @@ def test_what_no_command_foresaw(
     assert cli.main(["list", "environments"]) == code
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1
+
+
+def test_the_words_after_two_dashes_are_another_programs() -> None:
+    """Whatever they look like; only a command that runs a program takes them."""
+    arguments = cli._parse(["run", "-e", "process", "--", "ls", "--json", "--", "-e"])
+    assert arguments.program == ["ls", "--json", "--", "-e"]
+    assert (arguments.environments, arguments.json) == ("process", False)
+    assert cli._parse(["run"]).program == []
+    for words in (["run", "--"], ["list", "--", "x"], ["run", "ls"]):
+        with pytest.raises(UsageError, match="unrecognized arguments"):
+            cli._parse(words)

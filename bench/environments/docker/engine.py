@@ -30,7 +30,7 @@ class Docker:
     """One variant (`isobench.contracts.environment.Environment`). `host_config` corresponds to the flags of
     `docker run`."""
 
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.LOWER})
+    capabilities = frozenset(Capability)
     layer: Layer = "engine"
     mechanisms = (MECHANISM,)
 
@@ -89,13 +89,18 @@ class DockerSandbox:
         repository = run.lower()  # a reference must be lower case
         self._image = f"{repository}:{tag}"
         self._with_lower = ""
+        self._given: dict[Path, str] = {}
         self._elsewhere = ""
-        with engine_errors("importing the image"), rootfs_tar().open("rb") as file:
-            client.import_image_from_data(
-                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={run}", *self.image_changes]
-            )
+        self._import(rootfs_tar(), self._image)
         with engine_errors("asking the engine for its configuration"):
             self._info = client.info()
+
+    def _import(self, archive: Path, image: str) -> None:
+        repository, _, tag = image.partition(":")
+        with engine_errors("importing the image"), archive.open("rb") as file:
+            self._client.import_image_from_data(
+                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={self._run}", *self.image_changes]
+            )
 
     def daemons(self) -> list[int]:
         return engine_pids()
@@ -133,7 +138,7 @@ class DockerSandbox:
     def launch(self, launch: Launch) -> Iterator[DockerInstance]:
         number, command = next(self._numbers), ["/probe", *launch.arguments]
         name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
-        image = self._lower_image() if launch.needs_lower else self._image
+        image = self._image_for(launch)
         with self.storage(name, with_lower=launch.needs_lower) as options:
             container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
             try:
@@ -152,6 +157,16 @@ class DockerSandbox:
         """Additions to a container's host configuration, for storage that is created for it and removed after it."""
         yield {}
 
+    def _image_for(self, launch: Launch) -> str:
+        """One that is imported or built when it is first asked for, or the shared root file system's."""
+        if launch.root is not None and launch.root not in self._given:
+            image = f"{self._image}-{len(self._given) + 1}"
+            self._import(launch.root, image)
+            self._given[launch.root] = image
+        if launch.root is not None:
+            return self._given[launch.root]
+        return self._lower_image() if launch.needs_lower else self._image
+
     def _lower_image(self) -> str:
         """The image with one more layer, which has the files whose copy-up is timed. Built on first use."""
         from isobench.images.lower import lower_build
@@ -168,7 +183,7 @@ class DockerSandbox:
         return self._with_lower
 
     def close(self) -> None:
-        for image in filter(None, (self._with_lower, self._image)):
+        for image in filter(None, (*self._given.values(), self._with_lower, self._image)):
             with suppress(Exception):  # if the engine has died, `clean` removes the image
                 self._client.remove_image(image, force=True)
 

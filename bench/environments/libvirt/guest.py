@@ -80,7 +80,7 @@ class Guest:
         if null:
             self.capabilities = frozenset({Capability.READY})
 
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.COMMAND})
 
     @property
     def boots_like(self) -> tuple[str, bool]:
@@ -280,7 +280,7 @@ class GuestSandbox:
         with MemoryWatch() as memory, self.next_folder() as (name, folder):
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
             if launch.needs_disk:
-                files = self._with_disk(files, folder, launch.arguments)
+                files = self._with_disk(files, folder, launch)
             xml = self.domain_xml(name, files, launch.arguments)
             instance = self.instance(name, folder, launch.timeout, idle=launch.is_idle)
             try:
@@ -312,7 +312,7 @@ class GuestSandbox:
         """An instance that has not been started yet."""
         return GuestInstance(self.connected(), name, folder, timeout, idle=idle)
 
-    def _with_disk(self, files: Files, folder: Path, probe_args: tuple[str, ...]) -> Files:
+    def _with_disk(self, files: Files, folder: Path, launch: Launch) -> Files:
         """A fresh copy of the image, and a fresh shared folder, for one instance."""
         from isobench.core.errors import MeasurementError
         from isobench.images.disk import copy_disk
@@ -321,8 +321,8 @@ class GuestSandbox:
         if self._no_disk is not None:
             raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
         disk, share = folder / "disk", folder / "data"
-        copy_disk(disk, self.storage.kind)
-        with_arguments(folder / "initramfs", probe_args, self.storage.modules)
+        copy_disk(disk, self.storage.kind, launch.root)
+        with_arguments(folder / "initramfs", launch.arguments, self.storage.modules)
         give_to_qemu(disk)
         if self.storage.share:
             share.mkdir()

@@ -60,6 +60,8 @@ class Native:
         self.compared_with = compared_with
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if isolation.pivot and not isolation.mounts:  # its root is without the /proc that is mounted below the old one
+            self.capabilities = self.capabilities - {Capability.COMMAND}
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
@@ -90,6 +92,7 @@ class NativeSandbox:
 
     def __init__(self, isolation: Isolation, workdir: Path) -> None:
         from isobench.filesystem.paths import check_may_run
+        from isobench.images.archive import Unpacked
         from isobench.images.rootfs import link_rootfs
 
         if not isolation.overlay:  # an overlay is a mount of its own
@@ -99,6 +102,7 @@ class NativeSandbox:
         self._root = workdir / "root"
         self._numbers = itertools.count(1)  # threads may share it
         link_rootfs(self._root)
+        self._given = Unpacked(workdir, self._furnish)
         self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
         self._filter = _write_filter(workdir) if isolation.seccomp else None
         self._means: Mapping[str, int] = {}
@@ -117,7 +121,7 @@ class NativeSandbox:
         return {} if self._means.get("netns-watch", 1) else {Part.END: MAY_NOT}
 
     def facts(self) -> Mapping[str, str]:
-        options = self._options(self._workdir / "upper", 1)
+        options = self._options(self._root, self._workdir / "upper", 1)
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
         if not self._means.get("clone3", 1):
@@ -140,18 +144,22 @@ class NativeSandbox:
                 made.callback(_remove_tree, upper)
                 for folder in (upper, upper / "upper", upper / "work"):
                     folder.mkdir()
-            data = self._data(number, with_lower=launch.needs_lower)
-            if not self._isolation.overlay:
-                made.callback(_remove_tree, data)
+            if launch.root is None:
+                root, data = self._root, self._data(number, with_lower=launch.needs_lower)
+                if not self._isolation.overlay:
+                    made.callback(_remove_tree, data)
+            else:
+                root = self._given.fresh(launch.root)
+                data = root / "data"
             own_root = self._isolation.chroot or self._isolation.pivot
-            root, inside = ("/", f"/{data.relative_to(self._root)}") if own_root else (str(self._root), str(data))
+            seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
             # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
             with launched(
                 ["./probe", *launch.arguments],
-                options=[*self._options(upper, number), *([] if launch.watch_end else ["--no-watch"])],
+                options=[*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])],
                 timeout=launch.timeout,
-                environ={"ISOBENCH_ROOT": root, "ISOBENCH_DATA": inside},
-                folder=self._root,
+                environ={"ISOBENCH_ROOT": seen, "ISOBENCH_DATA": inside},
+                folder=root,
             ) as instance:
                 memory.look_at(instance.pid)
                 self._means = instance.means
@@ -174,13 +182,22 @@ class NativeSandbox:
         """The folder on the host that holds the data of all instances."""
         return self._root / "data"
 
+    def _furnish(self, root: Path) -> None:
+        """What programs expect of a root and an archive has not: devices, and /proc where the rung mounts none."""
+        from isobench.environments.native._furnished import make_devices, mount_proc
+
+        make_devices(root / "dev")
+        if not self._isolation.mounts:
+            mount_proc(root / "proc")
+
     def close(self) -> None:
+        self._given.close()
         if self._cgroups:
             from isobench.host.cgroups import remove_parents
 
             remove_parents(self._cgroups)
 
-    def _options(self, upper: Path, number: int) -> list[str]:
+    def _options(self, root: Path, upper: Path, number: int) -> list[str]:
         isolation = self._isolation
         options = []
         if isolation.namespaces:
@@ -192,14 +209,14 @@ class NativeSandbox:
         if isolation.cgroup:
             options += _cgroup_options(self._cgroups, number)
         if isolation.overlay:
-            own = f"../{upper.name}"  # relative to the root folder: an absolute path may contain , and :
+            own = os.path.relpath(upper, root)  # relative to the root folder: an absolute path may contain , and :
             options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
         if isolation.mounts:
             options.append("--mounts")
         if isolation.pivot:
-            options.append(f"--pivot={self._root}")
+            options.append(f"--pivot={root}")
         if isolation.chroot:
-            options.append(f"--chroot={self._root}")
+            options.append(f"--chroot={root}")
         if isolation.caps:
             options.append("--drop-caps")
         if self._filter is not None:

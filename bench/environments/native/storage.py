@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.contracts.capabilities import Capability
 from isobench.core.errors import Unavailable
 from isobench.environments.native.rungs import Isolation, Native, NativeSandbox
 
@@ -20,6 +21,8 @@ class NativeTmpfs(Native):
     """`process`, with its data on another file system."""
 
     needs_root = True
+    capabilities = Native.capabilities - {Capability.COMMAND}
+    """Its memory is not within a root that is given."""
 
     def sandbox(self, workdir: Path) -> TmpfsSandbox:
         return TmpfsSandbox(self.isolation, workdir)

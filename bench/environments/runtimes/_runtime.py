@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from contextlib import contextmanager, suppress
@@ -26,7 +27,7 @@ class Runtime:
     """A runtime (`isobench.contracts.environment.Environment`); a subclass defines its command line."""
 
     layer: Layer = "runtime"
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS})
+    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.COMMAND})
     single_factor = False
     tool: Tool
     """The program that starts an instance."""
@@ -50,6 +51,10 @@ class Runtime:
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         """Create what the runtime needs besides the root file system in `sandbox.root`; untimed."""
+
+    def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
+        """Untimed: `sandbox` has the root file system of this archive in its `root`, fresh for one instance."""
+        sandbox.root = sandbox.unpacked.fresh(archive)
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         """The command line of one instance."""
@@ -98,11 +103,15 @@ class RuntimeSandbox:
     """The root file system in the work folder, and the tool."""
 
     def __init__(self, runtime: Runtime, workdir: Path) -> None:
+        from isobench.images.archive import Unpacked
         from isobench.images.rootfs import link_rootfs
 
         self.runtime = runtime
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
+        self.given: Path | None = None
+        """The archive of the root file system, where it is not the shared one."""
+        self.unpacked = Unpacked(self.workdir)
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # threads may share it
         self.started_in: tuple[Path, ...] = ()
@@ -133,7 +142,7 @@ class RuntimeSandbox:
 
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
-        command = self.runtime.command(self, name, launch.arguments)
+        command = self.runtime.command(self._with(launch.root), name, launch.arguments)
         tool = find(command[0]) or command[0]
         watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
@@ -162,6 +171,15 @@ class RuntimeSandbox:
                 self.runtime.destroy(self, name)
             if watch is not None:
                 watch.close()
+
+    def _with(self, archive: Path | None) -> RuntimeSandbox:
+        """This sandbox with the root file system that an instance is given."""
+        if archive is None:
+            return self
+        other = copy.copy(self)
+        other.given = archive
+        self.runtime.take(other, archive)
+        return other
 
     def tool(self, *words: str, timeout: float = 120) -> str:
         """Run the runtime's tool for an untimed step; returns its output. Raises `MeasurementError`."""

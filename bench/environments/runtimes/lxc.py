@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime, version
 
@@ -97,6 +98,8 @@ class Lxc(Runtime):
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
+    capabilities = Runtime.capabilities - {Capability.COMMAND}
+    """Its configuration splits the words of a command at blanks."""
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         file = sandbox.workdir / f"{name}.conf"

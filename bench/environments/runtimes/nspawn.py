@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
-    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy."""
+    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy. A given root file
+    system has one instance at a time."""
     from isobench.images.rootfs import link_rootfs
 
+    if sandbox.given is not None:
+        return sandbox.root
     tree = sandbox.workdir / f"root-{name}"
     if name != "NAME":
         link_rootfs(tree)
@@ -55,7 +58,7 @@ def _kept(run: str) -> Iterator[Path]:
 
     yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
     work = work_folder(run)
-    for tree in work.glob("nspawn/root-*") if work is not None else ():
+    for tree in (*work.glob("nspawn/root-*"), *work.glob("nspawn/*/root")) if work is not None else ():
         status = tree.lstat()
         yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
 

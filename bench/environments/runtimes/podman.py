@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
     from isobench.environments.runtimes._runtime import RuntimeSandbox
 
-_IMAGE = "localhost/isobench:latest"
+_IMAGE = "localhost/isobench"
 
 
 def sweep(run: str) -> list[str]:
@@ -27,6 +27,11 @@ def sweep(run: str) -> list[str]:
         return removed
     left = remove_tree(folder)
     return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
+
+
+def _image(sandbox: RuntimeSandbox) -> str:
+    """The name of the image with the sandbox's root file system."""
+    return f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
 
 
 def _cgroup_of(run: str) -> str:
@@ -61,13 +66,22 @@ class Podman(Runtime):
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         from isobench.images.rootfs import rootfs_tar
 
-        sandbox.tool(*self._podman(sandbox), "import", "--quiet", str(rootfs_tar()), _IMAGE)
+        self._imported: set[Path] = set()
+        self._import(sandbox, rootfs_tar())
+
+    def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
+        sandbox.tool(*self._podman(sandbox), "import", "--quiet", str(archive), _image(sandbox), timeout=300)
+
+    def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
+        if archive not in self._imported:
+            self._import(sandbox, archive)
+            self._imported.add(archive)
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
         options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
-        return [*self._podman(sandbox), "run", *options, _IMAGE, "/probe", *probe_args]
+        return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from contextlib import suppress

@@ -38,7 +38,7 @@ def test_the_same_content_is_the_same_archive(small: Path, tmp_path: Path, monke
     second = rootfs.rootfs_tar()
     assert first != second and first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as archive:
-        assert {(member.uid, member.gid, member.mtime) for member in archive} == {(0, 0, rootfs._MTIME)}
+        assert {(member.uid, member.gid, member.mtime) for member in archive} == {(0, 0, rootfs.MTIME)}
         assert {"probe", "data", "etc/passwd", "usr/bin"} <= set(archive.getnames())
 
 

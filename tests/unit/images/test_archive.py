@@ -1,0 +1,85 @@
+"""The archive of a workload: the same content is the same bytes, and what is unpacked is fresh for each instance."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from isobench.images import archive
+from isobench.images.archive import Unpacked, archive_of, identity
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Path, Path]:
+    """A program and a file, a probe of a few bytes, a cache of its own."""
+    for name in ("probe", "program", "text"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "program").chmod(0o700)
+    monkeypatch.setattr(archive, "probe_path", lambda: tmp_path / "probe")
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
+    return {Path("opt/bin/program"): tmp_path / "program", Path("tmp/text"): tmp_path / "text"}
+
+
+LINKS = {Path("usr/bin/other"): "/opt/bin/program"}
+
+
+def test_the_same_content_is_the_same_archive(
+    files: dict[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two caches, at two times: not a byte differs, everything is root's, and modes are those of any file."""
+    first = archive_of(files, LINKS)
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "other"))
+    os.utime(tmp_path / "text", (1, 1))
+    second = archive_of(files, LINKS)
+    assert first != second and first.read_bytes() == second.read_bytes() and identity(first) == identity(second)
+    with tarfile.open(first) as packed:
+        modes = {member.name: member.mode for member in packed}
+        assert {(member.uid, member.gid) for member in packed} == {(0, 0)}
+    assert (modes["opt/bin/program"], modes["tmp/text"], modes["tmp"], modes["opt"]) == (0o755, 0o644, 0o1777, 0o755)
+    assert {"probe", "data", "proc", "etc/passwd", "usr/bin/other"} <= modes.keys()
+
+
+def test_other_content_is_another_archive(files: dict[Path, Path], tmp_path: Path) -> None:
+    """Content, mode, place and links all count."""
+    found = [archive_of(files, LINKS), archive_of(files, {})]
+    (tmp_path / "text").chmod(0o755)
+    found.append(archive_of(files, LINKS))
+    (tmp_path / "text").write_text("other")
+    found.append(archive_of(files, LINKS))
+    found.append(archive_of({**files, Path("more"): tmp_path / "text"}, LINKS))
+    assert len(set(map(identity, found))) == len(found)
+
+
+def test_what_an_instance_wrote_is_not_there_for_the_next(files: dict[Path, Path], tmp_path: Path) -> None:
+    """In the folders that are fresh; others are kept, and so is what belongs there."""
+    furnished: list[Path] = []
+    unpacked = Unpacked(tmp_path, furnished.append)
+    packed = archive_of(files, LINKS)
+    root = unpacked.fresh(packed)
+    assert (root / "usr/bin/other").readlink() == Path("/opt/bin/program")
+    assert not root.parent.stat().st_mode & 0o077
+    for name in ("data", "run", "tmp", "var"):
+        (root / name / "mine").mkdir()
+    (root / "tmp/text").unlink()
+    assert unpacked.fresh(packed) == root
+    assert [name for name in ("data", "run", "tmp", "var") if (root / name / "mine").exists()] == ["var"]
+    assert (root / "tmp/text").read_text() == "text" and (root / "tmp").stat().st_mode & 0o7777 == 0o1777
+    assert furnished == [root]
+
+
+def test_half_an_unpacked_one_is_begun_again(
+    files: dict[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a disk was full for a while."""
+    unpacked, packed = Unpacked(tmp_path), archive_of(files, LINKS)
+
+    def fail(*words: object) -> str:
+        raise OSError("no room")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no room"):
+        patched.setattr(archive, "output", fail)
+        unpacked.fresh(packed)
+    assert (unpacked.fresh(packed) / "probe").read_text() == "probe"

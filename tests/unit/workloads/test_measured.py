@@ -1,0 +1,162 @@
+"""A workload in a fake instance: the costs it is judged by, and the one line of each way to fail."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.contracts.launch import Launch
+from isobench.contracts.scenario import Scenario
+from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
+from isobench.workloads.measured import Measured
+from isobench.workloads.workload import Command, Workload
+
+FINE = {
+    "ns": 2 * 10**9,
+    "cpu_ns": 10**9,
+    "peak": 4096,
+    "output": "done\n",
+    "written": 5,
+    **dict.fromkeys(("status", "signal", "left", "flood"), 0),
+}
+
+
+class Instance:
+    """Says this once it is told to begin; its end is `end`."""
+
+    def __init__(self, said: bytes, end: Exception | None = None) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO(said)
+        self.events = {"requested": 0, "ready": 5 * 10**8}
+        self.end = end
+        self.waited = False
+
+    def wait(self) -> int:
+        self.waited = True
+        if self.end is not None:
+            raise self.end
+        return 0
+
+
+class Sandbox:
+    """Made of one such instance."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.launches: list[Launch] = []
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[Instance]:
+        self.launches.append(launch)
+        yield self.instance
+
+
+def _workload(tmp_path: Path) -> Measured:
+    root = tmp_path / "workload-0123/root.tar"
+    return Measured(Workload("program-x", "x 1", lambda: root, Command(("/bin/x", "1"))))
+
+
+def _measured(tmp_path: Path, answer: Mapping[str, Any], end: Exception | None = None) -> Mapping[str, float]:
+    said = b"ready\n" + json.dumps({**FINE, **answer}).encode() + b"\n"
+    return _workload(tmp_path).measure(Sandbox(Instance(said, end)))  # type: ignore[arg-type]
+
+
+def test_the_costs(tmp_path: Path) -> None:
+    """In seconds and bytes; the whole is the start of the instance and the command, and the harness's part is not."""
+    values = _measured(tmp_path, {})
+    assert {name: values[name] for name in ("wall", "cpu", "peak")} == {"wall": 2.0, "cpu": 1.0, "peak": 4096.0}
+    assert 0.5 < values["whole"] < 0.6
+    assert values.keys() == {metric.name for metric in Measured.metrics}
+    assert "peak" not in _measured(tmp_path, {"peak": 0}), "a kernel that does not count it"
+
+
+def test_it_is_a_scenario_that_is_told_to_begin(tmp_path: Path) -> None:
+    """Its root file system and its command line are in the launch; the line that begins it comes before the answer."""
+    workload, sandbox = _workload(tmp_path), Sandbox(Instance(b"ready\n" + json.dumps(FINE).encode() + b"\n"))
+    assert isinstance(workload, Scenario)
+    workload.measure(sandbox)  # type: ignore[arg-type]
+    (launch,) = sandbox.launches
+    assert launch.root == workload.archive and launch.needs_disk
+    assert launch.arguments[0] == "run" and launch.arguments[-4:] == ("words=2", "--", "/bin/x", "1")
+    assert sandbox.instance.stdin.getvalue() == b"\n" and sandbox.instance.waited
+    assert workload.facts(sandbox)["root"] == "0123"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"status": 3, "output": "a\nno file x\n\n"}, "it exited with status 3: no file x"),
+        ({"status": 3, "output": ""}, "it exited with status 3"),
+        ({"signal": 11}, "it was killed by SIGSEGV: done"),
+        ({"signal": 64}, "it was killed by SIGRTMAX: done"),
+        ({"signal": 99}, "it was killed by signal 99: done"),
+        ({"flood": 1, "signal": 9}, "it wrote more than 64 MiB and did not stop"),
+        ({"left": 1}, "it went into the background: it ended, and processes of it were still running"),
+        (
+            {"status": 1, "output": "top: failed tty get\n"},
+            "it exited with status 1: top: failed tty get (it seems to need a terminal, and has none)",
+        ),
+        ({"status": 1, "output": "caf\u00c3\u00a9 \u00ff\n"}, "it exited with status 1: café \ufffd"),
+    ],
+)
+def test_a_command_that_fails_fails_its_cell(tmp_path: Path, answer: dict[str, Any], reason: str) -> None:
+    """With one line, and the end of its output."""
+    with pytest.raises(MeasurementError) as failed:
+        _measured(tmp_path, answer)
+    assert failed.value.reason == reason
+    assert bool(failed.value.console) == (answer.get("output") != "")
+
+
+def test_one_that_is_killed_for_want_of_memory_is_told_as_that(tmp_path: Path) -> None:
+    """Where the instance knows; the end of the output is the program's."""
+    with pytest.raises(OutOfMemory, match=r"OOM-killed.*killed by SIGKILL") as failed:
+        _measured(tmp_path, {"signal": 9, "output": "last\n"}, OutOfMemory("OOM-killed"))
+    assert failed.value.console == "last\n"
+
+
+def test_one_that_cannot_be_started(tmp_path: Path) -> None:
+    """In the probe's words."""
+    said = b'ready\n{"error": "the program cannot be started: exec: No such file or directory"}\n'
+    with pytest.raises(ProbeError, match="cannot be started: exec"):
+        _workload(tmp_path).measure(Sandbox(Instance(said)))  # type: ignore[arg-type]
+
+
+def test_one_that_does_not_end(tmp_path: Path) -> None:
+    """The deadline is told as the program's, with what sets it."""
+
+    class Hanging(io.RawIOBase):
+        def readline(self, *_: object) -> bytes:
+            raise DeadlineExceeded("the instance sent nothing more before its deadline")
+
+    instance = Instance(b"")
+    instance.stdout = Hanging()  # type: ignore[assignment]
+    with pytest.raises(DeadlineExceeded, match="the program did not end within 0 s") as failed:
+        _workload(tmp_path).measure(Sandbox(instance))  # type: ignore[arg-type]
+    assert "--timeout" in failed.value.remedy
+
+
+@pytest.mark.parametrize("answer", [{"ns": "x"}, {"ns": None}, {"output": 7}, {"signal": -1}, {"cpu_ns": True}])
+def test_an_answer_that_is_none(tmp_path: Path, answer: dict[str, Any]) -> None:
+    """Never a sample, never an error of isobench's own."""
+    with pytest.raises(ProbeError):
+        _measured(tmp_path, answer)
+
+
+def test_a_root_file_system_that_cannot_be_made_is_lacking() -> None:
+    """The workload is left out with the reason, once, and is not tried again."""
+    tries = []
+
+    def fail() -> Path:
+        tries.append(1)
+        raise BuildError("the disk is full", remedy="free space")
+
+    workload = Measured(Workload("x", "x", fail, Command(("/x",))))
+    assert workload.lacks() == workload.lacks() == ("the disk is full", "free space")
+    with pytest.raises(BuildError):
+        workload.identity  # noqa: B018
+    assert len(tries) == 1
