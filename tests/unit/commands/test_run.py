@@ -12,9 +12,18 @@ import pytest
 from isobench import cli
 from isobench.commands import run
 from isobench.core.errors import UsageError
+from isobench.images import archive
 from isobench.results.record import EnvironmentRecord, ScenarioRecord
 from isobench.workloads.program import program_workload
 from tests.unit.analysis.made import session
+
+
+@pytest.fixture(autouse=True)
+def small_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and a probe of a few bytes in the archives."""
+    (tmp_path / "probe").write_text("probe")
+    monkeypatch.setattr(archive, "probe_path", lambda: tmp_path / "probe")
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import UsageError
+from isobench.images import archive
 from isobench.workloads.program import program_workload
+
+
+@pytest.fixture(autouse=True)
+def small_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and a probe of a few bytes in the archives."""
+    (tmp_path / "probe").write_text("probe")
+    monkeypatch.setattr(archive, "probe_path", lambda: tmp_path / "probe")
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
 
 
 def compiled(target: Path, *options: str) -> Path:
