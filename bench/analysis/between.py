@@ -130,6 +130,27 @@ def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None, no
     return Shift(centre, math.sqrt(variance), variance**2 / sum(part**2 / of for part, of in parts))
 
 
+def within(a: Sequence[Level], b: Sequence[Level]) -> Shift:
+    """How far the runs of B lie from those of A, as a fact about these runs: no other run is spoken of."""
+    error = math.sqrt(sum(float(np.mean([one.error**2 for one in side])) / len(side) for side in (a, b)))
+    centre = float(np.mean([one.centre for one in b]) - np.mean([one.centre for one in a]))
+    return Shift(centre, error, min(max(one.effective - 1, 1.0) for one in (*a, *b)))
+
+
+def middle(shifts: Sequence[Shift]) -> Shift:
+    """What most of several costs say together: their median, as uncertain as the middle one of them, which they may
+    share, and as they differ."""
+    centres = np.array([one.centre for one in shifts])
+    centre = float(np.median(centres))
+    apart = _MEDIAN_ERROR * float(np.median(np.abs(centres - centre))) / math.sqrt(len(centres))
+    error = math.hypot(float(np.median([one.error for one in shifts])), apart)
+    return Shift(centre, error, float(np.median([one.freedom for one in shifts])))
+
+
+_MEDIAN_ERROR = 1.4826 * 1.2533
+"""Of a median: the median distance from it as a standard deviation, and that of a median to that of a mean."""
+
+
 def bounds(found: Shift, outside: float = SIGNIFICANCE) -> tuple[float, float]:
     """The interval that leaves out the truth with this probability."""
     reach = student_quantile(outside, found.freedom) * found.error

@@ -27,14 +27,14 @@ from isobench.results.record import machine
 from isobench.results.store import benchmark_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from isobench.analysis.between import Level
     from isobench.analysis.tables import Tables
     from isobench.results.store import Run
 
-    Cost = tuple[str, str, str]
-    """Scenario, metric, environment."""
+    Cost = tuple[str, str, str, str]
+    """Scenario, metric, environment, unit."""
     Key = tuple[str, str, str, str, str]
     """Scenario, metric, environment, unit, and what is compared."""
 
@@ -42,6 +42,8 @@ SCHEMA = 2
 """Version of the document; raised when a field changes its meaning."""
 CHANGED = ("slower", "faster", "more", "less")
 """Verdicts that say that something changed: of what takes time the first two, of everything else the others."""
+_RATIOS, _VALUES = "ratios to the baseline", "values"
+"""What is compared of a cost."""
 _NEUTRAL = {"slower": "more", "faster": "less"}
 
 
@@ -96,13 +98,15 @@ class RunName(msgspec.Struct, frozen=True):
 
 
 class HostMove(msgspec.Struct, frozen=True):
-    """What the baseline's absolute times say of the host as a whole: the middle ratio of B to A, over so many metrics.
-    None of it across hosts."""
+    """What the baseline's absolute times say of the host as a whole: the middle ratio of B to A, over so many metrics,
+    with its 95 % interval. None of it across hosts."""
 
     ratio: float
+    low: float
+    high: float
     metrics: int
     moved: bool
-    """By more than the band."""
+    """By more than the band: the whole interval lies beyond it."""
 
 
 class RunNoise(msgspec.Struct, frozen=True):
@@ -133,6 +137,12 @@ class Comparison(msgspec.Struct, frozen=True):
     only_in_a: list[str]
     only_in_b: list[str]
     changes: list[Change]
+
+    @property
+    def concludes(self) -> bool:
+        """Whether any cost of an environment has an interval: else no gate can say that all is well."""
+        asked = [one for one in self.changes if one.of == "environment"]
+        return not asked or any(one.ratio is not None for one in asked)
 
     def changed(self, of: str = "environment") -> list[Change]:
         """What costs more or less, the largest change first, up or down."""
@@ -167,31 +177,33 @@ def compare(
     """
     sides = (_once(a), _once(b))
     _check([one.run for side in sides for one in side], across_hosts)
-    costs = tuple(_costs(side, across_hosts, wanted) for side in sides)
-    shared = sorted(costs[0].keys() & costs[1].keys())
+    known = (_known_costs(sides[0], across_hosts, wanted), _known_costs(sides[1], across_hosts, wanted))
+    shared = _shared(*known)
     if not shared:
-        reason = "the two have no cost in common" if any(costs) else "neither has a cost to compare"
-        raise UsageError(reason, remedy="isobench list scenarios; the same -e and -s for both")
+        if any(known):
+            raise UsageError("the two have no cost in common", remedy="the same -e and -s for both")
+        raise UsageError("neither has a cost to compare", remedy="isobench runs show; a filter that fits its costs")
+    costs = (_costs(sides[0], shared), _costs(sides[1], shared))
     runs = ([one.run for one in sides[0]], [one.run for one in sides[1]])
-    past = _past(runs, earlier, across_hosts, wanted)
+    past = _past(runs, earlier, shared)
     changes, noise = [], None
     for of in ("host", "environment"):
         chosen = [key for key in shared if (key[2] == sides[0][0].baseline) == (of == "host")]
-        found, noise = _changes(chosen, (costs[0], costs[1]), past, band, of)
+        found, noise = _changes(chosen, costs, past, band, of)
         changes += found
     assert noise is not None
-    known = [{key: _known(side, key) for key in _facts(runs)} for side in runs]
+    facts = [{key: _fact(side, key) for key in _facts(runs)} for side in runs]
     return Comparison(
         schema=SCHEMA,
         a=[_name(run) for run in runs[0]],
         b=[_name(run) for run in runs[1]],
         across_hosts=across_hosts,
         band=band,
-        host=_host(changes, band),
+        host=_host(shared, costs, sides[0][0].baseline, band),
         noise=noise,
-        differing={key: (known[0][key], known[1][key]) for key in known[0] if known[0][key] != known[1][key]},
-        only_in_a=sorted(benchmark_name(*key[:3]) for key in costs[0].keys() - costs[1].keys()),
-        only_in_b=sorted(benchmark_name(*key[:3]) for key in costs[1].keys() - costs[0].keys()),
+        differing={key: (facts[0][key], facts[1][key]) for key in facts[0] if facts[0][key] != facts[1][key]},
+        only_in_a=sorted(benchmark_name(*key[:3]) for key in known[0].keys() - known[1].keys()),
+        only_in_b=sorted(benchmark_name(*key[:3]) for key in known[1].keys() - known[0].keys()),
         changes=changes,
     )
 
@@ -221,50 +233,66 @@ def _check(runs: list[Run], across_hosts: bool) -> None:
             raise UsageError(f"the runs have two baselines ({both}): their ratios differ in meaning")
 
 
-def _costs(side: list[Results], relative: bool, wanted: Callable[[str], bool]) -> dict[Key, list[_Cost]]:
-    """Every cost of this side, run by run."""
-    found: dict[Key, list[_Cost]] = {}
+def _known_costs(side: list[Results], relative: bool, wanted: Callable[[str], bool]) -> dict[Cost, bool]:
+    """Every cost of this side by its unit, and whether a run has its ratio to the baseline; without one it does not
+    count where only ratios do."""
+    found: dict[Cost, bool] = {}
     for one in side:
-        for key, cost in _of_run(one, relative):
-            if wanted(benchmark_name(*key[:3])):
-                found.setdefault(key, []).append(cost)
+        for (scenario, metric), row in one.tables.items():
+            for name, values in row.items():
+                ratio = (scenario, metric, name) in one.ratios
+                if not values.control and (ratio or not relative) and wanted(benchmark_name(scenario, metric, name)):
+                    cost = (scenario, metric, name, values.unit)
+                    found[cost] = found.get(cost, False) or ratio
     return found
 
 
-def _of_run(results: Results, relative: bool) -> list[tuple[Key, _Cost]]:
+def _shared(a: dict[Cost, bool], b: dict[Cost, bool]) -> list[Key]:
+    """What both sides have, by its ratios where both have some, else by its values: a baseline that is missing from one
+    side takes nothing else away."""
+    return [(*cost, _RATIOS if a[cost] and b[cost] else _VALUES) for cost in sorted(a.keys() & b.keys())]
+
+
+def _costs(side: list[Results], keys: list[Key]) -> dict[Key, list[_Cost]]:
+    """These costs of one side, run by run."""
+    found: dict[Key, list[_Cost]] = {key: [] for key in keys}
+    for one in side:
+        for key, cost in _of_run(one, keys):
+            found[key].append(cost)
+    return found
+
+
+def _of_run(results: Results, keys: list[Key]) -> Iterable[tuple[Key, _Cost]]:
     known, ratios = results.tables, results.ratios
     strayed = verdicts.strayed_controls(known, ratios)
-    alone = {} if relative else _alone(known, ratios)
-    absolute = dict(zip(alone, verdicts.estimates(list(alone.values())), strict=True))
-    found: list[tuple[Key, _Cost]] = []
-    for key, one in (ratios | absolute).items():
+    alone = _alone(known, keys)
+    told = dict(zip(alone, verdicts.estimates(list(alone.values())), strict=True))
+    told |= {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
+    for key, one in told.items():
         values = known[key[:2]][key[2]]
-        if not values.control:
-            what = "ratios to the baseline" if key in ratios else "values"
-            far = strayed.get(key[:2], 0.0) if key in ratios else 0.0
-            cost = _Cost(float(np.median(values.values)), one.found.n or len(values.values), between.level(one), far)
-            found.append(((*key, values.unit, what), cost))
+        if values.unit == key[3]:
+            far = strayed.get(key[:2], 0.0) if key[4] == _RATIOS else 0.0
+            blocks = one.found.n or len(values.values)
+            yield key, _Cost(float(np.median(values.values)), blocks, between.level(one), far)
+
+
+def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
+    """Logarithms of the values of those costs that are compared by them."""
+    found = {}
+    for key in keys:
+        one = known.get(key[:2], {}).get(key[2])
+        if one is not None and key[4] == _VALUES:
+            found[key] = paired.log_ratios(one.values, np.ones(len(one.values)))
     return found
 
 
-def _alone(known: Tables, ratios: Container[Cost]) -> dict[Cost, np.ndarray]:
-    """Logarithms of what has no ratio: the baseline's values, and what the baseline lacks."""
-    series = {(*key, name): values for key, row in known.items() for name, values in row.items() if not values.control}
-    return {key: paired.log_ratios(one.values, np.ones(len(one.values)))
-            for key, one in series.items() if key not in ratios}  # fmt: skip
-
-
-def _centres(run: Run, relative: bool, wanted: Callable[[str], bool]) -> Iterable[tuple[Key, float]]:
+def _centres(run: Run, keys: list[Key]) -> Iterable[tuple[Key, float]]:
     """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
     known = tables.from_run(run)
     ratios = verdicts.log_ratios(known, run.session.baseline)
-    found: dict[Key, np.ndarray] = {}
-    told = [(ratios, "ratios to the baseline"), ({} if relative else _alone(known, ratios), "values")]
-    for logs_of, what in told:
-        for key, logs in logs_of.items():
-            values = known[key[:2]][key[2]]
-            if len(logs) >= FEWEST_PAIRS and not values.control and wanted(benchmark_name(*key)):
-                found[*key, values.unit, what] = logs
+    logs = _alone(known, keys) | {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
+    found = {key: one for key, one in logs.items()
+             if len(one) >= FEWEST_PAIRS and known[key[:2]][key[2]].unit == key[3]}  # fmt: skip
     return zip(found, paired.centres(list(found.values())), strict=True)
 
 
@@ -277,9 +305,7 @@ class _Past(NamedTuple):
     centres: dict[Key, list[np.ndarray]]
 
 
-def _past(
-    sides: tuple[list[Run], list[Run]], earlier: Sequence[Run], relative: bool, wanted: Callable[[str], bool]
-) -> _Past:
+def _past(sides: tuple[list[Run], list[Run]], earlier: Sequence[Run], keys: list[Key]) -> _Past:
     compared = [*sides[0], *sides[1]]
     own = {run.session.run_id for run in compared}
     runs = [run for run in sorted(earlier, key=lambda run: run.session.started) if run.session.run_id not in own]
@@ -290,7 +316,7 @@ def _past(
     for part in parts:
         found: dict[Key, list[float]] = {}
         for run in part:
-            for key, centre in _centres(run, relative, wanted):
+            for key, centre in _centres(run, keys):
                 found.setdefault(key, []).append(centre)
         for key, values in found.items():
             centres.setdefault(key, []).append(np.array(values))
@@ -356,26 +382,41 @@ def _interval(found: between.Shift | None, strayed: float, band: float, outside:
     edge = math.log1p(band) + strayed
     if low > edge or high < -edge:
         low, high = between.claimed(found, outside)
-    return math.exp(found.centre), math.exp(max(low - strayed, -700.0)), math.exp(min(high + strayed, 700.0))
+    return _exp(found.centre), _exp(low - strayed), _exp(high + strayed)
+
+
+def _exp(log: float) -> float:
+    return math.exp(max(min(log, 700.0), -700.0))
 
 
 def _some(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _host(changes: list[Change], band: float) -> HostMove | None:
-    ratios = [one.ratio for one in changes if one.of == "host" and one.unit == "second" and one.ratio]
-    if not ratios:
+def _host(
+    keys: list[Key], costs: tuple[dict[Key, list[_Cost]], dict[Key, list[_Cost]]], baseline: str, band: float
+) -> HostMove | None:
+    """How fast the host was in these runs: about them alone, so that what moves a run as a whole is not in it."""
+    shifts = []
+    for key in keys:
+        if (key[2], key[3]) == (baseline, "second"):
+            sides = [[one.level for one in costs_of[key] if one.level] for costs_of in costs]
+            if all(sides):
+                shifts.append(between.within(*sides))
+    if not shifts:
         return None
-    middle = float(np.exp(np.median(np.log(ratios))))
-    return HostMove(middle, len(ratios), abs(math.log(middle)) > math.log1p(band))
+    found = between.middle(shifts)
+    low, high = between.bounds(found)
+    edge = math.log1p(band)
+    moved = low > edge or high < -edge
+    return HostMove(_exp(found.centre), _exp(low), _exp(high), len(shifts), moved)
 
 
 def _facts(sides: tuple[list[Run], list[Run]]) -> list[str]:
     return sorted({key for side in sides for run in side for key in run.session.fingerprint})
 
 
-def _known(runs: list[Run], fact: str) -> str:
+def _fact(runs: list[Run], fact: str) -> str:
     """What this side's hosts say; all of it where they differ."""
     return ", ".join(dict.fromkeys(run.session.fingerprint.get(fact, "") for run in runs))
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from isobench.analysis.distributions import NORMAL
-from isobench.analysis.frames import used
 from isobench.analysis.paired import holm
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from isobench.analysis.tables import Tables
 
 FEWEST = 12
 """Values below which neither can be told."""
@@ -49,19 +48,17 @@ class Groups(NamedTuple):
     share: float
 
 
-def oddities(frame: pd.DataFrame) -> list[Oddity]:
-    """Every series of a samples frame that is bimodal or drifts; drift after Holm over all series."""
-    groups = (
-        used(frame)
-        .sort_values("block", kind="stable")
-        .groupby(["scenario", "metric", "environment"], observed=True, sort=True)
-    )
-    series = [(key, part["block"].to_numpy(), part["value"].to_numpy(dtype=float)) for key, part in groups]
-    series = [one for one in series if len(one[2]) >= FEWEST and one[2].min() > 0]
+def oddities(tables: Tables) -> list[Oddity]:
+    """Every series of a run that is bimodal or drifts; drift after Holm over all series."""
+    series = [
+        ((*benchmark, name), one.blocks, one.values)
+        for benchmark, row in tables.items()
+        for name, one in row.items()
+        if len(one.values) >= FEWEST and one.values.min() > 0
+    ]
     adjusted = holm(np.array([kendall(blocks, values) for _, blocks, values in series]))
     found = []
-    for (key, blocks, values), p in zip(series, adjusted, strict=True):
-        scenario, metric, environment = map(str, key)
+    for ((scenario, metric, environment), blocks, values), p in zip(series, adjusted, strict=True):
         both = two_groups(values)
         if both is not None:
             times = f"{both.upper / both.lower:.3g} times as high"

@@ -329,3 +329,24 @@ def _place(row: np.ndarray, near: int, before: float, after: float) -> int:
     places = np.arange(max(2, near - 10), min(len(row) - AFTER[0], near + 10) + 1)
     losses = np.cumsum(np.abs(row - before) - np.abs(row - after))
     return int(places[np.argmin(losses[places - 1])])
+
+
+def beginnings(row: np.ndarray, level: Level, reach: int) -> tuple[int, int]:
+    """The first and the last night, so many apart from a step's own at most, on which it could have begun as well: by
+    the likelihood of the nights in between, wild ones clipped."""
+    noise = max(float(np.median(np.abs(np.diff(row)))) / 0.954, SMALLEST / 10)  # the median of |N(0, 2)|
+    places = range(max(1, level.at - reach), min(len(row) - 1, level.at + reach) + 1)
+    possible = [at for at in places if _unlikelier(row, level, at, noise) <= _AS_LIKELY]
+    return possible[0], possible[-1]
+
+
+_AS_LIKELY = 3.0
+"""Logarithm of a likelihood ratio at which the less likely night is still taken for possible (one in twenty)."""
+
+
+def _unlikelier(row: np.ndarray, level: Level, at: int, noise: float) -> float:
+    """Logarithm of the likelihood of the step on its night to that on another."""
+    own, other = (level.before, level.after) if at < level.at else (level.after, level.before)
+    between = row[min(at, level.at) : max(at, level.at)]
+    near, far = (np.clip((between - one) / noise, -2 * _WILD, 2 * _WILD) for one in (own, other))
+    return float(np.sum(far**2 - near**2)) / 2

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from isobench.analysis.review import borne_out
-from isobench.analysis.steps import Level, steps
+from isobench.analysis.steps import Level, beginnings, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +30,8 @@ FEWEST = 10
 """Nights that a series must have to be watched; what it can tell with so few is large."""
 TOGETHER = 3
 """Changes at most so many nights apart are taken for one, or for cause and effect."""
+_NAMED = 3
+"""Costs of the baseline that one alert names."""
 _LATELY = 10
 """A fingerprint that was there within so many nights is no change but one of several that take turns."""
 _LEAST = {"byte": 4096.0, "second": 1e-9}
@@ -108,10 +110,13 @@ class _Series(NamedTuple):
 
 class _Move(NamedTuple):
     """One cost that moved: indices of the first night at the new level and of the confirming one, by how much (a
-    logarithm), and the same two of its return, where there is one; and whether it stands."""
+    logarithm), and the same two of its return, where there is one; and whether it stands. It began on a night after
+    `since`, and not after `until`."""
 
     near: int
     sure: int
+    since: int
+    until: int
     name: str
     against: str
     size: float
@@ -143,9 +148,7 @@ def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
         watched += len(series)
         moves = [(one.host, move) for one, move in _moves(series)]
         alerts += [teller.moved("environment", [move], turns) for host, move in moves if not host]
-        for stands in (True, False):
-            hosts_own = [move for host, move in moves if host and move.stands == stands]
-            alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(hosts_own)]
+        alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for host, move in moves if host)]
     alerts.sort(key=lambda alert: (alert.near, alert.machine, alert.kind, alert.what))
     return Trend(SCHEMA, len(history.nights), hosts, watched, alerts, history.problems)
 
@@ -200,19 +203,22 @@ def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
             back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and taken_back else None
             size = level.after - level.before
             near, sure = one.nights[level.at], one.nights[level.confirmed]
-            yield one, _Move(near, sure, one.name, one.against, size, back, stand[index])
+            first, last = beginnings(one.logs, level, TOGETHER)
+            since, until = one.nights[first - 1], one.nights[last]
+            yield one, _Move(near, sure, since, until, one.name, one.against, size, back, stand[index])
 
 
 def _clusters(moved: Iterable[_Move]) -> Iterable[list[_Move]]:
-    """The baseline's changes, those of a few neighbouring nights together."""
-    cluster: list[_Move] = []
+    """The baseline's changes, together where they are of a few neighbouring nights and say the same: up or down, back
+    or not, borne out or not."""
+    alike: dict[tuple[bool, ...], list[list[_Move]]] = {}
     for one in sorted(moved, key=lambda move: (move.near, move.sure, move.name)):
-        if cluster and one.near - cluster[0].near > TOGETHER:
-            yield cluster
-            cluster = []
-        cluster.append(one)
-    if cluster:
-        yield cluster
+        clusters = alike.setdefault((one.size > 0, one.back is None, one.stands), [])
+        if clusters and one.near - clusters[-1][0].near <= TOGETHER:
+            clusters[-1].append(one)
+        else:
+            clusters.append([one])
+    return [cluster for clusters in alike.values() for cluster in clusters]
 
 
 def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
@@ -237,6 +243,17 @@ def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
     return turns
 
 
+def _may_cause(turn: _Turn, moves: Sequence[_Move]) -> bool:
+    """Whether most of these could have begun on that night. What comes later is no cause; nor is what came earlier,
+    where nights in between were as before."""
+    return 2 * sum(move.since < turn.night <= move.until for move in moves) >= len(moves)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more of the baseline's costs" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 class _Teller:
     """Makes alerts of one machine's changes, and says which of them are news."""
 
@@ -247,9 +264,8 @@ class _Teller:
 
     def moved(self, kind: Kind, moves: list[_Move], turns: Sequence[_Turn]) -> Alert:
         near = round(median(move.near for move in moves))
-        turn = min(turns, key=lambda one: abs(one.night - near), default=None)
-        if turn is not None and abs(turn.night - near) > TOGETHER:
-            turn = None
+        possible = [turn for turn in turns if _may_cause(turn, moves)]
+        turn = min(possible, key=lambda one: abs(one.night - near), default=None)
         sure = self._nights[min(move.sure for move in moves)].started
         backs = [move.back for move in moves]
         returns = [back for back in backs if back is not None] if all(backs) else []
@@ -257,7 +273,7 @@ class _Teller:
         back_sure = self._nights[max(certain for _, certain in returns)].started if returns else ""
         change = math.exp(min(median(move.size for move in moves), 700.0))
         what = [move.name for move in moves]
-        text = f"the host itself: {len(what)} of the baseline's costs" if kind == "host" else what[0]
+        text = f"the host itself: {_listed(what)}" if kind == "host" else what[0]
         text += f" moved by {change - 1:+.1%}"
         text += f" against {moves[0].against}" if moves[0].against else ""
         text += f" near {self._nights[near].started}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core import terminal
-from isobench.core.errors import UsageError
+from isobench.core.errors import NothingMeasured, UsageError
 from isobench.core.text import clean
 from isobench.results import runs
 
@@ -100,15 +100,20 @@ def run(arguments: argparse.Namespace) -> int:
     reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
     if reasons:
         print(f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", file=sys.stderr)
-    return 1 if reasons else 0
+        return 1
+    if arguments.fail_on and not found.concludes:
+        print("isobench: no cost of an environment can be compared, so nothing can be concluded", file=sys.stderr)
+        return NothingMeasured.exit_code
+    return 0
 
 
 def failing(found: Comparison, gate: str) -> list[str]:
     """Why the gate fails: first changes, the largest first, then costs that are gone or new."""
     changes = [one for one in found.changed() if one.verdict in FAILING[gate]]
     reasons = [f"{one.benchmark} {_ratio(one, found.band)}: {one.verdict}" for one in changes]
-    reasons += [f"{name} is gone" for name in found.only_in_a]
-    return reasons + ([f"{name} is new" for name in found.only_in_b] if gate == "change" else [])
+    new = set(found.only_in_b)
+    reasons += [f"{name} {'has another unit' if name in new else 'is gone'}" for name in found.only_in_a]
+    return reasons + [f"{name} is new" for name in sorted(new.difference(found.only_in_a)) if gate == "change"]
 
 
 def _load(paths: Sequence[Path]) -> list[Results]:

@@ -237,6 +237,8 @@ def _compare(night: Night, folder: Path, tonight: Results, against: Path, show: 
     reasons = compare.failing(found, "change")
     if reasons:
         night.news.append(f"the comparison with {against} found changes ({reasons[0]}): see compare.txt")
+    elif not found.concludes:
+        night.faults.append(f"the comparison with {against} can conclude nothing: see compare.txt")
     return other
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.analysis.between import BETWEEN_RUNS, FEWEST_EARLIER
+from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.report import format
 
 if TYPE_CHECKING:
-    from isobench.analysis.compare import Change, Comparison
+    from isobench.analysis.compare import Change, Comparison, HostMove
 
 _FEW = 10
 """Earlier runs from which on what is promised of them holds."""
@@ -35,16 +36,32 @@ def sentences(found: Comparison) -> list[str]:
         f"{len(found.changed())} of {len(asked)} costs of environments changed, {count['equivalent']} are equivalent "
         f"({format.band(found.band)}), {count['inconclusive']} inconclusive"
     ]
+    without = sum(one.ratio is None for one in asked)
+    if without:
+        why = f"fewer than {FEWEST_PAIRS} blocks that count, or a value of zero or less"
+        lines.append(f"{format.count(without, 'cost')} of them cannot be compared: {why}")
     if found.host is not None:
-        what = "moved" if found.host.moved else "did not move"
-        lines.append(
-            f"the host {what}: the baseline's times are {format.ratio(found.host.ratio)} what they were "
-            f"(the middle of {format.count(found.host.metrics, 'metric')})"
-        )
-    for word, names in (("gone", found.only_in_a), ("new", found.only_in_b)):
+        lines.append(_host(found.host, found.band))
+    both = [name for name in found.only_in_a if name in found.only_in_b]
+    gone, new = ([name for name in names if name not in both] for names in (found.only_in_a, found.only_in_b))
+    for word, names in (("gone", gone), ("new", new), ("in another unit, so not compared", both)):
         if names:
             lines.append(f"{word}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
     return [*lines, *_noise(found)]
+
+
+def _host(host: HostMove, band: float) -> str:
+    """Whether the host was as fast: moved, or not, only where the whole interval says so."""
+    edge = 1 + band
+    what = "whether the host moved is not certain"
+    if host.moved:
+        what = "the host moved"
+    elif 1 / edge <= host.low and host.high <= edge:
+        what = "the host did not move"
+    return (
+        f"{what}: the baseline's times are {format.ratio_interval(host.ratio, host.low, host.high, band)} "
+        f"what they were (the middle of {format.count(host.metrics, 'metric')})"
+    )
 
 
 def _noise(found: Comparison) -> list[str]:

@@ -199,7 +199,7 @@ def _shapes(context: Context) -> list[Block]:
     """Series of which the median tells half the truth."""
     from isobench.analysis.shape import oddities
 
-    found = oddities(context.results.samples)
+    found = oddities(context.results.tables)
     rows: list[list[Text]] = [
         [f"{format.clean(o.scenario, 40)}.{format.clean(o.metric, 40)}/{format.clean(o.environment, 40)}", o.text]
         for o in found

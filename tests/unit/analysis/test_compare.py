@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -20,7 +21,9 @@ from isobench.analysis.compare import Change, Comparison, compare
 from isobench.analysis.earlier import earlier
 from isobench.analysis.results import Results, load
 from isobench.core.errors import UsageError
+from isobench.report.compared import sentences
 from isobench.results import store
+from isobench.results.store import Series
 from tests.unit.analysis.made import write_run
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "compare.schema.json"
@@ -147,6 +150,59 @@ def test_the_document_is_as_documented(tmp_path: Path) -> None:
     document = json.loads(msgspec.json.encode(_compare(a, b)))
     jsonschema.validate(document, documented)
     assert document["differing"] == {"kernel": ["6.1", "6.2"]}
+
+
+def _edited(path: Path, edit: Callable[[Series], Series | None]) -> Results:
+    run = store.load(path)
+    return Results(run._replace(series=[one for one in map(edit, run.series) if one is not None]))
+
+
+@pytest.mark.parametrize("side", ["A", "B"])
+def test_a_baseline_that_is_missing_on_one_side_takes_only_itself_away(tmp_path: Path, side: str) -> None:
+    """What has ratios on one side only is compared by its values: it is neither gone nor new."""
+    a, b = load(_run(tmp_path, 1)), load(_run(tmp_path, 2, factors={"docker": 300.0}))
+    bare = _edited((a if side == "A" else b).run.path, lambda one: None if "process" in one.environment else one)
+    found = compare(*((bare, b) if side == "A" else (a, bare)))
+    told = _by_name(found)
+    assert told["docker"].compared == "values" and told["docker"].verdict == "slower"
+    assert told["chroot"].compared == "values" and told["chroot"].verdict != "slower" and found.host is None
+    assert [*found.only_in_a, *found.only_in_b] == ["startup.ready/process"]
+    more = _edited(_run(tmp_path, 3), lambda one: None if "process" in one.environment else one)
+    both = compare([a, more], [b]) if side == "A" else compare([a], [b, more])
+    assert _by_name(both)["docker"].compared == "ratios to the baseline" and not [*both.only_in_a, *both.only_in_b]
+
+
+def test_a_value_of_zero_is_inconclusive_and_not_gone(tmp_path: Path) -> None:
+    a, b = _run(tmp_path, 1), _run(tmp_path, 2)
+    zero = _edited(b, lambda one: one._replace(values=[0.0, *one.values[1:]]) if one.environment == "docker" else one)
+    found = compare(load(a), zero)
+    assert (_by_name(found)["docker"].verdict, _by_name(found)["docker"].ratio) == ("inconclusive", None)
+    assert not [*found.only_in_a, *found.only_in_b]
+
+
+def test_another_unit_is_said(tmp_path: Path) -> None:
+    a, b = _run(tmp_path, 1), _run(tmp_path, 2)
+    bytes_now = _edited(b, lambda one: one._replace(unit="byte") if one.environment == "docker" else one)
+    found = compare(load(a), bytes_now)
+    assert "in another unit, so not compared: startup.ready/docker" in sentences(found)
+    assert not [line for line in sentences(found) if line.startswith(("gone", "new"))]
+
+
+def test_whether_the_host_moved_is_said_only_where_the_interval_says_it(tmp_path: Path) -> None:
+    """A baseline of 30 % noise whose middle is 10 % off in a dozen blocks; one of 1 % that is 10 % off."""
+    a, b = _run(tmp_path, 1, noise=0.3), _run(tmp_path, 2, noise=0.3, factors={"process": 1.1})
+    noisy = _compare(a, b)
+    assert noisy.host is not None and not noisy.host.moved and noisy.host.low < 1 < noisy.host.high
+    assert "whether the host moved is not certain" in sentences(noisy)[1]
+    quiet = _compare(_run(tmp_path, 3), _run(tmp_path, 4, factors={"process": 1.1}))
+    assert quiet.host is not None and quiet.host.moved and "the host moved" in sentences(quiet)[1]
+
+
+def test_any_number_that_a_file_can_hold_is_compared(tmp_path: Path) -> None:
+    a = _edited(_run(tmp_path, 1), lambda one: one._replace(values=[1e-300 for _ in one.values]))
+    b = _edited(_run(tmp_path, 2), lambda one: one._replace(values=[1e300 for _ in one.values]))
+    for found in (compare(a, b), compare(b, a)):
+        assert all(change.ratio and 0 < change.ratio < float("inf") for change in found.changes)
 
 
 def _levels(random: np.random.Generator, runs: int, spread: float, at: float = 0.0) -> list[Level]:

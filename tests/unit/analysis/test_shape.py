@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from isobench.analysis import frames
+from isobench.analysis.results import load
 from isobench.analysis.shape import drift, kendall, oddities, two_groups
-from isobench.results import store
 from tests.unit.analysis.made import write_run
 
 
@@ -44,13 +43,13 @@ def test_drift_is_the_whole_way() -> None:
 
 def test_a_run_in_words(tmp_path: Path) -> None:
     """A quiet run has nothing to say; the same with a drift and with two groups has."""
-    run = store.load(write_run(tmp_path, blocks=40))
-    frame = frames.samples(run)
-    assert oddities(frame) == []
-    docker, chroot = (frame["environment"] == name for name in ("docker", "chroot"))
-    frame.loc[docker, "value"] *= 1 + 0.01 * frame.loc[docker, "block"]
-    frame.loc[chroot & (frame["block"] % 3 == 0), "value"] *= 1.5
-    said = {one.environment: one.text for one in oddities(frame)}
+    tables = load(write_run(tmp_path, blocks=40)).tables
+    assert oddities(tables) == []
+    ready = tables["startup", "ready"]
+    docker, chroot = ready["docker"], ready["chroot"]
+    ready["docker"] = docker._replace(values=docker.values * (1 + 0.01 * docker.blocks))
+    ready["chroot"] = chroot._replace(values=chroot.values * np.where(chroot.blocks % 3 == 0, 1.5, 1.0))
+    said = {one.environment: one.text for one in oddities(tables)}
     assert said.keys() == {"docker", "chroot"}
     assert "drifted" in said["docker"] and "two groups: 68% around" in said["chroot"]
 

@@ -251,6 +251,36 @@ def test_a_change_that_comes_with_a_kernel_names_it() -> None:
     assert "likely because of kernel: 6.1 → 6.12" in alerts[0].text
 
 
+@pytest.mark.parametrize(("kernel", "named"), [(38, False), (40, True), (42, False)])
+def test_a_cause_is_named_where_the_step_could_have_begun_with_it(kernel: int, named: bool) -> None:
+    """+30 % on night 40. A kernel two nights later is no cause, nor one two nights earlier that had no effect."""
+    ratios = np.exp(np.random.default_rng(2).normal(0, 0.02, 60))
+    ratios[40:] *= 1.3
+    nights = _nights(ratios)
+    nights[kernel:] = [msgspec.structs.replace(one, fingerprint={"kernel": "6.12"}) for one in nights[kernel:]]
+    (step,) = [alert for alert in evaluate(History(nights, [])).alerts if alert.kind == "environment"]
+    assert bool(step.cause) == ("likely because of" in step.text) == named
+
+
+def test_a_host_whose_costs_part_is_told_as_it_is() -> None:
+    """On night 40 two of the baseline's costs rise by a tenth and one falls; on night 55 one of the two is back."""
+    random = np.random.default_rng(7)
+    logs = random.normal(0, 0.01, (3, 80))
+    logs[:2, 40:] += 0.1
+    logs[1, 55:] -= 0.1
+    logs[2, 40:] -= 0.3
+    nights = [
+        Night(f"h/{i}", f"r{i}", "h", night(i), "process", {}, [
+            Point("s", f"m{n}", "process", 1e-3 * math.exp(value), math.nan) for n, value in enumerate(column)
+        ])
+        for i, column in enumerate(logs.T)
+    ]  # fmt: skip
+    found = {tuple(alert.what): alert for alert in evaluate(History(nights, [])).alerts}
+    assert found.keys() == {("s.m0/process",), ("s.m1/process",), ("s.m2/process",)}
+    assert [found[f"s.m{n}/process",].state for n in range(3)] == ["known", "recovered", "known"]
+    assert "the host itself: s.m2/process moved by -2" in found["s.m2/process",].text
+
+
 def test_fingerprints_that_take_turns_are_watched() -> None:
     """Two kernels every other night: each is told once, the series goes through, and a step is found in it."""
     ratios = np.exp(np.random.default_rng(3).normal(0, 0.02, 80))

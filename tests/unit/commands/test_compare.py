@@ -64,6 +64,16 @@ def test_what_is_gone_fails_every_gate(tmp_path: Path, capsys: pytest.CaptureFix
     assert _compare(a, b, "--filter", "*/chroot", "--fail-on", gate) == 0
 
 
+def test_a_gate_that_can_conclude_nothing_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five blocks have no interval: exit code 5, as a run that short has."""
+    a = write_run(tmp_path, started="2026-01-01T02:00:00Z")
+    b = write_run(tmp_path, started="2026-01-02T02:00:00Z", blocks=5, factors={"docker": 900.0})
+    assert _compare(str(a), str(b)) == 0
+    assert "2 costs of them cannot be compared: fewer than 6 blocks" in capsys.readouterr().out
+    assert _compare(str(a), str(b), "--fail-on", "slower") == 5
+    assert "nothing can be concluded" in capsys.readouterr().err
+
+
 def test_nothing_in_common_is_not_all_well(tmp_path: Path) -> None:
     a, b = _runs(tmp_path)
     for name in ("process", "process@control", "chroot"):
