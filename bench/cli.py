@@ -53,8 +53,14 @@ examples:
 
 isobench help COMMAND shows the options of one.
 
-exit codes: 0 fine, 1 a gate or a measurement failed, 2 wrong usage, 3 internal error, 4 a required environment is
-missing, 5 nothing was measured, 130 interrupted
+exit codes:
+  0    success
+  1    a gate fired, or a measurement failed
+  2    usage error
+  3    internal error
+  4    an environment named with --require is missing
+  5    nothing was measured, or nothing can be concluded
+  130  interrupted
 """
 LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
 ERROR_SCHEMA = 1
@@ -191,6 +197,31 @@ def _is_gone() -> bool:
     return False
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal. An example that does not fit has its comment on the next line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        import textwrap
+
+        lines = []
+        for line in text.splitlines():
+            command, _, comment = line.lstrip().partition("  ")
+            if len(line) <= width:
+                lines.append(line)
+            elif line.startswith(" ") and comment:
+                lines += [f"  {command}", *textwrap.wrap(comment.strip(), width - 6, initial_indent=" " * 6,
+                                                         subsequent_indent=" " * 6)]  # fmt: skip
+            else:
+                lines += [line] if line.startswith(" ") else textwrap.wrap(line, width)
+        return "\n".join(lines)
+
+
+_WIDEST_HELP = 120
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports usage errors in one line, like every other error."""
 
@@ -249,7 +280,7 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"isobench {isobench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="isobench")
@@ -258,7 +289,7 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )
         if name in chosen:
             module = _module(name)

@@ -94,11 +94,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_MEANINGS = {
+    "environments": "ways to run a program",
+    "scenarios": "families of measurements",
+    "metrics": "quantities of the scenarios",
+}
+
+
 def _overview(counts: Mapping[str, int]) -> None:
     """What can be listed, and the groups that can be named like environments."""
-    print("isobench list environments    " + f"{counts['environments']}, every rung and what it adds")
-    print("isobench list scenarios       " + f"{counts['scenarios']}, what is measured in each environment")
-    print("isobench list metrics         " + f"{counts['metrics']}, what a scenario measures")
+    for kind, meaning in _MEANINGS.items():
+        print(f"isobench list {kind:12}  {counts[kind]:3} {meaning}")
     print("\ngroups of environments, for -e:")
     for name, meaning in catalog.GROUPS.items():
         print(f"  {name:10}  {meaning}")

@@ -52,11 +52,17 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    new = kinds.add_parser("new", help="write a package with a plug-in of each kind, to start from")
+    new = kinds.add_parser(
+        "new", formatter_class=parser.formatter_class, help="write a package with a plug-in of each kind, to start from"
+    )
     new.add_argument("name", metavar="NAME", help="name of the plug-ins")
     new.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (isobench-NAME)")
     new.add_argument("--json", action="store_true", help="as data (docs/plugin-new.schema.json)")
-    check = kinds.add_parser("check", help="test a module, or a package with its modules; exit 1 if it fails")
+    check = kinds.add_parser(
+        "check",
+        formatter_class=parser.formatter_class,
+        help="test a module, or a package with its modules; exit 1 if it fails",
+    )
     check.add_argument("module", metavar="MODULE", help="its import name")
     check.add_argument("--json", action="store_true", help="as data (docs/plugin.schema.json)")
 

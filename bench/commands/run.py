@@ -589,8 +589,8 @@ def _nothing_concluded(session: Session, request: Request) -> str:
     if used >= min(request.max_blocks, FEWEST_PAIRS):
         return ""
     marks = Counter(words for block in session.blocks for words in map(_without_figure, block.marks))
-    why = f", because {marks.most_common(1)[0][0]}" if marks else ""
-    return f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others are missing{why}"
+    others = f"were disturbed ({marks.most_common(1)[0][0]})" if marks else "are missing"
+    return f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others {others}"
 
 
 def _without_figure(mark: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PLAIN = {
     "µ": "u", "×": "x", "±": "+/-", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "≤": "<=", "≥": ">=",
-    "⟨": "<", "⟩": ">", "✓": "*", "’": "'", "“": '"', "”": '"',
+    "⟨": "<", "⟩": ">", "✓": "*", "’": "'", "“": '"', "”": '"', "─": "-", "━": "-", "╸": "-", "╺": " ",
 }  # fmt: skip
 """What isobench's own words use beyond ASCII, and how it reads where an encoding does not have it."""
 _ERRORS = "isobench-plain"
@@ -187,8 +187,8 @@ class Column(NamedTuple):
 class Listing(NamedTuple):
     """A table. Rows with the same first word belong together.
 
-    In a pipe every word is whole and every row on one line. A terminal's width is kept: sentences and intervals wrap,
-    names stay whole, and where there is no room for all columns the first one becomes a line above its rows.
+    In a pipe every row is on one line. A terminal's width is kept: sentences wrap, names stay whole, and if there is no
+    room for all columns, the first one becomes a line above its rows. Intervals wrap only if that is not enough.
     """
 
     columns: Sequence[Column]
@@ -200,13 +200,19 @@ class Listing(NamedTuple):
 
         if self.title:
             yield cell(self.title, "italic")
+
+        def fits(table: Table) -> bool:
+            return Measurement.get(console, options.update(max_width=_ENDLESS), table).minimum <= options.max_width
+
         whole = _rich_table(self.columns, self.rows, gap=1)
-        if Measurement.get(console, options.update(max_width=_ENDLESS), whole).minimum <= options.max_width:
+        if fits(whole):
             yield whole
             return
+        unbroken = _INTERVAL if fits(_rich_table(self.columns[1:], [row[1:] for row in self.rows], gap=0)) else _WORD
         for first in dict.fromkeys(row[0] for row in self.rows):
             yield cell(first, "bold")
-            yield _rich_table(self.columns[1:], [row[1:] for row in self.rows if row[0] == first], gap=0)
+            rows = [row[1:] for row in self.rows if row[0] == first]
+            yield _rich_table(self.columns[1:], rows, gap=0, unbroken=unbroken)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: str = "") -> None:
@@ -214,14 +220,23 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: st
     show(Listing(columns, rows, title))
 
 
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int) -> Table:
-    """`gap` is how many columns lie between two, beside the one of the frame; 0 is for what is narrow."""
+_INTERVAL = re.compile(r"(?:\S+ )?\[[^\]]*\]|\S+")
+"""What stays on one line: a number with its interval, or a word."""
+_WORD = re.compile(r"\S+")
+
+
+def _rich_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int, unbroken: re.Pattern[str] = _INTERVAL
+) -> Table:
+    """`gap` is the space between two columns, in addition to the frame's; 0 is for narrow terminals. `unbroken` matches
+    what wrapping columns keep on one line."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, show_edge=False)
     for column, *words in zip(columns, *rows, strict=True):
-        longest = max((len(word) for text in words for word in str(text).split()), default=0) if column.wraps else None
+        parts = [part for text in words for part in unbroken.findall(str(text))]
+        longest = max(map(len, parts), default=0) if column.wraps else None
         made.add_column(
             cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold", min_width=longest
         )

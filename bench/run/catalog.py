@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from isobench.contracts.mechanism import Need, Tool
 
 GROUPS = {
-    "default": "what a plain run takes",
-    "ladder": "every rung from fork+exec to a full VM",
+    "default": "the environments of a plain run",
+    "ladder": "every rung from fork and exec to a whole VM",
     "containers": "engines and runtimes",
     "vms": "virtual machines",
-    "storage": "the same with other storage paths",
-    "network": "the same with other paths from the host to the instance",
+    "storage": "other storage paths, in containers and VMs",
+    "network": "other network paths, in containers and VMs",
 }
 """Sets of environments that can be named like an environment."""
 

@@ -279,8 +279,10 @@ def last_words(results: Results) -> list[RenderableType]:
     for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
         rows = [row for row in results.estimates if row.name == wanted and not row.control]
         for row in sorted(rows, key=lambda row: order.get(row.environment, 99)):
-            verdict = "baseline" if row.environment == session.baseline else format.verdict(row.verdict, row.unit)
-            lines.append((wanted, row.environment, format.cost(row), format.against(row), verdict))
+            is_baseline = row.environment == session.baseline
+            ratio = "" if is_baseline else format.against(row)
+            verdict = "baseline" if is_baseline else format.verdict(row.verdict, row.unit)
+            lines.append((wanted, row.environment, format.cost(row), ratio, verdict))
     table = terminal.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
     answer = closing(results.estimates, session)
     return [table, *(["", answer] if answer else [])]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import random
+import shlex
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -173,7 +174,9 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
         if request.sweep is not None:
             writer.amend(left_behind=request.sweep(request.workdir.name))
     if not writer.measured:
-        raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session))
+        resume = f"isobench run --resume {shlex.quote(str(writer.path))}"
+        remedy = resume if writer.session.stopped == "max-time" else ""
+        raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session), remedy=remedy)
     return writer
 
 
@@ -508,6 +511,8 @@ def _units(scenarios: Sequence[Scenario]) -> dict[tuple[str, str], str]:
 def _why_nothing(session: Session) -> str:
     if session.failures:
         return session.failures[0].reason
+    if session.stopped == "max-time":
+        return "after the warm-up block, no block fits into --max-time"
     if session.skips:
         return f"{session.skips[0].environment}: {session.skips[0].reason}"
     return "no scenario applies to the chosen environments"

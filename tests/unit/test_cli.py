@@ -11,6 +11,23 @@ from isobench import cli
 from isobench.core.errors import UsageError
 
 
+@pytest.mark.parametrize("columns", [60, 100])
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, columns: int
+) -> None:
+    """Only what cannot be broken may be wider: a command, so that it can be copied, and a list of choices. No word is
+    lost."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert cli.main([*([command] if command else []), "--help"]) == 0
+    said = capsys.readouterr().out
+    wide = [line.strip() for line in said.splitlines() if len(line) > columns and "{" not in line]
+    assert all(line.startswith(("isobench ", "source ")) and "  " not in line for line in wide)
+    monkeypatch.setenv("COLUMNS", "1000")
+    cli.main([*([command] if command else []), "--help"])
+    assert said.split() and set(capsys.readouterr().out.split()) <= set(said.split())
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

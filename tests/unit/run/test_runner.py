@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -488,8 +488,10 @@ def test_a_run_that_ended_early_is_completed(
     """Whether blocks were disturbed or the time was up, it gets the blocks it lacks; disturbed ones are replaced."""
     _disturbed(monkeypatch, {*range(measured + 1), measured + 2})  # and the first block after the second warm-up
     asked = request(tmp_path, [FakeEnvironment("process")], min_blocks=6, max_blocks=6, max_time=limit)
-    with suppress(NothingMeasured):
+    try:
         execute(asked)
+    except NothingMeasured as error:
+        assert "--max-time" in error.reason and "run --resume" in error.remedy
     (path,) = store.find_runs(tmp_path / "results")
     first = store.load(path)
     assert (first.session.stopped, len(first.session.blocks)) == (ended, 1 + measured)
