@@ -2,7 +2,8 @@
 
 Compatibility. `API_VERSION` is (major, minor). Within one major version nothing in `__all__` is removed or changes its
 meaning, no member is added to `Environment`, `Sandbox`, `Instance` or `Scenario` that a plug-in would have to have, and
-no field of a record (`Launch`, `Mechanism`, `Need`, `Tool`, `Metric`, `Section`, `Format`) is added without a default.
+no field of a record (`Launch`, `Mechanism`, `Engine`, `Keeper`, `Need`, `Tool`, `Metric`, `Purpose`, `Section`,
+`Format`) is added without a default.
 What can newly be done comes as a protocol of its own, or as a field with a default, and raises the minor version.
 Something that is to go is named in the changelog one minor release of isobench before. Whatever is not in `__all__`,
 though it can be reached, may change at any time. `isobench plugin check MODULE` tests a plug-in against this version.
@@ -34,7 +35,7 @@ from isobench.contracts.capabilities import (
 )
 from isobench.contracts.environment import LAYERS, Environment, Instance, Sandbox
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch, idle, working
-from isobench.contracts.mechanism import Mechanism, Need, Tool, command
+from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Need, Tool, command
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import (
     BuildError,
@@ -46,7 +47,7 @@ from isobench.core.errors import (
     StoppedShort,
     Unavailable,
 )
-from isobench.core.model import EVENTS, Metric
+from isobench.core.model import EVENTS, Metric, Purpose
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ __all__ = [
     "Context",
     "Counter",
     "DeadlineExceeded",
+    "Engine",
     "Environment",
     "Estimate",
     "ExpectsInterference",
@@ -87,6 +89,7 @@ __all__ = [
     "Instance",
     "IsobenchError",
     "Items",
+    "Keeper",
     "Lack",
     "LacksSomething",
     "Launch",
@@ -101,6 +104,7 @@ __all__ = [
     "Part",
     "ProbeError",
     "PublishesPort",
+    "Purpose",
     "RestsOnParts",
     "Results",
     "Role",

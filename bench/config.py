@@ -15,10 +15,10 @@ import os
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import UsageError, suggestion
+from isobench.filesystem.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 FILE, PROJECT = "isobench.toml", "pyproject.toml"
 _MOST_BYTES = 1 << 20
@@ -64,33 +64,30 @@ def _tables() -> tuple[str, Mapping[str, object]]:
     """The file that is there, and its tables by command. isobench.toml comes before pyproject.toml."""
     if not (os.path.isfile(FILE) or os.path.isfile(PROJECT)):  # noqa: PTH113 - pathlib takes a while to import
         return FILE, {}
-    from pathlib import Path
-
-    if Path(FILE).is_file():
-        return FILE, _read(Path(FILE), _bytes(Path(FILE)))
-    text = _bytes(Path(PROJECT)) if Path(PROJECT).is_file() else b""
+    if os.path.isfile(FILE):  # noqa: PTH113
+        return FILE, _read(FILE, _bytes(FILE))
+    text = _bytes(PROJECT)
     if b"[tool.isobench" in text:
-        tool = _read(Path(PROJECT), text).get("tool")
+        tool = _read(PROJECT, text).get("tool")
         found = tool.get("isobench") if isinstance(tool, dict) else None
         return f"{PROJECT} [tool.isobench]", found if isinstance(found, dict) else {}
     return FILE, {}
 
 
-def _bytes(path: Path) -> bytes:
-    from isobench.filesystem.files import read_regular
-
+def _bytes(path: str) -> bytes:
     try:
         return read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 
 
-def _read(path: Path, text: bytes) -> Mapping[str, object]:
+def _read(path: str, text: bytes) -> Mapping[str, object]:
     import tomllib
+    from pathlib import Path
 
     from isobench.filesystem.ownership import strangers
 
-    problem = strangers(path)  # options say what is written where, and anybody may lay a file into /tmp
+    problem = strangers(Path(path))  # options say what is written where, and anybody may lay a file into /tmp
     if problem:
         raise UsageError(
             f"{path} {problem}: it is refused",

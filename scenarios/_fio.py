@@ -7,8 +7,8 @@ says in a comment what it does.
 from __future__ import annotations
 
 import math
+import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.capabilities import Lack
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-FOLDER = Path(__file__).with_name("fio")
+FOLDER = os.path.join(os.path.dirname(__file__), "fio")  # noqa: PTH118, PTH120 (pathlib would have to be imported)
 
 MOST_BYTES = 1 << 19
 """More than fio answers for any of our command lines."""
@@ -57,7 +57,8 @@ class Job(NamedTuple):
 
 def read_job(scenario: str, name: str) -> Job:
     """A scenario's job by the name of its metric."""
-    text = (FOLDER / scenario / f"{name}.fio").read_text()
+    with open(f"{FOLDER}/{scenario}/{name}.fio", encoding="utf-8") as file:
+        text = file.read()
     comment, head, *lines = text.splitlines()
     if head != f"[{name}]" or not comment.startswith("; "):
         raise ValueError(f"{scenario}/{name}.fio does not begin with its description and [{name}]")

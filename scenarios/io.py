@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from isobench.contracts.answers import answers, only
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 from isobench.scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ JOBS = tuple(
 """In their order: the first lays out the file."""
 
 _TAIL = "p99"
+_PURPOSES = {"randread-4k": Purpose(40, "I/O", "4 KiB random read")}
 
 
 class Io:
@@ -36,7 +37,7 @@ class Io:
     groups = frozenset({"default"})
     typical_seconds = 1.0
     metrics = (
-        *(Metric(job.name, "second", f"one operation: {job.meaning}") for job in JOBS),
+        *(Metric(job.name, "second", f"one operation: {job.meaning}", purpose=_PURPOSES.get(job.name)) for job in JOBS),
         *(
             Metric(f"{job.name}-{_TAIL}", "second", f"99th percentile of one operation: {job.meaning}", "zero")
             for job in JOBS

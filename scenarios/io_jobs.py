@@ -19,14 +19,12 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from functools import partial
-from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.answers import each_answer, whole
 from isobench.contracts.capabilities import Capability, GivesMemory
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
-from isobench.host import machine
 from isobench.host.accounting import cpu_seconds
 from isobench.host.counters import Counter
 from isobench.scenarios._fio import (
@@ -186,12 +184,14 @@ def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
 
     A difference, with its sign: what varies from one start to the next is in it, and in its interval.
     """
-    return (said.spent[job.name][0] - fmean(starts)) / operations(job, said.jobs[job.name])
+    return (said.spent[job.name][0] - sum(starts) / len(starts)) / operations(job, said.jobs[job.name])
 
 
 def _drop_outside() -> bool:
     """The host's caches; tried again, because what others read meanwhile looks as if nothing had been dropped."""
-    return any(machine.drop_caches() for _ in range(3))
+    from isobench.host.machine import drop_caches
+
+    return any(drop_caches() for _ in range(3))
 
 
 def _resident(answer: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, Part
 from isobench.contracts.launch import idle
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.05
 """Idle time before the count, so that what ends with the start (an OCI runtime, page-table tear-down) is over."""
+
+_PURPOSE = Purpose(20, "Memory", "per instance")
 
 
 class Memory:
@@ -33,13 +35,23 @@ class Memory:
         Part.DAEMONS: ("pss-daemons",),
     }
     metrics = (
-        Metric("pss", "byte", "proportional set size of every host process that exists because of the instance"),
+        Metric(
+            "pss",
+            "byte",
+            "proportional set size of every host process that exists because of the instance",
+            purpose=_PURPOSE,
+        ),
         Metric("pss-payload", "byte", "the part of it in the program itself (for a guest: QEMU)"),
         Metric("pss-helper", "byte", "the part of it in its helpers: shim, conmon, virtiofsd"),
         Metric("pss-daemons", "byte", "of the daemons that serve every instance: counted once, and in no other metric"),
         Metric("uss", "byte", "unique set size of these processes: pages that nobody else shares"),
         Metric("rss", "byte", "resident set size of these processes, shared pages counted in full"),
-        Metric("cgroup", "byte", "memory charged to its own cgroup (in batches: up to 64 pages per CPU too much)"),
+        Metric(
+            "cgroup",
+            "byte",
+            "memory charged to its own cgroup (in batches: up to 64 pages per CPU too much)",
+            purpose=_PURPOSE,
+        ),
         Metric("cgroup-anonymous", "byte", "the anonymous part of the cgroup's count", "zero"),
         Metric("cgroup-file", "byte", "the page cache in the cgroup's count", "zero"),
         Metric("cgroup-kernel", "byte", "the kernel's memory in the cgroup's count", "zero"),

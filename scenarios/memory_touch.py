@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from isobench.contracts.answers import each_answer, whole
 from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
@@ -42,8 +43,6 @@ class MemoryTouch:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.contracts.answers import each_answer
-
         given = sandbox.memory_bytes if isinstance(sandbox, GivesMemory) else None
         with sandbox.launch(working("touch", "0" if given else str(BYTES))) as instance:
             answers = each_answer(instance)
@@ -72,8 +71,6 @@ class MemoryTouch:
 
 
 def _next(answers: Iterator[dict[str, Any]], wanted: str) -> int:
-    from isobench.contracts.answers import whole
-
     return whole(next(answers, {}), wanted)
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.answers import answers, at_least, first_answer, only, read_answers, text, times, whole
 from isobench.contracts.capabilities import Capability, HasAddress, HasPublished, PublishesPort
 from isobench.contracts.launch import working
-from isobench.core.errors import ProbeError
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError, ProbeError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 
@@ -57,8 +59,6 @@ class Net:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.contracts.answers import answers, at_least
-
         with sandbox.launch(working("net", "loopback")) as instance:
             values = _values("loopback", at_least(1, answers(instance)))
         with sandbox.launch(working(*_server_words(sandbox))) as instance:
@@ -69,8 +69,6 @@ class Net:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Which path leads from the host to the instances of this sandbox, and why there is no loopback where so."""
-        from isobench.contracts.answers import answers
-
         with sandbox.launch(working("net", "loopback")) as instance:
             loopback = answers(instance)
         with sandbox.launch(working(*_server_words(sandbox))) as instance:
@@ -93,8 +91,6 @@ def _server(answer: Mapping[str, Any]) -> _Server:
     """Read with care: these words come to a command line of the host. Raises `ProbeError`."""
     import re
 
-    from isobench.contracts.answers import text, whole
-
     token, addresses = text(answer, "token"), answer.get("addresses", [])
     if not re.fullmatch("[0-9a-f]{1,64}", token):
         raise ProbeError("the server in the instance sent no token")
@@ -112,8 +108,6 @@ def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
 
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     """The first path from the host on which the instance's own server answers, and what the client measured on it."""
-    from isobench.contracts.answers import first_answer
-    from isobench.core.errors import MeasurementError
 
     server = _server(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
@@ -163,8 +157,6 @@ def _own_namespace(instance: Instance) -> int | None:
 
 def _lay_veth(pid: int) -> list[str]:
     """The instance's end of a veth pair that is laid now and goes with its namespace; empty where that is forbidden."""
-    from isobench.contracts.answers import only, text
-
     try:
         return [text(only(_run_probe("veth", str(pid))), "address")]
     except ProbeError:
@@ -180,8 +172,6 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
     import io
     import subprocess
 
-    from isobench.contracts.answers import read_answers
-    from isobench.core import deadlines
     from isobench.probe.build import probe_path
 
     command = [str(probe_path()), "net", *arguments]
@@ -195,8 +185,6 @@ def _run_probe(*arguments: str) -> list[dict[str, Any]]:
 
 def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     from statistics import median
-
-    from isobench.contracts.answers import times
 
     values = {}
     for answer in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from isobench.contracts.answers import first_answer, whole
 from isobench.contracts.capabilities import Capability, Part
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
@@ -63,15 +64,11 @@ class _File(NamedTuple):
 
 
 def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, _File]:
-    from isobench.contracts.answers import first_answer
-
     instance = stack.enter_context(sandbox.launch(working("map", FILE, disk=True)))
     return instance, _file(first_answer(instance.stdout))
 
 
 def _file(answer: Mapping[str, Any]) -> _File:
-    from isobench.contracts.answers import whole
-
     return _File(whole(answer, "bytes"), whole(answer, "resident"))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from isobench.contracts.capabilities import Capability, HasSteps, Part
 from isobench.contracts.launch import idle
 from isobench.core.errors import MeasurementError
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 from isobench.host.accounting import kernel_threads, spent_between
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ _STEPS = {
     "step-exec": "in the program, from just before exec to its first byte",
 }
 """The parts of a native start in order; but for what lies between two stamps they add up to `ready`."""
+_PURPOSES = {
+    "ready": Purpose(10, "Startup", "request to first byte"),
+    "gone": Purpose(50, "Teardown", "end until all is freed"),
+}
 _CPU = ("payload", "launcher", "helper", "engine", "kernel")
 
 
@@ -57,8 +61,10 @@ class Startup:
         Part.KERNEL: ("cpu-kernel",),
     }
     metrics = (
-        *(Metric(event, "second", meaning) for event, meaning in _SINCE_REQUEST.items()),
-        *(Metric(name, "second", meaning) for name, (_, _, meaning) in _TEARDOWN.items()),
+        *(
+            Metric(event, "second", meaning, purpose=_PURPOSES.get(event))
+            for event, meaning in (*_SINCE_REQUEST.items(), *((name, told) for name, (*_, told) in _TEARDOWN.items()))
+        ),
         *(Metric(name, "second", f"the part of ready spent {what}", "any") for name, what in _STEPS.items()),
         Metric(
             "cpu",

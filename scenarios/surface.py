@@ -6,12 +6,14 @@ boundary is the other side of a cheap one.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
+from isobench.contracts.answers import answers, only
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
+from isobench.host.accounting import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +43,6 @@ class Surface:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
-        from isobench.contracts.answers import answers, only
-
         with sandbox.launch(working("surface")) as instance:
             seen = only(answers(instance))
         try:
@@ -94,8 +94,8 @@ def _state(seen: Mapping[str, Any]) -> dict[str, str]:
 def _shares_kernel(seen: Mapping[str, Any]) -> bool:
     """The boot's own number tells; where /proc is not mounted inside, release and build have to."""
     if "boot_id" in seen:
-        return bool(seen["boot_id"] == _text("/proc/sys/kernel/random/boot_id"))
-    host = (_text("/proc/sys/kernel/osrelease"), _text("/proc/sys/kernel/version"))
+        return bool(seen["boot_id"] == text_of("/proc/sys/kernel/random/boot_id"))
+    host = (text_of("/proc/sys/kernel/osrelease"), text_of("/proc/sys/kernel/version"))
     return (seen["kernel"], seen["kernel_build"]) == host
 
 
@@ -122,20 +122,13 @@ def _user(seen: Mapping[str, Any]) -> str:
 
 def _inode(kind: str) -> int:
     try:
-        return Path(f"/proc/self/ns/{kind}").stat().st_ino
+        return os.stat(f"/proc/self/ns/{kind}").st_ino  # noqa: PTH116 (pathlib would have to be imported)
     except OSError:
         return 0
 
 
 def _names(words: list[str]) -> str:
     return ", ".join(map(str, words)) or "none"
-
-
-def _text(file: str) -> str:
-    try:
-        return Path(file).read_text().strip()
-    except OSError:
-        return ""
 
 
 SCENARIOS: tuple[Scenario, ...] = (Surface(),)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.contracts.answers import answers, at_least, only, text, times
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ USUAL = (
 )
 """What a plain run takes: each kind of work once."""
 
+_PURPOSES = {"getppid": Purpose(30, "System call", "one trivial call")}
 _QUANTILES = {"p95": 0.95, "p99": 0.99}
 _FACTS = ("kernel", "machine", "clocksource", "seccomp", "no_new_privs", "cpus", "pinned")
 _STABLE_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen")
@@ -95,7 +97,10 @@ class Syscall:
         self.title = title
         self.groups = frozenset(groups)
         self.expected_interference = frozenset(expected_interference)
-        self.metrics = tuple(Metric(operation, "second", MEANINGS[operation]) for operation in operations)
+        self.metrics = tuple(
+            Metric(operation, "second", MEANINGS[operation], purpose=_PURPOSES.get(operation))
+            for operation in operations
+        )
         self._quantiles = _QUANTILES if quantiles else {}
         for quantile in self._quantiles:
             self.metrics += tuple(
@@ -109,8 +114,6 @@ class Syscall:
         self.typical_seconds = 3.0 if quantiles else 0.3
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.contracts.answers import answers, at_least
-
         with sandbox.launch(working("syscall", *self._options, *self._operations)) as instance:
             _, *found = at_least(2, answers(instance))
         values = {}
@@ -124,8 +127,6 @@ class Syscall:
 
         Names the operations that do not exist there, with the reason.
         """
-        from isobench.contracts.answers import answers, at_least, only, text
-
         with sandbox.launch(working("syscall", *self._options, "about")) as instance:
             about = only(answers(instance))
         with sandbox.launch(working("syscall", *self._options, "--batches=1", *self._operations)) as instance:
@@ -147,8 +148,6 @@ class Syscall:
     def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:
         """Seconds by metric, out of the nanoseconds of one operation's batches."""
         from statistics import median
-
-        from isobench.contracts.answers import times
 
         name, batches = times(answer, self._operations)
         values = {name: median(batches) / 1e9}

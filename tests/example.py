@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from isobench.host.machine import EMULATED, UNKNOWN
 from isobench.report import format
 from isobench.report.build import make_context, render
-from isobench.report.needs import NEEDS, representatives, rows_for
+from isobench.report.needs import needs_of, representatives, rows_for
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -70,7 +70,7 @@ def figures(run: Path, emulated: Path) -> str:
 
 def _note(there: Context, emulated: Path) -> str:
     """What the row of another host is worth, and what stood beside it there."""
-    (startup, *_) = NEEDS
+    (startup, *_) = needs_of(there)
     took = {row.environment: format.cost(row) for row in rows_for(there, startup)}
     report = (emulated / "report.md").relative_to(ROOT).as_posix()
     blocks = format.count(_blocks(there), "block")
@@ -86,7 +86,7 @@ def _blocks(context: Context) -> int:
 
 
 def _row(context: Context, name: str, more: str = "") -> str:
-    found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in NEEDS]
+    found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in needs_of(context)]
     return f"| {context.title(name)}{more} | {' | '.join(_cell(row, context.baseline) for row in found)} |"
 
 

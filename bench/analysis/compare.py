@@ -20,8 +20,9 @@ from isobench.analysis import between, paired, tables, verdicts
 from isobench.analysis.earlier import alike
 from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.results import Results
-from isobench.analysis.verdicts import BAND, verdict
+from isobench.analysis.verdicts import verdict
 from isobench.core.errors import UsageError
+from isobench.core.model import BAND
 from isobench.host.reasons import as_text
 from isobench.results.record import machine
 from isobench.results.store import benchmark_name

@@ -16,6 +16,7 @@ import numpy as np
 from isobench.analysis import paired, tables
 from isobench.analysis.distributions import NORMAL, binomial_tail
 from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
+from isobench.core.model import BAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from isobench.analysis.tables import Tables, Values
 
-BAND = 0.05
-"""Equivalent means: the whole interval lies between 1/1.05 and 1.05 times."""
 IMPROBABLE = 0.001
 """Chance below which so many hits of the A/A control are taken for a fault of the method or of the host."""
 _CONTROL_LEVEL = 0.01

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 from isobench.commands.report import REPORTS
 from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
-from isobench.core.model import BASELINE, Skip
+from isobench.core.model import BASELINE
 from isobench.results import runs
 from isobench.run import catalog, lifecycle
 
@@ -284,6 +284,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
 
     Raises `Interrupted`, or another `IsobenchError`, each with the document of what was measured."""
     from isobench.probe.launcher import learn_deadlines
+    from isobench.results.record import SkipRecord
     from isobench.run import runner
     from isobench.run.progress import Progress
 
@@ -298,7 +299,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     stopper = None
     for skip in request.before.session.skips if request.before else ():
         if not skip.scenario:
-            progress.skipped(Skip(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
+            progress.skipped(SkipRecord(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
     width = PROFILES[request.profile].width
     if width is not None:
         from isobench.analysis.stopping import WidthStopper

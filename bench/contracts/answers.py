@@ -6,7 +6,6 @@ not an answer is a `ProbeError`.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +169,8 @@ def _read_to_end(stream: BinaryIO, most: int) -> bytes:
 
 
 def _answer(line: bytes) -> dict[str, Any]:
+    import json  # here, because `isobench list` imports every scenario
+
     try:
         found = json.loads(line.decode(), parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
         if b"\\u" in line:

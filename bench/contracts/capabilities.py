@@ -46,6 +46,10 @@ class Part(StrEnum):
     """The kernel's threads, which some hosts hide, as from a container."""
 
 
+SERVER_PORT = 7001
+"""Where the server listens in the instances of isobench's own environments that publish a port, over TCP and UDP."""
+
+
 class Lack(NamedTuple):
     """Why this host as a whole cannot run a scenario, and the remedy."""
 

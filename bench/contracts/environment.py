@@ -116,7 +116,8 @@ class Environment(Protocol):
 
     @property
     def groups(self) -> frozenset[str]:
-        """The sets it belongs to: "default", "ladder", "containers", "vms"."""
+        """The sets it can be named by: "default", "ladder", "containers", "vms"; with "kinds" it stands for its kind
+        in the report's short tables."""
         ...
 
     @property

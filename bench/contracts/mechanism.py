@@ -43,6 +43,31 @@ class Tool(NamedTuple):
         return Need(self.packages, command(self.name), lost, everyday)
 
 
+class Engine(NamedTuple):
+    """A daemon that instances are asked of, chosen by an environment variable.
+
+    A run records which one it used, and `clean` goes only to one that it knows without the record: the system's, a
+    private one of isobench's, or the one that is used from here.
+    """
+
+    variable: str
+    """What chooses it."""
+    usual: tuple[str, ...]
+    """The addresses of the system's own."""
+    chosen: Callable[[], str] | None = None
+    """Tells the address that is used from here, where more than the variable tells it. Raises `Unavailable` where it
+    cannot be known: nothing is made there."""
+
+
+class Keeper(NamedTuple):
+    """A process that keeps an instance, whoever started it: other people's disturb a measurement."""
+
+    process: str
+    """What it is called in /proc/PID/comm, which has fifteen letters."""
+    kind: str
+    """What it keeps: "container", "virtual machine"."""
+
+
 def command(*names: str) -> Callable[[], bool]:
     """A function that tells whether one of these programs is present."""
 
@@ -71,3 +96,7 @@ class Mechanism(NamedTuple):
     (fnmatch) that begin with a letter. One of a dead run is killed, if it is of these."""
     tools: tuple[Tool, ...] = ()
     needs: tuple[Need, ...] = ()
+    engine: Engine | None = None
+    keepers: tuple[Keeper, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    """Cgroups below the root in which instances are put: where one is throttled by its CPU quota, so are they."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, HasBlindSpots, LacksSomething, Part, RestsOnParts
-from isobench.core.model import Skip
+from isobench.contracts.capabilities import HasBlindSpots, LacksSomething, Part, RestsOnParts
 from isobench.host.accounting import shows_kernel_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from isobench.contracts.capabilities import Lack
-    from isobench.contracts.environment import Environment, Sandbox
+    from isobench.contracts.environment import Sandbox
     from isobench.contracts.scenario import Scenario
 
 
@@ -40,19 +39,6 @@ def hidden(scenario: Scenario, blind_spots: Mapping[Part, str]) -> dict[str, str
 def lacks(scenario: Scenario) -> Lack | None:
     """Why this host as a whole cannot run a scenario, and the remedy; None if it can, as with most scenarios."""
     return scenario.lacks() if isinstance(scenario, LacksSomething) else None
-
-
-def lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[Skip]:
-    """The cells that will be missing because the host lacks what a scenario needs."""
-    missing = [(scenario, why) for scenario in scenarios if (why := lacks(scenario)) is not None]
-    return [Skip(e.name, s.name, *why) for s, why in missing for e in environments if s.needs <= e.capabilities]
-
-
-def unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[Skip]:
-    """The environments that cannot run a workload: those that take no root file system but the shared one."""
-    wanted = [scenario for scenario in scenarios if Capability.COMMAND in scenario.needs]
-    reason = "it runs no programs but the probe"
-    return [Skip(e.name, s.name, reason) for s in wanted for e in environments if not s.needs <= e.capabilities]
 
 
 def in_words(absent: Mapping[str, str]) -> str:

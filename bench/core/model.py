@@ -18,6 +18,9 @@ BASELINE = "process"
 CONTROL_SUFFIX = "@control"
 """Appended to the baseline's name for its second copy in each block (the live A/A control)."""
 
+BAND = 0.05
+"""Equivalent means: the whole interval lies between 1/1.05 and 1.05 times the baseline."""
+
 EVENTS = ("requested", "created", "attached", "started", "booted", "ready", "released", "exited", "removed", "gone")
 """The startup events in order, all on the host's CLOCK_MONOTONIC, in nanoseconds.
 
@@ -35,6 +38,17 @@ An environment stamps the events that it has; requested, ready, released, exited
 """
 
 
+class Purpose(NamedTuple):
+    """Something that people choose an isolation for: a column of the report's verdict."""
+
+    order: int
+    """Where its column comes."""
+    title: str
+    """Its name: "Startup"."""
+    number: str
+    """What its number is: "request to first byte"."""
+
+
 class Metric(NamedTuple):
     """One kind of cost: lower is better. `name` is unique within its scenario."""
 
@@ -42,6 +56,8 @@ class Metric(NamedTuple):
     unit: Unit
     meaning: str
     sign: Sign = "positive"
+    purpose: Purpose | None = None
+    """What it stands for in the verdict; of several metrics with one purpose the first that was measured does."""
 
     def can_be(self, value: float) -> bool:
         """Whether this is a value of the metric."""
@@ -65,12 +81,3 @@ class Cell(NamedTuple):
 
     environment: str
     scenario: str
-
-
-class Skip(NamedTuple):
-    """An environment (or one scenario in it, else "") that this host cannot run, the reason, and the remedy."""
-
-    environment: str
-    scenario: str
-    reason: str
-    remedy: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import os
 import re
 import sys
@@ -297,6 +296,8 @@ class Foot:
 
 def print_json(document: object) -> None:
     """Data on standard output, in ASCII whatever the encoding is; a number that does not exist is null."""
+    import json
+
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _BUFFER = 1 << 18
 """Bytes in one write, where the parts are many and small."""
@@ -67,7 +66,7 @@ def sync(descriptor: int) -> None:
             raise
 
 
-def read_regular(file: Path, most: int, *, follow: bool = True) -> bytes:
+def read_regular(file: Path | str, most: int, *, follow: bool = True) -> bytes:
     """The content of a regular file. Raises `OSError` if it is larger than `most` bytes, and for a FIFO, a device or a
     socket, on which reading could block or never end; without `follow` also for a link."""
     how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -103,7 +102,7 @@ def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:
     name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     with suppress(OSError):  # the file system has no unnamed files, or there is no /proc to name one later
         descriptor = os.open(target.parent, os.O_TMPFILE | os.O_RDWR, mode)
-        if Path("/proc/self/fd").is_dir():
+        if os.path.isdir("/proc/self/fd"):  # noqa: PTH112 (pathlib would have to be imported)
             return descriptor, name, False
         os.close(descriptor)
     return os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode), name, True
@@ -111,6 +110,8 @@ def _begun(target: Path, mode: int) -> tuple[int, Path, bool]:
 
 def _named(nameless: int, name: Path, mode: int, lock: bool) -> int:
     """The file under its name; a copy of it if the file system cannot name an unnamed file."""
+    import shutil
+
     with suppress(OSError):
         os.link(f"/proc/self/fd/{nameless}", name, src_dir_fd=nameless)  # needed to follow the link
         return nameless

@@ -75,9 +75,7 @@ def peer_pid(path: str) -> int:
 
 def process_name(pid: int) -> str:
     """A process's name as in /proc/PID/comm, or nothing."""
-    with suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as file:
-        return file.read().strip()
-    return ""
+    return text_of(f"/proc/{pid}/comm")
 
 
 def called(pids: Iterable[int]) -> str:
@@ -94,9 +92,7 @@ def command_line(pid: int) -> bytes:
 
 def cgroups_of(pid: int) -> str:
     """The cgroups of a process as in /proc/PID/cgroup, or nothing."""
-    with suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
-        return file.read()
-    return ""
+    return text_of(f"/proc/{pid}/cgroup")
 
 
 def controller_folder(text: str, controller: str, root: Path) -> Path | None:
@@ -121,12 +117,11 @@ def _is_path(path: str) -> bool:
     return path.startswith("/") and "\0" not in path
 
 
-def text_of(file: Path) -> str:
+def text_of(file: Path | str) -> str:
     """What a file of the kernel says, without blanks round it; nothing if it cannot be read."""
-    try:
-        return file.read_text(errors="replace").strip()
-    except OSError:
-        return ""
+    with suppress(OSError), open(file, encoding="utf-8", errors="replace") as opened:
+        return opened.read().strip()
+    return ""
 
 
 def parent(pid: int) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import Unavailable
 from isobench.core.remedies import as_root
+from isobench.host.accounting import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
         for parent in parents:
             parent.mkdir(parents=True, exist_ok=True)
         if is_unified(parents):
-            wanted = [c for c in ("memory", "pids", "cpu", "io") if c in _read(ROOT / "cgroup.controllers").split()]
+            wanted = [c for c in ("memory", "pids", "cpu", "io") if c in text_of(ROOT / "cgroup.controllers").split()]
             for folder in (ROOT, *places, *parents):
                 (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in wanted))
     except OSError as error:
@@ -151,17 +152,10 @@ def _places(run: str) -> list[Path]:
 def _empty(folder: Path) -> None:
     """Kill every process in a cgroup and wait, a second at most, until it has none."""
     for _ in range(100):
-        pids = _read(folder / "cgroup.procs").split()
+        pids = text_of(folder / "cgroup.procs").split()
         if not pids:
             return
         for pid in pids:
             with suppress(OSError):
                 os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.01)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

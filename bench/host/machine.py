@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 from isobench.host import heartbeat
 from isobench.host.accounting import cgroup_paths, text_of
@@ -145,6 +145,16 @@ def drop_caches() -> bool:
     except OSError:
         return False
     return parse_meminfo(text_of(_PROC / "meminfo")).get("Cached", 0) <= before
+
+
+def begin(cgroups: Iterable[str] = ()) -> None:
+    """From here on `read` counts throttling also in these cgroups below the root, in which engines put instances."""
+    global _engines
+    _engines = tuple(dict.fromkeys(cgroups))
+    _throttle_files.cache_clear()
+
+
+_engines: tuple[str, ...] = ()
 
 
 def read() -> dict[str, float]:
@@ -284,15 +294,11 @@ def _throttle_files() -> tuple[Path, ...]:
             for tree in dict.fromkeys((joined, joined and "cpu")):
                 own = Path(path.lstrip("/"))
                 folders |= dict.fromkeys(
-                    _SYS / "fs/cgroup" / tree / part for part in (own, *own.parents, *map(Path, _ENGINES))
+                    _SYS / "fs/cgroup" / tree / part for part in (own, *own.parents, *map(Path, _engines))
                 )
     once = {(status.st_dev, status.st_ino): file for folder in folders
             if (file := folder / "cpu.stat").is_file() and (status := file.stat())}  # fmt: skip
     return (*found, *packages.values(), *once.values())
-
-
-_ENGINES = ("docker", "system.slice", "machine.slice", "machine", "libpod_parent")
-"""Top-level cgroups in which engines and libvirt put their instances."""
 
 
 _PAGES = {"pswpin": Counter.SWAPPED, "pswpout": Counter.SWAPPED, "pgsteal_direct": Counter.RECLAIMED}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 
 if TYPE_CHECKING:
@@ -33,6 +35,17 @@ def search_path() -> str:
     """PATH followed by the system's folders, for child processes."""
     own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     return os.pathsep.join([*own, *(folder for folder in _ALSO if folder not in own)])
+
+
+def version(program: str, option: str = "--version") -> str:
+    """The first line of what a program says of its version; nothing where it says none."""
+    import subprocess
+
+    with suppress(OSError, subprocess.SubprocessError):
+        seconds = deadlines.stretched(30)
+        done = subprocess.run([program, option], capture_output=True, errors="replace", timeout=seconds, check=False)
+        return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")
+    return ""
 
 
 def output(words: Sequence[str], seconds: float) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core import deadlines
-from isobench.host.accounting import cgroups_of, parent, peer_pid, process_name, users_of
+from isobench.host.accounting import cgroups_of, parent, peer_pid, process_name, text_of, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -60,20 +60,20 @@ def remembered(where: str, names: frozenset[str], find: Callable[[], Server]) ->
 
 def _began(pid: int) -> str:
     """The start time of a process in the kernel's ticks; empty if it does not exist."""
-    return (_text(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""] * 20)[19]
+    return (text_of(f"/proc/{pid}/stat").rpartition(")")[2].split() or [""] * 20)[19]
 
 
 def _server_of(path: str, names: Collection[str]) -> Server:
     maker = peer_pid(path)
     tables = dict.fromkeys(("self", *([str(maker)] if maker else [])))
-    rows = "\n".join(_text(f"/proc/{table}/net/unix") for table in tables)
+    rows = "\n".join(text_of(f"/proc/{table}/net/unix") for table in tables)
     return _named(path, holders(listeners(rows, path)), maker, names)
 
 
 def _server_of_port(host: str, port: int, names: Collection[str]) -> Server:
     if not _is_here(host):
         return Server(0, f"{host} is another machine")
-    rows = _text("/proc/self/net/tcp") + "\n" + _text("/proc/self/net/tcp6")
+    rows = text_of("/proc/self/net/tcp") + "\n" + text_of("/proc/self/net/tcp6")
     return _named(f"port {port}", holders(tcp_listeners(rows, port)), 0, names)
 
 
@@ -83,7 +83,7 @@ def serving_pid(path: str) -> int:
     If others hold the socket besides its creator, it was passed on to one of them.
     """
     maker = peer_pid(path)
-    rows = "\n".join(_text(f"/proc/{table}/net/unix") for table in ("self", maker))
+    rows = "\n".join(text_of(f"/proc/{table}/net/unix") for table in ("self", maker))
     handed = [pid for pid in holders(listeners(rows, path)) if pid != maker]
     return next((pid for pid in handed if parent(pid) not in handed), maker)
 
@@ -121,7 +121,7 @@ def _is_a_daemon(pid: int, names: Collection[str]) -> bool:
 
 def is_here(pid: int) -> bool:
     """Whether a process is in this PID namespace, so that pids it reports match /proc."""
-    spaces = re.search(r"^NSpid:\s*(.*)$", _text(f"/proc/{pid}/status"), re.MULTILINE)
+    spaces = re.search(r"^NSpid:\s*(.*)$", text_of(f"/proc/{pid}/status"), re.MULTILINE)
     return proc_is_ours() and (spaces is None or len(spaces[1].split()) == 1)
 
 
@@ -165,7 +165,7 @@ def connected_paths() -> list[str]:
 def listens_at(pid: int, ending: str) -> str:
     """The path with this suffix of a unix socket on which a process listens; empty if there is none."""
     own = _open(pid, "socket")
-    for line in _text(f"/proc/{pid}/net/unix").splitlines():
+    for line in text_of(f"/proc/{pid}/net/unix").splitlines():
         words = line.split(maxsplit=7)
         if len(words) == 8 and words[7].endswith(ending) and listeners(line, words[7]) & own:
             return words[7]
@@ -295,9 +295,3 @@ def _is_here(host: str) -> bool:
                 trial.bind(where)
                 return True
     return False
-
-
-def _text(path: str) -> str:
-    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-    return ""

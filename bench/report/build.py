@@ -8,6 +8,7 @@ from isobench.contracts import plugins
 from isobench.core.errors import UsageError
 from isobench.report import format, sections
 from isobench.report.blocks import costs_shown
+from isobench.report.caveats import blocks_counted
 from isobench.report.context import Context, Section
 from isobench.report.page import Page, Part
 from isobench.report.places import placed
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.analysis.results import Results
-    from isobench.report.blocks import Block
 
 FILES = {"html": "index.html", "md": "report.md"}
 """The formats and the names of their files."""
@@ -60,14 +60,14 @@ def page_of(context: Context) -> Page:
     sections = find_sections()
     built = {section.anchor: section.build(context) for section in sections}
     shown = costs_shown([block for blocks in built.values() for block in blocks])
-    others = Section(_AFTER_THE_COSTS, "others", "Other costs", lambda context: _others(context, shown), "Others")
-    built[others.anchor] = others.build(context)
-    ordered = sorted([*sections, others], key=lambda section: section.order)
-    parts = placed([Part(s.anchor, s.title, built[s.anchor], s.word) for s in ordered if built[s.anchor]])
+    for section in sections:
+        if section.complete is not None:
+            built[section.anchor] = [*built[section.anchor], *section.complete(context, shown)]
+    parts = placed([Part(s.anchor, s.title, built[s.anchor], s.word) for s in sections if built[s.anchor]])
     session = context.session
-    measured = [block for block in session.blocks if block.index > 0]
-    used = sum(not block.marks for block in measured)
-    left_out = f" ({len(measured) - used} disturbed ones excluded)" if used < len(measured) else ""
+    measured = sum(block.index > 0 for block in session.blocks)
+    used = blocks_counted(context)
+    left_out = f" ({measured - used} disturbed ones excluded)" if used < measured else ""
     name = f"{format.clean(session.label, 100)}: " if session.label else ""
     subtitle = (
         f"{name}{format.clean(session.host_id, 60)}, {format.clean(session.started, 40)}: "
@@ -76,22 +76,6 @@ def page_of(context: Context) -> Page:
     )
     footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."
     return Page("What isolation costs", subtitle, footer, parts)
-
-
-_AFTER_THE_COSTS = 85
-"""Where the section of other costs comes."""
-
-
-def _others(context: Context, shown: set[str]) -> list[Block]:
-    """What no other section shows, a plug-in's scenario for one: whatever was measured has a row."""
-    from isobench.report.sections._shared import whole_scenario
-
-    blocks: list[Block] = []
-    for scenario in dict.fromkeys(row.scenario for row in context.estimates):
-        metrics = context.metrics_of(scenario)
-        rest = [metric for metric in metrics if f"{scenario}.{metric}" not in shown]
-        blocks += whole_scenario(context, scenario, None if rest == metrics else rest)
-    return blocks
 
 
 def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.host.machine import EMULATED, UNKNOWN
 from isobench.report import format
 
 if TYPE_CHECKING:
     from isobench.report.context import Context
     from isobench.results.record import EnvironmentRecord
-
-FEWEST_PAIRS = 6
-"""Blocks below which no interval holds at 95 % (`isobench.analysis.paired`)."""
 
 BUSY = 0.2
 """The share of disturbed blocks from which a host is called busy."""

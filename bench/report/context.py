@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from isobench.results.record import EnvironmentRecord, MetricRecord, Session
     from isobench.results.store import Run
 
-BAND = 0.05
-"""Equivalent means: the whole interval lies between 1/1.05 and 1.05 times the baseline."""
-
 MOST_NIGHTS = 60
 """Runs that a trend reaches back."""
 
@@ -36,6 +33,8 @@ class Section(NamedTuple):
     title: str
     build: Callable[[Context], list[Block]]
     word: str = ""
+    complete: Callable[[Context, set[str]], list[Block]] | None = None
+    """Gives further blocks once every section is built, from the costs (`SCENARIO.METRIC`) that these show."""
 
 
 class Night(NamedTuple):

@@ -1,8 +1,11 @@
-"""The five things people choose an isolation for, and the metric that stands for each."""
+"""What people choose an isolation for, the metric that stands for each, and who speaks for each kind of isolation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.contracts.environment import LAYERS
+from isobench.report import format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,7 @@ class Need(NamedTuple):
         return self.title if self.title.isupper() else self.title.lower()
 
 
-NEEDS = (
+_BEFORE = (
     Need("Startup", "request to first byte", (("startup", "ready"),)),
     Need("Memory", "per instance", (("memory", "pss"), ("memory", "cgroup"))),
     Need("System call", "one trivial call", (("syscall", "getppid"),)),
@@ -35,15 +38,32 @@ NEEDS = (
     ),
     Need("Teardown", "end until all is freed", (("startup", "gone"),)),
 )
+"""The needs of runs whose record has no purpose of a metric: they are older."""
 
 REPRESENTATIVE = 12
 """Environments up to which a table shows them all; beyond, only one of each kind."""
 
-_KINDS = (
+KINDS = "kinds"
+"""The group of the environments that stand for a kind each, in the tables that must stay short."""
+
+_KINDS_BEFORE = (
     "process", "chroot", "ns-all", "ns-all-user", "handmade", "runc", "crun", "docker", "docker-runsc", "podman",
     "kvm", "tcg", "kvm-null", "tcg-null", "kvm-distro", "tcg-distro",
 )  # fmt: skip
-"""One environment of each kind that people ask about, for the tables that must stay short."""
+"""The same in runs whose record has no groups: they are older."""
+
+
+def needs_of(context: Context) -> list[Need]:
+    """What the metrics of the run stand for, as their scenarios say, in the order that these say."""
+    found: dict[tuple[int, str, str], list[tuple[str, str]]] = {}
+    for scenario in context.session.scenarios:
+        for metric in scenario.metrics:
+            if (purpose := metric.purpose) is not None:
+                key = (purpose.order, format.clean(purpose.title, 40), format.clean(purpose.number, 60))
+                found.setdefault(key, []).append((scenario.name, metric.name))
+    if not found:
+        return list(_BEFORE)
+    return [Need(title, number, tuple(candidates)) for (_, title, number), candidates in sorted(found.items())]
 
 
 def metric_for(context: Context, need: Need) -> tuple[str, str] | None:
@@ -62,23 +82,21 @@ def rows_for(context: Context, need: Need) -> list[Estimate]:
     return context.select(*chosen) if chosen else []
 
 
-LAYERS = ("process", "chroot", "namespace", "runtime", "engine", "vmm", "vm")
-"""Layers of isolation, each keeping more apart than those before it (`isobench.contracts.environment.Layer`)."""
-
-
 def _strength(layer: str) -> tuple[int, str]:
-    return (LAYERS.index(layer) if layer in LAYERS else len(LAYERS), layer)
+    """Layers that keep more apart come later; one that only another version of isobench knows, last."""
+    known: Sequence[str] = LAYERS
+    return (known.index(layer) if layer in known else len(known), layer)
 
 
 def spokesmen(context: Context, names: Sequence[str]) -> list[str]:
-    """One of these environments for each layer of isolation, the weakest layer first: of those that people ask about
-    the first, else the first of the record."""
+    """One of these environments for each layer of isolation, the weakest layer first: of those that a plain run takes
+    the first, else of those that stand for a kind, else the first of the record."""
     layers = {name: record.layer for name in names if (record := context.environment(name)) is not None}
-    found = []
-    for layer in sorted(set(layers.values()), key=_strength):
-        inside = [name for name in names if layers.get(name) == layer]
-        found += [next((name for name in _KINDS if name in inside), inside[0])] if inside else []
-    return found
+    places = {name: place for place, name in enumerate(_kinds(context))}
+    return [
+        min((name for name in names if layers.get(name) == layer), key=lambda name: places.get(name, len(places)))
+        for layer in sorted(set(layers.values()), key=_strength)
+    ]
 
 
 def representatives(context: Context) -> list[str]:
@@ -86,5 +104,16 @@ def representatives(context: Context) -> list[str]:
     names = context.measured({row.environment for row in context.estimates if not row.control})
     if len(names) <= REPRESENTATIVE:
         return names
-    kept = [name for name in names if name in _KINDS or name == context.baseline]
+    kinds = set(_kinds(context))
+    kept = [name for name in names if name in kinds or name == context.baseline]
     return kept if len(kept) > 3 else names[:REPRESENTATIVE]
+
+
+def _kinds(context: Context) -> list[str]:
+    """The environments that stand for a kind each, those of a plain run first."""
+    groups = {record.name: record.groups for record in context.session.environments}
+    if not any(groups.values()):
+        return list(_KINDS_BEFORE)
+    return sorted(
+        (name for name, own in groups.items() if KINDS in own), key=lambda name: "default" not in groups[name]
+    )

@@ -14,6 +14,14 @@ class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all parts of the record have in common."""
 
 
+class PurposeRecord(_Frozen, frozen=True):
+    """What people choose an isolation for (`isobench.core.model.Purpose`)."""
+
+    order: int
+    title: str
+    number: str
+
+
 class MetricRecord(_Frozen, frozen=True):
     """A metric as defined at the time of the run, so that a report needs no catalogue."""
 
@@ -22,6 +30,8 @@ class MetricRecord(_Frozen, frozen=True):
     meaning: str
     sign: Sign = "positive"
     """In runs older than this field, values of zero and less are missing from every metric."""
+    purpose: PurposeRecord | None = None
+    """No metric of a run older than this field has one."""
 
 
 class SeriesRecord(_Frozen, frozen=True):
@@ -53,9 +63,13 @@ class EnvironmentRecord(_Frozen, frozen=True):
     facts: dict[str, str] = {}
     opened_seconds: float = 0.0
     """Seconds of setup, with images from the cache; 0 if it could not be opened."""
+    groups: list[str] = []
+    """Empty in runs older than this field."""
 
 
 class SkipRecord(_Frozen, frozen=True):
+    """An environment (or one scenario in it, else "") that this host cannot run, the reason, and the remedy."""
+
     environment: str
     scenario: str
     reason: str

@@ -17,7 +17,7 @@ from isobench.core.model import Metric
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from isobench.contracts.mechanism import Need, Tool
+    from isobench.contracts.mechanism import Engine, Keeper, Need, Tool
 
 GROUPS = {
     "default": "the environments of a plain run",
@@ -26,6 +26,7 @@ GROUPS = {
     "vms": "virtual machines",
     "storage": "other storage paths, in containers and VMs",
     "network": "other network paths, in containers and VMs",
+    "kinds": "one environment of each kind",
 }
 """Sets of environments that can be named like an environment."""
 
@@ -117,6 +118,17 @@ def programs() -> frozenset[str]:
     return frozenset(("probe", *(program for mechanism in mechanisms([]) for program in mechanism.programs)))
 
 
+def engines() -> list[Engine]:
+    """The daemons that instances are asked of, each once."""
+    every = [mechanism.engine for mechanism in mechanisms([]) if mechanism.engine is not None]
+    return list({engine.variable: engine for engine in every}.values())
+
+
+def keepers() -> list[Keeper]:
+    """The processes by which instances are known, whoever started them."""
+    return list(dict.fromkeys(keeper for mechanism in mechanisms([]) for keeper in mechanism.keepers))
+
+
 def select_environments(words: str) -> list[Environment]:
     """The environments named in a comma-separated list of names and groups, each once, in the catalogue's order.
 
@@ -160,7 +172,7 @@ def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str
         members = [name for name, one in known.items() if word == "all" or word in one.groups]
         if word in known:
             chosen.add(word)
-        elif word in groups or word == "all":
+        elif members or word in groups:
             chosen.update(members)
         else:
             raise UsageError(

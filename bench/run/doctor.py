@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts import sight
-from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.host import machine
 from isobench.host.accounting import process_name
-from isobench.host.programs import find
+from isobench.host.programs import find, version
 from isobench.host.reasons import reason_and_remedy
 from isobench.probe.launcher import learn_deadlines
 from isobench.run import catalog, lifecycle
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-    from isobench.contracts.mechanism import Tool
 
 
 class Finding(NamedTuple):
@@ -35,10 +32,6 @@ class Finding(NamedTuple):
     outcome: str
     reason: str = ""
     remedy: str = ""
-
-
-_OTHERS = {"containerd-shim": "container", "conmon": "container", "qemu-system-x86": "virtual machine"}
-"""What a process is called in /proc/PID/comm (cut to fifteen letters) that keeps somebody's instance -> which kind."""
 
 
 def check_environments(environments: Iterable[Environment]) -> Generator[Finding]:
@@ -119,9 +112,10 @@ _DISTURBANCES = (
 
 def _other_instances() -> Iterator[Finding]:
     """Containers and virtual machines of other people."""
+    kinds = {keeper.process: keeper.kind for keeper in catalog.keepers()}
     names = [process_name(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
-    for kind in sorted(set(_OTHERS.values())):
-        count = sum(_OTHERS.get(name) == kind for name in names)
+    for kind in sorted(set(kinds.values())):
+        count = sum(kinds.get(name) == kind for name in names)
         remedy = "stop them while isobench measures" if count else ""
         yield Finding("noise", f"other {kind}s", "WARN" if count else "PASS", str(count or "none"), remedy)
 
@@ -132,18 +126,8 @@ def check_tools() -> Iterator[Finding]:
         if find(tool.name) is None:
             yield Finding("tool", tool.name, "SKIP", "not installed", tool.remedy)
         else:
-            yield Finding("tool", tool.name, "PASS", _version(tool))
-
-
-def _version(tool: Tool) -> str:
-    seconds = deadlines.stretched(20)
-    try:
-        done = subprocess.run(
-            [tool.name, tool.version], capture_output=True, errors="replace", timeout=seconds, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"does not report its version: {error}"
-    return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")[:100]
+            told_version = version(tool.name, tool.version)[:100]
+            yield Finding("tool", tool.name, "PASS", told_version or "does not report its version")
 
 
 def check_leftovers() -> Iterator[Finding]:

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import Unavailable, UsageError
 from isobench.core.remedies import mends
 from isobench.core.signals import interruptible, orderly
+from isobench.daemons.private import addresses
 from isobench.filesystem.cache import half_made
 from isobench.filesystem.files import atomic_write, try_lock
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
 from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
-from isobench.host.accounting import cgroups_of, users_of
+from isobench.host.accounting import cgroup_paths, cgroups_of, users_of
+from isobench.run import catalog
 from isobench.run.measuring import measuring
 
 if TYPE_CHECKING:
@@ -39,12 +41,6 @@ _NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
 _OWNER = "run.json"
 """In a run's work folder: the copy of its state file."""
 NOT_CLEANED = "not cleaned"
-_ENGINES = {
-    "DOCKER_HOST": ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
-    "ISOBENCH_LIBVIRT_URI": ("qemu:///system", "qemu:///session"),
-}
-"""Variable -> the addresses of the system's own engine. Another one is trusted only if the user who cleans names it,
-too, in the variable or as the current docker context."""
 
 
 def new_run_id() -> str:
@@ -109,9 +105,7 @@ def kill_processes(name: str) -> list[int]:
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
     an environment starts (the tar of a backup).
     """
-    from isobench.run.catalog import programs
-
-    needle, ours = f"{work_root() / name}/".encode(), programs()
+    needle, ours = f"{work_root() / name}/".encode(), catalog.programs()
     killed = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -140,8 +134,7 @@ def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str])
         return True
     if not (needle in words or _is_named(name, words)) or _has_terminal(process):
         return False
-    cgroups = cgroups_of(int(process.name)).splitlines()
-    if mine and any(line.split(":", 2)[2].startswith(f"/{name}") for line in cgroups):
+    if mine and any(path.startswith(f"/{name}") for _, path in cgroup_paths(cgroups_of(int(process.name)))):
         return True
     program = os.fsdecode(bytes((process / "exe").readlink()))
     if program.startswith("/memfd:"):
@@ -284,13 +277,15 @@ def _record(name: str) -> dict[str, object]:
 
 
 def _engines() -> dict[str, str]:
-    """The engines that are used from here, by the variable that tells them; also Docker's where a docker context tells
-    it, or nothing: the current context may be another when it is cleaned."""
-    from isobench.daemons.address import address
-
-    found = {name: variable(name) for name in _ENGINES if variable(name)}
-    with suppress(Unavailable):  # nothing is made where it cannot be known
-        found["DOCKER_HOST"] = address().url
+    """The engines that are used from here, by the variable that chooses them; also where something else chooses (a
+    docker context), or nothing: that may be another when it is cleaned."""
+    found = {}
+    for engine in catalog.engines():
+        address = variable(engine.variable)
+        with suppress(Unavailable):  # nothing is made where it cannot be known
+            address = engine.chosen() if engine.chosen is not None else address
+        if address:
+            found[engine.variable] = address
     return found
 
 
@@ -310,13 +305,11 @@ def _make(workdir: Path) -> Path:
 
 def _unknown_engines(record: dict[str, object]) -> str:
     """The variables whose value in a record is no engine that we know without it: "DOCKER_HOST=tcp://…"; or nothing."""
-    from isobench.daemons import private
-
-    used, here = record.get("engines"), _engines()
+    used, here, private = record.get("engines"), _engines(), addresses()
     unknown = []
-    for name, known in _ENGINES.items():
+    for name, usual, _ in catalog.engines():
         value = used.get(name) if isinstance(used, dict) else None
-        if value is not None and value not in (*known, here.get(name), private.addresses()[name]):
+        if value is not None and value not in (*usual, here.get(name), private.get(name)):
             unknown.append(f"{name}={str(value)[:200]}")
     return " ".join(unknown)
 
@@ -326,7 +319,7 @@ def _engines_of(record: dict[str, object]) -> Iterator[None]:
     """Select the known engines that a dead run used, and no others, during its sweep."""
     here, before = _engines(), {}
     engines = record.get("engines", here)
-    for name in _ENGINES:
+    for name in (engine.variable for engine in catalog.engines()):
         value = engines.get(name) if isinstance(engines, dict) else None
         if value != here.get(name):  # else all that tells it stays, such as a context's certificates
             before[name] = os.environ.pop(name, None)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from isobench.analysis.results import Estimate, Results
-    from isobench.core.model import Skip
-    from isobench.results.record import BlockRecord, Session
+    from isobench.results.record import BlockRecord, Session, SkipRecord
     from isobench.results.store import RunWriter, Series
 
 SHOWN = ("startup.ready", "startup.gone", "memory.pss", "syscall.getppid", "syscall.open-close", "io.randread-4k")
@@ -74,7 +73,7 @@ class Progress(Observer):
         if self._bar:
             self._bar.preparing(environment)
 
-    def skipped(self, skip: Skip) -> None:
+    def skipped(self, skip: SkipRecord) -> None:
         self._skips.setdefault((skip.reason, skip.remedy), []).append(skip.environment)
 
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None:

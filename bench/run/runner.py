@@ -29,7 +29,7 @@ from isobench.core.errors import (
     Unavailable,
     UsageError,
 )
-from isobench.core.model import CONTROL_SUFFIX, Cell, Sample, Skip
+from isobench.core.model import CONTROL_SUFFIX, Cell, Sample
 from isobench.host import heartbeat, machine
 from isobench.host.reasons import as_text, reason_and_remedy, reason_of
 from isobench.images.rootfs import fio_fact
@@ -41,6 +41,7 @@ from isobench.results.record import (
     EnvironmentRecord,
     FailureRecord,
     MetricRecord,
+    PurposeRecord,
     Resumption,
     ScenarioRecord,
     Session,
@@ -50,13 +51,14 @@ from isobench.results.store import RunWriter
 from isobench.run.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from isobench.contracts.environment import Environment, Instance, Sandbox
     from isobench.contracts.launch import Launch
     from isobench.contracts.scenario import Scenario
+    from isobench.core.model import Metric
     from isobench.results.store import Run, Series
 
 _CAN_BE = {"positive": "it must be positive", "zero": "it must not be negative", "any": "it must be finite"}
@@ -106,7 +108,7 @@ class Observer:
     """What the runner tells while it works. Every method may be overridden; none returns anything."""
 
     def opening(self, environment: str) -> None: ...
-    def skipped(self, skip: Skip) -> None: ...
+    def skipped(self, skip: SkipRecord) -> None: ...
     def begins(self, writer: RunWriter) -> None: ...
     def block_begins(self, index: int, last: int, seconds_left: float | None) -> None: ...
     def planned(self, order: Sequence[Cell]) -> None: ...
@@ -146,6 +148,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
     Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
     """
     observer = observer or Observer()
+    machine.begin(cgroup for e in request.environments for mechanism in e.mechanisms for cgroup in mechanism.cgroups)
     with ExitStack() as ending:
         with ExitStack() as stack:
             sandboxes, skips, seconds = _open_all(request, stack, observer)
@@ -153,8 +156,8 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             if missing:
                 raise RequiredMissing(f"{missing[0].environment} is required but unavailable: {missing[0].reason}")
             opened = [e for e in request.environments if e.name in sandboxes]
-            skips += sight.lacking(request.scenarios, opened)
-            for skip in sight.unfit(request.scenarios, opened):
+            skips += _lacking(request.scenarios, opened)
+            for skip in _unfit(request.scenarios, opened):
                 skips.append(skip)
                 observer.skipped(skip)
             request = request._replace(scenarios=[s for s in request.scenarios if not sight.lacks(s)])
@@ -178,6 +181,19 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
         remedy = resume if writer.session.stopped == "max-time" else ""
         raise NothingMeasured("nothing was measured: " + _why_nothing(writer.session), remedy=remedy)
     return writer
+
+
+def _lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[SkipRecord]:
+    """The cells that will be missing because the host lacks what a scenario needs."""
+    missing = [(scenario, why) for scenario in scenarios if (why := sight.lacks(scenario)) is not None]
+    return [SkipRecord(e.name, s.name, *why) for s, why in missing for e in environments if s.needs <= e.capabilities]
+
+
+def _unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[SkipRecord]:
+    """The environments that cannot run a workload: those that take no root file system but the shared one."""
+    wanted = [scenario for scenario in scenarios if Capability.COMMAND in scenario.needs]
+    reason = "it runs no programs but the probe"
+    return [SkipRecord(e.name, s.name, reason) for s in wanted for e in environments if not s.needs <= e.capabilities]
 
 
 def _measure_blocks(
@@ -404,10 +420,10 @@ class TimedSandbox:
 
 def _open_all(
     request: Request, stack: ExitStack, observer: Observer
-) -> tuple[dict[str, Sandbox], list[Skip], dict[str, float]]:
+) -> tuple[dict[str, Sandbox], list[SkipRecord], dict[str, float]]:
     """Open every environment and launch it once; what fails is a skip with its reason. Also the seconds of opening."""
     sandboxes: dict[str, Sandbox] = {}
-    skips: list[Skip] = []
+    skips: list[SkipRecord] = []
     seconds: dict[str, float] = {}
     for environment in request.environments:
         observer.opening(environment.name)
@@ -425,7 +441,7 @@ def _open_all(
             if isinstance(error, Unavailable):
                 with suppress(OSError):
                     workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
-            skip = Skip(environment.name, "", *reason_and_remedy(error))
+            skip = SkipRecord(environment.name, "", *reason_and_remedy(error))
             skips.append(skip)
             observer.skipped(skip)
     return sandboxes, skips, seconds
@@ -441,7 +457,7 @@ def smoke_test(sandbox: Sandbox) -> None:
 
 
 def _session(
-    request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[Skip], seconds: Mapping[str, float]
+    request: Request, sandboxes: Mapping[str, Sandbox], skips: Sequence[SkipRecord], seconds: Mapping[str, float]
 ) -> Session:
     environments = [
         _environment_record(request, e, sandboxes.get(e.name), seconds.get(e.name, 0.0)) for e in request.environments
@@ -466,10 +482,15 @@ def _session(
         versions=versions,
         environments=environments,
         beneath=[_environment_record(request, environment, None) for environment in request.beneath],
-        scenarios=[ScenarioRecord(s.name, s.title, [MetricRecord(*m) for m in s.metrics]) for s in request.scenarios],
-        skips=[SkipRecord(*skip) for skip in skips],
+        scenarios=[ScenarioRecord(s.name, s.title, [_metric_record(m) for m in s.metrics]) for s in request.scenarios],
+        skips=list(skips),
         label=request.label,
     )
+
+
+def _metric_record(metric: Metric) -> MetricRecord:
+    purpose = None if metric.purpose is None else PurposeRecord(*metric.purpose)
+    return MetricRecord(metric.name, metric.unit, metric.meaning, metric.sign, purpose)
 
 
 def _environment_record(
@@ -501,6 +522,7 @@ def _environment_record(
         single_factor=environment.single_factor,
         facts=facts,
         opened_seconds=seconds if sandbox is not None else 0.0,
+        groups=sorted(environment.groups),
     )
 
 

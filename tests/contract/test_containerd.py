@@ -11,7 +11,8 @@ import pytest
 
 from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
-from isobench.environments.runtimes.containerd import _own_folders, address, sweep
+from isobench.environments.docker._daemons import containerd_address
+from isobench.environments.runtimes._ctr import _own_folders, sweep
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.host.accounting import pids_with
 from isobench.run import catalog
@@ -22,14 +23,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.tool("ctr")]
 
 def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With all its folders; while nobody answers there, the run is not done with."""
-    run, where = f"{RUN_PREFIX}{new_run_id()}", address()
+    run, where = f"{RUN_PREFIX}{new_run_id()}", containerd_address()
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)
     with catalog.environments()["containerd"].open(workdir) as sandbox, sandbox.launch(idle()) as instance:
         instance.stdout.readline()
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr("isobench.environments.runtimes.containerd.address", lambda: f"{tmp_path}/none")
+            elsewhere.setattr("isobench.environments.runtimes._ctr.containerd_address", lambda: f"{tmp_path}/none")
             with pytest.raises(Unavailable, match=r"no containerd answers at .*/none"):
                 sweep(run)
             assert sweep(f"{run}0") == []
@@ -47,7 +48,7 @@ def test_a_dead_runs_container_is_swept(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_that_never_used_it_is_none_of_its_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no containerd, nothing is made and nothing is to be swept."""
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
-    monkeypatch.setattr("isobench.environments.runtimes.containerd.address", lambda: f"{tmp_path}/none")
+    monkeypatch.setattr("isobench.environments.runtimes._ctr.containerd_address", lambda: f"{tmp_path}/none")
     run = f"{RUN_PREFIX}{new_run_id()}"
     workdir = tmp_path / run / "containerd"
     workdir.mkdir(parents=True)

@@ -13,7 +13,8 @@ from isobench.contracts.answers import answers, each_answer
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
 from isobench.environments.docker.engine import Docker
-from isobench.environments.runtimes import containerd, oci
+from isobench.environments.native import _sandbox
+from isobench.environments.runtimes import _ctr, oci
 from isobench.host import cgroups
 from isobench.run import catalog
 from isobench.run.lifecycle import new_run_id
@@ -57,7 +58,7 @@ def test_fio_fails_for_a_reason_that_is_told(
 def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of 8 MiB and a program that touches 64: the cgroup says that it was killed, and the next one runs."""
     tight = tuple(f"{limit.partition('=')[0]}=8388608" if "memory" in limit else limit for limit in cgroups.LIMITS)
-    monkeypatch.setattr(cgroups, "LIMITS", tight)
+    monkeypatch.setattr(_sandbox, "LIMITS", tight)
     with opened("ns-all+cgroup") as sandbox:
         killed = pytest.raises(OutOfMemory, match="OOM-killed")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
@@ -78,7 +79,7 @@ def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytes
         return document
 
     with opened(name) as sandbox:
-        monkeypatch.setattr({"runc": oci, "containerd": containerd}[name], "configuration", tight)
+        monkeypatch.setattr({"runc": oci, "containerd": _ctr}[name], "configuration", tight)
         killed = pytest.raises(OutOfMemory, match=r"OOM-killed \(the container's limit is 24 MiB\): ")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")
@@ -123,7 +124,7 @@ def test_another_failure_is_not_blamed_on_memory(name: str) -> None:
 @pytest.mark.docker
 def test_an_image_that_lost_its_tag_in_use_is_swept() -> None:
     """The engine only untags an image that a container runs from; the sweep removes both."""
-    from isobench.environments.docker import _client
+    from isobench.environments.docker import _client, _leftovers
     from isobench.images.rootfs import rootfs_tar
     from isobench.run.lifecycle import new_run_id
 
@@ -138,6 +139,6 @@ def test_an_image_that_lost_its_tag_in_use_is_swept() -> None:
     client.remove_image(f"{run.lower()}:x", force=True)
     wanted = {"label": f"{_client.LABEL}={run}"}
     assert client.images(filters=wanted)
-    _client.sweep(run)
+    _leftovers.sweep(run)
     assert not client.images(filters=wanted) and not client.containers(all=True, filters=wanted)
     client.close()

@@ -10,8 +10,10 @@ import pytest
 
 from isobench.contracts.launch import Launch, idle, working
 from isobench.core.errors import Unavailable
-from isobench.environments.libvirt import guest
-from isobench.environments.libvirt._connection import connect, root_of_daemon, sweep
+from isobench.environments.libvirt import _sandbox
+from isobench.environments.libvirt._connection import connect
+from isobench.environments.libvirt._daemons import root_of_daemon
+from isobench.environments.libvirt._leftovers import sweep
 from isobench.environments.libvirt._traces import log_folder
 from isobench.environments.libvirt.guest import Guest
 from isobench.filesystem.paths import RUN_PREFIX
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.libvirt
 @pytest.fixture(autouse=True)
 def forget_which_guests_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another test may have waited for a guest in vain, which tells of all that boot like it; here none has to boot."""
-    monkeypatch.setattr(guest, "_heard", {})
+    monkeypatch.setattr(_sandbox, "_heard", {})
 
 
 KERNEL = {"os/kernel", "os/initrd", "os/cmdline"}

@@ -15,7 +15,7 @@ import pytest
 from isobench.contracts.launch import idle
 from isobench.core.errors import DeadlineExceeded, Unavailable
 from isobench.daemons import libvirt as private
-from isobench.environments.libvirt import _connection, _domain
+from isobench.environments.libvirt import _connection, _daemons, _domain
 from isobench.host.accounting import pids_with
 from tests.contract.opening import opened
 
@@ -35,7 +35,7 @@ def libvirtd(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         stack.callback(daemon.stop)
         monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", daemon.address)
         monkeypatch.setattr(_connection, "_hung", {})
-        pid = _connection.daemon().pid
+        pid = _daemons.daemon().pid
         stack.callback(os.kill, pid, signal.SIGCONT)
         yield pid
 

@@ -10,7 +10,7 @@ import pytest
 from isobench.contracts.answers import first_answer
 from isobench.contracts.capabilities import HasAddress
 from isobench.contracts.launch import idle, working
-from isobench.environments.libvirt.net import bridge_name, sweep
+from isobench.environments.libvirt._network import bridge_name, sweep
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.run.lifecycle import new_run_id
 from isobench.scenarios.net import Net
@@ -73,7 +73,7 @@ def test_a_dead_runs_bridge_is_swept_and_a_similar_one_is_not() -> None:
     try:
         for name in (ours, decoy):
             subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
-        assert sweep(run) == [f"bridge {ours}"] and sweep(run) == []
+        assert sweep(run, ["tcg-tap"]) == [f"bridge {ours}"] and sweep(run, ["tcg-tap"]) == []
         assert ours not in _bridges() and decoy in _bridges()
     finally:
         for name in {ours, decoy} & _bridges():

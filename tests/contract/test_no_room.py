@@ -12,9 +12,11 @@ import pytest
 from isobench.contracts.answers import answers
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError
-from isobench.environments.native import storage
+from isobench.environments.docker import _stored
+from isobench.environments.libvirt import _sandbox as guests
+from isobench.environments.native import _sandbox as rungs
 from isobench.host.accounting import children, pids_with
-from isobench.images import disk, lower
+from isobench.images import lower
 from tests.contract.opening import inner, opened
 
 pytestmark = pytest.mark.root
@@ -31,7 +33,7 @@ def no_room(target: Path, kind: str = "") -> None:
 
 def test_a_copy_that_had_no_room_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real file system that is too small: nothing of it stays, and with room the copied-up file is a whole one."""
-    monkeypatch.setattr(storage, "_OPTIONS", "size=50m,mode=755")
+    monkeypatch.setattr(rungs, "_OPTIONS", "size=50m,mode=755")
     with opened("process-tmpfs") as sandbox:
         data = inner(sandbox).data_folder()
         with (
@@ -63,7 +65,7 @@ def test_a_rung_that_does_not_start_leaves_no_folder(name: str) -> None:
 def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the part of the disk that there was room for, nor what was to lie beside it."""
     with opened("tcg") as sandbox:
-        monkeypatch.setattr(disk, "copy_disk", no_room)
+        monkeypatch.setattr(guests, "copy_disk", no_room)
         with (
             pytest.raises(OSError, match="No space left"),
             sandbox.launch(working("fio", "null", "1", disk=True, timeout=60)),
@@ -79,7 +81,7 @@ def test_a_container_whose_storage_has_no_room_leaves_nothing(monkeypatch: pytes
     with opened("docker-bind") as sandbox:
         inner(sandbox)._lower_image()
         before = children(os.getpid())
-        monkeypatch.setattr(lower, "copy_lower", no_room)
+        monkeypatch.setattr(_stored, "copy_lower", no_room)
         with (
             pytest.raises(OSError, match="No space left"),
             sandbox.launch(COPY_UP),

@@ -25,7 +25,7 @@ from isobench.contracts.launch import idle, working
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import address as docker_address
-from isobench.environments.docker import _client
+from isobench.environments.docker import _client, _daemons
 from isobench.environments.docker._plain import plain
 from isobench.filesystem.mounts import remove_tree
 from isobench.host.accounting import children, cpu_seconds, parent, peer_pid, process_name
@@ -137,11 +137,11 @@ def activated() -> Iterator[str]:
 @pytest.mark.tool("dockerd")
 def test_systemd_made_the_socket_and_dockerd_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever made the socket spends nothing; of two engines on a host the other's containerd is none of its."""
-    others = _client.engine_pids()
+    others = _daemons.engine_pids()
     with activated() as address:
         monkeypatch.setenv("DOCKER_HOST", address)
         assert process_name(peer_pid(address.removeprefix("unix://"))) == "systemd"
-        found = _client.engine_pids()
+        found = _daemons.engine_pids()
         assert [process_name(pid) for pid in found] == ["dockerd", "containerd"]
         assert parent(found[1]) == found[0]
         assert not set(found) & set(others)
@@ -197,7 +197,7 @@ def test_behind_a_tunnel_the_containers_are_seen_and_the_daemons_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What passes on is not the engine; a container is known by its own id, whoever tells its pid."""
-    direct = _client.engine_pids()
+    direct = _daemons.engine_pids()
     real = docker_address.address().path
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{tmp_path}/t.sock")

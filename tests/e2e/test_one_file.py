@@ -11,33 +11,45 @@ from pathlib import Path
 import pytest
 
 from isobench.results import store
+from isobench.results.record import PurposeRecord
 from tests.documents import ROOT
 
 ENVIRONMENT = '''"""A rung."""
 
-from isobench.contracts.mechanism import Mechanism, Tool
-from isobench.environments.native.rungs import Isolation, Native, sweep
+from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Tool
+from isobench.environments.native.rungs import Isolation, Native
 
-MECHANISM = Mechanism("added", lambda run: [f"added swept {run}"], ("addedctl",), (Tool("addedctl", ("added-tools",)),))
+MECHANISM = Mechanism(
+    "added",
+    lambda run: [f"added swept {run}"],
+    ("addedctl",),
+    (Tool("addedctl", ("added-tools",)),),
+    engine=Engine("ADDED_HOST", ("added:///usual",)),
+    keepers=(Keeper("sleep", "added instance"),),
+    cgroups=("added.slice",),
+)
 
 
 class Added(Native):
     mechanisms = (MECHANISM,)
 
 
-ENVIRONMENTS = (Added("added", "an added rung", Isolation(), layer="process", adds="nothing", compared_with="process"),)
+ENVIRONMENTS = (
+    Added("added", "an added rung", Isolation(), layer="process", adds="nothing", compared_with="process",
+          groups=("kinds", "added-group")),
+)
 '''
 SCENARIO = '''"""A scenario."""
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import idle
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 
 
 class Added:
     name, title = "added", "An added scenario"
     needs, groups, typical_seconds = frozenset({Capability.READY}), frozenset({"default"}), 0.5
-    metrics = (Metric("ready", "second", "until it says ready"),)
+    metrics = (Metric("ready", "second", "until it says ready", purpose=Purpose(15, "Adding", "until it is added")),)
 
     def measure(self, sandbox):
         with sandbox.launch(idle()) as instance:
@@ -121,6 +133,34 @@ def test_an_environment_is_one_file(copy: Path) -> None:
     assert "addedctl" in done.stdout.split() and "added swept isobench-x" in done.stdout
 
 
+def test_what_a_mechanism_says_of_the_host_is_heeded(copy: Path, tmp_path: Path) -> None:
+    """Other people's instances are counted, the engine that a run used is recorded and asked for, and throttling in
+    its cgroup counts."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert "other added instances" in _isobench(copy, "doctor", "-e", "added", "--json")
+        other.kill()
+    program = """
+import json
+from isobench.host import machine
+from isobench.run import catalog, lifecycle
+with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+    record = json.loads((workdir / "run.json").read_text())
+print(record["engines"]["ADDED_HOST"], lifecycle._unknown_engines(record))
+print(lifecycle._unknown_engines({"engines": {"ADDED_HOST": "added:///usual"}}) or "usual")
+print(lifecycle._unknown_engines({"engines": {"ADDED_HOST": "added:///far"}}))
+print([cgroup for mechanism in catalog.mechanisms() for cgroup in mechanism.cgroups if "added" in cgroup])
+"""
+    environ = {**os.environ, "ADDED_HOST": "added:///mine", "ISOBENCH_STATE": str(tmp_path)}
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, cwd=copy, env=environ, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["added:///mine", "usual", "ADDED_HOST=added:///far", "['added.slice']"]
+
+
+def test_a_group_is_what_environments_say(copy: Path) -> None:
+    """It can be named like the usual ones."""
+    assert "added" in _isobench(copy, "run", "--dry-run", "-e", "process,added-group")
+
+
 def test_a_scenario_a_section_and_a_format_are_one_file_each(copy: Path) -> None:
     """The scenario is in a plain run's plan and is measured, the section in its report, the format in an export."""
     assert "added" in _isobench(copy, "run", "--dry-run", "-e", "added")
@@ -128,7 +168,10 @@ def test_a_scenario_a_section_and_a_format_are_one_file_each(copy: Path) -> None
     (page,) = copy.glob("reports/*/*/index.html")
     assert "It was added." in page.read_text()
     (run,) = copy.glob("results/*/*/session.json")
-    series = store.load(run.parent).series
+    stored = store.load(run.parent)
+    series, groups = stored.series, {one.name: one.groups for one in stored.session.environments}
+    assert stored.session.scenarios[0].metrics[0].purpose == PurposeRecord(15, "Adding", "until it is added")
+    assert groups["added"] == ["added-group", "kinds"]
     assert {(s.scenario, s.metric) for s in series if s.environment == "added"} == {("added", "ready")}
     _isobench(copy, "export", str(run.parent), "--to", "added", "--out", "made.added")
     assert (copy / "made.added").read_text() in run.read_text()

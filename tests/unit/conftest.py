@@ -8,7 +8,7 @@ import pytest
 
 from isobench.core import deadlines
 from isobench.environments.docker import _client
-from isobench.environments.libvirt import _connection, guest
+from isobench.environments.libvirt import _connection, _sandbox
 from isobench.host import serving
 
 
@@ -16,7 +16,7 @@ from isobench.host import serving
 def nothing_learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Deadlines are the usual ones, no engine has hung, no kind of guest has failed, no daemon was found."""
     deadlines.begin(None)
-    monkeypatch.setattr(guest, "_heard", {})
+    monkeypatch.setattr(_sandbox, "_heard", {})
     monkeypatch.setattr(_client, "_hung", {})
     monkeypatch.setattr(_connection, "_hung", {})
     monkeypatch.setattr(serving, "_known", {})

@@ -136,7 +136,7 @@ def _initramfs(here: Path, job: str) -> Path:
 
 
 def _files(job: str) -> tuple[Path, Path]:
-    file = FOLDER / f"{job}.fio"
+    file = Path(FOLDER, f"{job}.fio")
     return file.with_name("layout.fio"), file
 
 

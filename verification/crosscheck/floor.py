@@ -31,7 +31,8 @@ from isobench.scenarios.startup import durations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.environments.native.rungs import Native, NativeSandbox
+    from isobench.environments.native._sandbox import NativeSandbox
+    from isobench.environments.native.rungs import Native
 
 FLAG_BITS = {
     "mnt": 0x00020000,

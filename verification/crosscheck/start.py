@@ -17,6 +17,7 @@ LIMIT = 4.0
 COMMANDS = {
     "python -c pass": ("-c", "pass"),
     "isobench --help": ("-m", "isobench", "--help"),
+    "isobench list": ("-m", "isobench", "list"),
     "isobench list environments": ("-m", "isobench", "list", "environments"),
     "isobench list metrics": ("-m", "isobench", "list", "metrics"),
     "import click": ("-c", "import click"),

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
 from isobench.contracts.launch import working
+from isobench.core.model import BAND
 from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.host.programs import find
 from isobench.probe.build import FLAGS, probe_path
@@ -65,7 +66,6 @@ OPERATIONS = (
 )
 """All of ours but `pipe-2cpu`, as everything here is on one CPU; each the same work, written twice."""
 
-BAND = 0.05
 AGREES, DIFFERS, NOISY = "agrees", "differs", "too noisy to tell"
 PERF_CALLS = 2_000_000
 """A third of a second: runs of this length agree within 1 %."""

@@ -1,26 +1,21 @@
-"""The Docker engine: connecting to it, its error messages, its daemons, and cleaning up after a dead run."""
+"""The Docker engine: connecting to it, and its error messages."""
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import threading
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Part
-from isobench.contracts.mechanism import Mechanism, Need, Tool, command
 from isobench.core import deadlines
-from isobench.core.errors import IsobenchError
-from isobench.host.accounting import cgroups_of, children, command_line, parent, process_name, users_of
-from isobench.host.serving import Server, connected_to, proc_is_ours, remembered, server_of, server_of_port
+from isobench.core.errors import MeasurementError, Unavailable
+from isobench.daemons.address import address
+from isobench.environments.docker._errors import HUNG, failure, refusal, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
-    from urllib.parse import SplitResult
 
     from isobench.daemons.address import Address, Tls
 
@@ -37,10 +32,6 @@ _hung: dict[str, float] = {}
 
 def connect() -> Any:
     """A low-level client of the engine that the docker command would use. Raises `Unavailable` with the reason."""
-    from isobench.core.errors import Unavailable
-    from isobench.daemons.address import address
-    from isobench.environments.docker._errors import HUNG, refusal, unusable
-
     try:
         docker = _sdk()
     except ImportError as error:
@@ -66,6 +57,14 @@ def connect() -> Any:
             _hung[engine.url] = time.monotonic() + _REST_SECONDS
         raise refused from error
     return client
+
+
+@contextmanager
+def connected(host_config: Mapping[str, Any]) -> Iterator[Any]:
+    """A client of the engine, for containers that would be configured so. Raises `Unavailable`."""
+    with closing(connect()) as client:
+        require(client, host_config)
+        yield client
 
 
 def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
@@ -96,8 +95,6 @@ def _secured(docker: Any, tls: Tls) -> Any:
 
 def require(client: Any, host_config: Mapping[str, Any]) -> None:
     """Raise `Unavailable` if this is not Docker, or if the engine lacks what the containers' configuration needs."""
-    from isobench.core.errors import MeasurementError, Unavailable
-
     try:
         with engine_errors("asking the engine for its runtimes and networks"):
             info = client.info()
@@ -155,171 +152,8 @@ def engine_errors(doing: str) -> Iterator[None]:
     import docker
     import requests
 
-    from isobench.environments.docker._errors import failure
-
     answers = (KeyError, TypeError, ValueError, IndexError, AttributeError)
     try:
         yield
     except (docker.errors.DockerException, requests.RequestException, OSError, *answers) as error:
         raise failure(doing, error) from error
-
-
-_DOCKERD = frozenset({"dockerd"})
-CONTAINERD = frozenset({"containerd", "docker-containe"})
-"""The daemons' names in /proc/PID/comm, which is cut to fifteen letters."""
-
-
-def engine() -> list[Server]:
-    """dockerd and its containerd, each verified, or the reason why it is not known."""
-    from urllib.parse import urlsplit
-
-    from isobench.daemons.address import address
-
-    try:
-        where = address()
-    except IsobenchError as error:
-        return [Server(0, error.reason)]
-    if where.path:
-        dockerd = server_of(where.path, _DOCKERD)
-    else:
-        parts = urlsplit(where.url)
-        dockerd = server_of_port(parts.hostname or "", _port(parts), _DOCKERD)
-    if not dockerd.pid:
-        return [dockerd]
-    return [dockerd, remembered(f"containerd of {dockerd.pid}", CONTAINERD, lambda: _containerd(dockerd.pid))]
-
-
-def _port(parts: SplitResult) -> int:
-    with suppress(ValueError):
-        return parts.port or 2375
-    return 0
-
-
-def _containerd(dockerd: int) -> Server:
-    """A containerd that dockerd started is its child. Otherwise it is the one that dockerd is connected to, or the one
-    named on its command line."""
-    own = [pid for pid in children(dockerd) if process_name(pid) in CONTAINERD]
-    found = own or connected_to(dockerd, CONTAINERD)
-    if found:
-        return Server(found[0])
-    option = re.search(rb"--containerd[=\0]([^\0]+)", command_line(dockerd))
-    if option:
-        return server_of(os.fsdecode(option[1]), CONTAINERD)
-    return Server(0, "it cannot be determined which containerd dockerd uses")
-
-
-def engine_pids() -> list[int]:
-    """The processes of dockerd and of its containerd, as far as they are known."""
-    return [server.pid for server in engine() if server.pid]
-
-
-def unseen() -> dict[Part, str]:
-    """Why some daemons, or their memory, cannot be observed from here."""
-    lacking = [server.why_not for server in engine() if not server.pid]
-    found = {Part.DAEMONS: "; ".join(lacking)} if lacking else {}
-    if os.geteuid() != 0:
-        found[Part.MEMORY] = "only root can read the memory of another user's processes"
-    return found
-
-
-def is_of(pid: int, container: str) -> bool:
-    """Whether this process is the container's: its shim's command line or its own cgroup contains the container's id.
-    An engine in another PID namespace reports the pids of its own namespace."""
-    if not proc_is_ours():
-        return False
-    shim = parent(pid)
-    return container in cgroups_of(pid) or (any(users_of(shim)) and container.encode() in command_line(shim))
-
-
-def sweep(run: str) -> list[str]:
-    """Remove the containers, volumes and images that carry this run's label.
-
-    Raises `Unavailable` if the engine does not answer and the run had used it.
-    """
-    from isobench.core.errors import MeasurementError, Unavailable
-    from isobench.daemons.private import ended
-    from isobench.filesystem.paths import opened
-
-    used = opened(run, "docker")
-    try:
-        client = connect()
-    except Unavailable:
-        if used and not ended("DOCKER_HOST"):
-            raise
-        return []
-    removed: list[str] = []
-    with closing(client):
-        for attempt in range(_SWEEPS, -1, -1):
-            try:
-                with engine_errors("cleaning up"):
-                    _sweep(client, run, removed)
-                break
-            except MeasurementError:
-                if not used:
-                    break
-                if attempt == 0:
-                    raise
-                time.sleep(0.5)
-    return removed
-
-
-_SWEEPS = 6
-"""The engine may still be processing the dead run's last request: its image is then in use for a while."""
-
-
-_DOCKERD_TOOL, _RUNC, _RUNSC = (
-    Tool(name, (package,)) for name, package in (("dockerd", "docker.io"), ("runc", "runc"), ("runsc", "runsc"))
-)
-MECHANISM = Mechanism(
-    "docker",
-    sweep,
-    programs=("containerd-shim*",),
-    tools=(_DOCKERD_TOOL, _RUNC, _RUNSC),
-    needs=(
-        _DOCKERD_TOOL.need("Docker"),
-        Need(("iptables",), command("iptables"), "a private Docker engine"),
-        _RUNC.need("runc, containerd and Docker"),
-        _RUNSC.need("gVisor", everyday=False),
-    ),
-)
-
-
-def _sweep(client: Any, run: str, removed: list[str]) -> None:
-    wanted = {"label": f"{LABEL}={run}"}
-    for container in client.containers(all=True, filters=wanted):
-        client.remove_container(container["Id"], force=True, v=True)
-        removed.append(f"container {container['Id'][:12]}")
-        forget(container["Id"])
-    for volume in client.volumes(filters=wanted)["Volumes"] or ():
-        client.remove_volume(volume["Name"], force=True)
-        removed.append(f"volume {volume['Name']}")
-    for image in client.images(filters=wanted):
-        tags = [tag for tag in image.get("RepoTags") or () if tag != _UNTAGGED]
-        for tag in _own_tags(tags, run) or [image["Id"]] * (not tags):
-            client.remove_image(tag, force=True)
-            removed.append(f"image {tag.removeprefix('sha256:')[:60]}")
-
-
-def forget(container: str) -> None:
-    """Remove what remains of a removed container whose shim was killed: its cgroups and the shim's socket.
-
-    Neither the engine nor containerd looks for them again. They are named after the container's id, so a container on
-    another host has none here.
-    """
-    from isobench.daemons.shims import remove_socket
-    from isobench.environments.runtimes.containerd import settings
-    from isobench.host.cgroups import remove
-
-    if os.geteuid() == 0:
-        with suppress(OSError):
-            remove(f"*{container}*")
-        remove_socket(settings()["address"], "moby", container)
-
-
-_UNTAGGED = "<none>:<none>"
-"""What the engine reports for an image without a tag, for example if its tag was removed while it was in use."""
-
-
-def _own_tags(tags: list[str], run: str) -> list[str]:
-    """The tags that the run gave. A tag that somebody else has given to its image since then is left alone."""
-    return [tag for tag in tags if tag.startswith(f"{run.lower()}:")]

@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import os
 import select
+import socket
 import struct
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from isobench.environments.docker._client import LABEL, engine_errors, engine_pids, forget, is_of
+from isobench.core.errors import DeadlineExceeded, MeasurementError, OutOfMemory
+from isobench.core.streams import DeadlineReader
+from isobench.environments.docker._client import LABEL, engine_errors
+from isobench.environments.docker._daemons import engine_pids, is_of
+from isobench.environments.docker._leftovers import forget
 from isobench.environments.docker._plain import plain
 from isobench.host.accounting import cpu_seconds, descendants, parent
+from isobench.probe.launcher import watch_netns
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
     from typing import Any, BinaryIO
 
@@ -28,8 +33,6 @@ class DockerInstance:
     """One container (`isobench.contracts.environment.Instance`)."""
 
     def __init__(self, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
-        from isobench.probe.launcher import watch_netns
-
         self._client = client
         self._name = name
         self._deadline = time.monotonic() + timeout
@@ -112,8 +115,6 @@ class DockerInstance:
 
     def _raise_if_out_of_memory(self) -> None:
         """Ask the engine: it also reports an OOM kill of a process that the first one started."""
-        from isobench.core.errors import OutOfMemory
-
         with engine_errors("inspecting the container"):
             found = self._client.inspect_container(self._id)
         if found["State"].get("OOMKilled"):
@@ -164,8 +165,6 @@ class DockerInstance:
 
         Closing would not do, because the SDK's response keeps the socket open.
         """
-        import socket
-
         if self._stream is not None:
             with suppress(OSError):
                 self._stream.shutdown(socket.SHUT_RDWR)
@@ -193,14 +192,10 @@ class DockerInstance:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
-            from isobench.core.errors import DeadlineExceeded
-
             raise DeadlineExceeded("the container did not exit when released", console=self._console())
         return time.monotonic_ns()
 
     def _raise_not_ready(self) -> None:
-        from isobench.core.errors import DeadlineExceeded, MeasurementError
-
         with engine_errors("inspecting the container"):
             state = self._client.inspect_container(self._id)["State"]
         if state["Running"]:
@@ -226,8 +221,6 @@ class _FirstByte:
         self._thread.start()
 
     def _watch(self, stream: socket.socket) -> None:
-        import socket
-
         poll = select.poll()
         poll.register(stream, select.POLLIN)
         if poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
@@ -244,8 +237,6 @@ class _Frames(io.RawIOBase):
     """Standard output from an attach stream, whose frames are an eight-byte header (kind, length) and data."""
 
     def __init__(self, stream: socket.socket, deadline: float, errors: bytearray) -> None:
-        from isobench.core.streams import DeadlineReader
-
         super().__init__()
         self._source = io.BufferedReader(DeadlineReader(os.dup(stream.fileno()), deadline))
         self._errors = errors

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.core.remedies import as_root, to_start
+from isobench.daemons.address import config_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +24,6 @@ HUNG = "check the engine's log, and restart it"
 
 def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     """Why the engine cannot be used. `seconds` is how long the attempt was allowed to take."""
-    import ssl
-
     import docker
     import requests
 
@@ -75,8 +75,6 @@ def _answered(address: Address, status: int, words: str) -> Unavailable:
 def unusable(address: Address, error: Exception) -> Unavailable:
     """Why the SDK cannot create a client, before anything was sent: its configuration file, address or certificates."""
     import docker
-
-    from isobench.daemons.address import config_folder
 
     if isinstance(error, docker.errors.TLSParameterError):
         return Unavailable(

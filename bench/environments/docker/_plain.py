@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import socket
     from ssl import SSLSocket
 
 
 def plain(secured: SSLSocket) -> socket.socket:
     """One end of a socket pair. A thread forwards data in both directions, and ends with either side."""
-    import socket
-
     here, there = socket.socketpair()
     threading.Thread(target=_pass_on, args=(secured, there), daemon=True).start()
     return here
@@ -22,8 +21,6 @@ def plain(secured: SSLSocket) -> socket.socket:
 
 def _pass_on(secured: SSLSocket, there: socket.socket) -> None:
     """In a single thread: an OpenSSL connection must not be used by two threads at once."""
-    import select
-
     with there, suppress(OSError, ValueError):  # either side was closed
         while True:
             ready = [secured] if secured.pending() else select.select([secured, there], [], [])[0]

@@ -1,21 +1,12 @@
-"""Docker containers through the engine's API: one class, each variant a different host configuration.
-
-The image is imported from the shared root file system; nothing is ever pulled. create, attach, start, wait and remove
-are separate calls, each with a timestamp. The streams are attached before the start, so that the first byte is not
-missed.
-"""
+"""Docker containers: one class, each variant a different host configuration (`_sandbox.py` has how they are run)."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, Part
-from isobench.environments.docker._client import LABEL, MECHANISM, connect, engine_errors, engine_pids, require, unseen
-from isobench.environments.docker._container import DockerInstance
-from isobench.host.accounting import called
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Need, Tool, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +14,39 @@ if TYPE_CHECKING:
     from typing import Any
 
     from isobench.contracts.environment import Environment, Layer
-    from isobench.contracts.launch import Launch
+    from isobench.environments.docker._sandbox import DockerSandbox
+
+
+def _sweep(run: str) -> list[str]:
+    from isobench.environments.docker._leftovers import sweep
+
+    return sweep(run)
+
+
+def _chosen() -> str:
+    from isobench.daemons.address import address
+
+    return address().url
+
+
+_DOCKERD_TOOL, _RUNC, _RUNSC = (
+    Tool(name, (package,)) for name, package in (("dockerd", "docker.io"), ("runc", "runc"), ("runsc", "runsc"))
+)
+MECHANISM = Mechanism(
+    "docker",
+    _sweep,
+    programs=("containerd-shim*",),
+    engine=Engine("DOCKER_HOST", ("unix:///var/run/docker.sock", "unix:///run/docker.sock"), _chosen),
+    keepers=(Keeper("containerd-shim", "container"),),
+    cgroups=("docker", "system.slice"),
+    tools=(_DOCKERD_TOOL, _RUNC, _RUNSC),
+    needs=(
+        _DOCKERD_TOOL.need("Docker"),
+        Need(("iptables",), command("iptables"), "a private Docker engine"),
+        _RUNC.need("runc, containerd and Docker"),
+        _RUNSC.need("gVisor", everyday=False),
+    ),
+)
 
 
 class Docker:
@@ -57,135 +80,20 @@ class Docker:
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         """The sandbox that `open` yields."""
+        from isobench.environments.docker._sandbox import DockerSandbox
+
         return DockerSandbox(client, self, workdir)
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[DockerSandbox]:
-        with closing(connect()) as client:
-            require(client, self.host_config)
+        from isobench.environments.docker._client import connected
+
+        with connected(self.host_config) as client:
             sandbox = self.sandbox(client, workdir)
             try:
                 yield sandbox
             finally:
                 sandbox.close()
-
-
-class DockerSandbox:
-    """The imported image, and how its containers are started."""
-
-    image_changes: tuple[str, ...] = ("WORKDIR /",)
-    """The image's instructions, as in a Dockerfile."""
-
-    def __init__(self, client: Any, environment: Docker, workdir: Path) -> None:
-        from isobench.images.rootfs import rootfs_tar
-
-        run = workdir.parent.name
-        self._client = client
-        self._environment = environment
-        self._workdir = workdir
-        self._run = run
-        self._numbers = itertools.count(1)  # threads may share it
-        tag = f"{environment.name}-{os.urandom(3).hex()}"
-        repository = run.lower()  # a reference must be lower case
-        self._image = f"{repository}:{tag}"
-        self._with_lower = ""
-        self._given: dict[Path, str] = {}
-        self._elsewhere = ""
-        self._import(rootfs_tar(), self._image)
-        with engine_errors("asking the engine for its configuration"):
-            self._info = client.info()
-
-    def _import(self, archive: Path, image: str) -> None:
-        repository, _, tag = image.partition(":")
-        with engine_errors("importing the image"), archive.open("rb") as file:
-            self._client.import_image_from_data(
-                file, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={self._run}", *self.image_changes]
-            )
-
-    def daemons(self) -> list[int]:
-        return engine_pids()
-
-    def unseen(self) -> Mapping[Part, str]:
-        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`). Whether processes
-        can be observed is known once a container has run."""
-        from isobench.probe.launcher import blind
-
-        found = unseen()
-        if blind() and self._environment.host_config.get("network_mode") != "host":
-            found[Part.END] = blind()
-        if self._elsewhere:
-            found |= dict.fromkeys((Part.PROCESSES, Part.MEMORY, Part.END), self._elsewhere)
-        return found
-
-    def facts(self) -> Mapping[str, str]:
-        with engine_errors("asking the engine for its version"):
-            version = self._client.version()
-        facts = {
-            "version.docker": version["Version"],
-            "storage": f"{self._info['Driver']} on {self._info['DockerRootDir']}",
-            "security": ", ".join(self._info.get("SecurityOptions") or []),
-            "runtime": str(self._environment.host_config.get("runtime", self._info.get("DefaultRuntime", ""))),
-            "cgroup": f"v{self._info.get('CgroupVersion', '1')}, {self._info.get('CgroupDriver', '')}",
-            "host_config": repr(self._environment.host_config),
-            "daemons": called(self.daemons()),
-        }
-        for component in version.get("Components", ()):
-            if component["Name"] in ("containerd", "runc"):
-                facts[f"version.{component['Name']}"] = component["Version"]
-        return facts
-
-    @contextmanager
-    def launch(self, launch: Launch) -> Iterator[DockerInstance]:
-        number, command = next(self._numbers), ["/probe", *launch.arguments]
-        name = f"{self._run}-{self._environment.name}-{os.getpid()}-{number}"
-        image = self._image_for(launch)
-        with self.storage(name, with_lower=launch.needs_lower) as options:
-            container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
-            try:
-                container.start(image, self._run, command, {**self._environment.host_config, **options})
-                self._elsewhere = container.unseen
-                yield container
-            finally:
-                container.destroy()
-
-    def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
-        """An instance that has not been created yet."""
-        return DockerInstance(self._client, name, timeout, watch_end=watch_end)
-
-    @contextmanager
-    def storage(self, name: str, *, with_lower: bool) -> Iterator[Mapping[str, Any]]:
-        """Additions to a container's host configuration, for storage that is created for it and removed after it."""
-        yield {}
-
-    def _image_for(self, launch: Launch) -> str:
-        """One that is imported or built when it is first asked for, or the shared root file system's."""
-        if launch.root is not None and launch.root not in self._given:
-            image = f"{self._image}-{len(self._given) + 1}"
-            self._import(launch.root, image)
-            self._given[launch.root] = image
-        if launch.root is not None:
-            return self._given[launch.root]
-        return self._lower_image() if launch.needs_lower else self._image
-
-    def _lower_image(self) -> str:
-        """The image with one more layer, which has the files whose copy-up is timed. Built on first use."""
-        from isobench.images.lower import lower_build
-
-        if not self._with_lower:
-            tag = f"{self._image}-lower"
-            with engine_errors("building the image with a lower layer"), lower_build(self._image) as context:
-                for line in self._client.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True):
-                    if "error" in line:
-                        from isobench.core.errors import MeasurementError
-
-                        raise MeasurementError(f"building the image with a lower layer: {line['error']}")
-            self._with_lower = tag
-        return self._with_lower
-
-    def close(self) -> None:
-        for image in filter(None, (*self._given.values(), self._with_lower, self._image)):
-            with suppress(Exception):  # if the engine has died, `clean` removes the image
-                self._client.remove_image(image, force=True)
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (
@@ -211,7 +119,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         "a network: veth pair, bridge, addresses",
         "docker-nonet",
         {"network_mode": "bridge"},
-        groups=("default", "containers", "ladder"),
+        groups=("default", "containers", "ladder", "kinds"),
     ),
     Docker(
         "docker-unconfined",
@@ -241,5 +149,6 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         "gVisor's kernel in user space instead of runc",
         "docker-nonet",
         {"network_mode": "none", "runtime": "runsc"},
+        groups=("containers", "kinds"),
     ),
 )

@@ -5,20 +5,25 @@ from __future__ import annotations
 import io
 import os
 import select
+import shutil
 import signal
+import socket
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from isobench.core import deadlines
-from isobench.core.errors import DeadlineExceeded
-from isobench.environments.libvirt._connection import bounded, give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
+from isobench.core.errors import DeadlineExceeded, MeasurementError
+from isobench.core.streams import DeadlineReader
+from isobench.environments.libvirt._connection import bounded
+from isobench.environments.libvirt._daemons import give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
 from isobench.environments.libvirt._traces import remove_traces_of
+from isobench.filesystem.files import tail
+from isobench.filesystem.paths import short
 from isobench.host.accounting import cpu_seconds
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any, BinaryIO
@@ -58,8 +63,6 @@ class GuestInstance:
         self._helpers: list[int] = []
         self._pidfd = -1
         self._status: int | None = None
-        import socket
-
         self._listener = socket.socket(socket.AF_UNIX)
         self._serial: socket.socket | None = None
         self._creator = threading.Thread()
@@ -70,9 +73,6 @@ class GuestInstance:
 
     def start(self, xml: str) -> None:
         """Call createXML in a thread of its own, because it has no deadline; wait for the first byte here."""
-        from isobench.core.streams import DeadlineReader
-        from isobench.filesystem.paths import short
-
         self._listener.bind(str(short(self._folder / "serial")))
         give_to_qemu(self._folder / "serial")
         give_to_qemu(self._folder)
@@ -117,8 +117,6 @@ class GuestInstance:
 
     def destroy(self) -> None:
         """Destroy the domain if it still exists, wait until libvirt has forgotten it, remove its files."""
-        import shutil
-
         if self._creator.ident is not None:
             self._creator.join(deadlines.stretched(10))
         hung: Exception | None = None
@@ -163,8 +161,6 @@ class GuestInstance:
 
     def _check_still_there(self) -> None:
         """Raise if an idle guest ended by itself."""
-        from isobench.core.errors import MeasurementError
-
         poll = select.poll()
         if self._idle and self._pidfd >= 0:
             poll.register(self._pidfd, select.POLLIN)
@@ -211,8 +207,6 @@ class GuestInstance:
         """Raise if libvirt refused the domain, or if QEMU has stopped it or ended."""
         import libvirt
 
-        from isobench.core.errors import MeasurementError
-
         if self._failure is not None:
             raise MeasurementError(f"libvirt cannot start the domain: {self._failure}", console=self.console())
         if self._serial is not None:
@@ -249,6 +243,4 @@ class GuestInstance:
 
     def console(self) -> str:
         """The last of the guest kernel's messages."""
-        from isobench.filesystem.files import tail
-
         return tail(self._folder / "console", 2000)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from isobench.contracts.mechanism import Mechanism, Need, Tool, command
-from isobench.environments.libvirt._connection import sweep
+from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Need, Tool, command
 from isobench.setup.packages import (
     QEMU,
     X86,
@@ -16,6 +15,13 @@ from isobench.setup.packages import (
     virtiofsd,
 )
 
+
+def _sweep(run: str) -> list[str]:
+    from isobench.environments.libvirt._leftovers import sweep
+
+    return sweep(run)
+
+
 _GUESTS = "every virtual machine"
 _QEMU_PACKAGES = ("qemu-system-x86",) if X86 else ("qemu-system-arm",)
 QEMU_IMG = Tool("qemu-img", ("qemu-utils",))
@@ -24,8 +30,11 @@ _QEMU = Tool(QEMU, _QEMU_PACKAGES)
 
 LIBVIRT = Mechanism(
     "libvirt",
-    sweep,
+    _sweep,
     programs=("qemu-system-*", "virtiofsd"),
+    engine=Engine("ISOBENCH_LIBVIRT_URI", ("qemu:///system", "qemu:///session")),
+    keepers=(Keeper(QEMU[:15], "virtual machine"),),
+    cgroups=("machine.slice", "machine"),
     tools=(Tool("libvirtd", ("libvirt-daemon-system",)), _QEMU, QEMU_IMG, MKE2FS),
     needs=(
         Need((f"python{sys.version_info[0]}.{sys.version_info[1]}-dev", "python3-dev"), python_headers, _GUESTS),

@@ -6,13 +6,14 @@ record.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from isobench.environments.libvirt._connection import uri
+from isobench.host.cgroups import remove
 
 _RANDOM_FORM = "8"
 """The version of UUIDs whose digits are defined by the application (RFC 9562)."""
@@ -25,16 +26,12 @@ _WRITTEN_BY_LIBVIRT = (
 
 def domain_uuid(run: str, domain: str) -> str:
     """The UUID of a run's domain: twelve digits from the run, the others from the domain."""
-    import hashlib
-
     own = hashlib.sha256(domain.encode()).hexdigest()
     return f"{_uuids_of(run)}-{_RANDOM_FORM}{own[:3]}-a{own[3:6]}-{own[6:18]}"
 
 
 def _uuids_of(run: str) -> str:
     """The prefix of the UUIDs of all domains of a run."""
-    import hashlib
-
     digits = hashlib.sha256(run.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}"
 
@@ -47,8 +44,6 @@ def remove_traces_of(domain: str, run: str, root: Path) -> list[str]:
 
 def remove_traces(run: str, root: Path) -> list[str]:
     """Remove the traces of all domains of a dead run."""
-    from isobench.host.cgroups import remove
-
     removed = [*_remove_logs(rf"{re.escape(run)}-.+\.log(\.\d+)?", root)]
     removed += _remove_profiles(rf"{_uuids_of(run)}-{_RANDOM_FORM}[-0-9a-f]{{21}}", root)
     return [*removed, *(remove(f"qemu-*-{run}-*") if os.geteuid() == 0 else [])]
@@ -56,10 +51,6 @@ def remove_traces(run: str, root: Path) -> list[str]:
 
 def log_folder(root: Path) -> Path:
     """Where libvirt keeps a log for each domain, as its daemon sees it; a session daemon's is in the home folder."""
-    from pathlib import Path
-
-    from isobench.environments.libvirt._connection import uri
-
     if uri().partition("?")[0].endswith("/session"):
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "libvirt/qemu/log"
     return root / "var/log/libvirt/qemu"

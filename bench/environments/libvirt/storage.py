@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.launch import working
 from isobench.core import deadlines
+from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt.guest import Guest
+from isobench.setup.packages import virtiofsd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-    from isobench.environments.libvirt.guest import GuestSandbox
+    from isobench.environments.libvirt._sandbox import GuestSandbox
 
 _FEWEST_FILES = "10"
 
@@ -36,9 +38,6 @@ class StorageGuest(Guest):
 
     def _require(self) -> None:
         """Raise `Unavailable` if the host's side of the storage is missing."""
-        from isobench.core.errors import Unavailable
-        from isobench.setup.packages import virtiofsd
-
         if self.storage.share == "virtiofs" and virtiofsd() is None:
             remedy = "apt-get install virtiofsd (before Debian 13 and Ubuntu 24.04 qemu-system-common has it)"
             raise Unavailable("virtiofsd is not installed", remedy=remedy)
@@ -46,7 +45,6 @@ class StorageGuest(Guest):
     def _test_storage(self, sandbox: GuestSandbox) -> None:
         """Boot once with the disk and write a few files to it. Raises `Unavailable` with the guest's error."""
         from isobench.contracts.answers import answers
-        from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 
         try:
             with sandbox.launch(working("meta", _FEWEST_FILES, disk=True, timeout=deadlines.scaled())) as instance:

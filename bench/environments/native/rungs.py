@@ -6,33 +6,39 @@ compare them field by field.
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections import namedtuple
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Need
 from isobench.core.errors import Unavailable
+from isobench.setup.packages import library
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from isobench.contracts.environment import Environment, Layer
-    from isobench.contracts.launch import Launch
-    from isobench.probe.launcher import LaunchedInstance
+    from isobench.environments.native._sandbox import NativeSandbox
 
 NAMESPACES = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
 """The namespaces of `ns-all`: those that Docker gives a container by default (no user or time namespace)."""
 
-Isolation = namedtuple(
-    "Isolation",
-    ["namespaces", "plain_fork", "user_map", "chroot", "pivot", "cgroup", "caps", "seccomp", "overlay", "mounts"],
-    defaults=((), False, False, False, False, False, False, False, False, False),
-)
-"""What a rung isolates (bench/probe/isolate.h): the namespaces to clone, then the steps before exec."""
+
+class Isolation(NamedTuple):
+    """What a rung isolates (bench/probe/isolate.h): the namespaces to clone, then the steps before exec."""
+
+    namespaces: tuple[str, ...] = ()
+    plain_fork: bool = False
+    user_map: bool = False
+    chroot: bool = False
+    pivot: bool = False
+    cgroup: bool = False
+    caps: bool = False
+    seccomp: bool = False
+    overlay: bool = False
+    mounts: bool = False
 
 
 class Native:
@@ -74,6 +80,8 @@ class Native:
 
     def sandbox(self, workdir: Path) -> NativeSandbox:
         """The sandbox that `open` yields."""
+        from isobench.environments.native._sandbox import NativeSandbox
+
         return NativeSandbox(self.isolation, workdir)
 
     @contextmanager
@@ -87,143 +95,6 @@ class Native:
             sandbox.close()
 
 
-class NativeSandbox:
-    """The shared root file system, linked into the work folder, and the launcher's options."""
-
-    def __init__(self, isolation: Isolation, workdir: Path) -> None:
-        from isobench.filesystem.paths import check_may_run
-        from isobench.images.archive import Unpacked
-        from isobench.images.rootfs import link_rootfs
-
-        if not isolation.overlay:  # an overlay is a mount of its own
-            check_may_run(workdir, "ISOBENCH_WORK")
-        self._isolation = isolation
-        self._workdir = workdir
-        self._root = workdir / "root"
-        self._numbers = itertools.count(1)  # threads may share it
-        link_rootfs(self._root)
-        self._given = Unpacked(workdir, self._furnish)
-        self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
-        self._filter = _write_filter(workdir) if isolation.seccomp else None
-        self._means: Mapping[str, int] = {}
-
-    def daemons(self) -> list[int]:
-        return []
-
-    def unseen(self) -> Mapping[Part, str]:
-        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
-        from isobench.probe.launcher import MAY_NOT, ROOT_ONLY
-
-        if "net" not in self._isolation.namespaces:
-            return {}
-        if os.geteuid() != 0:
-            return {Part.END: ROOT_ONLY}
-        return {} if self._means.get("netns-watch", 1) else {Part.END: MAY_NOT}
-
-    def facts(self) -> Mapping[str, str]:
-        options = self._options(self._root, self._workdir / "upper", 1)
-        facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
-        facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
-        if not self._means.get("clone3", 1):
-            facts["clone"] = "clone instead of clone3, which is refused here"
-        if "--into-cgroup" in options and not self._means.get("into-cgroup", 1):
-            facts["cgroup"] = (
-                "joined by the child: this host cannot create a process inside a cgroup (CLONE_INTO_CGROUP)"
-            )
-        return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
-
-    @contextmanager
-    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
-        from isobench.host.oom import MemoryWatch
-        from isobench.probe.launcher import launched
-
-        number = next(self._numbers)
-        upper = self._workdir / f"upper-{number}"
-        with MemoryWatch() as memory, ExitStack() as made:
-            if self._isolation.overlay:
-                made.callback(_remove_tree, upper)
-                for folder in (upper, upper / "upper", upper / "work"):
-                    folder.mkdir()
-            if launch.root is None:
-                root, data = self._root, self._data(number, with_lower=launch.needs_lower)
-                if not self._isolation.overlay:
-                    made.callback(_remove_tree, data)
-            else:
-                root = self._given.fresh(launch.root)
-                data = root / "data"
-            own_root = self._isolation.chroot or self._isolation.pivot
-            seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
-            # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
-            with launched(
-                ["./probe", *launch.arguments],
-                options=[*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])],
-                timeout=launch.timeout,
-                environ={"ISOBENCH_ROOT": seen, "ISOBENCH_DATA": inside},
-                folder=root,
-            ) as instance:
-                memory.look_at(instance.pid)
-                self._means = instance.means
-                yield instance
-
-    def _data(self, number: int, *, with_lower: bool) -> Path:
-        """Where the instance writes, fresh for each one: its overlay's upper layer, or a folder of its own."""
-        from isobench.images.lower import copy_lower
-
-        folder = self.data_folder()
-        if with_lower and not (folder / "lower").exists():
-            copy_lower(folder / "lower")
-        if self._isolation.overlay:
-            return folder
-        own = folder / str(number)
-        own.mkdir()
-        return own
-
-    def data_folder(self) -> Path:
-        """The folder on the host that holds the data of all instances."""
-        return self._root / "data"
-
-    def _furnish(self, root: Path) -> None:
-        """What programs expect of a root and an archive has not: devices, and /proc where the rung mounts none."""
-        from isobench.environments.native._furnished import make_devices, mount_proc
-
-        make_devices(root / "dev")
-        if not self._isolation.mounts:
-            mount_proc(root / "proc")
-
-    def close(self) -> None:
-        self._given.close()
-        if self._cgroups:
-            from isobench.host.cgroups import remove_parents
-
-            remove_parents(self._cgroups)
-
-    def _options(self, root: Path, upper: Path, number: int) -> list[str]:
-        isolation = self._isolation
-        options = []
-        if isolation.namespaces:
-            options.append(f"--namespaces={','.join(isolation.namespaces)}")
-        if isolation.plain_fork:
-            options.append("--plain-fork")
-        if isolation.user_map:
-            options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
-        if isolation.cgroup:
-            options += _cgroup_options(self._cgroups, number)
-        if isolation.overlay:
-            own = os.path.relpath(upper, root)  # relative to the root folder: an absolute path may contain , and :
-            options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
-        if isolation.mounts:
-            options.append("--mounts")
-        if isolation.pivot:
-            options.append(f"--pivot={root}")
-        if isolation.chroot:
-            options.append(f"--chroot={root}")
-        if isolation.caps:
-            options.append("--drop-caps")
-        if self._filter is not None:
-            options.append(f"--seccomp={self._filter}")
-        return options
-
-
 def sweep(run: str) -> list[str]:
     """Remove the cgroups of a dead run."""
     from isobench.host.cgroups import remove
@@ -231,47 +102,12 @@ def sweep(run: str) -> list[str]:
     return remove(run)
 
 
-def _has_libseccomp() -> bool:
-    from isobench.setup.packages import library
-
-    return library("libseccomp.so.2")()
-
-
 MECHANISM = Mechanism(
     "native",
     sweep,
     programs=("probe",),
-    needs=(Need(("libseccomp2",), _has_libseccomp, "the rungs with a seccomp filter"),),
+    needs=(Need(("libseccomp2",), library("libseccomp.so.2"), "the rungs with a seccomp filter"),),
 )
-
-
-def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
-    from isobench.host.cgroups import make_parents
-
-    return make_parents(workdir.parent.name, workdir.name)
-
-
-def _cgroup_options(parents: tuple[str, ...], number: int) -> list[str]:
-    from isobench.host.cgroups import LIMITS, is_unified
-
-    options = [f"--cgroup={parent}/{number}" for parent in parents]
-    options += [f"--limit={limit}" for limit in LIMITS]
-    return [*options, "--into-cgroup"] if is_unified(parents) else options
-
-
-def _write_filter(workdir: Path) -> Path:
-    from isobench.images.seccomp import compile_default_profile
-
-    target = workdir / "seccomp.bpf"
-    target.write_bytes(compile_default_profile())
-    return target
-
-
-def _remove_tree(folder: Path) -> None:
-    import shutil
-
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _namespace_rungs() -> Iterator[Native]:
@@ -304,7 +140,7 @@ _OVERLAY = _SECCOMP._replace(overlay=True, pivot=True)
 _HANDMADE = _OVERLAY._replace(mounts=True)
 
 ENVIRONMENTS: tuple[Environment, ...] = (
-    Native("process", "raw process", Isolation(), layer="process", groups=("default", "ladder")),
+    Native("process", "raw process", Isolation(), layer="process", groups=("default", "ladder", "kinds")),
     Native(
         "process-fork",
         "raw process, fork",
@@ -320,7 +156,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         layer="chroot",
         adds="chroot",
         compared_with="process",
-        groups=("default", "ladder"),
+        groups=("default", "ladder", "kinds"),
     ),
     Native(
         "pivot-root",
@@ -338,7 +174,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         adds="mount, UTS, IPC, PID, network and cgroup namespaces",
         compared_with="process",
         single_factor=False,
-        groups=("default", "ladder"),
+        groups=("default", "ladder", "kinds"),
     ),
     Native(
         "ns-all-user",
@@ -346,7 +182,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         Isolation(("user", *NAMESPACES), user_map=True),
         adds="a user namespace",
         compared_with="ns-all",
-        groups=("ladder",),
+        groups=("ladder", "kinds"),
     ),
     Native("ns-all+cgroup", "… and a cgroup", _CGROUP, adds="a fresh cgroup with limits", compared_with="ns-all"),
     Native(
@@ -376,5 +212,6 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         _HANDMADE,
         adds="the mounts of a container: proc, dev, pts, shm, mqueue, sys, masked paths",
         compared_with="ns-all+overlay",
+        groups=("ladder", "kinds"),
     ),
 )

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
-from isobench.core.errors import Unavailable
-from isobench.environments.native.rungs import Isolation, Native, NativeSandbox
+from isobench.environments.native.rungs import Isolation, Native
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-
-_OPTIONS = "size=512m,mode=755"
+    from isobench.environments.native._sandbox import TmpfsSandbox
 
 
 class NativeTmpfs(Native):
@@ -25,34 +22,9 @@ class NativeTmpfs(Native):
     """Its memory is not within a root that is given."""
 
     def sandbox(self, workdir: Path) -> TmpfsSandbox:
+        from isobench.environments.native._sandbox import TmpfsSandbox
+
         return TmpfsSandbox(self.isolation, workdir)
-
-
-class TmpfsSandbox(NativeSandbox):
-    """One tmpfs in the work folder for all instances; each instance has a folder of its own there."""
-
-    def __init__(self, isolation: Isolation, workdir: Path) -> None:
-        import subprocess
-
-        super().__init__(isolation, workdir)
-        self._tmpfs = workdir / "tmpfs"
-        self._tmpfs.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", _OPTIONS, "isobench", str(self._tmpfs)]
-        done = subprocess.run(command, capture_output=True, errors="replace", check=False)
-        if done.returncode != 0:
-            raise Unavailable(f"no tmpfs can be mounted: {done.stderr.strip()}")
-
-    def facts(self) -> Mapping[str, str]:
-        return {**super().facts(), "storage": f"a tmpfs ({_OPTIONS})"}
-
-    def data_folder(self) -> Path:
-        return self._tmpfs
-
-    def close(self) -> None:
-        from isobench.filesystem.mounts import unmount_below
-
-        unmount_below(self._tmpfs)
-        super().close()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (

@@ -9,7 +9,7 @@ from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._runtime import RuntimeSandbox
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 
 _BWRAP = Tool("bwrap", ("bubblewrap",))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
-from isobench.environments.runtimes._runtime import Runtime, version
+from isobench.environments.runtimes._runtime import Runtime
+from isobench.host.programs import version
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._runtime import RuntimeSandbox
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 
 _LOCKS = "/run/lxc/lock"

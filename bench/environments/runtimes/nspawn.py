@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
-from isobench.filesystem.mounts import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._runtime import RuntimeSandbox
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 
 def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
@@ -41,6 +40,7 @@ _STATE = "/run/systemd/nspawn"
 
 def sweep(run: str) -> list[str]:
     """Remove what a dead run's containers left: their cgroups, and the files of those whose nspawn was killed."""
+    from isobench.filesystem.mounts import remove_tree
     from isobench.host.cgroups import remove
 
     removed = remove(_cgroup_of(run))

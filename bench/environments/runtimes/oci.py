@@ -9,7 +9,7 @@ from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._runtime import RuntimeSandbox
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 _CAPABILITIES = (
     *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"),
@@ -111,7 +111,7 @@ class Oci(Runtime):
     mechanisms = (MECHANISM,)
 
     def __init__(self, tool: Tool, title: str, adds: str, compared_with: str) -> None:
-        super().__init__(tool.name, title, adds, compared_with, ("containers", "ladder"))
+        super().__init__(tool.name, title, adds, compared_with, ("containers", "ladder", "kinds"))
         self.tool = tool
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.mechanism import Mechanism, Tool
+from isobench.contracts.mechanism import Keeper, Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._runtime import RuntimeSandbox
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 _IMAGE = "localhost/isobench"
 
@@ -52,6 +52,8 @@ MECHANISM = Mechanism(
     sweep,
     programs=("podman", "conmon", "fuse-overlayfs", "runc"),
     tools=(_TOOL,),
+    keepers=(Keeper("conmon", "container"),),
+    cgroups=("libpod_parent", "machine.slice"),
     needs=(_TOOL.need("podman", everyday=False),),
 )
 
@@ -105,5 +107,11 @@ class Podman(Runtime):
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (
-    Podman("podman", "Podman, no network", "an engine without a daemon, conmon as the monitor", "runc"),
+    Podman(
+        "podman",
+        "Podman, no network",
+        "an engine without a daemon, conmon as the monitor",
+        "runc",
+        ("containers", "kinds"),
+    ),
 )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from isobench.analysis.compare import Change, compare, one_machine
 from isobench.analysis.earlier import earlier
 from isobench.core.errors import UsageError
+from isobench.core.model import BAND
 from isobench.report import charts, compared, format, rules
 from isobench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
-from isobench.report.context import BAND, Section
+from isobench.report.context import Section
 from isobench.report.sections._shared import alt_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import format
 from isobench.report.blocks import Block, Cell, Code, Details, Heading, Items, Paragraph, table
-from isobench.report.context import BAND, Section
+from isobench.report.context import Section
 from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:

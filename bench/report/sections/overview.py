@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Figure, table
-from isobench.report.context import BAND, Section
-from isobench.report.needs import NEEDS, representatives, rows_for
+from isobench.report.context import Section
+from isobench.report.needs import needs_of, representatives, rows_for
 from isobench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, style_of, verdict_counts
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def build(context: Context) -> list[Block]:
-    groups = [(need, [r for r in rows_for(context, need) if r.environment != context.baseline]) for need in NEEDS]
+    groups = [
+        (need, [r for r in rows_for(context, need) if r.environment != context.baseline]) for need in needs_of(context)
+    ]
     groups = [(need, [r for r in rows if r.ratio == r.ratio]) for need, rows in groups]
     rows = [row for _, found in groups for row in found]
     if not rows:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import charts, format
 from isobench.report.blocks import Block, Cell, Figure, Span, table
-from isobench.report.context import BAND, Section, shade_of
+from isobench.report.context import Section, shade_of
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tabled, tally
 

@@ -10,10 +10,11 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Figure, Paragraph, table
-from isobench.report.context import BAND, Section, day_of
-from isobench.report.needs import NEEDS, metric_for, representatives
+from isobench.report.context import Section, day_of
+from isobench.report.needs import metric_for, needs_of, representatives
 from isobench.report.sections._shared import alt_of, style_of
 from isobench.results.record import machine
 
@@ -31,7 +32,7 @@ FEWEST = 3
 
 
 def build(context: Context) -> list[Block]:
-    wanted = [(need, chosen) for need in NEEDS if (chosen := metric_for(context, need)) is not None]
+    wanted = [(need, chosen) for need in needs_of(context) if (chosen := metric_for(context, need)) is not None]
     nights = context.nights([chosen for _, chosen in wanted])
     if len(nights) < FEWEST:
         return []

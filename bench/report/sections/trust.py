@@ -7,13 +7,13 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from isobench.core.model import CONTROL_SUFFIX
+from isobench.core.model import BAND, CONTROL_SUFFIX
 from isobench.report import format
 from isobench.report.blocks import Banner, Details, Items, Span, table
 from isobench.report.caveats import blocks_counted
-from isobench.report.context import BAND, Section
+from isobench.report.context import Section
 from isobench.report.flags import flags
-from isobench.report.needs import NEEDS, metric_for
+from isobench.report.needs import metric_for, needs_of
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
@@ -102,7 +102,7 @@ def _left_out(count: int) -> str:
 def _smallest(context: Context) -> str:
     """The minimum detectable effect of each need, from the control: what a true difference would have to be."""
     rows = [(need, context.find(*chosen, context.baseline + CONTROL_SUFFIX))
-            for need in NEEDS if (chosen := metric_for(context, need))]  # fmt: skip
+            for need in needs_of(context) if (chosen := metric_for(context, need))]  # fmt: skip
     known = [f"{format.about(row.mde)} in {need.word}" for need, row in rows if row and row.mde == row.mde]
     if not known:
         return "not known: fewer than six blocks with a control"

@@ -8,7 +8,7 @@ from isobench.report import format
 from isobench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
 from isobench.report.caveats import artefact, caveats
 from isobench.report.context import Section, shade_of
-from isobench.report.needs import NEEDS, metric_for, representatives, rows_for, spokesmen
+from isobench.report.needs import metric_for, needs_of, representatives, rows_for, spokesmen
 from isobench.report.rules import cheapest, is_choice, nameable, said, strongest_free
 from isobench.report.sections._shared import name_cell
 
@@ -24,7 +24,7 @@ def build(context: Context) -> list[Block]:
     banner: list[Block] = [Banner(" ".join(told))] if told else []
     if not context.estimates:
         return [*banner, Paragraph(_nothing(context))]
-    decisions = [text for need in NEEDS if (text := _decision(context, need))]
+    decisions = [text for need in needs_of(context) if (text := _decision(context, need))]
     guests = _guests(context)
     if not any(row.ratio == row.ratio for row in context.estimates):
         lead = f"There is no ratio: {context.title(context.baseline)}, the baseline, has no value in this run."
@@ -95,7 +95,7 @@ def _guests(context: Context) -> list[Text]:
 
 def _table(context: Context) -> Table:
     """Every isolation that can run a program (a null kernel cannot), and what each need costs in it."""
-    needs = [(need, {r.environment: r for r in rows_for(context, need)}) for need in NEEDS]
+    needs = [(need, {r.environment: r for r in rows_for(context, need)}) for need in needs_of(context)]
     needs = [(need, rows) for need, rows in needs if rows]
     shown = [n for n in representatives(context) if not (e := context.environment(n)) or e.layer != "vmm"]
     columns = [Column("isolation", "left"), *(Column(f"{n.title}: {_what(context, n)}") for n, _ in needs)]

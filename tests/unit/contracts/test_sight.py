@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from isobench.contracts import sight
-from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.capabilities import Part
 from isobench.run import catalog
-from isobench.workloads.measured import Measured
-from isobench.workloads.workload import Command, Workload
-from tests.fake import FakeEnvironment
 
 if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
@@ -61,12 +57,3 @@ def test_every_pattern_is_of_a_metric(scenario: Scenario) -> None:
     for patterns in scenario.sees.values():  # type: ignore[attr-defined]
         for pattern in patterns:
             assert any(fnmatchcase(name, pattern) for name in names), pattern
-
-
-def test_who_runs_no_programs_is_told() -> None:
-    """Of workloads alone; another scenario that does not apply is left out without a word, as ever."""
-    workload = Measured(Workload("mine", "mine", Path, Command(("x",))))
-    plain, able = FakeEnvironment("plain"), FakeEnvironment("able")
-    able.capabilities |= {Capability.COMMAND}
-    scenarios = [workload, SCENARIOS["io"]]
-    assert sight.unfit(scenarios, [plain, able]) == [("plain", "mine", "it runs no programs but the probe", "")]

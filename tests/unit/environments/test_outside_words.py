@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from isobench.core.errors import MeasurementError
-from isobench.environments.docker import net as docker_net
-from isobench.environments.libvirt import net as guest_net
+from isobench.environments.docker import _published
+from isobench.environments.libvirt import _network
 
 SOCKETS = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -23,8 +23,8 @@ SOCKETS = """\
 
 def test_the_port_is_the_one_of_the_processs_own_socket() -> None:
     """On the loopback, listening, and among the files that the process has open."""
-    assert guest_net.parse_bound_port(SOCKETS, {"socket:[5]", "socket:[7]", "socket:[8]"}) == 0x9C42
-    assert guest_net.parse_bound_port(SOCKETS, {"socket:[5]", "socket:[8]"}) is None
+    assert _network.parse_bound_port(SOCKETS, {"socket:[5]", "socket:[7]", "socket:[8]"}) == 0x9C42
+    assert _network.parse_bound_port(SOCKETS, {"socket:[5]", "socket:[8]"}) is None
 
 
 @pytest.mark.parametrize(
@@ -32,20 +32,20 @@ def test_the_port_is_the_one_of_the_processs_own_socket() -> None:
 )
 def test_lines_that_are_cut_off_have_no_port(text: str) -> None:
     """They are passed over."""
-    assert guest_net.parse_bound_port(text, {"socket:[7]", "socket:[]"}) is None
+    assert _network.parse_bound_port(text, {"socket:[7]", "socket:[]"}) is None
 
 
 def test_networks_in_use() -> None:
     """All but the default route; an address is a network of one."""
     said = json.dumps([{"dst": "default"}, {"dst": "10.0.0.0/8"}, {"dst": "192.0.2.1"}])
-    assert guest_net.parse_routes(said) == [IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.1/32")]
+    assert _network.parse_routes(said) == [IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.1/32")]
 
 
 @pytest.mark.parametrize("said", ["", "{", "7", "[7]", "[{}]", '[{"dst": 7}]', '[{"dst": "x"}]', "[[]]"])
 def test_routes_of_another_form_are_an_error(said: str) -> None:
     """No JSON, or JSON of another type."""
     with pytest.raises(MeasurementError, match="unexpected form"):
-        guest_net.parse_routes(said)
+        _network.parse_routes(said)
 
 
 def _container(port: Any) -> dict[str, Any]:
@@ -54,13 +54,13 @@ def _container(port: Any) -> dict[str, Any]:
 
 def test_published_ports() -> None:
     """By protocol."""
-    assert docker_net.parse_ports(_container([{"HostPort": "32768"}])) == {"tcp": 32768, "udp": 32768}
+    assert _published.parse_ports(_container([{"HostPort": "32768"}])) == {"tcp": 32768, "udp": 32768}
 
 
 @pytest.mark.parametrize("port", [None, [], [{}], [{"HostPort": ""}], [{"HostPort": None}], 7])
 def test_ports_that_are_not_published_are_an_error(port: Any) -> None:
     """A container that has ended has none."""
     with pytest.raises(MeasurementError, match="where the port is published"):
-        docker_net.parse_ports(_container(port))
+        _published.parse_ports(_container(port))
     with pytest.raises(MeasurementError, match="where the port is published"):
-        docker_net.parse_ports({})
+        _published.parse_ports({})

@@ -47,11 +47,13 @@ def test_a_parents_quota_is_looked_at(version: int, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(machine, "_SYS", tmp_path)
     monkeypatch.setattr(machine, "_PROC", tmp_path)
     monkeypatch.setattr(machine, "_CPU", tmp_path / "devices/system/cpu")
-    machine._throttle_files.cache_clear()
+    machine.begin(["docker", "nowhere"])
     try:
         assert machine.read()["throttled_seconds"] == pytest.approx(4.5)
+        machine.begin()
+        assert machine.read()["throttled_seconds"] == pytest.approx(3.5)
     finally:
-        machine._throttle_files.cache_clear()
+        machine.begin()
 
 
 def test_a_kernel_without_pressure_tells_who_waited() -> None:

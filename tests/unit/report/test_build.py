@@ -18,7 +18,6 @@ from isobench.analysis.results import load as load_results
 from isobench.core.errors import StoreError, UsageError
 from isobench.report import format
 from isobench.report.build import make_context, render
-from isobench.report.context import BAND
 from isobench.results.store import load
 from tests.unit.report.made import HOSTILE, write_run
 
@@ -155,11 +154,6 @@ def test_what_cannot_be_done_is_said_in_one_line(run: Path, tmp_path: Path) -> N
         render(run, tmp_path / "file" / "out")
     with pytest.raises(StoreError, match=r"session\.json"):
         render(tmp_path, tmp_path / "out")
-
-
-def test_the_band_is_that_of_the_analysis() -> None:
-    """The report speaks of the band that the verdicts were made with."""
-    assert BAND == verdicts.BAND
 
 
 def test_a_history_becomes_a_trend_and_a_damaged_run_does_not_stop_it(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ COUNTS = (1, 2, 4, 8)
 def _built(folder: Path, blocks: Sequence[Mapping[str, float]], *, before: bool = False) -> list[Block]:
     """The section of a run whose blocks hold these values; or of a run of `before` the store held what is not positive,
     without that."""
-    metrics = [MetricRecord(*m[:3]) if before else MetricRecord(*m) for m in Density.metrics]
+    metrics = [MetricRecord(*m[:3]) if before else MetricRecord(*m[:4]) for m in Density.metrics]
     record = msgspec.structs.replace(
         session(),
         scenarios=[ScenarioRecord("density", Density.title, metrics)],

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from isobench.analysis.paired import FEWEST_PAIRS
-from isobench.report import caveats
 from isobench.report.build import render
 from isobench.results.record import FailureRecord
 from tests.unit.report.made import ENVIRONMENTS, METRICS, write_run
@@ -63,11 +61,6 @@ def test_one_block_concludes_nothing(tmp_path: Path) -> None:
     assert "Only 1 block: from fewer than six no interval holds" in text
     assert "[no interval]" in text and not re.search(r"× \[\d", text)
     assert "✓" not in text and "costs more" not in text and "measurably above" not in text
-
-
-def test_six_blocks_do() -> None:
-    """The report's threshold is that of the analysis."""
-    assert caveats.FEWEST_PAIRS == FEWEST_PAIRS
 
 
 def test_a_run_interrupted_in_its_warm_up(tmp_path: Path) -> None:

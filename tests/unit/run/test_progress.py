@@ -15,9 +15,9 @@ import pytest
 from isobench.analysis.results import Results, load
 from isobench.core import terminal
 from isobench.core.errors import Unavailable
-from isobench.core.model import Cell, Skip
+from isobench.core.model import Cell
 from isobench.results import store
-from isobench.results.record import BlockRecord
+from isobench.results.record import BlockRecord, SkipRecord
 from isobench.run import progress as progress_of
 from isobench.run import runner
 from isobench.run.progress import Progress, closing, intervals_so_far, last_words
@@ -29,9 +29,9 @@ from tests.unit.run.test_runner import request
 def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
     """Off a terminal nothing is overwritten: the block, the time left, what was skipped and why, what failed."""
     progress = Progress(block_seconds=10)
-    progress.skipped(Skip("kvm", "", "there is no /dev/kvm", "modprobe kvm"))
-    progress.skipped(Skip("docker", "", "no engine"))
-    progress.skipped(Skip("kvm-tap", "", "there is no /dev/kvm", "modprobe kvm"))
+    progress.skipped(SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"))
+    progress.skipped(SkipRecord("docker", "", "no engine"))
+    progress.skipped(SkipRecord("kvm-tap", "", "there is no /dev/kvm", "modprobe kvm"))
     progress.begins(None)  # type: ignore[arg-type]
     progress.block_begins(0, 5, None)
     progress.cell_begins(Cell("process", "startup"))

@@ -26,10 +26,12 @@ from isobench.core.errors import (
 from isobench.core.model import Cell, Metric, Sample
 from isobench.host import machine
 from isobench.results import store
-from isobench.results.record import BlockRecord, FailureRecord, MetricRecord, ScenarioRecord
-from isobench.run import backoff, runner
+from isobench.results.record import BlockRecord, FailureRecord, MetricRecord, ScenarioRecord, SkipRecord
+from isobench.run import backoff, catalog, runner
 from isobench.run.backoff import GIVE_UP_AFTER
 from isobench.run.runner import Request, execute, plan
+from isobench.workloads.measured import Measured
+from isobench.workloads.workload import Command, Workload
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import session as made_session
 
@@ -590,3 +592,12 @@ def test_what_a_run_had_is_there_when_it_goes_on(tmp_path: Path) -> None:
     again.finish()
     after = store.load(writer.path)
     assert after == before
+
+
+def test_who_runs_no_programs_is_told() -> None:
+    """Of workloads alone; another scenario that does not apply is left out without a word, as ever."""
+    workload = Measured(Workload("mine", "mine", Path, Command(("x",))))
+    plain, able = FakeEnvironment("plain"), FakeEnvironment("able")
+    able.capabilities |= {Capability.COMMAND}
+    scenarios = [workload, catalog.scenarios()["io"]]
+    assert runner._unfit(scenarios, [plain, able]) == [SkipRecord("plain", "mine", "it runs no programs but the probe")]

@@ -29,7 +29,7 @@ needs_fio = pytest.mark.tool("fio")
 @pytest.fixture
 def answered(tmp_path: Path) -> dict[str, Any]:
     """fio's own answer to a job file, of a job that mixes reads and writes and of one that syncs."""
-    files = [_fio.FOLDER / "io-direct/mixed-4k-qd1.fio", _fio.FOLDER / "io-buffered/write-fsync-4k.fio"]
+    files = [Path(_fio.FOLDER) / "io-direct/mixed-4k-qd1.fio", Path(_fio.FOLDER) / "io-buffered/write-fsync-4k.fio"]
     words = ["fio", "--output-format=json", f"--directory={tmp_path}"]
     jobs: dict[str, Any] = {}
     for file in files:
@@ -43,7 +43,7 @@ def answered(tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(("job", "scenario"), ALL, ids=lambda x: x if isinstance(x, str) else x.name)
 def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> None:
     """Name, queue depth, block size, direction and the page cache are in the file as they are in the metric's name."""
-    assert (_fio.FOLDER / scenario / f"{job.name}.fio").read_text() == job.text
+    assert (Path(_fio.FOLDER) / scenario / f"{job.name}.fio").read_text() == job.text
     options = dict(option.removeprefix("--").split("=", 1) for option in job.options)
     name = job.name.split("-")
     assert options["bs"] in name or job.name in BESIDE
@@ -58,7 +58,7 @@ def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> N
 @needs_fio
 def test_every_job_file_is_one_that_fio_takes(tmp_path: Path) -> None:
     """fio reads each as it stands (--parse-only)."""
-    files = sorted(str(file) for file in _fio.FOLDER.glob("*/*.fio"))
+    files = sorted(str(file) for file in Path(_fio.FOLDER).glob("*/*.fio"))
     assert len(files) == len(ALL)
     done = subprocess.run(["fio", "--parse-only", *files], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

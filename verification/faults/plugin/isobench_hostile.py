@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from isobench.contracts.capabilities import Capability
 from isobench.environments.docker._client import LABEL
 from isobench.environments.docker._container import DockerInstance
-from isobench.environments.docker.engine import Docker, DockerSandbox
+from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.environments.docker.engine import Docker
 from isobench.environments.libvirt._domain import GuestInstance
-from isobench.environments.libvirt.guest import Guest, GuestSandbox
-from isobench.environments.native.rungs import Isolation, Native, NativeSandbox
+from isobench.environments.libvirt._sandbox import GuestSandbox
+from isobench.environments.libvirt.guest import Guest
+from isobench.environments.native._sandbox import NativeSandbox
+from isobench.environments.native.rungs import Isolation, Native
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from isobench.contracts.launch import Launch
-    from isobench.environments.libvirt.guest import Files
+    from isobench.environments.libvirt._sandbox import Files
     from isobench.probe.launcher import LaunchedInstance
 
 SECONDS = 2.5

@@ -14,7 +14,7 @@ import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons.address import Address
-from isobench.environments.docker import _client, _errors
+from isobench.environments.docker import _client, _errors, _leftovers
 
 docker = pytest.importorskip("docker")
 
@@ -212,9 +212,9 @@ def test_an_engine_that_a_run_never_used_has_nothing_of_it(
 ) -> None:
     """What it answers to a sweep does not matter then; where the run had used it, it does."""
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
-    monkeypatch.setattr(_client, "_SWEEPS", 0)
+    monkeypatch.setattr(_leftovers, "_SWEEPS", 0)
     with engine(where, {**FINE, "/containers/json": b"<html>"}):
-        assert _client.sweep("isobench-20260101T000000Z-abcdef") == []
-        monkeypatch.setattr("isobench.filesystem.paths.opened", lambda run, family: True)
+        assert _leftovers.sweep("isobench-20260101T000000Z-abcdef") == []
+        monkeypatch.setattr(_leftovers, "opened", lambda run, family: True)
         with pytest.raises(MeasurementError, match="cleaning up"):
-            _client.sweep("isobench-20260101T000000Z-abcdef")
+            _leftovers.sweep("isobench-20260101T000000Z-abcdef")

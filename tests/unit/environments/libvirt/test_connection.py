@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
-from isobench.environments.libvirt import _connection
+from isobench.environments.libvirt import _connection, _daemons, _leftovers
 from tests.unit.host.test_serving import served
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ class Connection:
 
 def test_a_domain_that_remains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what libvirt said; one of a similar name is not looked at."""
-    monkeypatch.setattr(_connection, "_SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(_leftovers, "_SWEEP_SECONDS", 0.1)
     connection = Connection(Domain("isobench-x-tcg-1", 0), Domain("isobench-x-tcg-2", 1000), Domain("isobench-xy-1", 0))
-    monkeypatch.setattr(_connection, "connect", lambda: connection)
+    monkeypatch.setattr(_leftovers, "connect", lambda: connection)
     with pytest.raises(MeasurementError, match=r"cleaning up domains: isobench-x-tcg-2 \(no\)"):
-        _connection.sweep("isobench-x")
+        _leftovers.sweep("isobench-x")
     assert [domain.name() for domain in connection.listAllDomains()] == ["isobench-x-tcg-2", "isobench-xy-1"]
 
 
 def test_a_domain_that_goes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked again."""
     connection = Connection(Domain("isobench-x-tcg-1", 2))
-    monkeypatch.setattr(_connection, "connect", lambda: connection)
-    assert _connection.sweep("isobench-x") == ["domain isobench-x-tcg-1"]
+    monkeypatch.setattr(_leftovers, "connect", lambda: connection)
+    assert _leftovers.sweep("isobench-x") == ["domain isobench-x-tcg-1"]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_whose_process_the_daemon_is(name: str, known: bool, tmp_path: Path, mon
     path = tmp_path / "socket"
     monkeypatch.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?mode=direct&socket={path}")
     with served("unix", path, "systemd", name) as (pid, _):
-        assert _connection.libvirtd_pid() == pid
-        assert _connection.daemon().pid == (pid if known else 0)
-        assert known or "socat" in _connection.daemon().why_not
+        assert _daemons.libvirtd_pid() == pid
+        assert _daemons.daemon().pid == (pid if known else 0)
+        assert known or "socat" in _daemons.daemon().why_not
 
 
 def test_the_socket_is_the_one_that_is_connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_the_socket_is_the_one_that_is_connected(tmp_path: Path, monkeypatch: py
     path = tmp_path / "virtqemud-sock"
     with served("unix", path, "systemd", "virtqemud") as (pid, _), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        assert _connection.daemon().pid == pid != os.getpid()
+        assert _daemons.daemon().pid == pid != os.getpid()
 
 
 @pytest.mark.parametrize(("name", "below"), [("XDG_RUNTIME_DIR", ""), ("XDG_CACHE_HOME", ""), ("HOME", ".cache")])
@@ -147,4 +147,4 @@ def test_a_users_own_daemon_is_found_where_libvirt_looks(
     path = tmp_path / below / "libvirt/libvirt-sock"
     path.parent.mkdir(parents=True)
     path.touch()
-    assert _connection._socket_path() == str(path)
+    assert _daemons._socket_path() == str(path)

@@ -9,9 +9,10 @@ import pytest
 
 from isobench.contracts.launch import DEFAULT_TIMEOUT, working
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
-from isobench.environments.libvirt import guest
-from isobench.environments.libvirt.guest import Guest, GuestSandbox
-from isobench.images import initramfs, kernel
+from isobench.environments.libvirt import _sandbox
+from isobench.environments.libvirt._sandbox import GuestSandbox
+from isobench.environments.libvirt.guest import Guest
+from isobench.images import initramfs
 from isobench.images.kernel import Kernel
 from isobench.run import catalog
 
@@ -27,7 +28,7 @@ def no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     (tmp_path / "modules.dep").write_text("")
     bare = Kernel(image=tmp_path / "vmlinuz", modules=tmp_path, version="6.12", origin="a test")
     monkeypatch.setattr(initramfs, "guest_kernel", lambda: bare)
-    monkeypatch.setattr(kernel, "guest_kernel", lambda: bare)
+    monkeypatch.setattr(_sandbox, "guest_kernel", lambda: bare)
     initramfs.initramfs.cache_clear()
     yield
     initramfs.initramfs.cache_clear()
@@ -72,7 +73,7 @@ def test_a_guest_that_does_not_come_up_tells_of_its_kind(
 ) -> None:
     """Not a whole distribution: a service on its disk may be what fails."""
     monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
-    monkeypatch.setattr("isobench.environments.libvirt.distro.DistroSandbox.find_kernel", lambda self: None)
+    monkeypatch.setattr("isobench.environments.libvirt._distro.DistroSandbox.find_kernel", lambda self: None)
     with pytest.raises(DeadlineExceeded):
         sandbox(name, tmp_path).start(cast("GuestInstance", Silent()), "", DEFAULT_TIMEOUT)
-    assert bool(guest._heard) == tells
+    assert bool(_sandbox._heard) == tells

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from isobench.environments.libvirt import net
-from isobench.environments.runtimes import containerd
-from isobench.environments.runtimes._runtime import RuntimeSandbox
+from isobench.environments.libvirt import _network
+from isobench.environments.runtimes import _ctr
+from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 """Says its process group (proc(5))."""
@@ -26,6 +26,6 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_has_a_group_of_its_own() -> None:
     """ctr, ip and whatever a runtime needs beside its instances."""
     sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
-    said = [containerd._said("isobench-run", "/none", "x"), net._ip("x"), sandbox.tool("podman")]
+    said = [_ctr._said("isobench-run", "/none", "x"), _network._ip("x"), sandbox.tool("podman")]
     groups = {int(line) for line in said}
     assert len(groups) == 3 and os.getpgrp() not in groups

@@ -26,8 +26,8 @@ from isobench import config
 from isobench.commands import run
 from isobench.contracts import answers
 from isobench.core.errors import IsobenchError, UsageError
-from isobench.environments.docker import net as docker_net
-from isobench.environments.libvirt import net as guest_net
+from isobench.environments.docker import _published
+from isobench.environments.libvirt import _network
 from isobench.filesystem import mounts
 from isobench.host import accounting, capacity, machine, memory
 from isobench.images import modules
@@ -239,7 +239,7 @@ PARSERS: list[tuple[str, Any]] = [
     ("loadavg", capacity.parse_tasks),
     ("self/cgroup", accounting.cgroup_paths),
     ("pids.max", capacity.parse_limit),
-    ("net/tcp", lambda text: guest_net.parse_bound_port(text, {"socket:[7]"})),
+    ("net/tcp", lambda text: _network.parse_bound_port(text, {"socket:[7]"})),
     ("modules.dep", modules.parse_dependencies),
     ("modules.softdep", modules.parse_soft),
     ("modules.alias", modules.parse_aliases),
@@ -277,11 +277,11 @@ ROUTES = [{"dst": "default", "dev": "eth0"}, {"type": "local", "dst": "10.213.0.
 def test_what_engines_and_tools_say(data: st.DataObject) -> None:
     """A container's ports in Docker's words, the host's routes in those of ip: any part replaced, or damaged."""
     with contextlib.suppress(IsobenchError):
-        docker_net.parse_ports(replaced(data, ENGINE))
+        _published.parse_ports(replaced(data, ENGINE))
     with contextlib.suppress(IsobenchError):
-        guest_net.parse_routes(json.dumps(replaced(data, ROUTES)))
+        _network.parse_routes(json.dumps(replaced(data, ROUTES)))
     with contextlib.suppress(IsobenchError):
-        guest_net.parse_routes(mutated(data, json.dumps(ROUTES).encode()).decode(errors="replace"))
+        _network.parse_routes(mutated(data, json.dumps(ROUTES).encode()).decode(errors="replace"))
 
 
 def toml(value: Any) -> str:

@@ -1,0 +1,201 @@
+"""The root file system of native rungs, and the options that the launcher is started with."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from isobench.contracts.capabilities import Part
+from isobench.core.errors import Unavailable
+from isobench.environments.native._furnished import make_devices, mount_proc
+from isobench.filesystem.mounts import unmount_below
+from isobench.filesystem.paths import check_may_run
+from isobench.host.cgroups import LIMITS, is_unified, make_parents, remove_parents
+from isobench.host.oom import MemoryWatch
+from isobench.images.archive import Unpacked
+from isobench.images.lower import copy_lower
+from isobench.images.rootfs import link_rootfs
+from isobench.probe.launcher import MAY_NOT, ROOT_ONLY, launched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from isobench.contracts.launch import Launch
+    from isobench.environments.native.rungs import Isolation
+    from isobench.probe.launcher import LaunchedInstance
+
+
+class NativeSandbox:
+    """The shared root file system, linked into the work folder, and the launcher's options."""
+
+    def __init__(self, isolation: Isolation, workdir: Path) -> None:
+        if not isolation.overlay:  # an overlay is a mount of its own
+            check_may_run(workdir, "ISOBENCH_WORK")
+        self._isolation = isolation
+        self._workdir = workdir
+        self._root = workdir / "root"
+        self._numbers = itertools.count(1)  # threads may share it
+        link_rootfs(self._root)
+        self._given = Unpacked(workdir, self._furnish)
+        self._cgroups = _cgroup_parents(workdir) if isolation.cgroup else ()
+        self._filter = _write_filter(workdir) if isolation.seccomp else None
+        self._means: Mapping[str, int] = {}
+
+    def daemons(self) -> list[int]:
+        return []
+
+    def unseen(self) -> Mapping[Part, str]:
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
+        if "net" not in self._isolation.namespaces:
+            return {}
+        if os.geteuid() != 0:
+            return {Part.END: ROOT_ONLY}
+        return {} if self._means.get("netns-watch", 1) else {Part.END: MAY_NOT}
+
+    def facts(self) -> Mapping[str, str]:
+        options = self._options(self._root, self._workdir / "upper", 1)
+        facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
+        facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
+        if not self._means.get("clone3", 1):
+            facts["clone"] = "clone instead of clone3, which is refused here"
+        if "--into-cgroup" in options and not self._means.get("into-cgroup", 1):
+            facts["cgroup"] = (
+                "joined by the child: this host cannot create a process inside a cgroup (CLONE_INTO_CGROUP)"
+            )
+        return {name: text.replace(str(self._workdir), "WORK") for name, text in facts.items()}
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
+        number = next(self._numbers)
+        upper = self._workdir / f"upper-{number}"
+        with MemoryWatch() as memory, ExitStack() as made:
+            if self._isolation.overlay:
+                made.callback(_remove_tree, upper)
+                for folder in (upper, upper / "upper", upper / "work"):
+                    folder.mkdir()
+            if launch.root is None:
+                root, data = self._root, self._data(number, with_lower=launch.needs_lower)
+                if not self._isolation.overlay:
+                    made.callback(_remove_tree, data)
+            else:
+                root = self._given.fresh(launch.root)
+                data = root / "data"
+            own_root = self._isolation.chroot or self._isolation.pivot
+            seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
+            # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
+            with launched(
+                ["./probe", *launch.arguments],
+                options=[*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])],
+                timeout=launch.timeout,
+                environ={"ISOBENCH_ROOT": seen, "ISOBENCH_DATA": inside},
+                folder=root,
+            ) as instance:
+                memory.look_at(instance.pid)
+                self._means = instance.means
+                yield instance
+
+    def _data(self, number: int, *, with_lower: bool) -> Path:
+        """Where the instance writes, fresh for each one: its overlay's upper layer, or a folder of its own."""
+        folder = self.data_folder()
+        if with_lower and not (folder / "lower").exists():
+            copy_lower(folder / "lower")
+        if self._isolation.overlay:
+            return folder
+        own = folder / str(number)
+        own.mkdir()
+        return own
+
+    def data_folder(self) -> Path:
+        """The folder on the host that holds the data of all instances."""
+        return self._root / "data"
+
+    def _furnish(self, root: Path) -> None:
+        """What programs expect of a root and an archive has not: devices, and /proc where the rung mounts none."""
+        make_devices(root / "dev")
+        if not self._isolation.mounts:
+            mount_proc(root / "proc")
+
+    def close(self) -> None:
+        self._given.close()
+        if self._cgroups:
+            remove_parents(self._cgroups)
+
+    def _options(self, root: Path, upper: Path, number: int) -> list[str]:
+        isolation = self._isolation
+        options = []
+        if isolation.namespaces:
+            options.append(f"--namespaces={','.join(isolation.namespaces)}")
+        if isolation.plain_fork:
+            options.append("--plain-fork")
+        if isolation.user_map:
+            options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
+        if isolation.cgroup:
+            options += _cgroup_options(self._cgroups, number)
+        if isolation.overlay:
+            own = os.path.relpath(upper, root)  # relative to the root folder: an absolute path may contain , and :
+            options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
+        if isolation.mounts:
+            options.append("--mounts")
+        if isolation.pivot:
+            options.append(f"--pivot={root}")
+        if isolation.chroot:
+            options.append(f"--chroot={root}")
+        if isolation.caps:
+            options.append("--drop-caps")
+        if self._filter is not None:
+            options.append(f"--seccomp={self._filter}")
+        return options
+
+
+_OPTIONS = "size=512m,mode=755"
+
+
+class TmpfsSandbox(NativeSandbox):
+    """One tmpfs in the work folder for all instances; each instance has a folder of its own there."""
+
+    def __init__(self, isolation: Isolation, workdir: Path) -> None:
+        super().__init__(isolation, workdir)
+        self._tmpfs = workdir / "tmpfs"
+        self._tmpfs.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", _OPTIONS, "isobench", str(self._tmpfs)]
+        done = subprocess.run(command, capture_output=True, errors="replace", check=False)
+        if done.returncode != 0:
+            raise Unavailable(f"no tmpfs can be mounted: {done.stderr.strip()}")
+
+    def facts(self) -> Mapping[str, str]:
+        return {**super().facts(), "storage": f"a tmpfs ({_OPTIONS})"}
+
+    def data_folder(self) -> Path:
+        return self._tmpfs
+
+    def close(self) -> None:
+        unmount_below(self._tmpfs)
+        super().close()
+
+
+def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
+    return make_parents(workdir.parent.name, workdir.name)
+
+
+def _cgroup_options(parents: tuple[str, ...], number: int) -> list[str]:
+    options = [f"--cgroup={parent}/{number}" for parent in parents]
+    options += [f"--limit={limit}" for limit in LIMITS]
+    return [*options, "--into-cgroup"] if is_unified(parents) else options
+
+
+def _write_filter(workdir: Path) -> Path:
+    from isobench.images.seccomp import compile_default_profile  # wants ctypes, as no other rung does
+
+    target = workdir / "seccomp.bpf"
+    target.write_bytes(compile_default_profile())
+    return target
+
+
+def _remove_tree(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

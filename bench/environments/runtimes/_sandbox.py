@@ -1,0 +1,143 @@
+"""The root file system in the work folder, and the runtime's tool, started by the C launcher."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.capabilities import Part
+from isobench.core.errors import Unavailable
+from isobench.filesystem.paths import check_may_run
+from isobench.host.accounting import cpu_seconds
+from isobench.host.oom import MemoryWatch
+from isobench.host.programs import find, output, version
+from isobench.images.archive import Unpacked
+from isobench.images.rootfs import link_rootfs
+from isobench.probe.launcher import blind, launched, watch_netns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from isobench.contracts.environment import Role
+    from isobench.contracts.launch import Launch
+    from isobench.environments.runtimes._runtime import Runtime
+    from isobench.probe.launcher import LaunchedInstance, NetnsWatch
+
+
+@contextmanager
+def opened(runtime: Runtime, workdir: Path) -> Iterator[RuntimeSandbox]:
+    """The sandbox of a runtime. Raises `Unavailable` where it, or what it wants beside its tool, cannot be had."""
+    if find(runtime.tool.name) is None:
+        raise Unavailable(f"{runtime.tool.name} is not installed", remedy=runtime.tool.remedy)
+    if os.geteuid() != 0:
+        raise Unavailable(f"{runtime.title} runs only as root here", remedy="run isobench as root")
+    if runtime.runs_in_work:
+        check_may_run(workdir, "ISOBENCH_WORK")
+    runtime.require()
+    sandbox = RuntimeSandbox(runtime, workdir)
+    try:
+        runtime.prepare(sandbox)
+        yield sandbox
+    finally:
+        runtime.dispose(sandbox)
+
+
+class RuntimeSandbox:
+    """The root file system in the work folder, and the tool."""
+
+    def __init__(self, runtime: Runtime, workdir: Path) -> None:
+        self.runtime = runtime
+        self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
+        self.root = self.workdir / "root"
+        self.given: Path | None = None
+        """The archive of the root file system, where it is not the shared one."""
+        self.unpacked = Unpacked(self.workdir)
+        self.run = workdir.parent.name
+        self._numbers = itertools.count(1)  # threads may share it
+        self.started_in: tuple[Path, ...] = ()
+        """The cgroups in which instances are started; empty for the harness's own."""
+        link_rootfs(self.root)
+
+    def daemons(self) -> list[int]:
+        return self.runtime.engine()
+
+    def unseen(self) -> Mapping[Part, str]:
+        """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
+        end = {Part.END: blind()} if blind() and self.runtime.own_network else {}
+        return {**end, **self.runtime.unseen()}
+
+    def facts(self) -> Mapping[str, str]:
+        command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
+        tool = self.runtime.tool.name
+        facts = {f"version.{tool}": version(tool)}
+        facts["command"] = command.replace(str(self.workdir), "WORK")
+        return facts
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
+        number = next(self._numbers)
+        name = f"{self.run}-{self.runtime.name}-{number}"
+        command = self.runtime.command(self._with(launch.root), name, launch.arguments)
+        tool = find(command[0]) or command[0]
+        watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
+        engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
+        ended = False
+        try:
+            with (
+                MemoryWatch() as memory,
+                launched(
+                    [tool, *command[1:]], timeout=launch.timeout, folder=self.workdir, cgroups=self.started_in
+                ) as instance,
+            ):
+                instance.watchers = [watch.pid] if watch is not None else []
+                instance.elsewhere = self.runtime.elsewhere(name)
+                spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
+                payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), 0)
+                memory.look_at(payload)
+                watching = watch is not None and _watch(watch, payload)
+                yield instance
+                ended = "gone" in instance.events
+            if engine:
+                _account(instance.cpu, spent, sum(cpu_seconds(pid) - before for pid, before in engine.items()))
+            if watching and watch is not None and "gone" in instance.events:
+                instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
+        finally:
+            if not ended:
+                self.runtime.destroy(self, name)
+            if watch is not None:
+                watch.close()
+
+    def _with(self, archive: Path | None) -> RuntimeSandbox:
+        """This sandbox with the root file system that an instance is given."""
+        if archive is None:
+            return self
+        other = copy.copy(self)
+        other.given = archive
+        self.runtime.take(other, archive)
+        return other
+
+    def tool(self, *words: str, timeout: float = 120) -> str:
+        """Run the runtime's tool for an untimed step; returns its output. Raises `MeasurementError`."""
+        return output(words, timeout)
+
+
+def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
+    return sum(cpu_seconds(pid, with_children=role == "helper") for pid, role in elsewhere.items() if role == wanted)
+
+
+def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -> None:
+    """Account the CPU time if a daemon did the work: what the launcher started was only its client."""
+    cpu["launcher"] = cpu.get("launcher", 0.0) + cpu.get("payload", 0.0)
+    cpu.update(spent, engine=max(0.0, engine))
+
+
+def _watch(watch: NetnsWatch, payload: int) -> bool:
+    """Watch the program's network namespace, unless the program has exited or shares the host's."""
+    with suppress(OSError):
+        if payload and os.readlink(f"/proc/{payload}/ns/net") != os.readlink("/proc/self/ns/net"):  # noqa: PTH115
+            return watch.watch(payload)
+    return False
