@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 COPY_UP = working("copyup", disk=True, lower=True, timeout=60)
 
 
-def no_room(target: Path, kind: str = "") -> None:
+def no_room(target: Path, *_: object) -> None:
     """Write a part of a file, as a copy does on a disk that is full."""
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(b"part")
