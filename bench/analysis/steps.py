@@ -55,6 +55,10 @@ is steady, and where it is not."""
 _LONG, _PATIENCE = 8, 0.5
 """In a family, this much more is asked of so many new nights and more: what so many of them tell is small, and can
 wait, while each further length is one more chance to be wrong in every series."""
+_HINDSIGHT, _HINDSIGHT_DOUBT = 14, 0.3
+"""A step that was not certain at once looks like a level that wanders, more and more so. In a series that has no family
+to tell the two apart, so many new nights are held against the noise around both levels as well; this much more is asked
+of them."""
 _DOUBT = 1.4
 """This much more is asked while the family's noise grows."""
 _GROWN = ((5, 2.2), (10, 1.6))
@@ -144,12 +148,12 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
         search = _Search(
             row, begin, asked, look, former, asked_back, known.unsteady, known.size >= wander.ENOUGH, pasts
         )
-        inflation = partial(_inflation, row[begin : max(begin, first - AFTER[0])], settled, known, first)
+        inflation = partial(_inflation, row, begin, settled, known, first)
         found = search.among(scanned, range(first, last), cache(inflation))
         if found is None:
             first = last
             continue
-        at = _place(row[begin : found.night], found.at - begin, found.before, found.after) + begin
+        at = search.first_night(found)
         back = former is not None and _returned(found.before, found.after, former)
         levels.append(Level(at, found.before, found.after, found.night - 1, back))
         settled.append(row[begin:at] - np.median(row[begin:at]))
@@ -157,9 +161,15 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
     return levels
 
 
-def _inflation(own: np.ndarray, settled: list[np.ndarray], known: wander.Family, night: int) -> np.ndarray:
-    """What neighbouring nights have in common, by the nights around each level so far."""
-    residuals = np.concatenate([*settled, own - np.median(own)])[-180:] if len(own) else np.zeros(0)
+def _inflation(
+    row: np.ndarray, begin: int, settled: list[np.ndarray], known: wander.Family, night: int, step: int | None
+) -> np.ndarray:
+    """What neighbouring nights have in common, by the nights around each level so far: around one since the last step,
+    or around two, if that which is asked about began on night `step`."""
+    end = max(begin, night - AFTER[0])
+    parts = [row[begin:end]] if step is None else [row[begin:step], row[step : max(end, step)]]
+    around = [part - np.median(part) for part in parts if len(part)]
+    residuals = np.concatenate([*settled, *around])[-180:] if settled or around else np.zeros(0)
     return wander.inflation(residuals, known, night)
 
 
@@ -197,7 +207,7 @@ class _Search(NamedTuple):
     pasts: dict[int, _Past]
     """Of places since the last step that were looked at already."""
 
-    def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[], np.ndarray]) -> _Found | None:
+    def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[int | None], np.ndarray]) -> _Found | None:
         counts = np.array(nights)
         before = np.searchsorted(BEFORE, counts[:, None] - np.array(AFTER) - self.begin, side="right") - 1
         enough, before = before >= 0, np.maximum(before, 0)
@@ -212,17 +222,27 @@ class _Search(NamedTuple):
             night, place = int(counts[row]), before[row, column]
             if best is not None and night > best.night:
                 break
-            needed = least * (inflated[place, column] if inflated is not None else 1.0)
+            long = AFTER[column] >= _HINDSIGHT and not self.many
+            needed = least * (inflated[place, column] if inflated is not None and not long else 1.0)
             if _most()[place, column] < needed:
                 continue
             found = self._weighed(night, AFTER[column], float(deviates[row, column]), needed)
             if found is None or found.deviate < least:
                 continue
-            inflated = inflation()  # known only now: most series never come so far
-            found = found._replace(deviate=found.deviate / inflated[place, column])
+            inflated = inflation(None)  # known only now: most series never come so far
+            deviate = found.deviate / inflated[place, column]
+            if long:
+                deviate = max(
+                    deviate, found.deviate / inflation(self.first_night(found))[place, column] - _HINDSIGHT_DOUBT
+                )
+            found = found._replace(deviate=deviate)
             if self._certain(found) and (best is None or found.deviate > best.deviate):
                 best = found
         return best
+
+    def first_night(self, found: _Found) -> int:
+        """The most likely first night of a step, as far as is known when it is found."""
+        return _place(self.row[self.begin : found.night], found.at - self.begin, found.before, found.after) + self.begin
 
     def _certain(self, found: _Found) -> bool:
         patient = found.night - found.at >= _LONG and self.many

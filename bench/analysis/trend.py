@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from isobench.analysis.review import borne_out
+from isobench.analysis.review import borne_out, dated
 from isobench.analysis.steps import Level, beginnings, steps
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
     none, and its return, where that is borne out, is one."""
     for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
         stand = borne_out(one.logs, levels)
+        levels = dated(one.logs, levels, stand)
         for index, level in enumerate(levels):
             later = levels[index + 1] if index + 1 < len(levels) else None
             if level.back and (stand[index - 1] or not stand[index]):

@@ -15,7 +15,7 @@ import numpy as np
 import ruptures
 from asv.step_detect import detect_steps
 
-from isobench.analysis.review import borne_out
+from isobench.analysis.review import borne_out, dated
 from isobench.analysis.steps import steps
 
 SERIES, SEED, MARGIN = 60, 15, 5
@@ -58,7 +58,8 @@ CLASSES = {"quality control": quality_control, "level shifts": level_shifts, "61
 def ours(row: np.ndarray) -> list[int]:
     """The steps reported by a trend that is queried on the last night."""
     levels = steps([row])[0]
-    return [level.at for level, stands in zip(levels, borne_out(row, levels), strict=True) if stands]
+    stand = borne_out(row, levels)
+    return [level.at for level, stands in zip(dated(row, levels, stand), stand, strict=True) if stands]
 
 
 def asv(row: np.ndarray) -> list[int]:
