@@ -1,4 +1,4 @@
-"""What a comparison of runs is told to be: the same words on a terminal, in a pull request, in a report."""
+"""The results of a comparison in words, the same on a terminal, in a pull request and in a report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isobench.analysis.compare import Change, Comparison, HostMove
 
 _FEW = 10
-"""Earlier runs from which on what is promised of them holds."""
+"""The number of earlier runs from which on the promises about them are kept."""
 DEARER = ("slower", "more")
 """Verdicts that say that B costs more."""
 
@@ -29,7 +29,7 @@ def groups(found: Comparison) -> list[tuple[str, list[Change]]]:
 
 
 def sentences(found: Comparison) -> list[str]:
-    """The sum, the host, what is gone and new, and how far runs differ by themselves."""
+    """The sum, the host, what is gone and new, and the variation between runs."""
     asked = [one for one in found.changes if one.of == "environment"]
     count = {word: sum(one.verdict == word for one in asked) for word in ("equivalent", "inconclusive")}
     lines = [
@@ -51,27 +51,28 @@ def sentences(found: Comparison) -> list[str]:
 
 
 def _host(host: HostMove, band: float) -> str:
-    """Whether the host was as fast: moved, or not, only where the whole interval says so."""
+    """Whether the speed of the host changed: a claim only if the whole interval supports it."""
     edge = 1 + band
-    what = "whether the host moved is not certain"
+    what = "it is uncertain whether the host changed"
     if host.moved:
-        what = "the host moved"
+        what = "the host changed"
     elif 1 / edge <= host.low and host.high <= edge:
-        what = "the host did not move"
+        what = "the host did not change"
     return (
-        f"{what}: the baseline's times are {format.ratio_interval(host.ratio, host.low, host.high, band)} "
-        f"what they were (the middle of {format.count(host.metrics, 'metric')})"
+        f"{what}: the baseline's times in B are {format.ratio_interval(host.ratio, host.low, host.high, band)} "
+        f"of those in A (median of {format.count(host.metrics, 'metric')})"
     )
 
 
 def _noise(found: Comparison) -> list[str]:
-    """How far runs differ by themselves, how that is known, and what would tell more."""
+    """The variation between runs, how it is known, and how to detect smaller changes."""
     noise, assumed = found.noise, format.percent(BETWEEN_RUNS)
     if noise.source == "floor":
-        return [f"from run to run a cost is taken to move by {assumed} by itself, as fewer than {FEWEST_EARLIER} "
-                "earlier runs like these lie beside: smaller changes are told from several (A1,A2 B1,B2)"]  # fmt: skip
-    moves = f"from run to run a cost moves by {format.percent(noise.deviation)} by itself (the middle one), as"
+        return [f"the variation between runs is assumed to be {assumed}, because this host has fewer than "
+                f"{FEWEST_EARLIER} earlier runs like these; several runs on each side (A1,A2 B1,B2) detect smaller "
+                "changes"]  # fmt: skip
+    varies = f"a typical cost varies by {format.percent(noise.deviation)} between runs, estimated from"
     if noise.source == "runs compared":
-        return [f"{moves} the {noise.runs} runs compared say"]
-    few = f"; so few are held against the usual {assumed}" if noise.runs < _FEW else ""
-    return [f"{moves} {format.count(noise.runs, 'earlier run')} of this host say{few}"]
+        return [f"{varies} the {noise.runs} runs compared"]
+    few = f" and, as they are few, the usual {assumed}" if noise.runs < _FEW else ""
+    return [f"{varies} {format.count(noise.runs, 'earlier run')} of this host{few}"]

@@ -193,9 +193,9 @@ def test_whether_the_host_moved_is_said_only_where_the_interval_says_it(tmp_path
     a, b = _run(tmp_path, 1, noise=0.3), _run(tmp_path, 2, noise=0.3, factors={"process": 1.1})
     noisy = _compare(a, b)
     assert noisy.host is not None and not noisy.host.moved and noisy.host.low < 1 < noisy.host.high
-    assert "whether the host moved is not certain" in sentences(noisy)[1]
+    assert "it is uncertain whether the host changed" in sentences(noisy)[1]
     quiet = _compare(_run(tmp_path, 3), _run(tmp_path, 4, factors={"process": 1.1}))
-    assert quiet.host is not None and quiet.host.moved and "the host moved" in sentences(quiet)[1]
+    assert quiet.host is not None and quiet.host.moved and "the host changed" in sentences(quiet)[1]
 
 
 def test_any_number_that_a_file_can_hold_is_compared(tmp_path: Path) -> None:
