@@ -204,7 +204,7 @@ def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Drawn:
     axes.set_xlim(right=1.1)
     axes.set_yticks(range(len(bars)), [_short(bar.label) for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_xlabel("share of the whole")
+    axes.set_xlabel("share of the total")
     _legend(axes, [_lettered(letters, name) for name in parts])
     return _svg(figure)
 

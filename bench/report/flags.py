@@ -92,7 +92,7 @@ def _storage_reasons(context: Context, row: Estimate) -> Iterator[str]:
     elif way and way["way"].endswith("write"):
         yield "faster than the host's own storage: a cache that writes later, between the instance and the device"
     elif way:
-        cut = "; or a large request is cut up another way" if way["way"].startswith("seq") else ""
+        cut = "; or large requests are split differently" if way["way"].startswith("seq") else ""
         yield f"faster than the host's own storage: a cache between the instance and the device, often the host's{cut}"
 
 

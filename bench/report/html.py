@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,8 +31,20 @@ def lay_out(page: Page) -> str:
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(_HERE / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(spans=blocks.spans, visible=format.visible, data_uri=_data_uri, size=_size)
+    environment.filters.update(
+        spans=blocks.spans, visible=format.visible, data_uri=_data_uri, size=_size, joined=_joined
+    )
     return environment.get_template("page.html.j2")
+
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:[nµm]?s|min|h|[KMGT]iB|B|%)(?!\w))")
+_INTERVAL = re.compile(r"\[[^\[\] ]+, [^\[\] ]+\]")
+
+
+def _joined(text: str) -> str:
+    """Visible text in which no line ends between a number and its unit, or within an interval."""
+    text = _QUANTITY.sub("\N{NO-BREAK SPACE}", format.visible(text))
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def _data_uri(data: bytes, media_type: str) -> str:

@@ -245,11 +245,11 @@ def line_fit(xs: list[float], ys: list[float]) -> tuple[float, float] | None:
 
 
 def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:
-    """ "n = 20 a point", or the range."""
+    """ "n = 20 per point", or the range."""
     counts = sorted({row.n for metric in metrics for row in context.select(scenario, metric)})
     if not counts:
         return "n = 0."
-    return f"n = {counts[0]} a point." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} a point."
+    return f"n = {counts[0]} per point." if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} per point."
 
 
 def alt_of(title: str, data: Table, limit: int = 12) -> str:
@@ -283,7 +283,7 @@ def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
 
 
 def _dearest(top: Sequence[Estimate]) -> str:
-    """Names the dearest, or those that are not told apart, by the lowest ratio among them."""
+    """Names the dearest, or those that cannot be distinguished, by the lowest ratio among them."""
     names = [f"{row.metric} in {format.clean(row.environment, 40)}" for row in top]
     if len(names) == 1:
         return f"the dearest is {names[0]}, {format.ratio(top[0].ratio)}"
@@ -314,7 +314,7 @@ def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
         return f"{what}: {format.clean(low.environment, 40)} against {baseline}: {rules.said(low)}"
     named = rules.differing(rows, context.baseline)
     if not named:
-        return f"{what}: none of {len(rows) - 1} environments is told apart from {baseline}"
+        return f"{what}: none of {len(rows) - 1} environments can be distinguished from {baseline}"
     high = named[-1]
     low = low if low.verdict in ("equivalent", "slower", "faster") else named[0]
     if low.environment == high.environment:

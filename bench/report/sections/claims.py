@@ -1,4 +1,4 @@
-"""11. What people say of containers, and what this run measured of it. What it did not measure is listed as open."""
+"""What people say about containers, and what this run measured of it. What it did not measure is listed as open."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ def build(context: Context) -> list[Block]:
 _STYLES: dict[str, Style] = {"holds": "good", "does not hold": "bad", "measured": "strong", "open": "neutral"}
 
 
-def _elsewhere(claim: Claim) -> str:
-    return f"not measured by this run; {claim.command} would" if claim.command else "isobench has no measure for it yet"
+def _elsewhere(claim: Claim) -> Text:
+    if not claim.command:
+        return "isobench does not measure it yet"
+    return (Span("not measured in this run, but by"), Span(claim.command, "code"))
 
 
 def _parts(context: Context) -> Answer:

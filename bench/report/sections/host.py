@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "cpu": "processor",
-    "cpus": "processors, as the kernel counts them",
+    "cpus": "logical processors",
     "smt": "simultaneous multithreading",
     "governor": "frequency governor",
     "turbo": "turbo",
     "virtual": "bare metal or virtual",
-    "mitigations": "mitigations of processor faults",
+    "mitigations": "mitigations of CPU vulnerabilities",
     "cgroup": "cgroup layout",
     "thp": "transparent huge pages",
     "ksm": "kernel same-page merging",
@@ -55,7 +55,7 @@ def build(context: Context) -> list[Block]:
     return [
         *blocks,
         Heading("Raw data"),
-        Paragraph((Span("They lie in"), Span(folder, "code"), Span(_FILES))),
+        Paragraph((Span("They are in"), Span(folder, "code"), Span(_FILES))),
         *_attachments(context),
         Code(f"python -m pyperf stats {folder}suite.json\nisobench export {folder} --to csv"),
     ]

@@ -81,7 +81,11 @@ def _family(context: Context, scenario: str, title: str) -> list[Block]:
     names = _shown(context, scenario)
     blocks: list[Block] = [Heading(title)] if title else []
     if main:
-        headline = tally(context, [r for m in main for r in context.select(scenario, m)], f"{scenario} costs")
+        headline = tally(
+            context,
+            [r for m in main for r in context.select(scenario, m)],
+            "I/O costs" if scenario == "io" else f"{scenario} costs",
+        )
         figure = dot_panels(context, scenario, main, headline, names=names)
         blocks += [figure] if figure else []
     blocks += _latencies(context, scenario, main, names)
@@ -235,7 +239,7 @@ def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]
     picture = charts.points(series, "size of the file, KiB", "second", lines=True, log_x=True)
     counts = sorted({d.n for d in known.values()})
     pairs = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    note = f"Paired difference and its 95 % interval; n = {pairs} pairs a point."
+    note = f"Paired difference and its 95 % interval; n = {pairs} pairs per point."
     return [Figure(title, picture, alt_of(title, data), note, data)]
 
 

@@ -102,7 +102,7 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
     )
     why = artefact(context, top)
     if why:
-        title = f"The {what.format(name)}, in {format.count(len(found), 'step')}: {why}, no finding"
+        title = f"The {what.format(name)}, in {format.count(len(found), 'step')} (on {why}, so not a finding)"
     elif largest is not None:
         title = (
             f"Of the {what.format(name)}, {format.about(largest.value / whole.median)} is the step to "

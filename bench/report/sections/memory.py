@@ -39,7 +39,7 @@ _COUNTS = ("pss", "uss", "rss", "cgroup")
 _ONCE = ("pss-daemons",)
 """What is there once however many instances there are: shown beside the counts, no part of any."""
 _PARTS = {
-    "PSS, by whose process": ["pss-payload", "pss-helper"],
+    "PSS, by the role of the process": ["pss-payload", "pss-helper"],
     "The cgroup's count, by kind": ["cgroup-anonymous", "cgroup-file", "cgroup-kernel"],
 }
 """What divides into which metrics."""

@@ -101,13 +101,13 @@ def _phases(context: Context, names: list[str]) -> list[Block]:
     longest = largest_part(context, bars, parts)
     if longest is not None:
         _, share, part, label = longest
-        title = f"The longest single phase is {part} of {format.clean(label, 40)}, {format.about(share)} of its whole"
+        title = f"The longest single phase is {part} of {format.clean(label, 40)}, {format.about(share)} of its total"
     rows: list[list[Cell | Text]] = [
         [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
     ]
     data = table("Median of each phase; a difference of two stamps may be negative", ["environment", *parts], rows)
     note = (
-        "Each phase as a share of the whole, with the whole beside it. A phase is the median over blocks of the "
+        "Each phase as a share of the total, which is given on the right. A phase is the median over blocks of the "
         f"difference between two stamps of one instance. {_stamps_told(context)}"
         f"{sample_note(context, 'startup', ['ready'])}"
     )
@@ -175,7 +175,7 @@ def _order(context: Context, names: list[str]) -> list[Block]:
     ]
     caption = "Request to first byte by block" + (f"; every {every}th block of {len(blocks)}" if every > 1 else "")
     data = table(caption, ["block", *(format.clean(n, 60) for n in names)], rows)
-    note = f"One point a fresh instance, log axis. {sample_note(context, 'startup', ['ready'])}"
+    note = f"Each point is a fresh instance; log axis. n = {format.count(len(blocks), 'block')}."
     note += f" Every {step}th point is drawn." if step > 1 else ""
     return [Figure(title, charts.points(series, "block", "second"), alt_of(title, data), note, data)]
 

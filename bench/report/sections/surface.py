@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "kernel": "kernel",
-    "user": "whose root",
+    "user": "user",
     "capabilities": "capabilities",
     "seccomp": "seccomp",
     "mount": "may mount",
-    "writable": "kernel files it can open for writing",
-    "devices": "devices beyond the usual",
-    "processes": "processes it sees",
+    "writable": "writable kernel files",
+    "devices": "unusual devices",
+    "processes": "visible processes",
     "setuid": "set-uid programs",
 }
 """Fact of the surface scenario -> the column's title."""
@@ -38,11 +38,11 @@ def build(context: Context) -> list[Block]:
     if not rows:
         return []
     caption = (
-        "Seen by the probe inside, of fixed lists that stand in “How it was measured” with the names behind the "
-        "numbers. A rung without a /proc of its own sees none of the kernel's files, and could mount it where it may "
-        "mount; a guest's files and devices are those of its own kernel."
+        "What the probe sees from inside. It checks fixed lists; the names behind the numbers are in “How it was "
+        "measured”. A rung without /proc sees none of the kernel's files, but could mount /proc if it may mount. A "
+        "guest's files and devices are those of its own kernel."
     )
-    return [table(caption, ["environment", *_COLUMNS.values()], rows, left=2)]
+    return [table(caption, ["environment", *_COLUMNS.values()], rows, left=3)]
 
 
 def _shown(text: str, is_list: bool) -> str:

@@ -62,8 +62,9 @@ def _facts(context: Context) -> Block:
         "precise": "every interval was narrow enough",
         "blocks": "the number of blocks was reached",
         "disturbed": "too many blocks were excluded",
-        "max-time": "the time allowed was used up",
+        "max-time": "another block would have exceeded --max-time",
         "interrupted": "it was interrupted",
+        "nothing left to measure": "every cell failed repeatedly",
     }.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")
     rows: list[list[Text]] = [
         ["blocks", f"{len(measured)} measured after 1 warm-up, {_left_out(len(left_out))}"],
@@ -71,8 +72,8 @@ def _facts(context: Context) -> Block:
         ["duration", _duration(context)],
         ["ended because", stopped],
         ["A/A control", control_sentence(context)],
-        ["what so many blocks can conclude", _conclusive(context)],
-        ["blocks that resemble each other", _correlated(context)],
+        ["what so many blocks can show", _conclusive(context)],
+        ["autocorrelated blocks", _correlated(context)],
         ["smallest effect seen", _smallest(context)],
         ["band", f"equivalent: the whole interval from {format.band(BAND)} the baseline"],
     ]
@@ -120,9 +121,9 @@ def _conclusive(context: Context) -> str:
     times = stretch(SIGNIFICANCE / len(rows), pairs)
     costs = format.count(len(rows), "cost")
     return (
-        f"of {costs} in {format.count(pairs, 'pair')} of blocks, that one differs whose ratio lies beyond the band by "
-        f"{format.trimmed(format.number(times))} half-widths of its 95 % interval, fewer where many differ; intervals "
-        "of costs that differ are given so wide"
+        f"with {costs} and {format.count(pairs, 'pair')} of blocks, a cost differs if its ratio lies beyond the band "
+        f"by {format.trimmed(format.number(times))} half-widths of its 95 % interval (fewer if many costs differ); the "
+        "intervals of such costs are printed that wide"
     )
 
 
@@ -135,9 +136,8 @@ def _correlated(context: Context) -> str:
     least = min(found, key=lambda row: row.effective / row.n)
     costs, blocks = format.count(len(rows), "cost"), format.trimmed(format.number(least.effective))
     return (
-        f"in {len(found)} of {costs} neighbouring blocks resemble each other, and the interval is as wide as fewer "
-        f"independent blocks ask: {blocks} instead of {least.n} in {least.name} of "
-        f"{format.clean(least.environment, 40)}"
+        f"in {len(found)} of {costs}; their intervals are as wide as those of fewer independent blocks: {blocks} "
+        f"instead of {least.n} in {least.name} of {format.clean(least.environment, 40)}"
     )
 
 
@@ -191,7 +191,7 @@ def _flagged(context: Context) -> list[Block]:
     if not found:
         return []
     rows: list[list[Text]] = [[format.clean(f.benchmark, 120), f.value, f.reason] for f in found]
-    caption = "Numbers that cannot be what they seem"
+    caption = "Impossible numbers"
     return [table(caption, ["benchmark", "value", "likely reason"], rows, left=3)]
 
 
@@ -227,7 +227,7 @@ def _skips(context: Context) -> list[Block]:
     ]
     if not rows:
         return []
-    caption = "What this host could not measure, why, and what would mend it"
+    caption = "What could not be measured, with reason and remedy"
     return [table(caption, ["environment", "scenario", "reason"], rows, left=3)]
 
 

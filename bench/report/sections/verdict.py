@@ -31,8 +31,8 @@ def build(context: Context) -> list[Block]:
     else:
         baseline = context.title(context.baseline)
         lead = (
-            f"Which isolation for which need: in bold the strongest that costs the same as {baseline} or less, then "
-            "what stronger ones cost."
+            f"For each need, the strongest isolation that costs no more than {baseline} (in bold), and what stronger "
+            "ones cost."
         )
     return [*banner, Paragraph(lead), Items([*decisions, *guests]), _table(context)]
 
@@ -119,7 +119,11 @@ def _caption(ticked: bool) -> str:
         "What each isolation costs: the median of one instance and how many times the baseline it is, with its 95 % "
         "interval."
     )
-    return f"{text} ✓ is the cheapest isolation of a column, or not told apart from it." if ticked else text
+    return (
+        f"{text} ✓ marks the cheapest isolation of a column, and all that cannot be distinguished from it."
+        if ticked
+        else text
+    )
 
 
 def _cell(context: Context, row: Estimate | None, best: bool) -> Cell:

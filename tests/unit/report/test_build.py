@@ -17,6 +17,7 @@ from isobench.analysis import frames, verdicts
 from isobench.analysis.results import load as load_results
 from isobench.core.errors import StoreError, UsageError
 from isobench.report import format
+from isobench.report import html as page_as_html
 from isobench.report.build import make_context, render
 from isobench.results.store import load
 from tests.unit.report.made import HOSTILE, write_run
@@ -58,9 +59,9 @@ class _Cells(HTMLParser):
 
 
 def html_rows(text: str) -> list[list[str]]:
-    """Every table row of a page, numbers only."""
+    """Every table row of a page, numbers only. What stands together on a line does so by spaces of another kind."""
     parser = _Cells()
-    parser.feed(text)
+    parser.feed(text.replace("\N{NO-BREAK SPACE}", " "))
     return [NUMBER.findall(" ".join(row)) for row in parser.rows]
 
 
@@ -89,6 +90,13 @@ def test_the_numbers_are_those_of_the_analysis(run: Path, tmp_path: Path) -> Non
             continue
         expected = [format.quantity(row["median"], row["unit"]), format.ratio(row["ratio"])]
         assert any(set(expected) <= set(found) for found in rows), (row["metric"], row["environment"], expected)
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    """Nor within an interval; whatever else has spaces may be broken."""
+    joined = page_as_html._joined("Docker 388× (161 ms) [265, 487], 12 blocks in 5 s: 6 % [no, thing at all]")
+    spaced = joined.replace("\N{NO-BREAK SPACE}", "_")
+    assert spaced == "Docker 388× (161_ms) [265,_487], 12 blocks in 5_s: 6_% [no, thing at all]"
 
 
 def test_only_the_files_asked_for_are_written(run: Path, tmp_path: Path) -> None:

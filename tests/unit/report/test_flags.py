@@ -57,7 +57,7 @@ CACHED = [fio("randread-4k-cached", "process", 1.0), fio("seqread-1m-cached", "p
         (fio("write-fdatasync-4k", "tcg", 300.0, 0.3), "confirmed before the device has the data"),
         (fio("randread-4k-qd1", "tcg", 30.0, 0.5), "often the host's"),
         (fio("randread-4k-qd32", "tcg", 2.0, 0.5), "often the host's"),
-        (fio("seqread-1m", "tcg", 400.0, 0.7), "or a large request is cut up another way"),
+        (fio("seqread-1m", "tcg", 400.0, 0.7), "or large requests are split differently"),
         (fio("randwrite-4k-qd1", "docker", 30.0, 0.5), "a cache that writes later"),
     ],
 )
