@@ -20,27 +20,26 @@ from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggest
 from isobench.host.programs import search_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import NoReturn
 
 _FIRST = ("run", "report", "compare", "trend", "nightly", "export", "runs", "list", "doctor", "clean", "provision")
 """The order of commands in the help; others follow."""
 
 
-def _commands() -> dict[str, str]:
-    """Every command (a module of `commands/`) and its summary (the first line of the module).
+_FOLDER = os.path.join(os.path.dirname(__file__), "commands")  # noqa: PTH118, PTH120 (pathlib would be imported)
 
-    The line is read without importing the module, or help would import everything that any command uses.
-    """
-    folder = os.path.join(os.path.dirname(__file__), "commands")  # noqa: PTH118, PTH120 (pathlib would be imported)
-    found: dict[str, str] = {}
-    for file in os.listdir(folder):
-        if file.endswith(".py") and not file.startswith("_"):
-            name = file.removesuffix(".py")
-            with open(os.path.join(folder, file), encoding="utf-8") as source:  # noqa: PTH118
-                found[name] = source.readline().strip().strip('"').removeprefix(f"isobench {name}: ").removesuffix(".")
-    places = {name: place for place, name in enumerate(_FIRST)}
-    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), item[0])))
+
+def _commands() -> tuple[str, ...]:
+    """Every command: a module of `commands/`."""
+    found = {file.removesuffix(".py") for file in os.listdir(_FOLDER) if file.endswith(".py") and file[0] != "_"}
+    return (*(name for name in _FIRST if name in found), *sorted(found.difference(_FIRST)))
+
+
+def _summary(command: str) -> str:
+    """The first line of its module. That is not imported: help would import everything that any command uses."""
+    with open(f"{_FOLDER}/{command}.py", encoding="utf-8") as source:
+        return source.readline().strip().strip('"').removeprefix(f"isobench {command}: ").removesuffix(".")
 
 
 COMMANDS = _commands()
@@ -237,7 +236,8 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     chosen = next((word for word in words if not word.startswith("-")), None)
     if line is None and chosen is not None and chosen not in COMMANDS:
         raise UsageError(f"no command is called {chosen!r}{suggestion(chosen, COMMANDS)}", remedy="isobench --help")
-    parser = _parser([] if chosen is None else [chosen])
+    is_first = line is None and chosen == words[0]
+    parser = _parser([] if chosen is None else [chosen], [words[0]] if is_first else COMMANDS)
     if line is not None:
         import argcomplete
 
@@ -271,11 +271,12 @@ def _asked_for_help(words: Sequence[str]) -> Sequence[str]:
 
 def whole_parser() -> argparse.ArgumentParser:
     """The parser with the options of every command, from which the man page is built."""
-    return _parser(COMMANDS)
+    return _parser(COMMANDS, COMMANDS)
 
 
-def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
-    """The parser of all commands; only the chosen ones have their options, so that other modules are not imported."""
+def _parser(chosen: Collection[str], known: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser of these commands. Only the chosen ones have their options: a parser takes as long to make as a module
+    to import, and both are more than `list` needs of the other commands."""
     parser = _Parser(
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",
@@ -284,7 +285,8 @@ def _parser(chosen: Collection[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"isobench {isobench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="isobench")
-    for name, text in COMMANDS.items():
+    for name in known:
+        text = _summary(name)
         sub = commands.add_parser(
             name,
             help=text,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.capabilities import Lack
@@ -25,8 +24,6 @@ MOST_BYTES = 1 << 19
 
 PERCENTILES = {"p50": "50.000000", "p99": "99.000000", "p99.9": "99.900000"}
 """What metrics call them -> what fio does."""
-
-_RUNTIME = re.compile(r"^--runtime=.*")
 
 
 class Job(NamedTuple):
@@ -51,7 +48,8 @@ class Job(NamedTuple):
 
     def words(self, runtime: str = "") -> list[str]:
         """Its part of a command line on which jobs follow one another; `runtime` in the place of its own."""
-        options = [_RUNTIME.sub(f"--runtime={runtime}", option) if runtime else option for option in self.options]
+        own = f"--runtime={runtime}"
+        options = [own if runtime and option.startswith("--runtime=") else option for option in self.options]
         return [f"--name={self.name}", "--stonewall", *options]
 
 

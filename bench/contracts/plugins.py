@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.core.errors import UsageError
@@ -142,16 +143,22 @@ def _anybody_names(group: str) -> bool:
 
     Importing `importlib.metadata` takes longer than starting Python.
     """
-    header = f"[{group}]".encode()
-    for place in sys.path:
+    declared = _declared(tuple(sys.path))
+    return declared is None or f"[{group}]".encode() in declared
+
+
+@cache
+def _declared(path: tuple[str, ...]) -> bytes | None:
+    """The entry points of all packages that are installed there, read once; None if an archive may have more."""
+    found: list[bytes] = []
+    for place in path:
         try:
             installed = [name for name in os.listdir(place or ".") if name.endswith((".dist-info", ".egg-info"))]
         except NotADirectoryError:
-            return True  # an archive: let the machinery look
+            return None
         except OSError:
             continue
         for name in installed:
-            with suppress(OSError), open(os.path.join(place, name, "entry_points.txt"), "rb") as file:  # noqa: PTH118
-                if header in file.read():
-                    return True
-    return False
+            with suppress(OSError), open(f"{place or '.'}/{name}/entry_points.txt", "rb") as file:
+                found.append(file.read())
+    return b"\n".join(found)

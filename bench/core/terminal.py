@@ -36,7 +36,6 @@ _ECHO = 3
 """Columns that stay free behind a line which will be taken away: Ctrl-C is shown there, and must not begin another."""
 _NARROWEST = 40
 """Columns that sentences are broken for at least."""
-_BEYOND_ASCII = re.compile("[^\n -~]+")
 
 
 class Stream(io.TextIOWrapper):
@@ -219,13 +218,13 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[object]], title: st
     show(Listing(columns, rows, title))
 
 
-_INTERVAL = re.compile(r"(?:\S+ )?\[[^\]]*\]|\S+")
+_INTERVAL = r"(?:\S+ )?\[[^\]]*\]|\S+"
 """What stays on one line: a number with its interval, or a word."""
-_WORD = re.compile(r"\S+")
+_WORD = r"\S+"
 
 
 def _rich_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int, unbroken: re.Pattern[str] = _INTERVAL
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], gap: int, unbroken: str = _INTERVAL
 ) -> Table:
     """`gap` is the space between two columns, in addition to the frame's; 0 is for narrow terminals. `unbroken` matches
     what wrapping columns keep on one line."""
@@ -234,7 +233,7 @@ def _rich_table(
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, show_edge=False)
     for column, *words in zip(columns, *rows, strict=True):
-        parts = [part for text in words for part in unbroken.findall(str(text))]
+        parts = [part for text in words for part in re.findall(unbroken, str(text))]
         longest = max(map(len, parts), default=0) if column.wraps else None
         made.add_column(
             cell(column.name), justify=column.justify, no_wrap=not column.wraps, overflow="fold", min_width=longest
@@ -301,7 +300,7 @@ def print_json(document: object) -> None:
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
-    print(_BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
+    print(re.sub("[^\n -~]+", lambda found: json.dumps(found[0])[1:-1], text))
 
 
 class _Raw:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.filesystem.paths import check_may_run
 from isobench.host.accounting import cpu_seconds
@@ -120,9 +121,9 @@ class RuntimeSandbox:
         self.runtime.take(other, archive)
         return other
 
-    def tool(self, *words: str, timeout: float = 120) -> str:
+    def tool(self, *words: str, timeout: float | None = None) -> str:
         """Run the runtime's tool for an untimed step; returns its output. Raises `MeasurementError`."""
-        return output(words, timeout)
+        return output(words, deadlines.stretched(120) if timeout is None else timeout)
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:

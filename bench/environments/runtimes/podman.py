@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Keeper, Mechanism, Tool
+from isobench.core import deadlines
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Podman(Runtime):
         self._import(sandbox, rootfs_tar())
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        sandbox.tool(*self._podman(sandbox), "import", "--quiet", str(archive), _image(sandbox), timeout=300)
+        sandbox.tool(
+            *self._podman(sandbox), "import", "--quiet", str(archive), _image(sandbox), timeout=deadlines.stretched(300)
+        )
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:
