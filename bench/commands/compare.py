@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,10 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.tell(*for_terminal(found))
     reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
     if reasons:
-        print(f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", file=sys.stderr)
+        terminal.paragraph(
+            f"isobench: {len(reasons)} for --fail-on {arguments.fail_on}, the first: {reasons[0]}", errors=True
+        )
         return 1
     if arguments.fail_on and not found.concludes:
-        print("isobench: no cost of an environment can be compared, so nothing can be concluded", file=sys.stderr)
+        terminal.paragraph(
+            "isobench: no cost of an environment can be compared, so nothing can be concluded", errors=True
+        )
         return NothingMeasured.exit_code
     return 0
 

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
-        print(f"isobench: required but unavailable: {', '.join(missing)}", file=sys.stderr)
+        terminal.paragraph(f"isobench: required but unavailable: {', '.join(missing)}", errors=True)
         return REQUIRED_MISSING
     return 0
 
@@ -90,7 +90,7 @@ def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
     other = list(doctor.check_other_runs())
     for finding in other:
         if finding.outcome == "WARN":
-            print(f"isobench: {finding.reason}", file=sys.stderr)
+            terminal.paragraph(f"isobench: {finding.reason}", errors=True)
     yield from doctor.check_leftovers()
     yield from other
     yield from doctor.check_noise()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     _export(folder, results)
     _summarise(folder, night.sentences(), night.calm(watched=trend.series), report)
     for line in night.sentences():
-        print(f"isobench: {line}", file=sys.stderr)
+        terminal.paragraph(f"isobench: {line}", errors=True)
     if show:
         print(f"nightly: {folder}")
     else:
@@ -130,7 +129,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
 
 def _without_conclusion(error: NothingMeasured) -> dict[str, object]:
     """The document of a run from which nothing can be concluded; its reason is printed at once."""
-    print(f"isobench: {error.reason}", file=sys.stderr)
+    terminal.paragraph(f"isobench: {error.reason}", errors=True)
     return {**error.document, "error": error.reason, "remedy": error.remedy, "exit_code": error.exit_code}
 
 
@@ -262,7 +261,7 @@ def _export(folder: Path, tonight: Results) -> None:
         try:
             store.write_atomically(folder / f"isobench.{one.suffix}", one.write(tonight))
         except IsobenchError as error:
-            print(f"isobench: no {one.name}: {error.reason}", file=sys.stderr)
+            terminal.paragraph(f"isobench: no {one.name}: {error.reason}", errors=True)
 
 
 def _summarise(folder: Path, sentences: list[str], calm: str, report: str) -> None:

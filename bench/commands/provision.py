@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
@@ -48,5 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if done.refused:
         count = len(done.refused)
         what = "one package" if count == 1 else f"{count} packages"
-        print(f"isobench: {what} could not be installed; isobench doctor shows what can be measured", file=sys.stderr)
+        terminal.paragraph(
+            f"isobench: {what} could not be installed; isobench doctor shows what can be measured", errors=True
+        )
     return PARTLY if done.refused else 0

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shlex
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
@@ -262,9 +261,8 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.print_json(outcome.document())
     if outcome.failed:
         first = outcome.failed[0]
-        print(
-            f"isobench: {len(outcome.failed)} cells failed, the first: {first.environment}: {first.reason}",
-            file=sys.stderr,
+        terminal.paragraph(
+            f"isobench: {len(outcome.failed)} cells failed, the first: {first.environment}: {first.reason}", errors=True
         )
     if outcome.nothing:
         raise outcome.error()
@@ -590,7 +588,7 @@ def _nothing_concluded(session: Session, request: Request) -> str:
     if used >= min(request.max_blocks, FEWEST_PAIRS):
         return ""
     marks = Counter(words for block in session.blocks for words in map(_without_figure, block.marks))
-    others = f"were disturbed ({marks.most_common(1)[0][0]})" if marks else "are missing"
+    others = f"were disturbed, because {marks.most_common(1)[0][0]}" if marks else "are missing"
     return f"nothing can be concluded from {used} of {request.max_blocks} blocks: the others {others}"
 
 

@@ -123,7 +123,7 @@ def _list(arguments: argparse.Namespace) -> int:
         terminal.print_json(Document(schema=SCHEMA, runs=rows, problems=problems))
         return 0
     for problem in problems:
-        print(f"isobench: ignored: {problem}", file=sys.stderr)
+        terminal.paragraph(f"isobench: ignored: {problem}", errors=True)
     if not rows:
         terminal.paragraph(f"no run under {arguments.results}/ (isobench run)")
         return 0

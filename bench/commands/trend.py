@@ -50,16 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(trend: Trend) -> None:
-    import sys
 
     from isobench.analysis.trend import FEWEST
 
     for problem in trend.problems:
-        print(f"isobench: ignored: {problem}", file=sys.stderr)
+        terminal.paragraph(f"isobench: ignored: {problem}", errors=True)
     hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
     print(f"{trend.nights} runs of {hosts}, {trend.series} series watched")
     for alert in trend.alerts:
-        print(f"{'NEWS ' if alert.news else ''}{alert.state}: {alert.text} ({alert.host_id})")
+        unseen = ", not reported before" if alert.news and alert.state != "new" else ""
+        print(f"{alert.state}{unseen}: {alert.text} ({alert.host_id})")
     if not trend.series:
         print(f"a series is watched once one machine has {FEWEST} runs with that cost")
     elif not any(alert.news for alert in trend.alerts):

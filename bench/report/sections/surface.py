@@ -22,7 +22,7 @@ _COLUMNS = {
     "writable": "writable kernel files",
     "devices": "unusual devices",
     "processes": "visible processes",
-    "setuid": "set-uid programs",
+    "setuid": "set-uid files",
 }
 """Fact of the surface scenario -> the column's title."""
 _LISTS = frozenset({"writable", "devices"})
