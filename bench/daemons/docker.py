@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,12 +15,17 @@ from isobench.core.errors import IsobenchError, Unavailable
 from isobench.daemons import Daemon, network, session
 from isobench.daemons.shims import TASKS, remove_sockets
 from isobench.filesystem.mounts import remove_tree, unmount_below
+from isobench.filesystem.paths import NOT_UTF8, check_name
 from isobench.host.cgroups import remove as remove_cgroups
 from isobench.host.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+_REFUSED = rf"{NOT_UTF8}|[:,\\%?#\n]"
+"""Matches what has a meaning of its own in an overlay's options, an address or one of Go's formats."""
 
 
 def address(state: Path) -> str:
@@ -32,6 +38,7 @@ def start(state: Path) -> Daemon:
     dockerd = find("dockerd")
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
+    check_name(state, "dockerd", _REFUSED, "ISOBENCH_STATE")
     held = session.hold(session.made(state))
     lock = -1
     run = state / "run"
@@ -116,7 +123,7 @@ def _forget(state: Path) -> list[str]:
 
 def _cgroup_of(state: Path) -> str:
     """The parent cgroup of all its containers."""
-    return f"isobench-docker-{hashlib.sha256(str(state).encode()).hexdigest()[:12]}"
+    return f"isobench-docker-{hashlib.sha256(os.fsencode(state)).hexdigest()[:12]}"
 
 
 def _runtimes(state: Path) -> list[str]:
@@ -126,7 +133,8 @@ def _runtimes(state: Path) -> list[str]:
         return []
     wrapper = state / "runsc-ptrace"
     # Its sandbox runs as nobody and mounts over its temporary folder: the daemon's own is for root alone.
-    wrapper.write_text(f'#!/bin/sh\nTMPDIR=/tmp exec {runsc} --platform=ptrace --ignore-cgroups --network=none "$@"\n')
+    command = f'exec {shlex.quote(runsc)} --platform=ptrace --ignore-cgroups --network=none "$@"'
+    wrapper.write_text(f"#!/bin/sh\nTMPDIR=/tmp {command}\n")
     wrapper.chmod(0o700)
     return [f"--add-runtime=runsc={wrapper}"]
 

@@ -13,11 +13,13 @@ import shutil
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from isobench import daemons
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import Daemon, session
+from isobench.filesystem.paths import NOT_UTF8, check_name
 from isobench.host.cgroups import ROOT
 from isobench.host.programs import find
 
@@ -39,7 +41,7 @@ namespaces = []
 
 def address(state: Path) -> str:
     """The address of the libvirtd with this state."""
-    return f"qemu+unix:///system?socket={state}/sockets/libvirt-sock"
+    return f"qemu+unix:///system?socket={quote(os.fsencode(state))}/sockets/libvirt-sock"
 
 
 def start(state: Path) -> Daemon:
@@ -47,6 +49,7 @@ def start(state: Path) -> Daemon:
     libvirtd = find("libvirtd")
     if libvirtd is None:
         raise Unavailable("libvirtd is not installed", remedy="apt-get install libvirt-daemon-system")
+    check_name(state, "libvirtd", NOT_UTF8, "ISOBENCH_STATE")
     held = session.hold(session.made(state))
 
     def clean_up() -> None:
@@ -86,13 +89,13 @@ def _start(libvirtd: str, state: Path, clean_up: Callable[[], None]) -> Daemon:
     (state / "etc/libvirt/qemu.conf").write_text(_QEMU_CONFIGURATION)
     configuration = state / "etc/libvirt/libvirtd.conf"
     configuration.write_text(
-        f'unix_sock_dir = "{sockets}"\nunix_sock_rw_perms = "0600"\nunix_sock_ro_perms = "0600"\n'
+        f'unix_sock_dir = """{sockets}"""\nunix_sock_rw_perms = "0600"\nunix_sock_ro_perms = "0600"\n'
         'auth_unix_rw = "none"\nauth_unix_ro = "none"\nmdns_adv = 0\nlog_outputs = "3:stderr"\n'
     )
     binds = "".join(
         f"mkdir -p {name} && mount --bind {shlex.quote(str(state / name.lstrip('/')))} {name} && " for name in _COVERED
     )
-    script = f"{binds}exec {libvirtd} -f {configuration} -p {sockets}/libvirtd.pid"
+    script = f"{binds}exec {shlex.join([libvirtd, '-f', str(configuration), '-p', f'{sockets}/libvirtd.pid'])}"
     path = sockets / "libvirt-sock"
     return daemons.start(
         "libvirtd",

@@ -44,7 +44,8 @@ def private_daemons() -> Iterator[None]:
             try:
                 daemon = start(daemon_state() / name)
             except IsobenchError as error:
-                print(f"isobench: no private {name}: {error.reason}", file=sys.stderr)
+                remedy = f" ({error.remedy})" if error.remedy else ""
+                print(f"isobench: no private {name}: {error.reason}{remedy}", file=sys.stderr)
                 continue
             stack.callback(daemon.stop)
             os.environ[variable] = daemon.address

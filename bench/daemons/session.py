@@ -68,7 +68,7 @@ def end_orphans(state: Path) -> list[str]:
 
 def orphans(state: Path) -> list[int]:
     """The processes of this state's daemons and their descendants. Other users' processes are not inspected."""
-    words = f"{MARK}={state}\0".encode()
+    words = os.fsencode(f"{MARK}={state}\0")
     covered = state / "run/libvirt"
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

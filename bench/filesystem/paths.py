@@ -95,6 +95,21 @@ def check_may_run(place: Path, name: str) -> None:
         raise Unavailable(f"programs cannot be run from {place}: it is mounted noexec", remedy=f"set {name}")
 
 
+def check_name(place: Path, program: str, refused: str, name: str) -> None:
+    """Raise `Unavailable` if this program cannot be given this path: it has a character that matches `refused`."""
+    import re
+
+    found = re.search(refused, str(place))
+    if found:
+        letter = f"the byte {ord(found[0]) - 0xDC00:#x}" if found[0] >= "\udc00" else repr(found[0])
+        reason = f"{program} cannot use {place}: its name contains {letter}"
+        raise Unavailable(reason, remedy=f"set {name} to a folder with a simpler name")
+
+
+NOT_UTF8 = "[\udc80-\udcff]"
+"""Matches what a path has where it is not UTF-8 (PEP 383)."""
+
+
 def content_hash(parts: Iterable[bytes]) -> str:
     """Sixteen hexadecimal digits that depend on every part."""
     import hashlib

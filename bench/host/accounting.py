@@ -176,4 +176,4 @@ def pids_with(*words: str) -> list[int]:
     """The processes whose command line contains all these words, oldest first; none of other users (see `users_of`)."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
     lines = ((pid, command_line(pid)) for pid in pids if any(users_of(pid)))
-    return sorted(pid for pid, line in lines if all(word.encode() in line for word in words))
+    return sorted(pid for pid, line in lines if all(os.fsencode(word) in line for word in words))

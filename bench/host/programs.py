@@ -10,7 +10,7 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _ALSO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """Searched after PATH, which for ordinary users often lacks the folders of system daemons and tools."""
@@ -48,7 +48,9 @@ def version(program: str, option: str = "--version") -> str:
     return ""
 
 
-def output(words: Sequence[str], seconds: float) -> str:
+def output(
+    words: Sequence[str], seconds: float, *, stdin: int | None = None, environ: Mapping[str, str] | None = None
+) -> str:
     """The output of a tool used for setup or cleanup. It runs in its own process group, out of reach of Ctrl-C.
 
     Raises `MeasurementError` with the end of its error output.
@@ -58,12 +60,13 @@ def output(words: Sequence[str], seconds: float) -> str:
     try:
         return subprocess.run(
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=seconds,
             check=True,
+            env=environ,
             process_group=0,
         ).stdout
     except subprocess.CalledProcessError as error:

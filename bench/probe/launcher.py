@@ -170,6 +170,10 @@ class _Pipes:
         os.close(self.errors)
 
 
+ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+"""The environment of an instance: what is set where isobench is called could change what is measured."""
+
+
 @contextmanager
 def launched(
     program: Sequence[str],
@@ -201,7 +205,7 @@ def launched(
             stdout=pipes.child_stdout,
             stderr=pipes.child_stderr,
             pass_fds=(there.fileno(), pipes.stdout, pipes.feed),
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **(environ or {})},
+            env={**ENVIRON, **(environ or {})},
             cwd=folder,
             process_group=0,  # a terminal's Ctrl-C is for the harness; a new session would be a new scheduling group
         )

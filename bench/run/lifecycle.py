@@ -105,7 +105,7 @@ def kill_processes(name: str) -> list[int]:
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
     an environment starts (the tar of a backup).
     """
-    needle, ours = f"{work_root() / name}/".encode(), catalog.programs()
+    needle, ours = os.fsencode(f"{work_root() / name}/"), catalog.programs()
     killed = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

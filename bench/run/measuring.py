@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import UsageError
+from isobench.core.remedies import mends
 from isobench.filesystem.files import try_lock
 from isobench.filesystem.ownership import folder
 from isobench.filesystem.paths import state_dir, variable
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ROOTS = Path("/run/isobench/measuring")
 """Root's socket, which all users can query."""
+_LOCK = "isobench.lock"
+"""This user's lock, with the pid of the run; in a given folder a plain `lock` may be another program's."""
 _NOTICE = "isobench-measuring-"
 """Prefix of the abstract socket that announces this run to runs of other users; it blocks nobody."""
 
@@ -66,7 +69,7 @@ def measures_now() -> list[int]:
     roots = _holder(str(ROOTS))
     found += [roots.pid] if roots is not None else []
     with suppress(OSError):
-        lock = (state_dir() / "lock").stat()
+        lock = (state_dir() / _LOCK).stat()
         for line in Path("/proc/locks").read_text().splitlines():  # proc(5): 1: FLOCK ADVISORY WRITE PID MM:mm:INODE …
             _, kind, _, _, pid, file, *_ = line.split()
             if kind == "FLOCK" and file == f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}":
@@ -77,8 +80,12 @@ def measures_now() -> list[int]:
 @contextmanager
 def _own_lock(wait: bool) -> Iterator[None]:
     """The kernel drops the lock with its process, so it is never stale."""
-    with folder(state_dir()) as place:
-        descriptor = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=place)
+    try:
+        with folder(state_dir()) as place:
+            descriptor = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=place)
+    except OSError as error:
+        reason = f"cannot make the lock in {state_dir()}: {error.strerror}"
+        raise UsageError(reason, remedy=mends(error, "ISOBENCH_STATE")) from error
     with open(descriptor, "r+") as file:
         os.fchmod(descriptor, 0o600)  # who can open it can lock it
         try:

@@ -451,8 +451,10 @@ def smoke_test(sandbox: Sandbox) -> None:
     """Launch the idle probe once and let it exit. Raises `MeasurementError` with the reason if that fails."""
     began = time.monotonic()
     with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
-        if instance.wait() != 0:
-            raise MeasurementError("it became ready but did not exit cleanly")
+        status = instance.wait()
+        if status != 0:  # what came first may have been a complaint and not the program's word
+            said = instance.stdout.read(1 << 16).decode(errors="replace")
+            raise MeasurementError(f"it ended with status {status} although it sent something", console=said)
     deadlines.learn_smoke_test(time.monotonic() - began)
 
 

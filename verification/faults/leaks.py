@@ -129,7 +129,7 @@ def _files(folder: Path) -> Found:
     """Everything under the place but results, reports, logs and the cache's finished parts; libvirt's of domains."""
     found: Found = set()
     for top in ("state", "work", "tmp"):
-        found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "lock"}
+        found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "isobench.lock"}
     found |= {("file", str(path)) for path in (folder / "cache/built").glob(".making-*")}
     found |= {("file", str(path)) for path in LOGS.glob("*")}
     return found | {("file", str(path)) for path in (folder / "results").glob("*/*/.*")}

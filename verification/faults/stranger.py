@@ -153,7 +153,7 @@ def squatted(place: Place) -> Line:
     )
     place.call("clean", ISOBENCH_STATE="")
     state.mkdir(exist_ok=True)
-    (state / "lock").touch(0o644)
+    (state / "isobench.lock").touch(0o644)
     with subprocess.Popen([*_AS, "python3", "-c", holding, str(state)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.filesystem.paths import NOT_UTF8, check_name
 from isobench.images.lower import copy_lower
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class StorageSandbox(DockerSandbox):
     """Every container gets storage of its own."""
 
     def __init__(self, client: Any, environment: Docker, workdir: Path, kind: str) -> None:
+        if kind == "bind":
+            check_name(workdir, "Docker", NOT_UTF8, "ISOBENCH_WORK")
         super().__init__(client, environment, workdir)
         self._kind = kind
 
@@ -72,6 +75,6 @@ class StorageSandbox(DockerSandbox):
         try:
             if with_lower:
                 copy_lower(folder / "lower")
-            yield {"binds": [f"{folder}:{DATA}"]}
+            yield {"mounts": [{"Type": "bind", "Source": str(folder), "Target": DATA}]}  # a path may have a colon
         finally:
             shutil.rmtree(folder, ignore_errors=True)

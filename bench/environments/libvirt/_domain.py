@@ -173,7 +173,7 @@ class GuestInstance:
         try:
             self._domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
             self.events["created"] = time.monotonic_ns()
-        except libvirt.libvirtError as error:
+        except Exception as error:  # whatever it is, the thread that waits for the guest has to learn of it
             self._failure = error
 
     def _accept(self) -> socket.socket:

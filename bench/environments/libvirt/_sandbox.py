@@ -22,7 +22,7 @@ from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
-from isobench.filesystem.paths import short
+from isobench.filesystem.paths import NOT_UTF8, cache_dir, check_name, short
 from isobench.host.accounting import called
 from isobench.host.machine import virtualises
 from isobench.host.oom import MemoryWatch
@@ -73,6 +73,10 @@ class Files(NamedTuple):
     share: str = ""
 
 
+_REFUSED = rf"{NOT_UTF8}|[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+"""Matches what XML cannot express."""
+
+
 class GuestSandbox:
     """What every instance boots: the kernel, the initramfs, and the image of its disk."""
 
@@ -99,6 +103,8 @@ class GuestSandbox:
         self._behind: list[int] = []
         self._no_disk: BuildError | Unavailable | None = None
         self.find_kernel()
+        check_name(workdir, "libvirt", _REFUSED, "ISOBENCH_WORK")
+        check_name(cache_dir(), "libvirt", _REFUSED, "ISOBENCH_CACHE")
 
     def find_kernel(self) -> None:
         """Find or build what the guest boots; untimed."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
+from isobench.filesystem.paths import NOT_UTF8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ class Runtime:
     mechanisms: tuple[Mechanism, ...]
     runs_in_work = True
     """Whether the probe runs from the root file system in the work folder, not from the tool's own storage."""
+    refused = NOT_UTF8
+    """Matches what the tool's configuration or command line cannot express of a path."""
     own_network = True
     """Whether its instances get a network namespace, whose end has to be awaited."""
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from isobench.contracts.capabilities import Part
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
-from isobench.filesystem.paths import check_may_run
+from isobench.filesystem.paths import check_may_run, check_name
 from isobench.host.accounting import cpu_seconds
 from isobench.host.oom import MemoryWatch
 from isobench.host.programs import find, output, version
 from isobench.images.archive import Unpacked
 from isobench.images.rootfs import link_rootfs
-from isobench.probe.launcher import blind, launched, watch_netns
+from isobench.probe.launcher import ENVIRON, blind, launched, watch_netns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +38,7 @@ def opened(runtime: Runtime, workdir: Path) -> Iterator[RuntimeSandbox]:
         raise Unavailable(f"{runtime.title} runs only as root here", remedy="run isobench as root")
     if runtime.runs_in_work:
         check_may_run(workdir, "ISOBENCH_WORK")
+    check_name(workdir, runtime.tool.name, runtime.refused, "ISOBENCH_WORK")
     runtime.require()
     sandbox = RuntimeSandbox(runtime, workdir)
     try:
@@ -121,9 +122,13 @@ class RuntimeSandbox:
         self.runtime.take(other, archive)
         return other
 
-    def tool(self, *words: str, timeout: float | None = None) -> str:
-        """Run the runtime's tool for an untimed step; returns its output. Raises `MeasurementError`."""
-        return output(words, deadlines.stretched(120) if timeout is None else timeout)
+    def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> str:
+        """Run the runtime's tool for an untimed step, with the environment of an instance; returns its output.
+
+        Raises `MeasurementError`.
+        """
+        seconds = deadlines.stretched(120) if timeout is None else timeout
+        return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=ENVIRON)
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:

@@ -19,6 +19,7 @@ class Bubblewrap(Runtime):
     """The sandbox that Flatpak uses."""
 
     tool = _BWRAP
+    refused = "(?!)"  # it takes any path
     mechanisms = (
         Mechanism(
             "bubblewrap", programs=("bwrap",), tools=(_BWRAP,), needs=(_BWRAP.need("bubblewrap", everyday=False),)

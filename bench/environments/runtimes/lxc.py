@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
+from isobench.filesystem.paths import NOT_UTF8
 from isobench.host.programs import version
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Lxc(Runtime):
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
+    refused = rf"{NOT_UTF8}|\n"
     capabilities = Runtime.capabilities - {Capability.COMMAND}
     """Its configuration splits the words of a command at blanks."""
 

@@ -81,6 +81,7 @@ class Nspawn(Runtime):
     """
 
     tool = _TOOL
+    refused = "(?!)"  # it takes any path
     mechanisms = (MECHANISM,)
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:

@@ -65,17 +65,21 @@ class Podman(Runtime):
     tool = _TOOL
     mechanisms = (MECHANISM,)
     runs_in_work = False
+    refused = r"[^\x00-\x7f]|[:\\]"
+    """Its storage joins paths by colons, and its conmon runs without a locale."""
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
+        from isobench.filesystem.paths import check_name
         from isobench.images.rootfs import rootfs_tar
 
+        check_name(_runroot(sandbox.run), self.tool.name, self.refused, "ISOBENCH_STATE")
         self._imported: set[Path] = set()
         self._import(sandbox, rootfs_tar())
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        sandbox.tool(
-            *self._podman(sandbox), "import", "--quiet", str(archive), _image(sandbox), timeout=deadlines.stretched(300)
-        )
+        words = (*self._podman(sandbox), "import", "--quiet", "-", _image(sandbox))
+        with archive.open("rb") as file:  # a path with a colon would count as an address
+            sandbox.tool(*words, timeout=deadlines.stretched(300), stdin=file.fileno())
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:

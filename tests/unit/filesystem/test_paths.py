@@ -107,3 +107,15 @@ def test_where_no_program_may_be_run(tmp_path: Path) -> None:
         assert "ISOBENCH_WORK" in caught.value.remedy
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused", "told"),
+    [(b"l\xe9", paths.NOT_UTF8, "the byte 0xe9"), (b"a:b", "[:,]", "':'"), ("ü".encode(), r"[^\x00-\x7f]", "'ü'")],
+)
+def test_a_name_that_a_program_cannot_be_given(name: bytes, refused: str, told: str) -> None:
+    """It is told which letter, and which variable names another place."""
+    with pytest.raises(Unavailable, match=told) as caught:
+        paths.check_name(Path("/tmp") / os.fsdecode(name), "Podman", refused, "ISOBENCH_WORK")
+    assert "ISOBENCH_WORK" in caught.value.remedy
+    paths.check_name(Path("/tmp/a b'c\"ü"), "runc", paths.NOT_UTF8, "ISOBENCH_WORK")

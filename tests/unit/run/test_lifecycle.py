@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,3 +266,14 @@ def test_what_is_still_mounted_is_not_descended_into(place: Path, monkeypatch: p
         assert not mounted.exists() and lifecycle.dead_runs() == []
     finally:
         subprocess.run(["umount", str(mounted)], check=False, capture_output=True)
+
+
+def test_a_work_folder_whose_name_is_not_text(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run's processes are found by their folder, and everything is removed."""
+    odd = Path(os.fsdecode(os.fsencode(place / "work") + b"\xff"))
+    monkeypatch.setenv("ISOBENCH_WORK", str(odd))
+    odd.mkdir()
+    with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+        shutil.copy("/bin/sleep", workdir / "probe")
+        left = subprocess.Popen([str(workdir / "probe"), "600"])
+    assert left.wait(60) == -signal.SIGKILL and not workdir.exists()

@@ -117,8 +117,8 @@ def test_roots_run_refuses_another_users(place: Path) -> None:
 @pytest.mark.tool("setpriv")
 def test_nobody_is_refused_by_a_stranger(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """He holds all that he can hold, and root is told whom he measures beside."""
-    (place / "lock").write_text("")
-    (place / "lock").chmod(0o644)  # as of an older version
+    (place / "isobench.lock").write_text("")
+    (place / "isobench.lock").chmod(0o644)  # as of an older version
     (place / "his").mkdir()
     os.chown(place / "his", 65534, 65534)
     with measuring.measuring(wait=False):
@@ -129,7 +129,7 @@ def test_nobody_is_refused_by_a_stranger(place: Path, capsys: pytest.CaptureFixt
         old.bind("\0isobench-measuring")
         try:
             assert holder.stdout is not None and holder.stdout.readline() == b"\n"
-            grab = [*STRANGER, sys.executable, "-c", grabbing, str(place / "lock")]
+            grab = [*STRANGER, sys.executable, "-c", grabbing, str(place / "isobench.lock")]
             assert b"Permission denied" in subprocess.run(grab, stderr=subprocess.PIPE, check=False).stderr
             capsys.readouterr()
             with measuring.measuring(wait=False):
@@ -137,3 +137,13 @@ def test_nobody_is_refused_by_a_stranger(place: Path, capsys: pytest.CaptureFixt
         finally:
             holder.kill()
             holder.communicate()
+
+
+def test_another_programs_lock_is_not_ours(place: Path) -> None:
+    """A folder that ISOBENCH_STATE names may hold one (dpkg's): it keeps its content and its mode."""
+    (place / "lock").write_text("12345 another program")
+    (place / "lock").chmod(0o640)
+    with measuring.measuring(wait=False):
+        assert measuring.measures_now() == []
+    assert (place / "lock").read_text() == "12345 another program"
+    assert (place / "lock").stat().st_mode & 0o777 == 0o640

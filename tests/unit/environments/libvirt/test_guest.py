@@ -10,6 +10,7 @@ import pytest
 from isobench.contracts.launch import DEFAULT_TIMEOUT, working
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.environments.libvirt import _sandbox
+from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
 from isobench.environments.libvirt.guest import Guest
 from isobench.images import initramfs
@@ -18,8 +19,6 @@ from isobench.run import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from isobench.environments.libvirt._domain import GuestInstance
 
 
 @pytest.fixture
@@ -77,3 +76,21 @@ def test_a_guest_that_does_not_come_up_tells_of_its_kind(
     with pytest.raises(DeadlineExceeded):
         sandbox(name, tmp_path).start(cast("GuestInstance", Silent()), "", DEFAULT_TIMEOUT)
     assert bool(_sandbox._heard) == tells
+
+
+def test_whatever_stops_a_domain_from_being_made_is_told(tmp_path: Path) -> None:
+    """At once, and not after the deadline of the guest that never comes."""
+    libvirt = pytest.importorskip("libvirt")
+
+    class Connection:
+        def createXML(self, xml: str, flags: int) -> None:
+            xml.encode()
+
+        def lookupByName(self, name: str) -> None:
+            raise libvirt.libvirtError("none")
+
+    (tmp_path / "tcg" / "1").mkdir(parents=True)
+    instance = GuestInstance(Connection(), "isobench-x-1", tmp_path / "tcg" / "1", 600.0, idle=True)
+    with pytest.raises(MeasurementError, match=r"libvirt cannot start the domain: .*surrogates"):
+        instance.start("<domain>\udcff</domain>")
+    instance.destroy()

@@ -29,3 +29,15 @@ def test_each_has_a_group_of_its_own() -> None:
     said = [_ctr._said("isobench-run", "/none", "x"), _network._ip("x"), sandbox.tool("podman")]
     groups = {int(line) for line in said}
     assert len(groups) == 3 and os.getpgrp() not in groups
+
+
+def test_a_tool_is_set_up_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what its caller has set for it, which could send it to another engine, or to other storage."""
+    (tmp_path / "podman").write_text("#!/bin/sh\nenv; cat\n")
+    (tmp_path / "image:1").write_text("the image")
+    for name in ("CONTAINER_HOST", "CONTAINERS_CONF", "TMPDIR", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "/none")
+    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    with (tmp_path / "image:1").open("rb") as image:
+        said = sandbox.tool("podman", stdin=image.fileno())
+    assert "/none" not in said and said.endswith("the image")
