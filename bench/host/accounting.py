@@ -156,20 +156,20 @@ def users_of(pid: int) -> tuple[bool, bool]:
     with suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         line = next(line for line in file if line.startswith("Uid:"))
         users = {int(word) for word in line.split()[1:3]}
-        return users in ({os.geteuid()}, {0}), len(users) == 1 and users <= qemu_users()
+        return users in ({os.geteuid()}, {0}), len(users) == 1 and users <= set(qemu_users())
     return False, False
 
 
 @cache
-def qemu_users() -> frozenset[int]:
+def qemu_users() -> tuple[int, ...]:
     """The users as which a system's libvirt runs QEMU, as far as they exist."""
     import pwd
 
-    found = set()
+    found = []
     for name in ("libvirt-qemu", "qemu"):
         with suppress(KeyError):
-            found.add(pwd.getpwnam(name).pw_uid)
-    return frozenset(found)
+            found.append(pwd.getpwnam(name).pw_uid)
+    return tuple(found)
 
 
 def pids_with(*words: str) -> list[int]:

@@ -188,10 +188,8 @@ static int set_up(int disk, const char *card, const char *share)
 static int read_arguments(char **words, int most)
 {
     static char text[16384];
-    int fd = open("/arguments", O_RDONLY | O_CLOEXEC), count = 0;
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
+    int count = 0;
+    ssize_t size = read_text("/arguments", text, sizeof text);
     for (ssize_t at = 0; at < size && count < most; at += (ssize_t)strlen(text + at) + 1)
         words[count++] = text + at;
     words[count] = NULL;

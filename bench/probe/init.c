@@ -37,13 +37,9 @@ static void kill_the_rest(void)
 {
     char text[4096];
     do {
-        int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-        if (fd >= 0)
-            close(fd);
-        if (n <= 0)
+        if (read_text("/proc/thread-self/children", text, sizeof text) <= 0)
             return;
-        text[n] = 0;
+        long n;
         for (char *at = text, *end; (n = strtol(at, &end, 10)) > 0 && end != at; at = end)
             kill((pid_t)n, SIGKILL);
     } while (wait(NULL) > 0);

@@ -65,11 +65,7 @@ static void kill_descendants(void)
     if (child_pid > 0 && !reaped)
         kill(child_pid, SIGKILL);
     for (int round = 0; round < 2000; round++) {
-        int fd = open(file, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, list, sizeof list - 1);
-        if (fd >= 0)
-            close(fd);
-        list[n > 0 ? n : 0] = 0;
+        read_text(file, list, sizeof list);
         for (char *p = strtok(list, " "); p; p = strtok(NULL, " "))
             kill(atoi(p), SIGKILL);
         pid_t pid;
@@ -95,11 +91,7 @@ static int killed_for_memory(void)
         for (int j = 0; j < 2; j++) {
             char file[512], text[512];
             snprintf(file, sizeof file, "%s/%s", how.cgroups[i], files[j]);
-            int fd = open(file, O_RDONLY | O_CLOEXEC);
-            ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-            if (fd >= 0)
-                close(fd);
-            text[n > 0 ? n : 0] = 0;
+            read_text(file, text, sizeof text);
             const char *count = strstr(text, "oom_kill ");
             if (count && atoi(count + 9) > 0)
                 return 1;

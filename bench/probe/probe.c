@@ -13,6 +13,7 @@
 #include "probe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -47,6 +48,16 @@ int write_all(int fd, const char *data, size_t size)
         size -= (size_t)n;
     }
     return 0;
+}
+
+ssize_t read_text(const char *file, char *text, size_t size)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    return n;
 }
 
 void say_ready(void)

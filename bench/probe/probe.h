@@ -7,6 +7,7 @@
 #endif
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t now_ns(void);
@@ -22,6 +23,9 @@ int answer_error(const char *what, int number);
 
 /* Write all of a buffer; 0, or -1 with errno. */
 int write_all(int fd, const char *data, size_t size);
+
+/* The first bytes of a file as text; their number, or -1 and "" where it cannot be read. */
+ssize_t read_text(const char *file, char *text, size_t size);
 
 /* A setting out of the environment, or what holds without it. */
 const char *setting(const char *name, const char *otherwise);

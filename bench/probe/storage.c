@@ -41,13 +41,8 @@ static int fio_command(const char *root, char **words)
     in_root(fio, sizeof fio, root, "/usr/bin/fio");
     in_root(file, sizeof file, root, "/usr/lib/fio/command");
     words[0] = fio;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
+    if (read_text(file, text, sizeof text) <= 0)
         return 1;
-    text[n] = 0;
     char *lines = text, *first = strsep(&lines, "\n"), *folders = strsep(&lines, "\n"), *folder;
     if (folders == NULL)
         return -1;

@@ -81,14 +81,8 @@ static void put_text(const char *name, const char *text)
 static void put_file(const char *name, const char *file)
 {
     char text[400];
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return;
-    text[n] = 0;
-    put_text(name, text);
+    if (read_text(file, text, sizeof text) > 0)
+        put_text(name, text);
 }
 
 /* Which of these can be opened so. A descriptor that opens but cannot be read (O_RDONLY) counts as closed. */

@@ -168,11 +168,7 @@ void answer_operation(const struct operation *o)
 static const char *first_line(const char *path)
 {
     static char text[256];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = 0;
+    read_text(path, text, sizeof text);
     text[strcspn(text, "\n")] = 0;
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 32 || *c == '"' || *c == '\\')

@@ -148,7 +148,7 @@ def share(part: float) -> str:
     return f"{part * 100:+.0f} %".replace("-", "−")
 
 
-def blocks(counts: Iterable[int]) -> str:
+def of_blocks(counts: Iterable[int]) -> str:
     """How many blocks numbers come from: "n = 20 blocks.", "n = 6 to 20 blocks."."""
     found = sorted(set(counts))
     if not found:

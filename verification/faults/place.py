@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from isobench.results import store
 from verification.faults import leaks, trees
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Sequence
 
     from verification.faults.engines import Engine
@@ -33,6 +35,16 @@ class Line(NamedTuple):
     note: str
     wrong: Sequence[str] = ()
     """What went wrong, one line each."""
+
+
+def signalled(process: subprocess.Popen[bytes], number: signal.Signals, again: float | None, timeout: float) -> int:
+    """The exit code of a process that gets a signal, and the same once more after `again` seconds."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+        if again is not None:
+            time.sleep(again)
+            process.send_signal(number)
+    return process.wait(timeout)
 
 
 class Tally:

@@ -8,12 +8,11 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from verification.faults.engines import pids_of
-from verification.faults.place import ISOBENCH, Line, Tally
+from verification.faults.place import ISOBENCH, Line, Tally, signalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +43,7 @@ def told(place: Place, each: int = 5, seed: int = 5) -> Line:
             else:
                 _await_results(place, process)
                 _wait(process, dice.uniform(0.0, 2.0))
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-                if turn % 2:
-                    time.sleep(dice.uniform(0, 0.3))
-                    process.send_signal(number)
-            code = process.wait(180)
+            code = signalled(process, number, dice.uniform(0, 0.3) if turn % 2 else None, 180)
             wrong = (
                 ""
                 if code in (0, 5, 130, 128 + number, -number)

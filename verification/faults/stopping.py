@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import IsobenchError
-from verification.faults.place import Line, Tally
+from verification.faults.place import Line, Tally, signalled
 
 if TYPE_CHECKING:
     from verification.faults.place import Place
@@ -30,11 +30,7 @@ def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
             before = place.before()
             process, moment = place.start(*LONG), dice.uniform(0.1, SECONDS)
             _let_run(process, moment)
-            process.send_signal(number)
-            if turn % 2:
-                time.sleep(dice.uniform(0, 0.3))
-                process.send_signal(number)
-            code = process.wait(90)
+            code = signalled(process, number, dice.uniform(0, 0.3) if turn % 2 else None, 90)
             wrong = (
                 ""
                 if code in (130, -number)
@@ -54,12 +50,7 @@ def signals_at_the_end(place: Place, each: int = 4, seed: int = 2) -> Line:
             process = place.start("run", "-e", ENVIRONMENTS, "-s", "startup", "--blocks", "1", "--no-report")
             place.await_block(1, process)
             _let_run(process, dice.uniform(0.5, 3.0))
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-                if turn % 2:
-                    time.sleep(dice.uniform(0, 0.3))
-                    process.send_signal(number)
-            code = process.wait(90)
+            code = signalled(process, number, dice.uniform(0, 0.3) if turn % 2 else None, 90)
             wrong = "" if code in (0, 5, 130, -number) else f"{number.name}: exit code {code}, {place.last_lines()}"
             tally.add(wrong or unloadable(place), before)
     return tally.line("SIGINT, SIGTERM, SIGHUP while a run ends", "after its last block; half of them signalled twice")

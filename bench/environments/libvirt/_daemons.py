@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from isobench.environments.libvirt._connection import uri
-from isobench.host.accounting import pids_with
+from isobench.host.accounting import pids_with, qemu_users
 from isobench.host.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
 
@@ -73,7 +71,5 @@ def give_to_qemu(path: Path) -> None:
     if os.geteuid() != 0:
         return
     path.chmod(0o700 if path.is_dir() else 0o600)
-    for user in ("libvirt-qemu", "qemu"):
-        with suppress(KeyError):
-            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
-            return
+    for user in qemu_users()[:1]:
+        os.chown(path, user, -1)

@@ -90,7 +90,7 @@ def _figure(context: Context, changed: list[Change]) -> Figure:
         )
     data = table(_CAPTION, _COLUMNS, _rows(changed))
     left_out = f" The {_DRAWN} largest of {len(changed)} changes are drawn." if len(changed) > _DRAWN else ""
-    blocks = f"Before {format.blocks(c.n_a for c in changed)} Now {format.blocks(c.n_b for c in changed)}"
+    blocks = f"Before {format.of_blocks(c.n_a for c in changed)} Now {format.of_blocks(c.n_b for c in changed)}"
     note = f"Point: now to before; line: 95 % interval. {blocks}{left_out}"
     return Figure(
         title, charts.dots(drawn, "times what it was, against the baseline", BAND), alt_of(title, data), note, data

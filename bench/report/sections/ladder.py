@@ -111,7 +111,7 @@ def _waterfall(context: Context, chain: list[Rung], metric: str) -> Figure | Non
     data = table(f"Rung by rung, {dict(_COSTS)[metric]}", ["rung", "adds", "cost [95 %]", "compared with"], rows, 2)
     note = (
         f"Bars: centres (Hodges–Lehmann) of the paired differences, one on the other; line: 95 % interval; grey: the "
-        f"medians measured, and what the rungs leave unexplained between them. {format.blocks(counts)}"
+        f"medians measured, and what the rungs leave unexplained between them. {format.of_blocks(counts)}"
     )
     return Figure(title, charts.waterfall(steps, "second"), alt_of(title, data, 20), note, data)
 

@@ -48,7 +48,7 @@ def build(context: Context) -> list[Block]:
     )
     note = (
         f"Point: centre of the per-block ratios to {baseline}; line: 95 % interval; grey: {format.band(BAND)}. "
-        f"Log axis, lower is better. {format.blocks(row.n for row in rows)}{only}"
+        f"Log axis, lower is better. {format.of_blocks(row.n for row in rows)}{only}"
     )
     picture = charts.forest(drawn, f"times {baseline}", BAND)
     return [Figure(title, picture, alt_of(title, data), note, data)]

@@ -14,13 +14,13 @@ PAGE = 4096
 
 
 def _written(pid: int) -> list[bytes]:
-    """The pages of the process that begin with something; those of its program and stack are among them."""
+    """The pages of the process that hold something, in mappings about as large as was asked for, as its data is not."""
     pages = []
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             words = line.split()
             low, high = (int(end, 16) for end in words[0].split("-"))
-            if words[1] == "rw-p" and words[4] == "0" and high - low >= PAGES * PAGE:
+            if words[1] == "rw-p" and words[4] == "0" and PAGES <= (high - low) // PAGE < PAGES + 16:
                 memory.seek(low)
                 found = memory.read(high - low)
                 pages += [found[at : at + PAGE] for at in range(0, len(found), PAGE)]
