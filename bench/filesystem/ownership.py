@@ -150,9 +150,24 @@ def _check_way(here: Path, found: os.stat_result) -> None:
 
 
 def _others_write(found: os.stat_result) -> bool:
-    """A user's private group has no other members: by default many users' files are writable by their group."""
-    by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())
+    """By default many users' files are writable by their group, which is private: nobody else is in it."""
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid != 0 and not _is_private(found.st_gid)
     return bool(found.st_mode & stat.S_IWOTH or by_group)
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is this user's own: called like the user, as pam_umask(8) has it, and without other members. On
+    some systems all users' first group is the same (users)."""
+    import grp
+    import pwd
+
+    if group != os.getegid():
+        return False
+    try:
+        user, found = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(group)
+    except KeyError:  # without names, as in many containers, it is told by its number
+        return group == os.geteuid()
+    return found.gr_name == user and {*found.gr_mem} <= {user}
 
 
 def _trusted() -> set[int]:

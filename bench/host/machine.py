@@ -27,10 +27,17 @@ _PROC = Path("/proc")
 _CPU = _SYS / "devices/system/cpu"
 
 
+_MACHINE_ID = Path("/etc/machine-id")
+"""Empty in an image, or "uninitialized", until a first boot fills it (machine-id(5))."""
+
+
 def host_id() -> str:
     """A stable name for this machine, safe as a folder: its host name and eight digits of its machine id's hash."""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", platform.node()).strip("-")[:40] or "host"
-    identity = text_of(Path("/etc/machine-id")) or text_of(_SYS / "class/dmi/id/product_uuid") or platform.node()
+    told = text_of(_MACHINE_ID)
+    identity = (
+        told if re.fullmatch("[0-9a-f]{32}", told) else text_of(_SYS / "class/dmi/id/product_uuid") or platform.node()
+    )
     return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
@@ -49,6 +56,7 @@ def facts() -> dict[str, str]:
         "kernel": platform.release(),
         "distribution": _distribution(),
         "virtual": virtualisation(),
+        "confined": confined(),
         "mitigations": _mitigations(),
         "cgroup": cgroup_layout(),
         "thp": _bracketed(text_of(_SYS / "kernel/mm/transparent_hugepage/enabled")),
@@ -69,8 +77,25 @@ def fingerprint() -> dict[str, str]:
         "kernel": platform.release(),
         "kernel_build": platform.version(),
         "mitigations": _mitigations(),
+        "confined": "" if confined() == FREE else confined(),
     }
     return {name: text for name, text in found.items() if text}
+
+
+FREE = "no"
+"""Value of `confined` for a process that runs as any other."""
+_POLICIES = {os.SCHED_FIFO: "FIFO", os.SCHED_RR: "round robin", os.SCHED_BATCH: "batch", os.SCHED_IDLE: "idle"}
+
+
+def confined() -> str:
+    """How this process, and all that it starts itself, is scheduled otherwise than the daemons of engines: fewer
+    processors (taskset, a cpuset), a nice value, a policy."""
+    usable, all_of_them = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    nice, policy = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+    found = [f"{usable} of {all_of_them} processors"] * (usable < all_of_them)
+    found += [f"nice {nice}"] * (nice != 0)
+    found += [f"scheduled as {_POLICIES.get(policy, policy)}"] * (policy != os.SCHED_OTHER)
+    return ", ".join(found) or FREE
 
 
 EMULATED = "emulated CPU"

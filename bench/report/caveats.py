@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.analysis.paired import FEWEST_PAIRS
-from isobench.host.machine import EMULATED, UNKNOWN
+from isobench.host.machine import EMULATED, FREE, UNKNOWN
 from isobench.report import format
 
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ BUSY = 0.2
 def caveats(context: Context) -> list[str]:
     """Sentences about the host, the processor of its guests, disturbances, the control and the number of blocks; none
     where the run may be taken as it is."""
-    found = [*_host(context), *_guests(context), _busy(context), _cut_off(context), control_failed(context)]
+    found = [
+        *_host(context),
+        *_guests(context),
+        _confined(context),
+        _busy(context),
+        _cut_off(context),
+        control_failed(context),
+    ]
     counted = blocks_counted(context)
     if 0 < counted < FEWEST_PAIRS:
         blocks = format.count(counted, "block")
@@ -66,6 +73,16 @@ def _uses(record: EnvironmentRecord, name: str, domain: str) -> bool:
     """By libvirt's own word where the record has it, else by the family that the name begins with."""
     told = record.facts.get("domain", "")
     return told.startswith(f'<domain type="{domain}"') if told else record.name.startswith(name)
+
+
+def _confined(context: Context) -> str:
+    how = context.session.host.get("confined", FREE)
+    if how == FREE:
+        return ""
+    return (
+        f"isobench and the programs that it starts itself were confined ({format.clean(how, 80)}); containers and "
+        "guests that a daemon starts were not: their ratios to a process do not hold."
+    )
 
 
 def _host(context: Context) -> list[str]:

@@ -99,6 +99,8 @@ def check_noise() -> Iterator[Finding]:
 _TUNE = "python -m pyperf system tune"
 _DISTURBANCES = (
     ("virtual", ("bare metal",), "use ratios, not absolute values", "measure on bare metal"),
+    ("confined", (machine.FREE,), "containers and guests of daemons are not, so ratios to processes do not hold",
+     "run isobench without taskset, nice or a cpuset"),
     ("governor", ("performance",), "the clock frequency follows the load", _TUNE),
     ("turbo", ("off",), "the clock frequency depends on load and temperature", _TUNE),
     ("smt", ("0",), "sibling threads share a core", "echo off > /sys/devices/system/cpu/smt/control"),

@@ -21,6 +21,7 @@ _WORDS = {
     "governor": "frequency governor",
     "turbo": "turbo",
     "virtual": "bare metal or virtual",
+    "confined": "isobench confined",
     "mitigations": "mitigations of CPU vulnerabilities",
     "cgroup": "cgroup layout",
     "thp": "transparent huge pages",

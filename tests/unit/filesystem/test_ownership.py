@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import socket
 import stat
 from pathlib import Path
@@ -128,3 +130,27 @@ def test_a_file_of_ours_is_read(place: Path) -> None:
     (place / "record").write_bytes(b"x" * ownership.LIMIT)
     with ownership.folder(place) as within:
         assert ownership.read_file("record", within) == b"x" * ownership.LIMIT
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("name", "members", "private"),
+    [("user", [], True), ("user", ["user"], True), ("user", ["user", "other"], False), ("users", [], False)],
+)
+def test_only_a_private_group_may_write(
+    name: str, members: list[str], private: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One called like the user, without others in it; on some systems all users' first group is the same."""
+    group = grp.struct_group((name, "x", 1234, members))
+    user = pwd.struct_passwd(("user", "x", os.geteuid(), 1234, "", "/", "/bin/sh"))
+    monkeypatch.setattr(grp, "getgrgid", lambda number: group)
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: user)
+    monkeypatch.setattr(os, "getegid", lambda: 1234)
+    (place / "shared").mkdir()
+    os.chown(place / "shared", -1, 1234)
+    (place / "shared").chmod(0o775)
+    if private:
+        assert ownership.own_folder(place / "shared") == place.resolve() / "shared"
+    else:
+        with pytest.raises(NotOurs, match="can be written by others"):
+            ownership.own_folder(place / "shared")

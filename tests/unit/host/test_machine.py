@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -232,3 +234,32 @@ def test_disks_are_counted_once() -> None:
     text = "\n".join(f"8 0 {name} 1 0 8 5 1 0 8 5 0 {ticks} 10" for name, ticks in busy.items())
     assert machine.parse_diskstats(text) == {"disk_busy_seconds": 2.0}
     assert machine.parse_diskstats("") == {}
+
+
+@pytest.mark.tool("taskset")
+@pytest.mark.tool("chrt")
+def test_a_process_that_is_scheduled_otherwise_is_told() -> None:
+    """An engine's containers are not pinned and not nice where isobench is: the record says so, and the fingerprint."""
+    code = "from isobench.host import machine; print(machine.confined(), '|', machine.fingerprint().get('confined'))"
+    for words, told in (
+        (["nice", "-n", "7"], "nice"),
+        (["taskset", "-c", str(min(os.sched_getaffinity(0)))], f"1 of {os.cpu_count()} processors"),
+        (["chrt", "--batch", "0"], "scheduled as batch"),
+    ):
+        said = subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        alone = os.cpu_count() == 1 and words[0] == "taskset"
+        assert alone or (told in said.partition("|")[0] and told in said.partition("|")[2])
+
+
+@pytest.mark.parametrize("told", ["", "uninitialized", "nonsense\x1b[2J"])
+def test_a_machine_id_that_is_none(told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image before its first boot: the hardware's tells the machine, not that of all such images."""
+    (tmp_path / "machine-id").write_text(told)
+    (tmp_path / "class/dmi/id").mkdir(parents=True)
+    monkeypatch.setattr(machine, "_MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(machine, "_SYS", tmp_path)
+    found = set()
+    for uuid in ("one", "another"):
+        (tmp_path / "class/dmi/id/product_uuid").write_text(uuid)
+        found.add(machine.host_id())
+    assert len(found) == 2

@@ -165,6 +165,14 @@ def test_an_emulated_host_is_told_as_one() -> None:
     assert not any("trust the ratios" in text for text in told)
 
 
+def test_a_confined_isobench_is_told() -> None:
+    """A daemon's containers are not pinned where isobench is: a ratio to a process compares two hosts then."""
+    made = context()
+    for how, is_told in (("no", False), ("1 of 2 processors, nice 15", True)):
+        made.session.host["confined"] = how
+        assert any(how in text and "do not hold" in text for text in caveats(made)) == is_told
+
+
 def test_a_busy_host_is_told_and_a_quiet_one_is_not() -> None:
     """From a fifth of the blocks on."""
     made = context()
