@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 FOLDER = os.path.join(os.path.dirname(__file__), "fio")  # noqa: PTH118, PTH120 (pathlib would have to be imported)
 
 MOST_BYTES = 1 << 19
-"""More than fio answers for any of our command lines."""
+"""More than fio's answer to any of these command lines."""
 
 PERCENTILES = {"p50": "50.000000", "p99": "99.000000", "p99.9": "99.900000"}
-"""What metrics call them -> what fio does."""
+"""The name in metrics -> fio's word for it."""
 
 
 class Job(NamedTuple):
@@ -43,11 +43,11 @@ class Job(NamedTuple):
 
     @property
     def syncs(self) -> bool:
-        """Whether each write is brought to the disk; fio times that apart from the write."""
+        """Whether each write is synced to the disk; fio times the sync separately."""
         return bool({"--fsync=1", "--fdatasync=1"} & set(self.options))
 
     def words(self, runtime: str = "") -> list[str]:
-        """Its part of a command line on which jobs follow one another; `runtime` in the place of its own."""
+        """Its part of a command line with several jobs; `runtime` replaces its own."""
         own = f"--runtime={runtime}"
         options = [own if runtime and option.startswith("--runtime=") else option for option in self.options]
         return [f"--name={self.name}", "--stonewall", *options]
@@ -64,7 +64,7 @@ def read_job(scenario: str, name: str) -> Job:
 
 
 def lacks_fio() -> Lack | None:
-    """Why this host has no fio that could be run, and what mends that."""
+    """Why this host has no fio that could be run, and the remedy."""
     from isobench.images.fio import host_fio
 
     fio = host_fio()
@@ -72,7 +72,7 @@ def lacks_fio() -> Lack | None:
 
 
 def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """fio's jobs by name. Raises `ProbeError` where this is no answer of fio."""
+    """fio's jobs by name. Raises `ProbeError` if this is not an answer of fio."""
     try:
         return {str(job["jobname"]): job for job in document["jobs"]}
     except (KeyError, TypeError) as error:

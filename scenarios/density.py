@@ -1,4 +1,4 @@
-"""Density: what one more idle instance takes from the host, as the slope over their number, counted in four ways."""
+"""Density: the memory of one more idle instance, as the slope over the number of instances, measured in four ways."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
 SETTLE_SECONDS = 0.5
-"""Idle time before each count: what ends with a start has ended, and what is freed late is free."""
+"""Idle time before each count, so that everything that ends with a start has ended, and late frees are done."""
 REST_SECONDS = 10.0
-"""The longest that the host is given to come to rest before the first count."""
+"""The longest time that the host may take to settle before the first count."""
 STEADY = 256 << 10
-"""Bytes by which the available memory may differ between two looks at a host at rest."""
+"""Bytes by which two readings of available memory may differ on a settled host."""
 PATIENCE = 100.0
-"""Seconds: a step is not taken where the one before took longer."""
+"""Seconds: if a step took longer, the next one is not taken."""
 LIFETIME = 1200.0
-"""Seconds after which an instance is given up: longer than all steps together."""
+"""Seconds after which an instance is given up; longer than all steps together."""
 
 _WAYS = {
     "available": "decrease of available memory (MemAvailable plus the free pages on the CPUs' own lists)",
@@ -50,8 +50,12 @@ _BESIDE = {
 }
 
 
+def _idle(count: int) -> str:
+    return f"{count} idle instance{'s' if count > 1 else ''}"
+
+
 class Reading(NamedTuple):
-    """Bytes by what is counted, beyond what there was without instances; the daemons' in full."""
+    """Bytes of each count, in excess of those without instances; the daemons' in full."""
 
     instances: int
     counted: dict[str, float]
@@ -80,12 +84,12 @@ class Density:
             "fixed", "byte", "decrease of available memory independent of the number of instances: intercept", "any"
         ),
         *(
-            Metric(f"{way}-{count}", "byte", f"{meaning}, {count} idle instances", "any")
+            Metric(f"{way}-{count}", "byte", f"{meaning}, with {_idle(count)}", "any")
             for way, meaning in _WAYS.items()
             for count in COUNTS
         ),
         *(
-            Metric(f"daemons-{n}", "byte", f"PSS of the daemons that serve every instance, {n} idle ones", "zero")
+            Metric(f"daemons-{n}", "byte", f"PSS of the daemons that serve every instance, with {_idle(n)}", "zero")
             for n in COUNTS
         ),
     )
@@ -98,7 +102,7 @@ class Density:
         return values
 
     def take(self, sandbox: Sandbox) -> tuple[list[Reading], str]:
-        """All counts, of whatever sign, and why they end before the last number of instances, or nothing."""
+        """All counts, of either sign, and why they end before the last number of instances, or nothing."""
         from isobench.host.capacity import Capacity
 
         capacity, readings, reason = Capacity(), list[Reading](), ""
@@ -144,7 +148,8 @@ def results(readings: Sequence[Reading]) -> dict[str, float]:
 
 
 def _await_rest() -> None:
-    """What earlier instances had is freed late (dying cgroups, namespaces, per-CPU memory): wait until that ended."""
+    """Wait until the memory of earlier instances is freed, which the kernel does late (dying cgroups, namespaces,
+    per-CPU memory)."""
     from isobench.host.memory import available_memory
 
     before, deadline = 0, time.monotonic() + REST_SECONDS
@@ -154,7 +159,7 @@ def _await_rest() -> None:
 
 
 def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, float]:
-    """All counts with these instances alive; the fall of available memory with its sign turned."""
+    """All counts with these instances alive; a decrease of available memory is positive."""
     from isobench.host.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
 
     time.sleep(SETTLE_SECONDS)

@@ -52,7 +52,7 @@ class Io:
         return {name: cost for job in JOBS for name, cost in costs(job, found.get(job.name, {}), [_TAIL]).items()}
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The jobs in fio's own words, for the record."""
+        """The job files, for the record."""
         return {"jobs": "\n".join(job.text for job in JOBS)}
 
 

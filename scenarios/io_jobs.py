@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 FILE = "isobench.fio"
 SHORT = "20ms"
-"""How long a job runs when only its facts are asked for."""
+"""How long a job runs if only its facts are needed."""
 
 _ON_HOST = "host-cpu"
 _TAILS = {
@@ -59,14 +59,14 @@ _TAILS = {
 
 
 class Step(NamedTuple):
-    """One fio in the instance: what is done to the file before ("cold", "warm" or nothing), and its jobs."""
+    """One fio in the instance: the preparation of its file ("cold", "warm" or nothing), and its jobs."""
 
     before: str
     jobs: tuple[Job, ...]
 
 
 class Said(NamedTuple):
-    """What one instance answered: fio's results by job, its version, and what became of cold and warm."""
+    """The answer of one instance: fio's results by job, its version, and whether cold and warm took effect."""
 
     jobs: Mapping[str, Mapping[str, Any]]
     spent: Mapping[str, Sequence[float]]
@@ -135,7 +135,7 @@ class IoJobs:
         return [self.layout, *start, *start, *(job for step in self.steps for job in (*step.jobs, *start)), *start]
 
     def arguments(self, runtime: str = "") -> list[str]:
-        """What the probe is told (bench/probe/storage.c)."""
+        """The probe's arguments (bench/probe/storage.c)."""
         start = ["next", *self.start.words()] if self.start else []
         words = [*self.layout.words(), *start, *start]
         for step in self.steps:
@@ -144,7 +144,7 @@ class IoJobs:
         return [*words, *start]
 
     def _run(self, sandbox: Sandbox, runtime: str = "") -> Said:
-        """One instance, its caches dropped from outside whenever it has dropped its own and waits."""
+        """One instance. Whenever it has dropped its own caches and waits, the host's are dropped, too."""
         jobs: dict[str, Mapping[str, Any]] = {}
         spent: defaultdict[str, list[float]] = defaultdict(list)
         version, temperatures, cold, outside, inside = "", [], True, False, ""
@@ -175,7 +175,7 @@ class IoJobs:
 
 
 def _spent(instance: Instance) -> float:
-    """CPU seconds so far of every process on the host that is there because of the instance."""
+    """CPU seconds so far of every process on the host that exists because of the instance."""
     return sum(map(cpu_seconds, instance.host_pids()))
 
 
@@ -188,7 +188,7 @@ def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
 
 
 def _drop_outside() -> bool:
-    """The host's caches; tried again, because what others read meanwhile looks as if nothing had been dropped."""
+    """Drop the host's caches. Tried again, because pages that others read meanwhile look as if nothing was dropped."""
     from isobench.host.machine import drop_caches
 
     return any(drop_caches() for _ in range(3))

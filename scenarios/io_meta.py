@@ -36,7 +36,7 @@ META = {
 """The probe's operations (bench/probe/files.c)."""
 
 FEWEST = "10"
-"""Files that the probe makes when only the facts are asked for."""
+"""Files that the probe creates if only the facts are needed."""
 
 SIZES = {"1k": "1 KiB", "1m": "1 MiB", "100m": "100 MiB"}
 COPY_UP = {
@@ -61,7 +61,7 @@ class Meta:
             return _medians(at_least(2, answers(instance))[1:], META)
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The file system, and whether each instance's folders come to another part of it."""
+        """The file system, and whether each instance's folders are put on another part of it."""
         with sandbox.launch(working("meta", FEWEST, disk=True)) as instance:
             said = at_least(1, answers(instance))[0]
         return {"folders": f"{text(said, 'folders')} (file system {text(said, 'file system')})"}

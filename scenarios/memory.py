@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
 
 SETTLE_SECONDS = 0.05
-"""Idle time before the count, so that what ends with the start (an OCI runtime, page-table tear-down) is over."""
+"""Idle time before the count, so that everything that ends with the start has ended (an OCI runtime, page tables)."""
 
 _PURPOSE = Purpose(20, "Memory", "per instance")
 

@@ -1,4 +1,4 @@
-"""Memory given, taken and really spent: after the start, after the instance has used it, and after it gave it back.
+"""Memory given, used and really spent: after the start, after the instance has used it, and after it returned it.
 
 What a guest's kernel has once been given its host does not get back; what a process frees is free.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
 
 BYTES = 64 << 20
-"""What an instance touches that has no memory of its own: 64 MiB. A guest touches all that it was given."""
+"""What an instance without its own memory touches: 64 MiB. A guest touches all its memory."""
 
 
 class MemoryTouch:
@@ -59,7 +59,7 @@ class MemoryTouch:
         return values
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """Whether the host merges equal pages meanwhile: then guests share what they would not."""
+        """Whether the host merges equal pages meanwhile, so that guests share pages."""
         from pathlib import Path
 
         facts = {}

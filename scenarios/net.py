@@ -68,7 +68,7 @@ class Net:
         return values
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """Which path leads from the host to the instances of this sandbox, and why there is no loopback where so."""
+        """The path from the host to the instances of this sandbox, and why there is no loopback, if so."""
         with sandbox.launch(working("net", "loopback")) as instance:
             loopback = answers(instance)
         with sandbox.launch(working(*_server_words(sandbox))) as instance:
@@ -79,7 +79,7 @@ class Net:
 
 
 class _Server(NamedTuple):
-    """What the server in the instance says of itself: its ports, what a client has to know, its IPv4 addresses."""
+    """The server in the instance: its ports, the token that a client needs, its IPv4 addresses."""
 
     tcp: int
     udp: int
@@ -88,7 +88,7 @@ class _Server(NamedTuple):
 
 
 def _server(answer: Mapping[str, Any]) -> _Server:
-    """Read with care: these words come to a command line of the host. Raises `ProbeError`."""
+    """Parse strictly, because these words go to a command line on the host. Raises `ProbeError`."""
     import re
 
     token, addresses = text(answer, "token"), answer.get("addresses", [])
@@ -102,12 +102,12 @@ def _server(answer: Mapping[str, Any]) -> _Server:
 
 
 def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
-    """The server, on the one port that is published where that is so, else on any."""
+    """The server, on the published port if there is one, else on any."""
     return ("net", "server", *([str(sandbox.published_port)] if isinstance(sandbox, PublishesPort) else []))
 
 
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
-    """The first path from the host on which the instance's own server answers, and what the client measured on it."""
+    """The first path from the host on which the instance's own server answers, and the client's results on it."""
 
     server = _server(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
@@ -122,7 +122,7 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _candidates(instance: Instance, server: _Server) -> list[tuple[str, str, Mapping[str, int]]]:
-    """Path, address, and the ports there where they are not the server's own."""
+    """Path, address, and the ports if they are not the server's own."""
     if isinstance(instance, HasPublished):
         return [("a port published on the host's loopback", "127.0.0.1", instance.published())]
     if isinstance(instance, HasAddress):
@@ -156,7 +156,7 @@ def _own_namespace(instance: Instance) -> int | None:
 
 
 def _lay_veth(pid: int) -> list[str]:
-    """The instance's end of a veth pair that is laid now and goes with its namespace; empty where that is forbidden."""
+    """The instance's end of a veth pair that is created now and removed with its namespace; empty if not allowed."""
     try:
         return [text(only(_run_probe("veth", str(pid))), "address")]
     except ProbeError:

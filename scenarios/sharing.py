@@ -1,4 +1,4 @@
-"""Sharing: what a second instance of the same image takes once both have read the same file of it.
+"""Sharing: the memory of a second instance of the same image, once both have read the same file of it.
 
 Two containers map the same page of the host's page cache; two virtual machines each keep a page of their own.
 """
@@ -57,7 +57,7 @@ class Sharing:
 
 
 class _File(NamedTuple):
-    """Bytes: how large the file is, and what of it is in the page cache."""
+    """Bytes: the size of the file, and how much of it is in the page cache."""
 
     size: int
     cached: int

@@ -1,4 +1,4 @@
-"""Startup: how long until the program speaks, until it has ended, and until nothing of it is left."""
+"""Startup: the time until the program is ready, until it has exited, and until everything it used is freed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STEPS = {
     "step-seccomp": "loading the seccomp filter",
     "step-exec": "in the program, from just before exec to its first byte",
 }
-"""The parts of a native start in order; but for what lies between two stamps they add up to `ready`."""
+"""The steps of a native start in order. They add up to `ready`, except for the time between two stamps."""
 _PURPOSES = {
     "ready": Purpose(10, "Startup", "request to first byte"),
     "gone": Purpose(50, "Teardown", "end until all is freed"),
@@ -87,7 +87,7 @@ class Startup:
 
 
 def durations(events: Mapping[str, int]) -> dict[str, float]:
-    """The metrics in seconds out of the stamps in nanoseconds; an event that did not happen is left out."""
+    """The metrics in seconds from the stamps in nanoseconds; an event that did not happen is omitted."""
     values = {name: (events[name] - events["requested"]) / 1e9 for name in _SINCE_REQUEST if name in events}
     for name, (begin, end, _) in _TEARDOWN.items():
         if begin in events and end in events:
@@ -96,7 +96,7 @@ def durations(events: Mapping[str, int]) -> dict[str, float]:
 
 
 def steps_of(events: Mapping[str, int], reported: Mapping[str, float]) -> dict[str, float]:
-    """The steps in seconds, where the mechanism tells any: its own, and those that lie between the events."""
+    """The steps in seconds, if the mechanism reports any: its own, and those between the events."""
     if not reported:
         return {}
     clone = (events["created"] - events["requested"]) / 1e9 - reported.get("step-make-cgroup", 0.0)
@@ -106,8 +106,8 @@ def steps_of(events: Mapping[str, int], reported: Mapping[str, float]) -> dict[s
 
 
 def cpu_seconds(cpu: Mapping[str, float]) -> dict[str, float]:
-    """CPU seconds in total and by whom. A daemon or the kernel may have spent nothing; of a process that was started,
-    none means that it could not be read."""
+    """CPU seconds in total and by role. A daemon or the kernel may have spent none; for a process that was started,
+    none means that its time could not be read."""
     idle = ("engine", "kernel")
     parts = {f"cpu-{who}": seconds for who, seconds in cpu.items() if who in _CPU and (seconds > 0 or who in idle)}
     return {"cpu": sum(parts.values()), **parts} if parts else {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StartupCold:
-    """Page cache, dentries and inodes dropped in an untimed step; where that fails there is no sample."""
+    """Page cache, dentries and inodes are dropped in an untimed step; if that fails, there is no sample."""
 
     name = "startup-cold"
     title = "Cold startup"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AT_ONCE = (1, 2, 4, 8, 16, 32)
 BESIDE = (0, 8, 32, 64)
 PATIENCE = 20.0
-"""Seconds: a step is not taken where the one before already took longer."""
+"""Seconds: if a step took longer, the next one is not taken."""
 
 _EXPECTED = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
 """Many instances at once wait for the CPUs and the disk by themselves."""
@@ -71,7 +71,7 @@ class StartupParallel:
 
 
 class StartupCrowded:
-    """One start more, beside idle instances of the same environment."""
+    """One more start next to idle instances of the same environment."""
 
     name = "startup-crowded"
     title = "One start beside idle instances"

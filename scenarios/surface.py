@@ -29,7 +29,7 @@ _HARMLESS = frozenset(
 
 
 class Surface:
-    """One look from inside (`isobench.contracts.scenario.Scenario`)."""
+    """One inspection from inside (`isobench.contracts.scenario.Scenario`)."""
 
     name = "surface"
     title = "What a program inside can still reach"
@@ -38,7 +38,7 @@ class Surface:
     metrics: tuple[Metric, ...] = ()
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        """There is nothing to measure: what is seen does not vary from block to block."""
+        """There is nothing to measure, because the facts do not vary from block to block."""
         return {}
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
@@ -52,7 +52,7 @@ class Surface:
 
 
 def _boundary(seen: Mapping[str, Any]) -> dict[str, str]:
-    """What stands between the program and the kernel that it runs on."""
+    """The barriers between the program and the kernel it runs on."""
     return {
         "kernel": "the host's" if _shares_kernel(seen) else f"its own ({seen['kernel']})",
         "namespaces": _namespaces(seen),
@@ -80,7 +80,7 @@ def _reach(seen: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _state(seen: Mapping[str, Any]) -> dict[str, str]:
-    """What a process inherits: a sandbox that sets it up gives the program a state of its own."""
+    """What a process inherits, unless its sandbox sets it up."""
     return {
         "pid": str(int(seen["pid"])),
         "environment": _names(sorted(seen["environment"])),
@@ -92,7 +92,7 @@ def _state(seen: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _shares_kernel(seen: Mapping[str, Any]) -> bool:
-    """The boot's own number tells; where /proc is not mounted inside, release and build have to."""
+    """By the boot id, or, if /proc is not mounted inside, by release and build."""
     if "boot_id" in seen:
         return bool(seen["boot_id"] == text_of("/proc/sys/kernel/random/boot_id"))
     host = (text_of("/proc/sys/kernel/osrelease"), text_of("/proc/sys/kernel/version"))
@@ -109,7 +109,7 @@ def _namespaces(seen: Mapping[str, Any]) -> str:
 
 
 def _user(seen: Mapping[str, Any]) -> str:
-    """Whose root it is: in a user namespace the map says which user of the host stands behind."""
+    """Whose root it is: in a user namespace the map names the user on the host."""
     if seen["uid"] != 0:
         return f"user {int(seen['uid'])}"
     if not _shares_kernel(seen):

@@ -53,7 +53,7 @@ MEANINGS = {
     "sendfile": "sending 4 KiB of a file in memory into a pipe and reading them back",
     "mount": "mounting an empty tmpfs and unmounting it, in a mount namespace of its own",
 }
-"""The operations of the probe (bench/probe/syscall_table.c), each the time of one."""
+"""The operations of the probe (bench/probe/syscall_table.c); each metric is the time of one."""
 
 USUAL = (
     "getppid",
@@ -68,7 +68,7 @@ USUAL = (
     "vfork-exec",
     "pipe",
 )
-"""What a plain run takes: each kind of work once."""
+"""The operations of a plain run: each kind of work once."""
 
 _PURPOSES = {"getppid": Purpose(30, "System call", "one trivial call")}
 _QUANTILES = {"p95": 0.95, "p99": 0.99}
@@ -123,7 +123,7 @@ class Syscall:
         return values
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """What the figures depend on, as an instance of this sandbox sees it: kernel, clock, seccomp, mitigations.
+        """What the results depend on, as an instance of this sandbox sees it: kernel, clock, seccomp, mitigations.
 
         Names the operations that do not exist there, with the reason.
         """
@@ -146,7 +146,7 @@ class Syscall:
         return facts
 
     def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:
-        """Seconds by metric, out of the nanoseconds of one operation's batches."""
+        """Seconds by metric, from the nanoseconds of one operation's batches."""
         from statistics import median
 
         name, batches = times(answer, self._operations)
