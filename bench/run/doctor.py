@@ -87,7 +87,7 @@ def check_noise() -> Iterator[Finding]:
         if value in ("", machine.UNKNOWN):
             yield Finding("noise", name, "SKIP", "not available on this host")
         elif value in fine:
-            yield Finding("noise", name, "PASS", value)
+            yield Finding("noise", name, "PASS", {"0": "off"}.get(value, value))
         else:
             yield Finding("noise", name, "WARN", f"{value}: {why}", remedy)
     load = facts.get("load", "0").split()[0]

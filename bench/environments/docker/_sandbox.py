@@ -115,7 +115,7 @@ class DockerSandbox:
         yield {}
 
     def _image_for(self, launch: Launch) -> str:
-        """One that is imported or built when it is first asked for, or the shared root file system's."""
+        """The image to run: imported or built on first use, or that of the shared root file system."""
         if launch.root is not None and launch.root not in self._given:
             image = f"{self._image}-{len(self._given) + 1}"
             self._import(launch.root, image)

@@ -165,7 +165,7 @@ def _remedy(words: str) -> str:
 
 @contextmanager
 def on_a_bridge(sandbox: GuestSandbox, run: str) -> Iterator[None]:
-    """Lay the bridge of a sandbox of taps, for as long as it is open. Raises `Unavailable` where that cannot be had."""
+    """Create the bridge of a tap sandbox while it is open. Raises `Unavailable` if it cannot be created."""
     tap = cast("TapSandbox", sandbox)
     tap.bridge = bridge_name(run, tap.environment.name)
     with _laid_bridge(tap.bridge) as tap.network:
@@ -176,7 +176,7 @@ def on_a_bridge(sandbox: GuestSandbox, run: str) -> Iterator[None]:
 def _laid_bridge(bridge: str) -> Iterator[IPv4Network]:
     """A bridge with the first address of a network of its own. Raises `Unavailable` if it cannot be created."""
     if os.geteuid() != 0:
-        raise Unavailable("making a bridge needs root", remedy="run isobench as root")
+        raise Unavailable("needs root", remedy="run isobench as root")
     try:
         network = _free_network()
         _ip("link", "add", bridge, "type", "bridge", "forward_delay", "0")

@@ -51,7 +51,7 @@ _KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
 
 @contextmanager
 def connected(environment: Guest) -> Iterator[Any]:
-    """A connection for guests of this kind. Raises `Unavailable` where they cannot come up here."""
+    """A connection for guests of this kind. Raises `Unavailable` if they cannot boot here."""
     if environment.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise _no_kvm()
     if _heard.get(environment.boots_like):

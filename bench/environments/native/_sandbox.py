@@ -115,7 +115,7 @@ class NativeSandbox:
         return self._root / "data"
 
     def _furnish(self, root: Path) -> None:
-        """What programs expect of a root and an archive has not: devices, and /proc where the rung mounts none."""
+        """Devices, and /proc unless the rung mounts it: programs expect them, but an archive does not have them."""
         make_devices(root / "dev")
         if not self._isolation.mounts:
             mount_proc(root / "proc")

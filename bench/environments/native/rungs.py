@@ -87,7 +87,7 @@ class Native:
     @contextmanager
     def open(self, workdir: Path) -> Iterator[NativeSandbox]:
         if self.needs_root and os.geteuid() != 0:
-            raise Unavailable(f"{self.title} needs root", remedy="run isobench as root")
+            raise Unavailable("needs root", remedy="run isobench as root")
         sandbox = self.sandbox(workdir)
         try:
             yield sandbox

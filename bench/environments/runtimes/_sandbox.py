@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(runtime: Runtime, workdir: Path) -> Iterator[RuntimeSandbox]:
-    """The sandbox of a runtime. Raises `Unavailable` where it, or what it wants beside its tool, cannot be had."""
+    """The sandbox of a runtime. Raises `Unavailable` if its tool, or something else that it needs, is missing."""
     if find(runtime.tool.name) is None:
         raise Unavailable(f"{runtime.tool.name} is not installed", remedy=runtime.tool.remedy)
     if os.geteuid() != 0:
-        raise Unavailable(f"{runtime.title} runs only as root here", remedy="run isobench as root")
+        raise Unavailable("needs root", remedy="run isobench as root")
     if runtime.runs_in_work:
         check_may_run(workdir, "ISOBENCH_WORK")
     check_name(workdir, runtime.tool.name, runtime.refused, "ISOBENCH_WORK")
@@ -56,7 +56,7 @@ class RuntimeSandbox:
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
         self.given: Path | None = None
-        """The archive of the root file system, where it is not the shared one."""
+        """The archive of the root file system, if it is not the shared one."""
         self.unpacked = Unpacked(self.workdir)
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # threads may share it
