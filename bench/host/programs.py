@@ -38,13 +38,14 @@ def search_path() -> str:
 
 
 def version(program: str, option: str = "--version") -> str:
-    """The first line of what a program says of its version; nothing where it says none."""
+    """The first line of what a program says of its version; nothing where it says none, or only complains."""
     import subprocess
 
     with suppress(OSError, subprocess.SubprocessError):
         seconds = deadlines.stretched(30)
         done = subprocess.run([program, option], capture_output=True, errors="replace", timeout=seconds, check=False)
-        return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")
+        if done.returncode == 0:
+            return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")
     return ""
 
 

@@ -12,7 +12,7 @@ from isobench.filesystem.paths import work_root
 from isobench.host import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def _hardware() -> str:
@@ -41,6 +41,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "set ISOBENCH_WORK to a folder on a disk: an overlay cannot hold another overlay",
     ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
+    (r"shm lock manager", "make /dev/shm writable: Podman keeps its locks there"),
+    (r"file too large", "raise the limit of a file's size (ulimit -f)"),
+    (r"setting rlimit", "raise the limits of open files and of processes (ulimit -Hn, -Hu) above those of a container"),
+    (r"failed to reserve|cannot allocate memory", "raise the limit of memory (ulimit -v), or this host's memory"),
     (r"bpf.*no space left", "raise the kernel's limits for bpf (the disk is not full)"),
     (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
     (
@@ -105,10 +109,25 @@ def reason_and_remedy(error: Exception) -> tuple[str, str]:
     or nothing."""
     reason = reason_of(error)
     lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
-    remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{lines[-1][:10_000] if lines else ''}")
+    line = _telling(lines)
+    remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{line[:10_000]}")
     if lines:
-        reason = f"{reason} (last line: {_shortened(lines[-1])})"
+        reason = f"{reason} ({'last line' if line == lines[-1] else 'it said'}: {_shortened(line)})"
     return reason, remedy
+
+
+_SAYS_NOTHING = re.compile(
+    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x", re.IGNORECASE
+)
+"""Matches the last line of LXC, of runc, and of what Go prints when it gives up: the cause is above it."""
+_CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
+
+
+def _telling(lines: Sequence[str]) -> str:
+    """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
+    if not lines or not _SAYS_NOTHING.search(lines[-1]):
+        return lines[-1] if lines else ""
+    return next(filter(_CAUSE.search, lines), lines[-1])
 
 
 def _shortened(line: str) -> str:

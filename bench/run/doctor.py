@@ -129,7 +129,8 @@ def check_tools() -> Iterator[Finding]:
             yield Finding("tool", tool.name, "SKIP", "not installed", tool.remedy)
         else:
             told_version = version(tool.name, tool.version)[:100]
-            yield Finding("tool", tool.name, "PASS", told_version or "does not report its version")
+            lacking = f"{tool.name} {tool.version} fails or says nothing"
+            yield Finding("tool", tool.name, "PASS" if told_version else "FAIL", told_version or lacking)
 
 
 def check_leftovers() -> Iterator[Finding]:

@@ -169,13 +169,17 @@ def test_noise_is_what_makes_noise(facts: dict[str, str], warned: set[str], monk
 
 def test_a_tools_version_in_another_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is told as far as it can be read; one that says nothing, or fails, is no error of isobench's."""
-    for name, text in (("podman", "printf 'podman 4 \\251\\n'"), ("crun", "exit 3"), ("runsc", "printf '\\033[2J'")):
+    for name, text in (
+        ("podman", "printf 'podman 4 \\251\\n'"),
+        ("crun", "echo no; exit 3"),
+        ("runsc", "printf '\\033[2J'"),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found = {f.name: f for f in doctor.check_tools()}
     assert found["podman"].outcome == "PASS" and found["podman"].reason.startswith("podman 4 ")
-    assert found["crun"].outcome == "PASS"
+    assert found["crun"].outcome == "FAIL" and "crun --version fails" in found["crun"].reason
 
 
 def test_a_throttled_block_is_left_out() -> None:

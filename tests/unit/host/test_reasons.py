@@ -17,6 +17,25 @@ def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
     assert "unified_cgroup_hierarchy" in remedy
 
 
+@pytest.mark.parametrize(
+    ("console", "told"),
+    [
+        ("lxc-start: x: 1731 Operation not permitted - Failed to clone a new set of namespaces\n"
+         "lxc-start: x: main: 306 The container failed to start\n"
+         "lxc-start: x: main: 311 Additional information can be obtained by setting the --logfile option\n",
+         "Failed to clone a new set of namespaces"),
+        ('level=fatal msg="nsexec-1: failed to unshare remaining namespaces: Operation not permitted"\n'
+         'level=error msg="runc run failed: can\'t get final child\'s PID from pipe: EOF"', "failed to unshare"),
+        ("fatal error: failed to reserve page summary memory\n\nruntime stack:\nruntime.rt0_go()\n"
+         "\truntime/asm_amd64.s:345 +0x11c fp=0x7ff\n", "failed to reserve page"),
+    ],
+)  # fmt: skip
+def test_a_last_line_that_says_nothing_is_not_the_reason(console: str, told: str) -> None:
+    """LXC, runc and Go have said the cause above it."""
+    reason, _ = reason_and_remedy(MeasurementError("it ended with status 1", console=console))
+    assert "(it said: " in reason and told in reason
+
+
 def test_an_errors_own_remedy_comes_first() -> None:
     """And an error of the system is told as it is."""
     unavailable = Unavailable("the guest was not ready", remedy="wait")
@@ -48,6 +67,9 @@ def test_a_reason_can_always_be_kept() -> None:
     [
         ("clone3: No space left on device", "namespaces", "disk"),
         ("clone: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("Error: failed to get new shm lock manager: /libpod_lock: read-only file system", "/dev/shm", "ISOBENCH"),
+        ("Error: copying file write /var/tmp/podman22: copy_file_range: file too large", "ulimit -f", "disk"),
+        ("error setting rlimit type 7: operation not permitted", "ulimit -Hn", "root"),
         ("deadline: not ready within 60 s", "--timeout", "firmware"),
         ("deadline: the container was not ready", "--timeout", "firmware"),
         ("mapping ids into the user namespace: Permission denied", "userns", "disk"),
