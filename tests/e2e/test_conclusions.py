@@ -133,6 +133,20 @@ def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     assert again.returncode == 2 and "nothing to resume" in again.stderr
 
 
+def test_what_a_time_limit_says_to_type_completes_the_run(tmp_path: Path) -> None:
+    """The command out of the last lines, as it stands there; however few blocks the limit left."""
+    early = isobench(*RUN, "--blocks", "60", "--max-time", "0.3", folder=tmp_path)
+    assert early.returncode in (0, 5), early.stderr  # 5: fewer than six blocks
+    told = re.search(r"isobench (run --resume results/\S+[^)\s])", early.stdout + early.stderr)
+    assert told is not None, early
+    (listed,) = json.loads(isobench("runs", "--json", folder=tmp_path).stdout)["runs"]
+    assert (listed["state"], listed["stopped"]) == ("unfinished", "max-time") and listed["blocks"] < 60
+    done = isobench(*shlex.split(told[1]), "--no-report", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (listed,) = json.loads(isobench("runs", "--json", folder=tmp_path).stdout)["runs"]
+    assert (listed["state"], listed["blocks_used"]) == ("complete", 60)
+
+
 def test_a_killed_run_is_reported(tmp_path: Path) -> None:
     """What a kill leaves is a journal; `report` has every finished block of it, and leaves pyperf's file."""
     command = [sys.executable, "-m", "verification.undisturbed", *RUN, "--blocks", "5000", "-q"]
