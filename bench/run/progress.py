@@ -102,9 +102,18 @@ class Progress(Observer):
         if failure:
             self._say(f"failed {cell.scenario} in {cell.environment}: {failure.splitlines()[0]}")
         elif self._verbose:
-            first = next(iter(values.items()), None)
-            shown = f": {first[0]} {first[1]:.4g}" if first else ""
-            self._say(f"  {cell.scenario} in {cell.environment}{shown}")
+            self._say(f"  {cell.scenario} in {cell.environment}{self._main_value(cell, values)}")
+
+    def _main_value(self, cell: Cell, values: Mapping[str, float]) -> str:
+        """The first of the shown metrics that the cell has a value of, with its unit."""
+        from isobench.report import format
+
+        if self.writer is None:
+            return ""
+        session = self.writer.session
+        units = {m.name: m.unit for s in session.scenarios if s.name == cell.scenario for m in s.metrics}
+        names = [name for name in (*_shown_metrics(session).get(cell.scenario, ()), *values) if name in values]
+        return f": {names[0]} {format.quantity(values[names[0]], units[names[0]])}" if names else ""
 
     def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
         if block.marks:

@@ -187,6 +187,13 @@ def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
     assert told.endswith("2 of 9 environments certainly cost more, the most e8 (9.00×)")
 
 
+def test_a_value_of_each_cell_has_its_unit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With --verbose: the metric that the table at the end shows."""
+    progress = Progress(verbose=True)
+    runner.execute(request(tmp_path, [FakeEnvironment("process", 0.25)], min_blocks=1, max_blocks=1), None, progress)
+    assert re.search(r"^  fake in process: ready 250 ms$", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing on either stream."""
     progress = Progress(quiet=True)
