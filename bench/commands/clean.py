@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
+from isobench.core.errors import UsageError
 from isobench.run import catalog, lifecycle
 
 if TYPE_CHECKING:
@@ -12,9 +14,12 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
+_BOUND = 4 << 30
+"""Bytes: some twenty root file systems of Debian packages."""
 EXAMPLES = """\
   isobench clean --dry-run                        what a killed run left behind
   isobench clean                                  remove it
+  isobench clean --cache                          and from the cache what was not used lately, down to 4 GiB
 """
 
 
@@ -30,8 +35,24 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache",
+        nargs="?",
+        const=_BOUND,
+        type=size,
+        metavar="4G",
+        help="also reduce the cache to this size, by what was used least recently (4G)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/clean.schema.json)")
+
+
+def size(text: str) -> int:
+    """Convert 500M or 4G to bytes."""
+    match = re.fullmatch(r"(\d{1,9})([MG])", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", remedy="500M or 4G")
+    return int(match[1]) << {"M": 20, "G": 30}[match[2]]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,8 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
+    if arguments.cache is not None:
+        done += _trimmed(arguments.cache, dry_run=arguments.dry_run)
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, done=done))
     else:
         print("\n".join(done) if done else "nothing to clean")
     return 1 if any(line.startswith("not cleaned") for line in done) else 0
+
+
+def _trimmed(limit: int, *, dry_run: bool) -> list[str]:
+    from isobench.filesystem.cache import trim
+    from isobench.run.measuring import measures_now
+
+    running = measures_now()
+    if running and not dry_run:
+        raise UsageError(f"a run is measuring, and uses the cache (pid {running[0]})", remedy="try again after it")
+    return trim(limit, dry_run=dry_run)

@@ -20,7 +20,7 @@ EXAMPLES = """\
 """
 
 
-KINDS = ("environments", "scenarios", "metrics")
+KINDS = ("environments", "scenarios", "metrics", "workloads")
 SCHEMA = 1
 
 
@@ -53,6 +53,15 @@ class MetricRow(TypedDict):
     meaning: str
 
 
+class WorkloadRow(TypedDict):
+    """One workload, for `isobench run -w`. `metrics` are the numbers that it has in addition to those of every one."""
+
+    name: str
+    title: str
+    packages: list[str]
+    metrics: list[str]
+
+
 class GroupRow(TypedDict):
     """A set of environments that can be named like a single one."""
 
@@ -67,6 +76,7 @@ class Document(TypedDict):
     environments: NotRequired[list[EnvironmentRow]]
     scenarios: NotRequired[list[ScenarioRow]]
     metrics: NotRequired[list[MetricRow]]
+    workloads: NotRequired[list[WorkloadRow]]
     groups: NotRequired[list[GroupRow]]
 
 
@@ -82,7 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from isobench.core import terminal
 
-    rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics}
+    rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics, "workloads": _workloads}
     chosen = [arguments.what] if arguments.what else KINDS
     if arguments.json:
         groups = {} if arguments.what else {"groups": [{"name": n, "meaning": m} for n, m in catalog.GROUPS.items()]}
@@ -90,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.what:
         _print(rows[arguments.what]())
     else:
-        _overview({kind: len(rows[kind]()) for kind in KINDS})
+        _overview({kind: len(rows[kind]()) for kind in _MEANINGS})
     return 0
 
 
@@ -105,6 +115,7 @@ def _overview(counts: Mapping[str, int]) -> None:
     """What can be listed, and the groups that can be named like environments."""
     for kind, meaning in _MEANINGS.items():
         print(f"isobench list {kind:12}  {counts[kind]:3} {meaning}")
+    print(f"isobench list {'workloads':12}      real programs, for -w")  # counting them would take longer than the rest
     print("\ngroups of environments, for -e:")
     for name, meaning in catalog.GROUPS.items():
         print(f"  {name:10}  {meaning}")
@@ -142,6 +153,21 @@ def _metrics() -> list[dict[str, object]]:
         {"name": f"{s.name}.{m.name}", "unit": m.unit, "meaning": m.meaning}
         for s in catalog.scenarios().values()
         for m in s.metrics
+    ]
+
+
+def _workloads() -> list[dict[str, object]]:
+    from isobench.workloads.file import read_workload
+
+    found = [read_workload(path) for path in catalog.workloads().values()]
+    return [
+        {
+            "name": one.name,
+            "title": one.title,
+            "packages": list(one.packages),
+            "metrics": [number.name for number in one.numbers],
+        }
+        for one in found
     ]
 
 

@@ -57,6 +57,7 @@ EXAMPLES = """\
   isobench run -e process,docker -s startup       one question
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time limit; verdicts as JSON
+  isobench run -w sqlite,./mine.toml              real programs, and your own
   isobench run -e process,docker -- ./program x   a program of your own, run with this argument
   isobench run --label before                     a label for `isobench compare before after`
   isobench run --resume                           complete the newest run, if it ended early
@@ -129,6 +130,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan = functools.partial(parser.add_argument, action=_OfThePlan)
     plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
+    plan("-w", "--workloads", default="", metavar="WORKLOAD,..", help="names or TOML files, instead of scenarios")
     plan("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
     plan("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
@@ -446,32 +448,39 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
 
 
 def _scenarios(arguments: argparse.Namespace) -> list[Scenario]:
-    """The user's own program, and the scenarios that are named; without a program the default ones."""
-    if not arguments.program:
-        return catalog.select_scenarios(arguments.scenarios)
+    """The workloads and the scenarios that are named; without a workload the default scenarios."""
+    workloads = _workloads(arguments.workloads, arguments.program)
+    return [*workloads, *(catalog.select_scenarios(arguments.scenarios) if _names_scenarios(arguments) else [])]
+
+
+def _names_scenarios(arguments: argparse.Namespace) -> bool:
+    """Whether scenarios are measured: they were named, or nothing else was."""
     named = {"-s", "--scenarios"}.intersection(getattr(arguments, "given", []))
-    return [_program(arguments.program), *(catalog.select_scenarios(arguments.scenarios) if named else [])]
+    return bool(named) or not (arguments.workloads or arguments.program)
 
 
-def _program(words: Sequence[str]) -> Measured:
+def _workloads(words: str, program: Sequence[str]) -> list[Measured]:
+    """The workloads of `-w`, and the program after `--`."""
+    if not (words or program):
+        return []
     from isobench.workloads.measured import Measured
     from isobench.workloads.program import program_workload
 
-    return Measured(program_workload(words))
+    own = [Measured(program_workload(program))] if program else []
+    return [*own, *(catalog.select_workloads(words) if words else [])]
 
 
 def _scenarios_of(session: Session) -> list[Scenario]:
-    """The scenarios of a run that goes on. Raises `UsageError` where a program of it is not what it was."""
+    """The scenarios of a resumed run. Raises `UsageError` if a workload has changed since."""
+    workloads = _workloads(_word_after("-w", session.command), _parted(session.command)[1])
     names = [scenario.name for scenario in session.scenarios]
-    _, words = _parted(session.command)
-    if not words:
-        return catalog.select_scenarios(",".join(names))
-    program = _program(words)
-    before = {one.facts.get(f"{program.name}.root") for one in session.environments} - {None}
-    if before - {program.identity}:
-        raise UsageError(f"{words[0]} has changed since the run began", remedy="start a new one: isobench run")
-    rest = [name for name in names if name != program.name]
-    return [program, *(catalog.select_scenarios(",".join(rest)) if rest else [])]
+    for workload in workloads:
+        before = {one.facts.get(f"{workload.name}.root") for one in session.environments} - {None}
+        if workload.name in names and before - {workload.identity}:
+            raise UsageError(f"{workload.name} has changed since the run began", remedy="start a new one: isobench run")
+    rest = [name for name in names if name not in {workload.name for workload in workloads}]
+    chosen = [workload for workload in workloads if workload.name in names]
+    return [*chosen, *(catalog.select_scenarios(",".join(rest)) if rest else [])]
 
 
 def _parted(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -491,7 +500,9 @@ def _word_after(option: str, words: Sequence[str]) -> str:
 def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
     """The command that repeats this run: the same choices and the same seed."""
     words = ["isobench", "run", "-e", arguments.environments]
-    if not arguments.program or {"-s", "--scenarios"}.intersection(getattr(arguments, "given", [])):
+    if arguments.workloads:
+        words += ["-w", arguments.workloads]
+    if _names_scenarios(arguments):
         words += ["-s", arguments.scenarios]
     words += ["--profile", arguments.profile, "--seed", str(seed)]
     if arguments.blocks is not None:

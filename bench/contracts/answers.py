@@ -76,6 +76,11 @@ def first_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
     ready = stream.readline(most)
     if ready.rstrip(b"\r\n") != b"ready":
         raise ProbeError("the probe did not send the ready line first", console=_tail(ready))
+    return next_answer(stream, most=most)
+
+
+def next_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
+    """The object on the next line, of a probe that answers step by step. Raises `ProbeError`."""
     line = stream.readline(most)
     if not line.endswith(b"\n"):
         raise ProbeError("the probe's answer ends in the middle of a line", console=_tail(line))

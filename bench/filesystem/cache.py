@@ -47,6 +47,8 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     target = _built() / f"{kind}-{key}"
     damage = damage_of(target) if os.path.lexists(target) else None
     if damage == "":
+        with suppress(OSError):  # if it is another user's
+            os.utime(target)  # the time of its last use, for `trim`
         return target
     if damage:
         print(f"isobench: {target} was damaged ({damage}) and is being rebuilt", file=sys.stderr)
@@ -80,6 +82,31 @@ def drop_others(kind: str, key: str) -> None:
     for old in _built().glob(f"{kind}-*"):
         if re.fullmatch(rf"{re.escape(kind)}-[0-9a-f]{{16}}", old.name) and old.name != f"{kind}-{key}":
             shutil.rmtree(old)
+
+
+def trim(limit: int, *, dry_run: bool = False) -> list[str]:
+    """Remove the entries that were used least recently until the others take at most `limit` bytes; returns a line for
+    each. A guest's kernel stays, because `provision` downloaded it.
+
+    Raises `UsageError` if the cache was not made by isobench.
+    """
+    entries = [(e.stat().st_mtime, _allocated(e), e) for e in _built().glob("*-*") if e.is_dir() and e.name[0] != "."]
+    total, done = sum(size for _, size, _ in entries), []
+    for _, size, entry in sorted(entries):
+        if total <= limit:
+            break
+        if entry.name.startswith("kernel-"):
+            continue
+        if not dry_run:
+            shutil.rmtree(entry)
+        total -= size
+        done.append(f"{'would remove' if dry_run else 'removed'} {entry} ({size / 2**20:.0f} MiB)")
+    return done
+
+
+def _allocated(entry: Path) -> int:
+    """The bytes that an entry takes on the disk."""
+    return sum(file.lstat().st_blocks * 512 for file in entry.rglob("*"))
 
 
 def found(thing: str, inside: str) -> list[Path]:

@@ -6,6 +6,7 @@ probe, which starts the workload's commands (bench/probe/run.c), and the folders
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -21,7 +22,7 @@ from isobench.images.rootfs import FOLDERS, MTIME, TEXTS
 from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 DATA = "/data"
 """The working folder of a workload's commands: fresh for each instance, on the environment's own storage."""
@@ -32,14 +33,12 @@ _FORMAT = 1
 """Raised when the same files would make another archive."""
 
 
-def archive_of(files: Mapping[Path, Path], links: Mapping[Path, str]) -> Path:
-    """The archive with these files of the host (place inside -> file) and symbolic links (place -> target).
-
-    Raises `BuildError`.
-    """
+def archive_of(files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None = None) -> Path:
+    """The archive with these files of the host (place inside -> file) and symbolic links (place -> target), on top of
+    another archive if there is a `base`. Raises `BuildError`."""
     wanted = {Path("probe"): probe_path(), **files}
-    key = content_hash(_parts(wanted, links))
-    return cached("workload", key, lambda folder: _write(folder / "root.tar", wanted, links)) / "root.tar"
+    key = content_hash(_parts(wanted, links, base))
+    return cached("workload", key, lambda folder: _write(folder / "root.tar", wanted, links, base)) / "root.tar"
 
 
 def identity(archive: Path) -> str:
@@ -87,41 +86,87 @@ class Unpacked:
             unmount_below(root.parent)
 
 
-def _parts(files: Mapping[Path, Path], links: Mapping[Path, str]) -> Iterator[bytes]:
+def _parts(files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None) -> Iterator[bytes]:
     yield repr((FOLDERS, TEXTS, _FORMAT)).encode()
+    if base is not None:
+        yield file_hash(base).encode()
     for place, target in sorted(links.items()):
         yield f"{place} -> {target}".encode()
     for place, file in sorted(files.items()):
-        yield f"{place} {_mode(file):o}".encode()
-        yield file.read_bytes()
+        yield f"{place} {_mode(file):o} {file_hash(file)}".encode()
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _mode(file: Path) -> int:
     return 0o755 if os.access(file, os.X_OK) else 0o644
 
 
-def _write(target: Path, files: Mapping[Path, Path], links: Mapping[Path, str]) -> None:
-    """Every entry root's, of one time, in the order of the names: the same content is the same archive."""
-    folders = {Path(name) for name in FOLDERS} | {Path("data")}
-    folders |= {parent for place in (*files, *links, *map(Path, TEXTS)) for parent in place.parents}
-    folders |= {parent for place in folders for parent in place.parents}
-    places = {*folders, *files, *links, *map(Path, TEXTS)} - {Path()}
-    with tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for place in sorted(places):
-            info = tarfile.TarInfo(str(place))
-            info.mtime, info.uname, info.gname = MTIME, "root", "root"
-            if place in links:
-                info.type, info.linkname = tarfile.SYMTYPE, links[place]
-                archive.addfile(info)
-            elif place in files:
-                info.mode, info.size = _mode(files[place]), files[place].stat().st_size
-                with files[place].open("rb") as file:
-                    archive.addfile(info, file)
-            elif str(place) in TEXTS:
-                text = TEXTS[str(place)].encode()
-                info.mode, info.size = 0o644, len(text)
-                archive.addfile(info, io.BytesIO(text))
-            else:
-                info.type, info.mode = tarfile.DIRTYPE, _OPEN if place.name in ("tmp", "data") else 0o755
-                archive.addfile(info)
+def _write(target: Path, files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None) -> None:
+    """The entries of the base, then ours in the order of their names, all root's and of one time: the same content is
+    the same archive."""
+    texts = {Path(name): text for name, text in TEXTS.items()}
+    with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        there: dict[Path, tarfile.TarInfo] = {}
+        if base is not None:
+            texts = {place: text for place, text in texts.items() if place in _OF_THE_HOST}
+            there = _copy(base, archive, {*files, *links, *texts})
+        entries: dict[Path, Path | str | bytes | None] = dict.fromkeys(map(Path, (*FOLDERS, "data")))
+        entries |= {place: text.encode() for place, text in texts.items()}
+        entries |= {_through(place, there): file for place, file in files.items()}
+        entries |= {_through(place, there): link for place, link in links.items()}
+        entries = {**dict.fromkeys(parent for place in entries for parent in place.parents), **entries}
+        for place in sorted(entries.keys() - {Path()}):
+            if entries[place] is not None or place not in there:
+                _add(archive, place, entries[place])
     target.chmod(0o644)
+
+
+_OF_THE_HOST = {Path("etc/hostname"), Path("etc/hosts"), Path("etc/resolv.conf")}
+"""What a bootstrap copies from the host that it runs on."""
+
+
+def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> dict[Path, tarfile.TarInfo]:
+    """All of the base but its devices and what is replaced; returns the entries by their places."""
+    there: dict[Path, tarfile.TarInfo] = {}
+    with tarfile.open(base) as source:
+        for member in source:
+            place = Path(member.name)
+            if place == Path() or place in replaced or (place.parts[0] == "dev" and len(place.parts) > 1):
+                continue
+            member.name = str(place)
+            if member.islnk():
+                member.linkname = str(Path(member.linkname))
+            archive.addfile(member, source.extractfile(member) if member.isreg() else None)
+            there[place] = member
+    return there
+
+
+def _through(place: Path, there: Mapping[Path, tarfile.TarInfo]) -> Path:
+    """The place with the links of the base resolved, which a Debian tree has for /bin, /lib and /sbin."""
+    top = there.get(Path(place.parts[0]))
+    if top is None or not top.issym() or len(place.parts) == 1:
+        return place
+    return Path(top.linkname.lstrip("/"), *place.parts[1:])
+
+
+def _add(archive: tarfile.TarFile, place: Path, content: Path | str | bytes | None) -> None:
+    """A file of the host, a link (text), a text (bytes) or a folder."""
+    info = tarfile.TarInfo(str(place))
+    info.mtime, info.uname, info.gname = MTIME, "root", "root"
+    if isinstance(content, Path):
+        info.mode, info.size = _mode(content), content.stat().st_size
+        with content.open("rb") as file:
+            archive.addfile(info, file)
+        return
+    if isinstance(content, bytes):
+        info.mode, info.size = 0o644, len(content)
+    elif isinstance(content, str):
+        info.type, info.linkname = tarfile.SYMTYPE, content
+    else:
+        info.type, info.mode = tarfile.DIRTYPE, _OPEN if place.name in ("tmp", "data") else 0o755
+    archive.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)

@@ -5,6 +5,7 @@
  */
 #include "probe.h"
 #include "isolate.h"
+#include "net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -250,6 +251,8 @@ _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct sta
         new_root(how, stamps);
     if (how->chroot && (chroot(how->chroot) < 0 || chdir("/") < 0))
         give_up(stamps, "chroot");
+    if (how->loopback && loopback_up() < 0)
+        give_up(stamps, "bringing up the loopback interface");
     if (how->drop_caps || how->filter)
         fewer_privileges(how, stamps);
     stamps->started = now_ns();

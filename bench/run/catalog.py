@@ -16,8 +16,10 @@ from isobench.core.model import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from isobench.contracts.mechanism import Engine, Keeper, Need, Tool
+    from isobench.workloads.measured import Measured
 
 GROUPS = {
     "default": "the environments of a plain run",
@@ -81,6 +83,49 @@ def scenarios() -> Mapping[str, Scenario]:
     import isobench.scenarios
 
     return plugins.find(SCENARIO_PLUGINS, isobench.scenarios)
+
+
+def _wrong_workload(one: object) -> list[str]:
+    is_file = hasattr(one, "suffix") and hasattr(one, "read_text")  # a pathlib.Path, which is not imported here
+    return [] if is_file and getattr(one, "suffix", "") == ".toml" else [f"{one!r} is not the path of a TOML file"]
+
+
+WORKLOAD_PLUGINS = plugins.Kind("a workload", "WORKLOADS", "isobench.workloads", _wrong_workload, "stem")
+
+
+@cache
+def workloads() -> Mapping[str, Path]:
+    """The file of every workload by its name. Raises `UsageError` for a broken plug-in."""
+    import isobench.workloads.shipped
+
+    return plugins.find(WORKLOAD_PLUGINS, isobench.workloads.shipped)
+
+
+def select_workloads(words: str) -> list[Measured]:
+    """The workloads in a comma-separated list of names and of files (with a slash, or ending in .toml), each once.
+
+    Raises `UsageError` for an unknown name, and for a file with an error.
+    """
+    from pathlib import Path
+
+    from isobench.workloads.file import read_workload
+    from isobench.workloads.measured import Measured
+
+    found: dict[str, Measured] = {}
+    for word in filter(None, (w.strip() for w in words.split(","))):
+        path = Path(word) if "/" in word or word.endswith(".toml") else workloads().get(word)
+        if path is None:
+            suggested = suggestion(word, workloads())
+            raise UsageError(f"no workload is called {word!r}{suggested}", remedy="isobench list workloads")
+        workload = read_workload(path)
+        if workload.name in scenarios():
+            raise UsageError(f"{path}: a scenario is called {workload.name!r}", remedy="rename the file")
+        if workload.name in found and found[workload.name].origin != path:
+            raise UsageError(f"{path} and {found[workload.name].origin} have the same name", remedy="rename one")
+        found[workload.name] = Measured(workload, path)
+    if not found:
+        raise UsageError("no workload was named", remedy="isobench list workloads")
+    return list(found.values())
 
 
 def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:

@@ -28,6 +28,7 @@ from isobench.export.formats import FORMAT_PLUGINS
 from isobench.host.reasons import reason_of
 from isobench.report.build import SECTION_PLUGINS
 from isobench.run import catalog, lifecycle
+from isobench.workloads.file import read_workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Environment, Sandbox
     from isobench.contracts.scenario import Scenario
 
-KINDS = (catalog.ENVIRONMENT_PLUGINS, catalog.SCENARIO_PLUGINS, SECTION_PLUGINS, FORMAT_PLUGINS)
+KINDS = (
+    catalog.ENVIRONMENT_PLUGINS,
+    catalog.SCENARIO_PLUGINS,
+    SECTION_PLUGINS,
+    FORMAT_PLUGINS,
+    catalog.WORKLOAD_PLUGINS,
+)
 
 _LARGE = ("pandas", "numpy", "scipy", "matplotlib", "docker", "libvirt")
 """What a plug-in may use and must not import before it does: `isobench list` imports every plug-in."""
@@ -125,8 +132,18 @@ def _told(plugin: str, promise: str, wrong: Sequence[str]) -> Finding:
 
 
 def _for_real(
-    environments: Sequence[Environment], scenarios: Sequence[Scenario], sections: Sequence[Any], formats: Sequence[Any]
+    environments: Sequence[Environment],
+    scenarios: Sequence[Scenario],
+    sections: Sequence[Any],
+    formats: Sequence[Any],
+    workloads: Sequence[Path],
 ) -> Iterator[Finding]:
+    for path in workloads:
+        try:
+            read_workload(path)
+            yield Finding(path.stem, "its file is a workload", "PASS")
+        except UsageError as error:
+            yield Finding(path.stem, "its file is a workload", "FAIL", error.reason)
     if not any((environments, scenarios, sections, formats)):
         return
     mechanisms = list(dict.fromkeys(m for e in environments for m in e.mechanisms))

@@ -114,12 +114,14 @@ NEEDS: tuple[Need, ...] = (
     Need(("gcc",), command("cc", "gcc", "clang"), _EVERYTHING),
     Need(("libc6-dev",), _static_c_library, _EVERYTHING),
     Need(("fio",), command("fio"), "I/O"),
+    Need(("mmdebstrap",), command("mmdebstrap"), "workloads made of Debian packages"),
 )
 """Dependencies of every run; those of a mechanism are part of its own record (`isobench.contracts.mechanism`)."""
 
 TOOLS: tuple[Tool, ...] = (
     Tool("cc", ("gcc",)),
     Tool("fio", ("fio",)),
+    Tool("mmdebstrap", ("mmdebstrap",)),
     Tool("hyperfine", ("hyperfine",)),
     Tool("perf", ("linux-perf", "linux-tools-generic")),
 )

@@ -1,33 +1,48 @@
-"""A workload as a scenario: one instance with its root file system, its command run once, judged by four costs."""
+"""A workload as a scenario: one instance with its root file system, in which its commands are run."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from isobench.contracts.answers import blame_memory, first_answer, text, whole
-from isobench.contracts.capabilities import Capability, Lack
+from isobench.contracts.answers import blame_memory, first_answer, next_answer, text, whole
+from isobench.contracts.capabilities import Capability, GivesMemory, Lack
 from isobench.contracts.launch import commands
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.images.archive import identity
-from isobench.workloads.workload import MOST_OUTPUT
+from isobench.workloads.workload import MOST_OUTPUT, READ, SHOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import Any
 
     from isobench.contracts.environment import Instance, Sandbox
     from isobench.workloads.workload import Workload
 
 _TERMINAL = re.compile(r"\b(tty|terminal|TERM)\b|inappropriate ioctl", re.IGNORECASE)
 """What programs say that want a terminal."""
+
+
+_CPU = "CPU time of the program and its children, as the kernel beneath it counts"
+_OF_A_PROGRAM = (
+    Metric("wall", "second", "from the start of the program to its end, by the clock inside"),
+    Metric("whole", "second", "the same and the start of its instance before it, seen from outside"),
+    Metric("cpu", "second", _CPU, "zero"),
+    Metric("peak", "byte", "the largest resident set that one process of it had"),
+)
+_OF_A_SERVER = (
+    Metric("first-answer", "second", "from the request for an instance until the server in it is ready, from outside"),
+    Metric("wall", "second", "from the start of the driver to its end, by the clock inside"),
+    Metric("cpu", "second", _CPU.replace("program and its", "server, the driver and their"), "zero"),
+    Metric("peak", "byte", "the largest resident set that one process of the server had"),
+)
 
 
 class Measured:
@@ -37,17 +52,15 @@ class Measured:
     groups: frozenset[str] = frozenset()
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
     """A program may have more threads than there are CPUs, and wait for its disk."""
-    metrics = (
-        Metric("wall", "second", "from the start of the program to its end, by the clock inside"),
-        Metric("whole", "second", "the same and the start of its instance before it, seen from outside"),
-        Metric("cpu", "second", "CPU time of the program and its children, as the kernel beneath it counts", "zero"),
-        Metric("peak", "byte", "the largest resident set that one process of it had"),
-    )
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, origin: Path | None = None) -> None:
+        """`origin` is the workload's file, if it has one."""
         self.workload = workload
+        self.origin = origin
         self.name = workload.name
         self.title = workload.title
+        numbers = tuple(Metric(one.name, one.unit, one.meaning) for one in workload.numbers)
+        self.metrics = (*(_OF_A_SERVER if workload.server else _OF_A_PROGRAM), *numbers)
 
     @cached_property
     def _made(self) -> Path | IsobenchError:
@@ -69,63 +82,133 @@ class Measured:
         return identity(self.archive)
 
     def lacks(self) -> Lack | None:
-        """Its root file system, where it cannot be made; it is made now."""
-        return Lack(self._made.reason, self._made.remedy) if isinstance(self._made, IsobenchError) else None
+        """Its root file system, which is made now, or CPUs."""
+        if isinstance(self._made, IsobenchError):
+            return Lack(self._made.reason, self._made.remedy)
+        cpus = len(os.sched_getaffinity(0))
+        return Lack(f"it needs {self.workload.cpus} CPUs, and there are {cpus}") if cpus < self.workload.cpus else None
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What is run, and which bits."""
         return {"command": shlex.join(self.workload.command.words), "root": self.identity}
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        with sandbox.launch(commands(self.archive, *self.workload.command.step())) as instance:
-            asked = time.monotonic_ns()
-            instance.stdin.write(b"\n")
-            answer = _answered(instance, asked)
-            answered = time.monotonic_ns()
-            problem = trouble(answer)
-            if problem is not None:
-                blame_memory(instance, problem)
-                raise problem
+        _check_memory(sandbox, self.workload.memory_bytes)
+        steps = self._steps()
+        words = [word for step in steps for word in step.words]
+        with sandbox.launch(commands(self.archive, *words)) as instance:
+            done = [_done(step, instance, first=step is steps[0]) for step in steps]
             instance.wait()
-        start = instance.events["ready"] - instance.events["requested"]
-        values = {
-            "wall": whole(answer, "ns") / 1e9,
-            "whole": (start + answered - asked) / 1e9,
-            "cpu": whole(answer, "cpu_ns") / 1e9,
-            "peak": float(whole(answer, "peak")),
+        start = (instance.events["ready"] - instance.events["requested"]) / 1e9
+        return {**self._costs(start, done), **self._numbers(done)}
+
+    def _steps(self) -> list[_Step]:
+        """In order: preparing, starting the server, the driver, stopping the server."""
+        work = self.workload
+        steps = [_Step("prepare", command.step()) for command in work.prepare]
+        if work.server is not None:
+            steps += [_Step("server", words) for words in work.server.steps()]
+        steps.append(_Step("driver", work.command.step(keep=READ if work.numbers or work.expect else SHOWN)))
+        return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
+
+    def _costs(self, start: float, done: Sequence[_Done]) -> dict[str, float]:
+        driver = next(one for one in done if one.kind == "driver")
+        counted = [one for one in done if one.kind in ("driver", "stop")]
+        waited = sum(one.outside for one in done if one.kind == ("server" if self.workload.server else "driver"))
+        costs = {
+            "first-answer" if self.workload.server else "whole": start + waited,
+            "wall": whole(driver.answer, "ns") / 1e9,
+            "cpu": sum(whole(one.answer, "cpu_ns") for one in counted) / 1e9,
         }
-        return {name: value for name, value in values.items() if value > 0 or name != "peak"}
+        peak = whole(counted[-1].answer, "peak")  # a kernel that does not count it says 0
+        return {**costs, **({"peak": float(peak)} if peak else {})}
+
+    def _numbers(self, done: Sequence[_Done]) -> dict[str, float]:
+        output = next(output_of(one.answer) for one in done if one.kind == "driver")
+        expect = self.workload.expect
+        if expect is not None and not expect.search(output):
+            reason = f"the answer is wrong: the output has nothing that matches {expect.pattern!r:.80}"
+            raise MeasurementError(reason, console=output[-SHOWN:])
+        return {number.name: number.read(output) for number in self.workload.numbers}
 
 
-def _answered(instance: Instance, asked: int) -> dict[str, Any]:
-    """What the probe says of the command once it has ended."""
+class _Step(NamedTuple):
+    """One step of the probe's verb `run`."""
+
+    kind: str
+    """prepare, server, driver or stop."""
+    words: list[str]
+
+
+class _Done(NamedTuple):
+    """A step that succeeded: what the probe answered, and the seconds until it did, seen from outside."""
+
+    kind: str
+    answer: dict[str, Any]
+    outside: float
+
+
+def _check_memory(sandbox: Sandbox, wanted: int) -> None:
+    if isinstance(sandbox, GivesMemory) and sandbox.memory_bytes < wanted:
+        has = f"and an instance here has {sandbox.memory_bytes >> 20} MiB"
+        raise MeasurementError(f"it needs {wanted >> 20} MiB of memory, {has}")
+
+
+def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:
+    """Have the probe do a step. Raises `MeasurementError` if it fails."""
+    asked = time.monotonic_ns()
     try:
-        return first_answer(instance.stdout)
+        instance.stdin.write(b"\n")
+        answer = first_answer(instance.stdout) if first else next_answer(instance.stdout)
+        outside = (time.monotonic_ns() - asked) / 1e9
+        problem = trouble(step.kind, answer)
     except DeadlineExceeded as error:
         seconds = (time.monotonic_ns() - asked) / 1e9
-        remedy = "is it a server, or does it wait for something? otherwise give it longer: --timeout"
-        raise DeadlineExceeded(f"the program did not end within {seconds:.0f} s", remedy=remedy) from error
+        remedy = "is it a server, or does it wait for something? otherwise allow more time with --timeout"
+        reason = f"{_CALLED[step.kind]} did not end within {seconds:.0f} s"
+        raise DeadlineExceeded(reason, remedy=remedy) from error
     except MeasurementError as broken:
         blame_memory(instance, broken)
         raise
+    if problem is not None:
+        blame_memory(instance, problem)
+        raise problem
+    return _Done(step.kind, answer, outside)
 
 
-def trouble(answer: Mapping[str, Any]) -> MeasurementError | None:
-    """Why a command did not do what it was to do, with the end of its output; None where it did."""
-    output = _output(answer)
+_CALLED = {"prepare": "preparing", "server": "the server", "driver": "the program", "stop": "the server"}
+
+
+def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
+    """Why a step did not succeed, with the end of the output; None if it did."""
+    output = output_of(answer)
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
     said = f": {last[:200]}" if last else ""
+    who = "it" if kind == "driver" else _CALLED[kind]
+    console = "\n".join(filter(None, (output, output_of(answer, "log"))))
     if whole(answer, "flood"):
-        return MeasurementError(f"it wrote more than {MOST_OUTPUT >> 20} MiB and did not stop", console=output)
-    if number := whole(answer, "signal"):
-        return MeasurementError(f"it was killed by {_signal(number)}{said}", console=output)
-    if status := whole(answer, "status"):
+        reason = f"{who} wrote more than {MOST_OUTPUT >> 20} MiB and did not stop"
+    elif kind == "server" and whole(answer, "late"):
+        reason = f"the server did not become ready{_ending(answer)}{said}"
+    elif kind == "stop" and whole(answer, "late"):
+        reason = f"the server ended before it was stopped{_ending(answer)}{said}"
+    elif ending := _ending(answer):
         wants = " (it seems to need a terminal, and has none)" if _TERMINAL.search(output) else ""
-        return MeasurementError(f"it exited with status {status}{said}{wants}", console=output)
-    if whole(answer, "left"):
-        reason = "it went into the background: it ended, and processes of it were still running"
-        return MeasurementError(reason, console=output, remedy="start it in the foreground")
-    return None
+        reason = f"{who} {ending.removeprefix(': it ')}{said}{wants}"
+    elif whole(answer, "left"):
+        reason = f"{who} went into the background: it ended, and processes of it were still running"
+        return MeasurementError(reason, console=console, remedy="start it in the foreground")
+    else:
+        return None
+    return MeasurementError(reason, console=console)
+
+
+def _ending(answer: Mapping[str, Any]) -> str:
+    """How a command ended, if not as it should."""
+    if number := whole(answer, "signal"):
+        return f": it was killed by {_signal(number)}"
+    status = whole(answer, "status")
+    return f": it exited with status {status}" if status else ""
 
 
 def _signal(number: int) -> str:
@@ -135,6 +218,8 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _output(answer: Mapping[str, Any]) -> str:
-    """The probe answers bytes as the characters of the same number."""
-    return text(answer, "output").encode("latin-1", errors="replace").decode(errors="replace")
+def output_of(answer: Mapping[str, Any], key: str = "output") -> str:
+    """What a command wrote. The probe answers bytes as the characters of the same number; there may be no log."""
+    if key != "output" and key not in answer:
+        return ""
+    return text(answer, key).encode("latin-1", errors="replace").decode(errors="replace")

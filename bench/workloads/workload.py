@@ -1,22 +1,31 @@
-"""What a workload is: a root file system, and the commands that are run in it."""
+"""What a workload is: a root file system, the commands that are run in it, and the numbers that are read from them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError
 from isobench.images.archive import DATA
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from isobench.core.model import Unit
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRON: Mapping[str, str] = {"PATH": PATH, "HOME": "/root"}
-"""The variables of every command, in every environment: what an engine sets beside these is not passed on."""
+"""The variables of every command, in every environment: what an engine sets in addition is not passed on."""
 MOST_OUTPUT = 64 << 20
 """Bytes that a command may write: one that writes more is taken for one that never stops."""
 SHOWN = 2000
-"""Bytes of the end of its output that are kept of one that fails."""
+"""Bytes of the end of its output that are kept of a command that fails."""
+READ = 65536
+"""Bytes of the end of the driver's output that numbers are read from."""
+READY_SECONDS = 60.0
+"""How long a server may take to become ready."""
 
 
 class Command(NamedTuple):
@@ -27,18 +36,96 @@ class Command(NamedTuple):
     folder: str = DATA
     """Its working folder."""
 
-    def step(self) -> list[str]:
-        """As the probe's verb `run` reads it (bench/probe/run.c)."""
+    def step(self, *options: str, keep: int = SHOWN) -> list[str]:
+        """The words of a step of the probe's verb `run` (bench/probe/run.c)."""
         environ = [f"env={name}={value}" for name, value in self.environ.items()]
-        limits = [f"keep={SHOWN}", f"most={MOST_OUTPUT}", f"words={len(self.words)}"]
-        return [f"cwd={self.folder}", *environ, *limits, "--", *self.words]
+        limits = [f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(self.words)}"]
+        return [*options, f"cwd={self.folder}", *environ, *limits, "--", *self.words]
+
+
+class Server(NamedTuple):
+    """A command that goes on while the driver runs, and how it shows that it is ready: a port of 127.0.0.1 that accepts
+    connections, a text in its output, or a command that succeeds."""
+
+    command: Command
+    port: int = 0
+    line: str = ""
+    asked: Command | None = None
+
+    def steps(self) -> list[list[str]]:
+        """Starting it, and waiting until it is ready."""
+        within = f"within={deadlines.stretched(READY_SECONDS):.0f}"
+        sign = [f"port={self.port}"] if self.port else [f"line={self.line}"] if self.line else []
+        start = self.command.step("as=server", within, *sign)
+        return [start, *([self.asked.step("as=retry", within)] if self.asked is not None else [])]
+
+
+class Number(NamedTuple):
+    """One number in the driver's output: the first group of a pattern, or a path of keys and indices in JSON."""
+
+    name: str
+    unit: Unit
+    meaning: str
+    pattern: re.Pattern[str] | None = None
+    path: tuple[str, ...] = ()
+    factor: float = 1.0
+    """What the number is multiplied by to be in seconds or bytes."""
+    is_rate: bool = False
+    """The number is so many a second: the cost is the seconds of one."""
+
+    def read(self, output: str) -> float:
+        """Its value in seconds or bytes. Raises `MeasurementError` if the output has none."""
+        found = _matched(self.pattern, output) if self.pattern is not None else _looked_up(self.path, output)
+        try:
+            value = float(found)
+            return self.factor / value if self.is_rate else self.factor * value
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+            raise MeasurementError(
+                f"{self.name} is {found!r:.80}, which is no number", console=output[-SHOWN:]
+            ) from None
 
 
 class Workload(NamedTuple):
     """A program to measure. `root` makes the archive of its root file system, or finds it in the cache; it raises an
-    `IsobenchError` where this host cannot."""
+    `IsobenchError` if that is impossible on this host."""
 
     name: str
     title: str
     root: Callable[[], Path]
     command: Command
+    """What is timed: the program, or if there is a server its driver."""
+    prepare: tuple[Command, ...] = ()
+    """Run before, in each instance, and not timed."""
+    server: Server | None = None
+    numbers: tuple[Number, ...] = ()
+    expect: re.Pattern[str] | None = None
+    """What the output of a correct answer contains."""
+    memory_bytes: int = 0
+    """How much memory an instance must have."""
+    cpus: int = 1
+    """How many CPUs the host must have."""
+    packages: tuple[str, ...] = ()
+    """The Debian packages in its root file system."""
+
+
+def _matched(pattern: re.Pattern[str], output: str) -> Any:
+    found = pattern.search(output)
+    if found is None:
+        reason = f"the output has nothing that matches {pattern.pattern!r:.80}"
+        raise MeasurementError(reason, console=output[-SHOWN:])
+    return found[1]
+
+
+def _looked_up(path: tuple[str, ...], output: str) -> Any:
+    import json
+
+    try:
+        value = json.loads(output)
+        for key in path:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+    except (ValueError, RecursionError):
+        raise MeasurementError("the output is no JSON", console=output[-SHOWN:]) from None
+    except (KeyError, IndexError, TypeError):
+        reason = f"the JSON of the output has no {'.'.join(path)}"
+        raise MeasurementError(reason, console=output[-SHOWN:]) from None
+    return value

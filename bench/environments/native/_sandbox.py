@@ -87,10 +87,13 @@ class NativeSandbox:
                 data = root / "data"
             own_root = self._isolation.chroot or self._isolation.pivot
             seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
+            options = [*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])]
+            if launch.root is not None and "net" in self._isolation.namespaces:
+                options.append("--loopback")  # programs expect it, and the probe may lack the capability
             # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
             with launched(
                 ["./probe", *launch.arguments],
-                options=[*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])],
+                options=options,
                 timeout=launch.timeout,
                 environ={"ISOBENCH_ROOT": seen, "ISOBENCH_DATA": inside},
                 folder=root,

@@ -186,3 +186,29 @@ def test_a_trees_odd_files_are_nobodys_business_in_a_closed_folder(place: Path) 
     assert damage_of(place / "built/tree-key") == ""
     (place / "built/tree-key").chmod(0o755)
     assert damage_of(place / "built/tree-key") == "tmp can be written by others"
+
+
+def large(folder: Path) -> None:
+    """A file of 1 MiB."""
+    (folder / "file").write_bytes(bytes(range(256)) * 4096)
+
+
+def test_what_was_used_least_recently_goes_first(place: Path) -> None:
+    """Until the rest is small enough; a kernel stays, and nothing but entries of isobench's is looked at."""
+    for age, name in enumerate(("new", "middle", "old")):
+        entry = cached("kind", name, large)
+        os.utime(entry, (10**9 - age, 10**9 - age))
+    kernel = cached("kernel", "1", build)
+    os.utime(kernel, (1, 1))
+    (place / "mine").mkdir()
+    cached("kind", "old", build)  # used now
+    assert cache.trim(1 << 40) == []
+    would = cache.trim(2 << 20, dry_run=True)
+    assert len(would) == 2 and all("would remove" in line for line in would)
+    done = cache.trim(2 << 20)
+    assert [line.split()[1].rpartition("/")[2] for line in done] == ["kind-middle", "kind-new"]
+    assert "(1 MiB)" in done[0]
+    assert {entry.name for entry in (place / "built").glob("k*")} == {"kernel-1", "kind-old"}
+    assert (place / "mine").is_dir()
+    cache.trim(0)
+    assert {entry.name for entry in (place / "built").glob("k*")} == {"kernel-1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
 from pathlib import Path
@@ -83,3 +84,37 @@ def test_half_an_unpacked_one_is_begun_again(
         patched.setattr(archive, "output", fail)
         unpacked.fresh(packed)
     assert (unpacked.fresh(packed) / "probe").read_text() == "probe"
+
+
+def test_files_on_top_of_another_archive(files: dict[Path, Path], tmp_path: Path) -> None:
+    """Its owners, modes, links and times stay; its devices and what it has of the host do not; links are followed."""
+    base = tmp_path / "base.tar"
+    with tarfile.open(base, "w") as packed:
+        for name, kind, text in (
+            ("./usr/bin/tool", tarfile.REGTYPE, "tool"),
+            ("./usr/bin/same", tarfile.LNKTYPE, "./usr/bin/tool"),
+            ("./bin", tarfile.SYMTYPE, "usr/bin"),
+            ("./dev", tarfile.DIRTYPE, ""),
+            ("./dev/null", tarfile.CHRTYPE, ""),
+            ("./etc/hostname", tarfile.REGTYPE, "host"),
+            ("./etc/passwd", tarfile.REGTYPE, "its own"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.uid, info.mode, info.mtime = kind, 101, 0o4755, 7
+            info.linkname = text if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else ""
+            info.size = len(text) if kind == tarfile.REGTYPE else 0
+            packed.addfile(info, io.BytesIO(text.encode()) if info.size else None)
+    made = archive_of({**files, Path("bin/new"): tmp_path / "program"}, LINKS, base)
+    with tarfile.open(made) as packed:
+        entries = {member.name: member for member in packed}
+        texts = {name: packed.extractfile(name).read().decode() for name in ("etc/hostname", "etc/passwd", "probe")}  # type: ignore[union-attr]
+    tool = entries["usr/bin/tool"]
+    assert (tool.uid, tool.mode, tool.mtime) == (101, 0o4755, 7)
+    assert entries["usr/bin/same"].linkname == "usr/bin/tool" and entries["bin"].linkname == "usr/bin"
+    assert texts == {"etc/hostname": "isobench\n", "etc/passwd": "its own", "probe": "probe"}
+    assert "usr/bin/new" in entries and "bin/new" not in entries and "dev/null" not in entries
+    assert len(entries) == len(set(entries))
+    root = Unpacked(tmp_path).fresh(made)
+    assert (root / "bin/new").read_text() == "program" and (root / "bin/same").read_text() == "tool"
+    base.write_bytes(base.read_bytes() + bytes(10240))
+    assert archive_of({**files, Path("bin/new"): tmp_path / "program"}, LINKS, base) != made

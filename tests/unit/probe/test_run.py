@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +109,73 @@ def test_steps_come_one_after_the_other(tmp_path: Path) -> None:
     assert code == 1 and len(said) == 1
 
 
-@pytest.mark.parametrize(
-    "words", [["true"], ["words=1", "--"], ["words=2", "--", "true"], ["odd=1", "words=1", "--", "true"], ["words=1"]]
-)
+LISTENS = "import socket,time; time.sleep(0.2); s=socket.create_server(('127.0.0.1',%d)); print('up'); time.sleep(99)"
+
+
+def test_a_server_is_ready_once_it_accepts_connections() -> None:
+    """It goes on while commands run beside it, and says what it took when it is stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = _step(sys.executable, "-c", LISTENS % port, options=("as=server", f"port={port}"))
+    client = f"import socket; socket.create_connection(('127.0.0.1', {port})); print('in')"
+    code, (ready, answer, stopped) = _ran(server, _step(sys.executable, "-c", client), ["as=stop", "--"])
+    assert code == 0 and ready["ns"] > 2 * 10**8
+    assert (answer["status"], answer["output"], answer["left"]) == (0, "in\n", 0)
+    assert stopped["cpu_ns"] > 0 and stopped["peak"] > 10**6 and stopped["late"] == 0
+
+
+def test_a_server_is_ready_once_it_says_so() -> None:
+    """Also where the text comes in two parts; one without a sign is ready once it has been started."""
+    says = "printf 'not yet, rea'; sleep 0.2; printf 'dy now'; exec sleep 99"
+    code, (ready, stopped) = _ran(_step("sh", "-c", says, options=("as=server", "line=ready now")), ["as=stop", "--"])
+    assert code == 0 and ready["ns"] > 2 * 10**8 and ready["output"] == stopped["output"] == "not yet, ready now"
+    code, (ready, _) = _ran(_step("sleep", "99", options=("as=server",)), ["as=stop", "--"])
+    assert code == 0 and ready["ns"] < 10**9
+
+
+def test_a_server_that_does_not_become_ready() -> None:
+    """It ends, or it takes too long, or it cannot be started; nothing is run beside it."""
+    for words, options, said in (
+        (("sh", "-c", "echo no; exit 3"), ("line=x",), {"late": 1, "status": 3, "output": "no\n"}),
+        (("sleep", "99"), ("line=x", "within=0"), {"late": 1, "status": 0}),
+        (("sleep", "99"), ("port=1", "within=0"), {"late": 1}),
+    ):
+        code, (answer,) = _ran(_step(*words, options=("as=server", *options)), _step("true"))
+        assert code == 1 and answer | said == answer
+    code, (answer,) = _ran(_step("/none", options=("as=server",)))
+    assert code == 1 and "cannot be started: exec" in answer["error"]
+
+
+def test_a_server_that_ends_by_itself_is_told() -> None:
+    """When it is to be stopped; a command that fails beside it has the end of its output with it."""
+    dies = _step("sh", "-c", "echo dying", options=("as=server", "line=dying"))
+    code, (_, _, stopped) = _ran(dies, _step("sleep", "0.1"), ["as=stop", "--"])
+    assert code == 1 and stopped["late"] == 1
+    lives = _step("sh", "-c", "echo its log; exec sleep 99", options=("as=server", "line=log"))
+    code, (_, answer) = _ran(lives, _step("false"))
+    assert code == 1 and answer["log"] == "its log\n"
+
+
+def test_a_server_that_does_not_mind_a_signal_is_killed() -> None:
+    """After some seconds."""
+    stubborn = "trap '' TERM; echo up; while :; do sleep 1; done"
+    code, (_, stopped) = _ran(_step("sh", "-c", stubborn, options=("as=server", "line=up")), ["as=stop", "--"])
+    assert code == 0 and stopped["ns"] > 4 * 10**9
+
+
+def test_a_command_is_tried_until_it_succeeds(tmp_path: Path) -> None:
+    """Or until it has taken too long."""
+    text = f"echo x >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) -eq 3 ]"
+    code, (answer,) = _ran(_step("sh", "-c", text, options=("as=retry",)))
+    assert code == 0 and answer["late"] == 0
+    code, (answer,) = _ran(_step("sh", "-c", "echo why; false", options=("as=retry", "within=0")))
+    assert code == 1 and (answer["late"], answer["output"]) == (1, "why\n")
+
+
+NO_STEPS = ("true", "words=1 --", "words=2 -- x", "odd=1 words=1 -- x", "words=1", "as=odd words=1 -- x", "as=stop")
+
+
+@pytest.mark.parametrize("words", [line.split() for line in NO_STEPS])
 def test_words_that_are_no_step(words: list[str]) -> None:
     """Told as an error of ours."""
     code, said = _ran(words, go=2)

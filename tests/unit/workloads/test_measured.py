@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from isobench.contracts.launch import Launch
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
 from isobench.workloads.measured import Measured
-from isobench.workloads.workload import Command, Workload
+from isobench.workloads.workload import Command, Number, Server, Workload
 
 FINE = {
     "ns": 2 * 10**9,
@@ -23,7 +24,7 @@ FINE = {
     "peak": 4096,
     "output": "done\n",
     "written": 5,
-    **dict.fromkeys(("status", "signal", "left", "flood"), 0),
+    **dict.fromkeys(("status", "signal", "left", "late", "flood"), 0),
 }
 
 
@@ -71,7 +72,7 @@ def test_the_costs(tmp_path: Path) -> None:
     values = _measured(tmp_path, {})
     assert {name: values[name] for name in ("wall", "cpu", "peak")} == {"wall": 2.0, "cpu": 1.0, "peak": 4096.0}
     assert 0.5 < values["whole"] < 0.6
-    assert values.keys() == {metric.name for metric in Measured.metrics}
+    assert values.keys() == {metric.name for metric in _workload(tmp_path).metrics}
     assert "peak" not in _measured(tmp_path, {"peak": 0}), "a kernel that does not count it"
 
 
@@ -160,3 +161,74 @@ def test_a_root_file_system_that_cannot_be_made_is_lacking() -> None:
     with pytest.raises(BuildError):
         workload.identity  # noqa: B018
     assert len(tries) == 1
+
+
+def _served(
+    answers: list[Mapping[str, Any]], memory: int = 0, **changes: Any
+) -> tuple[Measured, Mapping[str, float], list[str]]:
+    """A server and its driver with these answers: the workload, its costs, and what the probe was told to do."""
+    made = Workload("x", "x", lambda: Path("/x/workload-1/root.tar"), Command(("ask",)), **changes)
+    measured = Measured(made)
+    said = b"".join(json.dumps({**FINE, **answer}).encode() + b"\n" for answer in answers)
+    sandbox = Sandbox(Instance(b"ready\n" + said))
+    if memory:
+        sandbox.memory_bytes = memory  # type: ignore[attr-defined]
+    values = measured.measure(sandbox)  # type: ignore[arg-type]
+    assert sandbox.instance.stdin.getvalue() == b"\n" * len(answers)
+    return measured, values, list(sandbox.launches[0].arguments)
+
+
+def test_a_server_and_its_driver() -> None:
+    """Preparing counts nowhere; CPU time is the server's and the driver's, the peak the server's."""
+    server = Server(Command(("serve",)), port=7, asked=Command(("ping",)))
+    numbers = (Number("get", "second", "", re.compile(r"(\d+) ms"), factor=1e-3),)
+    answers: list[Mapping[str, Any]] = [
+        {"ns": 9},
+        {"ns": 1},
+        {"ns": 2},
+        {"output": "5 ms\n"},
+        {"cpu_ns": 3 * 10**9, "peak": 8192},
+    ]
+    measured, values, words = _served(answers, prepare=(Command(("make",)),), server=server, numbers=numbers)
+    assert values.keys() == {metric.name for metric in measured.metrics}
+    assert (values["wall"], values["cpu"], values["peak"], values["get"]) == (2.0, 4.0, 8192.0, 0.005)
+    assert 0.5 < values["first-answer"] < 0.6
+    kinds = [word for word in words if word.startswith(("as=", "port=", "keep=")) or word in ("make", "serve", "ask")]
+    assert kinds == [
+        *("keep=2000", "make"),
+        *("as=server", "port=7", "keep=2000", "serve", "as=retry", "keep=2000", "keep=65536", "ask", "as=stop"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([{"status": 2, "output": "no room\n"}], "preparing exited with status 2: no room"),
+        ([{}, {"late": 1}], "the server did not become ready: done"),
+        ([{}, {"late": 1, "status": 3}], "the server did not become ready: it exited with status 3: done"),
+        ([{}, {}, {"status": 1, "log": "its log"}], "it exited with status 1: done"),
+        (
+            [{}, {}, {}, {"late": 1, "signal": 6}],
+            "the server ended before it was stopped: it was killed by SIGABRT: done",
+        ),
+        ([{}, {}, {"output": "wrong"}, {}], "the answer is wrong: the output has nothing that matches '^done$'"),
+    ],
+)
+def test_what_fails_of_a_server(answers: list[Mapping[str, Any]], reason: str) -> None:
+    """Which part it was, and why; the end of the server's output is in the console."""
+    with pytest.raises(MeasurementError) as failed:
+        _served(answers, prepare=(Command(("make",)),), server=Server(Command(("serve",))), expect=re.compile("^done$"))
+    assert failed.value.reason == reason
+    assert ("its log" in failed.value.console) == ("log" in answers[-1])
+
+
+def test_a_guest_with_too_little_memory() -> None:
+    """It is not tried."""
+    with pytest.raises(MeasurementError, match="it needs 256 MiB of memory, and an instance here has 192 MiB"):
+        _served([{}], memory=192 << 20, memory_bytes=256 << 20)
+
+
+def test_a_host_with_too_few_cpus() -> None:
+    """The workload is left out."""
+    lack = Measured(Workload("x", "x", lambda: Path("/x"), Command(("x",)), cpus=10**6)).lacks()
+    assert lack is not None and "it needs 1000000 CPUs, and there are" in lack.reason

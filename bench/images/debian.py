@@ -1,0 +1,99 @@
+"""A root file system of Debian packages, made with mmdebstrap: one archive in the cache for each set of packages.
+
+The release is the same on every host, and so are workloads. What a mirror has may change, so that the archive of a
+later day may differ: it is kept until it is removed, and identified by its content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+from isobench.core import deadlines
+from isobench.core.errors import BuildError, Unavailable
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
+from isobench.host.programs import find
+from isobench.images.rootfs import MTIME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+RELEASE = "trixie"
+_LEFT_OUT = ("doc", "info", "locale", "man")
+"""Folders of /usr/share that no program needs."""
+_OPTIONS = (
+    *("--quiet", "--variant=essential", "--format=tar"),
+    *("--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"),
+    "--dpkgopt=force-unsafe-io",  # what is cut off is not kept
+    *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT),
+)
+_SECONDS = 1800.0
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Neither its processes nor their mounts outlive this process, however that ends."""
+
+
+def debian_tree(packages: Sequence[str]) -> Path:
+    """The archive with these packages and what they depend on (about a minute, if it is not in the cache).
+
+    Raises `BuildError`, `Unavailable`.
+    """
+    if find("mmdebstrap") is None:
+        raise Unavailable("mmdebstrap is not installed", remedy="isobench provision, or apt-get install mmdebstrap")
+    wanted = sorted(set(packages))
+    key = content_hash(word.encode() for word in (RELEASE, *_OPTIONS, *wanted))
+    return cached("debian", key, lambda folder: _build(folder, wanted)) / "tree.tar"
+
+
+def _build(folder: Path, packages: Sequence[str]) -> None:
+    target = folder / "tree.tar"
+    environ = {**os.environ, "TMPDIR": str(folder), "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8"}
+    command = ["mmdebstrap", *_OPTIONS, f"--include={','.join(packages)}", RELEASE, str(target), *_mirror()]
+    prefix = _ENDS_WITH_US if os.geteuid() == 0 else _ENDS_WITH_US[:3]
+    try:
+        done = subprocess.run(
+            [*prefix, *command],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=deadlines.stretched(_SECONDS),
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Unavailable(f"{error.filename} is not installed", remedy="apt-get install util-linux") from error
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"making a root file system of {', '.join(packages)} took too long") from error
+    if done.returncode != 0:
+        reason = _reason(done.stderr)
+        raise BuildError(f"no root file system of {', '.join(packages)}: {reason}", remedy=_remedy(reason))
+    target.chmod(0o644)
+
+
+def _mirror() -> list[str]:
+    """The mirror of Debian that this host's apt is configured with; none for mmdebstrap's own choice."""
+    words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
+    except OSError:
+        return []
+    return next(([address] for address in found if address.rstrip("/").endswith("/debian")), [])
+
+
+def _reason(said: str) -> str:
+    """The line that says what is wrong: apt's first, or else the last one."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    apts = [line.removeprefix("E: ") for line in lines if line.startswith("E: ") and "mmdebstrap" not in line]
+    return (apts or lines[-1:] or ["mmdebstrap failed"])[0][:300]
+
+
+def _remedy(reason: str) -> str:
+    if re.search("unable to locate package|has no installation candidate", reason, re.IGNORECASE):
+        return f"the packages of Debian {RELEASE}: https://packages.debian.org/{RELEASE}/"
+    if re.search("resolve|connect|connection", reason, re.IGNORECASE):
+        return "the host must reach a mirror of Debian"
+    return ""

@@ -1,0 +1,129 @@
+"""Workload files in real environments: a server with its driver, Debian packages, and each way to fail."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isobench.core.errors import MeasurementError
+from isobench.run import catalog
+from isobench.workloads.measured import Measured
+from tests.contract.opening import opened
+
+pytestmark = pytest.mark.root
+
+SOURCE = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7009), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (argc > 1 && strcmp(argv[1], "serve") == 0) {
+        puts("starting");
+        fflush(stdout);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (bind(fd, (struct sockaddr *)&to, sizeof to) < 0 || listen(fd, 5) < 0)
+            return 1;
+        for (;;) {
+            int other = accept(fd, NULL, NULL);
+            if (write(other, "fine\n", 5) < 0)
+                return 2;
+            close(other);
+        }
+    }
+    char text[64];
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 || read(fd, text, 5) != 5)
+        return 3;
+    printf("{\"answer\": \"%.4s\", \"took\": [7, 2.5]}\n", text);
+    return 0;
+}
+"""
+FILE = """\
+title = "a server"
+
+[root]
+files = { "/opt/program" = "program" }
+
+[server]
+command = ["/opt/program", "serve"]
+ready = { port = 7009 }
+
+[driver]
+command = ["/opt/program", "ask"]
+expect = '"answer": "fine"'
+
+[[numbers]]
+name = "took"
+unit = "ms"
+meaning = "made up"
+json = "took.1"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A workload of one static program."""
+    command = ["/usr/bin/cc", "-x", "c", "-", "-static", "-o", str(tmp_path / "program")]
+    subprocess.run(command, input=SOURCE.encode(), check=True)
+    (tmp_path / "server.toml").write_text(FILE)
+    return tmp_path / "server.toml"
+
+
+def _parameters(*names: str) -> Iterator[object]:
+    marks = {"engine": [pytest.mark.docker], "vm": [pytest.mark.libvirt]}
+    for name in names:
+        yield pytest.param(name, marks=marks.get(catalog.environments()[name].layer, []))
+
+
+def _read(file: Path) -> Measured:
+    (found,) = catalog.select_workloads(str(file))
+    return found
+
+
+@pytest.mark.parametrize("name", list(_parameters("process", "chroot", "ns-all", "handmade", "runc", "docker", "tcg")))
+def test_a_server_and_its_driver(name: str, file: Path) -> None:
+    """Its own loopback is up, the server's end is no failure, and the second instance finds the port free."""
+    workload = _read(file)
+    with opened(name) as sandbox:
+        for _ in range(2):
+            values = workload.measure(sandbox)
+            assert values["took"] == 0.0025
+            assert {"first-answer", "wall", "cpu"} <= values.keys() and min(values.values()) >= 0
+
+
+@pytest.mark.parametrize("name", list(_parameters("process", "docker")))
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('"serve"', '"ask"', "the server did not become ready: it exited with status 3"),
+        ('command = ["/opt/program", "serve"]', 'command = ["/opt/none"]', "cannot be started: exec: No such file"),
+        ('"answer": "fine"', '"answer": "good"', "the answer is wrong"),
+        ("took.1", "took.2", "the JSON of the output has no took.2"),
+    ],
+)
+def test_what_fails_of_it(name: str, file: Path, before: str, after: str, reason: str) -> None:
+    """One line of each, from a real instance."""
+    file.write_text(FILE.replace(before, after))
+    workload = _read(file)
+    with opened(name) as sandbox, pytest.raises(MeasurementError, match=reason):
+        workload.measure(sandbox)
+
+
+@pytest.mark.slow
+@pytest.mark.tool("mmdebstrap")
+@pytest.mark.parametrize("name", list(_parameters("process", "docker")))
+@pytest.mark.parametrize("workload", sorted(catalog.workloads()))
+def test_a_shipped_one(name: str, workload: str) -> None:
+    """It is made of packages and gives each of its numbers."""
+    (found,) = catalog.select_workloads(workload)
+    with opened(name) as sandbox:
+        values = found.measure(sandbox)
+    assert values.keys() == {metric.name for metric in found.metrics}
