@@ -119,6 +119,16 @@ def test_what_fails_of_it(name: str, file: Path, before: str, after: str, reason
 
 @pytest.mark.slow
 @pytest.mark.tool("mmdebstrap")
+@pytest.mark.parametrize("name", list(_parameters("process", "ns-all", "docker")))
+def test_the_one_of_the_tutorial(name: str) -> None:
+    """docs/your-own.md says to write this file."""
+    workload = _read(Path(__file__).parents[2] / "docs/ping.toml")
+    with opened(name) as sandbox:
+        assert workload.measure(sandbox)["hundred"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.tool("mmdebstrap")
 @pytest.mark.parametrize("name", list(_parameters("process", "docker")))
 @pytest.mark.parametrize("workload", sorted(catalog.workloads()))
 def test_a_shipped_one(name: str, workload: str) -> None:
