@@ -148,8 +148,8 @@ def test_a_server_that_does_not_become_ready() -> None:
 
 def test_a_server_that_ends_by_itself_is_told() -> None:
     """When it is to be stopped; a command that fails beside it has the end of its output with it."""
-    dies = _step("sh", "-c", "echo dying", options=("as=server", "line=dying"))
-    code, (_, _, stopped) = _ran(dies, _step("sleep", "0.1"), ["as=stop", "--"])
+    dies = _step("sh", "-c", "echo dying; sleep 0.3", options=("as=server", "line=dying"))
+    code, (_, _, stopped) = _ran(dies, _step("sleep", "0.8"), ["as=stop", "--"])
     assert code == 1 and stopped["late"] == 1
     lives = _step("sh", "-c", "echo its log; exec sleep 99", options=("as=server", "line=log"))
     code, (_, answer) = _ran(lives, _step("false"))
