@@ -114,14 +114,15 @@ def main(words: Sequence[str]) -> int:
     os.environ["PATH"] = search_path()  # a user's PATH may lack /usr/sbin, and some tools are started by name
     as_data = "--json" in _own(words)
     try:
-        arguments = _parse(words)
-        as_data = getattr(arguments, "json", False)
-        module = _module(arguments.command)
-        code = int(module.run(arguments))
+        try:
+            arguments = _parse(words)
+            as_data = getattr(arguments, "json", False)
+            module = _module(arguments.command)
+            code = int(module.run(arguments))
+        except SystemExit as end:  # argparse, for --help and --version
+            code = end.code if isinstance(end.code, int) else 2
         sys.stdout.flush()  # a write error is reported here, not by Python at its exit
         return code
-    except SystemExit as end:  # argparse, for --help and wrong usage
-        return end.code if isinstance(end.code, int) else 2
     except IsobenchError as error:
         return _failed(_Failure(error.reason, error.remedy, error.exit_code, error.document), as_data)
     except Interrupted as stop:

@@ -64,8 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         if sys.stdout.isatty():
             print(data.decode(), end="")  # control characters are made visible
         else:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(data)
+            terminal.say_bytes(data)
         return 0
     if not arguments.out.name or arguments.out.is_dir():
         raise UsageError(f"cannot write {arguments.out}: it is a folder", remedy="--out FILE")

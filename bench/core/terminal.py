@@ -57,6 +57,14 @@ class Stream(io.TextIOWrapper):
         except OSError as error:
             self._give_up(error)
 
+    def data(self, content: bytes) -> None:
+        """Write bytes as they are."""
+        self.flush()
+        try:
+            self.buffer.write(content)
+        except OSError as error:
+            self._give_up(error)
+
     def _give_up(self, error: OSError) -> int:
         self._to_nobody(1)
         if isinstance(error, BrokenPipeError):
@@ -95,6 +103,15 @@ def say(text: str) -> None:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         text = visible(text).encode(encoding, _ERRORS).decode(encoding)
     sys.stdout.write(text)
+
+
+def say_bytes(content: bytes) -> None:
+    """Write bytes as they are, for a file or another program."""
+    if isinstance(sys.stdout, Stream):
+        sys.stdout.data(content)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
 
 
 def console(*, errors: bool = False) -> Console:

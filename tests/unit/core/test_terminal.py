@@ -8,11 +8,13 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
 import termios
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from isobench.core.text import clean, visible
 
+EXAMPLE = shlex.quote(str(Path(__file__).parents[3] / "reports/example/run"))
 SHOW = "import sys; from isobench.core import terminal; terminal.prepare(); {}"
 
 
@@ -68,9 +71,10 @@ def test_json_is_ascii_and_a_number_that_does_not_exist_is_null() -> None:
     assert json.loads(done.stdout) == {"a\x9b": [None, "µ\x7f\U0001f40b"]}
 
 
-def test_a_full_disk_behind_the_output_is_told() -> None:
+@pytest.mark.parametrize("words", ["list metrics", "--help", "run --help", f"export {EXAMPLE} --to csv"])
+def test_a_full_disk_behind_the_output_is_told(words: str) -> None:
     """One line and the exit code of wrong usage, and nothing from Python at its exit."""
-    done = isobench("list metrics", "> /dev/full")
+    done = isobench(words, "> /dev/full")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "standard output: No space left on device" in done.stderr
 
