@@ -40,6 +40,11 @@ _LATELY = 5
 _RARE = 60
 """Among so many runs the largest stray is taken for as far as one goes. Of fewer it is as much larger as in a
 distribution whose variance does not exist (the number of runs to the power of one half)."""
+_USUAL_STRAY = 4.0
+"""Usual differences that a run strays even where none is wild."""
+_TOLD, _TOLD_OF_WILD = 100, 240
+"""Strays of all costs together that tell whether any is wild; and, where some are, how far the next ones go. Of fewer
+the next may be as much farther again, as one in twenty that is wild is hardly seen among fifty."""
 _STRAY_WINDOW = 5
 """A run's stray is its distance from the median of so many runs around it, so that a step, which stays, is none."""
 
@@ -103,9 +108,8 @@ def noises(costs: Sequence[Sequence[np.ndarray]], apart: int = 1) -> list[Noise 
         return [None] * len(own)
     variances = _shrunk([one.variance for one in known], [one.freedom for one in known])
     typical = _shrunk([one.typical for one in known], [one.freedom for one in known])
-    runs = max(one.runs for one in known)
     farthest = max(one.stray / math.sqrt(usual) for one, usual in zip(known, typical, strict=True))
-    farthest *= math.sqrt(max(1.0, _RARE / runs))
+    farthest *= _unseen(farthest, [one.runs for one in known])
     told = iter(zip(known, variances, typical, strict=True))
     return [_noise(*next(told), farthest) if one is not None else None for one in own]
 
@@ -172,6 +176,15 @@ def p_beyond(found: Shift, edge: float) -> float:
     return 2 * student_tail(distance / found.error, found.freedom) if found.error else 0.0
 
 
+def _unseen(farthest: float, runs: Sequence[int]) -> float:
+    """How many times as far as the farthest stray that was seen, in usual differences, one may go that was not."""
+    strays = sum(runs)
+    more = math.sqrt(_TOLD_OF_WILD / strays)
+    if farthest <= _USUAL_STRAY:
+        more = min(more, _TOLD / strays)
+    return math.sqrt(max(1.0, _RARE / max(runs))) * max(1.0, more)
+
+
 class _Spread(NamedTuple):
     """What the earlier runs of one cost say alone. `typical` is the variance without its wild runs, `stray` how far the
     farthest of them lies from those around it."""
@@ -193,12 +206,16 @@ def _spread(parts: Sequence[np.ndarray], apart: int) -> _Spread | None:
     variance = _cut_variance(gaps, runs)
     if len(gaps) > _LATELY + 2:
         variance = max(variance, _cut_variance(gaps[-_LATELY:], _LATELY + 1))
-    typical = min(variance, (float(np.median(np.abs(gaps))) / 0.954) ** 2)  # the median of |N(0, 2)|
-    stray = max(float(np.max(np.abs(part - _around(part)))) for part in parts)
+    strays = np.concatenate([np.abs(part - _around(part)) for part in parts])
+    usual = float(np.median(strays)) / _MIDDLE_STRAY or float(np.median(np.abs(gaps))) / 0.954  # median of |N(0, 2)|
+    typical, stray = min(variance, usual**2), float(np.max(strays))
     freedom = _FREEDOM_A_RUN * runs * len(gaps) / (runs - len(parts))
     return _Spread(variance, typical, freedom, stray, runs)
 
 
+_MIDDLE_STRAY = 0.53
+"""The middle distance of a run from those around it, by its standard deviation: of three to thirty normal ones, by
+simulation. One wild run of three is in both differences of neighbours, and in one such distance."""
 _FREEDOM_A_RUN = 0.55
 """Degrees of freedom of the variance of cut differences of neighbouring runs, by simulation of normal ones."""
 

@@ -23,11 +23,12 @@ FAST: list[Callable[[], Line]] = [
     lambda: claims.g16(trials=12),
     lambda: comparisons.g17(trials=12),
     lambda: comparisons.g18(trials=15),
+    lambda: comparisons.g25(trials=7),
 ]
 
 
 @pytest.mark.parametrize(
-    "check", FAST, ids=["G2", "G3", "G4", "G5", "G6", "G7", "G9", "G13", "G14", "G15", "G16", "G17", "G18"]
+    "check", FAST, ids=["G2", "G3", "G4", "G5", "G6", "G7", "G9", "G13", "G14", "G15", "G16", "G17", "G18", "G25"]
 )
 def test_the_promise_holds(check: Callable[[], Line]) -> None:
     line = check()
