@@ -1,5 +1,5 @@
 """Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, docs, floor, crosscheck, validity,
-faults, hosts, lowest, lock, audit.
+faults, hosts, lowest, wheels, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -110,6 +110,27 @@ def lowest(session: nox.Session) -> None:
     words = ("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", f".[{extras}]")
     session.run(*words, env={"VIRTUAL_ENV": session.virtualenv.location})
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def wheels(session: nox.Session) -> None:
+    """The archives as an index gets them, installed beside a package with a `bench` of its own, on each Python here."""
+    session.install("--quiet", "build", "twine", "frappe-bench")
+    made, elsewhere = Path(session.create_tmp(), "dist"), Path(session.create_tmp(), "elsewhere")
+    for folder in (made, elsewhere):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(made), silent=True)
+    session.run("twine", "check", "--strict", *map(str, made.iterdir()))
+    (wheel,) = map(str, made.glob("*.whl"))
+    session.install("--quiet", f"{wheel}[docker]")
+    session.install("--quiet", "--force-reinstall", "--no-deps", wheel)  # one of the same version may be there
+    elsewhere.mkdir()
+    with session.chdir(elsewhere):
+        session.run("bench", "--version")
+        session.run("isobench", "list", "environments", silent=True)
+        session.run("isobench", "plugin", "new", "tried")
+    with session.chdir(elsewhere / "isobench-tried"):
+        session.run("isobench", "plugin", "check", "isobench_tried")
 
 
 @nox.session(reuse_venv=False)

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     """The attribute that identifies it and must be unique."""
 
 
+@cache
 def members(contract: type) -> list[str]:
     """The public members that a protocol requires."""
     return [name for name in vars(contract) if not name.startswith("_")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+NOT_UTF8 = "[\udc80-\udcff]"
+"""Matches what a path has where it is not UTF-8 (PEP 383)."""
 _BREAKS = r"[\r\n\t\v\f\x85\u2028\u2029]+"
 """Compiled when it is used: that takes a fifth of a start of Python."""
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from isobench import daemons
 from isobench.core import deadlines
 from isobench.core.errors import IsobenchError, Unavailable
+from isobench.core.text import NOT_UTF8
 from isobench.daemons import Daemon, network, session
 from isobench.daemons.shims import TASKS, remove_sockets
 from isobench.filesystem.mounts import remove_tree, unmount_below
-from isobench.filesystem.paths import NOT_UTF8, check_name
+from isobench.filesystem.paths import check_name
 from isobench.host.cgroups import remove as remove_cgroups
 from isobench.host.programs import find
 

@@ -18,8 +18,9 @@ from urllib.parse import quote
 from isobench import daemons
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
+from isobench.core.text import NOT_UTF8
 from isobench.daemons import Daemon, session
-from isobench.filesystem.paths import NOT_UTF8, check_name
+from isobench.filesystem.paths import check_name
 from isobench.host.cgroups import ROOT
 from isobench.host.programs import find
 

@@ -106,10 +106,6 @@ def check_name(place: Path, program: str, refused: str, name: str) -> None:
         raise Unavailable(reason, remedy=f"set {name} to a folder with a simpler name")
 
 
-NOT_UTF8 = "[\udc80-\udcff]"
-"""Matches what a path has where it is not UTF-8 (PEP 383)."""
-
-
 def content_hash(parts: Iterable[bytes]) -> str:
     """Sixteen hexadecimal digits that depend on every part."""
     import hashlib

@@ -10,9 +10,10 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.core.text import NOT_UTF8
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._sandbox import DockerSandbox
-from isobench.filesystem.paths import NOT_UTF8, check_name
+from isobench.filesystem.paths import check_name
 from isobench.images.lower import copy_lower
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from isobench.contracts.capabilities import Capability, Part
 from isobench.core import deadlines
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, Unavailable
 from isobench.core.remedies import as_root
+from isobench.core.text import NOT_UTF8
 from isobench.environments.libvirt._connection import bounded, close, connect
 from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
-from isobench.filesystem.paths import NOT_UTF8, cache_dir, check_name, short
+from isobench.filesystem.paths import cache_dir, check_name, short
 from isobench.host.accounting import called
 from isobench.host.machine import virtualises
 from isobench.host.oom import MemoryWatch

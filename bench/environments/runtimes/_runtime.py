@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
-from isobench.filesystem.paths import NOT_UTF8
+from isobench.core.text import NOT_UTF8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

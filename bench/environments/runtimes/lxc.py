@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
+from isobench.core.text import NOT_UTF8
 from isobench.environments.runtimes._runtime import Runtime
-from isobench.filesystem.paths import NOT_UTF8
 from isobench.host.programs import version
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import Unavailable, UsageError
+from isobench.core.text import NOT_UTF8
 from isobench.filesystem import paths
 
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -111,11 +112,11 @@ def test_where_no_program_may_be_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "refused", "told"),
-    [(b"l\xe9", paths.NOT_UTF8, "the byte 0xe9"), (b"a:b", "[:,]", "':'"), ("ü".encode(), r"[^\x00-\x7f]", "'ü'")],
+    [(b"l\xe9", NOT_UTF8, "the byte 0xe9"), (b"a:b", "[:,]", "':'"), ("ü".encode(), r"[^\x00-\x7f]", "'ü'")],
 )
 def test_a_name_that_a_program_cannot_be_given(name: bytes, refused: str, told: str) -> None:
     """It is told which letter, and which variable names another place."""
     with pytest.raises(Unavailable, match=told) as caught:
         paths.check_name(Path("/tmp") / os.fsdecode(name), "Podman", refused, "ISOBENCH_WORK")
     assert "ISOBENCH_WORK" in caught.value.remedy
-    paths.check_name(Path("/tmp/a b'c\"ü"), "runc", paths.NOT_UTF8, "ISOBENCH_WORK")
+    paths.check_name(Path("/tmp/a b'c\"ü"), "runc", NOT_UTF8, "ISOBENCH_WORK")
