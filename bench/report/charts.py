@@ -128,7 +128,7 @@ def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
         axes.text(-0.01, y, _short(title), transform=axes.get_yaxis_transform(), ha="right", va="center", weight="bold")
     axes.set_yticks(positions, [_short(row.label) for row in rows])
     axes.set_ylim(at - 0.2, -0.7)
-    _log_x(axes, [v for row in rows for v in (row.value, row.low, row.high)] + [1 - band, 1 + band], format.ratio)
+    _log_x(axes, _ratios_in_sight(rows, band), format.ratio)
     axes.set_xlabel(xlabel)
     return _svg(figure)
 
@@ -240,7 +240,7 @@ def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
         axes.axhline(y - 0.5, color=GRID, linewidth=0.5)
     axes.set_yticks(range(len(groups)), [_short(group) for group in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    _log_x(axes, [v for row in rows for v in (row.value, row.low, row.high)] + [1 - band, 1 + band], format.ratio)
+    _log_x(axes, _ratios_in_sight(rows, band), format.ratio)
     axes.set_xlabel(xlabel)
     _legend(axes)
     return _svg(figure)
@@ -292,11 +292,31 @@ def _draw(axes: Axes, series: Sequence[Series], unit: str, *, log: bool, lines: 
             ends = [min(line.x), max(line.x)]
             axes.plot(ends, [line.fit[0] * x + line.fit[1] for x in ends], color=colour, linewidth=1.2)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
-    values = [v for line in series for v in (*line.y, *line.low, *line.high) if math.isfinite(v)]
+    values = _in_sight([v for line in series for v in line.y], [v for line in series for v in (*line.low, *line.high)])
     if log and min(values, default=0) > 0:
         _log_axis(axes, "y", values, lambda v: _in_unit(v, unit), _base(unit))
     else:
         axes.yaxis.set_major_formatter(lambda v, _: format.trimmed(_in_unit(v, unit)) if v else "0")
+
+
+_FAR = 10.0
+"""How many times beyond the outermost points a drawing shows an interval."""
+
+
+def _in_sight(points: Sequence[float], ends: Sequence[float]) -> list[float]:
+    """The values that an axis has to show: every point, and intervals as far as they do not dwarf the points."""
+    values = [v for v in points if math.isfinite(v)]
+    others = [v for v in ends if math.isfinite(v)]
+    if not values or min([*values, *others]) <= 0:
+        return [*values, *others]
+    low, high = min(values) / _FAR, max(values) * _FAR
+    return [*values, *(min(max(v, low), high) for v in others)]
+
+
+def _ratios_in_sight(rows: Sequence[Interval], band: float) -> list[float]:
+    return _in_sight(
+        [*(row.value for row in rows), 1 - band, 1 + band], [v for row in rows for v in (row.low, row.high)]
+    )
 
 
 def _dates(axes: Axes, days: Sequence[float]) -> None:

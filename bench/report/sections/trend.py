@@ -38,7 +38,7 @@ def build(context: Context) -> list[Block]:
         return []
     changes = sum(_differ(before.fingerprint, after.fingerprint) for before, after in pairwise(nights))
     text = f"{len(nights)} runs of this host, from {nights[0].label} to {nights[-1].label}"
-    text += f"; its kernel, processor, engine or QEMU changed {format.count(changes, 'time')}." if changes else "."
+    text += f"; its kernel, processor, programs or engines changed {format.count(changes, 'time')}." if changes else "."
     alerts = _alerts(context)
     drawn = [_baseline(context, wanted, nights, alerts)]
     drawn += [_figure(context, need, chosen, nights, alerts) for need, chosen in wanted]
@@ -159,7 +159,10 @@ def _figure(
     data = table(caption, ["environment", *_labels(nights)], rows)
     cost = f"{'.'.join(chosen)}/"
     marks = _marks(alerts, lambda alert: any(what.startswith(cost) for what in alert.what), nights)
-    note = f"Ratio to each run's own baseline with its 95 % interval, log axis. n = {len(nights)} runs.{_told(marks)}"
+    note = (
+        "Ratio to each run's own baseline with its 95 % interval (cut off at the frame); log axis. "
+        f"n = {len(nights)} runs.{_told(marks)}"
+    )
     return Figure(title, charts.history(series, marks, "ratio"), alt_of(title, data), note, data)
 
 

@@ -284,7 +284,7 @@ def _range(marks: list[str]) -> str:
 def _resumed(session: Session) -> str:
     """When an interrupted run went on; it was warmed up again each time."""
     told = "; ".join(f"before block {one.block} at {one.at}" for one in session.resumed)
-    return f"{told}, after another warm-up block that is in no figure"
+    return f"{told}, after another warm-up block, which is not analysed"
 
 
 def _duration(context: Context) -> str:
