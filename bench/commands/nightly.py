@@ -28,6 +28,9 @@ _MOST_SENTENCES = 1000
 OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
 """The files of a night, besides the report's files and the exports."""
 
+_MARK = ".isobench-night"
+"""In a folder whose files are those of a night."""
+
 EXAMPLES = """\
   isobench nightly --profile quick                doctor, run, trend, report and exports, into nightly/
   isobench nightly --against results/HOST/BASE    with a comparison
@@ -134,14 +137,22 @@ def _without_conclusion(error: NothingMeasured) -> dict[str, object]:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the files of an earlier night, and no others: the folder may contain more."""
+    """Remove the files of an earlier night, and no others: the folder may contain more.
+
+    Raises `UsageError` if no night was written there and one of these names is taken: that file would be lost.
+    """
     from isobench.export.formats import formats
     from isobench.report.build import FILES
 
-    for name in (*OWN, *FILES.values(), *(f"isobench.{one.suffix}" for one in formats().values())):
-        old = folder / name
-        if old.is_symlink() or (old.exists() and not old.is_dir()):
-            old.unlink()
+    names = (*OWN, *FILES.values(), *(f"isobench.{one.suffix}" for one in formats().values()))
+    found = [old for old in map(folder.joinpath, names) if old.is_symlink() or (old.exists() and not old.is_dir())]
+    mark = folder / _MARK
+    if found and not mark.exists():
+        reason = f"{found[0]} is already there, and no night of isobench is"
+        raise UsageError(reason, remedy=f"choose another --folder, or remove it; for a night's folder: touch {mark}")
+    _write(mark, "A night of isobench: its files here are removed when the next one begins.\n")
+    for old in found:
+        old.unlink()
 
 
 def _keep(file: Path, words: Sequence[RenderableType], show: bool = True) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts import plugins
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 FILES = {"html": "index.html", "md": "report.md"}
 """The formats and the names of their files."""
+
+TITLE = "What isolation costs"
+_HEAD = 2048
+"""Bytes at whose beginning a report has its title."""
 
 PICTURES = "report_files"
 """The folder with the drawings of `report.md`, beside it."""
@@ -44,12 +50,17 @@ def render(
 
 
 def write(page: Page, out_dir: Path, formats: Sequence[str] = ("html", "md")) -> dict[str, Path]:
-    """Write a report in these formats. Raises `UsageError` for a folder that cannot be written."""
+    """Write a report in these formats, in the place of an earlier one only.
+
+    Raises `UsageError` for a folder that cannot be written, or in which something else has the name of a report's file.
+    """
     written = {}
+    for name in formats:
+        check_is_report(out_dir / FILES[name])
     for name in formats:
         target = out_dir / FILES[name]
         if name == "md":
-            _draw(page, out_dir / PICTURES)
+            _draw(page, out_dir / PICTURES, _drawings_of(target))
         _write(target, _lay_out(page, name).encode("utf-8", errors="replace"))
         written[name] = target
     return written
@@ -75,7 +86,7 @@ def page_of(context: Context) -> Page:
         f"profile {format.clean(session.profile, 40)}, every ratio against {context.title(context.baseline)}"
     )
     footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."
-    return Page("What isolation costs", subtitle, footer, parts)
+    return Page(TITLE, subtitle, footer, parts)
 
 
 def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:
@@ -110,8 +121,32 @@ def _lay_out(page: Page, name: str) -> str:
     return markdown.lay_out(page, PICTURES)
 
 
-def _draw(page: Page, folder: Path) -> None:
-    """The drawings, each a file; those of a report that was written there before, and are in this one no more, go."""
+def check_is_report(target: Path) -> None:
+    """Raise `UsageError` if this is a file that no report was written to: it would be lost."""
+    head = _content(target)[:_HEAD]
+    if head and TITLE.encode() not in head:
+        reason = f"{target} is already there, and is not a report of isobench"
+        raise UsageError(reason, remedy="choose another folder, or remove it")
+
+
+def _drawings_of(target: Path) -> set[str]:
+    """The names of the drawings in a report that is already there."""
+    return set(re.findall(rf"\]\({PICTURES}/([\w-]+\.svg)\)", _content(target).decode(errors="replace")))
+
+
+def _content(target: Path) -> bytes:
+    from isobench.filesystem.files import read_regular
+
+    with suppress(OSError):  # there is none, or it is none that could be read
+        return read_regular(target, _LARGEST)
+    return b""
+
+
+_LARGEST = 1 << 26
+
+
+def _draw(page: Page, folder: Path, before: set[str]) -> None:
+    """The drawings, each a file; those of the report there before (`before`) that are not in this one are removed."""
     from isobench.report.markdown import pictures_of
 
     drawn = pictures_of(page)
@@ -119,9 +154,8 @@ def _draw(page: Page, folder: Path) -> None:
         folder.unlink()
     for name, data in drawn.items():
         _write(folder / name, data)
-    for old in folder.glob("*.svg"):
-        if old.name not in drawn:
-            old.unlink()
+    for name in before - drawn.keys():
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -8,10 +8,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from isobench import cli
 from isobench.analysis.results import load
 from isobench.commands import nightly
+from isobench.core.errors import UsageError
 from isobench.results import store
 from isobench.results.record import FailureRecord, SkipRecord
 from tests.unit.analysis.made import night as night_of
@@ -29,16 +31,32 @@ def test_only_the_files_of_a_night_are_removed(tmp_path: Path) -> None:
     for name in (*ours, *exports, *theirs[:-1]):
         (tmp_path / name).write_text("old")
     (tmp_path / "results").mkdir()
+    (tmp_path / nightly._MARK).touch()
     nightly._forget(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == set(theirs)
+    assert {entry.name for entry in tmp_path.iterdir()} == {*theirs, nightly._MARK}
+
+
+@pytest.mark.parametrize("name", ["summary.md", "index.html", "run.txt", "isobench.csv"])
+def test_a_folder_of_somebody_elses_loses_nothing(name: str, tmp_path: Path) -> None:
+    """A file with one of a night's names is refused where no night was; an empty folder becomes a night's."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"{name} is already there"):
+        nightly._forget(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).unlink()
+    nightly._forget(tmp_path)
+    (tmp_path / name).write_text("of a night")
+    nightly._forget(tmp_path)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
     """A name of ours that is a link does not lead a night's text somewhere else."""
     (tmp_path / "kept.txt").write_text("kept")
+    nightly._forget(tmp_path)
     (tmp_path / "run.txt").symlink_to(tmp_path / "kept.txt")
     nightly._forget(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.txt"]
+    assert {entry.name for entry in tmp_path.iterdir()} == {"kept.txt", nightly._MARK}
 
 
 def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:

@@ -116,14 +116,31 @@ def test_the_markdown_has_its_pictures_beside_it(run: Path, tmp_path: Path) -> N
     render(run, tmp_path)
     assert [file.name for file in (tmp_path / "elsewhere").iterdir()] == ["not-ours.svg"]
     (tmp_path / "report_files" / "of-another-report.svg").write_text("<svg/>")
+    (tmp_path / "report_files" / "mine.svg").write_text("<svg/>")
+    with (tmp_path / "report.md").open("a") as report:
+        report.write("![what it was](report_files/of-another-report.svg)\n")
     (tmp_path / "report_files" / "notes.txt").write_text("mine")
     text = render(run, tmp_path)["md"].read_text()
     named = re.findall(r"!\[.+\]\((report_files/[\w-]+\.svg)\)", text)
     found = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.glob("report_files/*.svg"))
-    assert len(named) >= 8 and sorted(named) == found
+    assert len(named) >= 8 and sorted([*named, "report_files/mine.svg"]) == found
     assert all('<rect width="100%"' in (tmp_path / name).read_text() for name in named)
     assert sum((tmp_path / name).stat().st_size for name in named) < 500_000
     assert (tmp_path / "report_files" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["index.html", "report.md"])
+def test_a_file_of_somebody_elses_is_not_written_over(name: str, run: Path, tmp_path: Path) -> None:
+    """A page of one's own called index.html; drawings that lie where a report's would."""
+    (tmp_path / name).write_text("mine")
+    (tmp_path / "report_files").mkdir()
+    (tmp_path / "report_files" / "mine.svg").write_text("<svg/>")
+    with pytest.raises(UsageError, match=f"{name} is already there, and is not a report"):
+        render(run, tmp_path)
+    (tmp_path / name).unlink()
+    render(run, tmp_path)
+    assert (tmp_path / "report_files" / "mine.svg").exists()
+    render(run, tmp_path)
 
 
 def test_a_report_is_reproducible(run: Path, tmp_path: Path) -> None:
