@@ -1,4 +1,4 @@
-"""Standard output and standard error: what is written there can neither harm a terminal nor fail for a character.
+"""Standard output and standard error: no text can harm a terminal or fail because of the encoding.
 
 `prepare` puts this in place for the whole program, so that no place that prints has to think of it: control characters
 in what is printed are made visible, and what the output's encoding does not have is written in plain letters.
@@ -28,24 +28,24 @@ _PLAIN = {
     "µ": "u", "×": "x", "±": "+/-", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "≤": "<=", "≥": ">=",
     "⟨": "<", "⟩": ">", "✓": "*", "’": "'", "“": '"', "”": '"', "─": "-", "━": "-", "╸": "-", "╺": " ",
 }  # fmt: skip
-"""What isobench's own words use beyond ASCII, and how it reads where an encoding does not have it."""
+"""The characters beyond ASCII that isobench prints, and their replacements if the encoding lacks them."""
 _ERRORS = "isobench-plain"
 _ENDLESS = 10**6
-"""Columns of what is no terminal."""
+"""Columns of a file or a pipe."""
 _ECHO = 3
-"""Columns that stay free behind a line which will be taken away: Ctrl-C is shown there, and must not begin another."""
+"""Columns that stay free at the end of a redrawn line: the terminal shows ^C there, which must not wrap."""
 _NARROWEST = 40
-"""Columns that sentences are broken for at least."""
+"""The smallest width that sentences are wrapped to."""
 
 
 class Stream(io.TextIOWrapper):
-    """Standard output. What cannot be written raises `UsageError`, or BrokenPipeError where nobody reads any more."""
+    """Standard output. A write error raises `UsageError`, or BrokenPipeError if the reader has ended."""
 
     def write(self, text: str) -> int:
         return self.control(visible(text))
 
     def control(self, text: str) -> int:
-        """Write what may move the cursor or set a colour: isobench's own, never words from outside."""
+        """Write text that may move the cursor or set a colour: isobench's own, never foreign text."""
         try:
             return super().write(text)
         except OSError as error:
@@ -72,14 +72,14 @@ class Stream(io.TextIOWrapper):
         raise UsageError(f"cannot write to standard output: {error.strerror}") from error
 
     def _to_nobody(self, number: int) -> None:
-        """What is still in the buffer is tried again at exit: let that succeed."""
+        """The buffer is flushed again at exit: let that succeed."""
         nobody = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nobody, number)
         os.close(nobody)
 
 
 class ErrorStream(Stream):
-    """Standard error: where it cannot be written there is nobody to be told, and the work goes on."""
+    """Standard error: if it cannot be written, nobody can be told, and the work goes on."""
 
     def _give_up(self, error: OSError) -> int:
         self._to_nobody(2)
@@ -88,7 +88,7 @@ class ErrorStream(Stream):
 
 def prepare() -> None:
     """Replace the standard streams of this process. A stream that is closed becomes one that nobody reads."""
-    for number in (0, 1, 2):  # else the next file that is opened is taken for the stream
+    for number in (0, 1, 2):  # otherwise the next file that is opened becomes the stream
         try:
             os.fstat(number)
         except OSError:
@@ -98,7 +98,7 @@ def prepare() -> None:
 
 
 def say(text: str) -> None:
-    """Write text as it is, also where nothing was prepared: a caller of isobench's functions has its own streams."""
+    """Write text as it is, even without `prepare`: a caller of isobench's functions has its own streams."""
     if not isinstance(sys.stdout, Stream):
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         text = visible(text).encode(encoding, _ERRORS).decode(encoding)
@@ -115,7 +115,7 @@ def say_bytes(content: bytes) -> None:
 
 
 def console(*, errors: bool = False) -> Console:
-    """Rich's console on standard output or standard error. It is given `rich.text.Text` or what `cell` makes, only.
+    """Rich's console on standard output or standard error. It is only given `rich.text.Text`, as from `cell`.
 
     Where nobody looks (a file, a pipe) it is as wide as its words, so that nothing is cut off or wrapped.
     """
@@ -142,7 +142,7 @@ def tell(*words: RenderableType) -> None:
 
 
 def text(*words: RenderableType) -> str:
-    """The same as a file has it: every word whole, sentences on one line, no colours, no spaces that fill up lines."""
+    """The same for a file: nothing is cut or wrapped, without colours and padding."""
     from rich.console import Console
 
     parts = []
@@ -158,7 +158,7 @@ def text(*words: RenderableType) -> str:
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether somebody looks at this stream on a terminal that can move its cursor."""
+    """Whether this stream is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
@@ -264,15 +264,15 @@ def _rich_table(
 
 
 def cell(words: object, style: str = "") -> Text:
-    """Words from outside as rich may print them: no markup, nothing that moves the cursor."""
+    """Foreign text as rich may print it: no markup, nothing that moves the cursor."""
     from rich.text import Text
 
     return Text(clean(str(words), 1000), style=style)
 
 
 class Foot:
-    """Lines at the foot of a terminal on standard error, drawn when they are told and never by themselves; what is said
-    stays above them."""
+    """Lines at the foot of a terminal on standard error, which are only redrawn on request; messages stay above
+    them."""
 
     def __init__(self) -> None:
         from rich.live import Live
@@ -300,18 +300,18 @@ class Foot:
         self._live.update(Constrain(Group(*lines), room), refresh=True)
 
     def say(self, text: str) -> None:
-        """A line above that stays."""
+        """Print a line above, which stays."""
         from rich.text import Text
 
         self._live.console.print(Text(visible(text)))
 
     def close(self) -> None:
-        """Take the lines away."""
+        """Remove the lines."""
         self._live.stop()
 
 
 def print_json(document: object) -> None:
-    """Data on standard output, in ASCII whatever the encoding is; a number that does not exist is null."""
+    """Data on standard output, in ASCII whatever the encoding; a missing number is null."""
     import json
 
     import msgspec
@@ -321,7 +321,7 @@ def print_json(document: object) -> None:
 
 
 class _Raw:
-    """A stream for rich, whose words were made visible before and whose colours have to pass."""
+    """A stream for rich, whose text has been made visible already and whose colours must pass."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Which run somebody means: a folder, `latest`, `previous`, a label, a tag, or the time that is its folder's name."""
+"""Resolves the name of a run: a folder, `latest`, `previous`, a label, a tag, or its folder's name, a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULTS = Path("results")
-"""Where runs are looked for by name."""
+"""Where runs are searched by name."""
 LATEST, PREVIOUS = "latest", "previous"
 METAVAR = "RUN"
 HELP = "a run's folder, label, tag or time, latest or previous"
-"""How every command calls an argument that names a run."""
+"""The name of an argument that names a run, in every command."""
 
 
 def one(text: str, results: Path = RESULTS) -> Path:
-    """The one run of this name. Raises `UsageError` where there is none, or where there are several."""
+    """The one run of this name. Raises `UsageError` if there is none, or if there are several."""
     found = several(text, results)
     if len(found) > 1:
         names = ", ".join(map(str, found[-_SHOWN:]))
@@ -31,7 +31,7 @@ def one(text: str, results: Path = RESULTS) -> Path:
 
 
 def several(text: str, results: Path = RESULTS) -> list[Path]:
-    """All runs of this name, oldest first. What is there as a file or folder is meant as that. Raises `UsageError`."""
+    """All runs of this name, oldest first. An existing file or folder takes precedence. Raises `UsageError`."""
     if os.path.lexists(text) or "/" in text:
         return [Path(text)]
     runs = known(results)
@@ -53,7 +53,7 @@ def known(results: Path = RESULTS) -> list[Path]:
 
 
 def names(results: Path = RESULTS) -> Iterator[str]:
-    """What the newest runs can be called by, for a shell that completes words."""
+    """The names of the newest runs, for a shell's completion."""
     runs = known(results)
     yield from (LATEST, PREVIOUS)[: len(runs)]
     for path in runs[-_COMPLETED:]:
@@ -62,7 +62,7 @@ def names(results: Path = RESULTS) -> Iterator[str]:
 
 
 def _names(path: Path) -> set[str]:
-    """Label, tags and id of a run; none of one that cannot be read."""
+    """Label, tags and id of a run; none if it cannot be read."""
     try:
         session = load_session(path)
     except StoreError:
@@ -72,4 +72,4 @@ def _names(path: Path) -> set[str]:
 
 _SHOWN = 3
 _COMPLETED = 50
-"""Runs whose records are read before a shell's word is completed."""
+"""How many runs are read for a shell's completion."""

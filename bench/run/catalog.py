@@ -129,7 +129,7 @@ def select_workloads(words: str) -> list[Measured]:
 
 
 def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:
-    """What the environments use of the host, each once. With `broken` plug-ins that do not load are told there."""
+    """The mechanisms of all environments, each once. Plug-ins that do not load are added to `broken`, if given."""
     import isobench.environments
 
     if broken is None:
@@ -147,7 +147,7 @@ def tools() -> list[Tool]:
 
 
 def wanted(*, for_tests: bool = False) -> list[Need]:
-    """What a full run uses of packages, each once, and with `for_tests` what the tests use beside it."""
+    """The dependencies of a full run, each once; with `for_tests` also those of the tests."""
     from isobench.setup.packages import NEEDS, TEST_NEEDS
 
     every = [*NEEDS, *(need for mechanism in mechanisms() for need in mechanism.needs)]
@@ -159,18 +159,18 @@ def wanted(*, for_tests: bool = False) -> list[Need]:
 
 
 def programs() -> frozenset[str]:
-    """Patterns of the programs that environments start for a run, the probe among them."""
+    """Patterns of the programs that environments start for a run, including the probe."""
     return frozenset(("probe", *(program for mechanism in mechanisms([]) for program in mechanism.programs)))
 
 
 def engines() -> list[Engine]:
-    """The daemons that instances are asked of, each once."""
+    """The daemons that create instances, each once."""
     every = [mechanism.engine for mechanism in mechanisms([]) if mechanism.engine is not None]
     return list({engine.variable: engine for engine in every}.values())
 
 
 def keepers() -> list[Keeper]:
-    """The processes by which instances are known, whoever started them."""
+    """The processes by which instances are recognised, whoever started them."""
     return list(dict.fromkeys(keeper for mechanism in mechanisms([]) for keeper in mechanism.keepers))
 
 
@@ -200,13 +200,13 @@ def select_scenarios(words: str) -> list[Scenario]:
 
 
 def sweep(run: str) -> list[str]:
-    """Let every mechanism remove what a dead run of this name left behind; says what was removed or could not be."""
+    """Let every mechanism remove what a dead run of this name left behind; reports what was or could not be removed."""
     broken: list[str] = []
     done: list[str] = []
     for mechanism in mechanisms(broken):
         try:
             done += mechanism.sweep(run)
-        except Exception as error:  # whatever it is, the other mechanisms are swept, and the run is kept in mind
+        except Exception as error:  # the other mechanisms are swept, and the run is kept for the next clean
             done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
     return [*done, *(f"not cleaned: {reason}" for reason in broken)]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Finding(NamedTuple):
-    """One line: PASS, FAIL (it should work and does not), SKIP (this host has not got it), WARN (noise)."""
+    """One line: PASS, FAIL (it should work and does not), SKIP (this host does not have it), WARN (noise)."""
 
     kind: str
     name: str
@@ -48,10 +48,10 @@ def _check(environment: Environment, workdir: Path) -> Finding:
         with environment.open(workdir) as sandbox:
             smoke_test(sandbox)
             blind_spots = sight.in_words({part.value: reason for part, reason in sight.unseen(sandbox).items()})
-    except Exception as error:  # also one that nobody foresaw: the others are asked all the same
+    except Exception as error:  # even an unexpected one: the others are examined nevertheless
         if isinstance(error, Unavailable):
             with suppress(OSError):
-                workdir.rmdir()  # nothing was made: there will be nothing to clean
+                workdir.rmdir()  # nothing was created, so nothing has to be cleaned
         outcome = "SKIP" if isinstance(error, Unavailable) else "FAIL"
         return Finding("environment", environment.name, outcome, *reason_and_remedy(error))
     return Finding("environment", environment.name, "PASS", blind_spots)
@@ -109,11 +109,11 @@ _DISTURBANCES = (
      "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"),
     ("ksm", ("off",), "the kernel merges guests' pages in the background", "echo 0 > /sys/kernel/mm/ksm/run"),
 )  # fmt: skip
-"""Host fact, its quiet values, what another one means, and what mends it."""
+"""Host fact, its quiet values, what other values mean, and the remedy."""
 
 
 def _other_instances() -> Iterator[Finding]:
-    """Containers and virtual machines of other people."""
+    """Other users' containers and virtual machines."""
     kinds = {keeper.process: keeper.kind for keeper in catalog.keepers()}
     names = [process_name(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
     for kind in sorted(set(kinds.values())):

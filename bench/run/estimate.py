@@ -1,4 +1,4 @@
-"""How long a run will take: what its cells took in this host's last runs, else what they took on a small machine."""
+"""The expected duration of a run: from this host's last runs, or else from those of a small machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
 
 _LAST = 5
-"""Runs that are looked at."""
+"""The number of last runs that are read."""
 
 _LAUNCH = {"process": 0.01, "chroot": 0.01, "namespace": 0.1, "runtime": 0.15, "engine": 0.45, "vmm": 1.2, "vm": 2.8}
-"""Seconds from the request until all is gone, by layer, where no run of this host says."""
+"""Seconds from the request until everything is gone, by layer, if this host has no run."""
 _OTHER_WORK = 3.0
-"""Seconds of work in an instance of a scenario that does not say (`isobench.contracts.capabilities.TakesTime`)."""
+"""Seconds of work in an instance of a scenario without `isobench.contracts.capabilities.TakesTime`."""
 
 
 class Estimate(NamedTuple):
-    """Seconds of one block, where that comes from, and the seconds of each cell."""
+    """Seconds of one block, the basis of this estimate, and the seconds of each cell."""
 
     seconds: float
     origin: str

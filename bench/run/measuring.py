@@ -63,8 +63,8 @@ def measuring(wait: bool) -> Iterator[None]:
 
 
 def measures_now() -> list[int]:
-    """The pids of the runs that measure on this host now, as far as can be seen; asking disturbs none of them, as
-    trying their locks would. 0 is one whose pid cannot be known."""
+    """The pids of the runs that are measuring on this host, as far as they are visible. Unlike trying their locks, this
+    disturbs none of them. 0 stands for a run whose pid is unknown."""
     found = [holder.pid for holder in (_holder(f"\0{name[1:]}") for name in _notices()) if holder is not None]
     roots = _holder(str(ROOTS))
     found += [roots.pid] if roots is not None else []
@@ -87,7 +87,7 @@ def _own_lock(wait: bool) -> Iterator[None]:
         reason = f"cannot make the lock in {state_dir()}: {error.strerror}"
         raise UsageError(reason, remedy=mends(error, "ISOBENCH_STATE")) from error
     with open(descriptor, "r+") as file:
-        os.fchmod(descriptor, 0o600)  # who can open it can lock it
+        os.fchmod(descriptor, 0o600)  # whoever can open it can lock it
         try:
             if not try_lock(descriptor, wait=wait):
                 raise _refusal(file.read(20).strip())
@@ -103,7 +103,7 @@ def _own_lock(wait: bool) -> Iterator[None]:
 
 @contextmanager
 def _roots_lock(wait: bool) -> Iterator[None]:
-    """Root's is taken where `_own_lock` is held, so that a socket which is there is a dead run's."""
+    """Root's socket. It is taken while `_own_lock` is held, so an existing socket is a dead run's."""
     if os.geteuid() == 0:
         ROOTS.unlink(missing_ok=True)
         with _listening(str(ROOTS)):
@@ -130,7 +130,7 @@ def _listening(address: str) -> Iterator[None]:
 
 
 def _others() -> list[Holder]:
-    """Runs of other users, each once. Whoever says that he measures can only be told of."""
+    """Runs of other users, each once. Anybody can announce a run, so these are only reported."""
     found: dict[int, Holder] = {}
     for name in _notices():
         if (holder := _holder("\0" + name[1:])) is not None:
@@ -139,7 +139,7 @@ def _others() -> list[Holder]:
 
 
 def _notices() -> list[str]:
-    """The names that runs listen on so that others learn of them, each with the @ of an abstract one."""
+    """The abstract sockets by which runs announce themselves, each with its @."""
     with suppress(OSError):
         lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()
         names = {name for line in lines if (name := line.rpartition(" ")[2]).startswith(f"@{_NOTICE}")}
@@ -154,7 +154,7 @@ def _holder(address: str) -> Holder | None:
         try:
             connection.connect(address)
         except OSError as error:
-            return Holder(0, 0) if error.errno == errno.EAGAIN else None  # so many have asked that it answers none
+            return Holder(0, 0) if error.errno == errno.EAGAIN else None  # its queue of connections is full
         size = struct.calcsize("3i")
         pid, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         return Holder(pid, user)

@@ -1,4 +1,4 @@
-"""The block runner: which cells in which order, one fresh instance after the other, every block on disk at once.
+"""The block runner: cells in a random order, one fresh instance after the other, every block saved at once.
 
 `plan` is pure. `execute` opens the environments, smoke-tests each by launching it, and measures block by block until
 the plan, the precision asked for, or the time limit is reached.
@@ -65,7 +65,7 @@ _CAN_BE = {"positive": "it must be positive", "zero": "it must not be negative",
 
 
 def most_blocks(wanted: int) -> int:
-    """How many blocks are measured at most, so that as many as are wanted can be used: half as many again."""
+    """The most blocks that are measured to get this many usable ones: half as many again."""
     return wanted + max(1, wanted // 2)
 
 
@@ -85,27 +85,27 @@ class Request(NamedTuple):
     required: frozenset[str]
     results: Path
     workdir: Path
-    """The run's own folder `isobench-<run id>`, made and removed by the caller."""
+    """The run's own folder `isobench-<run id>`, which the caller creates and removes."""
     command: Sequence[str]
     beneath: Sequence[Environment] = ()
-    """Rungs of the ladder that are not run, but lie beneath one that is: the report names what they would tell."""
+    """Rungs of the ladder that are not run, but lie beneath one that is; the report names them."""
     sweep: Callable[[str], list[str]] | None = None
-    """Removes what the mechanisms still have of a run of this name, and says what (`isobench.run.catalog.sweep`)."""
+    """Removes what a run of this name left in the mechanisms, and reports it (`isobench.run.catalog.sweep`)."""
     label: str = ""
     before: Run | None = None
-    """The interrupted run that goes on: its plan, its record, its folder."""
+    """The run to resume: its plan, its record, its folder."""
 
 
 class Stopper(Protocol):
-    """Decides from the values so far whether more blocks are wanted (isobench.analysis.stopping)."""
+    """Decides from the values so far whether more blocks are needed (isobench.analysis.stopping)."""
 
     def imprecise(self, series: Sequence[Series]) -> list[str]:
-        """The benchmarks whose interval is still wider than asked for."""
+        """The benchmarks whose interval is still too wide."""
         ...
 
 
 class Observer:
-    """What the runner tells while it works. Every method may be overridden; none returns anything."""
+    """Is notified by the runner. Every method may be overridden; none returns anything."""
 
     def opening(self, environment: str) -> None: ...
     def skipped(self, skip: SkipRecord) -> None: ...
@@ -142,7 +142,7 @@ def applicable(environments: Sequence[Environment], scenarios: Sequence[Scenario
 
 
 def execute(request: Request, stopper: Stopper | None = None, observer: Observer | None = None) -> RunWriter:
-    """Measure, and give the writer of the finished run.
+    """Measure; returns the writer of the finished run.
 
     An interruption (`KeyboardInterrupt`) loses the block it falls into and passes through after everything is closed.
     Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
@@ -166,7 +166,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
                 session = _resumed(request.before.session, session)
             writer = RunWriter(request.results, session, _units(request.scenarios), request.before)
             observer.begins(writer)
-            ending.callback(writer.finish)  # last of all, also after an interruption: the environments come first
+            ending.callback(writer.finish)  # last, even after an interruption: the environments are closed first
             stopped = "interrupted"
             try:
                 stopped = _measure_blocks(request, sandboxes, writer, stopper, observer)
@@ -203,12 +203,12 @@ def _measure_blocks(
     stopper: Stopper | None,
     observer: Observer,
 ) -> str:
-    """Block 0 (the warm-up) and the measured blocks; gives the reason why it stopped."""
+    """Measure block 0 (the warm-up) and the others; returns the reason why it stopped."""
     environments = [e for e in request.environments if e.name in sandboxes]
     scenarios = {s.name: s for s in request.scenarios}
     cells = applicable(environments, request.scenarios)
     gc.collect()
-    gc.freeze()  # what is there now stays: to go through it again before every cell takes milliseconds
+    gc.freeze()  # these objects stay: collecting them before every cell would take milliseconds
     with heartbeat.beating():
         return _block_after_block(request, sandboxes, writer, stopper, observer, cells, scenarios)
 
@@ -272,7 +272,7 @@ def _warm_up_again(
     began: float,
     last: int,
 ) -> None:
-    """What was warm when a run was interrupted is cold by now. The block is not kept: the record has one already."""
+    """Measure another warm-up block, since caches are cold by now. It is not kept: the record has one already."""
     observer.block_begins(0, last, None)
     order = plan(cells, request.baseline, request.seed, 0)
     observer.planned(order)
@@ -280,8 +280,8 @@ def _warm_up_again(
 
 
 def _resumed(before: Session, now: Session) -> Session:
-    """The record of a run that goes on. Raises `UsageError` where it would go on with something else than it began
-    with: the difference would be taken for a cost."""
+    """The record of a resumed run. Raises `UsageError` if host, programs or scenarios differ from those it began with:
+    the difference would be mistaken for a cost."""
 
     def identity(session: Session) -> dict[str, str]:
         names = ", ".join(scenario.name for scenario in session.scenarios)
@@ -335,7 +335,7 @@ def _measure_block(
             values, reason = _measure(scenarios[cell.scenario], sandbox)
             if reason:
                 short.append(SkipRecord(cell.environment.removesuffix(CONTROL_SUFFIX), cell.scenario, reason))
-        except Exception as error:  # whatever it is, it must not cost the other cells
+        except Exception as error:  # no error may affect the other cells
             failure, console = reason_of(error), as_text(str(getattr(error, "console", "")))
             failures.append(FailureRecord(index, cell.environment, cell.scenario, failure, console))
         finally:
@@ -359,7 +359,7 @@ def _measure_block(
 
 
 def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float], str]:
-    """The values, and why some are not there: it stopped short, or they rest on what cannot be seen from here.
+    """The values, and why some are missing: it stopped short, or they depend on what cannot be observed here.
 
     Raises `MeasurementError` where one is no cost of its.
     """
@@ -380,7 +380,7 @@ def _measure(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float],
 
 
 def _record_short(writer: RunWriter, short: Sequence[SkipRecord]) -> None:
-    """Say once for each cell that it stopped short, with the first reason: the next block's differs in a number."""
+    """Record once for each cell that it stopped short, with the first reason: later ones differ only in a number."""
     known = {(skip.environment, skip.scenario) for skip in writer.session.skips}
     new = {(skip.environment, skip.scenario): skip for skip in reversed(short)}
     added = [skip for key, skip in new.items() if key not in known]
@@ -421,7 +421,7 @@ class TimedSandbox:
 def _open_all(
     request: Request, stack: ExitStack, observer: Observer
 ) -> tuple[dict[str, Sandbox], list[SkipRecord], dict[str, float]]:
-    """Open every environment and launch it once; what fails is a skip with its reason. Also the seconds of opening."""
+    """Open every environment and launch it once; one that fails is skipped. Also returns the seconds of opening."""
     sandboxes: dict[str, Sandbox] = {}
     skips: list[SkipRecord] = []
     seconds: dict[str, float] = {}
@@ -440,7 +440,7 @@ def _open_all(
         except Exception as error:
             if isinstance(error, Unavailable):
                 with suppress(OSError):
-                    workdir.rmdir()  # an empty one says that nothing was made: there will be nothing to clean
+                    workdir.rmdir()  # an empty folder means that nothing was created, so nothing has to be cleaned
             skip = SkipRecord(environment.name, "", *reason_and_remedy(error))
             skips.append(skip)
             observer.skipped(skip)
@@ -452,7 +452,7 @@ def smoke_test(sandbox: Sandbox) -> None:
     began = time.monotonic()
     with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
         status = instance.wait()
-        if status != 0:  # what came first may have been a complaint and not the program's word
+        if status != 0:  # the first byte may have been an error message
             said = instance.stdout.read(1 << 16).decode(errors="replace")
             raise MeasurementError(f"it ended with status {status} although it sent something", console=said)
     deadlines.learn_smoke_test(time.monotonic() - began)
@@ -502,7 +502,7 @@ def _environment_record(
     if sandbox is not None:
         try:
             facts.update(sandbox.facts())
-        except Exception as error:  # a daemon that has died since, an answer that nobody foresaw
+        except Exception as error:  # a daemon may have died since, or sent an unexpected answer
             facts["facts"] = f"not known: {reason_of(error)}"
         if Capability.PROBE in environment.capabilities:
             facts.update(probe_fact())

@@ -1,4 +1,4 @@
-"""The tester for authors of plug-ins: imports a module, and holds what it exports against the contract, for real.
+"""The tester for authors of plug-ins: imports a module, and tests what it exports against the contract, for real.
 
 Environments are opened and launched, scenarios measured on `process`, sections and formats made of a run that is
 measured for the purpose. Each promise is one finding.
@@ -46,14 +46,14 @@ KINDS = (
 )
 
 _LARGE = ("pandas", "numpy", "scipy", "matplotlib", "docker", "libvirt")
-"""What a plug-in may use and must not import before it does: `isobench list` imports every plug-in."""
+"""What a plug-in must not import at its top, because `isobench list` imports every plug-in."""
 
 _ALWAYS = ("requested", "ready", "released", "exited", "gone")
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")
 
 
 class Finding(NamedTuple):
-    """One promise of one plug-in: PASS, FAIL, or SKIP where this host cannot tell."""
+    """One promise of one plug-in: PASS, FAIL, or SKIP if it cannot be tested on this host."""
 
     plugin: str
     promise: str
@@ -111,7 +111,7 @@ def _called(kind: plugins.Kind, one: object) -> str:
 
 
 def _clashes(kind: plugins.Kind, one: Any, ones: Sequence[Any], exports: dict[plugins.Kind, list[Any]]) -> list[str]:
-    """What is wrong with a name or with what it refers to, among all that are there."""
+    """What is wrong with a name or with what it refers to, among all plug-ins."""
     name, found = _called(kind, one), []
     if not _NAME.fullmatch(name):
         found.append(f"its name {name!r} is not of small letters, digits and + . _ -")
@@ -170,7 +170,7 @@ def _opened(environment: Environment, workdir: Path) -> Generator[Sandbox]:
 
 
 def _environment(environment: Environment, workdir: Path) -> Iterator[Finding]:
-    """Every promise on a sandbox of its own, so that one that breaks does not hide the others."""
+    """Every promise on its own sandbox, so that a broken one does not hide the others."""
     for promise, test in _PROMISES.items():
         try:
             with _opened(environment, workdir) as sandbox:
@@ -212,7 +212,7 @@ def _life(environment: Environment, sandbox: Sandbox) -> list[str]:
 
 
 def _given_up(environment: Environment, sandbox: Sandbox) -> list[str]:
-    """An instance that is left before it ended: its processes go."""
+    """The processes of an instance that is left before it ended are gone."""
     with sandbox.launch(idle(timeout=deadlines.scaled())) as instance:
         pids = list(instance.host_pids())
     deadline = time.monotonic() + deadlines.stretched(5)
@@ -222,7 +222,7 @@ def _given_up(environment: Environment, sandbox: Sandbox) -> list[str]:
 
 
 def _works(environment: Environment, sandbox: Sandbox) -> list[str]:
-    """The probe answers where that is a capability, and what it cannot do is an error."""
+    """The probe answers if that is a capability, and an unknown verb is an error."""
     if Capability.PROBE not in environment.capabilities:
         return []
     with sandbox.launch(working("syscall", "--batches=1", "getppid", timeout=deadlines.scaled())) as instance:
@@ -243,11 +243,11 @@ def _beside(environment: Environment, sandbox: Sandbox) -> list[str]:
 
 
 _PROMISES: dict[str, Callable[[Environment, Sandbox], list[str]]] = {
-    "its facts and daemons are told": _facts,
-    "an idle instance says ready, ends when told, and stamps its events": _life,
+    "it reports its facts and daemons": _facts,
+    "an idle instance sends the ready line, exits when released, and stamps its events": _life,
     "an instance that is given up leaves no process": _given_up,
     "the probe works inside": _works,
-    "two instances live side by side": _beside,
+    "two instances can run at the same time": _beside,
 }
 
 
@@ -287,7 +287,7 @@ def _readers(
     formats: Sequence[Any],
     workdir: Path,
 ) -> Iterator[Finding]:
-    """Sections and formats, out of one small run of what the module has."""
+    """Sections and formats, from one small run of the module's plug-ins."""
     with tempfile.TemporaryDirectory(prefix="results-", dir=workdir) as folder:
         try:
             path = _measured(environments, scenarios, Path(folder), workdir)
@@ -329,7 +329,7 @@ def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario]
 
 
 def _count_all(record: Path) -> None:
-    """On a busy host every block of a run this small may be disturbed; what reads a run needs values, not good ones."""
+    """On a busy host every block of so small a run may be disturbed; sections need values, not undisturbed ones."""
     import json
 
     session = json.loads(record.read_text())
@@ -373,7 +373,7 @@ def _written(one: Any, path: Path) -> list[str]:
 
 
 def write_skeleton(name: str, into: Path) -> list[Path]:
-    """A package with one plug-in of each kind, all called by this name; its files. Raises `UsageError`."""
+    """Write a package with one plug-in of each kind, all with this name; returns its files. Raises `UsageError`."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise UsageError(f"{name!r} is no name for a plug-in", remedy="small letters, digits and dashes")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):

@@ -1,4 +1,4 @@
-"""10. Two runs side by side: each environment by its ratio to its own run's baseline, and the host by the baseline.
+"""Two runs side by side: each environment by its ratio to its own run's baseline, and the host by the baseline.
 
 The verdicts, their order and their sentences are those of `isobench compare`.
 """

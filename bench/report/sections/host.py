@@ -1,4 +1,4 @@
-"""13. The host, the command that repeats the run, and where the raw data lie."""
+"""The host, the command that repeats the run, and where the raw data lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""8. I/O: storage, metadata and network as small multiples, with percentiles, and copy-up against file size."""
+"""I/O: storage, metadata and network as small multiples, with percentiles, and copy-up against file size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""4. The ladder: what each rung adds, as paired differences that stack up to the whole.
+"""The ladder: what each rung adds, as paired differences that stack up to the whole.
 
 A rung names one cause only where its record says that it differs in that alone and the rung it is compared with was
 measured in this run.

@@ -1,4 +1,4 @@
-"""6. Memory: the counts side by side for one instance, and what one more instance takes when there are many."""
+"""Memory: the counts side by side for one instance, and what one more instance takes when there are many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""12. How it was measured: the exact configuration of every environment, versions, and what the method cannot show."""
+"""How it was measured: the exact configuration of every environment, versions, and what the method cannot show."""
 
 from __future__ import annotations
 

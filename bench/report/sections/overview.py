@@ -1,4 +1,4 @@
-"""3. The overview: every cost of every environment against the baseline, on one log axis."""
+"""The overview: every cost of every environment against the baseline, on one log axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""5. Startup and teardown: distributions, phases, the order of the run, CPU time."""
+"""Startup and teardown: distributions, phases, the order of the run, CPU time."""
 
 from __future__ import annotations
 

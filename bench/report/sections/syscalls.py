@@ -1,4 +1,4 @@
-"""7. System calls: a dot plot of the ratios and a table of every call in every environment."""
+"""System calls: a dot plot of the ratios and a table of every call in every environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""9. The runs of this host so far: each need as a ratio to its own night's baseline, and the baseline itself.
+"""The runs of this host so far: each need as a ratio to its own night's baseline, and the baseline itself.
 
 The lines show; what changed for certain is in the table, as `isobench trend` tells it.
 """

@@ -1,4 +1,4 @@
-"""2. Why the numbers may be believed, and where they may not: blocks, control, marks, skips, failures, oddities."""
+"""Why the numbers may be believed, and where they may not: blocks, control, marks, skips, failures, oddities."""
 
 from __future__ import annotations
 

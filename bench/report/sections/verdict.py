@@ -1,4 +1,4 @@
-"""1. The verdict: what has to be known first, which isolation for which need, and the table of what each costs."""
+"""The verdict: what has to be known first, which isolation for which need, and the table of what each costs."""
 
 from __future__ import annotations
 
