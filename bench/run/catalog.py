@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from isobench.contracts import plugins
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.environment import LAYERS, Environment
-from isobench.contracts.mechanism import Mechanism
+from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Need, Tool
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import IsobenchError, UsageError, suggestion
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from isobench.contracts.mechanism import Engine, Keeper, Need, Tool
     from isobench.workloads.measured import Measured
 
 GROUPS = {
@@ -48,7 +47,18 @@ def _wrong_environment(one: object) -> list[str]:
     layer = getattr(one, "layer", LAYERS[0])
     if isinstance(layer, str) and layer not in LAYERS:
         found.append(f"its `layer` is {layer!r}, none of {', '.join(LAYERS)}")
-    return [*found, *_odd_values(one, "capabilities", Capability), *_odd_values(one, "mechanisms", Mechanism)]
+    found += [*_odd_values(one, "capabilities", Capability), *_odd_values(one, "mechanisms", Mechanism)]
+    return found or [wrong for mechanism in getattr(one, "mechanisms", ()) for wrong in _wrong_mechanism(mechanism)]
+
+
+def _wrong_mechanism(one: Mechanism) -> list[str]:
+    """What of a mechanism is of another type than `doctor`, `provision`, `clean` and the counters take."""
+    parts = {"programs": str, "tools": Tool, "needs": Need, "keepers": Keeper, "cgroups": str}
+    found = [wrong for name, kind in parts.items() for wrong in _odd_values(one, name, kind)]
+    found += [f"its `{name}` is no tuple" for name in parts if not isinstance(getattr(one, name), tuple)]
+    found += ["its `sweep` cannot be called"] * (not callable(one.sweep))
+    found += ["its `engine` is no Engine"] * (not isinstance(one.engine, Engine | None))
+    return [f"of the mechanism {one.name!r}: {wrong}" for wrong in found]
 
 
 def _odd_values(one: object, name: str, kind: type) -> list[str]:
@@ -61,7 +71,12 @@ def _odd_values(one: object, name: str, kind: type) -> list[str]:
 def _wrong_scenario(one: object) -> list[str]:
     types = {"name": str, "title": str, "metrics": tuple, "needs": frozenset, "groups": frozenset}
     found = plugins.wrong_members(one, Scenario, types)
-    return [*found, *_odd_values(one, "metrics", Metric), *_odd_values(one, "needs", Capability)]
+    found += [*_odd_values(one, "metrics", Metric), *_odd_values(one, "needs", Capability)]
+    return found or [
+        f"the `purpose` of its metric {metric.name} is no Purpose"
+        for metric in getattr(one, "metrics", ())
+        if not isinstance(metric.purpose, Purpose | None)
+    ]
 
 
 ENVIRONMENT_PLUGINS = plugins.Kind("an environment", "ENVIRONMENTS", "isobench.environments", _wrong_environment)

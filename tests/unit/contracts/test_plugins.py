@@ -52,6 +52,30 @@ def test_what_is_wrong_with_a_scenario_is_named() -> None:
     assert "it has no `measure`" in catalog.SCENARIO_PLUGINS.wrong(object())
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tools": ("ctl",)}, "in its `tools` is 'ctl', no Tool"),
+        ({"keepers": ("keeper",)}, "in its `keepers` is 'keeper', no Keeper"),
+        ({"cgroups": "docker"}, "its `cgroups` is no tuple"),
+        ({"programs": ["ctl"]}, "its `programs` is no tuple"),
+        ({"engine": "DOCKER_HOST"}, "its `engine` is no Engine"),
+        ({"sweep": None}, "its `sweep` cannot be called"),
+    ],
+)
+def test_what_is_wrong_with_a_mechanism_is_named(changes: dict[str, Any], said: str) -> None:
+    """Before doctor, clean or a run asks for it."""
+    odd = Mechanism("odd")._replace(**changes)
+    wrong = catalog.ENVIRONMENT_PLUGINS.wrong(_changed(FakeEnvironment("fake"), mechanisms=(odd,)))
+    assert wrong == [f"of the mechanism 'odd': {said}"]
+
+
+def test_what_is_wrong_with_a_purpose_is_named() -> None:
+    """A word in its place."""
+    odd = _changed(FakeScenario(), metrics=(Metric("ready", "second", "")._replace(purpose="Startup"),))  # type: ignore[arg-type]
+    assert catalog.SCENARIO_PLUGINS.wrong(odd) == ["the `purpose` of its metric ready is no Purpose"]
+
+
 def test_every_member_of_a_contract_is_asked_for() -> None:
     """Of an object that has none of them."""
     said = catalog.ENVIRONMENT_PLUGINS.wrong(object())
