@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from contextlib import suppress
@@ -12,6 +11,7 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.core.signals import interruptible
 from isobench.daemons.session import MARK, end_orphans
+from isobench.host.programs import search_path
 from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, MARK: str(state), "TMPDIR": str(state / "run")},  # containerd writes its stacks there
+            env=_environment(state),
             start_new_session=True,
         )
     daemon = Daemon(address, process, state, after)
@@ -78,6 +78,12 @@ def start(
     daemon.stop()
     words = log.read_text(errors="replace")[-1500:] if log.exists() else ""
     raise Unavailable(f"{name} did not start: {words.strip() or 'it said nothing'}")
+
+
+def _environment(state: Path) -> dict[str, str]:
+    """What an init system would give it: whatever is set where isobench is called (GOGC, LD_PRELOAD, LIBVIRT_DEBUG)
+    could change costs, or keep it from starting. containerd writes its stacks into TMPDIR."""
+    return {"PATH": search_path(), "LANG": "C.UTF-8", MARK: str(state), "TMPDIR": str(state / "run")}
 
 
 def _await_answer(process: subprocess.Popen[bytes], answers: Callable[[], bool], deadline: float) -> bool:

@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.core.errors import BuildError
+from isobench.core.errors import BuildError, UsageError
 from isobench.host.programs import find
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ _SECONDS = 3600
 """Deadline of one call: a slow mirror, half a gigabyte."""
 
 _REMOVED = re.compile(r"^(?:Remv|Purg) (\S+)", re.MULTILINE)
-_UPGRADED = re.compile(r"^Inst (\S+) \[", re.MULTILINE)
+_UPGRADED = re.compile(r"^Inst (\S+) \[(\S+)\] \((?!\2[ )])", re.MULTILINE)
+"""A package, its version, and another one; a reinstallation has the same."""
 _COMPLAINT = re.compile(r"^(?:E|Err|W):\s*(.+)$", re.MULTILINE)
 
 
@@ -42,10 +43,17 @@ def update() -> str:
 
 
 def policy(names: Sequence[str]) -> dict[str, bool]:
-    """The packages among these that apt could install or has installed -> whether they are installed."""
-    said = _run(["apt-cache", "policy", *names]).stdout if names else ""
+    """The packages among these that apt could install or has installed -> whether they are installed.
+
+    Raises `UsageError` if apt does not even answer this, as with a list of sources that it cannot read.
+    """
+    if not names:
+        return {}
+    done = _run(["apt-cache", "policy", *names])
+    if failure := _failure(done):
+        raise UsageError(f"apt cannot be used: {failure}", remedy="mend that first; apt-get check shows it")
     found = {}
-    for name, text in re.findall(r"^(\S+):\n(.*?)(?=^\S|\Z)", said, re.MULTILINE | re.DOTALL):
+    for name, text in re.findall(r"^(\S+):\n(.*?)(?=^\S|\Z)", done.stdout, re.MULTILINE | re.DOTALL):
         versions = dict(re.findall(r"^  (Installed|Candidate): (\S+)", text, re.MULTILINE))
         if any(version != "(none)" for version in versions.values()):
             found[name] = versions.get("Installed", "(none)") != "(none)"
@@ -56,7 +64,10 @@ def outlook(packages: Sequence[str]) -> Outlook:
     """Simulate installing these."""
     done = _apt("install", *_OPTIONS, "--simulate", *packages)
     removed = list(dict.fromkeys(_REMOVED.findall(done.stdout)))
-    return Outlook(removed, list(dict.fromkeys(_UPGRADED.findall(done.stdout))), _failure(done))
+    upgraded = list(dict.fromkeys(name for name, _ in _UPGRADED.findall(done.stdout)))
+    held = sorted({*upgraded} & {*_run(["apt-mark", "showhold"]).stdout.split()}) if upgraded else []
+    why_not = _failure(done) or (f"{', '.join(held)} is held at its version (apt-mark showhold)" if held else "")
+    return Outlook(removed, upgraded, why_not)
 
 
 def install(packages: Sequence[str]) -> str:

@@ -29,6 +29,9 @@ def connect() -> Any:
         import libvirt
     except ImportError as error:
         raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from error
+    except SystemError as error:  # libvirt refuses its own settings in the environment
+        remedy = "unset LIBVIRT_LOG_OUTPUTS, LIBVIRT_LOG_FILTERS and LIBVIRT_DEBUG"
+        raise Unavailable(f"libvirt-python cannot be loaded: {error}", remedy=remedy) from error
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
     _refuse_another_machine()
     if time.monotonic() < _hung.get(uri(), 0.0):

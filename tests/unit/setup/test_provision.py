@@ -207,3 +207,33 @@ def test_firmware_is_found_where_qemu_looks(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "roms").mkdir()
     (tmp_path / "roms/own.rom").touch()
     assert packages.rom("own.rom")()
+
+
+def test_a_list_of_sources_that_apt_cannot_read_is_told(
+    host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that no package is to be found here."""
+    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc"))
+    false_apt(host)
+    (host / "apt-cache").write_text("#!/bin/sh\necho 'E: Malformed entry 1 in list file x.list' >&2; exit 100\n")
+    assert cli.main(["provision", "--dry-run"]) == 2
+    assert "apt cannot be used: Malformed entry 1 in list file x.list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "held", "upgraded", "why_not"),
+    [
+        ("Inst runc [1.1.5+ds1] (1.1.5+ds1 Debian:12 [amd64])", "runc", [], ""),
+        ("Inst runc [1.1.5] (1.1.5+b1 Debian:12 [amd64])", "", ["runc"], ""),
+        ("Inst runc [1.1.5] (1.1.7 Debian:12 [amd64])", "fio\nrunc", ["runc"], "runc is held at its version"),
+        ("Inst runc (1.1.7 Debian:12 [amd64])", "runc", [], ""),
+    ],
+)
+def test_what_an_installation_upgrades(line: str, held: str, upgraded: list[str], why_not: str, host: Path) -> None:
+    """A reinstallation is no upgrade; what is held is not upgraded."""
+    for name, text in (("apt-get", line), ("apt-mark", held)):
+        (host / name).write_text(f"#!/bin/sh\necho '{text}'\n")
+        (host / name).chmod(0o755)
+    seen = apt.outlook(["runc"])
+    assert (seen.removed, seen.upgraded) == ([], upgraded) and seen.why_not.startswith(why_not)
+    assert bool(why_not) == bool(seen.why_not)
