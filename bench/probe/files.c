@@ -1,5 +1,5 @@
-/* probe meta [FILES]: what it costs to create, find, rename and remove many small files on the environment's own
- * storage, to unpack a tree, and to read a file that came with the root file system.
+/* probe meta [FILES]: the cost of creating, finding, renaming and removing many small files on the environment's own
+ * storage, of unpacking a tree, and of reading a file that came with the root file system.
  * probe copyup: the first write to files that came with the environment's storage, by their size.
  *
  * Answers {"name": ..., "ns": [one operation, batch by batch]}. The work is in the page cache unless the name says sync.
@@ -78,7 +78,7 @@ static int do_unpack(const char *folder, int number)
     return write_file(path, size) < 0 || chmod(path, 0640) < 0 || utimensat(AT_FDCWD, path, times, 0) < 0 ? -1 : 0;
 }
 
-/* A file of the lower layer, where there are layers: open, read, close. */
+/* A file of the lower layer, if there are layers: open, read, close. */
 static int do_lower_read(const char *folder, int number)
 {
     char path[700], buffer[4096];
@@ -126,7 +126,7 @@ static int measure(const char *name, operation *one, const char *folder, int cou
     return 0;
 }
 
-/* A tree unpacked and brought to the disk, as one time for each entry of it. */
+/* A tree unpacked and synced to the disk, as the time per entry. */
 static int measure_unpack(const char *data, int synced)
 {
     char folder[600];
@@ -176,7 +176,7 @@ int verb_meta(int argc, char **argv)
     for (size_t i = 0; i < sizeof content; i++)
         content[i] = (char)(i * 131 + (i >> 8));
     snprintf(folder, sizeof folder, "meta-%llx", run);
-    if (chdir(data) < 0) /* a long way to the folder would be looked up with every file of it */
+    if (chdir(data) < 0) /* a long path would be resolved for every file in it */
         return answer_error(data, errno);
     if (count < BATCHES)
         return answer_error("meta wants at least as many files as batches", 0);
@@ -184,14 +184,14 @@ int verb_meta(int argc, char **argv)
         return 1;
     if (mkdir(folder, 0755) < 0)
         return answer_error(folder, errno);
-    sync(); /* what others have written must not be carried out by our journal */
+    sync(); /* data written by others must not be flushed by our journal */
     return measure("create", do_create, folder, count) || measure("stat", do_stat, folder, count) ||
            measure("rename", do_rename, folder, count) || measure("unlink", do_unlink, folder, count) ||
            measure_unpack(".", 0) || measure_unpack(".", 1) || chdir(root) < 0 ||
            measure("lower-stat", do_lower_stat, ".", count) || measure("lower-read", do_lower_read, ".", count);
 }
 
-/* Where the files are: with the data, or beside the folder that the instance has for its own. */
+/* Where the files are: with the data, or next to the instance's own folder. */
 static int open_lower(const char *data, const char *name, int flags)
 {
     char path[700];
@@ -213,7 +213,7 @@ static double time_write(const char *data, const char *name, char byte)
     return (double)(now_ns() - before);
 }
 
-/* The whole file read first, so that it is in the page cache and only the copy is timed. */
+/* Read the whole file first, so that it is in the page cache and only the copy is timed. */
 static int first_and_second_write(const char *data, const char *size)
 {
     static char buffer[1 << 20];
@@ -243,7 +243,7 @@ int verb_copyup(int argc, char **argv)
     if (chdir(data) < 0)
         return answer_error(data, errno);
     data = ".";
-    sync(); /* a copy that is brought to the disk at once must not wait for what others have written */
+    sync(); /* a copy that is synced at once must not wait for data written by others */
     return first_and_second_write(data, "1k") || first_and_second_write(data, "1m") ||
            first_and_second_write(data, "100m");
 }

@@ -27,7 +27,7 @@ static void power_off(void)
     reboot(RB_POWER_OFF);
 }
 
-/* Say why on the kernel's console, which the harness keeps, and on the serial port. */
+/* Report the reason on the kernel's console, which the harness keeps, and on the serial port. */
 static int give_up(const char *what)
 {
     int number = errno;
@@ -39,7 +39,7 @@ static int give_up(const char *what)
     return answer_error(what, number);
 }
 
-/* What the harness takes for the end of the kernel's part of the boot, before any other byte (guest.py). */
+/* Marks the end of the kernel's part of the boot for the harness, before any other byte (_domain.py). */
 static const char BOOTED = '+';
 
 /* The first serial port as standard streams: every byte as it is. */
@@ -63,7 +63,7 @@ static int open_serial(void)
     return write_all(STDOUT_FILENO, &BOOTED, 1);
 }
 
-/* In the order of the list. One behind a dash may refuse: it drives what this CPU has not got. */
+/* In the order of the list. A module behind a dash may fail: its hardware may not exist on this CPU. */
 static int load_modules(void)
 {
     char line[256];
@@ -91,7 +91,7 @@ static int is_early(int number)
     return number == ENOENT || number == ENXIO || number == ENODEV || number == EINVAL;
 }
 
-/* Whether to try again: by time, because on a slow host one try alone may take long. */
+/* Whether to try again: limited by time, because on a slow host a single try may take long. */
 static int is_worth_another(const struct timespec *began)
 {
     struct timespec now;
@@ -215,14 +215,14 @@ int verb_guest(int argc, char **argv)
         verb = words;
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
     if (set_up(disk, card, share) == 0) {
-        if (count > 0 && strcmp(verb[0], "ready") == 0) { /* the start-up path stays as short as it can be */
+        if (count > 0 && strcmp(verb[0], "ready") == 0) { /* keep the start-up path as short as possible */
             run_verb(count, verb);
         } else {
             pid_t pid = fork();
             if (pid == 0)
                 _exit(run_verb(count, verb));
             int status = 0;
-            for (pid_t ended = 0; ended != pid && ended >= 0;) /* init reaps whatever ends */
+            for (pid_t ended = 0; ended != pid && ended >= 0;) /* init reaps every process that ends */
                 ended = wait(&status);
             if (WIFSIGNALED(status))
                 answer_error("the verb was killed by a signal", 0);

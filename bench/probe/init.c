@@ -32,7 +32,7 @@ static void lose_patience(int number)
         kill(command, SIGKILL);
 }
 
-/* Kill what the command left behind, generation after generation, as it is adopted. */
+/* Kill what the command left behind, generation by generation, as orphans are adopted. */
 static void kill_the_rest(void)
 {
     char text[4096];

@@ -186,7 +186,7 @@ static void reset_signals(void)
     for (int number = 1; number < NSIG; number++) {
         struct sigaction action;
         if (sigaction(number, NULL, &action) < 0)
-            continue; /* two that the C library keeps for itself */
+            continue; /* two signals that the C library reserves */
         action.sa_handler = SIG_DFL;
         sigaction(number, &action, NULL);
     }
@@ -194,7 +194,7 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The time since `begin`, added to a step's; what a rung does not do it does not stamp. */
+/* Add the time since `begin` to a step; a rung does not stamp steps that it does not have. */
 static uint64_t count(volatile struct stamps *stamps, enum step step, uint64_t begin)
 {
     uint64_t now = now_ns();
@@ -227,7 +227,7 @@ static void fewer_privileges(const struct isolation *how, volatile struct stamps
         begin = count(stamps, STEP_CAPS, begin);
     }
     if (how->filter) {
-        /* Without no_new_privs loading a filter wants CAP_SYS_ADMIN, which a launcher run as root has. */
+        /* Without no_new_privs, loading a filter needs CAP_SYS_ADMIN, which root's launcher has. */
         if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, how->filter) < 0)
             give_up(stamps, "loading the seccomp filter");
         count(stamps, STEP_SECCOMP, begin);

@@ -7,10 +7,10 @@
 #define MAX_CGROUPS 16
 #define MAX_LIMITS 16
 
-/* The steps of a start whose time is told apart. The first is the launcher's, before the child is there. */
+/* The steps of a start that are timed separately. The first is the launcher's, before the child exists. */
 enum step { STEP_MAKE_CGROUP, STEP_JOIN_CGROUP, STEP_ROOT, STEP_MOUNTS, STEP_CAPS, STEP_SECCOMP, STEPS };
 
-/* What the child stamps and how it fails, in memory that both sides share. */
+/* The child's timestamps and errors, in memory that both sides share. */
 struct stamps {
     uint64_t created; /* the child's first instruction */
     uint64_t started; /* just before exec */
@@ -28,7 +28,7 @@ struct isolation {
     const char *limits[MAX_LIMITS];   /* "file=value", written into every cgroup that has the file */
     int into_cgroup;                  /* v2: descriptor for CLONE_INTO_CGROUP, or -1 */
     const char *chroot;               /* new root by chroot */
-    const char *pivot;                /* new root by pivot_root (wants a mount namespace) */
+    const char *pivot;                /* new root by pivot_root (needs a mount namespace) */
     const char *overlay;              /* "lowerdir=…,upperdir=…,workdir=…" mounted on `pivot` first */
     int mounts;                       /* the mounts of an OCI container: proc, dev, pts, shm, mqueue, sys, masks */
     int loopback;                     /* bring up the loopback of a fresh network namespace, as an engine does */

@@ -208,8 +208,8 @@ __attribute__((noinline)) static long start_child(struct clone_args *args, char 
     return pid;
 }
 
-/* Walk the timed path twice, untimed: a loop in C has it in its caches, a process that has just begun has not. Learns
- * on the way whether clone3 is refused: by an older container engine's filter, as unknown or as forbidden. */
+/* Run the timed path twice, untimed: a C loop has it in its caches, but a process that has just started has not. Also
+ * learns whether clone3 is refused, as unknown or as forbidden, by an older container engine's filter. */
 static void warm_up(void)
 {
     int fd = -1;
@@ -232,8 +232,8 @@ static void warm_up(void)
     close(nowhere);
 }
 
-/* Whether a child can be made inside a cgroup: clone3 does, since Linux 5.7. No cgroup is asked for that there could be,
- * so that no child is made; a kernel that knows the flag says that the descriptor is bad. */
+/* Whether a child can be created inside a cgroup, as with clone3 since Linux 5.7. The descriptor is invalid on purpose,
+ * so no child is created; a kernel that knows the flag reports a bad descriptor. */
 static int can_enter_cgroup(void)
 {
     struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = INT32_MAX};
@@ -327,7 +327,7 @@ static double own_cpu(void)
     return seconds(&u.ru_utime) + seconds(&u.ru_stime);
 }
 
-/* Until a moment, to the microsecond: a sleep ends tens of microseconds late, so the last part is spent looking. */
+/* Wait until a moment, to the microsecond: a sleep ends tens of microseconds late, so the last part is a busy loop. */
 static void wait_exactly(uint64_t until)
 {
     const uint64_t early = 500000;
@@ -354,7 +354,7 @@ static void describe_steps(char *text, size_t size)
             used += (size_t)snprintf(text + used, size - used, " step-%s %llu", names[i], (unsigned long long)stamps->took[i]);
 }
 
-/* What is asked of the launcher itself; what is asked of the program's isolation is in `how`. */
+/* The launcher's own options; those of the program's isolation are in `how`. */
 struct asked {
     int watch, feed, into_cgroup;
     int watch_end; /* whether the end of its network namespace is awaited */
@@ -394,8 +394,8 @@ static int read_options(int argc, char **argv, struct asked *asked)
     return 0;
 }
 
-/* Until it is told to finish, the instance is the harness's. It may end by itself. Afterwards everything is removed, and
- * its network namespace (`net`, where it has one that is watched) is awaited. */
+/* Wait for the release, or for the program's exit by itself. Afterwards everything is removed, and
+ * its network namespace (`net`, if one is watched) is awaited. */
 static void finish(const struct asked *asked, struct netns_watch *net, uint64_t deadline, double cpu_before)
 {
     char message[256];
@@ -420,7 +420,7 @@ static void finish(const struct asked *asked, struct netns_watch *net, uint64_t 
     while (wait4(child_pid, &status, 0, &child_usage) < 0 && errno == EINTR)
         ;
     reaped = 1;
-    for (pid_t left = 0; left >= 0;) { /* whoever it left behind: wait a moment, then make sure */
+    for (pid_t left = 0; left >= 0;) { /* processes that it left behind: wait a moment, then kill them */
         left = wait4(-1, NULL, WNOHANG, NULL);
         if (left == 0) {
             if (now_ns() > exited + 2000000000u)

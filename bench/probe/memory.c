@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What stays free in a guest that takes all: its kernel must not begin to kill. */
+/* What stays free in a guest that takes everything: its kernel must not OOM-kill. */
 #define RESERVE (24ull << 20)
 
 static int answer(const char *format, unsigned long long one, unsigned long long other)

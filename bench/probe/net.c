@@ -7,7 +7,7 @@
  *   net veth PID                       lay a veth pair into the network namespace of a process (veth.c)
  *
  * A connection begins with the token and a letter: `e` sends every byte back, `b` answers one byte for each MiB.
- * Who does not know the token is not served, so that nobody but the client of this run is answered.
+ * A connection without the token is not served, so only the client of this run gets an answer.
  */
 #include "probe.h"
 #include "net.h"
@@ -95,8 +95,8 @@ int tcp_pair(int ends[2])
     return fine ? 0 : -1;
 }
 
-/* Both ends on the first CPU that they may use: where the scheduler would put them differs from one instance to the
- * next, and is worth a factor of ten. */
+/* Put both ends on the first CPU that they may use: the scheduler's choice differs between instances, by a factor of
+ * ten in time. */
 static void stay_on_first_cpu(void)
 {
     cpu_set_t all, first;
@@ -155,7 +155,7 @@ static _Noreturn void serve_tcp(int listener)
     }
 }
 
-/* The first who knows the token is served from then on, and nobody else. */
+/* From then on, only the first connection with the token is served. */
 static _Noreturn void serve_udp(int fd)
 {
     struct sockaddr_in peer;
@@ -329,7 +329,7 @@ static int net_loopback(void)
     return 0;
 }
 
-/* The IPv4 addresses that this instance has, the loopback's left out, as a JSON list. */
+/* This instance's IPv4 addresses, without the loopback's, as a JSON list. */
 static void list_addresses(char *text, size_t size)
 {
     struct ifreq all[32];

@@ -1,4 +1,4 @@
-/* Knowing when a network namespace is really gone.
+/* Finds out when the kernel has freed a network namespace.
  *
  * The kernel frees network namespaces later, on the ordered workqueue "netns" (net/core/net_namespace.c,
  * cleanup_net). It announces each with RTM_DELNSID, but at the beginning of its work. So a second, empty namespace,
@@ -51,7 +51,7 @@ static int message_id(struct nlmsghdr *m)
     return -1;
 }
 
-/* Ask the kernel; an error number, or 0. `id` takes the id in the answer where one is wanted. */
+/* Send a request to the kernel; an error number, or 0. `id`, if given, receives the id in the answer. */
 static int ask(unsigned short type, unsigned short attribute, int32_t value, int *id)
 {
     struct request r;
@@ -96,7 +96,7 @@ int netns_prepare(struct netns_watch *w)
 {
     w->id = w->sentinel_id = w->sentinel = -1;
     struct sockaddr_nl address = {.nl_family = AF_NETLINK};
-    int group = RTNLGRP_NSID, here, room = 8 << 20; /* for what hundreds of other namespaces announce meanwhile */
+    int group = RTNLGRP_NSID, here, room = 8 << 20; /* for messages about hundreds of other namespaces */
     w->events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (w->events < 0 || bind(w->events, (struct sockaddr *)&address, sizeof address) < 0 ||
         setsockopt(w->events, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
@@ -105,7 +105,7 @@ int netns_prepare(struct netns_watch *w)
     if ((here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) < 0)
         return -1;
     int result = -1;
-    if (setns(here, CLONE_NEWNET) == 0 && unshare(CLONE_NEWNET) == 0) { /* first whether there is a way back */
+    if (setns(here, CLONE_NEWNET) == 0 && unshare(CLONE_NEWNET) == 0) { /* first check that there is a way back */
         w->sentinel = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         if (setns(here, CLONE_NEWNET) < 0)
             _exit(125); /* in the wrong namespace every result would be false */
@@ -143,7 +143,7 @@ static int await_deletion(int events, int id, uint64_t deadline)
             return -1;
         }
         int n = (int)recv(events, buffer, sizeof buffer, MSG_DONTWAIT);
-        if (n < 0 && errno == ENOBUFS) /* messages were lost: ours may be among them */
+        if (n < 0 && errno == ENOBUFS) /* messages were lost, perhaps ours */
             return -1;
         for (struct nlmsghdr *m = (struct nlmsghdr *)buffer; n > 0 && NLMSG_OK(m, (unsigned)n); m = NLMSG_NEXT(m, n))
             if (m->nlmsg_type == RTM_DELNSID && message_id(m) == id)
@@ -166,7 +166,7 @@ int netns_await_gone(struct netns_watch *w, uint64_t deadline)
 }
 
 /* probe netns: the same for an engine's container. Reads "PID\n", answers "watching\n" or an error; reads another
- * line, waits at most the given seconds, answers {"gone": NANOSECONDS}. Where it may not, it says "refused\n". */
+ * line, waits at most the given seconds, answers {"gone": NANOSECONDS}. If it may not watch, it says "refused\n". */
 int verb_netns(int argc, char **argv)
 {
     struct netns_watch w;
@@ -184,7 +184,7 @@ int verb_netns(int argc, char **argv)
     line[n] = 0;
     if (netns_watch_pid(&w, atoi(line)) < 0 && errno != ESRCH)
         return answer_error("cannot name the network namespace", errno);
-    if (w.id < 0) /* the process has exited: there is no end left to see */
+    if (w.id < 0) /* the process has exited: its namespace may be gone already */
         return write_all(1, "exited\n", 7) < 0;
     write_all(1, "watching\n", 9);
     if (read(0, line, sizeof line) <= 0)

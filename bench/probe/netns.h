@@ -1,4 +1,4 @@
-/* Knowing when a network namespace is really gone. */
+/* Finds out when the kernel has freed a network namespace. */
 #ifndef ISOBENCH_NETNS_H
 #define ISOBENCH_NETNS_H
 
@@ -14,7 +14,7 @@ struct netns_watch {
 /* Untimed: open the socket, make the sentinel. 0, or -1 with errno (wants CAP_NET_ADMIN and CAP_SYS_ADMIN). */
 int netns_prepare(struct netns_watch *w);
 
-/* Whether this errno of the above says that this process may not, rather than that it cannot now. */
+/* Whether this errno of the above is permanent: this process may not, rather than cannot just now. */
 int netns_is_refused(int number);
 
 /* Watch the network namespace that this process is in. 0, or -1 with errno. */

@@ -27,7 +27,7 @@ int write_all(int fd, const char *data, size_t size);
 /* The first bytes of a file as text; their number, or -1 and "" where it cannot be read. */
 ssize_t read_text(const char *file, char *text, size_t size);
 
-/* A setting out of the environment, or what holds without it. */
+/* A setting from the environment, or its default. */
 const char *setting(const char *name, const char *otherwise);
 
 /* The verbs: argv[0] is the verb's name; the result is the exit status. Each says ready itself. */
@@ -43,7 +43,7 @@ int verb_touch(int argc, char **argv);   /* memory.c: take memory and give it ba
 int verb_map(int argc, char **argv);     /* memory.c: keep a file of the root file system mapped */
 int verb_run(int argc, char **argv);     /* run.c: run commands of the root file system */
 int verb_surface(int argc, char **argv); /* surface.c: what can be reached from here */
-int verb_netns(int argc, char **argv);   /* netns.c: tell when a network namespace is really gone */
+int verb_netns(int argc, char **argv);   /* netns.c: report when a network namespace is freed */
 
 /* Find a verb by name and run it; 2 with an error answer where there is none. */
 int run_verb(int argc, char **argv);

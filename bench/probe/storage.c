@@ -27,7 +27,7 @@ const char *setting(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
-/* A path inside the root file system as it is seen from here. */
+/* A path inside the root file system, as seen from here. */
 static void in_root(char *to, size_t size, const char *root, const char *path)
 {
     snprintf(to, size, "%s%s", strcmp(root, "/") == 0 ? "" : root, path);
@@ -88,7 +88,7 @@ static int send_result(int fd)
     return write_all(STDOUT_FILENO, "\n", 1);
 }
 
-/* fio's own words for what went wrong, as far as they fit into an answer. */
+/* fio's error message, as far as it fits into an answer. */
 static int answer_fio_error(int said, int result, int status)
 {
     char words[480] = "fio failed: ", text[400];
@@ -122,7 +122,7 @@ static int count_resident(int fd, size_t size, size_t *pages, size_t *resident)
     return failed ? -1 : 0;
 }
 
-/* All of this kernel's clean caches, where that is allowed; the reason why not, or "". */
+/* Drop all of this kernel's clean caches, if allowed; the reason why not, or "". */
 static const char *drop_caches(void)
 {
     int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
@@ -146,7 +146,7 @@ static int read_whole(int fd)
     return (int)n;
 }
 
-/* Bring a file out of the page cache, or into it; 0, or the exit status of an error that has been answered. */
+/* Drop a file from the page cache, or read it into it; 0, or the exit status of an error that has been answered. */
 static int set_temperature(const char *data, const char *word)
 {
     char path[600], line[256];
