@@ -58,6 +58,7 @@ EXAMPLES = """\
   isobench run -e ladder -s startup               where the cost of a container comes from
   isobench run --max-time 20m --json > run.json   within a time limit; verdicts as JSON
   isobench run -w sqlite,./mine.toml              real programs, and your own
+  isobench run --image ./my.tar -e process,docker the program of a container image
   isobench run -e process,docker -- ./program x   a program of your own, run with this argument
   isobench run --label before                     a label for `isobench compare before after`
   isobench run --resume                           complete the newest run, if it ended early
@@ -131,6 +132,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
     plan("-w", "--workloads", default="", metavar="WORKLOAD,..", help="names or TOML files, instead of scenarios")
+    plan("--image", default="", metavar="IMAGE", help="an OCI or Docker archive, or a reference: run its program")
     plan("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
     plan("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
@@ -449,30 +451,36 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
 
 def _scenarios(arguments: argparse.Namespace) -> list[Scenario]:
     """The workloads and the scenarios that are named; without a workload the default scenarios."""
-    workloads = _workloads(arguments.workloads, arguments.program)
+    workloads = _workloads(arguments.workloads, arguments.image, arguments.program)
     return [*workloads, *(catalog.select_scenarios(arguments.scenarios) if _names_scenarios(arguments) else [])]
 
 
 def _names_scenarios(arguments: argparse.Namespace) -> bool:
     """Whether scenarios are measured: they were named, or nothing else was."""
     named = {"-s", "--scenarios"}.intersection(getattr(arguments, "given", []))
-    return bool(named) or not (arguments.workloads or arguments.program)
+    return bool(named) or not (arguments.workloads or arguments.image or arguments.program)
 
 
-def _workloads(words: str, program: Sequence[str]) -> list[Measured]:
-    """The workloads of `-w`, and the program after `--`."""
-    if not (words or program):
+def _workloads(words: str, image: str, program: Sequence[str]) -> list[Measured]:
+    """The workloads of `-w`, and the program after `--`, or an image's with what is after `--` as its arguments."""
+    if not (words or image or program):
         return []
     from isobench.workloads.measured import Measured
     from isobench.workloads.program import program_workload
 
-    own = [Measured(program_workload(program))] if program else []
+    if image:
+        from isobench.workloads.root import image_workload
+
+        own = [Measured(image_workload(image, program))]
+    else:
+        own = [Measured(program_workload(program))] if program else []
     return [*own, *(catalog.select_workloads(words) if words else [])]
 
 
 def _scenarios_of(session: Session) -> list[Scenario]:
     """The scenarios of a resumed run. Raises `UsageError` if a workload has changed since."""
-    workloads = _workloads(_word_after("-w", session.command), _parted(session.command)[1])
+    told = session.command
+    workloads = _workloads(_word_after("-w", told), _word_after("--image", told), _parted(told)[1])
     names = [scenario.name for scenario in session.scenarios]
     for workload in workloads:
         before = {one.facts.get(f"{workload.name}.root") for one in session.environments} - {None}
@@ -502,6 +510,8 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
     words = ["isobench", "run", "-e", arguments.environments]
     if arguments.workloads:
         words += ["-w", arguments.workloads]
+    if arguments.image:
+        words += ["--image", arguments.image]
     if _names_scenarios(arguments):
         words += ["-s", arguments.scenarios]
     words += ["--profile", arguments.profile, "--seed", str(seed)]

@@ -22,7 +22,7 @@ from isobench.images.rootfs import FOLDERS, MTIME, TEXTS
 from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 DATA = "/data"
 """The working folder of a workload's commands: fresh for each instance, on the environment's own storage."""
@@ -33,12 +33,16 @@ _FORMAT = 1
 """Raised when the same files would make another archive."""
 
 
-def archive_of(files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None = None) -> Path:
-    """The archive with these files of the host (place inside -> file) and symbolic links (place -> target), on top of
-    another archive if there is a `base`. Raises `BuildError`."""
+def archive_of(
+    files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None = None, folders: Sequence[Path] = ()
+) -> Path:
+    """The archive with these files of the host (place inside -> file), symbolic links (place -> target) and folders, on
+    top of another archive if there is a `base`. Raises `BuildError`."""
     wanted = {Path("probe"): probe_path(), **files}
-    key = content_hash(_parts(wanted, links, base))
-    return cached("workload", key, lambda folder: _write(folder / "root.tar", wanted, links, base)) / "root.tar"
+    places = (*map(Path, (*FOLDERS, "data")), *folders)
+    key = content_hash(_parts(wanted, links, base, places))
+    made = cached("workload", key, lambda folder: _write(folder / "root.tar", wanted, links, base, places))
+    return made / "root.tar"
 
 
 def identity(archive: Path) -> str:
@@ -76,7 +80,10 @@ class Unpacked:
             self._ready.add(root)
             return root
         for name in _FRESH:
-            remove_tree(root / name)
+            if (root / name).is_symlink():
+                (root / name).unlink()
+            else:
+                remove_tree(root / name)
         output(["cp", "--archive", f"{pristine}/.", str(root)], deadlines.stretched(60))
         return root
 
@@ -86,8 +93,10 @@ class Unpacked:
             unmount_below(root.parent)
 
 
-def _parts(files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None) -> Iterator[bytes]:
-    yield repr((FOLDERS, TEXTS, _FORMAT)).encode()
+def _parts(
+    files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None, folders: Sequence[Path]
+) -> Iterator[bytes]:
+    yield repr((sorted(map(str, folders)), TEXTS, _FORMAT)).encode()
     if base is not None:
         yield file_hash(base).encode()
     for place, target in sorted(links.items()):
@@ -106,7 +115,13 @@ def _mode(file: Path) -> int:
     return 0o755 if os.access(file, os.X_OK) else 0o644
 
 
-def _write(target: Path, files: Mapping[Path, Path], links: Mapping[Path, str], base: Path | None) -> None:
+def _write(
+    target: Path,
+    files: Mapping[Path, Path],
+    links: Mapping[Path, str],
+    base: Path | None,
+    folders: Sequence[Path],
+) -> None:
     """The entries of the base, then ours in the order of their names, all root's and of one time: the same content is
     the same archive."""
     texts = {Path(name): text for name, text in TEXTS.items()}
@@ -115,7 +130,7 @@ def _write(target: Path, files: Mapping[Path, Path], links: Mapping[Path, str], 
         if base is not None:
             texts = {place: text for place, text in texts.items() if place in _OF_THE_HOST}
             there = _copy(base, archive, {*files, *links, *texts})
-        entries: dict[Path, Path | str | bytes | None] = dict.fromkeys(map(Path, (*FOLDERS, "data")))
+        entries: dict[Path, Path | str | bytes | None] = dict.fromkeys(_through(place, there) for place in folders)
         entries |= {place: text.encode() for place, text in texts.items()}
         entries |= {_through(place, there): file for place, file in files.items()}
         entries |= {_through(place, there): link for place, link in links.items()}

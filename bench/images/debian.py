@@ -26,7 +26,7 @@ RELEASE = "trixie"
 _LEFT_OUT = ("doc", "info", "locale", "man")
 """Folders of /usr/share that no program needs."""
 _OPTIONS = (
-    *("--quiet", "--variant=essential", "--format=tar"),
+    *("--variant=essential", "--format=tar"),
     *("--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"),
     "--dpkgopt=force-unsafe-io",  # what is cut off is not kept
     *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT),
@@ -51,7 +51,15 @@ def debian_tree(packages: Sequence[str]) -> Path:
 def _build(folder: Path, packages: Sequence[str]) -> None:
     target = folder / "tree.tar"
     environ = {**os.environ, "TMPDIR": str(folder), "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8"}
-    command = ["mmdebstrap", *_OPTIONS, f"--include={','.join(packages)}", RELEASE, str(target), *_mirror()]
+    command = [
+        "mmdebstrap",
+        "--verbose",
+        *_OPTIONS,
+        f"--include={','.join(packages)}",
+        RELEASE,
+        str(target),
+        *_mirror(),
+    ]
     prefix = _ENDS_WITH_US if os.geteuid() == 0 else _ENDS_WITH_US[:3]
     try:
         done = subprocess.run(
@@ -69,7 +77,7 @@ def _build(folder: Path, packages: Sequence[str]) -> None:
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"making a root file system of {', '.join(packages)} took too long") from error
     if done.returncode != 0:
-        reason = _reason(done.stderr)
+        reason = _reason(f"{done.stdout}\n{done.stderr}")
         raise BuildError(f"no root file system of {', '.join(packages)}: {reason}", remedy=_remedy(reason))
     target.chmod(0o644)
 
@@ -85,9 +93,10 @@ def _mirror() -> list[str]:
 
 
 def _reason(said: str) -> str:
-    """The line that says what is wrong: apt's first, or else the last one."""
+    """The line that says what is wrong: apt's first one, or else the last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    apts = [line.removeprefix("E: ") for line in lines if line.startswith("E: ") and "mmdebstrap" not in line]
+    own = ("mmdebstrap", "setup failed", "apt-get ")
+    apts = [line[3:] for line in lines if line.startswith("E: ") and not any(words in line for words in own)]
     return (apts or lines[-1:] or ["mmdebstrap failed"])[0][:300]
 
 

@@ -115,6 +115,7 @@ NEEDS: tuple[Need, ...] = (
     Need(("libc6-dev",), _static_c_library, _EVERYTHING),
     Need(("fio",), command("fio"), "I/O"),
     Need(("mmdebstrap",), command("mmdebstrap"), "workloads made of Debian packages"),
+    Need(("skopeo",), command("skopeo"), "images in a registry", everyday=False),
 )
 """Dependencies of every run; those of a mechanism are part of its own record (`isobench.contracts.mechanism`)."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from isobench.core.errors import UsageError
 from isobench.workloads.root import root_of
-from isobench.workloads.workload import ENVIRON, Command, Number, Server, Workload
+from isobench.workloads.workload import Command, Number, Server, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,16 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 
 class RootTable(_Table, frozen=True, kw_only=True):
-    """What is in the root file system. At least one of these is given."""
+    """What is in the root file system. At least one of these is given, and not both packages and an image."""
 
     packages: Annotated[list[str], msgspec.Meta(description="Debian packages, with what they depend on")] = []
     files: Annotated[
         dict[str, str], msgspec.Meta(description="Absolute place inside -> file or folder, relative to this file")
     ] = {}
     folder: Annotated[str, msgspec.Meta(description="A folder, relative to this file, that is laid over the root")] = ""
+    image: Annotated[
+        str, msgspec.Meta(description="An OCI or Docker archive (./name.tar, relative to this file), or a reference")
+    ] = ""
 
 
 class ReadyTable(_Table, frozen=True, kw_only=True):
@@ -143,8 +146,11 @@ _REMEDY = "docs/workload.schema.json has every field"
 def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
     if not re.fullmatch(_NAME, name):
         raise _Wrong((), f"{name!r} cannot be a workload's name: small letters, digits and dashes, 40 at most")
-    if not (file.root.packages or file.root.files or file.root.folder):
-        raise _Wrong(("root",), "the root file system is empty: name packages, files or a folder")
+    if not (file.root.packages or file.root.files or file.root.folder or file.root.image):
+        raise _Wrong(("root",), "the root file system is empty: name packages, an image, files or a folder")
+    if file.root.packages and file.root.image:
+        raise _Wrong(("root", "image"), "the root file system is made of packages or of an image, not of both")
+    image = str(folder / file.root.image) if file.root.image.startswith((".", "/")) else file.root.image
     for package in file.root.packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
             raise _Wrong(("root", "packages"), f"{package!r} is no name of a package")
@@ -155,7 +161,7 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
             raise _Wrong(("root", "files", place), f"there is no {folder / source}")
     if file.root.folder and not (folder / file.root.folder).is_dir():
         raise _Wrong(("root", "folder"), f"there is no folder {folder / file.root.folder}")
-    environ = {**ENVIRON, **file.environ}
+    environ = file.environ
     return Workload(
         name=name,
         title=file.title,
@@ -163,6 +169,7 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
             file.root.packages,
             {place: folder / source for place, source in file.root.files.items()},
             folder / file.root.folder if file.root.folder else None,
+            image,
         ),
         command=_command(file.driver.command, environ, ("driver", "command")),
         prepare=tuple(_command(words, environ, ("prepare",)) for words in file.prepare),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Instance, Sandbox
-    from isobench.workloads.workload import Workload
+    from isobench.workloads.workload import Root, Workload
 
 _TERMINAL = re.compile(r"\b(tty|terminal|TERM)\b|inappropriate ioctl", re.IGNORECASE)
 """What programs say that want a terminal."""
@@ -63,15 +63,15 @@ class Measured:
         self.metrics = (*(_OF_A_SERVER if workload.server else _OF_A_PROGRAM), *numbers)
 
     @cached_property
-    def _made(self) -> Path | IsobenchError:
+    def _made(self) -> Root | IsobenchError:
         try:
             return self.workload.root()
         except IsobenchError as error:
             return error
 
     @property
-    def archive(self) -> Path:
-        """Its root file system. Raises `IsobenchError` where this host cannot make it."""
+    def root(self) -> Root:
+        """Its root file system. Raises `IsobenchError` if this host cannot make it."""
         if isinstance(self._made, IsobenchError):
             raise self._made
         return self._made
@@ -79,7 +79,7 @@ class Measured:
     @property
     def identity(self) -> str:
         """What tells its root file system from one with other content."""
-        return identity(self.archive)
+        return identity(self.root.archive)
 
     def lacks(self) -> Lack | None:
         """Its root file system, which is made now, or CPUs."""
@@ -90,13 +90,14 @@ class Measured:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What is run, and which bits."""
-        return {"command": shlex.join(self.workload.command.words), "root": self.identity}
+        driver = next(step.words for step in self._steps() if step.kind == "driver")
+        return {"command": shlex.join(driver[driver.index("--") + 1 :]), "root": self.identity}
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         _check_memory(sandbox, self.workload.memory_bytes)
         steps = self._steps()
         words = [word for step in steps for word in step.words]
-        with sandbox.launch(commands(self.archive, *words)) as instance:
+        with sandbox.launch(commands(self.root.archive, *words)) as instance:
             done = [_done(step, instance, first=step is steps[0]) for step in steps]
             instance.wait()
         start = (instance.events["ready"] - instance.events["requested"]) / 1e9
@@ -104,11 +105,12 @@ class Measured:
 
     def _steps(self) -> list[_Step]:
         """In order: preparing, starting the server, the driver, stopping the server."""
-        work = self.workload
-        steps = [_Step("prepare", command.step()) for command in work.prepare]
+        work, root = self.workload, self.root
+        steps = [_Step("prepare", command.step(root)) for command in work.prepare]
         if work.server is not None:
-            steps += [_Step("server", words) for words in work.server.steps()]
-        steps.append(_Step("driver", work.command.step(keep=READ if work.numbers or work.expect else SHOWN)))
+            steps += [_Step("server", words) for words in work.server.steps(root)]
+        keep = READ if work.numbers or work.expect else SHOWN
+        steps.append(_Step("driver", work.command.step(root, keep=keep)))
         return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
 
     def _costs(self, start: float, done: Sequence[_Done]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from isobench.core.text import clean
 from isobench.host.programs import find
 from isobench.images.archive import archive_of
 from isobench.images.closure import closure_of, inside, is_program
-from isobench.workloads.workload import ENVIRON, Command, Workload
+from isobench.workloads.workload import Command, Root, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,9 +36,9 @@ def program_workload(words: Sequence[str]) -> Workload:
     if needed.loader is not None:
         files[inside(needed.loader)] = Path(needed.loader)
     links = {} if inside(str(path)) in files else {inside(str(path)): str(program)}
-    command = Command((str(path), *words[1:]), {**ENVIRON, **_shown(needed.libraries[name] for name in needed.odd)})
+    command = Command((str(path), *words[1:]), _shown(needed.libraries[name] for name in needed.odd))
     title = clean(shlex.join([path.name, *words[1:]]), 80)
-    return Workload(_name(path.name), title, lambda: archive_of(files, links), command)
+    return Workload(scenario_name("program", path.name), title, lambda: Root(archive_of(files, links)), command)
 
 
 def _found(word: str) -> Path:
@@ -63,7 +63,7 @@ def _shown(libraries: Iterable[str]) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
 
 
-def _name(program: str) -> str:
+def scenario_name(kind: str, word: str) -> str:
     """A scenario's name, which no other scenario has."""
-    plain = re.sub(r"[^a-z0-9+._-]+", "-", program.lower()).strip("-.")
-    return f"program-{plain[:40] or 'nameless'}"
+    plain = re.sub(r"[^a-z0-9+._-]+", "-", word.lower()).strip("-.")
+    return f"{kind}-{plain[:40] or 'nameless'}"

@@ -1,31 +1,50 @@
-"""Making the root file system of a workload: Debian packages, files and a folder of the host, one over the other."""
+"""Making the root file system of a workload: an image or Debian packages, a folder and files, one over the other."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.core.text import clean
 from isobench.images.archive import archive_of
 from isobench.images.debian import debian_tree
+from isobench.images.image import image_of
+from isobench.workloads.program import scenario_name
+from isobench.workloads.workload import Command, Root, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-def root_of(packages: Sequence[str], files: Mapping[str, Path], folder: Path | None) -> Callable[[], Path]:
-    """What makes the archive when it is first needed."""
+def root_of(
+    packages: Sequence[str] = (), files: Mapping[str, Path] | None = None, folder: Path | None = None, image: str = ""
+) -> Callable[[], Root]:
+    """What makes the root file system when it is first needed."""
 
-    def make() -> Path:
+    def make() -> Root:
         found: dict[Path, Path] = {}
         links: dict[Path, str] = {}
         if folder is not None:
             _add(Path(), folder, found, links)
-        for place, source in files.items():
+        for place, source in (files or {}).items():
             _add(Path(place.lstrip("/")), source, found, links)
-        return archive_of(found, links, debian_tree(packages) if packages else None)
+        if not image:
+            return Root(archive_of(found, links, debian_tree(packages) if packages else None))
+        its = image_of(image)
+        archive = archive_of(found, links, its.tree, [Path(its.folder.lstrip("/"))])
+        return Root(archive, its.environ, its.folder, its.user, its.entrypoint, its.command)
 
     return make
+
+
+def image_workload(image: str, words: Sequence[str]) -> Workload:
+    """The program of an image, with these arguments or its own."""
+    name = re.split(r"[@:]", image.rstrip("/").rpartition("/")[2])[0].removesuffix(".tar")
+    title = clean(shlex.join([image, *words]), 80)
+    return Workload(scenario_name("image", name), title, root_of(image=image), Command(tuple(words), is_entered=True))
 
 
 def _add(place: Path, source: Path, files: dict[Path, Path], links: dict[Path, str]) -> None:

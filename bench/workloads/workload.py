@@ -28,19 +28,37 @@ READY_SECONDS = 60.0
 """How long a server may take to become ready."""
 
 
+class Root(NamedTuple):
+    """A root file system: its archive, and what an image says about how its program is run."""
+
+    archive: Path
+    environ: Mapping[str, str] = {}
+    folder: str = DATA
+    """The working folder of commands."""
+    user: tuple[int, int] | None = None
+    """The user and the group of commands; the probe's if there is none."""
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """What follows the entry point if nobody says anything else."""
+
+
 class Command(NamedTuple):
     """One command in the root file system."""
 
     words: tuple[str, ...]
-    environ: Mapping[str, str] = ENVIRON
-    folder: str = DATA
-    """Its working folder."""
+    environ: Mapping[str, str] = {}
+    """Variables in addition to `ENVIRON` and to those of the image."""
+    is_entered: bool = False
+    """The words are arguments of the image's entry point."""
 
-    def step(self, *options: str, keep: int = SHOWN) -> list[str]:
+    def step(self, root: Root, *options: str, keep: int = SHOWN) -> list[str]:
         """The words of a step of the probe's verb `run` (bench/probe/run.c)."""
-        environ = [f"env={name}={value}" for name, value in self.environ.items()]
-        limits = [f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(self.words)}"]
-        return [*options, f"cwd={self.folder}", *environ, *limits, "--", *self.words]
+        words = (*root.entrypoint, *(self.words or root.arguments)) if self.is_entered else self.words
+        variables = {**ENVIRON, **root.environ, **self.environ}
+        environ = [f"env={name}={value}" for name, value in variables.items()]
+        user = [f"user={root.user[0]}:{root.user[1]}"] if root.user is not None else []
+        limits = [f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(words)}"]
+        return [*options, f"cwd={root.folder}", *environ, *user, *limits, "--", *words]
 
 
 class Server(NamedTuple):
@@ -52,12 +70,12 @@ class Server(NamedTuple):
     line: str = ""
     asked: Command | None = None
 
-    def steps(self) -> list[list[str]]:
+    def steps(self, root: Root) -> list[list[str]]:
         """Starting it, and waiting until it is ready."""
         within = f"within={deadlines.stretched(READY_SECONDS):.0f}"
         sign = [f"port={self.port}"] if self.port else [f"line={self.line}"] if self.line else []
-        start = self.command.step("as=server", within, *sign)
-        return [start, *([self.asked.step("as=retry", within)] if self.asked is not None else [])]
+        start = self.command.step(root, "as=server", within, *sign)
+        return [start, *([self.asked.step(root, "as=retry", within)] if self.asked is not None else [])]
 
 
 class Number(NamedTuple):
@@ -86,12 +104,12 @@ class Number(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """A program to measure. `root` makes the archive of its root file system, or finds it in the cache; it raises an
-    `IsobenchError` if that is impossible on this host."""
+    """A program to measure. `root` makes its root file system, or finds it in the cache; it raises an `IsobenchError`
+    if that is impossible on this host."""
 
     name: str
     title: str
-    root: Callable[[], Path]
+    root: Callable[[], Root]
     command: Command
     """What is timed: the program, or if there is a server its driver."""
     prepare: tuple[Command, ...] = ()

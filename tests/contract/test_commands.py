@@ -21,7 +21,7 @@ from isobench.images.closure import closure_of
 from isobench.run import catalog
 from isobench.workloads.measured import Measured
 from isobench.workloads.program import program_workload
-from isobench.workloads.workload import Command
+from isobench.workloads.workload import Command, Root
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -83,8 +83,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def _answer(sandbox: Any, root: Path, command: Command) -> dict[str, Any]:
-    with sandbox.launch(commands(root, *command.step(), timeout=60)) as instance:
+def _answer(sandbox: Any, root: Root, command: Command) -> dict[str, Any]:
+    with sandbox.launch(commands(root.archive, *command.step(root), timeout=60)) as instance:
         instance.stdin.write(b"\n")
         answer = first_answer(instance.stdout)
         instance.wait()

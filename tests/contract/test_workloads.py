@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from isobench.contracts.answers import first_answer
+from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError
 from isobench.run import catalog
-from isobench.workloads.measured import Measured
+from isobench.workloads.measured import Measured, output_of
+from isobench.workloads.root import image_workload
 from tests.contract.opening import opened
+from tests.image import LAYERS, SHOWN, Entry, oci_archive
 
 pytestmark = pytest.mark.root
 
@@ -115,6 +121,32 @@ def test_what_fails_of_it(name: str, file: Path, before: str, after: str, reason
     workload = _read(file)
     with opened(name) as sandbox, pytest.raises(MeasurementError, match=reason):
         workload.measure(sandbox)
+
+
+@pytest.mark.tool("busybox")
+@pytest.mark.parametrize("name", list(_parameters("chroot", "ns-all", "runc", "podman", "docker", "tcg")))
+def test_an_image(name: str, tmp_path: Path) -> None:
+    """Every file has the same content everywhere, and its user, folder, variables and entry point are honoured."""
+    program = Path(shutil.which("busybox") or "").read_bytes()
+    files = [f"/{file}" for file in SHOWN]
+    config = {"Entrypoint": ["/usr/bin/busybox"], "WorkingDir": "/srv/app", "User": "web", "Env": ["WHO=me"]}
+    layers = [[Entry("usr/bin/busybox", program, 0o755)], *LAYERS, [Entry("opt/first", SHOWN["opt/first"], 0o644)]]
+    image = oci_archive(tmp_path / "image.tar", layers, config)
+    text = f"sha256sum {' '.join(files)}; pwd; id -u; id -g; echo $WHO; echo > /data/x; ls /opt /removed /cache"
+    workload = Measured(image_workload(str(image), ["sh", "-c", text]))
+    (step,) = workload._steps()
+    with opened(name) as sandbox, sandbox.launch(commands(workload.root.archive, *step.words, timeout=60)) as instance:
+        instance.stdin.write(b"\n")
+        answer = first_answer(instance.stdout)
+        instance.wait()
+    said = output_of(answer).splitlines()
+    assert [line.split() for line in said[: len(files)]] == [
+        [hashlib.sha256(content).hexdigest(), f"/{file}"] for file, content in SHOWN.items()
+    ]
+    assert said[len(files) : len(files) + 4] == ["/srv/app", "33", "44", "me"]
+    assert [line for line in said[len(files) + 4 :] if line] == [
+        *("/cache:", "new", "/opt:", "first", "second", "/removed:", "again")
+    ]
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_a_program_is_measured_in_the_place_of_the_default_scenarios(program: Pa
 def test_a_run_goes_on_with_the_same_program(program: Path) -> None:
     """With its other scenarios; a program that has changed since is refused."""
     made = program_workload([str(program)])
-    root = made.root().parent.name.removeprefix("workload-")
+    root = made.root().archive.parent.name.removeprefix("workload-")
     environment = EnvironmentRecord("process", "", "process", "", None, False, facts={"program-mine.root": root})
     before = msgspec.structs.replace(
         session(),

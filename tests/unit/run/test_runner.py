@@ -31,7 +31,7 @@ from isobench.run import backoff, catalog, runner
 from isobench.run.backoff import GIVE_UP_AFTER
 from isobench.run.runner import Request, execute, plan
 from isobench.workloads.measured import Measured
-from isobench.workloads.workload import Command, Workload
+from isobench.workloads.workload import Command, Root, Workload
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import session as made_session
 
@@ -596,7 +596,7 @@ def test_what_a_run_had_is_there_when_it_goes_on(tmp_path: Path) -> None:
 
 def test_who_runs_no_programs_is_told() -> None:
     """Of workloads alone; another scenario that does not apply is left out without a word, as ever."""
-    workload = Measured(Workload("mine", "mine", Path, Command(("x",))))
+    workload = Measured(Workload("mine", "mine", lambda: Root(Path()), Command(("x",))))
     plain, able = FakeEnvironment("plain"), FakeEnvironment("able")
     able.capabilities |= {Capability.COMMAND}
     scenarios = [workload, catalog.scenarios()["io"]]

@@ -16,7 +16,7 @@ from isobench.contracts.launch import Launch
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
 from isobench.workloads.measured import Measured
-from isobench.workloads.workload import Command, Number, Server, Workload
+from isobench.workloads.workload import Command, Number, Root, Server, Workload
 
 FINE = {
     "ns": 2 * 10**9,
@@ -59,7 +59,7 @@ class Sandbox:
 
 def _workload(tmp_path: Path) -> Measured:
     root = tmp_path / "workload-0123/root.tar"
-    return Measured(Workload("program-x", "x 1", lambda: root, Command(("/bin/x", "1"))))
+    return Measured(Workload("program-x", "x 1", lambda: Root(root), Command(("/bin/x", "1"))))
 
 
 def _measured(tmp_path: Path, answer: Mapping[str, Any], end: Exception | None = None) -> Mapping[str, float]:
@@ -82,7 +82,7 @@ def test_it_is_a_scenario_that_is_told_to_begin(tmp_path: Path) -> None:
     assert isinstance(workload, Scenario)
     workload.measure(sandbox)  # type: ignore[arg-type]
     (launch,) = sandbox.launches
-    assert launch.root == workload.archive and launch.needs_disk
+    assert launch.root == workload.root.archive and launch.needs_disk
     assert launch.arguments[0] == "run" and launch.arguments[-4:] == ("words=2", "--", "/bin/x", "1")
     assert sandbox.instance.stdin.getvalue() == b"\n" and sandbox.instance.waited
     assert workload.facts(sandbox)["root"] == "0123"  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_a_root_file_system_that_cannot_be_made_is_lacking() -> None:
     """The workload is left out with the reason, once, and is not tried again."""
     tries = []
 
-    def fail() -> Path:
+    def fail() -> Root:
         tries.append(1)
         raise BuildError("the disk is full", remedy="free space")
 
@@ -167,7 +167,7 @@ def _served(
     answers: list[Mapping[str, Any]], memory: int = 0, **changes: Any
 ) -> tuple[Measured, Mapping[str, float], list[str]]:
     """A server and its driver with these answers: the workload, its costs, and what the probe was told to do."""
-    made = Workload("x", "x", lambda: Path("/x/workload-1/root.tar"), Command(("ask",)), **changes)
+    made = Workload("x", "x", lambda: Root(Path("/x/workload-1/root.tar")), Command(("ask",)), **changes)
     measured = Measured(made)
     said = b"".join(json.dumps({**FINE, **answer}).encode() + b"\n" for answer in answers)
     sandbox = Sandbox(Instance(b"ready\n" + said))
@@ -230,5 +230,5 @@ def test_a_guest_with_too_little_memory() -> None:
 
 def test_a_host_with_too_few_cpus() -> None:
     """The workload is left out."""
-    lack = Measured(Workload("x", "x", lambda: Path("/x"), Command(("x",)), cpus=10**6)).lacks()
+    lack = Measured(Workload("x", "x", lambda: Root(Path("/x")), Command(("x",)), cpus=10**6)).lacks()
     assert lack is not None and "it needs 1000000 CPUs, and there are" in lack.reason

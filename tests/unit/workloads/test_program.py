@@ -31,7 +31,7 @@ def compiled(target: Path, *options: str) -> Path:
 
 
 def _inside(program: Path | str) -> set[str]:
-    with tarfile.open(program_workload([str(program)]).root()) as packed:
+    with tarfile.open(program_workload([str(program)]).root().archive) as packed:
         return {member.name for member in packed if not member.isdir()}
 
 
@@ -51,7 +51,7 @@ def test_it_is_run_as_it_was_called(tmp_path: Path) -> None:
     workload = program_workload([str(tmp_path / "Tool"), "-x", "a b"])
     assert workload.command.words == (str(tmp_path / "Tool"), "-x", "a b")
     assert (workload.name, workload.title) == ("program-tool", "Tool -x 'a b'")
-    with tarfile.open(workload.root()) as packed:
+    with tarfile.open(workload.root().archive) as packed:
         assert packed.getmember(str(tmp_path / "Tool").lstrip("/")).linkname == str(real)
 
 

@@ -1,0 +1,115 @@
+"""4. Real programs, and the user's own: what each loses in each environment, and where it loses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.core.model import BAND
+from isobench.report import charts, format, rules
+from isobench.report.blocks import Code, Details, Figure, Heading, Paragraph, Span, table
+from isobench.report.context import Section
+from isobench.report.needs import representatives
+from isobench.report.sections._shared import (
+    ESTIMATE_COLUMNS,
+    alt_of,
+    estimate_cells,
+    finding,
+    scenario_details,
+    style_of,
+)
+
+if TYPE_CHECKING:
+    from isobench.analysis.results import Estimate
+    from isobench.report.blocks import Block
+    from isobench.report.context import Context
+
+_OF_EVERY_WORKLOAD = ("first-answer", "wall", "whole", "cpu", "peak")
+"""What every workload is judged by. Its own numbers come before, since they are what people ask about."""
+
+
+def workloads(context: Context) -> list[str]:
+    """The scenarios that are workloads: an environment has recorded which root file system they were run in."""
+    facts = {fact for record in context.session.environments for fact in record.facts}
+    return [scenario.name for scenario in context.session.scenarios if f"{scenario.name}.root" in facts]
+
+
+def build(context: Context) -> list[Block]:
+    return [block for name in workloads(context) for block in _workload(context, name)]
+
+
+def _workload(context: Context, name: str) -> list[Block]:
+    metrics = ordered(context.metrics_of(name))
+    if not metrics:
+        return []
+    record = next(scenario for scenario in context.session.scenarios if scenario.name == name)
+    rows = [row for metric in metrics for row in context.select(name, metric)]
+    against = [row for row in rows if row.environment != context.baseline and row.ratio == row.ratio]
+    blocks: list[Block] = [Heading(format.clean(record.title, 100)), Paragraph(answer(context, name, metrics))]
+    if against:
+        blocks.append(_ratios(context, name, metrics, against))
+    command = _fact(context, f"{name}.command")
+    if command:
+        identity = format.clean(_fact(context, f"{name}.root"), 40)
+        told = Span(f"The root file system was {identity} in every environment; the command:", "small")
+        blocks.append(Details("What was run", [Paragraph(told), Code(format.clean(command, 2000))]))
+    return [*blocks, *scenario_details(context, name, metrics)]
+
+
+def ordered(metrics: list[str]) -> list[str]:
+    """The workload's own numbers, and then what every workload is judged by."""
+    own = [metric for metric in metrics if metric not in _OF_EVERY_WORKLOAD]
+    return [*own, *(metric for metric in metrics if metric not in own)]
+
+
+def answer(context: Context, name: str, metrics: list[str]) -> str:
+    """One sentence: of the first number each environment that may be named, against the baseline."""
+    metric = metrics[0]
+    rows = rules.nameable(context, context.select(name, metric))
+    others = [row for row in rows if row.environment != context.baseline]
+    record = context.metric(name, metric)
+    what = format.clean(record.meaning if record and record.meaning else metric, 120)
+    base = next((row for row in rows if row.environment == context.baseline), None)
+    if base is None or not others:
+        return f"{what[0].upper()}{what[1:]}: {finding(context, context.select(name, metric), metric)}."
+    told = [f"{format.clean(row.environment, 40)} {_in_words(row)}" for row in others]
+    at = format.clean(context.baseline, 40)
+    return f"{what[0].upper()}{what[1:]} takes {format.cost(base)} in {at}. Against that: {'; '.join(told)}."
+
+
+def _in_words(row: Estimate) -> str:
+    """A ratio with its interval, in words where nothing is certain."""
+    if row.ratio_low != row.ratio_low or row.verdict == "inconclusive":
+        return rules.said(row)
+    return f"{format.against(row)} ({format.verdict(row.verdict, row.unit)})"
+
+
+def _ratios(context: Context, name: str, metrics: list[str], rows: list[Estimate]) -> Figure:
+    shown = set(representatives(context))
+    drawn = [
+        charts.Interval(
+            row.environment, row.metric, row.ratio, row.ratio_low, row.ratio_high, style_of(context, row.environment)
+        )
+        for row in rows
+        if row.environment in shown
+    ]
+    title = finding(context, context.select(name, metrics[0]), f"{name}.{metrics[0]}")
+    cells = [
+        [f"{format.clean(row.metric, 40)} / {format.clean(row.environment, 60)}", *estimate_cells(context, row)]
+        for row in rows
+    ]
+    data = table(
+        f"Ratios of {format.clean(name, 60)} to the baseline", ["cost / environment", *ESTIMATE_COLUMNS], cells
+    )
+    baseline = context.title(context.baseline)
+    note = (
+        f"Point: centre of the ratios to {baseline} within a block; line: 95 % interval; grey: {format.band(BAND)}. "
+        f"Log axis, lower is better. {format.of_blocks(row.n for row in rows)}"
+    )
+    return Figure(title, charts.forest(drawn, f"times {baseline}", BAND), alt_of(title, data), note, data)
+
+
+def _fact(context: Context, name: str) -> str:
+    return next((record.facts[name] for record in context.session.environments if name in record.facts), "")
+
+
+SECTION = Section(35, "workloads", "Your workload", build, "Workload")

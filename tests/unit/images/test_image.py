@@ -1,0 +1,131 @@
+"""Images: what their layers show together, how their program is run, and what is refused."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.core.errors import BuildError, Unavailable
+from isobench.host import programs
+from isobench.images.image import image_of
+from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def _files(tree: Path) -> dict[str, bytes]:
+    with tarfile.open(tree) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive if not member.isdir()  # type: ignore[union-attr]
+                and not member.issym()}  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [oci_archive, docker_archive])
+def test_what_the_layers_show_together(tmp_path: Path, made: Any) -> None:
+    """Whiteouts, opaque folders, a file for a folder, a hard link whose other name was replaced; the same of both."""
+    image = image_of(str(made(tmp_path / "image.tar", LAYERS, {})))
+    assert _files(image.tree) == SHOWN
+    with tarfile.open(image.tree) as archive:
+        entries = {member.name: member for member in archive}
+        assert len(entries) == len(archive.getmembers())
+    assert entries["opt/first"].mode == 0o700 and entries["bin"].linkname == "opt"
+    assert entries["cache"].isdir() and entries["removed"].isdir()
+    assert (image.folder, image.user, image.entrypoint, image.environ) == ("/", None, (), {})
+
+
+def test_how_its_program_is_run(tmp_path: Path) -> None:
+    """Entry point, arguments, variables, working folder."""
+    config = {
+        "Entrypoint": ["/opt/first", "-x"],
+        "Cmd": ["a b"],
+        "Env": ["PATH=/opt", "A=b=c"],
+        "WorkingDir": "/srv/app",
+        "User": "web",
+    }
+    image = image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, config)))
+    assert image[1:] == (("/opt/first", "-x"), ("a b",), {"PATH": "/opt", "A": "b=c"}, "/srv/app", (33, 44))
+
+
+@pytest.mark.parametrize(
+    ("user", "numbers"),
+    [("", None), ("web", (33, 44)), ("33", (33, 44)), ("7", (7, 0)), ("web:staff", (33, 50)), ("7:8", (7, 8))],
+)
+def test_whom_it_is_run_as(tmp_path: Path, user: str, numbers: tuple[int, int] | None) -> None:
+    """Names are looked up in the image."""
+    assert image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, {"User": user}))).user == numbers
+
+
+def test_a_user_that_it_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="run as nobody, which its /etc/passwd does not have"):
+        image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, {"User": "nobody"})))
+
+
+def test_one_for_another_machine(tmp_path: Path) -> None:
+    """Told before anything is tried."""
+    path = oci_archive(tmp_path / "image.tar", LAYERS, {}, architecture="riscv64")
+    with pytest.raises(BuildError, match="is for riscv64, and this machine is"):
+        image_of(str(path))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [[[Entry("../etc/passwd", b"x")]], [[folder("a"), Entry("a/../../b", b"x")]]],
+)
+def test_one_that_leads_out(tmp_path: Path, layers: list[list[Entry]]) -> None:
+    """A name in a layer never becomes a place outside."""
+    with pytest.raises(BuildError, match="leads out of the root file system"):
+        image_of(str(oci_archive(tmp_path / "image.tar", layers, {})))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive at all", b"\0" * 10240])
+def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
+    """One line, with what writes an image; also for an archive of something else, and one that is cut off."""
+    whole = oci_archive(tmp_path / "whole.tar", LAYERS, {}).read_bytes()
+    with tarfile.open(tmp_path / "other.tar", "w") as archive:
+        archive.add(tmp_path / "whole.tar", "whole.tar")
+    (tmp_path / "half.tar").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "odd.tar").write_bytes(content)
+    for name in ("odd", "other", "half"):
+        with pytest.raises(BuildError, match="is not an OCI or Docker archive") as error:
+            image_of(str(tmp_path / f"{name}.tar"))
+        assert "docker save" in error.value.remedy
+
+
+def test_a_reference_wants_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a path that is not there is told as that."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "_ALSO", ())
+    with pytest.raises(Unavailable, match="skopeo is not installed, and debian:13 is no file"):
+        image_of("debian:13")
+    with pytest.raises(BuildError, match=r"there is no archive \./none\.tar"):
+        image_of("./none.tar")
+
+
+SKOPEO = """#!/bin/sh
+echo "$*" >> {log}
+case "$1" in
+inspect) echo sha256:{digest} ;;
+copy) for last; do :; done; cp {image} "${last#oci-archive:}" ;;
+esac
+"""
+
+
+def test_a_reference_is_copied_once_for_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the digest that it has now, also if its tag moves meanwhile; a registry's port is no tag."""
+    image = oci_archive(tmp_path / "image.tar", LAYERS, {})
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin/skopeo"
+    text = SKOPEO.replace("{log}", str(tmp_path / "log")).replace("{image}", str(image)).replace("{digest}", "0" * 64)
+    script.write_text(text)
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    for _ in range(2):
+        assert _files(image_of("host:5000/name:tag").tree) == SHOWN
+    said = (tmp_path / "log").read_text().splitlines()
+    assert [line.split()[0] for line in said] == ["inspect", "copy", "inspect"]
+    assert f"docker://host:5000/name@sha256:{'0' * 64}" in said[1]
