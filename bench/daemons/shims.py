@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 SOCKETS = Path("/run/containerd/s")
@@ -12,8 +13,6 @@ TASKS = "io.containerd.runtime.v2.task"
 
 def remove_socket(address: str, namespace: str, container: str) -> None:
     """The socket of a container whose shim is gone, in the containerd that listens at this address."""
-    import hashlib
-
     digest = hashlib.sha256(f"{address}/{namespace}/{container}".encode()).hexdigest()
     (SOCKETS / digest).unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as Xml
 
 from isobench.export._shared import Format, against, estimates
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
 def write(results: Results) -> bytes:
     """JUnit XML: a test case for each cell, failed where the cell failed in a measured block, skipped where skipped."""
-    from xml.etree import ElementTree as Xml
-
     session = results.session
     failed = {(f.scenario, f.environment): f for f in session.failures if f.block > 0}
     counts: dict[str, str] = {"failures": str(len(failed)), "skipped": str(len(session.skips)), "errors": "0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 def write(results: Results) -> bytes:
     """A header and one row: the time, and every cost; the rows of many nights under one header are Otava's input."""
-    import csv
-
     rows = estimates(results)
     text = io.StringIO()
     writer = csv.writer(text)

@@ -8,7 +8,9 @@ be a file of this user or root of a bounded size.
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,9 +160,6 @@ def _others_write(found: os.stat_result) -> bool:
 def _is_private(group: int) -> bool:
     """Whether a group is this user's own: called like the user, as pam_umask(8) has it, and without other members. On
     some systems all users' first group is the same (users)."""
-    import grp
-    import pwd
-
     if group != os.getegid():
         return False
     try:

@@ -6,8 +6,10 @@ user's XDG folders, and /var/tmp, because a QEMU that runs as another user has t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,8 +99,6 @@ def check_may_run(place: Path, name: str) -> None:
 
 def check_name(place: Path, program: str, refused: str, name: str) -> None:
     """Raise `Unavailable` if this program cannot be given this path: it has a character that matches `refused`."""
-    import re
-
     found = re.search(refused, str(place))
     if found:
         letter = f"the byte {ord(found[0]) - 0xDC00:#x}" if found[0] >= "\udc00" else repr(found[0])
@@ -108,8 +108,6 @@ def check_name(place: Path, program: str, refused: str, name: str) -> None:
 
 def content_hash(parts: Iterable[bytes]) -> str:
     """Sixteen hexadecimal digits that depend on every part."""
-    import hashlib
-
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

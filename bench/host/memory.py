@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from contextlib import suppress
@@ -122,8 +123,6 @@ def add_up() -> None:
     A read flushes them only if enough has changed there or below (MEMCG_CHARGE_BATCH pages per CPU, mm/memcontrol.c);
     otherwise the kernel does every two seconds. So this process changes enough, and reads the statistics of the root.
     """
-    import mmap
-
     page = os.sysconf("SC_PAGE_SIZE")
     size = min(_MOST_CHANGED, 2 * _BATCH * (os.cpu_count() or 1) * page)
     with mmap.mmap(-1, size) as memory:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import MeasurementError, OutOfMemory, StoppedShort
+from isobench.host.accounting import cgroups_of
+from isobench.host.memory import memory_cgroup
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -65,9 +67,6 @@ def kills() -> int:
 
 def memory_limit(pid: int) -> int:
     """The memory limit of a process's cgroup in bytes, on either version; 0 if there is none."""
-    from isobench.host.accounting import cgroups_of
-    from isobench.host.memory import memory_cgroup
-
     with suppress(OSError, ValueError):
         folder = memory_cgroup(cgroups_of(pid))
         for place in (folder, *folder.parents) if folder is not None else ():  # a threaded one has no limit of its own

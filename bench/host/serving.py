@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -148,8 +150,6 @@ def writes_to(pid: int, names: Collection[str]) -> list[int]:
 
 def connected_paths() -> list[str]:
     """The paths of the unix sockets that this process is connected to."""
-    import socket
-
     found = []
     for entry in os.listdir("/proc/self/fd"):
         with suppress(OSError, ValueError):
@@ -207,9 +207,6 @@ def holders(inodes: Collection[int]) -> list[int]:
 def peers() -> Iterable[tuple[int, int]]:
     """Each connected unix socket of this network namespace and its peer, by inode (sock_diag(7)); empty if the kernel
     does not report them."""
-    import socket
-    import struct
-
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_PEER, 0xFFFFFFFF, 0xFFFFFFFF)
     header = struct.pack("=IHHII", 16 + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
     data = bytearray()
@@ -230,8 +227,6 @@ _ERROR, _DONE, _PEER = 2, 3, 2
 
 
 def _messages(data: bytes) -> Iterable[tuple[int, bytes]]:
-    import struct
-
     at = 0
     while at + 16 <= len(data):
         length, kind = struct.unpack_from("=IH", data, at)
@@ -247,8 +242,6 @@ def _kinds(data: bytes) -> set[int]:
 
 def parse_peers(data: bytes) -> list[tuple[int, int]]:
     """Parse netlink's answer: messages of a `unix_diag_msg` and attributes."""
-    import struct
-
     found = []
     for kind, body in _messages(data):
         if kind != _SOCK_DIAG_BY_FAMILY or len(body) < 16:
@@ -287,8 +280,6 @@ def _same(bound: str, path: str) -> bool:
 
 def _is_here(host: str) -> bool:
     """Whether an address is one of this machine's: only those can be bound."""
-    import socket
-
     with suppress(OSError):
         for family, kind, protocol, _, where in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
             with suppress(OSError), socket.socket(family, kind, protocol) as trial:

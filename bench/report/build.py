@@ -6,14 +6,18 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from isobench.analysis.results import Results, load
 from isobench.contracts import plugins
 from isobench.core.errors import UsageError
-from isobench.report import format, sections
+from isobench.filesystem.files import read_regular
+from isobench.report import format, markdown, sections
 from isobench.report.blocks import costs_shown
 from isobench.report.caveats import blocks_counted
 from isobench.report.context import Context, Section
+from isobench.report.markdown import pictures_of
 from isobench.report.page import Page, Part
 from isobench.report.places import placed
+from isobench.results.store import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +95,6 @@ def page_of(context: Context) -> Page:
 
 def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:
     """What the sections are given of a run, or of the run in a folder."""
-    from isobench.analysis.results import Results, load
-
     mine = results if isinstance(results, Results) else load(results)
     folder = mine.run.path.resolve().parent.parent
     return Context(mine, compare_with, folder if (folder / mine.session.host_id).is_dir() else None)
@@ -116,8 +118,6 @@ def _lay_out(page: Page, name: str) -> str:
         from isobench.report import html
 
         return html.lay_out(page)
-    from isobench.report import markdown
-
     return markdown.lay_out(page, PICTURES)
 
 
@@ -135,8 +135,6 @@ def _drawings_of(target: Path) -> set[str]:
 
 
 def _content(target: Path) -> bytes:
-    from isobench.filesystem.files import read_regular
-
     with suppress(OSError):  # there is none, or it is none that could be read
         return read_regular(target, _LARGEST)
     return b""
@@ -147,8 +145,6 @@ _LARGEST = 1 << 26
 
 def _draw(page: Page, folder: Path, before: set[str]) -> None:
     """The drawings, each a file; those of the report there before (`before`) that are not in this one are removed."""
-    from isobench.report.markdown import pictures_of
-
     drawn = pictures_of(page)
     if folder.is_symlink():  # what is written and removed is the report's own
         folder.unlink()
@@ -159,8 +155,6 @@ def _draw(page: Page, folder: Path, before: set[str]) -> None:
 
 
 def _write(target: Path, data: bytes) -> None:
-    from isobench.results.store import write_atomically
-
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.analysis.paired import FEWEST_PAIRS
+from isobench.analysis.verdicts import IMPROBABLE
 from isobench.host.machine import EMULATED, FREE, UNKNOWN
 from isobench.report import format
 
@@ -56,8 +57,6 @@ def blocks_counted(context: Context) -> int:
 
 def control_failed(context: Context) -> str:
     """What the failing control takes back, where it fails."""
-    from isobench.analysis.verdicts import IMPROBABLE
-
     strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
     if not strayed:
         return ""

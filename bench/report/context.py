@@ -8,8 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
 from isobench.report import format
+from isobench.report.blocks import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -157,7 +159,6 @@ class Context:
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
         from isobench.analysis.results import load
-        from isobench.core.errors import StoreError
         from isobench.results.record import machine
         from isobench.results.store import find_runs
 
@@ -198,8 +199,6 @@ def day_of(started: str) -> float:
 
 def verdict_span(row: Estimate) -> Span:
     """The verdict as a coloured word."""
-    from isobench.report.blocks import Span
-
     style = {"slower": "bad", "faster": "good", "equivalent": "good"}.get(row.verdict, "neutral")
     return Span(format.verdict(row.verdict, row.unit), style)  # type: ignore[arg-type]
 

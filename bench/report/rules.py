@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from isobench.analysis import paired
+from isobench.analysis.paired import FEWEST_PAIRS, holm
+from isobench.analysis.shape import kendall
+from isobench.analysis.verdicts import estimates
 from isobench.report import format
 from isobench.report.caveats import artefact
 
@@ -85,9 +89,6 @@ def apart(
     """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
     correction for their number. What is missing is not told apart. `chosen_from` is how many could have been `one`,
     where it was chosen for its value: the least of equals lies below the others by luck."""
-    from isobench.analysis import paired
-    from isobench.analysis.verdicts import estimates
-
     mine = _logs(context, scenario, metric, one)
     gaps = {}
     for other in others:
@@ -130,9 +131,6 @@ def outstanding(steps: Sequence[Difference]) -> Difference | None:
 def drifting(series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> tuple[str, float] | None:
     """Who moved during the run, and by what ratio from the first half to the second: the one that moved farthest of
     those that certainly did, by Kendall's test after Holm."""
-    from isobench.analysis.paired import FEWEST_PAIRS, holm
-    from isobench.analysis.shape import kendall
-
     long = {name: (np.array(blocks), np.array(values)) for name, (blocks, values) in series.items()
             if len(values) >= FEWEST_PAIRS}  # fmt: skip
     p = holm(np.array([kendall(*one) for one in long.values()]))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isobench.report import charts, format, rules
-from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, table
+from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, plain, table
 from isobench.report.context import shade_of, verdict_span
 from isobench.report.needs import representatives
 
@@ -254,8 +254,6 @@ def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:
 
 def alt_of(title: str, data: Table, limit: int = 12) -> str:
     """Words for those who cannot see the drawing: its finding and the first rows of its data."""
-    from isobench.report.blocks import plain
-
     lines = ["; ".join(plain(cell.text) for cell in row if plain(cell.text)) for row in data.rows[:limit]]
     more = f" And {len(data.rows) - limit} more rows in the table beneath." if len(data.rows) > limit else ""
     return format.clean(f"{title} {data.caption}: {'. '.join(lines)}.{more}", 1500)

@@ -10,6 +10,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from isobench.analysis import history
+from isobench.analysis.trend import evaluate
 from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Figure, Paragraph, table
@@ -121,9 +123,6 @@ def _changes(alerts: list[Alert]) -> list[Block]:
 
 def _alerts(context: Context) -> list[Alert]:
     """What was confirmed in this host's runs up to this one, the oldest first."""
-    from isobench.analysis import history
-    from isobench.analysis.trend import evaluate
-
     if context.history is None:
         return []
     found = history.read(context.history)

@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from isobench.analysis.paired import SIGNIFICANCE, stretch
+from isobench.analysis.shape import oddities
 from isobench.core.model import BAND, CONTROL_SUFFIX
 from isobench.report import format
 from isobench.report.blocks import Banner, Details, Items, Span, table
@@ -112,8 +114,6 @@ def _smallest(context: Context) -> str:
 
 def _conclusive(context: Context) -> str:
     """How far beyond the band a cost has to lie among so many others, in half-widths of its interval."""
-    from isobench.analysis.paired import SIGNIFICANCE, stretch
-
     rows = [row for row in context.estimates if not row.control and row.p_holm == row.p_holm]
     if not rows:
         return "nothing: no cost has the six pairs of blocks from which an interval holds at 95 %"
@@ -197,8 +197,6 @@ def _flagged(context: Context) -> list[Block]:
 
 def _shapes(context: Context) -> list[Block]:
     """Series of which the median tells half the truth."""
-    from isobench.analysis.shape import oddities
-
     found = oddities(context.results.tables)
     rows: list[list[Text]] = [
         [f"{format.clean(o.scenario, 40)}.{format.clean(o.metric, 40)}/{format.clean(o.environment, 40)}", o.text]
