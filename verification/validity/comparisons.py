@@ -43,14 +43,14 @@ def g17(trials: int = 200, seed: int = 17) -> Line:
     found["a host that wanders by 1 % a block"] = _told(random, trials, wander=0.01)
     worst = max(found, key=lambda kind: found[kind][0])
     return Line("G17", "two runs in which nothing changed: ≤ 5 % of gates (--fail-on change) fire, for every kind of "
-                "noise, restarts that move costs by 4 %, hosts that shift or drift; ≤ 5 % say that the host moved, "
+                "noise, restarts that move costs by 4 %, hosts that shift or drift; ≤ 5 % say that the host changed, "
                 "unless it did",
-                f"at most {found[worst][0]:.1%} of {trials} ({worst}); {moved:.1%} say that the host moved",
+                f"at most {found[worst][0]:.1%} of {trials} ({worst}); {moved:.1%} say that the host changed",
                 found[worst][0] <= 0.05 and moved <= 0.05)  # fmt: skip
 
 
 def _told(random: np.random.Generator, trials: int, **how: float | str) -> tuple[float, float]:
-    """The shares of comparisons that fire the gate, and that say that the host moved."""
+    """The shares of comparisons that fire the gate, and that say that the host changed."""
     fired = moved = 0
     for trial in range(trials):
         a = made(random, 2 * trial, **{**how, "host": 0.0})  # type: ignore[arg-type]
