@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(rf"^{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}$")
 _OWNER = "run.json"
-"""In a run's work folder: the copy of its state file."""
+"""The copy of a run's state file in its work folder."""
 NOT_CLEANED = "not cleaned"
 
 
@@ -99,7 +99,7 @@ def dead_runs() -> list[str]:
 
 
 def kill_processes(name: str) -> list[int]:
-    """Kill the processes of this run: its programs run from its folder, what served them names that folder or the run.
+    """Kill the processes of this run: programs that run from its folder, and those that name the folder or the run.
 
     Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
@@ -111,7 +111,7 @@ def kill_processes(name: str) -> list[int]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError, ValueError, IndexError), ExitStack() as opened:
-            process = os.pidfd_open(int(entry.name))  # so that no other that has its number by then is killed
+            process = os.pidfd_open(int(entry.name))  # so that no other process with a reused pid is killed
             opened.callback(os.close, process)
             if _is_ours(entry, name, needle, ours):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -146,7 +146,7 @@ def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str])
 
 
 def _is_named(name: str, words: bytes) -> bool:
-    """Whether a word of a command line is the name of the run or of an instance of it, as with containerd's shims."""
+    """Whether a word of a command line names the run or one of its instances, as with containerd's shims."""
     return any(word == name.encode() or word.startswith(f"{name}-".encode()) for word in words.split(b"\0"))
 
 
@@ -191,7 +191,7 @@ def _dead() -> Iterator[tuple[str, dict[str, object]]]:
 
 
 class _Alive(Exception):
-    """The run is alive, or that cannot be determined."""
+    """The run is alive, or may be."""
 
 
 def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False) -> dict[str, object] | None:
@@ -208,10 +208,10 @@ def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False)
     try:
         if not try_lock(descriptor):
             raise _Alive
-    except OSError:  # no locks on that file system: the other file has to tell
+    except OSError:  # no locks on that file system: the other file decides
         if not known_dead:
             raise _Alive from None
-    if os.fstat(descriptor).st_nlink == 0:  # somebody else has cleaned it in this moment
+    if os.fstat(descriptor).st_nlink == 0:  # another process has just cleaned it
         return None
     try:
         record = json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
@@ -222,7 +222,7 @@ def _locked(file: str, where: int, held: ExitStack, *, known_dead: bool = False)
 
 @contextmanager
 def _work() -> Iterator[int]:
-    """A descriptor of the folder that holds work folders, others' among them; -1 where there is none."""
+    """A descriptor of the folder with the work folders, including other users'; -1 if there is none."""
     descriptor = -1
     with suppress(OSError):
         descriptor = os.open(work_root(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -234,12 +234,12 @@ def _work() -> Iterator[int]:
 
 
 def _names(work: int) -> list[str]:
-    """What has the name of a run there."""
+    """The entries there that have the name of a run."""
     return sorted(filter(_NAME.fullmatch, os.listdir(work))) if work >= 0 else []
 
 
 def _left_alone() -> list[str]:
-    """Other users' folders with the name of a run: they may be of their runs, or traps."""
+    """Other users' folders with the name of a run: they may be runs of theirs, or traps."""
     theirs = []
     with _work() as work:
         for name in _names(work):
@@ -254,8 +254,8 @@ def _left_alone() -> list[str]:
 
 @contextmanager
 def _claim(file: Path, record: dict[str, object], *, unlocked: bool = False) -> Iterator[None]:
-    """A state file, whole and locked from the first moment that it can be seen. Others may not open it: who can, can
-    lock it. `unlocked`: it may do without where its file system has no locks."""
+    """Create a state file that is complete and locked as soon as it is visible. Others may not open it, because whoever
+    can open it can lock it. `unlocked`: it need not be locked if its file system has no locks."""
     text = [json.dumps(record).encode()]
     try:
         try:
@@ -282,7 +282,7 @@ def _engines() -> dict[str, str]:
     found = {}
     for engine in catalog.engines():
         address = variable(engine.variable)
-        with suppress(Unavailable):  # nothing is made where it cannot be known
+        with suppress(Unavailable):  # if it is not known, nothing is created there
             address = engine.chosen() if engine.chosen is not None else address
         if address:
             found[engine.variable] = address
@@ -304,7 +304,7 @@ def _make(workdir: Path) -> Path:
 
 
 def _unknown_engines(record: dict[str, object]) -> str:
-    """The variables whose value in a record is no engine that we know without it: "DOCKER_HOST=tcp://…"; or nothing."""
+    """The variables whose recorded value is not a known engine ("DOCKER_HOST=tcp://…"), or nothing."""
     used, here, private = record.get("engines"), _engines(), addresses()
     unknown = []
     for name, usual, _ in catalog.engines():
@@ -321,7 +321,7 @@ def _engines_of(record: dict[str, object]) -> Iterator[None]:
     engines = record.get("engines", here)
     for name in (engine.variable for engine in catalog.engines()):
         value = engines.get(name) if isinstance(engines, dict) else None
-        if value != here.get(name):  # else all that tells it stays, such as a context's certificates
+        if value != here.get(name):  # otherwise keep what defines it, such as a context's certificates
             before[name] = os.environ.pop(name, None)
             if value:
                 os.environ[name] = str(value)
