@@ -68,6 +68,17 @@ def test_the_lock_file_locks_what_the_project_names() -> None:
         assert one.specifier.contains(pinned[canonicalize_name(one.name)], prereleases=True), one
 
 
+def test_the_pythons_that_wheels_are_tried_on_are_those_that_are_promised() -> None:
+    """The session's are the classifiers', and begin with the lowest that is required."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    said = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
+    session = re.search(
+        r"^@nox\.session\(python=\[(.*)\]\)\ndef wheels", (ROOT / "noxfile.py").read_text(), re.MULTILINE
+    )
+    assert session is not None and re.findall(r'"([\d.]+)"', session[1]) == said
+    assert project["requires-python"] == f">={said[0]}"
+
+
 @given(st.just(0.3))
 def test_an_example_may_take_its_time(seconds: float) -> None:
     """A loaded host fails no test: hypothesis would, after 200 ms."""
