@@ -188,7 +188,8 @@ def control_failed(hits: int, metrics: int) -> bool:
 
 def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
     blocks = paired.effective(len(logs), correlated)
-    found = paired.widened(paired.interval(logs), blocks)
+    found = paired.interval(logs)
+    found = paired.widened(found, blocks, paired.most(logs, found.centre))
     p = paired.p_value(logs)
     if found.n >= FEWEST_PAIRS and found.low <= 0 <= found.high:
         p = max(p, np.nextafter(SIGNIFICANCE, 1))  # what is widened over 1 is no hit

@@ -245,3 +245,46 @@ def test_series_that_are_alike_count_once(shared: float, least: float, most: flo
     random = np.random.default_rng(12)
     found = [paired._independent(_family(random, 20, 0.0, shared)) for _ in range(50)]
     assert least < np.median(found) < most
+
+
+def _reached(series: np.ndarray) -> tuple[paired.Interval, paired.Reach]:
+    """As verdicts make it of one series by itself."""
+    blocks = paired.effective(len(series), paired.correlations([series])[0])
+    found = interval(series)
+    found = paired.widened(found, blocks, paired.most(series, found.centre))
+    return found, paired.reach(series, found, blocks)
+
+
+@pytest.mark.parametrize("blocks", [12, 20, 40])
+def test_a_drift_makes_an_interval_as_wide_as_the_run_shows(blocks: int) -> None:
+    """A level that drifts by 6 % through a run: the interval reaches no farther than AR(1) 0.9 asks (it was five times
+    as wide as the blocks' range)."""
+    series = np.linspace(-0.03, 0.03, blocks) + np.random.default_rng(3).normal(0, 0.003, blocks)
+    found, wide = _reached(series)
+    assert wide.effective < blocks / 2
+    assert 0.5 * np.ptp(series) < found.high - found.low < 2.2 * np.ptp(series)
+
+
+def test_blocks_that_remember_each_other_leave_the_truth_inside() -> None:
+    """Of series of AR(1) 0.9 that are seen to be such, nine of ten intervals cover."""
+    random = np.random.default_rng(4)
+    for blocks in (8, 12, 20):
+        covered = []
+        for _ in range(400):
+            series = random.normal(0, 1, blocks)
+            for place in range(1, blocks):
+                series[place] = 0.9 * series[place - 1] + math.sqrt(0.19) * series[place]
+            found, wide = _reached(series)
+            if wide.effective < 0.4 * blocks:
+                covered.append(found.low <= 0 <= found.high)
+        assert len(covered) > 100 and np.mean(covered) > 0.90
+
+
+@pytest.mark.parametrize("edge", [0.0, 0.02, 0.05, 0.2])
+def test_p_is_the_level_at_which_a_bounded_interval_touches(edge: float) -> None:
+    """Blocks that drift, so that the interval is bounded: just above and below that level it lies on either side."""
+    series = 0.5 + np.linspace(-0.03, 0.03, 12) + np.random.default_rng(5).normal(0, 0.003, 12)
+    found, wide = _reached(series)
+    p = paired.p_beyond(found, wide, edge)
+    assert 0 < p < 0.05 and wide.most < math.inf
+    assert paired.stretched(found, wide, p * 0.99).low < edge < paired.stretched(found, wide, p * 1.01).low
