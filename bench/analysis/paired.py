@@ -199,7 +199,7 @@ def widened(found: Interval, effective_blocks: float, most: float = math.inf) ->
 def most(differences: np.ndarray, centre: float) -> float:
     """How far an interval of blocks that resemble each other reaches at most, at 95 %."""
     farthest = float(np.max(np.abs(np.asarray(differences, dtype=np.float64) - centre), initial=0.0))
-    return _FARTHEST / max(len(differences), 1) ** _FARTHEST_POWER * farthest
+    return _FARTHEST / math.pow(max(len(differences), 1), _FARTHEST_POWER) * farthest
 
 
 def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> Reach:
