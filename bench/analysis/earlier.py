@@ -33,7 +33,7 @@ def earlier(compared: Sequence[Run]) -> list[Run]:
             known = session.run_id in own or not session.finished or session.started >= last
             if not known and any(alike(session, one.session) for one in compared):
                 found.setdefault(session.run_id, run)
-    return sorted(found.values(), key=lambda run: run.session.started)
+    return sorted(found.values(), key=lambda run: run.session.started)[-MOST:]
 
 
 def alike(one: Session, other: Session) -> bool:
