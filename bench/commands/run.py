@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypedDict
 
+from isobench.commands.clean import size
 from isobench.commands.report import REPORTS
 from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
@@ -133,6 +134,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
     plan("-w", "--workloads", default="", metavar="WORKLOAD,..", help="names or TOML files, instead of scenarios")
     plan("--image", default="", metavar="IMAGE", help="an OCI or Docker archive, or a reference: run its program")
+    plan("--cpus", type=int, metavar="N", help="CPUs of each workload's instances (the host's, 4 at most)")
+    plan("--memory", type=size, metavar="1G", help="memory of each workload's instances (512M, or what it needs)")
     plan("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
     plan("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
@@ -451,7 +454,10 @@ def _request(arguments: argparse.Namespace, run_id: str) -> Request:
 
 def _scenarios(arguments: argparse.Namespace) -> list[Scenario]:
     """The workloads and the scenarios that are named; without a workload the default scenarios."""
-    workloads = _workloads(arguments.workloads, arguments.image, arguments.program)
+    if arguments.cpus is not None and arguments.cpus < 1:
+        raise UsageError("--cpus must be greater than 0")
+    chosen = arguments.cpus or 0, arguments.memory or 0
+    workloads = _workloads(arguments.workloads, arguments.image, arguments.program, chosen)
     return [*workloads, *(catalog.select_scenarios(arguments.scenarios) if _names_scenarios(arguments) else [])]
 
 
@@ -461,26 +467,30 @@ def _names_scenarios(arguments: argparse.Namespace) -> bool:
     return bool(named) or not (arguments.workloads or arguments.image or arguments.program)
 
 
-def _workloads(words: str, image: str, program: Sequence[str]) -> list[Measured]:
+def _workloads(words: str, image: str, program: Sequence[str], chosen: tuple[int, int]) -> list[Measured]:
     """The workloads of `-w`, and the program after `--`, or an image's with what is after `--` as its arguments."""
     if not (words or image or program):
         return []
     from isobench.workloads.measured import Measured
     from isobench.workloads.program import program_workload
+    from isobench.workloads.workload import Allotment
 
+    allotment = Allotment(*chosen)
     if image:
         from isobench.workloads.root import image_workload
 
-        own = [Measured(image_workload(image, program))]
+        own = [Measured(image_workload(image, program), allotment)]
     else:
-        own = [Measured(program_workload(program))] if program else []
-    return [*own, *(catalog.select_workloads(words) if words else [])]
+        own = [Measured(program_workload(program), allotment)] if program else []
+    return [*own, *(catalog.select_workloads(words, allotment) if words else [])]
 
 
 def _scenarios_of(session: Session) -> list[Scenario]:
     """The scenarios of a resumed run. Raises `UsageError` if a workload has changed since."""
     told = session.command
-    workloads = _workloads(_word_after("-w", told), _word_after("--image", told), _parted(told)[1])
+    memory = _word_after("--memory", told)
+    given = int(_word_after("--cpus", told) or 0), size(memory) if memory else 0
+    workloads = _workloads(_word_after("-w", told), _word_after("--image", told), _parted(told)[1], given)
     names = [scenario.name for scenario in session.scenarios]
     for workload in workloads:
         before = {one.facts.get(f"{workload.name}.root") for one in session.environments} - {None}
@@ -512,6 +522,10 @@ def _command(arguments: argparse.Namespace, seed: int) -> list[str]:
         words += ["-w", arguments.workloads]
     if arguments.image:
         words += ["--image", arguments.image]
+    if arguments.cpus is not None:
+        words += ["--cpus", str(arguments.cpus)]
+    if arguments.memory is not None:
+        words += ["--memory", f"{arguments.memory >> 20}M"]
     if _names_scenarios(arguments):
         words += ["-s", arguments.scenarios]
     words += ["--profile", arguments.profile, "--seed", str(seed)]

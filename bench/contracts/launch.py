@@ -33,6 +33,11 @@ class Launch(NamedTuple):
     root: Path | None = None
     """The archive of the root file system that the instance has instead of the shared one (bench/images/archive.py).
     Only environments with `Capability.COMMAND` are given one; they unpack or import it on first use."""
+    cpus: int = 0
+    """How many CPUs a guest has that is given a root file system; 0: as many as any guest."""
+    memory_bytes: int = 0
+    """The memory of an instance that is given a root file system: a guest's own, or the limit of its cgroup if the
+    environment makes one; 0: as for any instance."""
 
 
 def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
@@ -45,6 +50,8 @@ def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: f
     return Launch(arguments, timeout, needs_disk=disk, needs_lower=lower)
 
 
-def commands(root: Path, *arguments: str, timeout: float = DEFAULT_TIMEOUT) -> Launch:
+def commands(
+    root: Path, *arguments: str, cpus: int = 0, memory_bytes: int = 0, timeout: float = DEFAULT_TIMEOUT
+) -> Launch:
     """An instance with this root file system, whose probe runs commands of it (bench/probe/run.c)."""
-    return Launch(("run", *arguments), timeout, needs_disk=True, root=root)
+    return Launch(("run", *arguments), timeout, needs_disk=True, root=root, cpus=cpus, memory_bytes=memory_bytes)

@@ -30,6 +30,15 @@ LIMITS = (
 """Limits set on every fresh cgroup: 512 MiB, 1024 processes, the default share of CPU, as v2 and v1 name them.
 The launcher skips files that a controller does not have."""
 
+
+def limits(memory_bytes: int = 0) -> tuple[str, ...]:
+    """`LIMITS`, with another limit of memory if one is given."""
+    if not memory_bytes:
+        return LIMITS
+    others = (limit for limit in LIMITS if not limit.startswith("memory."))
+    return (f"memory.max={memory_bytes}", f"memory.limit_in_bytes={memory_bytes}", *others)
+
+
 _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer")
 """The v1 controllers that Docker uses and that can be joined without setup (cpuset needs its CPUs first)."""
 

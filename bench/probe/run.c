@@ -5,6 +5,7 @@
  *   cwd=FOLDER        its working folder
  *   env=NAME=VALUE    a variable, any number of them; the command has no others
  *   user=UID:GID      the user and group it runs as, without other groups; by default the probe's
+ *   cpus=COUNT        how many CPUs it may use: the first of those that the probe may; by default all of them
  *   keep=BYTES        how much of the end of its output is answered
  *   most=BYTES        how much it may write at most
  *   within=SECONDS    how long it may take to succeed or to become ready
@@ -26,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,7 +53,7 @@ struct step {
     enum kind kind;
     const char *cwd, *line;
     int has_user;
-    unsigned user, group, port;
+    unsigned user, group, port, cpus;
     unsigned long long keep, most, within;
     char *environ[MOST_WORDS + 1], *words[MOST_WORDS + 1];
 };
@@ -110,6 +112,8 @@ static int read_step(int argc, char **argv, struct step *step)
             step->kind = (enum kind)kind;
         else if (strncmp(word, "port=", 5) == 0)
             step->port = (unsigned)strtoul(word + 5, NULL, 10);
+        else if (strncmp(word, "cpus=", 5) == 0)
+            step->cpus = (unsigned)strtoul(word + 5, NULL, 10);
         else if (strncmp(word, "line=", 5) == 0)
             step->line = word + 5;
         else if (strncmp(word, "within=", 7) == 0)
@@ -144,6 +148,22 @@ static _Noreturn void fail(int report, const char *what)
     _exit(127);
 }
 
+/* Only so many CPUs: it has as many in every environment, whatever the environment itself offers. */
+static int confine(unsigned count)
+{
+    cpu_set_t all, few;
+    CPU_ZERO(&few);
+    if (sched_getaffinity(0, sizeof all, &all) < 0)
+        return -1;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count > 0; cpu++)
+        if (CPU_ISSET(cpu, &all)) {
+            CPU_SET(cpu, &few);
+            count--;
+        }
+    errno = ENODEV;
+    return count > 0 ? -1 : sched_setaffinity(0, sizeof few, &few);
+}
+
 /* The child: enter the root file system, become who it is to be, exec. */
 static _Noreturn void become(const struct step *step, int input, int output, int report)
 {
@@ -153,6 +173,8 @@ static _Noreturn void become(const struct step *step, int input, int output, int
         fail(report, "its standard streams");
     if (strcmp(root, "/") != 0 && chroot(root) < 0)
         fail(report, "chroot");
+    if (step->cpus && confine(step->cpus) < 0)
+        fail(report, "its CPUs");
     if (chdir(step->cwd) < 0)
         fail(report, "its working folder");
     if (step->has_user && (setgroups(0, NULL) < 0 || setgid(step->group) < 0 || setuid(step->user) < 0))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.workloads.measured import Measured
+    from isobench.workloads.workload import Allotment
 
 GROUPS = {
     "default": "the environments of a plain run",
@@ -116,7 +117,7 @@ def workloads() -> Mapping[str, Path]:
     return plugins.find(WORKLOAD_PLUGINS, isobench.workloads.shipped)
 
 
-def select_workloads(words: str) -> list[Measured]:
+def select_workloads(words: str, chosen: Allotment | None = None) -> list[Measured]:
     """The workloads in a comma-separated list of names and of files (with a slash, or ending in .toml), each once.
 
     Raises `UsageError` for an unknown name, and for a file with an error.
@@ -125,6 +126,7 @@ def select_workloads(words: str) -> list[Measured]:
 
     from isobench.workloads.file import read_workload
     from isobench.workloads.measured import Measured
+    from isobench.workloads.workload import UNCHOSEN
 
     found: dict[str, Measured] = {}
     for word in filter(None, (w.strip() for w in words.split(","))):
@@ -137,7 +139,7 @@ def select_workloads(words: str) -> list[Measured]:
             raise UsageError(f"{path}: a scenario is called {workload.name!r}", remedy="rename the file")
         if workload.name in found and found[workload.name].origin != path:
             raise UsageError(f"{path} and {found[workload.name].origin} have the same name", remedy="rename one")
-        found[workload.name] = Measured(workload, path)
+        found[workload.name] = Measured(workload, chosen or UNCHOSEN, path)
     if not found:
         raise UsageError("no workload was named", remedy="isobench list workloads")
     return list(found.values())

@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.contracts.answers import blame_memory, first_answer, next_answer, text, whole
-from isobench.contracts.capabilities import Capability, GivesMemory, Lack
+from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.launch import commands
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.images.archive import identity
-from isobench.workloads.workload import MOST_OUTPUT, READ, SHOWN
+from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,10 +53,12 @@ class Measured:
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
     """A program may have more threads than there are CPUs, and wait for its disk."""
 
-    def __init__(self, workload: Workload, origin: Path | None = None) -> None:
-        """`origin` is the workload's file, if it has one."""
+    def __init__(self, workload: Workload, chosen: Allotment = UNCHOSEN, origin: Path | None = None) -> None:
+        """`chosen` is what instances are to be given; `origin` is the workload's file, if it has one."""
         self.workload = workload
         self.origin = origin
+        cpus = chosen.cpus or max(workload.cpus, min(MOST_CPUS, _host_cpus()))
+        self.allotment = Allotment(cpus, chosen.memory_bytes or max(workload.memory_bytes, FEWEST_BYTES))
         self.name = workload.name
         self.title = workload.title
         numbers = tuple(Metric(one.name, one.unit, one.meaning) for one in workload.numbers)
@@ -82,22 +84,41 @@ class Measured:
         return identity(self.root.archive)
 
     def lacks(self) -> Lack | None:
-        """Its root file system, which is made now, or CPUs."""
-        if isinstance(self._made, IsobenchError):
-            return Lack(self._made.reason, self._made.remedy)
-        cpus = len(os.sched_getaffinity(0))
-        return Lack(f"it needs {self.workload.cpus} CPUs, and there are {cpus}") if cpus < self.workload.cpus else None
+        """CPUs or memory, or its root file system, which is made now."""
+        lacking = self._lacking()
+        if lacking:
+            return Lack(lacking, "choose with --cpus and --memory")
+        return Lack(self._made.reason, self._made.remedy) if isinstance(self._made, IsobenchError) else None
+
+    def _lacking(self) -> str:
+        """Why an instance cannot be given what it is to be given; empty if it can."""
+        cpus, memory = self.allotment
+        if cpus < self.workload.cpus or memory < self.workload.memory_bytes:
+            needed = f"{self.workload.cpus} CPUs and {self.workload.memory_bytes >> 20} MiB"
+            return f"{self.name} needs {needed}, and is given {cpus} and {memory >> 20} MiB"
+        if cpus > _host_cpus():
+            return f"it is to have {cpus} CPUs, and the host has {_host_cpus()}"
+        host = _host_memory()
+        return f"it is to have {memory >> 20} MiB, and the host has {host >> 20} MiB" if memory > host else ""
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What is run, and which bits."""
         driver = next(step.words for step in self._steps() if step.kind == "driver")
-        return {"command": shlex.join(driver[driver.index("--") + 1 :]), "root": self.identity}
+        return {
+            "command": shlex.join(driver[driver.index("--") + 1 :]),
+            "root": self.identity,
+            "allotted": self._allotted(),
+        }
+
+    def _allotted(self) -> str:
+        cpus, memory = self.allotment
+        return f"{cpus} CPUs, {memory >> 20} MiB (a rung without a cgroup has no limit of memory)"
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        _check_memory(sandbox, self.workload.memory_bytes)
         steps = self._steps()
         words = [word for step in steps for word in step.words]
-        with sandbox.launch(commands(self.root.archive, *words)) as instance:
+        cpus, memory = self.allotment
+        with sandbox.launch(commands(self.root.archive, *words, cpus=cpus, memory_bytes=memory)) as instance:
             done = [_done(step, instance, first=step is steps[0]) for step in steps]
             instance.wait()
         start = (instance.events["ready"] - instance.events["requested"]) / 1e9
@@ -105,12 +126,12 @@ class Measured:
 
     def _steps(self) -> list[_Step]:
         """In order: preparing, starting the server, the driver, stopping the server."""
-        work, root = self.workload, self.root
-        steps = [_Step("prepare", command.step(root)) for command in work.prepare]
+        work, root, cpus = self.workload, self.root, self.allotment.cpus
+        steps = [_Step("prepare", command.step(root, cpus=cpus)) for command in work.prepare]
         if work.server is not None:
-            steps += [_Step("server", words) for words in work.server.steps(root)]
+            steps += [_Step("server", words) for words in work.server.steps(root, cpus)]
         keep = READ if work.numbers or work.expect else SHOWN
-        steps.append(_Step("driver", work.command.step(root, keep=keep)))
+        steps.append(_Step("driver", work.command.step(root, cpus=cpus, keep=keep)))
         return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
 
     def _costs(self, start: float, done: Sequence[_Done]) -> dict[str, float]:
@@ -150,10 +171,12 @@ class _Done(NamedTuple):
     outside: float
 
 
-def _check_memory(sandbox: Sandbox, wanted: int) -> None:
-    if isinstance(sandbox, GivesMemory) and sandbox.memory_bytes < wanted:
-        has = f"and an instance here has {sandbox.memory_bytes >> 20} MiB"
-        raise MeasurementError(f"it needs {wanted >> 20} MiB of memory, {has}")
+def _host_cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _host_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:

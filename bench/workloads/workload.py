@@ -28,6 +28,20 @@ READY_SECONDS = 60.0
 """How long a server may take to become ready."""
 
 
+FEWEST_BYTES, MOST_CPUS = 512 << 20, 4
+"""The memory of an instance at least, and its CPUs at most, unless somebody chooses."""
+
+
+class Allotment(NamedTuple):
+    """What an instance is given, the same in every environment. 0: nobody has chosen."""
+
+    cpus: int = 0
+    memory_bytes: int = 0
+
+
+UNCHOSEN = Allotment()
+
+
 class Root(NamedTuple):
     """A root file system: its archive, and what an image says about how its program is run."""
 
@@ -51,13 +65,13 @@ class Command(NamedTuple):
     is_entered: bool = False
     """The words are arguments of the image's entry point."""
 
-    def step(self, root: Root, *options: str, keep: int = SHOWN) -> list[str]:
+    def step(self, root: Root, *options: str, cpus: int, keep: int = SHOWN) -> list[str]:
         """The words of a step of the probe's verb `run` (bench/probe/run.c)."""
         words = (*root.entrypoint, *(self.words or root.arguments)) if self.is_entered else self.words
         variables = {**ENVIRON, **root.environ, **self.environ}
         environ = [f"env={name}={value}" for name, value in variables.items()]
         user = [f"user={root.user[0]}:{root.user[1]}"] if root.user is not None else []
-        limits = [f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(words)}"]
+        limits = [f"cpus={cpus}", f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(words)}"]
         return [*options, f"cwd={root.folder}", *environ, *user, *limits, "--", *words]
 
 
@@ -70,12 +84,12 @@ class Server(NamedTuple):
     line: str = ""
     asked: Command | None = None
 
-    def steps(self, root: Root) -> list[list[str]]:
+    def steps(self, root: Root, cpus: int) -> list[list[str]]:
         """Starting it, and waiting until it is ready."""
         within = f"within={deadlines.stretched(READY_SECONDS):.0f}"
         sign = [f"port={self.port}"] if self.port else [f"line={self.line}"] if self.line else []
-        start = self.command.step(root, "as=server", within, *sign)
-        return [start, *([self.asked.step(root, "as=retry", within)] if self.asked is not None else [])]
+        start = self.command.step(root, "as=server", within, *sign, cpus=cpus)
+        return [start, *([self.asked.step(root, "as=retry", within, cpus=cpus)] if self.asked is not None else [])]
 
 
 class Number(NamedTuple):
@@ -119,9 +133,9 @@ class Workload(NamedTuple):
     expect: re.Pattern[str] | None = None
     """What the output of a correct answer contains."""
     memory_bytes: int = 0
-    """How much memory an instance must have."""
+    """How much memory an instance must have at least."""
     cpus: int = 1
-    """How many CPUs the host must have."""
+    """How many CPUs an instance must have at least."""
     packages: tuple[str, ...] = ()
     """The Debian packages in its root file system."""
 

@@ -17,11 +17,12 @@ from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError, OutOfMemory
 from isobench.filesystem.mounts import mounted_below
 from isobench.filesystem.paths import work_root
+from isobench.host.oom import memory_limit
 from isobench.images.closure import closure_of
 from isobench.run import catalog
 from isobench.workloads.measured import Measured
 from isobench.workloads.program import program_workload
-from isobench.workloads.workload import Command, Root
+from isobench.workloads.workload import Allotment, Command, Root
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -84,7 +85,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _answer(sandbox: Any, root: Root, command: Command) -> dict[str, Any]:
-    with sandbox.launch(commands(root.archive, *command.step(root), timeout=60)) as instance:
+    with sandbox.launch(commands(root.archive, *command.step(root, cpus=1), timeout=60)) as instance:
         instance.stdin.write(b"\n")
         answer = first_answer(instance.stdout)
         instance.wait()
@@ -118,11 +119,28 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["handmade", "runc"])
+@pytest.mark.parametrize("name", ["handmade", "runc", pytest.param("docker", marks=pytest.mark.docker)])
 def test_a_program_without_end_to_its_memory(name: str, program: Path) -> None:
-    """Its limit is 512 MiB; the reason is that, and not what became of it."""
+    """Its limit is what it was given; the reason is that, and not what became of it."""
+    eating = Measured(program_workload([str(program), "eat"]), Allotment(1, 100 << 20))
     with opened(name) as sandbox, pytest.raises(OutOfMemory, match="OOM-killed"):
-        Measured(program_workload([str(program), "eat"])).measure(sandbox)
+        eating.measure(sandbox)
+
+
+@pytest.mark.parametrize("name", list(_parameters()))
+def test_the_cpus_and_the_memory_that_it_is_given(name: str) -> None:
+    """One CPU everywhere, however many there are; a guest has so much memory, a container so much at most."""
+    workload = program_workload(["nproc"])
+    root, command = workload.root(), workload.command
+    launch = commands(root.archive, *command.step(root, cpus=1), cpus=2, memory_bytes=300 << 20, timeout=60)
+    with opened(name) as sandbox, sandbox.launch(launch) as instance:
+        payload = next(pid for pid, role in instance.host_pids().items() if role == "payload")
+        limit = memory_limit(payload)
+        instance.stdin.write(b"\n")
+        assert first_answer(instance.stdout)["output"] == "1\n"
+        instance.wait()
+    if name in ("handmade", "runc", "podman", "containerd", "docker", "docker-volume"):
+        assert limit == 300 << 20
 
 
 @pytest.mark.parametrize("name", ["process", pytest.param("docker", marks=pytest.mark.docker)])

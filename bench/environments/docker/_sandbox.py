@@ -99,7 +99,8 @@ class DockerSandbox:
         with self.storage(name, with_lower=launch.needs_lower) as options:
             container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
             try:
-                container.start(image, self._run, command, {**self._environment.host_config, **options})
+                limit = {"mem_limit": launch.memory_bytes} if launch.memory_bytes else {}
+                container.start(image, self._run, command, {**self._environment.host_config, **options, **limit})
                 self._elsewhere = container.unseen
                 yield container
             finally:

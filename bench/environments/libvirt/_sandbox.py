@@ -6,6 +6,7 @@ socket of the harness, so that the first byte arrives without a detour.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import shutil
@@ -82,6 +83,7 @@ class GuestSandbox:
     """What every instance boots: the kernel, the initramfs, and the image of its disk."""
 
     memory_mib = MEMORY_MIB
+    cpus = 1
     modules: tuple[str, ...] = ()
     """Kernel modules in addition to those for its storage."""
 
@@ -207,7 +209,7 @@ class GuestSandbox:
         if "/" in files.serial:  # the recorded configuration has no UUID
             Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
         Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
-        Xml.SubElement(domain, "vcpu").text = "1"
+        Xml.SubElement(domain, "vcpu").text = str(self.cpus)
         system = Xml.SubElement(domain, "os")
         Xml.SubElement(system, "type", machine="q35").text = "hvm"
         self.boot(system, files, probe_args)
@@ -236,7 +238,7 @@ class GuestSandbox:
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
             if launch.needs_disk:
                 files = self._with_disk(files, folder, launch)
-            xml = self.domain_xml(name, files, launch.arguments)
+            xml = self._sized(launch).domain_xml(name, files, launch.arguments)
             instance = self.instance(name, folder, launch.timeout, idle=launch.is_idle)
             try:
                 self.start(instance, xml, launch.timeout)
@@ -244,6 +246,15 @@ class GuestSandbox:
                 yield instance
             finally:
                 instance.destroy()
+
+    def _sized(self, launch: Launch) -> GuestSandbox:
+        """This sandbox with the CPUs and the memory that an instance is given."""
+        if launch.root is None:
+            return self
+        other = copy.copy(self)
+        other.cpus = launch.cpus or self.cpus
+        other.memory_mib = launch.memory_bytes >> 20 or self.memory_mib
+        return other
 
     def start(self, instance: GuestInstance, xml: str, timeout: float) -> None:
         """Start a guest; also remember whether guests of this kind become ready, and what can be observed of them."""

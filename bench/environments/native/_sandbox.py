@@ -14,7 +14,7 @@ from isobench.core.errors import Unavailable
 from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
-from isobench.host.cgroups import LIMITS, is_unified, make_parents, remove_parents
+from isobench.host.cgroups import is_unified, limits, make_parents, remove_parents
 from isobench.host.oom import MemoryWatch
 from isobench.images.archive import Unpacked
 from isobench.images.lower import copy_lower
@@ -87,7 +87,9 @@ class NativeSandbox:
                 data = root / "data"
             own_root = self._isolation.chroot or self._isolation.pivot
             seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
-            options = [*self._options(root, upper, number), *([] if launch.watch_end else ["--no-watch"])]
+            options = self._options(root, upper, number, launch.memory_bytes)
+            if not launch.watch_end:
+                options.append("--no-watch")
             if launch.root is not None and "net" in self._isolation.namespaces:
                 options.append("--loopback")  # programs expect it, and the probe may lack the capability
             # Every rung execs ./probe in its root folder: resolving a longer path would cost as much as chroot itself.
@@ -128,7 +130,7 @@ class NativeSandbox:
         if self._cgroups:
             remove_parents(self._cgroups)
 
-    def _options(self, root: Path, upper: Path, number: int) -> list[str]:
+    def _options(self, root: Path, upper: Path, number: int, memory_bytes: int = 0) -> list[str]:
         isolation = self._isolation
         options = []
         if isolation.namespaces:
@@ -138,7 +140,7 @@ class NativeSandbox:
         if isolation.user_map:
             options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
         if isolation.cgroup:
-            options += _cgroup_options(self._cgroups, number)
+            options += _cgroup_options(self._cgroups, number, memory_bytes)
         if isolation.overlay:
             own = os.path.relpath(upper, root)  # relative to the root folder: an absolute path may contain , and :
             options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
@@ -185,9 +187,9 @@ def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
     return make_parents(workdir.parent.name, workdir.name)
 
 
-def _cgroup_options(parents: tuple[str, ...], number: int) -> list[str]:
+def _cgroup_options(parents: tuple[str, ...], number: int, memory_bytes: int) -> list[str]:
     options = [f"--cgroup={parent}/{number}" for parent in parents]
-    options += [f"--limit={limit}" for limit in LIMITS]
+    options += [f"--limit={limit}" for limit in limits(memory_bytes)]
     return [*options, "--into-cgroup"] if is_unified(parents) else options
 
 

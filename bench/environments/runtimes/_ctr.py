@@ -143,7 +143,8 @@ class Ctr(Runtime):
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         file = sandbox.workdir / f"{name}.json"
         if name != "NAME":
-            file.write_text(json.dumps(configuration(str(sandbox.root), sandbox.run, name, probe_args)))
+            root, memory = str(sandbox.root), sandbox.memory_bytes
+            file.write_text(json.dumps(configuration(root, sandbox.run, name, probe_args, memory)))
         return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:

@@ -55,6 +55,8 @@ class RuntimeSandbox:
         self.runtime = runtime
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
+        self.memory_bytes = 0
+        """The limit of memory, if an instance is to have another than usual."""
         self.given: Path | None = None
         """The archive of the root file system, if it is not the shared one."""
         self.unpacked = Unpacked(self.workdir)
@@ -83,7 +85,7 @@ class RuntimeSandbox:
     def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
-        command = self.runtime.command(self._with(launch.root), name, launch.arguments)
+        command = self.runtime.command(self._with(launch), name, launch.arguments)
         tool = find(command[0]) or command[0]
         watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
@@ -113,13 +115,13 @@ class RuntimeSandbox:
             if watch is not None:
                 watch.close()
 
-    def _with(self, archive: Path | None) -> RuntimeSandbox:
-        """This sandbox with the root file system that an instance is given."""
-        if archive is None:
+    def _with(self, launch: Launch) -> RuntimeSandbox:
+        """This sandbox with the root file system and the memory that an instance is given."""
+        if launch.root is None:
             return self
         other = copy.copy(self)
-        other.given = archive
-        self.runtime.take(other, archive)
+        other.given, other.memory_bytes = launch.root, launch.memory_bytes
+        self.runtime.take(other, launch.root)
         return other
 
     def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> str:

@@ -44,14 +44,14 @@ def _write_bundle(
     import json
 
     bundle.mkdir()
-    document = configuration(str(sandbox.root), sandbox.run, name, probe_args)
+    document = configuration(str(sandbox.root), sandbox.run, name, probe_args, sandbox.memory_bytes)
     if without_cgroup:
         del document["linux"]["cgroupsPath"], document["linux"]["resources"]
         document["linux"]["namespaces"] = [n for n in document["linux"]["namespaces"] if n["type"] != "cgroup"]
     (bundle / "config.json").write_text(json.dumps(document))
 
 
-def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -> dict[str, Any]:
+def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...], memory_bytes: int = 0) -> dict[str, Any]:
     """The bundle's config.json (OCI runtime specification 1.0)."""
     from isobench.images.seccomp import oci_profile
 
@@ -75,7 +75,11 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "uts", "ipc", "pid", "network", "cgroup")],
             "cgroupsPath": f"/{cgroup_of(run)}/{name}",
-            "resources": {"memory": {"limit": 536870912}, "pids": {"limit": 1024}, "cpu": {"shares": 1024}},
+            "resources": {
+                "memory": {"limit": memory_bytes or 536870912},
+                "pids": {"limit": 1024},
+                "cpu": {"shares": 1024},
+            },
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
             "seccomp": oci_profile(),

@@ -90,6 +90,8 @@ class Podman(Runtime):
         limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
         options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
+        if sandbox.memory_bytes:
+            options.append(f"--memory={sandbox.memory_bytes}")
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:

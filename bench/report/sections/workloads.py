@@ -50,7 +50,8 @@ def _workload(context: Context, name: str) -> list[Block]:
     command = _fact(context, f"{name}.command")
     if command:
         identity = format.clean(_fact(context, f"{name}.root"), 40)
-        told = Span(f"The root file system was {identity} in every environment; the command:", "small")
+        given = format.clean(_fact(context, f"{name}.allotted"), 200)
+        told = Span(f"Each instance had {given}. Its root file system was {identity}; the command:", "small")
         blocks.append(Details("What was run", [Paragraph(told), Code(format.clean(command, 2000))]))
     return [*blocks, *scenario_details(context, name, metrics)]
 

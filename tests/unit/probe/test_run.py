@@ -182,6 +182,13 @@ def test_words_that_are_no_step(words: list[str]) -> None:
     assert code == 1 and said == [{"error": "run wants steps: OPTION=VALUE... -- COMMAND"}]
 
 
+def test_it_has_the_cpus_that_it_is_given() -> None:
+    """The first of those that there are; more than there are are refused."""
+    assert _shell("nproc", "cpus=1")[1]["output"] == "1\n"
+    code, answer = _shell("nproc", "cpus=1000000")
+    assert code == 1 and "cannot be started: its CPUs" in answer["error"]
+
+
 @pytest.mark.root
 def test_it_becomes_another_user(tmp_path: Path) -> None:
     """Without the groups of root."""

@@ -26,7 +26,9 @@ def ran(words: str = "") -> Context:
     ]
     made = context(words, rows)
     records = [
-        msgspec.structs.replace(one, facts={"mine.root": f"0123{words}", "mine.command": f"ask it{words}"})
+        msgspec.structs.replace(
+            one, facts={"mine.root": f"0123{words}", "mine.command": f"ask it{words}", "mine.allotted": "2 CPUs"}
+        )
         for one in made.session.environments
     ]
     metrics = [MetricRecord(name, "second", f"one {name}{words}") for name in ("wall", "cpu", "get")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from isobench.contracts.launch import Launch
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
 from isobench.workloads.measured import Measured
-from isobench.workloads.workload import Command, Number, Root, Server, Workload
+from isobench.workloads.workload import Allotment, Command, Number, Root, Server, Workload
 
 FINE = {
     "ns": 2 * 10**9,
@@ -163,16 +164,12 @@ def test_a_root_file_system_that_cannot_be_made_is_lacking() -> None:
     assert len(tries) == 1
 
 
-def _served(
-    answers: list[Mapping[str, Any]], memory: int = 0, **changes: Any
-) -> tuple[Measured, Mapping[str, float], list[str]]:
+def _served(answers: list[Mapping[str, Any]], **changes: Any) -> tuple[Measured, Mapping[str, float], list[str]]:
     """A server and its driver with these answers: the workload, its costs, and what the probe was told to do."""
     made = Workload("x", "x", lambda: Root(Path("/x/workload-1/root.tar")), Command(("ask",)), **changes)
     measured = Measured(made)
     said = b"".join(json.dumps({**FINE, **answer}).encode() + b"\n" for answer in answers)
     sandbox = Sandbox(Instance(b"ready\n" + said))
-    if memory:
-        sandbox.memory_bytes = memory  # type: ignore[attr-defined]
     values = measured.measure(sandbox)  # type: ignore[arg-type]
     assert sandbox.instance.stdin.getvalue() == b"\n" * len(answers)
     return measured, values, list(sandbox.launches[0].arguments)
@@ -222,13 +219,31 @@ def test_what_fails_of_a_server(answers: list[Mapping[str, Any]], reason: str) -
     assert ("its log" in failed.value.console) == ("log" in answers[-1])
 
 
-def test_a_guest_with_too_little_memory() -> None:
-    """It is not tried."""
-    with pytest.raises(MeasurementError, match="it needs 256 MiB of memory, and an instance here has 192 MiB"):
-        _served([{}], memory=192 << 20, memory_bytes=256 << 20)
+def test_every_instance_is_given_the_same(tmp_path: Path) -> None:
+    """What is chosen, or what the workload needs, and no less than is usual; the commands are confined to the CPUs."""
+    root = Root(tmp_path / "workload-1/root.tar")
+    needs = Workload("x", "x", lambda: root, Command(("x",)), memory_bytes=1 << 30)
+    sandbox = Sandbox(Instance(b"ready\n" + json.dumps(FINE).encode() + b"\n"))
+    Measured(needs, Allotment(cpus=1)).measure(sandbox)  # type: ignore[arg-type]
+    (launch,) = sandbox.launches
+    assert (launch.cpus, launch.memory_bytes) == (1, 1 << 30) and "cpus=1" in launch.arguments
+    usual = Measured(needs._replace(memory_bytes=0)).allotment
+    assert usual == (min(4, len(os.sched_getaffinity(0))), 512 << 20)
 
 
-def test_a_host_with_too_few_cpus() -> None:
-    """The workload is left out."""
-    lack = Measured(Workload("x", "x", lambda: Root(Path("/x")), Command(("x",)), cpus=10**6)).lacks()
-    assert lack is not None and "it needs 1000000 CPUs, and there are" in lack.reason
+@pytest.mark.parametrize(
+    ("chosen", "needs", "reason"),
+    [
+        (Allotment(10**6), {}, "it is to have 1000000 CPUs, and the host has"),
+        (Allotment(1, 1 << 60), {}, "MiB, and the host has"),
+        (Allotment(), {"cpus": 10**6}, "it is to have 1000000 CPUs, and the host has"),
+        (Allotment(1), {"cpus": 2}, "x needs 2 CPUs and 0 MiB, and is given 1 and 512 MiB"),
+        (Allotment(1, 1 << 20), {"memory_bytes": 1 << 30}, "x needs 1 CPUs and 1024 MiB, and is given 1 and 1 MiB"),
+    ],
+)
+def test_what_cannot_be_given(chosen: Allotment, needs: dict[str, int], reason: str) -> None:
+    """The workload is left out, with what chooses; nothing is made for it."""
+    made: list[int] = []
+    workload = Workload("x", "x", lambda: Root(Path(f"/{made.append(1)}")), Command(("x",)), **needs)  # type: ignore[arg-type, func-returns-value]
+    lack = Measured(workload, chosen).lacks()
+    assert lack is not None and reason in lack.reason and "--memory" in lack.remedy and not made
