@@ -7,6 +7,13 @@ environment took in its smoke test.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Answer = TypeVar("_Answer")
+
 READY = 60.0
 """Seconds from the request for an instance to its ready line."""
 LIFETIME = 2 * READY
@@ -55,6 +62,32 @@ def scaled(usual: float = LIFETIME) -> float:
 def stretched(usual: float) -> float:
     """Seconds for any other operation that takes longer on a slower host: never fewer than usual."""
     return usual * max(1.0, _factor())
+
+
+def within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
+    """What a call returns that has no deadline of its own, or one for each byte only. Raises `TimeoutError`.
+
+    The thread that calls then remains until the call ends.
+    """
+    import threading
+
+    given: list[_Answer] = []
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            given.append(call())
+        except Exception as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if failed:
+        raise failed[0]
+    if not given:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return given[0]
 
 
 def _learn(factor: float) -> None:

@@ -45,10 +45,10 @@ def connect() -> Any:
     except Exception as error:  # a malformed file makes the SDK raise anything
         raise unusable(engine, error) from error
     try:
-        with closing(client):
-            version = client.version(api_version=False)["ApiVersion"]
+        with closing(client):  # the SDK's own deadline is one for each byte
+            version = deadlines.within(seconds, lambda: client.version(api_version=False)["ApiVersion"])
         client = _client(docker, engine, seconds, version)
-        if not client.ping():
+        if not deadlines.within(seconds, client.ping):
             raise ValueError("it does not answer a ping")
     except Exception as error:  # and so does a malformed answer
         client.close()

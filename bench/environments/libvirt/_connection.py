@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -49,26 +48,14 @@ def bounded(call: Callable[[], _Answer], seconds: float | None = None) -> _Answe
 
     The calling thread then remains until the daemon answers or ends.
     """
-    given: list[_Answer] = []
-    failed: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            given.append(call())
-        except Exception as error:
-            failed.append(error)
-
     patience = deadlines.stretched(_ANSWER_SECONDS) if seconds is None else seconds
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(patience)
-    if failed:
-        raise failed[0]
-    if not given:
+    try:
+        answer = deadlines.within(patience, call)
+    except TimeoutError as error:
         _hung[uri()] = time.monotonic() + _REST_SECONDS
-        raise DeadlineExceeded(f"libvirt at {uri()} did not answer within {patience:.0f} s", remedy=_HUNG)
+        raise DeadlineExceeded(f"libvirt at {uri()} did not answer within {patience:.0f} s", remedy=_HUNG) from error
     _hung.pop(uri(), None)
-    return given[0]
+    return answer
 
 
 _ANSWER_SECONDS = 60.0

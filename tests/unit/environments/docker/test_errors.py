@@ -55,6 +55,10 @@ def engine(path: Path, answers: Mapping[str, Any], status: int = 200) -> Iterato
             if found == "nothing":
                 released.wait(20)
                 return
+            if found == "a byte now and then":
+                while not released.wait(0.05):
+                    self.wfile.write(b"x")
+                return
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -114,11 +118,14 @@ def test_what_was_said_is_told(where: Path, status: int, body: object, said: str
     assert error.remedy
 
 
-def test_an_engine_that_hangs_is_given_up_and_not_asked_again(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", ["nothing", "a byte now and then"])
+def test_an_engine_that_hangs_is_given_up_and_not_asked_again(
+    answer: str, where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next variant need not wait as long again."""
     monkeypatch.setattr(_client, "_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(_client, "_hung", {})
-    assert "did not answer within" in refused(where, {"other": "nothing"}).reason
+    assert "did not answer within" in refused(where, {"other": answer}).reason
     where.unlink()
     assert "in an earlier attempt" in refused(where, FINE).reason
 
