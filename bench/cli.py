@@ -112,7 +112,7 @@ def main(words: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     os.umask(0o022)  # nobody else can write what is created, and QEMU, which has its own user, can read what it needs
     os.environ["PATH"] = search_path()  # a user's PATH may lack /usr/sbin, and some tools are started by name
-    as_data = "--json" in _own(words)
+    as_data = any(len(word) > 3 and "--json".startswith(word) for word in _own(words))  # argparse takes --js, too
     try:
         try:
             arguments = _parse(words)

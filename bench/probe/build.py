@@ -67,7 +67,8 @@ def compiled(words: Sequence[str], *options: str, what: str) -> None:
         return
     said = done.stderr.strip() or done.stdout.strip()
     if "-lc" in said or "libc.a" in said:
-        raise BuildError(f"{what} cannot be linked statically: libc.a is missing", remedy=_REMEDY)
+        reason = f"{what} cannot be linked statically with {shlex.join(words)}: libc.a is missing"
+        raise BuildError(reason, remedy=f"unset CC, or {_REMEDY}" if os.environ.get("CC") else _REMEDY)
     if "No space left" in said:  # in the cache, or in the compiler's temporary folder
         remedy = "free space there, or set ISOBENCH_CACHE and TMPDIR"
         raise BuildError(f"{what} cannot be built: {said[-300:]}", remedy=remedy)

@@ -110,3 +110,8 @@ def test_an_error_is_a_document_too(printed: Printed, words: tuple[str, ...], re
     document = printed(*words, "--json", code=2)
     obeys(document, "error")
     assert document["exit_code"] == 2 and reason in str(document["error"])
+
+
+def test_an_abbreviated_option_is_one_too(printed: Printed) -> None:
+    """argparse takes it, so data is wanted also where the words could not be read."""
+    obeys(printed("run", "--js", "--blocks", "x", code=2), "error")

@@ -93,3 +93,13 @@ def test_a_full_disk_is_no_fault_of_the_compilers() -> None:
     with pytest.raises(BuildError, match="No space left") as caught:
         compiled(["sh", "-c", "echo 'ld: final link failed: No space left on device' >&2; exit 1"], what="it")
     assert "free space" in caught.value.remedy and "CC" not in caught.value.remedy
+
+
+def test_a_compiler_without_a_static_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a Conda environment, which sets CC: the system's may have one."""
+    fails = tool(tmp_path, "conda-cc", "echo 'ld: cannot find -lc: No such file or directory' >&2; exit 1")
+    for told in (str(fails), ""):
+        monkeypatch.setenv("CC", told)
+        with pytest.raises(BuildError, match="conda-cc: libc.a is missing") as caught:
+            build.compiled([str(fails)], what="the probe")
+        assert ("unset CC" in caught.value.remedy) == bool(told)
