@@ -100,6 +100,6 @@ def test_a_compiler_without_a_static_library_is_told(tmp_path: Path, monkeypatch
     fails = tool(tmp_path, "conda-cc", "echo 'ld: cannot find -lc: No such file or directory' >&2; exit 1")
     for told in (str(fails), ""):
         monkeypatch.setenv("CC", told)
-        with pytest.raises(BuildError, match="conda-cc: libc.a is missing") as caught:
-            build.compiled([str(fails)], what="the probe")
+        with pytest.raises(BuildError, match=r"conda-cc: libc\.a is missing") as caught:
+            compiled([str(fails)], what="the probe")
         assert ("unset CC" in caught.value.remedy) == bool(told)
