@@ -38,8 +38,8 @@ def sentences(found: Comparison) -> list[str]:
     ]
     without = sum(one.ratio is None for one in asked)
     if without:
-        why = f"fewer than {FEWEST_PAIRS} blocks that count, or a value of zero or less"
-        lines.append(f"{format.count(without, 'cost')} of them cannot be compared: {why}")
+        why = f"fewer than {FEWEST_PAIRS} undisturbed blocks, or a value of zero or less"
+        lines.append(f"{without} of them cannot be compared: {why}")
     if found.host is not None:
         lines.append(_host(found.host, found.band))
     both = [name for name in found.only_in_a if name in found.only_in_b]

@@ -69,7 +69,7 @@ def test_a_gate_that_can_conclude_nothing_does_not_pass(tmp_path: Path, capsys: 
     a = write_run(tmp_path, started="2026-01-01T02:00:00Z")
     b = write_run(tmp_path, started="2026-01-02T02:00:00Z", blocks=5, factors={"docker": 900.0})
     assert _compare(str(a), str(b)) == 0
-    assert "2 costs of them cannot be compared: fewer than 6 blocks" in capsys.readouterr().out
+    assert "2 of them cannot be compared: fewer than 6 undisturbed blocks" in capsys.readouterr().out
     assert _compare(str(a), str(b), "--fail-on", "slower") == 5
     assert "nothing can be concluded" in capsys.readouterr().err
 
