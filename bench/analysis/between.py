@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from isobench.analysis.distributions import chi_square_median, student_quantile, student_tail
-from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE
+from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE, median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def usual_variance(costs: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> 
     known = [(_variance(a, b), len(a) + len(b) - 2) for a, b in costs if len(a) + len(b) > 2]
     if len(known) < _MANY:
         return None
-    return _middle([variance for variance, _ in known], float(np.median([d for _, d in known])))
+    return _middle([variance for variance, _ in known], median([d for _, d in known]))
 
 
 def noises(costs: Sequence[Sequence[np.ndarray]], apart: int = 1) -> list[Noise | None]:
@@ -145,10 +145,10 @@ def middle(shifts: Sequence[Shift]) -> Shift:
     """What most of several costs say together: their median, as uncertain as the middle one of them, which they may
     share, and as they differ."""
     centres = np.array([one.centre for one in shifts])
-    centre = float(np.median(centres))
-    apart = _MEDIAN_ERROR * float(np.median(np.abs(centres - centre))) / math.sqrt(len(centres))
-    error = math.hypot(float(np.median([one.error for one in shifts])), apart)
-    return Shift(centre, error, float(np.median([one.freedom for one in shifts])))
+    centre = median(centres)
+    apart = _MEDIAN_ERROR * median(np.abs(centres - centre)) / math.sqrt(len(centres))
+    error = math.hypot(median([one.error for one in shifts]), apart)
+    return Shift(centre, error, median([one.freedom for one in shifts]))
 
 
 _MEDIAN_ERROR = 1.4826 * 1.2533
@@ -207,7 +207,7 @@ def _spread(parts: Sequence[np.ndarray], apart: int) -> _Spread | None:
     if len(gaps) > _LATELY + 2:
         variance = max(variance, _cut_variance(gaps[-_LATELY:], _LATELY + 1))
     strays = np.concatenate([np.abs(part - _around(part)) for part in parts])
-    usual = float(np.median(strays)) / _MIDDLE_STRAY or float(np.median(np.abs(gaps))) / 0.954  # median of |N(0, 2)|
+    usual = median(strays) / _MIDDLE_STRAY or median(np.abs(gaps)) / 0.954  # median of |N(0, 2)|
     typical, stray = min(variance, usual**2), float(np.max(strays))
     freedom = _FREEDOM_A_RUN * runs * len(gaps) / (runs - len(parts))
     return _Spread(variance, typical, freedom, stray, runs)
@@ -236,7 +236,7 @@ def _around(part: np.ndarray) -> np.ndarray:
 def _shrunk(variances: list[float], freedoms: list[float]) -> list[float]:
     """Each held against the usual one of all costs, and that against the floor: neither is known well of a few runs."""
     floor = BETWEEN_RUNS**2
-    freedom = float(np.median(freedoms))
+    freedom = median(freedoms)
     if len(variances) >= _MANY:
         floor = (_FLOOR_RUNS * floor + freedom * _middle(variances, freedom)) / (_FLOOR_RUNS + freedom)
     return [(_USUAL_FREEDOM * floor + of * one) / (_USUAL_FREEDOM + of)
@@ -249,7 +249,7 @@ def _noise(own: _Spread, variance: float, typical: float, farthest: float) -> No
 
 def _middle(variances: list[float], freedom: float) -> float:
     """The variance that most have in truth: a median of what samples of such a size say is too low."""
-    return float(np.median(variances)) * freedom / chi_square_median(freedom)
+    return median(variances) * freedom / chi_square_median(freedom)
 
 
 def _variance(a: Sequence[Level], b: Sequence[Level]) -> float:

@@ -274,7 +274,7 @@ def _of_run(results: Results, keys: list[Key]) -> Iterable[tuple[Key, _Cost]]:
         if values.unit == key[3]:
             far = strayed.get(key[:2], 0.0) if key[4] == _RATIOS else 0.0
             blocks = one.found.n or len(values.values)
-            yield key, _Cost(float(np.median(values.values)), blocks, between.level(one), far)
+            yield key, _Cost(paired.median(values.values), blocks, between.level(one), far)
 
 
 def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
@@ -350,7 +350,7 @@ def _changes(
         word = verdict(ratio, low, high, band) if key in shifts else "inconclusive"
         document = dict(zip(("scenario", "metric", "environment", "unit", "compared"), key, strict=True)) | {
             "of": of, "n_a": sum(c.n for c in a[key]), "n_b": sum(c.n for c in b[key]),
-            "a": float(np.median([c.median for c in a[key]])), "b": float(np.median([c.median for c in b[key]])),
+            "a": paired.median([c.median for c in a[key]]), "b": paired.median([c.median for c in b[key]]),
             "ratio": _some(ratio), "low": _some(low), "high": _some(high), "p": p.get(key),
             "p_adjusted": _some(float(adjusted.get(key, math.nan))),
             "verdict": word if key[3] == "second" else _NEUTRAL.get(word, word),
@@ -369,9 +369,9 @@ def _run_noise(
     each = [shifts[key].error / math.sqrt(1 / len(a) + 1 / len(b)) for key, (a, b) in told.items()]
     compared = max((len(a) + len(b) for a, b in told.values()), default=2)
     if any(noises.values()):
-        return RunNoise("earlier runs", past.runs, float(np.median(each)))
+        return RunNoise("earlier runs", past.runs, paired.median(each))
     if compared > 2:
-        return RunNoise("runs compared", compared, float(np.median(each)))
+        return RunNoise("runs compared", compared, paired.median(each))
     return RunNoise("floor", 0, between.BETWEEN_RUNS)
 
 

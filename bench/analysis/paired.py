@@ -108,6 +108,13 @@ def centres(many: Sequence[np.ndarray]) -> list[float]:
     return found
 
 
+def median(values: np.ndarray | Sequence[float]) -> float:
+    """Of one series, which may not be empty. numpy's own first imports its masked arrays: a tenth of a comparison."""
+    ordered = np.sort(values)
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
 def p_value(differences: np.ndarray) -> float:
     """The two-sided signed-rank test that the differences are centred at zero, at every size and with ties: at most
     0.05 where the interval leaves zero out, and only there."""
@@ -121,27 +128,25 @@ def p_value(differences: np.ndarray) -> float:
 def correlation(differences: np.ndarray) -> float:
     """How much neighbouring blocks resemble each other: the autocorrelation at lag one, wild blocks cut to 2.5 times
     the usual deviation, corrected for its bias in short series; 0 for fewer than six."""
-    n = len(differences)
-    if n < FEWEST_PAIRS:
-        return 0.0
-    values = _cut(differences)
-    squares = float(values @ values)
-    if squares == 0:
-        return 0.0
-    found = float(values[1:] @ values[:-1]) / squares
-    return (n * found + 1) / max(n - 4, 3)
+    return _lag_one(_cut(differences)) if len(differences) >= FEWEST_PAIRS else 0.0
+
+
+def _lag_one(cut: np.ndarray) -> float:
+    squares, n = float(cut @ cut), len(cut)
+    return (n * float(cut[1:] @ cut[:-1]) / squares + 1) / max(n - 4, 3) if squares else 0.0
 
 
 def correlations(many: Sequence[np.ndarray]) -> list[float]:
     """The correlation of each series of paired differences as far as it is more than chance, else 0: its own, or the
     middle one of all where they show it together, as they do where the host wanders."""
-    found = [correlation(one) for one in many]
-    long = [(one, len(series)) for one, series in zip(found, many, strict=True) if len(series) >= FEWEST_PAIRS]
+    cut = [_cut(one) if len(one) >= FEWEST_PAIRS else None for one in many]
+    found = [0.0 if one is None else _lag_one(one) for one in cut]
+    long = [one for one in cut if one is not None]
     together, limit = 0.0, _ALONE
     if len(long) >= _MANY:
-        limit, middle = _AMONG_MANY, float(np.median([one for one, _ in long]))
-        blocks = float(np.median([n for _, n in long]))
-        least = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(many)))
+        limit, middle = _AMONG_MANY, median([one for one, row in zip(found, cut, strict=True) if row is not None])
+        blocks = median([len(one) for one in long])
+        least = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(long)))
         together = middle if middle > _chance(blocks, least) else 0.0
     return [
         max(together, one if one > _chance(len(series), limit) else 0.0)
@@ -152,19 +157,19 @@ def correlations(many: Sequence[np.ndarray]) -> list[float]:
 def _cut(differences: np.ndarray) -> np.ndarray:
     """Distances from the mean, wild blocks cut."""
     values = np.asarray(differences, dtype=np.float64)
-    values = values - np.median(values)
-    usual = 1.4826 * float(np.median(np.abs(values)))
+    values = values - median(values)
+    usual = 1.4826 * median(np.abs(values))
     if usual > 0:
         values = np.clip(values, -2.5 * usual, 2.5 * usual)
     return np.asarray(values - values.mean())
 
 
-def _independent(many: Sequence[np.ndarray]) -> float:
+def _independent(cut: Sequence[np.ndarray]) -> float:
     """How many independent series tell as much together as these, which share a baseline or the same launches: by the
     mean square of their correlations with each other, less what chance gives. Of those of the commonest length."""
-    lengths = [len(one) for one in many if len(one) >= FEWEST_PAIRS]
+    lengths = [len(one) for one in cut]
     blocks = max(set(lengths), key=lengths.count)
-    rows = np.array([_cut(one) for one in many if len(one) == blocks])
+    rows = np.array([one for one in cut if len(one) == blocks])
     sizes = np.sqrt(np.sum(rows**2, axis=1))
     rows = rows[sizes > 0] / sizes[sizes > 0, None]
     count = len(rows)

@@ -24,6 +24,11 @@ def test_centres_of_many_are_those_of_each(many: list[np.ndarray]) -> None:
     assert paired.centres(many) == pytest.approx([interval(one).centre for one in many])
 
 
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_the_median_is_numpys(series: list[float]) -> None:
+    assert paired.median(series) == float(np.median(series))
+
+
 @pytest.mark.parametrize("n", [6, 8, 13, 20, 25])
 def test_the_interval_is_what_wilcoxons_test_does_not_reject(n: int) -> None:
     """scipy's exact signed-rank test keeps every shift just inside the interval and rejects those just outside."""
@@ -243,7 +248,7 @@ def test_six_blocks_of_many_costs_know_that_they_resemble_each_other() -> None:
 def test_series_that_are_alike_count_once(shared: float, least: float, most: float) -> None:
     """Forty series of twenty blocks that have nothing, half, or all in common."""
     random = np.random.default_rng(12)
-    found = [paired._independent(_family(random, 20, 0.0, shared)) for _ in range(50)]
+    found = [paired._independent([paired._cut(one) for one in _family(random, 20, 0.0, shared)]) for _ in range(50)]
     assert least < np.median(found) < most
 
 
