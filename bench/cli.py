@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import NoReturn
 
+argparse._ = str  # type: ignore[attr-defined]
+"""Its words stay English, as all of isobench's are: to ask for others takes a tenth of a start of Python."""
+
 _FIRST = ("run", "report", "compare", "trend", "nightly", "export", "runs", "list", "doctor", "clean", "provision")
 """The order of commands in the help; others follow."""
 

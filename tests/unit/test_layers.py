@@ -32,20 +32,10 @@ ONLY_IN = {
 """Heavy packages and who may import them."""
 
 SLOW = {
-    *("asyncio", "concurrent", "dataclasses", "hashlib", "inspect", "ipaddress", "json", "pathlib", "random", "shutil"),
-    *(
-        "selectors",
-        "socket",
-        "statistics",
-        "subprocess",
-        "tarfile",
-        "tempfile",
-        "threading",
-        "tomllib",
-        "urllib",
-        "xml",
-    ),
+    *("asyncio", "concurrent", "dataclasses", "hashlib", "inspect", "ipaddress", "json", "locale", "pathlib"),
+    *("random", "selectors", "shutil", "socket", "statistics", "subprocess", "tarfile", "tempfile", "threading"),
     *("argcomplete", "docker", "libvirt", "matplotlib", "msgspec", "numpy", "pandas", "pyperf", "requests", "rich"),
+    *("tomllib", "urllib", "xml"),
 }
 """Each takes as long as a tenth of a start of Python, or longer."""
 ROOMS = ("analysis", "daemons", "images", "probe", "report", "results")
