@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,8 +62,8 @@ class Measured:
         self.allotment = Allotment(cpus, chosen.memory_bytes or max(workload.memory_bytes, FEWEST_BYTES))
         self.name = workload.name
         self.title = workload.title
-        numbers = tuple(Metric(one.name, one.unit, one.meaning) for one in workload.numbers)
-        self.metrics = (*(_OF_A_SERVER if workload.server else _OF_A_PROGRAM), *numbers)
+        numbers = tuple(Metric(one.name, one.unit, one.meaning, "zero") for one in workload.numbers)
+        self.metrics = (*numbers, *(_OF_A_SERVER if workload.server else _OF_A_PROGRAM))
 
     @cached_property
     def _made(self) -> Root | IsobenchError:
@@ -183,7 +184,8 @@ def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:
     """Have the probe do a step. Raises `MeasurementError` if it fails."""
     asked = time.monotonic_ns()
     try:
-        instance.stdin.write(b"\n")
+        with suppress(OSError):  # an instance that has ended says why
+            instance.stdin.write(b"\n")
         answer = first_answer(instance.stdout) if first else next_answer(instance.stdout)
         outside = (time.monotonic_ns() - asked) / 1e9
         problem = trouble(step.kind, answer)
@@ -204,6 +206,10 @@ def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:
 _CALLED = {"prepare": "preparing", "server": "the server", "driver": "the program", "stop": "the server"}
 
 
+_IN_THE_BACKGROUND = "went into the background: it ended, and processes of it were still running"
+_FOREGROUND = "start it in the foreground"
+
+
 def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
     """Why a step did not succeed, with the end of the output; None if it did."""
     output = output_of(answer)
@@ -213,6 +219,8 @@ def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
     console = "\n".join(filter(None, (output, output_of(answer, "log"))))
     if whole(answer, "flood"):
         reason = f"{who} wrote more than {MOST_OUTPUT >> 20} MiB and did not stop"
+    elif kind == "server" and whole(answer, "late") and whole(answer, "left"):
+        return MeasurementError(f"{who} {_IN_THE_BACKGROUND}", console=console, remedy=_FOREGROUND)
     elif kind == "server" and whole(answer, "late"):
         reason = f"the server did not become ready{_ending(answer)}{said}"
     elif kind == "stop" and whole(answer, "late"):
@@ -221,8 +229,7 @@ def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
         wants = " (it seems to need a terminal, and has none)" if _TERMINAL.search(output) else ""
         reason = f"{who} {ending.removeprefix(': it ')}{said}{wants}"
     elif whole(answer, "left"):
-        reason = f"{who} went into the background: it ended, and processes of it were still running"
-        return MeasurementError(reason, console=console, remedy="start it in the foreground")
+        return MeasurementError(f"{who} {_IN_THE_BACKGROUND}", console=console, remedy=_FOREGROUND)
     else:
         return None
     return MeasurementError(reason, console=console)

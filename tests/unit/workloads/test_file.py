@@ -78,7 +78,7 @@ def test_a_whole_file(folder: Path) -> None:
     get, p99 = found.numbers
     assert get.read("get 500") == 1 / 500 and p99.read('{"gets": [{"p99": 2.5}]}') == 0.0025
     names = [metric.name for metric in Measured(found).metrics]
-    assert names == ["first-answer", "wall", "cpu", "peak", "get", "p99"]
+    assert names == ["get", "p99", "first-answer", "wall", "cpu", "peak"]
 
 
 def _without(line: str) -> str:

@@ -128,6 +128,19 @@ def test_one_that_cannot_be_started(tmp_path: Path) -> None:
         _workload(tmp_path).measure(Sandbox(Instance(said)))  # type: ignore[arg-type]
 
 
+def test_an_instance_that_has_ended_says_why(tmp_path: Path) -> None:
+    """And not that nobody reads what it is told."""
+
+    class Broken(io.BytesIO):
+        def write(self, data: object, /) -> int:
+            raise BrokenPipeError
+
+    instance = Instance(b"ready\n", OutOfMemory("OOM-killed"))
+    instance.stdin = Broken()
+    with pytest.raises(OutOfMemory, match="OOM-killed"):
+        _workload(tmp_path).measure(Sandbox(instance))  # type: ignore[arg-type]
+
+
 def test_one_that_does_not_end(tmp_path: Path) -> None:
     """The deadline is told as the program's, with what sets it."""
 
@@ -202,6 +215,10 @@ def test_a_server_and_its_driver() -> None:
     [
         ([{"status": 2, "output": "no room\n"}], "preparing exited with status 2: no room"),
         ([{}, {"late": 1}], "the server did not become ready: done"),
+        (
+            [{}, {"late": 1, "left": 1}],
+            "the server went into the background: it ended, and processes of it were still running",
+        ),
         ([{}, {"late": 1, "status": 3}], "the server did not become ready: it exited with status 3: done"),
         ([{}, {}, {"status": 1, "log": "its log"}], "it exited with status 1: done"),
         (

@@ -1,0 +1,45 @@
+"""Bounding the cache: sizes as people write them, and not below a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isobench import cli
+from isobench.commands import clean
+from isobench.core.errors import UsageError
+from isobench.filesystem.cache import cached
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache and a state of this test's own, with one entry of 2 MiB."""
+    for name in ("STATE", "WORK", "CACHE"):
+        monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
+    return cached("kind", "1", lambda folder: (folder / "file").write_bytes(b"x" * (2 << 20)) and None)  # type: ignore[arg-type]
+
+
+def test_sizes() -> None:
+    """Mebibytes and gibibytes."""
+    assert (clean.size("500M"), clean.size(" 4G ")) == (500 << 20, 4 << 30)
+    for text in ("4", "G", "-1G", "1.5G", "4K", ""):
+        with pytest.raises(UsageError, match="is not a size"):
+            clean.size(text)
+
+
+def test_the_cache_is_bounded(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only if that is asked for, and only if it is too large; a dry run removes nothing."""
+    for words in ([], ["--cache"], ["--cache", "2G"], ["--cache", "1M", "--dry-run"]):
+        assert cli.main(["clean", *words]) == 0
+        assert place.exists(), words
+    assert "would remove" in capsys.readouterr().out
+    assert cli.main(["clean", "--cache", "1M"]) == 0
+    assert not place.exists() and "removed" in capsys.readouterr().out
+
+
+def test_not_while_a_run_measures(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be about to use what would be removed."""
+    monkeypatch.setattr("isobench.run.measuring.measures_now", lambda: [7])
+    assert cli.main(["clean", "--cache", "1M"]) == UsageError.exit_code
+    assert place.exists()
