@@ -37,7 +37,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
 
 class Journal:
-    """The writer. Raises `OSError`; a partial line is then removed again."""
+    """The writer. Raises `OSError`; the line that could not be written is then removed again."""
 
     def __init__(self, folder: Path, before: Iterable[Entry] = ()) -> None:
         """A new journal, for a resumed run with its content `before`. Created atomically, since a journal is
@@ -52,18 +52,28 @@ class Journal:
             try_lock(self._file.fileno())
 
     def append(self, entry: Entry) -> None:
-        """Append a line and sync it to the disk."""
-        line, before = msgspec.json.encode(entry) + b"\n", self._file.tell()
+        """Append a line, or nothing: also if it is interrupted."""
+        line, self._before = msgspec.json.encode(entry) + b"\n", self._file.tell()
         try:
             written = 0
             while written < len(line):
                 written += self._file.write(line[written:])
-            sync(self._file.fileno())
         except BaseException:  # a full disk, or Ctrl-C during the write
-            with suppress(OSError):
-                self._file.truncate(before)
-                self._file.seek(before)
+            self._remove_last()
             raise
+
+    def sync(self) -> None:
+        """Sync the line to the disk. That takes seconds where others write; an interruption leaves the line there."""
+        try:
+            sync(self._file.fileno())
+        except OSError:  # a disk may say only now that it is full
+            self._remove_last()
+            raise
+
+    def _remove_last(self) -> None:
+        with suppress(OSError):
+            self._file.truncate(self._before)
+            self._file.seek(self._before)
 
     def close(self) -> None:
         self._file.close()

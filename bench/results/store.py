@@ -96,6 +96,14 @@ class RunWriter:
             raise StoreError(str(error)) from error
         with self._errors():
             self._journal.append(entry)
+            try:
+                self._journal.sync()
+            except KeyboardInterrupt:  # the block is whole: the interruption falls between two
+                self._add(entry)
+                raise
+        self._add(entry)
+
+    def _add(self, entry: journal.Entry) -> None:
         self.session.failures.extend(entry.failures)
         self._count(entry)
 
@@ -121,6 +129,7 @@ class RunWriter:
         self.session = msgspec.structs.replace(self.session, **changes)
         with self._errors():
             self._journal.append(journal.Entry(changes=changes))
+            self._journal.sync()
 
     def finish(self) -> None:
         """Make the suite and the record from the journal. Nothing is written afterwards."""

@@ -24,7 +24,7 @@ SKELETON = ROOT / "bench/skeleton"
 def _isobench(python: Path | str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [str(python), "-m", "isobench", *words]
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.fixture(scope="module")

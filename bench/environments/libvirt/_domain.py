@@ -92,8 +92,17 @@ class GuestInstance:
         self.stdin = cast("BinaryIO", self._serial.makefile("wb", buffering=0))
         self.qemu = qemu_pid(self._name)
         if self.qemu:
-            self._pidfd = os.pidfd_open(self.qemu)
             self._helpers = virtiofsd_pids(self._folder / "data")
+            self._watch_end()
+
+    def _watch_end(self) -> None:
+        """A guest may have ended by itself since its first byte; what it said is still to be read."""
+        try:
+            self._pidfd = os.pidfd_open(self.qemu)
+        except ProcessLookupError:
+            self.qemu = 0
+            if self._idle:
+                raise MeasurementError("QEMU ended before its guest was released", console=self.console()) from None
 
     def host_pids(self) -> Mapping[int, Role]:
         """QEMU is the payload: the guest is inside it. A process that serves a shared folder is a helper."""
@@ -157,7 +166,8 @@ class GuestInstance:
     def _kill(self) -> None:
         pid = qemu_pid(self._name)
         if pid:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _check_still_there(self) -> None:
         """Raise if an idle guest ended by itself."""

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from isobench.analysis import frames, verdicts
 from isobench.core.errors import StoreError
 from isobench.core.model import Sample
-from isobench.results import store
+from isobench.results import journal, store
 from isobench.results.record import BlockRecord, CellRecord
 from tests.unit.report.made import session
 
@@ -281,6 +281,39 @@ def test_a_block_that_does_not_fit_leaves_the_others(tmp_path: Path) -> None:
     writer.finish()
     run = store.load(writer.path)
     assert (run.series[0].values, run.session.stopped) == ([2.0, 3.0], "interrupted")
+
+
+def test_an_interruption_while_the_disk_is_slow_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block whose line is whole is finished; Ctrl-C while it is synced falls between two blocks."""
+    writer = _grow(tmp_path, 2)
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "sync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.add_block(BlockRecord(3, 3.0, 1.0, []), [Sample(3, "process", "startup", "ready", 9.0)], [])
+    assert writer.clean_series[0].values == [2.0, 3.0, 9.0]
+    writer.amend(stopped="interrupted")
+    writer.finish()
+    assert store.load(writer.path).series[0].values == [2.0, 3.0, 9.0]
+
+
+def test_a_disk_that_is_full_when_synced_keeps_the_blocks_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _grow(tmp_path, 2)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "sync", full)
+        with pytest.raises(StoreError, match="blocks saved: 3"):
+            writer.add_block(BlockRecord(3, 3.0, 1.0, []), [Sample(3, "process", "startup", "ready", 9.0)], [])
+    writer.finish()
+    assert store.load(writer.path).series[0].values == [2.0, 3.0]
 
 
 def test_a_block_costs_what_it_is(tmp_path: Path) -> None:
