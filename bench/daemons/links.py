@@ -36,7 +36,7 @@ def left(before: Collection[int], bridge: str, data: Path, *, is_ours: bool) -> 
     `is_ours`: that dockerd made the bridge.
     """
     names = recorded(data)
-    yield from chosen(_links(), before, bridge if is_ours else "", names, is_alone=not _other_dockerd())
+    yield from chosen(_links(), before, bridge if is_ours else "", names, is_alone=not dockerds())
 
 
 def chosen(
@@ -75,11 +75,12 @@ def _links() -> list[dict[str, Any]]:
     return []
 
 
-def _other_dockerd() -> bool:
-    """Whether a dockerd runs in this network namespace."""
+def dockerds() -> list[int]:
+    """Every dockerd in this network namespace."""
     here = Path("/proc/self/ns/net").stat().st_ino
+    found = []
     for pid in pids_with("dockerd"):
         with suppress(OSError):
             if process_name(pid) == "dockerd" and Path(f"/proc/{pid}/ns/net").stat().st_ino == here:
-                return True
-    return False
+                found.append(pid)
+    return found

@@ -3,6 +3,9 @@
 dockerd creates a bridge, interfaces on it, chains and rules, turns forwarding on and sets FORWARD's policy, and reverts
 none of that. The previous state is recorded in a file, locked as long as its session lives, so that the next session
 can restore it after a kill. Changes of others, and everything that existed before, are not touched.
+
+All dockerds of a network share its bridge and chains. Where another one still runs, the one that ends leaves them to
+it. If that one is another session's, it inherits the older record, and restores it when it ends.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import os
 import re
 import shlex
 import socket
+import stat
 import subprocess
 import time
 from collections import Counter
@@ -37,7 +41,7 @@ _SETTINGS = (
     *("net/ipv4/ip_forward", "net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"),
     *("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"),
 )
-_WRITTEN = re.compile(r"network-[0-9]+\.json")
+_WRITTEN = re.compile(r"(inherited-)?network-[0-9]+\.json")
 _ENDING = 20.0
 """Seconds to wait for the dockerd of a killed session to end."""
 
@@ -60,6 +64,7 @@ def keep(state: Path) -> int:
     if kept is None:
         kept = {
             "boot": _boot(),
+            "at": time.monotonic(),
             "namespace": namespaces.cookie(),
             "handle": namespaces.handle(),
             "bridge": _has_bridge(),
@@ -81,11 +86,16 @@ def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
     try:
         if own < 0:
             _await_end(state)
-        kept: dict[str, Any] = json.loads(file.read_bytes())
-        if kept["boot"] == _boot() and kept.get("namespace", 0) in (0, namespaces.cookie()):
-            _put_back(kept, state)
-            if any(_differences(kept, state)):
-                return kept
+        kept = _oldest(state)
+        if kept is not None:
+            others = links.dockerds()
+            if others:
+                _hand_over(kept, state, others)
+            else:
+                _put_back(kept, state)
+                if any(_differences(kept, state)):
+                    return kept
+        _inherited(state).unlink(missing_ok=True)
         file.unlink()
         return None
     finally:
@@ -97,14 +107,15 @@ def forget_dead(state: Path, *, dry_run: bool = False) -> list[str]:
 
     The caller holds the lock on the state, so no living session owns them.
     """
-    files = [file for file in state.glob("network-*.json") if _WRITTEN.fullmatch(file.name) and file != _file(state)]
+    here = (_file(state), _inherited(state))
+    files = [file for file in state.glob("*network-*.json") if _WRITTEN.fullmatch(file.name) and file not in here]
     dead = []
     for file in files:
         with suppress(OSError, Unavailable, ValueError, KeyError, TypeError):
             descriptor = _locked(file)
             try:
                 kept = json.loads(file.read_bytes())
-                inode = int(file.stem.partition("-")[2])
+                inode = int(file.stem.rpartition("-")[2])
                 if kept["boot"] != _boot() or namespaces.is_gone(inode, kept.get("handle", "")):
                     dead.append(str(file))
                     if not dry_run:
@@ -126,6 +137,52 @@ def left_behind(state: Path) -> bool:
 def _file(state: Path) -> Path:
     """The record's file: one per network namespace, since each can be restored only in its own."""
     return state / f"network-{Path('/proc/self/ns/net').stat().st_ino}.json"
+
+
+def _inherited(state: Path) -> Path:
+    """An older record, of a session that ended while this one's dockerd was running."""
+    return state / f"inherited-{_file(state).name}"
+
+
+def _oldest(state: Path) -> dict[str, Any] | None:
+    """The oldest record of this network since the host was booted, if there is one."""
+    found = []
+    for file in (_file(state), _inherited(state)):
+        with suppress(FileNotFoundError):
+            kept: dict[str, Any] = json.loads(file.read_bytes())
+            if kept["boot"] == _boot() and kept.get("namespace", 0) in (0, namespaces.cookie()):
+                found.append(kept)
+    return min(found, key=_age, default=None)
+
+
+def _age(kept: Mapping[str, Any]) -> float:
+    return float(kept.get("at", 0.0))
+
+
+def _hand_over(kept: Mapping[str, Any], state: Path, others: Sequence[int]) -> None:
+    """Leave the network to another session's dockerd, or to the host's own, for which it is then to stay."""
+    for name in _links_left(kept, state):
+        subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True, process_group=0)
+    for pid in others:
+        heir = _state_of(pid)
+        theirs = _oldest(heir) if heir else None
+        if heir and theirs:
+            if _age(kept) < _age(theirs):
+                os.close(atomic_write(_inherited(heir), [json.dumps(kept).encode()], mode=0o600))
+            return
+
+
+def _state_of(pid: int) -> Path | None:
+    """The state of a private dockerd; None unless it is this user's own, in a folder that nobody else can change."""
+    with suppress(OSError):
+        for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            if word.startswith(b"--data-root=") and word.endswith(b"/data"):
+                state = Path(os.fsdecode(word.removeprefix(b"--data-root="))).parent
+                folder = state.lstat()
+                own = folder.st_uid == Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
+                if own and stat.S_ISDIR(folder.st_mode) and not folder.st_mode & 0o022 and _file(state).is_file():
+                    return state
+    return None
 
 
 def _locked(file: Path) -> int:
@@ -177,11 +234,16 @@ def _differences(kept: Mapping[str, Any], state: Path) -> Iterator[list[str]]:
         if before is not None and now is not None:
             for words in undoing(parsed(before), parsed(now), subnets):
                 yield [tool, "-w", *words]
-    if "links" in kept:
-        for name in links.left(kept["links"], _BRIDGE, state / "data", is_ours=not kept["bridge"]):
-            yield ["ip", "link", "delete", name]
+    for name in _links_left(kept, state):
+        yield ["ip", "link", "delete", name]
     if not kept["bridge"] and _has_bridge():
         yield ["ip", "link", "delete", _BRIDGE]
+
+
+def _links_left(kept: Mapping[str, Any], state: Path) -> list[str]:
+    if "links" not in kept:
+        return []
+    return list(links.left(kept["links"], _BRIDGE, state / "data", is_ours=not kept["bridge"]))
 
 
 def undoing(before: Mapping[str, Table], now: Mapping[str, Table], subnets: Sequence[str]) -> Iterator[list[str]]:

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ except KeyboardInterrupt:
     raise SystemExit(130)
 finally:
     ignore()
+"""
+CLEAN = """
+import sys
+from pathlib import Path
+from isobench.daemons import docker
+docker.clean(Path(sys.argv[1]))
 """
 BEFORE = (
     "iptables -P FORWARD DROP",
@@ -157,6 +164,31 @@ def test_the_network_is_as_it_was(network: Network) -> None:
     assert "the host's network" in network.said(clean)
     assert network.looks() == before and not kept.exists()
     assert network.said(clean) == "nothing to clean\n"
+
+
+@pytest.mark.parametrize("first_to_end", ["older", "younger"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_two_sessions_in_one_network(network: Network, first_to_end: str, is_killed: bool) -> None:
+    """Whoever ends first leaves the other's bridge, chains and forwarding; the last restores what was before both."""
+    before = network.looks()
+    other = copy(network)
+    other.state = network.state.parent / "other" / "docker"
+    with ExitStack() as older, ExitStack() as younger:
+        ending, lasting = (older, younger) if first_to_end == "older" else (younger, older)
+        processes = {id(older): older.enter_context(network.session())}
+        during = network.looks()
+        processes[id(younger)] = younger.enter_context(other.session())
+        if is_killed:
+            processes[id(ending)].kill()
+        ending.close()
+        if is_killed:
+            states = {id(older): network.state, id(younger): other.state}
+            network.start(CLEAN, str(states[id(ending)])).wait(120)
+        assert network.looks() == during
+        lasting.close()
+    assert network.looks() == before
+    for state in (network.state, other.state):
+        assert list(state.glob("*network-*.json")) == []
 
 
 @pytest.mark.skipif(has_init(), reason="where an init system runs, no private daemon is started")
