@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +69,21 @@ def test_a_record_cannot_name_a_time_that_is_a_path(tmp_path: Path, evil: str) -
     (path / store.SESSION).write_text(json.dumps({**record, "started": evil}))
     with pytest.raises(StoreError, match="started"):
         store.load(path)
+
+
+@pytest.mark.parametrize("module", ["isobench", "isobench.daemons"])
+def test_no_module_of_the_current_folder_is_imported(module: str, tmp_path: Path) -> None:
+    """`python -m` looks there first, and in a shared folder anybody may have put one there for root."""
+    for name in ("argparse", "docker", "hashlib", "json", "libvirt", "msgspec", "rich", "shutil", "subprocess"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
+    words = [sys.executable, "-m", module, *(("list",) if module == "isobench" else ("true",))]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": "unix:///none", "ISOBENCH_LIBVIRT_URI": "test:///"}
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, "executed" in done.stderr) == (0, False), done.stderr
+
+
+def test_a_checkout_is_run_from_its_folder() -> None:
+    """Where the package is the current folder's, nothing else tells where it is."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [sys.executable, "-m", "isobench", "--version"]
+    assert subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, check=False).returncode == 0
