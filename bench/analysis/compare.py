@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from isobench.analysis.between import Level
     from isobench.analysis.tables import Tables
+    from isobench.results.record import Session
     from isobench.results.store import Run
 
     Cost = tuple[str, str, str, str]
@@ -134,7 +135,7 @@ class Comparison(msgspec.Struct, frozen=True):
     host: HostMove | None
     noise: RunNoise
     differing: dict[str, tuple[str, str]]
-    """Facts of the hosts' fingerprints that differ, A's and B's."""
+    """Facts of A and B that differ: of the hosts' fingerprints, isobench's version, the profile."""
     only_in_a: list[str]
     only_in_b: list[str]
     changes: list[Change]
@@ -193,7 +194,7 @@ def compare(
         found, noise = _changes(chosen, costs, past, band, of)
         changes += found
     assert noise is not None
-    facts = [{key: _fact(side, key) for key in _facts(runs)} for side in runs]
+    known_facts = [{key: _fact(side, key) for key in _facts(runs)} for side in runs]
     return Comparison(
         schema=SCHEMA,
         a=[_name(run) for run in runs[0]],
@@ -202,7 +203,11 @@ def compare(
         band=band,
         host=_host(shared, costs, sides[0][0].baseline, band),
         noise=noise,
-        differing={key: (facts[0][key], facts[1][key]) for key in facts[0] if facts[0][key] != facts[1][key]},
+        differing={
+            key: (before, after)
+            for (key, before), after in zip(known_facts[0].items(), known_facts[1].values(), strict=True)
+            if before != after
+        },
         only_in_a=sorted(benchmark_name(*key[:3]) for key in known[0].keys() - known[1].keys()),
         only_in_b=sorted(benchmark_name(*key[:3]) for key in known[1].keys() - known[0].keys()),
         changes=changes,
@@ -413,13 +418,18 @@ def _host(
     return HostMove(_exp(found.centre), _exp(low), _exp(high), len(shifts), moved)
 
 
+def facts(session: Session) -> dict[str, str]:
+    """What may make two runs differ: the host's fingerprint, isobench's version, the profile."""
+    return {**session.fingerprint, "isobench": session.isobench, "profile": session.profile}
+
+
 def _facts(sides: tuple[list[Run], list[Run]]) -> list[str]:
-    return sorted({key for side in sides for run in side for key in run.session.fingerprint})
+    return sorted({key for side in sides for run in side for key in facts(run.session)})
 
 
 def _fact(runs: list[Run], fact: str) -> str:
-    """What this side's hosts say; all of it where they differ."""
-    return ", ".join(dict.fromkeys(run.session.fingerprint.get(fact, "") for run in runs))
+    """The values of a fact in the runs of one side; all of them if they differ."""
+    return ", ".join(sorted({facts(run.session).get(fact, "") for run in runs}))
 
 
 def _name(run: Run) -> RunName:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.analysis.compare import Change, compare, one_machine
+from isobench.analysis.compare import Change, compare, facts, one_machine
 from isobench.analysis.earlier import earlier
 from isobench.core.errors import UsageError
 from isobench.core.model import BAND
@@ -62,7 +62,7 @@ def _warnings(context: Context, other: Results) -> list[Block]:
     blocks: list[Block] = []
     if not one_machine(other.run, context.run):
         blocks.append(Banner("The two runs were made on different hosts: only ratios are compared."))
-    mine, theirs = context.session.fingerprint, other.session.fingerprint
+    mine, theirs = facts(context.session), facts(other.session)
     differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if differing:
         entries = [

@@ -172,6 +172,14 @@ def test_a_baseline_that_is_missing_on_one_side_takes_only_itself_away(tmp_path:
     assert _by_name(both)["docker"].compared == "ratios to the baseline" and not [*both.only_in_a, *both.only_in_b]
 
 
+def test_what_made_the_runs_is_told_where_it_differs(tmp_path: Path) -> None:
+    """Another kernel, another isobench, another profile: none of them keeps the two from being compared."""
+    a, b = load(_run(tmp_path, 1)), store.load(_run(tmp_path, 2))
+    newer = msgspec.structs.replace(b.session, isobench="1.0", profile="quick", fingerprint={"kernel": "6.2"})
+    found = compare(a, Results(b._replace(session=newer)))
+    assert found.differing == {"isobench": ("0", "1.0"), "kernel": ("6.1", "6.2"), "profile": ("default", "quick")}
+
+
 def test_a_value_of_zero_is_inconclusive_and_not_gone(tmp_path: Path) -> None:
     a, b = _run(tmp_path, 1), _run(tmp_path, 2)
     zero = _edited(b, lambda one: one._replace(values=[0.0, *one.values[1:]]) if one.environment == "docker" else one)
