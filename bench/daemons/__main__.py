@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench.core.signals import ENDING, ignore
@@ -49,11 +51,31 @@ def _run(words: Sequence[str]) -> int:
         process = subprocess.Popen(words)
         for number in received:
             process.send_signal(number)
+        _await_end(process.pid)
         code = process.wait()
         return code if code >= 0 else 128 - code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _await_end(pid: int) -> None:
+    """Python handles no signal that arrives right before a blocking wait until that returns; poll(2) on the wakeup
+    descriptor misses none."""
+    told, telling = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    ended = os.pidfd_open(pid)
+    before = signal.set_wakeup_fd(telling)
+    try:
+        poll = select.poll()
+        poll.register(told, select.POLLIN)
+        poll.register(ended, select.POLLIN)
+        while ended not in dict(poll.poll()):
+            with suppress(BlockingIOError):
+                os.read(told, 512)
+    finally:
+        signal.set_wakeup_fd(before)
+        for descriptor in (told, telling, ended):
+            os.close(descriptor)
 
 
 def _at_a_terminal() -> bool:
