@@ -13,7 +13,6 @@ from isobench.contracts.answers import answers, each_answer
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
 from isobench.environments.docker.engine import Docker
-from isobench.environments.native import _sandbox
 from isobench.environments.runtimes import _ctr, oci
 from isobench.host import cgroups
 from isobench.run import catalog
@@ -58,7 +57,7 @@ def test_fio_fails_for_a_reason_that_is_told(
 def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of 8 MiB and a program that touches 64: the cgroup says that it was killed, and the next one runs."""
     tight = tuple(f"{limit.partition('=')[0]}=8388608" if "memory" in limit else limit for limit in cgroups.LIMITS)
-    monkeypatch.setattr(_sandbox, "LIMITS", tight)
+    monkeypatch.setattr(cgroups, "LIMITS", tight)
     with opened("ns-all+cgroup") as sandbox:
         killed = pytest.raises(OutOfMemory, match="OOM-killed")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:

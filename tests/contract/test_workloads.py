@@ -135,7 +135,9 @@ def test_an_image(name: str, tmp_path: Path) -> None:
     text = f"sha256sum {' '.join(files)}; pwd; id -u; id -g; echo $WHO; echo > /data/x; ls /opt /removed /cache"
     workload = Measured(image_workload(str(image), ["sh", "-c", text]))
     (step,) = workload._steps()
-    with opened(name) as sandbox, sandbox.launch(commands(workload.root.archive, *step.words, timeout=60)) as instance:
+    cpus, memory = workload.allotment
+    launch = commands(workload.root.archive, *step.words, cpus=cpus, memory_bytes=memory, timeout=60)
+    with opened(name) as sandbox, sandbox.launch(launch) as instance:
         instance.stdin.write(b"\n")
         answer = first_answer(instance.stdout)
         instance.wait()
