@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_OWN = ("dev", "proc", "run", "sys")
+"""Folders of the root file system that no container takes from an image."""
+
+
 def program_workload(words: Sequence[str]) -> Workload:
     """The workload that runs this command line. Raises `UsageError` for what is no program, or not a program alone."""
     path = _found(words[0])
@@ -31,6 +35,11 @@ def program_workload(words: Sequence[str]) -> Workload:
         raise UsageError(f"{path} needs {needed.missing[0]}, which is missing")
     if not needed.is_known:
         raise UsageError(f"{path} does not run on this machine", remedy="is it built for another one?")
+    hidden = next((path for path in (program, *map(Path, needed.libraries.values())) if _is_hidden(path)), None)
+    if hidden is not None:
+        reason = f"{hidden} is in a folder that every container has of its own (/{hidden.parts[1]})"
+        raise UsageError(reason, remedy="copy it to another folder")
+    path = program if _is_hidden(path) else path
     files = {inside(str(program)): program}
     files |= {inside(library): Path(library) for library in needed.libraries.values()}
     if needed.loader is not None:
@@ -39,6 +48,10 @@ def program_workload(words: Sequence[str]) -> Workload:
     command = Command((str(path), *words[1:]), _shown(needed.libraries[name] for name in needed.odd))
     title = clean(shlex.join([path.name, *words[1:]]), 80)
     return Workload(scenario_name("program", path.name), title, lambda: Root(archive_of(files, links)), command)
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.parts[1] in _OWN
 
 
 def _found(word: str) -> Path:

@@ -31,6 +31,8 @@ class Runtime:
     """Whether the probe runs from the root file system in the work folder, not from the tool's own storage."""
     refused = NOT_UTF8
     """Matches what the tool's configuration or command line cannot express of a path."""
+    environ_of_given: Mapping[str, str] = {}
+    """The tool's variables where an instance is given a root file system, which may have a program anywhere."""
     own_network = True
     """Whether its instances get a network namespace, whose end has to be awaited."""
 

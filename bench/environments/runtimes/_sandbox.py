@@ -87,6 +87,7 @@ class RuntimeSandbox:
         name = f"{self.run}-{self.runtime.name}-{number}"
         command = self.runtime.command(self._with(launch), name, launch.arguments)
         tool = find(command[0]) or command[0]
+        environ = self.runtime.environ_of_given if launch.root is not None else {}
         watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
@@ -94,7 +95,11 @@ class RuntimeSandbox:
             with (
                 MemoryWatch() as memory,
                 launched(
-                    [tool, *command[1:]], timeout=launch.timeout, folder=self.workdir, cgroups=self.started_in
+                    [tool, *command[1:]],
+                    timeout=launch.timeout,
+                    environ=environ,
+                    folder=self.workdir,
+                    cgroups=self.started_in,
                 ) as instance,
             ):
                 instance.watchers = [watch.pid] if watch is not None else []

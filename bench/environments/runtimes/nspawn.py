@@ -9,7 +9,7 @@ from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
@@ -82,6 +82,7 @@ class Nspawn(Runtime):
 
     tool = _TOOL
     refused = "(?!)"  # it takes any path
+    environ_of_given: Mapping[str, str] = {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"}  # it hides /tmp otherwise
     mechanisms = (MECHANISM,)
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,19 @@ def test_libraries_that_only_a_variable_shows(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("LD_LIBRARY_PATH", str(lib))
     assert str(lib) in program_workload([str(program)]).command.environ["LD_LIBRARY_PATH"].split(":")
     assert str(lib / "libodd.so.1").lstrip("/") in _inside(program)
+
+
+def test_one_in_a_folder_that_containers_have_of_their_own() -> None:
+    """It is refused, but for a link to it: then it runs by its own path."""
+    folder = Path(tempfile.mkdtemp(dir="/run" if os.geteuid() == 0 else "/run/lock"))
+    try:
+        with pytest.raises(UsageError, match=r"every container has of its own \(/run\)") as refused:
+            program_workload([str(compiled(folder / "mine", "-static"))])
+        assert refused.value.remedy == "copy it to another folder"
+        (folder / "link").symlink_to("/usr/bin/env")
+        assert program_workload([str(folder / "link"), "x"]).command.words == (os.path.realpath("/usr/bin/env"), "x")
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
