@@ -65,7 +65,19 @@ def figures(run: Path, emulated: Path) -> str:
     ]
     there = make_context(emulated)
     assert there.session.host["virtual"].startswith(EMULATED), f"{emulated} is not of an emulated host"
-    return "\n".join([*lines, _row(there, "kvm", ", on an emulated host \\*"), "", _note(there, emulated)])
+    kvm = _row(there, "kvm", ", on an emulated host \\*")
+    return "\n".join([*lines, kvm, "", _note(there, emulated), "", _reading(context)])
+
+
+def _reading(context: Context) -> str:
+    """How to read a figure, by the dearest start of a container."""
+    (startup, *_) = needs_of(context)
+    row = next(row for row in rows_for(context, startup) if row.environment == "docker")
+    low, high = (format.end(end) for end in (row.ratio_low, row.ratio_high))
+    return (
+        f"`{format.against(row)}` reads: {format.number(row.ratio)} times the cost of a raw process, with a 95 %\n"
+        f"confidence interval from {low} to {high}. Lower is better."
+    )
 
 
 def _note(there: Context, emulated: Path) -> str:
