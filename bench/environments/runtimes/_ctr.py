@@ -12,6 +12,7 @@ from isobench.contracts.capabilities import Part
 from isobench.core import deadlines
 from isobench.core.errors import IsobenchError, MeasurementError, Unavailable
 from isobench.core.remedies import to_start
+from isobench.daemons.private import daemon_state, ended
 from isobench.daemons.shims import TASKS, remove_socket
 from isobench.environments.docker._daemons import CONTAINERD, containerd_address, containerd_settings
 from isobench.environments.runtimes._runtime import Runtime
@@ -37,7 +38,7 @@ def sweep(run: str) -> list[str]:
     """
     where = containerd_address()
     if not peer_pid(where):
-        if opened(run, "containerd"):
+        if opened(run, "containerd") and not _ended_with_its_docker(where):
             raise Unavailable(f"no containerd answers at {where}", remedy="start it, then isobench clean")
         return []
     try:
@@ -51,6 +52,11 @@ def sweep(run: str) -> list[str]:
         left = _said(run, where, "containers", "list", "--quiet").split()
         raise MeasurementError(f"cleaning up containerd: {', '.join(left) or f'the namespace {run}'} remains")
     return [*removed, *_remove_folders(run, where)]
+
+
+def _ended_with_its_docker(where: str) -> bool:
+    """Whether this is the containerd of a private dockerd whose session has ended: nobody will answer there again."""
+    return where.startswith(f"{daemon_state()}/") and ended("DOCKER_HOST")
 
 
 def _remove_all(run: str, where: str) -> list[str]:

@@ -32,7 +32,7 @@ def dead_run_in(engines: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Pat
             patch.setenv(name, value)
         record = lifecycle._record(NAME)
     work = paths.work_root() / NAME
-    for part in ("docker-1", "tcg-1"):
+    for part in ("docker-1", "tcg-1", "containerd-1"):
         (work / part).mkdir(parents=True)
     with lifecycle._claim(work / "run.json", record), lifecycle._claim(paths.state_dir() / f"{NAME}.json", record):
         pass
