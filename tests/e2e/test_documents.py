@@ -27,8 +27,11 @@ SHOWN = [shown for page in PAGES if page.name != "plugins.md" for shown in comma
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which every run that the pages name is there: the committed example; the newest was interrupted."""
+    """A folder in which every run that the pages name is there: the committed example; the newest was interrupted. So
+    are a program and the tutorial's workload."""
     made = tmp_path_factory.mktemp("documents")
+    shutil.copy("/usr/bin/env", made / "program")
+    shutil.copy(ROOT / "docs/ping.toml", made)
     for name in RUNS:
         shutil.copytree(ROOT / "reports/example/run", made / name)
     for name in ("before", "after"):
@@ -47,7 +50,7 @@ def test_it_works(
     if words in (["export"], ["compare"], ["list"]):
         return  # a command's name in a sentence
     if words[0] in MEASURES and "--dry-run" not in words:
-        words.append("--dry-run")
+        words.insert(1, "--dry-run")  # before what is a program's own
     if words[:2] == ["runs", "rm"]:
         folder = Path(shutil.copytree(folder, tmp_path / "copy"))
     monkeypatch.chdir(folder)
