@@ -358,6 +358,7 @@ def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant:
     (place / "secret").write_text("secret")
     folder = place / "night"
     folder.mkdir()
+    nightly._forget(folder)
     plant(folder / "doctor.txt")
     nightly._keep(folder / "doctor.txt", ["fine"])
     assert (folder / "doctor.txt").read_text() == "fine\n"
@@ -366,4 +367,4 @@ def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant:
     assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n# Report"
     assert (place / "secret").read_text() == "secret"
     nightly._forget(folder)
-    assert list(folder.iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == [nightly._MARK]
