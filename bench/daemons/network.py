@@ -4,8 +4,9 @@ dockerd creates a bridge, interfaces on it, chains and rules, turns forwarding o
 none of that. The previous state is recorded in a file, locked as long as its session lives, so that the next session
 can restore it after a kill. Changes of others, and everything that existed before, are not touched.
 
-All dockerds of a network share its bridge and chains. Where another one still runs, the one that ends leaves them to
-it. If that one is another session's, it inherits the older record, and restores it when it ends.
+All dockerds of a network share its bridge and chains. Where one that started later still runs, the one that ends leaves
+them to it. If that one is another session's, it inherits the older record, and restores it when it ends. What a dockerd
+had that was there before is in the record, and is restored at once.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def keep(state: Path) -> int:
     if kept is None:
         kept = {
             "boot": _boot(),
-            "at": time.monotonic(),
+            "at": time.clock_gettime(time.CLOCK_BOOTTIME),
             "namespace": namespaces.cookie(),
             "handle": namespaces.handle(),
             "bridge": _has_bridge(),
@@ -88,9 +89,9 @@ def put_back(state: Path, own: int = -1) -> Mapping[str, Any] | None:
             _await_end(state)
         kept = _oldest(state)
         if kept is not None:
-            others = links.dockerds()
-            if others:
-                _hand_over(kept, state, others)
+            later = [pid for pid in links.dockerds() if _began(pid) > _age(kept)]
+            if later:
+                _hand_over(kept, state, later)
             else:
                 _put_back(kept, state)
                 if any(_differences(kept, state)):
@@ -157,6 +158,14 @@ def _oldest(state: Path) -> dict[str, Any] | None:
 
 def _age(kept: Mapping[str, Any]) -> float:
     return float(kept.get("at", 0.0))
+
+
+def _began(pid: int) -> float:
+    """When a process began, in seconds since boot (proc(5)); 0 if it has ended."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _hand_over(kept: Mapping[str, Any], state: Path, others: Sequence[int]) -> None:

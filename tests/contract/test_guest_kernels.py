@@ -14,6 +14,7 @@ from isobench.images import initramfs
 from isobench.images.kernel import guest_kernel, has_guest_kernel
 from isobench.run import catalog
 from isobench.setup import packages
+from tests.conftest import STRICT
 from tests.contract.opening import opened
 
 
@@ -22,7 +23,7 @@ from tests.contract.opening import opened
 def test_a_kernel_without_a_disk_boots_what_wants_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its startup and its system calls are measured; a verb that wants the disk says what is lacking."""
     if not has_guest_kernel():
-        pytest.skip("no kernel for guests: isobench provision")
+        (pytest.fail if STRICT else pytest.skip)("no kernel for guests: isobench provision")
     (tmp_path / "modules.dep").write_text("")
     bare = guest_kernel()._replace(modules=tmp_path)
     monkeypatch.setattr(initramfs, "guest_kernel", lambda: bare)
