@@ -41,12 +41,14 @@ of one among many that do not show it together (1.4 %)."""
 _MIDDLE, _MIDDLE_OF_MANY = 1.25, 1.64
 """The same for the middle one of all, of four independent ones however few they are; and of as many as tell as much as
 these (5 %)."""
-_FARTHEST, _FARTHEST_POWER = 15.0, 0.82
+_FARTHEST, _FARTHEST_POWER, _CORRELATED_POWER = 2.56, 0.82, 0.6
 """How far an interval of blocks that resemble each other reaches at most: Student's quantiles of the few independent
-ones among them know no bound. In units of the farthest block's distance, the truth lies within the first number by the
-number of blocks to the power of the second at 95 %: simulated for six to forty blocks of AR(1) 0.9."""
+ones among them know no bound. In units of the farthest block's distance, the truth lies at 95 % within the first number
+by the number of blocks to the power of the second, times (1 + c) / (1 - c) to the power of the third, where neighbours
+correlate by c: simulated for six to twenty blocks of AR(1) 0 to 0.95."""
 _MANY = 4
-_MOST_CORRELATED = 0.95
+_MOST_CORRELATED, _MOST_EXPECTED = 0.95, 0.9
+"""What a correlation is taken for at most, and at most provided for where few blocks cannot bound it."""
 _FEWEST_EFFECTIVE = 3.0
 
 
@@ -58,6 +60,13 @@ class Interval(NamedTuple):
     high: float
     confidence: float
     n: int
+
+
+class Correlation(NamedTuple):
+    """How much neighbouring blocks resemble each other, as far as it is more than chance, and the most it can be."""
+
+    likely: float
+    at_most: float
 
 
 class Reach(NamedTuple):
@@ -136,20 +145,23 @@ def _lag_one(cut: np.ndarray) -> float:
     return (n * float(cut[1:] @ cut[:-1]) / squares + 1) / max(n - 4, 3) if squares else 0.0
 
 
-def correlations(many: Sequence[np.ndarray]) -> list[float]:
+def correlations(many: Sequence[np.ndarray]) -> list[Correlation]:
     """The correlation of each series of paired differences as far as it is more than chance, else 0: its own, or the
-    middle one of all where they show it together, as they do where the host wanders."""
+    middle one of all where they show it together, as they do where the host wanders. Many together bound it well, one
+    by itself hardly."""
     cut = [_cut(one) if len(one) >= FEWEST_PAIRS else None for one in many]
     found = [0.0 if one is None else _lag_one(one) for one in cut]
     long = [one for one in cut if one is not None]
-    together, limit = 0.0, _ALONE
+    together, limit = Correlation(0.0, 0.0), _ALONE
     if len(long) >= _MANY:
         limit, middle = _AMONG_MANY, median([one for one, row in zip(found, cut, strict=True) if row is not None])
         blocks = median([len(one) for one in long])
-        least = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(long)))
-        together = middle if middle > _chance(blocks, least) else 0.0
+        chance = _chance(blocks, min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(long))))
+        together = Correlation(middle, middle + chance) if middle > chance else together
     return [
-        max(together, one if one > _chance(len(series), limit) else 0.0)
+        Correlation(max(together.likely, one), one + _chance(len(series), _ALONE))
+        if one > _chance(len(series), limit)
+        else together
         for one, series in zip(found, many, strict=True)
     ]
 
@@ -201,13 +213,15 @@ def widened(found: Interval, effective_blocks: float, most: float = math.inf) ->
     return found._replace(low=found.centre - down, high=found.centre + up)
 
 
-def most(differences: np.ndarray, centre: float) -> float:
-    """How far an interval of blocks that resemble each other reaches at most, at 95 %."""
+def most(differences: np.ndarray, centre: float, correlated: float) -> float:
+    """How far an interval of blocks whose neighbours correlate so at most reaches at most, at 95 %."""
     farthest = float(np.max(np.abs(np.asarray(differences, dtype=np.float64) - centre), initial=0.0))
-    return _FARTHEST / math.pow(max(len(differences), 1), _FARTHEST_POWER) * farthest
+    share = min(max(correlated, 0.0), _MOST_EXPECTED)
+    times = _FARTHEST * math.pow((1 + share) / (1 - share), _CORRELATED_POWER)
+    return times / math.pow(max(len(differences), 1), _FARTHEST_POWER) * farthest
 
 
-def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> Reach:
+def reach(differences: np.ndarray, found: Interval, effective_blocks: float, most: float = math.inf) -> Reach:
     """The half-widths that stretching starts from. Values that move in steps can make one side of a rank interval
     narrow by luck: neither is taken for less than a third of the other, nor than what the usual deviation gives."""
     deviations = np.sort(np.abs(np.asarray(differences, dtype=np.float64) - found.centre))
@@ -215,7 +229,7 @@ def reach(differences: np.ndarray, found: Interval, effective_blocks: float) -> 
         return Reach(math.nan, math.nan, effective_blocks)
     usual = 1.25 * float(deviations[: math.ceil(_TRIMMED * len(deviations))].mean())
     floor = usual * _quantile(SIGNIFICANCE, effective_blocks) / math.sqrt(effective_blocks)
-    limit = max(most(differences, found.centre), found.centre - found.low, found.high - found.centre)
+    limit = max(most, found.centre - found.low, found.high - found.centre)
     limit = limit if effective_blocks < len(deviations) else math.inf
     down, up = found.centre - found.low, found.high - found.centre
     down, up = max(down, up / 3, min(floor, limit)), max(up, down / 3, min(floor, limit))

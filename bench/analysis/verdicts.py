@@ -15,7 +15,7 @@ import numpy as np
 
 from isobench.analysis import paired, tables
 from isobench.analysis.distributions import NORMAL, binomial_tail
-from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
+from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Correlation, Interval, Reach
 from isobench.core.model import BAND
 
 if TYPE_CHECKING:
@@ -186,14 +186,15 @@ def control_failed(hits: int, metrics: int) -> bool:
     return metrics > 0 and hits > 0 and binomial_tail(hits, metrics, SIGNIFICANCE) < IMPROBABLE
 
 
-def _estimate(logs: np.ndarray, correlated: float) -> Ratio:
-    blocks = paired.effective(len(logs), correlated)
+def _estimate(logs: np.ndarray, correlated: Correlation) -> Ratio:
+    blocks = paired.effective(len(logs), correlated.likely)
     found = paired.interval(logs)
-    found = paired.widened(found, blocks, paired.most(logs, found.centre))
+    most = paired.most(logs, found.centre, correlated.at_most)
+    found = paired.widened(found, blocks, most)
     p = paired.p_value(logs)
     if found.n >= FEWEST_PAIRS and found.low <= 0 <= found.high:
         p = max(p, np.nextafter(SIGNIFICANCE, 1))  # what is widened over 1 is no hit
-    return Ratio(found, paired.reach(logs, found, blocks), p)
+    return Ratio(found, paired.reach(logs, found, blocks, most), p)
 
 
 def strayed_controls(found: Tables, ratios: Mapping[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:

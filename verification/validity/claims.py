@@ -69,16 +69,30 @@ def _contradicts(ratio: float, low: float, high: float, verdict: str) -> bool:
 
 
 def g14(trials: int = 400, seed: int = 14) -> Line:
-    """One of forty costs is 50 % higher; twelve blocks, one value in twenty a spike."""
+    """One of forty costs is 50 % higher; twelve blocks, one value in twenty a spike. And a quick run into which another
+    program's load falls: six blocks, of which the last two cost up to twice as much, each its own part; one
+    environment costs a hundred times as much as another."""
     random = np.random.default_rng(seed)
-    found = 0
+    found = disturbed = 0
+    where = ("s", "m0", "e0")
     for _ in range(trials):
         costs = _costs(random, "spiky", 12, 0.03)
-        costs["s", "m0", "e0"] = costs["s", "m0", "e0"] + math.log(1.5)
-        rows = _summary(costs)
-        found += str(rows[(rows["metric"] == "m0") & (rows["environment"] == "e0")]["verdict"].iloc[0]) == "slower"
-    return Line("G14", "+50 % in one of 40 costs, 12 blocks with spikes: found in ≥ 95 %",
-                f"{found / trials:.1%} of {trials}", found / trials >= 0.95)  # fmt: skip
+        costs[where] = costs[where] + math.log(1.5)
+        found += _verdict(costs, where) == "slower"
+        costs = _costs(random, "normal", 6, 0.1)
+        for cost in costs.values():
+            cost[4:] += random.uniform(0, math.log(2))
+        costs[where] = costs[where] + math.log(100)
+        disturbed += _verdict(costs, where) == "slower"
+    return Line("G14", "found in ≥ 95 %: +50 % in one of 40 costs, 12 blocks with spikes; 100 times in 6 blocks of "
+                "which another program's load makes the last two up to twice as slow",
+                f"{found / trials:.1%}, {disturbed / trials:.1%} of {trials}",
+                min(found, disturbed) / trials >= 0.95)  # fmt: skip
+
+
+def _verdict(costs: dict[tuple[str, str, str], np.ndarray], where: tuple[str, str, str]) -> str:
+    rows = _summary(costs)
+    return str(rows[(rows["metric"] == where[1]) & (rows["environment"] == where[2])]["verdict"].iloc[0])
 
 
 def g15(trials: int = 60, seed: int = 15) -> Line:
@@ -91,16 +105,16 @@ def g15(trials: int = 60, seed: int = 15) -> Line:
             rows = _of_environments(_summary(_costs(random, kind, 20, 0.05)))
             inside += [low <= 1 <= high for low, high in zip(rows["ratio_low"], rows["ratio_high"], strict=True)]
         shares[kind] = float(np.mean(inside))
-    kept = [
-        float(np.mean(rows["effective"] / rows["n"]))
-        for rows in (_of_environments(_summary(_costs(random, "normal", 20, 0.05))) for _ in range(trials))
-    ]
+    lost = {}
+    for blocks in (20, 6):
+        runs = [_of_environments(_summary(_costs(random, "normal", blocks, 0.05))) for _ in range(trials)]
+        lost[blocks] = 1 - float(np.mean([np.mean(rows["effective"] / rows["n"]) for rows in runs]))
     walk = shares.pop("random walk")
-    lowest, cost = min(shares, key=lambda kind: shares[kind]), 1 - float(np.mean(kept))
+    lowest = min(shares, key=lambda kind: shares[kind])
     return Line("G15", "20 blocks with AR(1) 0.5, 0.7, 0.9: ≥ 90 % of intervals cover; independent "
-                "blocks lose ≤ 5 % of their number",
-                f"{shares[lowest]:.1%} ({lowest}; {walk:.1%} with random walks); {cost:.1%} lost",
-                shares[lowest] >= 0.90 and cost <= 0.05)  # fmt: skip
+                "blocks, 20 or 6, lose ≤ 5 % of their number",
+                f"{shares[lowest]:.1%} ({lowest}; {walk:.1%} with random walks); {lost[20]:.1%} and {lost[6]:.1%} lost",
+                shares[lowest] >= 0.90 and max(lost.values()) <= 0.05)  # fmt: skip
 
 
 def g16(trials: int = 300, seed: int = 16) -> Line:

@@ -195,14 +195,14 @@ def test_a_tick_that_fell_the_same_way_six_times_is_no_certainty() -> None:
 def test_correlation_is_found_where_it_is_and_costs_nothing_elsewhere() -> None:
     """White noise keeps its width in nine of ten series; AR(1) 0.7 is seen by itself at forty blocks."""
     random = np.random.default_rng(5)
-    white = [paired.correlations([random.normal(0, 1, 20)])[0] for _ in range(400)]
+    white = [paired.correlations([random.normal(0, 1, 20)])[0].likely for _ in range(400)]
     assert np.mean(np.array(white) > 0) < 0.2
     found = []
     for _ in range(100):
         series = random.normal(0, 1, 40)
         for place in range(1, 40):
             series[place] += 0.7 * series[place - 1]
-        found.append(paired.correlations([series])[0])
+        found.append(paired.correlations([series])[0].likely)
     assert np.median(found) == pytest.approx(0.7, abs=0.1) and np.mean(np.array(found) > 0) > 0.95
 
 
@@ -238,7 +238,7 @@ def test_six_blocks_of_many_costs_know_that_they_resemble_each_other() -> None:
 
     def share(memory: float, shared: float) -> float:
         runs = [paired.correlations(_family(random, 6, memory, shared)) for _ in range(200)]
-        return float(np.mean([min(run) > 0 for run in runs]))
+        return float(np.mean([min(one.likely for one in run) > 0 for run in runs]))
 
     assert share(0.5, 0.0) > 0.9
     assert all(share(0.0, shared) < 0.1 for shared in (0.0, 0.3))
@@ -254,10 +254,12 @@ def test_series_that_are_alike_count_once(shared: float, least: float, most: flo
 
 def _reached(series: np.ndarray) -> tuple[paired.Interval, paired.Reach]:
     """As verdicts make it of one series by itself."""
-    blocks = paired.effective(len(series), paired.correlations([series])[0])
+    (correlated,) = paired.correlations([series])
+    blocks = paired.effective(len(series), correlated.likely)
     found = interval(series)
-    found = paired.widened(found, blocks, paired.most(series, found.centre))
-    return found, paired.reach(series, found, blocks)
+    most = paired.most(series, found.centre, correlated.at_most)
+    found = paired.widened(found, blocks, most)
+    return found, paired.reach(series, found, blocks, most)
 
 
 @pytest.mark.parametrize("blocks", [12, 20, 40])
@@ -293,3 +295,16 @@ def test_p_is_the_level_at_which_a_bounded_interval_touches(edge: float) -> None
     p = paired.p_beyond(found, wide, edge)
     assert 0 < p < 0.05 and wide.most < math.inf
     assert paired.stretched(found, wide, p * 0.99).low < edge < paired.stretched(found, wide, p * 1.01).low
+
+
+def test_many_costs_that_resemble_each_other_a_little_are_not_widened_as_if_much() -> None:
+    """Forty costs of six blocks that correlate by 0.3 bound together how far the truth can be: not as far as 0.9 asks
+    (a quick run under a little load could not tell 800 times from nothing). One by itself cannot bound it."""
+    random = np.random.default_rng(13)
+    runs = [paired.correlations(_family(random, 6, 0.3)) for _ in range(100)]
+    bounds = [min(one.at_most for one in run) for run in runs if min(one.likely for one in run) > 0]
+    assert len(bounds) > 50 and np.median(bounds) < 0.65
+    series = random.normal(0, 0.1, 6)
+    assert paired.most(series, 0.0, 0.5) < 0.6 * paired.most(series, 0.0, 0.9)
+    (alone,) = paired.correlations([np.array([0.0, 0.01, 0.0, 0.3, 0.31, 0.3])])
+    assert alone.likely > 0 and alone.at_most > 0.9
