@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from isobench.results.record import FailureRecord, Session
     from isobench.results.store import Run
     from isobench.run.estimate import Estimate
+    from isobench.run.plan import Request
     from isobench.run.progress import Progress
-    from isobench.run.runner import Request
     from isobench.workloads.measured import Measured
 
 
@@ -380,7 +380,7 @@ def _interrupted(arguments: argparse.Namespace) -> Run:
 
 def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request:
     """The rest of a run's plan: its environments that could be opened, its scenarios, seed and blocks."""
-    from isobench.run.runner import Request
+    from isobench.run.plan import Request
 
     session, profile = before.session, PROFILES[before.session.profile]
     skipped = {skip.environment for skip in session.skips if not skip.scenario}
@@ -413,7 +413,7 @@ def _resumed(before: Run, arguments: argparse.Namespace, run_id: str) -> Request
 
 
 def _request(arguments: argparse.Namespace, run_id: str) -> Request:
-    from isobench.run.runner import Request
+    from isobench.run.plan import Request
 
     profile = PROFILES[arguments.profile]
     environments = catalog.select_environments(arguments.environments)
@@ -550,7 +550,7 @@ def _check_writable(folder: Path, what: str, option: str) -> None:
 def _estimate(request: Request) -> Estimate:
     from isobench.host import machine
     from isobench.run.estimate import block_seconds
-    from isobench.run.runner import applicable
+    from isobench.run.plan import applicable
 
     cells = applicable(request.environments, request.scenarios)
     return block_seconds(cells, request.environments, request.baseline, request.results, machine.host_id())
@@ -558,7 +558,7 @@ def _estimate(request: Request) -> Estimate:
 
 def _dry_run(request: Request, *, as_data: bool) -> int:
     from isobench.report import format
-    from isobench.run.runner import applicable, plan
+    from isobench.run.plan import applicable, plan
 
     cells = applicable(request.environments, request.scenarios)
     estimate = _estimate(request)

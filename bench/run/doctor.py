@@ -15,7 +15,7 @@ from isobench.host.reasons import reason_and_remedy
 from isobench.probe.launcher import learn_deadlines
 from isobench.run import catalog, lifecycle
 from isobench.run.measuring import measures_now
-from isobench.run.runner import smoke_test
+from isobench.run.opening import smoke_test
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

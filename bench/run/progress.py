@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core import terminal
 from isobench.core.model import CONTROL_SUFFIX, Cell
-from isobench.run.runner import Observer
+from isobench.run.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

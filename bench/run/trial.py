@@ -302,7 +302,8 @@ def _readers(
 
 
 def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario], results: Path, workdir: Path) -> Path:
-    from isobench.run.runner import Request, execute
+    from isobench.run.plan import Request
+    from isobench.run.runner import execute
 
     chosen = {e.name: e for e in (*catalog.select_environments(BASELINE), *environments)}
     asked = {s.name: s for s in (*catalog.select_scenarios("startup"), *scenarios)}

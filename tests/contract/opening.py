@@ -11,8 +11,8 @@ from isobench.contracts.environment import Sandbox
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.probe.launcher import learn_deadlines
 from isobench.run import catalog
+from isobench.run.cell import TimedSandbox
 from isobench.run.lifecycle import new_run_id
-from isobench.run.runner import TimedSandbox
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.images.archive import unpack
 from isobench.run import catalog, lifecycle
-from isobench.run.runner import TimedSandbox
+from isobench.run.cell import TimedSandbox
 from isobench.workloads.measured import Measured
 from isobench.workloads.workload import ENVIRON
 from verification.crosscheck.floor import median_interval

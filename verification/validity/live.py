@@ -22,7 +22,9 @@ from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.images.rootfs import rootfs_path
 from isobench.probe.launcher import launched
 from isobench.run import catalog, lifecycle
-from isobench.run.runner import Observer, Request, execute
+from isobench.run.observer import Observer
+from isobench.run.plan import Request
+from isobench.run.runner import execute
 from isobench.scenarios.startup import Startup, durations
 from verification.crosscheck.floor import measure as floor_measure
 from verification.crosscheck.floor import over_restarts

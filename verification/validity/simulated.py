@@ -14,7 +14,7 @@ from isobench.analysis.stopping import WidthStopper
 from isobench.analysis.trend import Alert, changes, evaluate
 from isobench.core.model import Cell
 from isobench.results.store import Series
-from isobench.run.runner import plan
+from isobench.run.plan import plan
 from verification.validity.noise import KINDS, drift, noise
 from verification.validity.promise import Line
 

@@ -12,7 +12,7 @@ from isobench.commands.run import timeout
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, UsageError
 from isobench.probe import launcher
-from isobench.run.runner import smoke_test
+from isobench.run.opening import smoke_test
 from tests.fake import FakeEnvironment
 
 ROOT = Path(__file__).parents[3]

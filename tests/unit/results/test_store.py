@@ -23,7 +23,8 @@ from isobench.analysis import frames, verdicts
 from isobench.core.errors import StoreError
 from isobench.core.model import Sample
 from isobench.results import journal, store
-from isobench.results.record import BlockRecord, CellRecord
+from isobench.results.record import BlockRecord, CellRecord, FailureRecord, MetricRecord, ScenarioRecord
+from tests.unit.analysis.made import session as made_session
 from tests.unit.report.made import session
 
 UNITS = {("startup", "ready"): "second", ("memory", "pss"): "byte"}
@@ -168,6 +169,27 @@ def test_nothing_but_zeros_is_a_run(tmp_path: Path) -> None:
     writer.finish()
     assert [file.name for file in writer.path.iterdir()] == ["session.json"]
     assert [one.values for one in store.load(writer.path).series] == [[0.0, 0.0]]
+
+
+def test_what_a_run_had_is_there_when_it_goes_on(tmp_path: Path) -> None:
+    """Failures, marks, values that pyperf cannot hold and warm-up values without others, byte for byte."""
+    units = {("s", "a"): "second", ("s", "b"): "second"}
+    scenario = ScenarioRecord("s", "s", [MetricRecord("a", "second", "a", "any"), MetricRecord("b", "second", "b")])
+    record = msgspec.structs.replace(made_session(), scenarios=[scenario])
+    writer = store.RunWriter(tmp_path, record, units)
+    for index, marks in enumerate(([], ["load"], [])):
+        samples = [Sample(index, "process", "s", "a", index - 1.0)]
+        samples += [Sample(0, "chroot", "s", "b", 1.0)] if index == 0 else []
+        failures = [FailureRecord(index, "docker", "s", f"failure {index}")]
+        writer.add_block(BlockRecord(index, float(index), 1.0, [], list(marks)), samples, failures)
+    writer.finish()
+    before = store.load(writer.path)
+    again = store.RunWriter(tmp_path, before.session, units, before)
+    assert (again.blocks, again.left_out, again.measured) == (3, 1, True)
+    assert [one.values for one in again.clean_series] == [[1.0]]
+    again.finish()
+    after = store.load(writer.path)
+    assert after == before
 
 
 def _grow(results: Path, blocks: int) -> store.RunWriter:

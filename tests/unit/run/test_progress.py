@@ -19,11 +19,11 @@ from isobench.core.model import Cell
 from isobench.results import store
 from isobench.results.record import BlockRecord, SkipRecord
 from isobench.run import progress as progress_of
-from isobench.run import runner
 from isobench.run.progress import Progress, closing, intervals_so_far, last_words
+from isobench.run.runner import execute
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import write_run
-from tests.unit.run.test_runner import request
+from tests.unit.run.made import request
 
 
 def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,13 +90,12 @@ def test_a_terminal_has_a_bar_that_is_drawn_between_cells(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("isobench.run.progress._PAUSE", 0.0)
-    monkeypatch.setattr(runner, "marks", lambda *_: [])  # what else runs here would have blocks replaced
     scenario = _Measuring(screen)
     progress = Progress(cell_seconds={Cell("process", "startup"): 0.01})
     environments = [FakeEnvironment("process"), FakeEnvironment("kvm", unavailable=Unavailable("there is no /dev/kvm"))]
     asked = request(tmp_path, environments, scenarios=[scenario], min_blocks=2, max_blocks=2)
     try:
-        runner.execute(asked, None, progress)
+        execute(asked, None, progress)
     finally:
         progress.close()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
@@ -123,7 +122,7 @@ def test_a_busy_host_is_told_in_the_first_block(
 ) -> None:
     """The warm-up block counts nowhere, but is the first that can tell."""
     progress = Progress()
-    writer = runner.execute(request(tmp_path, [FakeEnvironment("process")]))
+    writer = execute(request(tmp_path, [FakeEnvironment("process")]))
     progress.block_ends(BlockRecord(index, 0.0, 1.0, [], ["load"]), writer)
     assert capsys.readouterr().err.startswith(said)
 
@@ -190,7 +189,7 @@ def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
 def test_a_value_of_each_cell_has_its_unit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """With --verbose: the metric that the table at the end shows."""
     progress = Progress(verbose=True)
-    runner.execute(request(tmp_path, [FakeEnvironment("process", 0.25)], min_blocks=1, max_blocks=1), None, progress)
+    execute(request(tmp_path, [FakeEnvironment("process", 0.25)], min_blocks=1, max_blocks=1), None, progress)
     assert re.search(r"^  fake in process: ready 250 ms$", capsys.readouterr().err, re.MULTILINE)
 
 
