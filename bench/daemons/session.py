@@ -17,6 +17,7 @@ from isobench.core.errors import Unavailable
 from isobench.filesystem.files import try_lock
 from isobench.filesystem.ownership import NotOurs, open_folder, own_folder
 from isobench.host.accounting import process_name, users_of
+from isobench.host.endings import has_variable
 
 MARK = "ISOBENCH_PRIVATE_DAEMON"
 """In the environment of a private daemon: the folder of its state."""
@@ -68,13 +69,12 @@ def end_orphans(state: Path) -> list[str]:
 
 def orphans(state: Path) -> list[int]:
     """The processes of this state's daemons and their descendants. Other users' processes are not inspected."""
-    words = os.fsencode(f"{MARK}={state}\0")
     covered = state / "run/libvirt"
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if users_of(int(entry.name))[0] and int(entry.name) != os.getpid() and not _is_zombie(entry):
-                marked = words in (entry / "environ").read_bytes() + b"\0"
+                marked = has_variable(int(entry.name), f"{MARK}={state}")
                 if marked or (covered.exists() and (entry / "root/run/libvirt").samefile(covered)):
                     found.append(int(entry.name))
     return sorted(found)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _ALSO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """Searched after PATH, which for ordinary users often lacks the folders of system daemons and tools."""
@@ -41,12 +41,30 @@ def version(program: str, option: str = "--version") -> str:
     """The first line of what a program says of its version; nothing where it says none, or only complains."""
     import subprocess
 
-    with suppress(OSError, subprocess.SubprocessError):
+    with suppress(OSError, subprocess.SubprocessError), _scratch() as environ:
         seconds = deadlines.stretched(30)
-        done = subprocess.run([program, option], capture_output=True, errors="replace", timeout=seconds, check=False)
+        done = subprocess.run(
+            [program, option], capture_output=True, errors="replace", timeout=seconds, check=False, env=environ
+        )
         if done.returncode == 0:
             return next(iter((done.stdout.strip() or done.stderr.strip()).splitlines()), "")
     return ""
+
+
+@contextmanager
+def _scratch() -> Iterator[dict[str, str]]:
+    """This process's environment with a temporary folder for what a tool keeps while its user is logged in: Podman
+    makes folders there before it says its version, in /tmp if it is given none."""
+    from tempfile import TemporaryDirectory
+
+    environ = dict(os.environ)
+    try:
+        folder = TemporaryDirectory(prefix="isobench-", ignore_cleanup_errors=True)
+    except OSError:  # nothing can be written, by the tool neither
+        yield environ
+        return
+    with folder as environ["XDG_RUNTIME_DIR"]:
+        yield environ
 
 
 def output(

@@ -27,10 +27,14 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ("QEMU stopped the guest", _hardware),
     ("wants clone3", "run isobench outside the container, or in one whose seccomp filter allows clone3"),
     (r"deadline: (the container was not ready|not ready|still running)", "if the host is only slow, use --timeout 10m"),
-    (r"clone3?: operation not permitted", "give isobench CAP_SYS_ADMIN: root outside a container, or --privileged"),
     (
         r"mapping ids into the user namespace",
         "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run isobench as root",
+    ),
+    (
+        r"(clone3?(\(\) failed)?|unshare|namespaces.*): operation not permitted"
+        r"|operation not permitted - failed to clone",  # runc; LXC
+        "give isobench CAP_SYS_ADMIN: root outside a container, or --privileged",
     ),
     ("too many open files", "raise the limit of open files (ulimit -n, fs.file-max, fs.inotify.max_user_instances)"),
     # The kernel reports some of its own limits like a full disk (clone(2), inotify(7), cgroups(7)).

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -29,6 +28,7 @@ from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
 from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
 from isobench.host.accounting import cgroup_paths, cgroups_of, users_of
+from isobench.host.endings import kill_all
 from isobench.run import catalog
 from isobench.run.measuring import measuring
 
@@ -106,17 +106,7 @@ def kill_processes(name: str) -> list[int]:
     an environment starts (the tar of a backup).
     """
     needle, ours = os.fsencode(f"{work_root() / name}/"), catalog.programs()
-    killed = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError, ValueError, IndexError), ExitStack() as opened:
-            process = os.pidfd_open(int(entry.name))  # so that no other process with a reused pid is killed
-            opened.callback(os.close, process)
-            if _is_ours(entry, name, needle, ours):
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-                killed.append(int(entry.name))
-    return killed
+    return kill_all(lambda pid: _is_ours(Path(f"/proc/{pid}"), name, needle, ours))
 
 
 def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str]) -> bool:

@@ -31,8 +31,6 @@ class Runtime:
     """Whether the probe runs from the root file system in the work folder, not from the tool's own storage."""
     refused = NOT_UTF8
     """Matches what the tool's configuration or command line cannot express of a path."""
-    environ_of_given: Mapping[str, str] = {}
-    """The tool's variables where an instance is given a root file system, which may have a program anywhere."""
     own_network = True
     """Whether its instances get a network namespace, whose end has to be awaited."""
 
@@ -58,6 +56,14 @@ class Runtime:
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         """The command line of one instance."""
         raise TypeError(f"{type(self).__name__} does not define its command line")
+
+    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        """The tool's variables besides PATH; most need none."""
+        return {}
+
+    def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        """What is particular to its instances on this host."""
+        return {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         """Undo what `prepare` did outside the work folder."""

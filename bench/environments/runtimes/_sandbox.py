@@ -79,15 +79,15 @@ class RuntimeSandbox:
         tool = self.runtime.tool.name
         facts = {f"version.{tool}": version(tool)}
         facts["command"] = command.replace(str(self.workdir), "WORK")
-        return facts
+        return {**facts, **self.runtime.facts(self)}
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
-        command = self.runtime.command(self._with(launch), name, launch.arguments)
+        sandbox = self._with(launch)
+        command = self.runtime.command(sandbox, name, launch.arguments)
         tool = find(command[0]) or command[0]
-        environ = self.runtime.environ_of_given if launch.root is not None else {}
         watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
         engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
         ended = False
@@ -97,7 +97,7 @@ class RuntimeSandbox:
                 launched(
                     [tool, *command[1:]],
                     timeout=launch.timeout,
-                    environ=environ,
+                    environ=self.runtime.environ(sandbox),
                     folder=self.workdir,
                     cgroups=self.started_in,
                 ) as instance,
@@ -135,7 +135,8 @@ class RuntimeSandbox:
         Raises `MeasurementError`.
         """
         seconds = deadlines.stretched(120) if timeout is None else timeout
-        return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=ENVIRON)
+        environ = {**ENVIRON, **self.runtime.environ(self)}
+        return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=environ)
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:

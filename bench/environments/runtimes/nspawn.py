@@ -82,13 +82,16 @@ class Nspawn(Runtime):
 
     tool = _TOOL
     refused = "(?!)"  # it takes any path
-    environ_of_given: Mapping[str, str] = {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"}  # it hides /tmp otherwise
     mechanisms = (MECHANISM,)
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         from isobench.host.cgroups import make_own
 
         sandbox.started_in = make_own(_cgroup_of(sandbox.run))
+
+    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        """It hides /tmp, where a program of a root file system that an instance is given may be."""
+        return {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"} if sandbox.given is not None else {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         sweep(sandbox.run)

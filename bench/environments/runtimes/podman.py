@@ -9,6 +9,7 @@ from isobench.core import deadlines
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
@@ -21,9 +22,11 @@ def sweep(run: str) -> list[str]:
     """Remove what Podman keeps of a dead run outside its work folder."""
     from isobench.filesystem.mounts import remove_tree
     from isobench.host.cgroups import remove
+    from isobench.host.endings import has_variable, kill_all
 
-    removed = remove(_cgroup_of(run))
-    folder = _runroot(run)
+    folder, mark = _runroot(run), _mark(run)
+    helpers = kill_all(lambda pid: has_variable(pid, mark)) if folder.is_dir() else []
+    removed = [*(f"killed process {pid} of Podman" for pid in helpers), *remove(_cgroup_of(run))]
     if not folder.is_dir():
         return removed
     left = remove_tree(folder)
@@ -45,6 +48,15 @@ def _runroot(run: str) -> Path:
     from isobench.filesystem.paths import state_dir
 
     return state_dir() / f"podman-{run[-6:]}"
+
+
+def _mark(run: str) -> str:
+    """A variable of all that Podman starts for a run, for it to be found by: a helper need not name the run.
+
+    Without CAP_SYS_ADMIN, Podman keeps the user namespace open that it works in, by a process that never ends. The
+    variable also keeps it from making folders in /run/user or /tmp then.
+    """
+    return f"XDG_RUNTIME_DIR={_runroot(run)}"
 
 
 _TOOL = Tool("podman", ("podman",))
@@ -73,6 +85,7 @@ class Podman(Runtime):
         from isobench.images.rootfs import rootfs_tar
 
         check_name(_runroot(sandbox.run), self.tool.name, self.refused, "ISOBENCH_STATE")
+        _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
         self._imported: set[Path] = set()
         self._import(sandbox, rootfs_tar())
 
@@ -93,6 +106,13 @@ class Podman(Runtime):
         if sandbox.memory_bytes:
             options.append(f"--memory={sandbox.memory_bytes}")
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
+
+    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        return dict([_mark(sandbox.run).split("=", 1)])
+
+    def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        rootless = (sandbox.workdir / "tmp/pause.pid").exists()
+        return {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         from contextlib import suppress

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from isobench.core.errors import MeasurementError
-from isobench.host.programs import output
+from isobench.host.programs import output, version
 
 
 def test_what_a_tool_prints() -> None:
@@ -30,3 +33,15 @@ def test_why_it_fails(script: str, seconds: float, said: str) -> None:
 def test_one_that_is_not_there() -> None:
     with pytest.raises(MeasurementError, match="no-such-tool x: No such file or directory"):
         output(["no-such-tool", "x"], 10)
+
+
+def test_a_tool_that_is_asked_for_its_version_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman makes folders before it says it: in its user's folder of a login, or in /tmp if there is none."""
+    (tmp_path / "tool").write_text('#!/bin/sh\nmkdir "${XDG_RUNTIME_DIR:=/none}/libpod" && echo "$XDG_RUNTIME_DIR"\n')
+    (tmp_path / "tool").chmod(0o755)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
+    told = version(f"{tmp_path}/tool")
+    assert told and not Path(told).exists() and list((tmp_path / "mine").iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/none")  # no folder can be made: the tool decides
+    assert version(f"{tmp_path}/tool") == f"{tmp_path}/mine"

@@ -67,6 +67,9 @@ def test_a_reason_can_always_be_kept() -> None:
     [
         ("clone3: No space left on device", "namespaces", "disk"),
         ("clone: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("clone() failed: Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("failed to unshare remaining namespaces (except cgroupns): Operation not permitted", "CAP_SYS_ADMIN", "disk"),
+        ("1731 Operation not permitted - Failed to clone a new set of namespaces", "CAP_SYS_ADMIN", "disk"),
         ("Error: failed to get new shm lock manager: /libpod_lock: read-only file system", "/dev/shm", "ISOBENCH"),
         ("Error: copying file write /var/tmp/podman22: copy_file_range: file too large", "ulimit -f", "disk"),
         ("error setting rlimit type 7: operation not permitted", "ulimit -Hn", "root"),

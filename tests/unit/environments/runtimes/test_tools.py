@@ -9,10 +9,17 @@ import pytest
 
 from isobench.environments.libvirt import _network
 from isobench.environments.runtimes import _ctr
+from isobench.environments.runtimes._runtime import Runtime
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 """Says its process group (proc(5))."""
+
+
+def _sandbox() -> RuntimeSandbox:
+    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    sandbox.runtime = Runtime("any", "any runtime", "", None)
+    return sandbox
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +32,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_has_a_group_of_its_own() -> None:
     """ctr, ip and whatever a runtime needs beside its instances."""
-    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    sandbox = _sandbox()
     said = [_ctr._said("isobench-run", "/none", "x"), _network._ip("x"), sandbox.tool("podman")]
     groups = {int(line) for line in said}
     assert len(groups) == 3 and os.getpgrp() not in groups
@@ -37,7 +44,7 @@ def test_a_tool_is_set_up_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "image:1").write_text("the image")
     for name in ("CONTAINER_HOST", "CONTAINERS_CONF", "TMPDIR", "LD_PRELOAD"):
         monkeypatch.setenv(name, "/none")
-    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    sandbox = _sandbox()
     with (tmp_path / "image:1").open("rb") as image:
         said = sandbox.tool("podman", stdin=image.fileno())
     assert "/none" not in said and said.endswith("the image")
