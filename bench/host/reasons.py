@@ -113,21 +113,27 @@ def reason_and_remedy(error: Exception) -> tuple[str, str]:
     or nothing."""
     reason = reason_of(error)
     lines = [line.strip() for line in str(getattr(error, "console", "")).splitlines() if line.strip()]
-    line = _telling(lines)
+    line = telling_line(lines)
     remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{line[:10_000]}")
     if lines:
         reason = f"{reason} ({'last line' if line == lines[-1] else 'it said'}: {_shortened(line)})"
     return reason, remedy
 
 
+def reason_with_remedy(error: Exception) -> str:
+    """The reason, and in brackets the remedy if there is one: of a cell, whose output is kept beside it."""
+    reason, remedy = reason_of(error), str(getattr(error, "remedy", ""))
+    return f"{reason} ({remedy})" if remedy else reason
+
+
 _SAYS_NOTHING = re.compile(
-    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x", re.IGNORECASE
+    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x|<no Python frame>", re.IGNORECASE
 )
-"""Matches the last line of LXC, of runc, and of what Go prints when it gives up: the cause is above it."""
+"""Matches the last line of LXC, of runc, and of what Go and Python print when they give up: the cause is above it."""
 _CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
 
 
-def _telling(lines: Sequence[str]) -> str:
+def telling_line(lines: Sequence[str]) -> str:
     """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
     if not lines or not _SAYS_NOTHING.search(lines[-1]):
         return lines[-1] if lines else ""

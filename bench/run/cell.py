@@ -12,7 +12,7 @@ from isobench.contracts.capabilities import OF_SANDBOXES
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, StoppedShort
 from isobench.host import machine
-from isobench.host.reasons import as_text, reason_of
+from isobench.host.reasons import as_text, reason_with_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def measured(scenario: Scenario, sandbox: Sandbox) -> Measured:
     try:
         values, short = _values(scenario, timed)
     except Exception as error:
-        failure, console = reason_of(error), as_text(str(getattr(error, "console", "")))
+        failure, console = reason_with_remedy(error), as_text(str(getattr(error, "console", "")))
     finally:
         gc.enable()
     seconds = time.monotonic() - started

@@ -17,6 +17,7 @@ from isobench.contracts.launch import commands
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
+from isobench.host.reasons import telling_line
 from isobench.images.archive import identity
 from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment
 
@@ -120,7 +121,8 @@ class Measured:
         words = [word for step in steps for word in step.words]
         cpus, memory = self.allotment
         with sandbox.launch(commands(self.root.archive, *words, cpus=cpus, memory_bytes=memory)) as instance:
-            done = [_done(step, instance, first=step is steps[0]) for step in steps]
+            hint = self.workload.if_it_fails
+            done = [_done(step, instance, first=step is steps[0], if_it_fails=hint) for step in steps]
             instance.wait()
         start = (instance.events["ready"] - instance.events["requested"]) / 1e9
         return {**self._costs(start, done), **self._numbers(done)}
@@ -180,8 +182,8 @@ def _host_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:
-    """Have the probe do a step. Raises `MeasurementError` if it fails."""
+def _done(step: _Step, instance: Instance, *, first: bool, if_it_fails: str) -> _Done:
+    """Have the probe do a step. Raises `MeasurementError` if it fails, with what to do if the command itself did."""
     asked = time.monotonic_ns()
     try:
         with suppress(OSError):  # an instance that has ended says why
@@ -199,6 +201,7 @@ def _done(step: _Step, instance: Instance, *, first: bool) -> _Done:
         raise
     if problem is not None:
         blame_memory(instance, problem)
+        problem.remedy = problem.remedy or (if_it_fails if whole(answer, "status") else "")
         raise problem
     return _Done(step.kind, answer, outside)
 
@@ -213,8 +216,8 @@ _FOREGROUND = "start it in the foreground"
 def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
     """Why a step did not succeed, with the end of the output; None if it did."""
     output = output_of(answer)
-    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
-    said = f": {last[:200]}" if last else ""
+    line = telling_line([line.strip() for line in output.splitlines() if line.strip()])
+    said = f": {line[:200]}" if line else ""
     who = "it" if kind == "driver" else _CALLED[kind]
     console = "\n".join(filter(None, (output, output_of(answer, "log"))))
     if whole(answer, "flood"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _OWN = ("dev", "proc", "run", "sys")
 """Folders of the root file system that no container takes from an image."""
+_IF_IT_FAILS = "it finds only itself and its libraries there; if it needs other files, use --image or -w FILE.toml"
 
 
 def program_workload(words: Sequence[str]) -> Workload:
@@ -47,7 +48,8 @@ def program_workload(words: Sequence[str]) -> Workload:
     links = {} if inside(str(path)) in files else {inside(str(path)): str(program)}
     command = Command((str(path), *words[1:]), _shown(needed.libraries[name] for name in needed.odd))
     title = clean(shlex.join([path.name, *words[1:]]), 80)
-    return Workload(scenario_name("program", path.name), title, lambda: Root(archive_of(files, links)), command)
+    return Workload(scenario_name("program", path.name), title, lambda: Root(archive_of(files, links)), command,
+                    if_it_fails=_IF_IT_FAILS)  # fmt: skip
 
 
 def _is_hidden(path: Path) -> bool:

@@ -138,6 +138,8 @@ class Workload(NamedTuple):
     """How many CPUs an instance must have at least."""
     packages: tuple[str, ...] = ()
     """The Debian packages in its root file system."""
+    if_it_fails: str = ""
+    """What to do if one of its commands fails, in words."""
 
 
 def _matched(pattern: re.Pattern[str], output: str) -> Any:

@@ -114,6 +114,25 @@ def test_a_command_that_fails_fails_its_cell(tmp_path: Path, answer: dict[str, A
     assert bool(failed.value.console) == (answer.get("output") != "")
 
 
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("starting\nFatal Python error: no module encodings\n\nCurrent thread 0x1:\n  <no Python frame>\n",
+         "Fatal Python error: no module encodings"),
+        ("panic: open /etc/app.conf: no such file or directory\n\ngoroutine 1 [running]:\n\t/x.go:7 +0x1d\n",
+         "panic: open /etc/app.conf: no such file or directory"),
+        ("one\ntwo\n\n", "two"),
+    ],
+)  # fmt: skip
+def test_the_line_that_names_what_went_wrong_is_told(tmp_path: Path, output: str, told: str) -> None:
+    """Not the end of the stack below it. What a workload says to do then is told, too."""
+    instance = Instance(b"ready\n" + json.dumps(FINE | {"status": 1, "output": output}).encode() + b"\n")
+    work = _workload(tmp_path).workload._replace(if_it_fails="use --image")
+    with pytest.raises(MeasurementError) as failed:
+        Measured(work).measure(Sandbox(instance))  # type: ignore[arg-type]
+    assert failed.value.reason.endswith(f": {told}") and failed.value.remedy == "use --image"
+
+
 def test_one_that_is_killed_for_want_of_memory_is_told_as_that(tmp_path: Path) -> None:
     """Where the instance knows; the end of the output is the program's."""
     with pytest.raises(OutOfMemory, match=r"OOM-killed.*killed by SIGKILL") as failed:
