@@ -6,7 +6,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from isobench.commands.run import add_timeout
+from isobench.commands.run import Given, add_timeout
 from isobench.core import deadlines, terminal
 from isobench.core.text import visible
 from isobench.run import catalog
@@ -54,8 +54,9 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-e", "--environments", default="all", metavar="ENV,..", help="environments to launch (all)")
-    parser.add_argument("--require", default="", metavar="ENV,..", help="exit 4 if one of these cannot be launched")
+    add = parser.add_argument
+    add("-e", "--environments", default="all", metavar="ENV,..", action=Given, help="environments to launch (all)")
+    add("--require", default="", metavar="ENV,..", action=Given, help="exit 4 if one of these cannot be launched")
     add_timeout(parser)
     parser.add_argument("--json", action="store_true", help="as JSON (docs/doctor.schema.json)")
 

@@ -129,7 +129,7 @@ def documents() -> dict[str, object]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(program=[])  # the words after `--`
-    plan = functools.partial(parser.add_argument, action=_OfThePlan)
+    plan = functools.partial(parser.add_argument, action=Given)
     plan("-e", "--environments", default="default", metavar="ENV,..", help="names or groups (default)")
     plan("-s", "--scenarios", default="default", metavar="SCENARIO,..", help="names (default)")
     plan("-w", "--workloads", default="", metavar="WORKLOAD,..", help="names or TOML files, instead of scenarios")
@@ -161,8 +161,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="one line per cell")
 
 
-class _OfThePlan(argparse.Action):
-    """An option of the plan. It is recorded as given, because a resumed run keeps its own plan."""
+class Given(argparse.Action):
+    """An option that is recorded as given, because a resumed run keeps its own plan. A list (`NAME,..`) that is given
+    in several parts is all of them."""
 
     def __call__(
         self,
@@ -171,8 +172,11 @@ class _OfThePlan(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
+        given = getattr(namespace, "given", [])
+        if str(self.metavar).endswith(",..") and set(given).intersection(self.option_strings):
+            values = f"{getattr(namespace, self.dest)},{values}"
         setattr(namespace, self.dest, values)
-        namespace.given = [*getattr(namespace, "given", []), option_string]
+        namespace.given = [*given, option_string]
 
 
 def label(text: str) -> str:

@@ -51,6 +51,16 @@ def test_a_program_is_measured_in_the_place_of_the_default_scenarios(program: Pa
     assert _parsed(shlex.join(command[1:])) == (names, command)
 
 
+def test_a_list_in_several_parts_is_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever name the option has; what is not a list is what was given last, and a default is no part."""
+    monkeypatch.setenv("ISOBENCH_RUN_SCENARIOS", "io")
+    line = "run -e process -s startup --environments chroot,ns-net -s memory --scenarios startup --blocks 3 --blocks 4"
+    names, command = _parsed(line)
+    assert sorted(names) == ["memory", "startup"]
+    assert run._word_after("-e", command) == "process,chroot,ns-net" and run._word_after("--blocks", command) == "4"
+    assert cli._parse(shlex.split("doctor -e process -e chroot")).environments == "process,chroot"
+
+
 def test_a_run_goes_on_with_the_same_program(program: Path) -> None:
     """With its other scenarios; a program that has changed since is refused."""
     made = program_workload([str(program)])
