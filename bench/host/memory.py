@@ -32,12 +32,14 @@ class ProcessMemory(NamedTuple):
 
 
 class CgroupMemory(NamedTuple):
-    """The memory charged to a cgroup: total and parts; None for parts that the kernel does not report."""
+    """The memory charged to a cgroup: total, parts, and the most it has been; None for what the kernel does not
+    report."""
 
     total: int
     anonymous: int | None
     file: int | None
     kernel: int | None
+    peak: int | None = None
 
 
 def process_memory(pids: Iterable[int]) -> ProcessMemory:
@@ -82,11 +84,13 @@ def cgroup_memory(instance: Instance) -> CgroupMemory | None:
         return None
     stat = parse_memory_stat(text_of(folder / "memory.stat"))
     kernel = text_of(folder / "memory.kmem.usage_in_bytes")
+    peak = text_of(folder / "memory.peak") or text_of(folder / "memory.max_usage_in_bytes")
     return CgroupMemory(
         total=int(total),
         anonymous=stat.get("anon", stat.get("rss")),
         file=stat.get("file", stat.get("cache")),
         kernel=stat.get("kernel", int(kernel) if kernel.isdigit() else None),
+        peak=int(peak) if peak.isdigit() else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from isobench.core.errors import UsageError
+from isobench.workloads.measured import TAKEN
 from isobench.workloads.root import root_of
 from isobench.workloads.workload import Command, Number, Server, Workload
 
@@ -62,6 +63,12 @@ class DriverTable(_Table, frozen=True, kw_only=True):
 
     command: Words
     expect: Annotated[str, msgspec.Meta(description="A regular expression: the output of a correct answer")] = ""
+    requests: Annotated[
+        int | str,
+        msgspec.Meta(
+            description="How many requests it makes, or a regular expression: its first groups add up to that"
+        ),
+    ] = 0
 
 
 class NumberTable(_Table, frozen=True, kw_only=True):
@@ -176,6 +183,7 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
         server=_server(file.server, environ) if file.server is not None else None,
         numbers=_numbers(file.numbers),
         expect=_pattern(file.driver.expect, ("driver", "expect")) if file.driver.expect else None,
+        requests=_requests(file.driver.requests),
         memory_bytes=_bytes(file.needs.memory),
         cpus=file.needs.cpus,
         packages=tuple(file.root.packages),
@@ -201,7 +209,7 @@ def _numbers(tables: Sequence[NumberTable]) -> tuple[Number, ...]:
     found: dict[str, Number] = {}
     for index, table in enumerate(tables):
         keys = ("numbers", index)
-        if table.name in found or table.name in ("wall", "whole", "cpu", "peak", "first-answer"):
+        if table.name in found or table.name in TAKEN:
             raise _Wrong((*keys, "name"), f"another number is called {table.name!r}")
         if bool(table.pattern) == bool(table.json):
             raise _Wrong(keys, f"{table.name} is found by one of pattern and json")
@@ -211,6 +219,15 @@ def _numbers(tables: Sequence[NumberTable]) -> tuple[Number, ...]:
         path = tuple(table.json.split(".")) if table.json else ()
         found[table.name] = Number(table.name, unit, table.meaning, pattern, path, factor, is_rate)
     return tuple(found.values())
+
+
+def _requests(given: int | str) -> int | re.Pattern[str] | None:
+    keys = ("driver", "requests")
+    if isinstance(given, str):
+        return _pattern(given, keys, groups=1)
+    if given < 0:
+        raise _Wrong(keys, f"{given} is no number of requests")
+    return given or None
 
 
 def _pattern(text: str, keys: Sequence[str | int], groups: int = 0) -> re.Pattern[str]:

@@ -19,6 +19,7 @@ from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.host.reasons import telling_line
 from isobench.images.archive import identity
+from isobench.workloads import under_load
 from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ _OF_A_SERVER = (
     Metric("cpu", "second", _CPU.replace("program and its", "server, the driver and their"), "zero"),
     Metric("peak", "byte", "the largest resident set that one process of the server had"),
 )
+TAKEN = frozenset(
+    metric.name
+    for metric in (*_OF_A_PROGRAM, *_OF_A_SERVER, *under_load.MEMORY, under_load.CGROUP_PEAK, *under_load.CPU)
+)
+"""The names of metrics that every workload has: its own numbers are called otherwise."""
 
 
 class Measured:
@@ -52,6 +58,7 @@ class Measured:
 
     needs = frozenset({Capability.COMMAND})
     groups: frozenset[str] = frozenset()
+    sees = under_load.SEES
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
     """A program may have more threads than there are CPUs, and wait for its disk."""
 
@@ -64,7 +71,9 @@ class Measured:
         self.name = workload.name
         self.title = workload.title
         numbers = tuple(Metric(one.name, one.unit, one.meaning, "zero") for one in workload.numbers)
-        self.metrics = (*numbers, *(_OF_A_SERVER if workload.server else _OF_A_PROGRAM))
+        own = (*_OF_A_SERVER, *under_load.MEMORY) if workload.server else _OF_A_PROGRAM
+        cpu = under_load.PER_REQUEST if workload.requests else under_load.CPU
+        self.metrics = (*numbers, *own, under_load.CGROUP_PEAK, *cpu)
 
     @cached_property
     def _made(self) -> Root | IsobenchError:
@@ -121,11 +130,17 @@ class Measured:
         words = [word for step in steps for word in step.words]
         cpus, memory = self.allotment
         with sandbox.launch(commands(self.root.archive, *words, cpus=cpus, memory_bytes=memory)) as instance:
-            hint = self.workload.if_it_fails
-            done = [_done(step, instance, first=step is steps[0], if_it_fails=hint) for step in steps]
+            done, loaded = list[_Done](), dict[str, float]()
+            for step in steps:
+                before = under_load.spent(instance, sandbox) if step.kind == "driver" else None
+                done.append(_done(step, instance, first=not done, if_it_fails=self.workload.if_it_fails))
+                if before is not None:
+                    after, requests = under_load.spent(instance, sandbox), self.workload.requested(done[-1].output)
+                    loaded.update(under_load.cpu_between(before, after, requests))
+                    loaded.update(under_load.memory_of(instance, is_served=self.workload.server is not None))
             instance.wait()
         start = (instance.events["ready"] - instance.events["requested"]) / 1e9
-        return {**self._costs(start, done), **self._numbers(done)}
+        return {**self._costs(start, done), **self._numbers(done), **loaded}
 
     def _steps(self) -> list[_Step]:
         """In order: preparing, starting the server, the driver, stopping the server."""
@@ -150,7 +165,7 @@ class Measured:
         return {**costs, **({"peak": float(peak)} if peak else {})}
 
     def _numbers(self, done: Sequence[_Done]) -> dict[str, float]:
-        output = next(output_of(one.answer) for one in done if one.kind == "driver")
+        output = next(one.output for one in done if one.kind == "driver")
         expect = self.workload.expect
         if expect is not None and not expect.search(output):
             reason = f"the answer is wrong: the output has nothing that matches {expect.pattern!r:.80}"
@@ -172,6 +187,10 @@ class _Done(NamedTuple):
     kind: str
     answer: dict[str, Any]
     outside: float
+
+    @property
+    def output(self) -> str:
+        return output_of(self.answer)
 
 
 def _host_cpus() -> int:

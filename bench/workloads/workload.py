@@ -132,6 +132,8 @@ class Workload(NamedTuple):
     numbers: tuple[Number, ...] = ()
     expect: re.Pattern[str] | None = None
     """What the output of a correct answer contains."""
+    requests: int | re.Pattern[str] | None = None
+    """How many requests the driver makes, or a pattern whose first groups in its output add up to that."""
     memory_bytes: int = 0
     """How much memory an instance must have at least."""
     cpus: int = 1
@@ -140,6 +142,20 @@ class Workload(NamedTuple):
     """The Debian packages in its root file system."""
     if_it_fails: str = ""
     """What to do if one of its commands fails, in words."""
+
+    def requested(self, output: str) -> float:
+        """How many requests the driver made, by its output; 1 if nobody counts. Raises `MeasurementError` if the output
+        does not say."""
+        if self.requests is None or isinstance(self.requests, int):
+            return float(self.requests or 1)
+        try:
+            made = sum(float(found[1]) for found in self.requests.finditer(output))
+        except (TypeError, ValueError):
+            made = 0.0
+        if made > 0:
+            return made
+        reason = f"the output does not say how many requests were made: nothing matches {self.requests.pattern!r:.80}"
+        raise MeasurementError(reason, console=output[-SHOWN:])
 
 
 def _matched(pattern: re.Pattern[str], output: str) -> Any:

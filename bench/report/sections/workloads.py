@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from isobench.report.blocks import Block
     from isobench.report.context import Context
 
-_OF_EVERY_WORKLOAD = ("first-answer", "wall", "whole", "cpu", "peak")
+_OF_EVERY_WORKLOAD = (
+    *("first-answer", "wall", "whole", "cpu", "host-cpu", "pss", "peak", "cgroup-peak", "cgroup", "uss", "rss"),
+    *(f"host-cpu-{part}" for part in ("payload", "helper", "engine", "kernel", "vmm")),
+)
 """What every workload is judged by. Its own numbers come before, since they are what people ask about."""
+_IN_TABLES_ONLY = frozenset(_OF_EVERY_WORKLOAD[8:])
+"""Further accounts of memory, and parts of the host's CPU time: drawn, they would hide what people look for."""
 
 
 def workloads(context: Context) -> list[str]:
@@ -59,7 +64,7 @@ def _workload(context: Context, name: str) -> list[Block]:
 def ordered(metrics: list[str]) -> list[str]:
     """The workload's own numbers, and then what every workload is judged by."""
     own = [metric for metric in metrics if metric not in _OF_EVERY_WORKLOAD]
-    return [*own, *(metric for metric in metrics if metric not in own)]
+    return [*own, *(metric for metric in _OF_EVERY_WORKLOAD if metric in metrics)]
 
 
 def answer(context: Context, name: str, metrics: list[str]) -> str:
@@ -91,7 +96,7 @@ def _ratios(context: Context, name: str, metrics: list[str], rows: list[Estimate
             row.environment, row.metric, row.ratio, row.ratio_low, row.ratio_high, style_of(context, row.environment)
         )
         for row in rows
-        if row.environment in shown
+        if row.environment in shown and row.metric not in _IN_TABLES_ONLY
     ]
     title = finding(context, context.select(name, metrics[0]), f"{name}.{metrics[0]}")
     cells = [

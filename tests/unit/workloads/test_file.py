@@ -14,7 +14,7 @@ import pytest
 from isobench.core.errors import UsageError
 from isobench.run import catalog
 from isobench.workloads.file import line_of, read_workload
-from isobench.workloads.measured import Measured
+from isobench.workloads.measured import TAKEN, Measured
 from tests.schemas import FOLDER
 
 WHOLE = """\
@@ -34,6 +34,7 @@ ready = { port = 7 }
 [driver]
 command = "ask it"
 expect = "^fine$"
+requests = 1000
 
 [[numbers]]
 name = "get"
@@ -78,7 +79,9 @@ def test_a_whole_file(folder: Path) -> None:
     get, p99 = found.numbers
     assert get.read("get 500") == 1 / 500 and p99.read('{"gets": [{"p99": 2.5}]}') == 0.0025
     names = [metric.name for metric in Measured(found).metrics]
-    assert names == ["get", "p99", "first-answer", "wall", "cpu", "peak"]
+    assert names[:6] == ["get", "p99", "first-answer", "wall", "cpu", "peak"]
+    assert {"pss", "cgroup-peak", "host-cpu", "host-cpu-engine"} < set(names) <= {"get", "p99"} | TAKEN
+    assert found.requests == 1000
 
 
 def _without(line: str) -> str:
@@ -94,22 +97,25 @@ def _with(before: str, after: str) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        (_with("cpus = 2", "cpu = 2"), 31, "needs.cpu is no field of a workload"),
-        (_with("cpus = 2", 'cpus = "2"'), 31, "needs.cpus: expected int, got str"),
-        (_with("cpus = 2", "cpus = 0"), 31, "needs.cpus: expected int >= 1"),
-        (_with('"256M"', '"256"'), 32, "needs.memory: expected str matching regex"),
+        (_with("cpus = 2", "cpu = 2"), 32, "needs.cpu is no field of a workload"),
+        (_with("cpus = 2", 'cpus = "2"'), 32, "needs.cpus: expected int, got str"),
+        (_with("cpus = 2", "cpus = 0"), 32, "needs.cpus: expected int >= 1"),
+        (_with('"256M"', '"256"'), 33, "needs.memory: expected str matching regex"),
         (_with("port = 7", "port = 70000"), 12, "server.ready.port: expected int <= 65535"),
         (_with("ready = { port = 7 }", "ready = {}"), 12, "ready by one of port, line and command"),
         (_with("port = 7", 'port = 7, line = "x"'), 12, "ready by one of port, line and command"),
         (_without('title = "A server"'), 1, "title is missing"),
         (_without('command = "ask it"'), 14, "driver.command is missing"),
         (_with('"^fine$"', '"("'), 16, "'(' is no regular expression"),
-        (_with("'get (\\d+)'", "'get \\d+'"), 22, "has no group in parentheses"),
-        (_with('json = "gets.0.p99"', ""), 24, "p99 is found by one of pattern and json"),
-        (_with('name = "p99"', 'name = "get"'), 25, "another number is called 'get'"),
-        (_with('name = "p99"', 'name = "wall"'), 25, "another number is called 'wall'"),
-        (_with('name = "p99"', 'name = "P 99"'), 25, "numbers.name: expected str matching regex"),
-        (_with('"ms"', '"min"'), 26, "numbers.unit: invalid enum value 'min'"),
+        (_with("'get (\\d+)'", "'get \\d+'"), 23, "has no group in parentheses"),
+        (_with('json = "gets.0.p99"', ""), 25, "p99 is found by one of pattern and json"),
+        (_with('name = "p99"', 'name = "get"'), 26, "another number is called 'get'"),
+        (_with('name = "p99"', 'name = "wall"'), 26, "another number is called 'wall'"),
+        (_with('name = "p99"', 'name = "P 99"'), 26, "numbers.name: expected str matching regex"),
+        (_with('"ms"', '"min"'), 27, "numbers.unit: invalid enum value 'min'"),
+        (_with("requests = 1000", "requests = -1"), 17, "-1 is no number of requests"),
+        (_with("requests = 1000", "requests = 'done'"), 17, "has no group in parentheses"),
+        (_with("requests = 1000", "requests = 1.5"), 17, "driver.requests: expected int | str"),
         (_with('["redis-server"]', '["Redis Server"]'), 6, "'Redis Server' is no name of a package"),
         (_with('"tree"', '"none"'), 7, "there is no folder"),
         (_with('"a.conf"', '"none"'), 8, "there is no"),

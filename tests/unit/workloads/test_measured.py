@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from isobench.contracts.environment import Role
 from isobench.contracts.launch import Launch
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
@@ -38,6 +39,9 @@ class Instance:
         self.end = end
         self.waited = False
 
+    def host_pids(self) -> Mapping[int, Role]:
+        return {os.getpid(): "payload"}
+
     def wait(self) -> int:
         self.waited = True
         if self.end is not None:
@@ -57,6 +61,9 @@ class Sandbox:
         self.launches.append(launch)
         yield self.instance
 
+    def daemons(self) -> list[int]:
+        return []
+
 
 def _workload(tmp_path: Path) -> Measured:
     root = tmp_path / "workload-0123/root.tar"
@@ -73,7 +80,8 @@ def test_the_costs(tmp_path: Path) -> None:
     values = _measured(tmp_path, {})
     assert {name: values[name] for name in ("wall", "cpu", "peak")} == {"wall": 2.0, "cpu": 1.0, "peak": 4096.0}
     assert 0.5 < values["whole"] < 0.6
-    assert values.keys() == {metric.name for metric in _workload(tmp_path).metrics}
+    absent = {"host-cpu-helper", "host-cpu-engine", "host-cpu-vmm", "cgroup-peak"}
+    assert values.keys() | absent == {metric.name for metric in _workload(tmp_path).metrics}
     assert "peak" not in _measured(tmp_path, {"peak": 0}), "a kernel that does not count it"
 
 
@@ -219,7 +227,8 @@ def test_a_server_and_its_driver() -> None:
         {"cpu_ns": 3 * 10**9, "peak": 8192},
     ]
     measured, values, words = _served(answers, prepare=(Command(("make",)),), server=server, numbers=numbers)
-    assert values.keys() == {metric.name for metric in measured.metrics}
+    absent = {"host-cpu-helper", "host-cpu-engine", "host-cpu-vmm", "cgroup", "cgroup-peak"}
+    assert values.keys() | absent == {metric.name for metric in measured.metrics}
     assert (values["wall"], values["cpu"], values["peak"], values["get"]) == (2.0, 4.0, 8192.0, 0.005)
     assert 0.5 < values["first-answer"] < 0.6
     kinds = [word for word in words if word.startswith(("as=", "port=", "keep=")) or word in ("make", "serve", "ask")]
@@ -227,6 +236,18 @@ def test_a_server_and_its_driver() -> None:
         *("keep=2000", "make"),
         *("as=server", "port=7", "keep=2000", "serve", "as=retry", "keep=2000", "keep=65536", "ask", "as=stop"),
     ]
+
+
+@pytest.mark.parametrize(("requests", "made"), [(None, 1), (50, 50), (re.compile(r"(\d+) asked"), 30)])
+def test_host_cpu_is_by_request(requests: int | re.Pattern[str] | None, made: float) -> None:
+    """As many as the file says, or as the driver's output adds up to; one that does not say fails its cell."""
+    work = Workload("x", "x", lambda: Root(Path("/x/w-1/root.tar")), Command(("ask",)), requests=requests)
+    assert work.requested("10 asked\n20 asked\n") == made
+    told = next(metric.meaning for metric in Measured(work).metrics if metric.name == "host-cpu")
+    assert ("per request" in told) == (requests is not None)
+    if isinstance(requests, re.Pattern):
+        with pytest.raises(MeasurementError, match="does not say how many requests"):
+            work.requested("nothing")
 
 
 @pytest.mark.parametrize(
