@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.core.quantities import size
 from isobench.run import catalog, lifecycle
 
 if TYPE_CHECKING:
@@ -45,14 +45,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/clean.schema.json)")
-
-
-def size(text: str) -> int:
-    """Convert 500M or 4G to bytes."""
-    match = re.fullmatch(r"(\d{1,9})([MG])", text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a size", remedy="500M or 4G")
-    return int(match[1]) << {"M": 20, "G": 30}[match[2]]
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from isobench.commands.run import Given, add_timeout
+from isobench.commands._options import Given, add_timeout
 from isobench.core import deadlines, terminal
 from isobench.core.text import visible
 from isobench.run import catalog

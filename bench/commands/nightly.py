@@ -125,8 +125,8 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
         if path is None:
             raise
         return _Outcome(load(Path(str(path))), error.exit_code, _without_conclusion(error))
-    _keep(folder / "run.txt", outcome.for_terminal(), show)
-    document = _without_conclusion(outcome.error()) if outcome.nothing else outcome.document()
+    _keep(folder / "run.txt", measure.for_terminal(outcome), show)
+    document = _without_conclusion(measure.nothing_concluded(outcome)) if outcome.nothing else measure.document(outcome)
     return _Outcome(outcome.results, outcome.exit_code, document)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from isobench.commands.report import report_folder
-from isobench.commands.run import label
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, UsageError
 from isobench.results import runs
@@ -207,14 +206,14 @@ def _name(arguments: argparse.Namespace) -> int:
     if not text or len(rest) != (0 if arguments.remove else 1):
         raise UsageError("runs name takes a run and its new label", remedy="isobench runs name RUN LABEL")
     path = runs.one(text, arguments.results)
-    return _relabelled(arguments, path, lambda session: ("" if arguments.remove else label(rest[0]), session.tags))
+    return _relabelled(arguments, path, lambda session: ("" if arguments.remove else runs.label(rest[0]), session.tags))
 
 
 def _tag(arguments: argparse.Namespace) -> int:
     text, *rest = arguments.words or [""]
     if not text or not rest:
         raise UsageError("runs tag takes a run and one or more tags", remedy="isobench runs tag RUN TAG")
-    tags = [label(tag) for tag in rest]
+    tags = [runs.label(tag) for tag in rest]
     path = runs.one(text, arguments.results)
 
     def changed(session: Session) -> tuple[str, list[str]]:
@@ -344,7 +343,7 @@ def _row(path: Path) -> RunRow:
         state=_state(path, session),
         stopped=session.stopped,
         blocks=len(measured),
-        blocks_used=sum(not block.marks for block in measured),
+        blocks_used=session.blocks_used,
         baseline=session.baseline,
         environments=[one.name for one in session.environments if one.name not in skipped],
         scenarios=[one.name for one in session.scenarios if one.metrics],

@@ -12,7 +12,6 @@ from isobench.core.errors import UsageError
 from isobench.filesystem.files import read_regular
 from isobench.report import format, markdown, sections
 from isobench.report.blocks import costs_shown
-from isobench.report.caveats import blocks_counted
 from isobench.report.context import Context, Section
 from isobench.report.markdown import pictures_of
 from isobench.report.page import Page, Part
@@ -81,7 +80,7 @@ def page_of(context: Context) -> Page:
     parts = placed([Part(s.anchor, s.title, built[s.anchor], s.word) for s in sections if built[s.anchor]])
     session = context.session
     measured = sum(block.index > 0 for block in session.blocks)
-    used = blocks_counted(context)
+    used = session.blocks_used
     left_out = f" ({measured - used} disturbed ones excluded)" if used < measured else ""
     name = f"{format.clean(session.label, 100)}: " if session.label else ""
     subtitle = (

@@ -28,7 +28,7 @@ def caveats(context: Context) -> list[str]:
         _cut_off(context),
         control_failed(context),
     ]
-    counted = blocks_counted(context)
+    counted = context.session.blocks_used
     if 0 < counted < FEWEST_PAIRS:
         blocks = format.count(counted, "block")
         found.append(f"Only {blocks}: from fewer than six no interval holds at 95 %, so nothing is concluded.")
@@ -48,11 +48,6 @@ def artefact(context: Context, environment: str) -> str:
 def is_virtual(context: Context) -> bool:
     """Whether the host is itself a guest, as far as it can be told."""
     return context.session.host.get("virtual", "") not in ("", UNKNOWN, "bare metal")
-
-
-def blocks_counted(context: Context) -> int:
-    """Blocks that the numbers come from."""
-    return sum(block.index > 0 and not block.marks for block in context.session.blocks)
 
 
 def control_failed(context: Context) -> str:

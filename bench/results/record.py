@@ -171,6 +171,11 @@ class Session(_Frozen, frozen=True):
     """Groups of runs that it belongs to (`runs tag`); any texts."""
     resumed: list[Resumption] = []
 
+    @property
+    def blocks_used(self) -> int:
+        """How many blocks count: not the warm-up block, and none that is excluded."""
+        return sum(block.index > 0 and not block.marks for block in self.blocks)
+
 
 HARDWARE = ("cpu", "cpus")
 """Facts of the fingerprint that belong to the machine itself: software does not change them."""

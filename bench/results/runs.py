@@ -1,4 +1,4 @@
-"""Resolves the name of a run: a folder, `latest`, `previous`, a label, a tag, or its folder's name, a time."""
+"""The names of a run: a folder, `latest`, `previous`, a label, a tag, or its folder's name, a time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,23 @@ LATEST, PREVIOUS = "latest", "previous"
 METAVAR = "RUN"
 HELP = "a run's folder, label, tag or time, latest or previous"
 """The name of an argument that names a run, in every command."""
+
+
+def label(text: str) -> str:
+    """A run's label: one line of printable text that has no other meaning and can be part of a list."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
+        raise UsageError(
+            f"{text[:40]!r} is not a label", remedy=f"a line of 1 to {_LONGEST_LABEL} printable characters"
+        )
+    if "," in text or "/" in text:
+        raise UsageError(f"{text!r} is not a label: commas separate runs, and slashes separate folders")
+    if text in (LATEST, PREVIOUS):
+        raise UsageError(f"{text!r} is reserved: it names a run by its position", remedy="choose another label")
+    return text
+
+
+_LONGEST_LABEL = 100
 
 
 def one(text: str, results: Path = RESULTS) -> Path:

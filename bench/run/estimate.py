@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from isobench.contracts.capabilities import TakesTime
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.host import machine
 from isobench.results.store import find_runs, load_session
+from isobench.run.plan import applicable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
+    from isobench.run.plan import Request
 
 _LAST = 5
 """The number of last runs that are read."""
@@ -31,6 +34,12 @@ class Estimate(NamedTuple):
     seconds: float
     origin: str
     cells: Mapping[Cell, float]
+
+
+def expected(request: Request) -> Estimate:
+    """One block of a run."""
+    cells = applicable(request.environments, request.scenarios)
+    return block_seconds(cells, request.environments, request.baseline, request.results, machine.host_id())
 
 
 def block_seconds(

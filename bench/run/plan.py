@@ -41,6 +41,8 @@ class Request(NamedTuple):
     label: str = ""
     before: Run | None = None
     """The run to resume: its plan, its record, its folder."""
+    timeout: float | None = None
+    """Seconds that an instance has to become ready; None: learned."""
 
 
 def most_blocks(wanted: int) -> int:

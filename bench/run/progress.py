@@ -279,7 +279,7 @@ def last_words(results: Results) -> list[RenderableType]:
         return [
             f"no verdict: each of the {len(measured)} blocks was disturbed and is excluded; measure on a quiet host"
         ]
-    used = sum(not block.marks for block in measured)
+    used = session.blocks_used
     left_out = f" of {len(measured)}" if used < len(measured) else ""
     order = {e.name: index for index, e in enumerate(session.environments)}
     shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]

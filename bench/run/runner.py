@@ -134,7 +134,7 @@ class _Blocks:
         self._observer = observer
         self._backoff = Backoff()
         earlier = request.before.session.blocks if request.before else []
-        self._used = sum(block.index > 0 and not block.marks for block in earlier)
+        self._used = request.before.session.blocks_used if request.before else 0
         self._first = earlier[-1].index + 1 if earlier else 0
         self._last = max(0, self._first - 1) + most_blocks(request.max_blocks - self._used)
         self._began_now = time.monotonic()

@@ -22,7 +22,7 @@ from verification.validity.promise import Line
 from verification.validity.runs import quiet, run_of
 
 if TYPE_CHECKING:
-    from isobench.results.store import Run
+    pass
 
 _METRICS, _ENVIRONMENTS, _BLOCKS = 5, 4, 20
 RUNS = 21
@@ -187,7 +187,7 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
             if time.monotonic() - began < _MOST_SECONDS:
                 _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
                                    "--out", folder, "--quiet"])  # fmt: skip
-        taken = [one for one in map(load, store.find_runs(Path(folder))) if _clean_blocks(one.run) >= FEWEST_PAIRS]
+        taken = [one for one in map(load, store.find_runs(Path(folder))) if one.session.blocks_used >= FEWEST_PAIRS]
     found = [compare(a, b) for a, b in itertools.pairwise(taken)]
     promised = f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours"
     if not found:
@@ -201,10 +201,6 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
     spread = sorted(float(np.std(values)) / math.sqrt(2) for values in shifts.values())
     said = f"{fired} of {len(found)}; a run moves a ratio by {np.median(spread):.1%} (most: {spread[-1]:.1%})"
     return Line("G20", promised, said, fired <= 0.05 * len(found))  # fmt: skip
-
-
-def _clean_blocks(run: Run) -> int:
-    return sum(block.index > 0 and not block.marks for block in run.session.blocks)
 
 
 def _measure(command: object, words: list[str]) -> None:

@@ -12,7 +12,6 @@ from isobench.analysis.shape import oddities
 from isobench.core.model import BAND, CONTROL_SUFFIX
 from isobench.report import format
 from isobench.report.blocks import Banner, Details, Items, Span, table
-from isobench.report.caveats import blocks_counted
 from isobench.report.context import Section
 from isobench.report.flags import flags
 from isobench.report.needs import metric_for, needs_of
@@ -148,7 +147,7 @@ def _missing(context: Context) -> list[str]:
         if not row.control:
             key = (row.environment, row.scenario)
             most[key] = max(most.get(key, 0), row.counted)
-    counted = blocks_counted(context)
+    counted = context.session.blocks_used
     return [
         f"{format.clean(scenario, 40)} in {format.clean(environment, 40)} ({n} of {counted})"
         for (environment, scenario), n in most.items()

@@ -1,4 +1,4 @@
-"""Bounding the cache: sizes as people write them, and not below a run."""
+"""Bounding the cache, and not below a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from isobench import cli
-from isobench.commands import clean
 from isobench.core.errors import UsageError
 from isobench.filesystem.cache import cached
 
@@ -18,14 +17,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("STATE", "WORK", "CACHE"):
         monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
     return cached("kind", "1", lambda folder: (folder / "file").write_bytes(b"x" * (2 << 20)) and None)  # type: ignore[arg-type]
-
-
-def test_sizes() -> None:
-    """Mebibytes and gibibytes."""
-    assert (clean.size("500M"), clean.size(" 4G ")) == (500 << 20, 4 << 30)
-    for text in ("4", "G", "-1G", "1.5G", "4K", ""):
-        with pytest.raises(UsageError, match="is not a size"):
-            clean.size(text)
 
 
 def test_the_cache_is_bounded(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

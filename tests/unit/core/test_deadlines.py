@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isobench import cli
-from isobench.commands.run import timeout
 from isobench.core import deadlines
-from isobench.core.errors import MeasurementError, UsageError
+from isobench.core.errors import MeasurementError
 from isobench.probe import launcher
 from isobench.run.opening import smoke_test
 from tests.fake import FakeEnvironment
@@ -77,21 +75,6 @@ def test_the_host_is_learned_from_real_starts(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(deadlines, "learn_start", learned.append)
     launcher.learn_deadlines()
     assert len(learned) == 1 and 1e-5 < learned[0] < 60
-
-
-@pytest.mark.parametrize("words", ["0", "-1", "nan", "inf", "1e9", "2h", "", "soon"])
-def test_a_time_that_cannot_be_waited_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In every command that launches, with what to write instead."""
-    with pytest.raises(UsageError):
-        timeout(words)
-    for command in ("doctor", "run", "nightly"):
-        assert cli.main([command, f"--timeout={words}"]) == 2
-        assert "isobench: " in capsys.readouterr().err
-
-
-def test_a_time_is_told_in_seconds_or_minutes() -> None:
-    """As --max-time is."""
-    assert (timeout("20"), timeout("90s"), timeout("5m"), timeout("1h")) == (20.0, 90.0, 300.0, 3600.0)
 
 
 def test_nothing_is_waited_for_a_fixed_time() -> None:

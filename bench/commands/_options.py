@@ -1,0 +1,31 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+
+from isobench.core.quantities import timeout
+
+
+class Given(argparse.Action):
+    """An option that is recorded as given, because a resumed run keeps its own plan. A list (`NAME,..`) that is given
+    in several parts is all of them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        given = getattr(namespace, "given", [])
+        if str(self.metavar).endswith(",..") and set(given).intersection(self.option_strings):
+            values = f"{getattr(namespace, self.dest)},{values}"
+        setattr(namespace, self.dest, values)
+        namespace.given = [*given, option_string]
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """The one option for every deadline, the same in every command that launches instances."""
+    text = "deadline of an instance to become ready; all others scale with it (default: learned, at least 60s)"
+    parser.add_argument("--timeout", type=timeout, metavar="5m", help=text)
