@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.core.errors import MeasurementError, OutOfMemory, StoppedShort
+from isobench.core.errors import DeadlineExceeded, MeasurementError, OutOfMemory, StoppedShort
 from isobench.host.accounting import cgroups_of
 from isobench.host.memory import memory_cgroup
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+_MEANWHILE = "meanwhile the kernel killed a process of this host for want of memory"
+
+
 class MemoryWatch:
     """Around an instance: replaces its failure by `OutOfMemory` if the host's kernel had an OOM kill meanwhile.
 
     The count is the whole host's. So an unrelated failure during another process's OOM kill is blamed on memory, too;
-    a failure without any OOM kill never is.
+    a failure without any OOM kill never is. What does not end in time has not been killed, so for an exceeded deadline
+    the OOM kill is only mentioned.
     """
 
     def __init__(self) -> None:
@@ -44,6 +48,8 @@ class MemoryWatch:
             return
         if kills() > self._before:
             reason, console = getattr(error, "reason", str(error)), getattr(error, "console", "")
+            if isinstance(error, DeadlineExceeded):
+                raise DeadlineExceeded(f"{reason}; {_MEANWHILE}", console=console, remedy=error.remedy) from error
             raise OutOfMemory(f"OOM-killed{self._whose()}: {reason}", console=console) from error
 
     def _whose(self) -> str:

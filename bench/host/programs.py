@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def output(
 ) -> str:
     """The output of a tool used for setup or cleanup. It runs in its own process group, out of reach of Ctrl-C.
 
-    Raises `MeasurementError` with the end of its error output.
+    Raises `MeasurementError` with the end of its error output, or with the cause if that is above it.
     """
     import subprocess
 
@@ -89,9 +90,30 @@ def output(
             process_group=0,
         ).stdout
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip()[-400:] or f"it exited with status {error.returncode}"
+        said = _cause(error.stderr) or f"it exited with status {error.returncode}"
     except subprocess.TimeoutExpired:
         said = f"it did not end within {seconds:.0f} s"
     except OSError as error:
         said = error.strerror or str(error)
     raise MeasurementError(f"{' '.join(words[:2])}: {said}")
+
+
+def _cause(errors: str) -> str:
+    """The end of what a program wrote to standard error, in one line."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    told = telling_line(lines)
+    return ("; ".join(lines) if told in lines[-1:] else told)[-400:]
+
+
+_SAYS_NOTHING = re.compile(
+    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x|<no Python frame>", re.IGNORECASE
+)
+"""Matches the last line of LXC, of runc, and of what Go and Python print when they give up: the cause is above it."""
+_CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
+
+
+def telling_line(lines: Sequence[str]) -> str:
+    """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
+    if not lines or not _SAYS_NOTHING.search(lines[-1]):
+        return lines[-1] if lines else ""
+    return next(filter(_CAUSE.search, lines), lines[-1])

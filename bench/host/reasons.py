@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import IsobenchError
 from isobench.filesystem.paths import work_root
 from isobench.host import machine
+from isobench.host.programs import telling_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 
 def _hardware() -> str:
@@ -124,20 +125,6 @@ def reason_with_remedy(error: Exception) -> str:
     """The reason, and in brackets the remedy if there is one: of a cell, whose output is kept beside it."""
     reason, remedy = reason_of(error), str(getattr(error, "remedy", ""))
     return f"{reason} ({remedy})" if remedy else reason
-
-
-_SAYS_NOTHING = re.compile(
-    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x|<no Python frame>", re.IGNORECASE
-)
-"""Matches the last line of LXC, of runc, and of what Go and Python print when they give up: the cause is above it."""
-_CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
-
-
-def telling_line(lines: Sequence[str]) -> str:
-    """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
-    if not lines or not _SAYS_NOTHING.search(lines[-1]):
-        return lines[-1] if lines else ""
-    return next(filter(_CAUSE.search, lines), lines[-1])
 
 
 def _shortened(line: str) -> str:

@@ -17,7 +17,7 @@ from isobench.contracts.launch import commands
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
-from isobench.host.reasons import telling_line
+from isobench.host.programs import telling_line
 from isobench.images.archive import identity
 from isobench.workloads import under_load
 from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment

@@ -40,6 +40,15 @@ def test_what_has_its_reason_keeps_it(monkeypatch: pytest.MonkeyPatch, error: Me
     assert failed.value is error
 
 
+def test_what_does_not_end_was_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's OOM kill is no reason for it, but one may be the cause of its wait; its remedy stays."""
+    count = iter((0, 1))
+    monkeypatch.setattr(oom, "kills", lambda: next(count))
+    with pytest.raises(DeadlineExceeded, match=r"^deadline; meanwhile the kernel killed") as failed, oom.MemoryWatch():
+        raise DeadlineExceeded("deadline", console="last words", remedy="wait")
+    assert (failed.value.console, failed.value.remedy) == ("last words", "wait")
+
+
 def test_nothing_was_killed() -> None:
     """Any other failure, by the host's real count."""
     with pytest.raises(DeadlineExceeded, match=r"^deadline$"), oom.MemoryWatch():

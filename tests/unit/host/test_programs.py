@@ -20,6 +20,12 @@ def test_what_a_tool_prints() -> None:
     ("script", "seconds", "said"),
     [
         ("echo begun; echo no bridge >&2; exit 2", 10, "sh -c: no bridge"),
+        ("printf 'no bridge\n\n  for x\n' >&2; exit 2", 10, "sh -c: no bridge; for x"),
+        (
+            "printf 'x\nfatal error: no memory\nruntime.main()\n\tproc.go:693 +0xab fp=0x7\n' >&2; exit 2",
+            10,
+            "sh -c: fatal error: no memory",
+        ),
         ("exit 7", 10, "sh -c: it exited with status 7"),
         ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
     ],
