@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, TypedDict
 from isobench.core import terminal
 from isobench.core.errors import UsageError
 from isobench.core.quantities import size
+from isobench.daemons import private
+from isobench.filesystem.cache import trim
 from isobench.run import catalog, lifecycle
+from isobench.run.measuring import measures_now
 
 if TYPE_CHECKING:
     import argparse
@@ -48,8 +51,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.daemons import private
-
     done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.cache is not None:
@@ -62,9 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _trimmed(limit: int, *, dry_run: bool) -> list[str]:
-    from isobench.filesystem.cache import trim
-    from isobench.run.measuring import measures_now
-
     running = measures_now()
     if running and not dry_run:
         raise UsageError(f"a run is measuring, and uses the cache (pid {running[0]})", remedy="try again after it")

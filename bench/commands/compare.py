@@ -7,9 +7,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.analysis import results
+from isobench.analysis.compare import Comparison, compare
+from isobench.analysis.earlier import earlier
 from isobench.core import terminal
 from isobench.core.errors import NothingMeasured, UsageError
 from isobench.core.text import clean
+from isobench.report import compared, format
+from isobench.report.markdown import escape
 from isobench.results import runs
 
 if TYPE_CHECKING:
@@ -42,8 +47,6 @@ EXAMPLES = """\
 
 
 def documents() -> dict[str, object]:
-    from isobench.analysis.compare import Comparison
-
     return {"compare": Comparison}
 
 
@@ -77,9 +80,6 @@ def share(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis.compare import compare
-    from isobench.analysis.earlier import earlier
-
     patterns = arguments.filter or ["*"]
     a, b = _load(folders(arguments.a)), _load(folders(arguments.b))
     found = compare(
@@ -120,8 +120,6 @@ def failing(found: Comparison, gate: str) -> list[str]:
 
 
 def _load(paths: Sequence[Path]) -> list[Results]:
-    from isobench.analysis import results
-
     if not paths:
         raise UsageError("no folder is named", remedy="a run's folder, or several separated by commas")
     return [results.load(path) for path in paths]
@@ -132,8 +130,6 @@ _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 
 def for_terminal(found: Comparison) -> list[RenderableType]:
     """For a terminal: the runs, a table for each kind of change, and the conclusion in sentences."""
-    from isobench.report import compared
-
     words = ("metric", "environment", "verdict")
     columns = [terminal.Column(name, "left" if name in words else "right", "[" in name) for name in _COLUMNS]
     tables = [terminal.Listing(columns, [_row(change, found.band) for change in changes], title)
@@ -142,9 +138,6 @@ def for_terminal(found: Comparison) -> list[RenderableType]:
 
 
 def _print_markdown(found: Comparison) -> None:
-    from isobench.report import compared
-    from isobench.report.markdown import escape
-
     lines = ["### isobench compare", "", *(f"- {escape(line.strip())}" for line in _head(found)), ""]
     for title, changes in compared.groups(found):
         rows: list[tuple[str, ...]] = [_COLUMNS, ("---", "---", "---:", "---:", "---:", "---")]
@@ -162,14 +155,10 @@ def _head(found: Comparison) -> list[str]:
 
 
 def _row(change: Change, band: float) -> tuple[str, ...]:
-    from isobench.report import format
-
     values = (format.quantity(change.a, change.unit), format.quantity(change.b, change.unit))
     ratio = _ratio(change, band)
     return (f"{change.scenario}.{change.metric}", change.environment, *values, ratio, change.verdict)
 
 
 def _ratio(change: Change, band: float) -> str:
-    from isobench.report import format
-
     return format.ratio_interval(*change.interval, band)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
 from isobench.results import runs
+from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse
@@ -61,14 +62,10 @@ def _runs(prefix: str, **context: object) -> list[str]:
 
 
 def _environments(prefix: str, **context: object) -> list[str]:
-    from isobench.run import catalog
-
     return _after_comma(prefix, (*catalog.GROUPS, "all", *catalog.environments()))
 
 
 def _scenarios(prefix: str, **context: object) -> list[str]:
-    from isobench.run import catalog
-
     return _after_comma(prefix, ("default", "all", *catalog.scenarios()))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from isobench.commands._options import Given, add_timeout
 from isobench.core import deadlines, terminal
 from isobench.core.text import visible
-from isobench.run import catalog
+from isobench.run import catalog, doctor
 
 if TYPE_CHECKING:
     import argparse
@@ -86,8 +86,6 @@ def examine(chosen: Sequence[Environment], timeout: float | None = None) -> list
 
 def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
     """All findings; a terminal shows meanwhile which environment is being launched."""
-    from isobench.run import doctor
-
     other = list(doctor.check_other_runs())
     for finding in other:
         if finding.outcome == "WARN":

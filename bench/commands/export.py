@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from isobench.analysis import results
 from isobench.core import terminal
 from isobench.core.errors import UsageError
-from isobench.results import runs
+from isobench.export import bundle
+from isobench.export.formats import export, formats
+from isobench.results import runs, store
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +44,6 @@ def documents() -> dict[str, object]:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from isobench.export.formats import formats
-
     parser.add_argument("run", metavar=runs.METAVAR, help=runs.HELP)
     parser.add_argument("--to", required=True, choices=[*formats(), BUNDLE], help="the format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (standard output)")
@@ -50,10 +51,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis import results
-    from isobench.export.formats import formats
-    from isobench.results import store
-
     if arguments.json and arguments.out is None:
         raise UsageError("--json describes a file, but the export goes to standard output", remedy="--out FILE")
     folder = runs.one(arguments.run)
@@ -82,6 +79,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _exported(results: Results, to: str) -> bytes:
-    from isobench.export import bundle, formats
-
-    return bundle.bundle(results.run) if to == BUNDLE else formats.export(results, to)
+    return bundle.bundle(results.run) if to == BUNDLE else export(results, to)

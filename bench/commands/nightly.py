@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.commands import compare, doctor
+from isobench.commands import doctor
 from isobench.commands import run as measure
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, NothingMeasured, UsageError
@@ -235,6 +235,7 @@ def _compare(night: Night, folder: Path, tonight: Results, against: Path, show: 
     from isobench.analysis.compare import compare as compare_runs
     from isobench.analysis.earlier import earlier
     from isobench.analysis.results import load
+    from isobench.commands import compare  # not before: numpy would be in memory while the night is measured
 
     other = None
     try:

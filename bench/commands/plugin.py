@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from isobench.api import API_VERSION
 from isobench.core import terminal
 from isobench.core.text import visible
+from isobench.run.trial import check, write_skeleton
 
 if TYPE_CHECKING:
     import argparse
@@ -72,8 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _new(arguments: argparse.Namespace) -> int:
-    from isobench.run.trial import write_skeleton
-
     written = write_skeleton(arguments.name, arguments.out or Path(f"isobench-{arguments.name}"))
     if arguments.json:
         terminal.print_json(NewDocument(schema=SCHEMA, files=list(map(str, written))))
@@ -83,9 +83,6 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from isobench.api import API_VERSION
-    from isobench.run.trial import check
-
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plug-in under development need not be installed)
     findings = []
     for finding in check(arguments.module):

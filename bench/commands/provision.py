@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
+from isobench.run import catalog
+from isobench.setup import provision
 
 if TYPE_CHECKING:
     import argparse
@@ -38,9 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.run import catalog
-    from isobench.setup import provision
-
     done = provision.provision(catalog.wanted(for_tests=arguments.for_tests), dry_run=arguments.dry_run)
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, done=done.lines))

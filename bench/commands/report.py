@@ -45,7 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis import results
+    from isobench.analysis import (
+        results,
+    )  # not at the top: `isobench run` imports this file, and measures without numpy
     from isobench.report.build import render
 
     formats = tuple(filter(None, arguments.format.split(",")))

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
+from isobench.analysis.history import TOLD
 from isobench.commands.report import report_folder
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError, UsageError
-from isobench.results import runs
+from isobench.filesystem.ownership import folder
+from isobench.results import journal, runs, store
+from isobench.results.record import COMPLETE
 
 if TYPE_CHECKING:
     import argparse
@@ -224,8 +227,6 @@ def _tag(arguments: argparse.Namespace) -> int:
 
 
 def _relabelled(arguments: argparse.Namespace, path: Path, change: Callable[[Session], tuple[str, list[str]]]) -> int:
-    from isobench.results import store
-
     _check_ours(path)
     name, tags = change(store.load_session(path))
     store.relabel(path, label=name, tags=tags)
@@ -273,8 +274,6 @@ def _agreed(chosen: Sequence[Path]) -> bool:
 
 def _check_ours(path: Path) -> None:
     """Raise `UsageError` if this is not a folder, or one that another user could change meanwhile."""
-    from isobench.filesystem.ownership import folder
-
     try:
         with folder(path):
             pass
@@ -294,17 +293,11 @@ def _check_removable(path: Path) -> None:
 
 
 def _files() -> set[str]:
-    from isobench.analysis.history import TOLD
-    from isobench.results import store
-
     return {*store.FILES, TOLD}
 
 
 def _unlink(path: Path) -> None:
     """Remove the record first, so that a partly removed run is never taken for a run. No link is followed."""
-    from isobench.filesystem.ownership import folder
-    from isobench.results import store
-
     try:
         with folder(path) as place:
             for name in (store.SESSION, *sorted(_files() & set(os.listdir(place)) - {store.SESSION})):
@@ -326,8 +319,6 @@ def _rows(paths: Iterable[Path]) -> tuple[list[RunRow], list[str]]:
 
 def _row(path: Path) -> RunRow:
     """Raises `StoreError`."""
-    from isobench.results import store
-
     session = store.load_session(path)
     measured = [block for block in session.blocks if block.index > 0]
     skipped = {skip.environment for skip in session.skips if not skip.scenario}
@@ -351,9 +342,6 @@ def _row(path: Path) -> RunRow:
 
 
 def _state(path: Path, session: Session) -> State:
-    from isobench.results import journal
-    from isobench.results.record import COMPLETE
-
     if (path / journal.NAME).exists():
         dead = journal.take_over(path)
         if dead is None:
@@ -367,8 +355,6 @@ def _state(path: Path, session: Session) -> State:
 
 def _shown(path: Path) -> ShownRun:
     """Raises `StoreError`."""
-    from isobench.results import store
-
     session = store.load_session(path)
     first = session.failures[0] if session.failures else None
     return ShownRun(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.analysis import history
+from isobench.analysis.trend import FEWEST, Trend, evaluate
 from isobench.core import terminal
 from isobench.core.errors import UsageError
 from isobench.results.runs import RESULTS
@@ -22,8 +24,6 @@ EXAMPLES = """\
 
 
 def documents() -> dict[str, object]:
-    from isobench.analysis.trend import Trend
-
     return {"trend": Trend}
 
 
@@ -34,9 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis import history
-    from isobench.analysis.trend import evaluate
-
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is not a folder", remedy="isobench run creates it")
     found = history.read(arguments.results)
@@ -50,8 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(trend: Trend) -> None:
-
-    from isobench.analysis.trend import FEWEST
 
     for problem in trend.problems:
         terminal.paragraph(f"isobench: ignored: {problem}", errors=True)

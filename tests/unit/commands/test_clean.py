@@ -31,6 +31,6 @@ def test_the_cache_is_bounded(place: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_not_while_a_run_measures(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be about to use what would be removed."""
-    monkeypatch.setattr("isobench.run.measuring.measures_now", lambda: [7])
+    monkeypatch.setattr("isobench.commands.clean.measures_now", lambda: [7])
     assert cli.main(["clean", "--cache", "1M"]) == UsageError.exit_code
     assert place.exists()
