@@ -1,8 +1,8 @@
-"""The workload `redis` in `chroot` against the same server and the same load generator started by hand in the same root
-file system, interleaved.
+"""The workloads `redis` and `postgres` in `chroot` against the same server and the same load generator started by hand
+in the same root file system, interleaved.
 
-By hand means chroot(8) and a shell's means: the server in the background, redis-cli until it answers, redis-benchmark,
-SIGTERM. The numbers are read from the output in the same way.
+By hand means chroot(8) and a shell's means: an empty /data and what prepares it, the server in the background, its
+client until it answers, the load generator, SIGTERM. The numbers are read from the output in the same way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,29 +26,32 @@ from isobench.workloads.measured import Measured
 from isobench.workloads.workload import ENVIRON
 from verification.crosscheck.floor import median_interval
 
+WORKLOADS = "redis,postgres"
 ROUNDS = 20
 BAND = 0.05
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workloads", default=WORKLOADS, help="servers that answer a command")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true", help="the ratios of ours to theirs, as data")
     arguments = parser.parse_args()
-    found = measure(arguments.rounds)
+    found = {}
+    for workload in catalog.select_workloads(arguments.workloads):
+        found.update(measure(workload, arguments.rounds))
     if arguments.json:
         print(
             json.dumps({name: dict(zip(("ratio", "low", "high"), three, strict=True)) for name, three in found.items()})
         )
         return 0
     for name, (ratio, low, high) in found.items():
-        print(f"{name:15} ours / by hand {ratio:.3f} [{low:.3f}, {high:.3f}]")
+        print(f"{name:21} ours / by hand {ratio:.3f} [{low:.3f}, {high:.3f}]")
     return int(any(low > 1 + BAND or high < 1 - BAND for _, low, high in found.values()))
 
 
-def measure(rounds: int) -> dict[str, tuple[float, float, float]]:
+def measure(workload: Measured, rounds: int) -> dict[str, tuple[float, float, float]]:
     """Of each number the ratio of ours to theirs over the rounds, with its interval; the order alternates."""
-    (workload,) = catalog.select_workloads("redis")
     names = [number.name for number in workload.workload.numbers]
     ratios: dict[str, list[float]] = {name: [] for name in names}
     with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
@@ -66,10 +71,10 @@ def measure(rounds: int) -> dict[str, tuple[float, float, float]]:
                     if number:  # the first is warm-up
                         for name in names:
                             ratios[name].append(ours[name] / theirs[name])
-                    print(f"round {number} of {rounds}", file=sys.stderr)
+                    print(f"{workload.name}: round {number} of {rounds}", file=sys.stderr)
         finally:
             unmount_below(tree)
-    return {name: median_interval(values) for name, values in ratios.items()}
+    return {f"{workload.name} {name}": median_interval(values) for name, values in ratios.items()}
 
 
 def by_hand(workload: Measured, tree: Path) -> dict[str, float]:
@@ -79,8 +84,13 @@ def by_hand(workload: Measured, tree: Path) -> dict[str, float]:
     cpus = sorted(os.sched_getaffinity(0))[: workload.allotment.cpus]
     inside = ("taskset", "--cpu-list", ",".join(map(str, cpus)), "chroot", str(tree))
     environ = dict(ENVIRON)
+    shutil.rmtree(tree / "data", ignore_errors=True)
+    (tree / "data").mkdir()
+    for command in work.prepare:
+        subprocess.run([*inside, *command.words], env=environ, capture_output=True, check=True)
+    quiet = subprocess.DEVNULL
     server = subprocess.Popen(
-        [*inside, *work.server.command.words], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*inside, *work.server.command.words], env=environ, stdout=quiet, stderr=quiet, start_new_session=True
     )
     try:
         while subprocess.run([*inside, *work.server.asked.words], env=environ, capture_output=True).returncode != 0:
@@ -89,7 +99,7 @@ def by_hand(workload: Measured, tree: Path) -> dict[str, float]:
             time.sleep(0.01)
         done = subprocess.run([*inside, *work.command.words], env=environ, capture_output=True, text=True, check=True)
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)  # also what runuser has started
         server.wait(timeout=30)
     return {number.name: number.read(done.stdout) for number in work.numbers}
 
