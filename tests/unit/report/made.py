@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from isobench.analysis.results import Estimate, Results
+from isobench.analysis.results import Difference, Estimate, Results
 from isobench.core.model import Sample
+from isobench.report.blocks import Block, Details, Figure, Table, plain
 from isobench.report.context import Context
+from isobench.report.rungs import find_rungs
 from isobench.results.record import (
     BlockRecord,
     CellRecord,
@@ -187,3 +189,57 @@ def write_run(
         writer.add_block(block, samples, [failure for failure in failed if failure.block == index])
     writer.finish()
     return writer.path
+
+
+def with_differences(made: Context) -> Context:
+    """The same context, its differences filled from the medians instead of by the analysis."""
+    found = []
+    for rung in find_rungs(made):
+        for metric in ("ready", "gone", "cpu"):
+            upper, lower = (made.find("startup", metric, name) for name in (rung.upper, rung.lower))
+            assert upper is not None and lower is not None
+            gap = upper.median - lower.median
+            found.append(Difference("startup", metric, rung.upper, rung.lower, "second", 5, gap, gap * 0.9, gap * 1.1))
+    made.__dict__["differences"] = found
+    return made
+
+
+def with_differences_of_none(made: Context) -> Context:
+    """The same context without any rung."""
+    made.__dict__["differences"] = []
+    return made
+
+
+def all_tables(blocks: list[Block]) -> list[Table]:
+    """Every table of these blocks, those in figures and folds too."""
+    found = []
+    for block in blocks:
+        if isinstance(block, Table):
+            found.append(block)
+        elif isinstance(block, Figure):
+            found.append(block.data)
+        elif isinstance(block, Details):
+            found += all_tables(block.blocks)
+    return found
+
+
+def row_of(table: Table, name: str) -> list[str]:
+    """The words of the row that begins with this name."""
+    rows = [[plain(cell.text) for cell in row] for row in table.rows]
+    return next(row for row in rows if row[0].split()[0] == name)
+
+
+def overlays(*names: str) -> Context:
+    """A run of copy-ups in these environments, 5 ms through an overlay and 1 ms without, and more blocks than six."""
+    adds = "its data on a named volume instead of the overlay"
+    volume = EnvironmentRecord("docker-volume", "volume", "engine", adds, "docker", True, {"storage": "a named volume"})
+    metrics = [(f"copy-up-{size}", 10.0) for size in ("1k", "1m", "100m")] + [("again-1m", 1.0)]
+    dear = {"docker": 5.0, "ns-all": 5.0}
+    rows = [estimate("io", m, n, times * dear.get(n, 1.0)) for n in names for m, times in metrics]
+    made = context(estimates=[row._replace(scenario="io-copy-up") for row in rows], blocks=11)
+    scenario = msgspec.structs.replace(made.session.scenarios[-1], name="io-copy-up", metrics=[])
+    records = [*made.session.environments, volume]
+    for record in records:
+        if record.name in dear:
+            record.facts["storage"] = "overlay2 on /var/lib/docker"
+    return with_session(made, msgspec.structs.replace(made.session, environments=records, scenarios=[scenario]))
