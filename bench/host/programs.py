@@ -106,9 +106,11 @@ def _cause(errors: str) -> str:
 
 
 _SAYS_NOTHING = re.compile(
-    r"additional information can be obtained|pid from pipe: eof|\.(go|s):\d+ \+0x|<no Python frame>", re.IGNORECASE
+    r"additional information can be obtained|failed to create lxc_container|pid from pipe: eof|we can't allow that"
+    r"|\.(go|s):\d+ \+0x|<no Python frame>",
+    re.IGNORECASE,
 )
-"""Matches the last line of LXC, of runc, and of what Go and Python print when they give up: the cause is above it."""
+"""Matches the last line of LXC, runc, nspawn, and of what Go and Python print when they give up: the cause is above."""
 _CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
 
 

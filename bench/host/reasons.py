@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import IsobenchError
-from isobench.filesystem.paths import work_root
+from isobench.filesystem.paths import cache_dir, work_root
 from isobench.host import machine
 from isobench.host.programs import telling_line
 
@@ -22,6 +22,7 @@ def _hardware() -> str:
     return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
 
 
+_FULL, _READ_ONLY = r"no space left|disk quota exceeded", "read-only file system"
 _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     ("hybrid mode not supported", "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"),
     ("unable to apply caps", "run on a host that has all capabilities: this host is itself confined"),
@@ -46,6 +47,8 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "set ISOBENCH_WORK to a folder on a disk: an overlay cannot hold another overlay",
     ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
+    (r"failed to lock .*read-only file system", "make /run writable: systemd-nspawn keeps its locks there"),
+    (r"temporary mount point.*read-only", "make /tmp writable: systemd-nspawn mounts there"),
     (r"shm lock manager", "make /dev/shm writable: Podman keeps its locks there"),
     (r"file too large", "raise the limit of a file's size (ulimit -f)"),
     (r"setting rlimit", "raise the limits of open files and of processes (ulimit -Hn, -Hu) above those of a container"),
@@ -57,10 +60,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "make /sys/fs/cgroup writable: remount it, or run the container with --privileged",
     ),
     (
-        r"(no space left|disk quota exceeded)",
+        _FULL,
         "free space on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to folders on another disk",
     ),
-    ("read-only file system", "set ISOBENCH_WORK and ISOBENCH_CACHE to writable folders"),
+    (_READ_ONLY, "set ISOBENCH_WORK and ISOBENCH_CACHE to writable folders"),
 )
 """Messages of other programs (a case-insensitive pattern) -> remedy."""
 
@@ -69,12 +72,23 @@ _QEMU_DENIED = re.compile(
 )
 
 
+def _tools_own(reason: str) -> str:
+    """The folder of the system's that a message names, if a tool uses it on its own account: isobench's own can be set
+    elsewhere. Empty if there is none."""
+    found = re.findall(r"(?<![\w/.])((?:/run|/tmp|/var/tmp|/var/lib)(?=/))([^\s:'\"]*)", reason)
+    own = (work_root(), cache_dir())
+    return next((top for top, rest in found if not any(Path(top + rest).is_relative_to(place) for place in own)), "")
+
+
 def _known(reason: str) -> str:
     """The remedy for this reason, if one is known."""
     denied = _QEMU_DENIED.search(reason)
     if denied is not None:
         kind = "ISOBENCH_WORK" if Path(denied[1]).is_relative_to(work_root()) else "ISOBENCH_CACHE"
         return f"set {kind} to a folder that QEMU's own user can reach: it cannot read {denied[1]}"
+    full, read_only = (re.search(rf"({words})", reason, re.IGNORECASE) for words in (_FULL, _READ_ONLY))
+    if (full or read_only) and (place := _tools_own(reason)):
+        return f"free space in {place}" if full else f"make {place} writable"
     for words, remedy in _REMEDIES:
         if re.search(words, reason, re.IGNORECASE | re.DOTALL):
             return remedy if isinstance(remedy, str) else remedy()

@@ -88,3 +88,12 @@ def _soon(place: Path, wanted: list[int]) -> bool:
             pytest.fail(f"left behind: {set(living(place)) - set(wanted)}; ended: {set(wanted) - set(living(place))}")
         time.sleep(0.05)
     return True
+
+
+@pytest.mark.tool("unshare")
+def test_the_systems_folders_are_not_used(place: Path, environ: dict[str, str]) -> None:
+    """Copies of images that are not complete would stay in /var/tmp if Podman were killed."""
+    confined = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro t /var/tmp && exec "$@"', "sh"]
+    words = [*confined, sys.executable, "-m", "isobench", "doctor", "-e", "podman"]
+    done = subprocess.run(words, env=environ, cwd=place, capture_output=True, text=True, check=False)
+    assert "PASS  podman" in done.stdout, done.stdout + done.stderr

@@ -15,6 +15,7 @@ from isobench.contracts.launch import idle
 from isobench.core.errors import IsobenchError, Unavailable
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.host.accounting import text_of
 from isobench.run import catalog
 from isobench.run.lifecycle import kill_processes, new_run_id
 from tests.conftest import STRICT
@@ -36,6 +37,7 @@ def run() -> Iterator[str]:
 def kept(run: str) -> list[str]:
     """What carries the run's name, cgroups and files, wherever the mechanisms keep something."""
     found = {what for _, what in trees.take() if run.lower() in what.lower()}
+    found |= {str(state) for state in Path("/run").glob("*/*/state.json") if run in text_of(state)}  # runc's
     return sorted(what for what in found if not what.startswith(str(work_root())))
 
 

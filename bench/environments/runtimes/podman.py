@@ -108,7 +108,8 @@ class Podman(Runtime):
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        return dict([_mark(sandbox.run).split("=", 1)])
+        """Its copies of images are in the work folder, too: those of a killed one would stay in /var/tmp."""
+        return {"TMPDIR": str(sandbox.workdir), **dict([_mark(sandbox.run).split("=", 1)])}
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         rootless = (sandbox.workdir / "tmp/pause.pid").exists()
@@ -132,6 +133,7 @@ class Podman(Runtime):
             f"--runroot={_runroot(sandbox.run)}",
             f"--tmpdir={sandbox.workdir}/tmp",
         ]
+        there.append(f"--runtime-flag=root={sandbox.workdir}/runc")  # what a killed runc keeps would stay in /run/runc
         return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
@@ -82,7 +84,16 @@ def test_a_reason_can_always_be_kept() -> None:
         ("clone3: Resource temporarily unavailable", "ulimit -u", "disk"),
         ("cannot make a cgroup: Read-only file system", "/sys/fs/cgroup", "root"),
         ("mkdir /x: Read-only file system", "ISOBENCH_WORK", "root"),
-        ("write /var/tmp/x: No space left on device", "free space", "namespaces"),
+        ("write /var/tmp/x: No space left on device", "free space in /var/tmp", "namespaces"),
+        (
+            "/usr/bin/podman --root=/work/s: Error: creating file open /var/tmp/podman241: read-only file system",
+            "make /var/tmp writable",
+            "ISOBENCH",
+        ),
+        ("runc: runc create failed: mkdir /run/runc/4e8d38: read-only file system", "make /run writable", "ISOBENCH"),
+        ("Failed to lock /work/x/root-1: Read-only file system", "make /run writable", "ISOBENCH"),
+        ("mkdir /work/run/x: Read-only file system", "ISOBENCH_WORK", "/run"),
+        ("Failed to generate temporary mount point for unified hierarchy: Read-only file system", "/tmp", "ISOBENCH"),
         ("writing x: disk quota exceeded", "free space", "namespaces"),
         ("socket: Too many open files", "ulimit -n", "disk"),
     ],
@@ -91,6 +102,14 @@ def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwan
     """They have its words; what was done tells them apart."""
     remedy = reason_and_remedy(MeasurementError(reason))[1]
     assert wanted in remedy and unwanted not in remedy
+
+
+def test_a_work_folder_is_none_of_a_tools_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be elsewhere, wherever it is now."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as work:
+        monkeypatch.setenv("ISOBENCH_WORK", work)
+        for said, remedy in ((work, "set ISOBENCH_WORK"), (f"{work}-x", "free space in /var/tmp")):
+            assert remedy in reason_and_remedy(OSError(28, "No space left on device", f"{said}/probe"))[1]
 
 
 @pytest.mark.parametrize(
