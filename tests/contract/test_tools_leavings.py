@@ -12,7 +12,7 @@ import pytest
 
 from isobench.contracts.capabilities import HasHarness
 from isobench.contracts.launch import idle
-from isobench.core.errors import IsobenchError, Unavailable
+from isobench.core.errors import MeasurementError, Unavailable
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.host.accounting import text_of
@@ -65,7 +65,7 @@ def test_a_killed_instance_is_swept(name: str, run: str) -> None:
     environment, workdir = catalog.environments()[name], opened(name, run)
     tree = None
     try:
-        with pytest.raises(IsobenchError), environment.open(workdir) as sandbox, sandbox.launch(idle()) as instance:
+        with pytest.raises(MeasurementError), environment.open(workdir) as sandbox, sandbox.launch(idle()) as instance:
             tree = next(iter(workdir.glob("root-*")), workdir).stat()
             for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
                 with suppress(ProcessLookupError):
