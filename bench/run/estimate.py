@@ -10,6 +10,7 @@ from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX, Cell
 from isobench.host import machine
 from isobench.results.store import find_runs, load_session
+from isobench.run import catalog
 from isobench.run.plan import applicable
 
 if TYPE_CHECKING:
@@ -59,9 +60,7 @@ def block_seconds(
 
 
 def _typical_work(scenario: str) -> float:
-    from isobench.run.catalog import scenarios
-
-    known = scenarios().get(scenario)
+    known = catalog.scenarios().get(scenario)
     return known.typical_seconds if isinstance(known, TakesTime) else _OTHER_WORK
 
 
