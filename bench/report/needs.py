@@ -40,6 +40,9 @@ _BEFORE = (
 )
 """The needs of runs whose record has no purpose of a metric: they are older."""
 
+_MOST = 5
+"""Columns of the verdict's table where the run does not say which."""
+
 REPRESENTATIVE = 12
 """Environments up to which a table shows them all; beyond, only one of each kind."""
 
@@ -61,9 +64,22 @@ def needs_of(context: Context) -> list[Need]:
             if (purpose := metric.purpose) is not None:
                 key = (purpose.order, format.clean(purpose.title, 40), format.clean(purpose.number, 60))
                 found.setdefault(key, []).append((scenario.name, metric.name))
-    if not found:
+    if not found and any(rows_for(context, need) for need in _BEFORE):
         return list(_BEFORE)
+    if not any(context.select(*candidate) for candidates in found.values() for candidate in candidates):
+        return _first_of_each(context)
     return [Need(title, number, tuple(candidates)) for (_, title, number), candidates in sorted(found.items())]
+
+
+def _first_of_each(context: Context) -> list[Need]:
+    """Of a run without what people usually choose by: the first cost of each scenario, as many as a table holds."""
+    needs = []
+    for scenario in context.session.scenarios:
+        metric = next((one for one in scenario.metrics if context.select(scenario.name, one.name)), None)
+        if metric is not None:
+            title, number = format.clean(scenario.title, 40), format.clean(metric.meaning or metric.name, 60)
+            needs.append(Need(title, number, ((scenario.name, metric.name),)))
+    return needs[:_MOST]
 
 
 def metric_for(context: Context, need: Need) -> tuple[str, str] | None:

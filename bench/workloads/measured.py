@@ -15,7 +15,7 @@ from isobench.contracts.answers import blame_memory, first_answer, next_answer, 
 from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.launch import commands
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
-from isobench.core.model import Metric
+from isobench.core.model import Metric, Purpose
 from isobench.host.counters import Counter
 from isobench.host.programs import telling_line
 from isobench.images.archive import identity
@@ -33,6 +33,8 @@ _TERMINAL = re.compile(r"\b(tty|terminal|TERM)\b|inappropriate ioctl", re.IGNORE
 """What programs say that want a terminal."""
 
 
+_AFTER_OTHERS = 60
+"""Where the report's verdict has a workload: after what isobench measures of every isolation."""
 _CPU = "CPU time of the program and its children, as the kernel beneath it counts"
 _OF_A_PROGRAM = (
     Metric("wall", "second", "from the start of the program to its end, by the clock inside"),
@@ -71,9 +73,10 @@ class Measured:
         self.name = workload.name
         self.title = workload.title
         numbers = tuple(Metric(one.name, one.unit, one.meaning, "zero") for one in workload.numbers)
-        own = (*_OF_A_SERVER, *under_load.MEMORY) if workload.server else _OF_A_PROGRAM
+        own: tuple[Metric, ...] = (*_OF_A_SERVER, *under_load.MEMORY) if workload.server else _OF_A_PROGRAM
         cpu = under_load.PER_REQUEST if workload.requests else under_load.CPU
-        self.metrics = (*numbers, *own, under_load.CGROUP_PEAK, *cpu)
+        first, *others = list[Metric]((*numbers, *own, under_load.CGROUP_PEAK, *cpu))
+        self.metrics = (first._replace(purpose=Purpose(_AFTER_OTHERS, workload.name, first.meaning)), *others)
 
     @cached_property
     def _made(self) -> Root | IsobenchError:

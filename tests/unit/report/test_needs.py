@@ -49,6 +49,14 @@ def test_a_need_is_what_a_metric_stands_for() -> None:
     assert heads == ["isolation", "Small: per step", "Fast: one step"]
 
 
+def test_a_run_of_other_costs_has_the_first_of_each_scenario() -> None:
+    """Not a table without columns: of a scenario that no purpose was measured of, its first cost that was."""
+    made = _context([_environment("process"), _environment("other")], "idle")
+    (need,) = needs_of(made)
+    assert (need.title, need.candidates) == ("Walking", (("walk", "idle"),))
+    assert [column.title for column in verdict._table(made).columns] == ["isolation", "Walking: idle"]
+
+
 def test_an_older_run_has_the_needs_of_then() -> None:
     """Its record says nothing of purposes, nor of groups; they are the ones that the scenarios have told since."""
     old = needs_of(context())
