@@ -148,9 +148,8 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.print_json(document(outcome))
     if outcome.failed:
         first = outcome.failed[0]
-        terminal.paragraph(
-            f"isobench: {len(outcome.failed)} cells failed, the first: {first.environment}: {first.reason}", errors=True
-        )
+        count = f"{len(outcome.failed)} cells failed, the first" if outcome.failed[1:] else "1 cell failed"
+        terminal.paragraph(f"isobench: {count}: {first.environment}: {first.reason}", errors=True)
     if outcome.nothing:
         raise nothing_concluded(outcome)
     return outcome.exit_code

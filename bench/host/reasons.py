@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import IsobenchError
-from isobench.filesystem.paths import cache_dir, work_root
+from isobench.filesystem.paths import RUN_PREFIX, cache_dir, state_dir, work_root
 from isobench.host import machine
 from isobench.host.programs import telling_line
 
@@ -47,6 +48,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "set ISOBENCH_WORK to a folder on a disk: an overlay cannot hold another overlay",
     ),
     (r"(clone|unshare|namespace|/ns/).*no space left", "raise the limits max_…_namespaces in /proc/sys/user"),
+    (r"[ug]id map: read-only file system", "make /proc writable: it is mounted read-only"),
     (r"failed to lock .*read-only file system", "make /run writable: systemd-nspawn keeps its locks there"),
     (r"temporary mount point.*read-only", "make /tmp writable: systemd-nspawn mounts there"),
     (r"shm lock manager", "make /dev/shm writable: Podman keeps its locks there"),
@@ -73,11 +75,17 @@ _QEMU_DENIED = re.compile(
 
 
 def _tools_own(reason: str) -> str:
-    """The folder of the system's that a message names, if a tool uses it on its own account: isobench's own can be set
-    elsewhere. Empty if there is none."""
-    found = re.findall(r"(?<![\w/.])((?:/run|/tmp|/var/tmp|/var/lib)(?=/))([^\s:'\"]*)", reason)
-    own = (work_root(), cache_dir())
-    return next((top for top, rest in found if not any(Path(top + rest).is_relative_to(place) for place in own)), "")
+    """The folder that a message names if a tool uses it on its own account, or the state's: setting ISOBENCH_WORK and
+    ISOBENCH_CACHE does not help there. Empty if there is none."""
+    with suppress(IsobenchError):  # a folder that cannot be used has its own remedy
+        state, others = state_dir(), (work_root(), cache_dir())
+        for top, rest in re.findall(r"(?<![\w/.])(/run|/tmp|/var/tmp|/var/lib|)(/[^\s:'\"]*)", reason):
+            path = Path(top + rest)
+            if path.is_relative_to(state):
+                return str(state)
+            if top and not any(path.is_relative_to(other) for other in others):
+                return str(top)
+    return ""
 
 
 def _known(reason: str) -> str:
@@ -132,7 +140,11 @@ def reason_and_remedy(error: Exception) -> tuple[str, str]:
     remedy = str(getattr(error, "remedy", "")) or _known(f"{reason}\n{line[:10_000]}")
     if lines:
         reason = f"{reason} ({'last line' if line == lines[-1] else 'it said'}: {_shortened(line)})"
-    return reason, remedy
+    return _OF_A_RUN.sub("…", reason), remedy
+
+
+_OF_A_RUN = re.compile(rf"{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}(/[^\s/]+(?=/))?", re.IGNORECASE)
+"""A run's name, and in a path the environment's: without them, environments have the same reason for the same cause."""
 
 
 def reason_with_remedy(error: Exception) -> str:

@@ -267,3 +267,19 @@ def test_a_machine_id_that_is_none(told: str, tmp_path: Path, monkeypatch: pytes
         (tmp_path / "class/dmi/id/product_uuid").write_text(uuid)
         found.add(machine.host_id())
     assert len(found) == 2
+
+
+def test_whether_the_caches_were_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the kernel's own count: a process that writes meanwhile fills them again, and a container's file may do
+    nothing."""
+    asked, count = tmp_path / "sys/vm/drop_caches", tmp_path / "vmstat"
+    asked.mkdir(parents=True)
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    assert not machine.drop_caches()  # it cannot be written
+    asked.rmdir()
+    assert not machine.drop_caches() and asked.read_text() == "3"  # nothing is counted
+    count.write_text("nr_free_pages 9\ndrop_pagecache 4\ndrop_slab 7\n")
+    assert not machine.drop_caches()  # the count stays
+    writes = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda file, text: writes(count, f"drop_pagecache {1 + machine._drops()}"))
+    assert machine.drop_caches() and machine._drops() == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,7 @@ def test_a_reason_can_always_be_kept() -> None:
             "ISOBENCH",
         ),
         ("runc: runc create failed: mkdir /run/runc/4e8d38: read-only file system", "make /run writable", "ISOBENCH"),
+        ("bwrap: setting up uid map: Read-only file system", "make /proc writable", "ISOBENCH"),
         ("Failed to lock /work/x/root-1: Read-only file system", "make /run writable", "ISOBENCH"),
         ("mkdir /work/run/x: Read-only file system", "ISOBENCH_WORK", "/run"),
         ("Failed to generate temporary mount point for unified hierarchy: Read-only file system", "/tmp", "ISOBENCH"),
@@ -104,8 +106,12 @@ def test_the_kernels_own_limits_are_no_full_disk(reason: str, wanted: str, unwan
     assert wanted in remedy and unwanted not in remedy
 
 
-def test_a_work_folder_is_none_of_a_tools_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It can be elsewhere, wherever it is now."""
+def test_the_folder_that_helps_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A work folder below /var/tmp is none that a tool uses on its own account, and the state is elsewhere."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    monkeypatch.setenv("ISOBENCH_STATE", f"{tmp_path}/state")
+    inside = MeasurementError(f"podman: write {tmp_path}/state/podman-1/x: no space left on device")
+    assert reason_and_remedy(inside)[1] == f"free space in {tmp_path}/state"
     with tempfile.TemporaryDirectory(dir="/var/tmp") as work:
         monkeypatch.setenv("ISOBENCH_WORK", work)
         for said, remedy in ((work, "set ISOBENCH_WORK"), (f"{work}-x", "free space in /var/tmp")):
@@ -168,3 +174,13 @@ def test_what_is_said_at_the_end_of_a_long_line_is_told_and_mended() -> None:
     reason, remedy = reason_and_remedy(MeasurementError("it ended", console=line))
     assert "read-only file system" in reason and len(reason) < 500
     assert "/sys/fs/cgroup" in remedy
+
+
+def test_environments_have_the_same_reason_for_the_same_cause() -> None:
+    """One full disk is one line of doctor's, whatever the folders of the run and of the environments are called."""
+    run = "/work/isobench-20261129T111310Z-2b3345"
+    places = (f"{run}/{name}/root/probe" for name in ("process", "ns-all+overlay"))
+    reasons = {reason_and_remedy(OSError(28, "No space left on device", place))[0] for place in places}
+    assert reasons == {"[Errno 28] No space left on device: '/work/…/root/probe'"}
+    said = MeasurementError("it ended", console="isobench-20261129t111310z-2b3345-nspawn-1: no room")
+    assert reason_and_remedy(said)[0] == "it ended (last line: …-nspawn-1: no room)"
