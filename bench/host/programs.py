@@ -33,8 +33,12 @@ def find_all(name: str) -> list[str]:
 
 
 def search_path() -> str:
-    """PATH followed by the system's folders, for child processes."""
-    own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    """PATH followed by the system's folders, for child processes.
+
+    Without relative folders: in the current folder anybody may have put a program under a tool's name, for root to run,
+    and a tool that is started in another folder would be another one.
+    """
+    own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder.startswith("/")]
     return os.pathsep.join([*own, *(folder for folder in _ALSO if folder not in own)])
 
 

@@ -90,6 +90,11 @@ def _version(words: Sequence[str]) -> bytes:
 
 def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
     compiled(words, *FLAGS, "-o", str(target), *map(str, sources), what="the probe")
+    if not target.exists():
+        said = f"{shlex.join(words)} ends without an error, and has not built the probe"
+        raise BuildError(
+            said, remedy=f"unset CC, or {_REMEDY}" if os.environ.get("CC") else "put a compiler first in PATH"
+        )
     try:
         subprocess.run(
             [target], capture_output=True, timeout=deadlines.stretched(60), check=False

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import MeasurementError
-from isobench.host.programs import output, version
+from isobench.host.programs import find, output, search_path, version
 
 
 def test_what_a_tool_prints() -> None:
@@ -51,3 +51,16 @@ def test_a_tool_that_is_asked_for_its_version_leaves_nothing(tmp_path: Path, mon
     assert told and not Path(told).exists() and list((tmp_path / "mine").iterdir()) == []
     monkeypatch.setattr(tempfile, "tempdir", "/dev/null/none")  # no folder can be made: the tool decides
     assert version(f"{tmp_path}/tool") == f"{tmp_path}/mine"
+
+
+def test_a_program_in_the_current_folder_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever put it there under the name of a tool that is not installed."""
+    (tmp_path / "bin").mkdir()
+    for place in (tmp_path, tmp_path / "bin"):
+        (place / "no-such-tool").write_text("#!/bin/sh\n")
+        (place / "no-such-tool").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"/usr/bin::.:bin:./bin:..:{tmp_path}/none")
+    assert find("no-such-tool") is None and search_path().startswith(f"/usr/bin:{tmp_path}/none:")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    assert find("no-such-tool") == f"{tmp_path}/bin/no-such-tool"

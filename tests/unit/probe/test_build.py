@@ -56,6 +56,7 @@ def test_an_empty_cc_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ('gcc "-m64', UsageError, "CC is not a command line"),
         ("/nowhere/gcc -m64", BuildError, "CC names /nowhere/gcc, which is not installed"),
         ("false", BuildError, "`false --version` fails"),
+        ("true", BuildError, "true ends without an error, and has not built the probe"),
         ("gcc --no-such-option", BuildError, "does not compile|fails"),
     ],
 )
