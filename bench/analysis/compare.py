@@ -272,7 +272,7 @@ def _of_run(results: Results, keys: list[Key]) -> Iterable[tuple[Key, _Cost]]:
     known, ratios = results.tables, results.ratios
     strayed = verdicts.strayed_controls(known, ratios)
     alone = _alone(known, keys)
-    told = dict(zip(alone, verdicts.estimates(list(alone.values())), strict=True))
+    told = dict(zip(alone, verdicts.estimates(list(alone.values()), verdicts.families_of(alone)), strict=True))
     told |= {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
     for key, one in told.items():
         values = known[key[:2]][key[2]]

@@ -22,7 +22,7 @@ import numpy as np
 from isobench.analysis.distributions import NORMAL, student_quantile, student_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Hashable, Iterable, Sequence
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
@@ -41,6 +41,8 @@ of one among many that do not show it together (1.4 %)."""
 _MIDDLE, _MIDDLE_OF_MANY = 1.25, 1.64
 """The same for the middle one of all, of four independent ones however few they are; and of as many as tell as much as
 these (5 %)."""
+_MIDDLE_OF_FAMILY = 2.33
+"""The same for the costs of one environment, or of one metric (1 %: there are many of these)."""
 _FARTHEST, _FARTHEST_POWER, _CORRELATED_POWER = 2.56, 0.82, 0.6
 """How far an interval of blocks that resemble each other reaches at most: Student's quantiles of the few independent
 ones among them know no bound. In units of the farthest block's distance, the truth lies at 95 % within the first number
@@ -67,6 +69,9 @@ class Correlation(NamedTuple):
 
     likely: float
     at_most: float
+
+
+_NONE = Correlation(0.0, 0.0)
 
 
 class Reach(NamedTuple):
@@ -134,36 +139,75 @@ def p_value(differences: np.ndarray) -> float:
     return min(1.0, 2 * _sum_at_most(n, min(below, above))) if n else 1.0
 
 
-def correlation(differences: np.ndarray) -> float:
-    """How much neighbouring blocks resemble each other: the autocorrelation at lag one, wild blocks cut to 2.5 times
-    the usual deviation, corrected for its bias in short series; 0 for fewer than six."""
-    return _lag_one(_cut(differences)) if len(differences) >= FEWEST_PAIRS else 0.0
-
-
-def _lag_one(cut: np.ndarray) -> float:
-    squares, n = float(cut @ cut), len(cut)
-    return (n * float(cut[1:] @ cut[:-1]) / squares + 1) / max(n - 4, 3) if squares else 0.0
-
-
-def correlations(many: Sequence[np.ndarray]) -> list[Correlation]:
+def correlations(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = ()) -> list[Correlation]:
     """The correlation of each series of paired differences as far as it is more than chance, else 0: its own, or the
     middle one of all where they show it together, as they do where the host wanders. Many together bound it well, one
-    by itself hardly."""
-    cut = [_cut(one) if len(one) >= FEWEST_PAIRS else None for one in many]
-    found = [0.0 if one is None else _lag_one(one) for one in cut]
-    long = [one for one in cut if one is not None]
-    together, limit = Correlation(0.0, 0.0), _ALONE
-    if len(long) >= _MANY:
-        limit, middle = _AMONG_MANY, median([one for one, row in zip(found, cut, strict=True) if row is not None])
-        blocks = median([len(one) for one in long])
-        chance = _chance(blocks, min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent(long))))
-        together = Correlation(middle, middle + chance) if middle > chance else together
-    return [
-        Correlation(max(together.likely, one), one + _chance(len(series), _ALONE))
-        if one > _chance(len(series), limit)
-        else together
-        for one, series in zip(found, many, strict=True)
-    ]
+    by itself hardly. `families` has for each series those that it belongs to beside all of them: what wanders may be
+    one environment, or one metric. A series of one value throughout tells nothing, and is told by the others."""
+    rows = {place: _row(one) for place, one in enumerate(many) if len(one) >= FEWEST_PAIRS and np.ptp(one) > 0}
+    together, limit = [_NONE] * len(many), _ALONE
+    if len(rows) >= _MANY:
+        limit, told = _AMONG_MANY, list(rows.values())
+        deviations = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent([r.cut for r in told])))
+        together = [_together(told, deviations)] * len(many)
+    for places in _members(families, rows):
+        told = [rows[place] for place in places]
+        found = _together(told, _MIDDLE_OF_FAMILY / math.sqrt(_independent([row.cut for row in told])))
+        for place in places:
+            together[place] = max(together[place], found)
+    for place, row in rows.items():
+        if row.next > _chance(len(row.cut), limit):
+            likely = max(together[place].likely, row.next)
+            together[place] = Correlation(likely, row.next + _chance(len(row.cut), _ALONE))
+    return together
+
+
+class _Row(NamedTuple):
+    """Distances from the mean, those of wild blocks cut to 2.5 times the usual deviation, and how much neighbours, and
+    blocks two apart, resemble each other."""
+
+    cut: np.ndarray
+    next: float
+    second: float
+
+
+def _row(differences: np.ndarray) -> _Row:
+    cut = _cut(differences)
+    return _Row(cut, _at_lag(cut, 1), _at_lag(cut, 2))
+
+
+def _at_lag(cut: np.ndarray, lag: int) -> float:
+    """The autocorrelation at this lag, corrected for its bias in short series."""
+    squares, n = float(cut @ cut), len(cut)
+    return (n * float(cut[lag:] @ cut[:-lag]) / squares + 1) / max(n - 3 - lag, 3) if squares else 0.0
+
+
+def _members(families: Sequence[Iterable[Hashable]], rows: Collection[int]) -> Iterable[list[int]]:
+    """The series of each family, where they are enough to tell something and not all of them."""
+    found: dict[Hashable, list[int]] = {}
+    for place in rows if families else ():
+        for family in families[place]:
+            found.setdefault(family, []).append(place)
+    return (places for places in found.values() if _MANY <= len(places) < len(rows))
+
+
+def _together(rows: Sequence[_Row], deviations: float) -> Correlation:
+    """What the middle one of these shows, if it is more than so many deviations of chance."""
+    middle, second = median([row.next for row in rows]), median([row.second for row in rows])
+    chance = _chance(median([len(row.cut) for row in rows]), deviations)
+    if middle <= chance:
+        return _NONE
+    likely = _lasting(middle, second) if second > chance else middle
+    return Correlation(likely, likely + chance)
+
+
+def _lasting(one: float, two: float) -> float:
+    """The correlation of neighbours in a series that loses as many blocks as one whose correlation falls from `one` to
+    `two` in a block, and so on: a level that wanders beneath noise resembles itself little from block to block, and
+    for long."""
+    falls = min(max(two / one, one), _MOST_EXPECTED)
+    times = 1 + 2 * one / (1 - falls)
+    return max(one, (times - 1) / (times + 1))
 
 
 def _cut(differences: np.ndarray) -> np.ndarray:

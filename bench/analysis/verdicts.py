@@ -19,7 +19,7 @@ from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Cor
 from isobench.core.model import BAND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -114,7 +114,7 @@ def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
 def compared(found: Tables, baseline: str) -> dict[tuple[str, str, str], Ratio]:
     """Every environment against the baseline, block by block, wherever both have positive values in one unit."""
     logs = log_ratios(found, baseline)
-    return dict(zip(logs, estimates(list(logs.values())), strict=True))
+    return dict(zip(logs, estimates(list(logs.values()), families_of(logs)), strict=True))
 
 
 def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.ndarray]:
@@ -130,10 +130,16 @@ def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.nd
     return logs
 
 
-def estimates(many: Sequence[np.ndarray]) -> list[Ratio]:
+def estimates(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = ()) -> list[Ratio]:
     """The estimate of each series of paired differences. Where neighbouring blocks resemble each other, in one series
-    or in the middle of all, an interval is as wide as the number of independent blocks asks for."""
-    return [_estimate(logs, one) for logs, one in zip(many, paired.correlations(many), strict=True)]
+    or in the middle of all or of its families, an interval is as wide as the number of independent blocks asks for."""
+    return [_estimate(logs, one) for logs, one in zip(many, paired.correlations(many, families), strict=True)]
+
+
+def families_of(costs: Iterable[Sequence[str]]) -> list[tuple[Hashable, Hashable]]:
+    """What may wander by itself: a cost's environment, and its metric. A cost begins with scenario, metric and
+    environment."""
+    return [(cost[2], (cost[0], cost[1])) for cost in costs]
 
 
 def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
@@ -160,7 +166,8 @@ def gaps(known: Tables, pairs: Iterable[tuple[str, str]]) -> list[tuple[Any, ...
             if len(gap):
                 which.append((scenario, metric, upper, lower, first.unit, len(gap)))
                 each.append(gap)
-    found = [one.found for one in estimates(each)]  # together: a dozen blocks alone hardly tell drift from chance
+    families = [(row[2:4], row[:2]) for row in which]  # a dozen blocks alone hardly tell drift from chance
+    found = [one.found for one in estimates(each, families)]
     return [(*row, float(one.centre), *map(float, _ends(one))) for row, one in zip(which, found, strict=True)]
 
 
