@@ -75,7 +75,8 @@ class Trend(msgspec.Struct, frozen=True):
     nights: int
     hosts: list[str]
     series: int
-    """Series that are watched, of all machines: those of at least ten nights."""
+    """Series that are watched, of all machines: those of at least ten nights, one of them among the machine's last
+    ten."""
     alerts: list[Alert]
     problems: list[str]
     """Run folders that could not be used, and why."""
@@ -145,7 +146,7 @@ def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
         turns = _turns(nights, earlier[-1] if earlier else None)
         alerts += [teller.fingerprint(turn) for turn in turns]
         series = _series(nights)
-        watched += len(series)
+        watched += sum(one.nights[-1] >= len(nights) - FEWEST for one in series)
         moves = [(one.host, move) for one, move in _moves(series)]
         alerts += [teller.moved("environment", [move], turns) for host, move in moves if not host]
         alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for host, move in moves if host)]
@@ -191,14 +192,17 @@ def _series(nights: Sequence[Night]) -> list[_Series]:
 
 
 def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
-    """Each change with the return that took it back, which is then no change of its own. One that is not borne out was
-    none, and its return, where that is borne out, is one."""
+    """Each change with the return that took it back, which is then no change of its own; a return from that return is
+    one, as the level is there again. One that is not borne out was none, and its return, where that is borne out, is
+    one."""
     for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
         stand = borne_out(one.logs, levels)
         levels = dated(one.logs, levels, stand)
+        told = False
         for index, level in enumerate(levels):
             later = levels[index + 1] if index + 1 < len(levels) else None
-            if level.back and (stand[index - 1] or not stand[index]):
+            told = not (level.back and ((told and stand[index - 1]) or not stand[index]))
+            if not told:
                 continue
             taken_back = later is not None and later.back and stand[index] and stand[index + 1]
             back = (one.nights[later.at], one.nights[later.confirmed]) if later is not None and taken_back else None

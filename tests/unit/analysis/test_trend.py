@@ -83,6 +83,37 @@ def test_a_return_is_a_recovery_and_no_second_alert() -> None:
     assert "back at the old level" in trend.alerts[0].text
 
 
+def test_a_level_that_comes_again_after_its_return_is_told_again() -> None:
+    """Up by 30 % for ten nights, back, and up again: nobody may read that it is back at the old level, and no more. On
+    the night that confirms it, it is news; when it goes, it has recovered, too."""
+    random = np.random.default_rng(3)
+    logs = random.normal(0, 0.02, 100)
+    logs[30:40] += math.log(1.3)
+    logs[55:75] += math.log(1.3)
+
+    def alerts(nights: int, told_before: int = 10**6) -> list[tuple[str, str, bool]]:
+        points = [[Point("s", "m", "env", 1.0, math.exp(value))] for value in logs[:nights]]
+        made = [Night(f"h/{i}", "r", "h", night(i), "process", {}, point) for i, point in enumerate(points)]
+        seen = {"h": Seen(night(told_before))} if told_before < nights else None
+        return [(alert.state, alert.near, alert.news) for alert in evaluate(History(made, []), seen).alerts]
+
+    assert alerts(54)[0][:2] == ("recovered", night(30)) and len(alerts(54)) == 1
+    again = alerts(60, 56)
+    assert [state for state, _, _ in again] == ["recovered", "new"] and again[1][1] == night(55) and again[1][2]
+    assert [state for state, _, _ in alerts(70)] == ["recovered", "known"]
+    assert [state for state, _, _ in alerts(100)] == ["recovered", "recovered"]
+
+
+def test_what_has_not_been_measured_for_ten_nights_is_not_watched() -> None:
+    """An environment is gone from night 30 on: that nothing is new is said of those that are left."""
+    whole = synthetic(40, quiet=3)
+    gone = [
+        one if index < 30 else msgspec.structs.replace(one, points=[p for p in one.points if p.environment != "env1"])
+        for index, one in enumerate(whole.nights)
+    ]
+    assert [evaluate(History(gone[:nights], [])).series for nights in (30, 39, 40)] == [5, 5, 4]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_changes_agree_with_asv(seed: int) -> None:
     """On a step of five standard deviations asv's step detection (an L1 fit) finds the same change, to a night."""
@@ -235,8 +266,9 @@ def test_ratios_to_two_baselines_are_two_series() -> None:
             Point("s", "m", "env", 2e-3, nights[i].points[1].ratio / 2),
         ]
         nights[i] = msgspec.structs.replace(nights[i], baseline="chroot", points=points)
+    assert evaluate(History(nights[:39], [])).series == 2, "those of the new baseline have nine nights"
     trend = evaluate(History(nights, []))
-    assert (trend.alerts, trend.series) == ([], 4)
+    assert (trend.alerts, trend.series) == ([], 2), "the two of the first thirty nights are watched no more"
 
 
 def test_a_change_that_comes_with_a_kernel_names_it() -> None:
