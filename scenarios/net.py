@@ -10,13 +10,12 @@ instance where the host reaches one (a Docker bridge), else a veth pair laid int
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.answers import answers, at_least, first_answer, only, read_answers, text, times, whole
+from isobench.contracts.answers import answers, at_least, first_answer, read_answers, text, times, whole
 from isobench.contracts.capabilities import Capability, HasAddress, HasPublished, PublishesPort
 from isobench.contracts.launch import working
-from isobench.core import deadlines
+from isobench.contracts.path import paths_to
 from isobench.core.errors import MeasurementError, ProbeError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
@@ -38,8 +37,6 @@ _PATHS = {
     "loopback": "between two processes in the instance, over its loopback",
     "host": "from the host to the instance",
 }
-CLIENT_TIMEOUT = 60.0
-"""Seconds the client on the host may take; a broken path ends it after a few."""
 
 
 class Net:
@@ -109,9 +106,11 @@ def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
 def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     """The first path from the host on which the instance's own server answers, and the client's results on it."""
 
+    from isobench.probe.on_host import lay_veth
+
     server = _server(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
-    for path, address, ports in _candidates(instance, server):
+    for path, address, ports in paths_to(instance, server.addresses, lay_veth):
         found = _client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
         if any("ns" in answer for answer in found):
             return path, found
@@ -121,66 +120,14 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     return f"none ({'; '.join(tried)})", []
 
 
-def _candidates(instance: Instance, server: _Server) -> list[tuple[str, str, Mapping[str, int]]]:
-    """Path, address, and the ports if they are not the server's own."""
-    if isinstance(instance, HasPublished):
-        return [("a port published on the host's loopback", "127.0.0.1", instance.published())]
-    if isinstance(instance, HasAddress):
-        return [("a tap on a bridge of the host", instance.address, {})]
-    own = _own_namespace(instance)
-    found: list[tuple[str, str, Mapping[str, int]]] = [
-        (f"the instance's address {address}", address, {}) for address in server.addresses
-    ]
-    if own is None:
-        return [("the host's own network, over its loopback", "127.0.0.1", {}), *found]
-    if found or not own:
-        return found
-    return [("a veth pair created for the purpose", address, {}) for address in _lay_veth(own)]
-
-
-def _own_namespace(instance: Instance) -> int | None:
-    """A process in the instance's own network namespace; None where it is the host's, 0 where no process says.
-
-    A guest's VMM lives in the host's namespace, which says nothing of the guest: whether the server that answers at
-    an address is the instance's own is for the token to say.
-    """
-    host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 (a link to no file)
-    pids = [pid for pid, role in instance.host_pids().items() if role == "payload"]
-    for pid in pids:
-        try:
-            if os.readlink(f"/proc/{pid}/ns/net") != host:  # noqa: PTH115
-                return pid
-        except OSError:
-            continue
-    return None if pids else 0
-
-
-def _lay_veth(pid: int) -> list[str]:
-    """The instance's end of a veth pair that is created now and removed with its namespace; empty if not allowed."""
-    try:
-        return [text(only(_run_probe("veth", str(pid))), "address")]
-    except ProbeError:
-        return []
-
-
 def _client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]]:
-    return _run_probe("client", address, str(tcp), str(udp), token)
-
-
-def _run_probe(*arguments: str) -> list[dict[str, Any]]:
-    """`probe net` on the host itself."""
+    """`probe net client` on the host itself."""
     import io
-    import subprocess
 
-    from isobench.probe.build import probe_path
+    from isobench.probe.on_host import probe_on_host
 
-    command = [str(probe_path()), "net", *arguments]
-    limit = deadlines.stretched(CLIENT_TIMEOUT)
-    try:
-        ended = subprocess.run(command, capture_output=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise ProbeError(f"`probe net {arguments[0]}` did not end in {limit:g} s") from None
-    return read_answers(io.BytesIO(ended.stdout))
+    said = probe_on_host("net", "client", address, str(tcp), str(udp), token)
+    return read_answers(io.BytesIO(said))
 
 
 def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:

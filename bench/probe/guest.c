@@ -1,6 +1,6 @@
 /* probe guest VERB ARGS...: the probe as init of a virtual machine. The kernel passes what follows "--" on its command
- * line ("disk" first where the verb wants the root file system, then "share=TYPE" where its data is to be on a folder
- * that the host shares, "arguments" where the verb is in a file; "eth=ADDRESS" first where it wants a network card).
+ * line: "disk" where the verb wants the root file system, "eth=ADDRESS" where there is a network card, "share=TYPE" where
+ * its data is to be on a folder that the host shares, "arguments" where the verb is in a file.
  * Sets up what the verb needs, runs it on the first serial port, powers off.
  */
 #include "probe.h"
@@ -177,10 +177,10 @@ static int set_up(int disk, const char *card, const char *share)
         return give_up("mounting /proc");
     if (mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 && errno != EBUSY)
         return give_up("mounting /sys");
+    if (card && set_up_card(card) < 0) /* before the initramfs with its modules is out of sight */
+        return give_up("setting up the network card");
     if (disk && enter_disk(share) < 0)
         return give_up("mounting the disk");
-    if (card && set_up_card(card) < 0)
-        return give_up("setting up the network card");
     return 0;
 }
 
@@ -202,7 +202,7 @@ int verb_guest(int argc, char **argv)
     if (getpid() != 1)
         return answer_error("guest is for the init process of a virtual machine", 0);
     int disk = argc > 1 && strcmp(argv[1], "disk") == 0;
-    const char *card = argc > 1 && strncmp(argv[1], "eth=", 4) == 0 ? argv[1] + 4 : NULL;
+    const char *card = argc > 1 + disk && strncmp(argv[1 + disk], "eth=", 4) == 0 ? argv[1 + disk] + 4 : NULL;
     int first = 1 + disk + (card != NULL);
     char **verb = argv + first;
     int count = argc - first;

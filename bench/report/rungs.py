@@ -20,9 +20,9 @@ class Rung(NamedTuple):
     adds: str
 
 
-def find_rungs(context: Context) -> list[Rung]:
-    """Every measured environment against the nearest measured rung beneath it."""
-    measured = {row.environment for row in context.select("startup", "ready")}
+def find_rungs(context: Context, scenario: str = "startup", metric: str = "ready") -> list[Rung]:
+    """Every environment that this was measured in against the nearest such rung beneath it."""
+    measured = {row.environment for row in context.select(scenario, metric)}
     session = context.session
     records = {record.name: record for record in (*session.environments, *session.beneath)}
     wanted = (record for record in session.environments if record.name in measured)

@@ -62,6 +62,10 @@ class DriverTable(_Table, frozen=True, kw_only=True):
     """What is timed: the program, or what asks the server."""
 
     command: Words
+    where: Annotated[
+        Literal["instance", "host"],
+        msgspec.Meta(description="In the server's instance, or on the host: the server is then at $SERVER, port $PORT"),
+    ] = "instance"
     expect: Annotated[str, msgspec.Meta(description="A regular expression: the output of a correct answer")] = ""
     requests: Annotated[
         int | str,
@@ -181,6 +185,7 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
         command=_command(file.driver.command, environ, ("driver", "command")),
         prepare=tuple(_command(words, environ, ("prepare",)) for words in file.prepare),
         server=_server(file.server, environ) if file.server is not None else None,
+        is_driven_from_host=_is_driven_from_host(file),
         numbers=_numbers(file.numbers),
         expect=_pattern(file.driver.expect, ("driver", "expect")) if file.driver.expect else None,
         requests=_requests(file.driver.requests),
@@ -203,6 +208,19 @@ def _server(table: ServerTable, environ: dict[str, str]) -> Server:
         raise _Wrong(keys, "the server is ready by one of port, line and command")
     asked = _command(ready.command, environ, keys) if ready.command is not None else None
     return Server(_command(table.command, environ, ("server", "command")), ready.port or 0, ready.line or "", asked)
+
+
+def _is_driven_from_host(file: WorkloadFile) -> bool:
+    """Whether the driver is on the host; the server has to be one that it can reach there."""
+    if file.driver.where == "instance":
+        return False
+    keys = ("driver", "where")
+    if file.server is None or file.server.ready.port is None:
+        raise _Wrong(keys, "a driver on the host needs a server that is ready by its port")
+    command = file.server.command
+    if "PORT" not in (command if isinstance(command, str) else " ".join(command)):
+        raise _Wrong(keys, "a driver on the host needs a server that listens at $PORT, which the environment chooses")
+    return True
 
 
 def _numbers(tables: Sequence[NumberTable]) -> tuple[Number, ...]:

@@ -19,7 +19,7 @@ from isobench.core.model import Metric, Purpose
 from isobench.host.counters import Counter
 from isobench.host.programs import telling_line
 from isobench.images.archive import identity
-from isobench.workloads import under_load
+from isobench.workloads import from_host, under_load
 from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ _OF_A_SERVER = (
     Metric("cpu", "second", _CPU.replace("program and its", "server, the driver and their"), "zero"),
     Metric("peak", "byte", "the largest resident set that one process of the server had"),
 )
+_DRIVEN_FROM_HOST = tuple(
+    metric._replace(
+        meaning=metric.meaning.replace("inside", "of the host").replace(
+            "server, the driver and their", "server and its"
+        )
+    )
+    for metric in _OF_A_SERVER
+)
 TAKEN = frozenset(
     metric.name
     for metric in (*_OF_A_PROGRAM, *_OF_A_SERVER, *under_load.MEMORY, under_load.CGROUP_PEAK, *under_load.CPU)
@@ -61,8 +69,6 @@ class Measured:
     needs = frozenset({Capability.COMMAND})
     groups: frozenset[str] = frozenset()
     sees = under_load.SEES
-    expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
-    """A program may have more threads than there are CPUs, and wait for its disk."""
 
     def __init__(self, workload: Workload, chosen: Allotment = UNCHOSEN, origin: Path | None = None) -> None:
         """`chosen` is what instances are to be given; `origin` is the workload's file, if it has one."""
@@ -70,10 +76,15 @@ class Measured:
         self.origin = origin
         cpus = chosen.cpus or max(workload.cpus, min(MOST_CPUS, _host_cpus()))
         self.allotment = Allotment(cpus, chosen.memory_bytes or max(workload.memory_bytes, FEWEST_BYTES))
+        # a program may have more threads than there are CPUs, and wait for its disk; requests are interrupts
+        packets = {Counter.INTERRUPTS} if workload.server else set()
+        self.expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, *packets})
         self.name = workload.name
         self.title = workload.title
         numbers = tuple(Metric(one.name, one.unit, one.meaning, "zero") for one in workload.numbers)
-        own: tuple[Metric, ...] = (*_OF_A_SERVER, *under_load.MEMORY) if workload.server else _OF_A_PROGRAM
+        own: tuple[Metric, ...] = _OF_A_PROGRAM
+        if workload.server:
+            own = (*(_DRIVEN_FROM_HOST if workload.is_driven_from_host else _OF_A_SERVER), *under_load.MEMORY)
         cpu = under_load.PER_REQUEST if workload.requests else under_load.CPU
         first, *others = list[Metric]((*numbers, *own, under_load.CGROUP_PEAK, *cpu))
         self.metrics = (first._replace(purpose=Purpose(_AFTER_OTHERS, workload.name, first.meaning)), *others)
@@ -117,47 +128,105 @@ class Measured:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What is run, and which bits."""
-        driver = next(step.words for step in self._steps() if step.kind == "driver")
+        driver = next(step.words for step in self._steps() if step.kind in ("driver", "from host"))
         return {
             "command": shlex.join(driver[driver.index("--") + 1 :]),
             "root": self.identity,
             "allotted": self._allotted(),
+            **({"driver": self._where_it_is_driven(sandbox)} if self.workload.is_driven_from_host else {}),
         }
+
+    def _where_it_is_driven(self, sandbox: Sandbox) -> str:
+        cpus, are_its_own = self._drivers_cpus()
+        those = f"CPUs {', '.join(map(str, cpus))}"
+        return (
+            f"on the host, {those}" if are_its_own else f"on the host, on the CPUs of the instance: it has only {those}"
+        )
 
     def _allotted(self) -> str:
         cpus, memory = self.allotment
         return f"{cpus} CPUs, {memory >> 20} MiB (a rung without a cgroup has no limit of memory)"
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        steps = self._steps()
-        words = [word for step in steps for word in step.words]
+        port = self._port(sandbox)
+        steps = self._steps(port)
+        words = [word for step in steps if step.kind != "from host" for word in step.words]
         cpus, memory = self.allotment
         with sandbox.launch(commands(self.root.archive, *words, cpus=cpus, memory_bytes=memory)) as instance:
             done, loaded = list[_Done](), dict[str, float]()
             for step in steps:
-                before = under_load.spent(instance, sandbox) if step.kind == "driver" else None
-                done.append(_done(step, instance, first=not done, if_it_fails=self.workload.if_it_fails))
-                if before is not None:
-                    after, requests = under_load.spent(instance, sandbox), self.workload.requested(done[-1].output)
-                    loaded.update(under_load.cpu_between(before, after, requests))
-                    loaded.update(under_load.memory_of(instance, is_served=self.workload.server is not None))
+                if step.kind in ("driver", "from host"):
+                    one, costs = self._driven(step, instance, sandbox, port, first=not done)
+                    done.append(one)
+                    loaded.update(costs)
+                else:
+                    done.append(_done(step, instance, first=not done, if_it_fails=self.workload.if_it_fails))
             instance.wait()
         start = (instance.events["ready"] - instance.events["requested"]) / 1e9
         return {**self._costs(start, done), **self._numbers(done), **loaded}
 
-    def _steps(self) -> list[_Step]:
-        """In order: preparing, starting the server, the driver, stopping the server."""
+    def _driven(
+        self, step: _Step, instance: Instance, sandbox: Sandbox, port: int, *, first: bool
+    ) -> tuple[_Done, dict[str, float]]:
+        """Have the driver done, and what the host spent meanwhile."""
+        if step.kind == "driver":
+            before = under_load.spent(instance, sandbox)
+            done = _done(step, instance, first=first, if_it_fails=self.workload.if_it_fails)
+            after = under_load.spent(instance, sandbox)
+        else:
+            path = from_host.path_to(instance, port)
+            words = self._on_host(path.address, path.ports.get("tcp", port))
+            with from_host.Driver(self.root.archive, words, self._drivers_cpus()[0]) as driver:
+                before = under_load.spent(instance, sandbox)
+                answer = driver.drive()
+                after = under_load.spent(instance, sandbox)
+            problem = trouble("driver", answer)
+            if problem is not None:
+                raise problem
+            done = _Done("driver", answer, 0.0)
+        costs = under_load.cpu_between(before, after, self.workload.requested(done.output))
+        return done, costs | under_load.memory_of(instance, is_served=self.workload.server is not None)
+
+    def _port(self, sandbox: Sandbox) -> int:
+        """Where the server has to listen for a driver on the host; 0: at its own port, nobody else needs it."""
+        server = self.workload.server
+        if server is None or not self.workload.is_driven_from_host:
+            return 0
+        return from_host.port_for(sandbox, server.port)
+
+    def _on_host(self, address: str, port: int) -> list[str]:
+        """The driver's step on the host."""
+        more = {"SERVER": address, "PORT": str(port)}
+        return self.workload.command.step(self.root, cpus=len(self._drivers_cpus()[0]), keep=self._kept(), more=more)
+
+    def _drivers_cpus(self) -> tuple[list[int], bool]:
+        return from_host.cpus_of_the_driver(self.allotment.cpus)
+
+    def _kept(self) -> int:
+        """Bytes of the driver's output that are kept."""
+        return READ if self.workload.numbers or self.workload.expect or self.workload.requests else SHOWN
+
+    def _steps(self, port: int = 0) -> list[_Step]:
+        """In order: preparing, starting the server, the driver, stopping the server. `port` is where the server has to
+        listen, if not at its own."""
         work, root, cpus = self.workload, self.root, self.allotment.cpus
-        steps = [_Step("prepare", command.step(root, cpus=cpus)) for command in work.prepare]
+        own = port or (work.server.port if work.server is not None else 0)
+        more = {"PORT": str(own)} if own else {}
+        steps = [_Step("prepare", command.step(root, cpus=cpus, more=more)) for command in work.prepare]
         if work.server is not None:
-            steps += [_Step("server", words) for words in work.server.steps(root, cpus)]
-        keep = READ if work.numbers or work.expect else SHOWN
-        steps.append(_Step("driver", work.command.step(root, cpus=cpus, keep=keep)))
+            steps += [_Step("server", words) for words in work.server.steps(root, cpus, port)]
+        more = {**more, **({"SERVER": "127.0.0.1"} if own else {})}
+        kind = "from host" if work.is_driven_from_host else "driver"
+        steps.append(_Step(kind, work.command.step(root, cpus=cpus, keep=self._kept(), more=more)))
         return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
 
     def _costs(self, start: float, done: Sequence[_Done]) -> dict[str, float]:
         driver = next(one for one in done if one.kind == "driver")
-        counted = [one for one in done if one.kind in ("driver", "stop")]
+        counted = [
+            one
+            for one in done
+            if one.kind == "stop" or (one.kind == "driver" and not self.workload.is_driven_from_host)
+        ]
         waited = sum(one.outside for one in done if one.kind == ("server" if self.workload.server else "driver"))
         costs = {
             "first-answer" if self.workload.server else "whole": start + waited,
@@ -180,7 +249,7 @@ class _Step(NamedTuple):
     """One step of the probe's verb `run`."""
 
     kind: str
-    """prepare, server, driver or stop."""
+    """prepare, server, driver, from host (the driver there) or stop."""
     words: list[str]
 
 

@@ -65,10 +65,12 @@ class Command(NamedTuple):
     is_entered: bool = False
     """The words are arguments of the image's entry point."""
 
-    def step(self, root: Root, *options: str, cpus: int, keep: int = SHOWN) -> list[str]:
-        """The words of a step of the probe's verb `run` (bench/probe/run.c)."""
+    def step(
+        self, root: Root, *options: str, cpus: int, keep: int = SHOWN, more: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """The words of a step of the probe's verb `run` (bench/probe/run.c). `more` are further variables."""
         words = (*root.entrypoint, *(self.words or root.arguments)) if self.is_entered else self.words
-        variables = {**ENVIRON, **root.environ, **self.environ}
+        variables = {**ENVIRON, **root.environ, **self.environ, **(more or {})}
         environ = [f"env={name}={value}" for name, value in variables.items()]
         user = [f"user={root.user[0]}:{root.user[1]}"] if root.user is not None else []
         limits = [f"cpus={cpus}", f"keep={keep}", f"most={MOST_OUTPUT}", f"words={len(words)}"]
@@ -84,12 +86,15 @@ class Server(NamedTuple):
     line: str = ""
     asked: Command | None = None
 
-    def steps(self, root: Root, cpus: int) -> list[list[str]]:
-        """Starting it, and waiting until it is ready."""
+    def steps(self, root: Root, cpus: int, port: int = 0) -> list[list[str]]:
+        """Starting it, and waiting until it is ready. `port` is where it has to listen, if not at its own."""
+        port = port or self.port
+        more = {"PORT": str(port)} if port else {}
         within = f"within={deadlines.stretched(READY_SECONDS):.0f}"
-        sign = [f"port={self.port}"] if self.port else [f"line={self.line}"] if self.line else []
-        start = self.command.step(root, "as=server", within, *sign, cpus=cpus)
-        return [start, *([self.asked.step(root, "as=retry", within, cpus=cpus)] if self.asked is not None else [])]
+        sign = [f"port={port}"] if self.port else [f"line={self.line}"] if self.line else []
+        start = self.command.step(root, "as=server", within, *sign, cpus=cpus, more=more)
+        asked = [] if self.asked is None else [self.asked.step(root, "as=retry", within, cpus=cpus, more=more)]
+        return [start, *asked]
 
 
 class Number(NamedTuple):
@@ -132,6 +137,8 @@ class Workload(NamedTuple):
     numbers: tuple[Number, ...] = ()
     expect: re.Pattern[str] | None = None
     """What the output of a correct answer contains."""
+    is_driven_from_host: bool = False
+    """The driver runs on the host, and reaches the server at `$SERVER`, port `$PORT`."""
     requests: int | re.Pattern[str] | None = None
     """How many requests the driver makes, or a pattern whose first groups in its output add up to that."""
     memory_bytes: int = 0

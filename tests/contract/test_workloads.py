@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from isobench.contracts.answers import first_answer
 from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError
+from isobench.host.accounting import pids_with
 from isobench.run import catalog
 from isobench.workloads.measured import Measured, output_of
 from isobench.workloads.root import image_workload
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.root
 SOURCE = r"""
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,7 +34,8 @@ SOURCE = r"""
 int main(int argc, char **argv)
 {
     int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7009), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+    inet_pton(AF_INET, getenv("SERVER") ? getenv("SERVER") : "0.0.0.0", &to.sin_addr);
     if (argc > 1 && strcmp(argv[1], "serve") == 0) {
         puts("starting");
         fflush(stdout);
@@ -59,7 +63,7 @@ title = "a server"
 files = { "/opt/program" = "program" }
 
 [server]
-command = ["/opt/program", "serve"]
+command = ["/opt/program", "serve", "at $PORT"]
 ready = { port = 7009 }
 
 [driver]
@@ -151,6 +155,37 @@ def test_an_image(name: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    list(_parameters("process", "ns-all", "docker", "docker-hostnet", "docker-published", "tcg-user", "tcg-tap")),
+)
+def test_a_driver_on_the_host(name: str, file: Path) -> None:
+    """It reaches the server over the environment's own path, where the host has its own server at that port, too. Its
+    processes are gone afterwards, and the host's CPU time is without it."""
+    file.write_text(FILE.replace("[driver]", '[driver]\nwhere = "host"'))
+    workload = _read(file)
+    with opened(name) as sandbox, socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 7009))
+        other.listen()
+        values = workload.measure(sandbox)
+        facts = workload.facts(sandbox)
+    assert values["took"] == 0.0025 and values["host-cpu"] >= 0
+    assert facts["driver"].startswith("on the host")
+    assert not pids_with("/probe", "run", "/opt/program", "ask")
+
+
+@pytest.mark.libvirt
+def test_no_path_from_the_host(file: Path) -> None:
+    """To a guest without a network card: the cell fails and says why."""
+    file.write_text(FILE.replace("[driver]", '[driver]\nwhere = "host"'))
+    with (
+        opened("tcg") as sandbox,
+        pytest.raises(MeasurementError, match="no path from the host to the server: the host's own"),
+    ):
+        _read(file).measure(sandbox)
+
+
 @pytest.mark.slow
 @pytest.mark.tool("mmdebstrap")
 @pytest.mark.parametrize("name", list(_parameters("process", "ns-all", "docker")))
@@ -170,4 +205,5 @@ def test_a_shipped_one(name: str, workload: str) -> None:
     (found,) = catalog.select_workloads(workload)
     with opened(name) as sandbox:
         values = found.measure(sandbox)
-    assert values.keys() == {metric.name for metric in found.metrics}
+    assert {number.name for number in found.workload.numbers} | {"wall", "cpu", "host-cpu"} <= values.keys()
+    assert values.keys() <= {metric.name for metric in found.metrics}

@@ -137,7 +137,8 @@ class GuestSandbox:
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
-            verb = ("disk", *self.storage.words, "arguments") if files.disk else (*self.words(files), *probe_args)
+            words = (*self.words(files), *self.storage.words)
+            verb = ("disk", *words, "arguments") if files.disk else (*self.words(files), *probe_args)
             Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
 
     def words(self, files: Files) -> tuple[str, ...]:
@@ -281,7 +282,7 @@ class GuestSandbox:
             raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
         disk, share = folder / "disk", folder / "data"
         copy_disk(disk, self.storage.kind, launch.root)
-        with_arguments(folder / "initramfs", launch.arguments, self.storage.modules)
+        with_arguments(folder / "initramfs", launch.arguments, (*self.storage.modules, *self.modules))
         give_to_qemu(disk)
         if self.storage.share:
             share.mkdir()

@@ -9,6 +9,7 @@ from isobench.report import charts, format, rules
 from isobench.report.blocks import Code, Details, Figure, Heading, Paragraph, Span, table
 from isobench.report.context import Section
 from isobench.report.needs import representatives
+from isobench.report.rungs import find_rungs
 from isobench.report.sections._shared import (
     ESTIMATE_COLUMNS,
     alt_of,
@@ -20,7 +21,7 @@ from isobench.report.sections._shared import (
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block
+    from isobench.report.blocks import Block, Cell, Text
     from isobench.report.context import Context
 
 _OF_EVERY_WORKLOAD = (
@@ -52,11 +53,14 @@ def _workload(context: Context, name: str) -> list[Block]:
     blocks: list[Block] = [Heading(format.clean(record.title, 100)), Paragraph(answer(context, name, metrics))]
     if against:
         blocks.append(_ratios(context, name, metrics, against))
+        blocks += _causes(context, name, metrics[0])
     command = _fact(context, f"{name}.command")
     if command:
         identity = format.clean(_fact(context, f"{name}.root"), 40)
         given = format.clean(_fact(context, f"{name}.allotted"), 200)
-        told = Span(f"Each instance had {given}. Its root file system was {identity}; the command:", "small")
+        where = format.clean(_fact(context, f"{name}.driver"), 200)
+        driven = f" Its driver was {where}." if where else ""
+        told = Span(f"Each instance had {given}.{driven} Its root file system was {identity}; the command:", "small")
         blocks.append(Details("What was run", [Paragraph(told), Code(format.clean(command, 2000))]))
     return [*blocks, *scenario_details(context, name, metrics)]
 
@@ -112,6 +116,24 @@ def _ratios(context: Context, name: str, metrics: list[str], rows: list[Estimate
         f"Log axis, lower is better. {format.of_blocks(row.n for row in rows)}"
     )
     return Figure(title, charts.forest(drawn, f"times {baseline}", BAND), alt_of(title, data), note, data)
+
+
+def _causes(context: Context, name: str, metric: str) -> list[Block]:
+    """What single things cost: environments that differ in one alone, block by block. Nothing if no two of them do."""
+    rungs = {(rung.upper, rung.lower): rung for rung in find_rungs(context, name, metric) if rung.cause}
+    rows: list[list[Cell | Text]] = []
+    for difference in context.results.differences(name, list(rungs)):
+        rung = rungs[difference.environment, difference.compared_with]
+        base = context.find(name, metric, rung.lower)
+        if difference.metric != metric or base is None:
+            continue
+        share = format.share(difference.value / base.median) if base.median > 0 else format.MISSING
+        upper = (Span(format.clean(rung.upper, 60), "strong"), Span(f"against {format.clean(rung.lower, 60)}", "small"))
+        rows.append([upper, rung.cause, format.difference(difference), share])
+    if not rows:
+        return []
+    title = f"Where {format.clean(name, 60)} loses it: the paired difference of environments that differ in one thing"
+    return [table(title, ["environment", "what differs", f"{format.clean(metric, 40)} [95 %]", "of it"], rows, left=2)]
 
 
 def _fact(context: Context, name: str) -> str:

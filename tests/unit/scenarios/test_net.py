@@ -31,17 +31,6 @@ class _Instance:
         return dict.fromkeys(self._pids, "payload")
 
 
-def test_an_instance_in_the_hosts_network_is_tried_over_the_loopback_first() -> None:
-    """A process of the host, or a VMM: the loopback, then whatever address the instance names."""
-    found = net._candidates(_Instance(os.getpid()), net._Server(1, 2, "0", ("192.0.2.7",)))  # type: ignore[arg-type]
-    assert [address for _, address, _ in found] == ["127.0.0.1", "192.0.2.7"]
-
-
-def test_an_instance_without_processes_or_addresses_has_no_path() -> None:
-    """Nothing is tried where nothing is known."""
-    assert net._candidates(_Instance(), net._Server(1, 2, "0")) == []  # type: ignore[arg-type]
-
-
 def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
     """With the probe's reason, where the environment is there for that path; elsewhere it is told as none."""
     answer = b'ready\n{"addresses":[],"tcp":1,"udp":1,"token":"0000000000000000"}\n'  # nothing listens at port 1

@@ -113,6 +113,13 @@ def _with(before: str, after: str) -> str:
         (_with('name = "p99"', 'name = "wall"'), 26, "another number is called 'wall'"),
         (_with('name = "p99"', 'name = "P 99"'), 26, "numbers.name: expected str matching regex"),
         (_with('"ms"', '"min"'), 27, "numbers.unit: invalid enum value 'min'"),
+        (_with("requests = 1000", 'where = "host"'), 17, "listens at $PORT, which the environment chooses"),
+        (
+            _with("requests = 1000", 'where = "host"').replace("{ port = 7 }", '{ line = "x" }'),
+            17,
+            "a driver on the host needs a server that is ready by its port",
+        ),
+        (_with("requests = 1000", 'where = "there"'), 17, "driver.where: invalid enum value 'there'"),
         (_with("requests = 1000", "requests = -1"), 17, "-1 is no number of requests"),
         (_with("requests = 1000", "requests = 'done'"), 17, "has no group in parentheses"),
         (_with("requests = 1000", "requests = 1.5"), 17, "driver.requests: expected int | str"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 
+from isobench.analysis.results import Results
 from isobench.report.blocks import Details, Figure, Heading, Paragraph, Table, costs_shown, plain
 from isobench.report.build import page_of
 from isobench.report.context import Context
 from isobench.report.sections import workloads
-from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.record import EnvironmentRecord, MetricRecord, ScenarioRecord
 from tests.unit.report.made import HOSTILE, context, estimate, with_session
+from verification.validity.runs import run_of
 
 RATIOS = {"process": 1.0, "chroot": 1.0, "docker": 1.3, "tcg": 9.0}
 
@@ -46,7 +49,7 @@ def test_its_own_numbers_come_first() -> None:
     """Then what every workload is judged by; all of them have a table."""
     assert workloads.ordered(["wall", "get", "cpu", "p99"]) == ["get", "p99", "wall", "cpu"]
     blocks = workloads.build(ran())
-    assert [type(block) for block in blocks] == [Heading, Paragraph, Figure, Details, Details]
+    assert [type(block) for block in blocks] == [Heading, Paragraph, Figure, Table, Details, Details]
     assert costs_shown(blocks) == {"mine.get", "mine.wall", "mine.cpu"}
     figure = next(block for block in blocks if isinstance(block, Figure))
     assert [plain(row[0].text).split(" / ")[0] for row in figure.data.rows[:4:3]] == ["get", "wall"]
@@ -57,6 +60,29 @@ def test_one_sentence_answers() -> None:
     (said,) = [plain(block.text) for block in workloads.build(ran()) if isinstance(block, Paragraph)]
     assert said.startswith("One get takes 1.00 ms in process. Against that: chroot ")
     assert "docker 1.30× [1.27, 1.33] (slower)" in said and "tcg" not in said
+
+
+def test_what_single_things_cost() -> None:
+    """Environments that differ in one thing alone, block by block: the difference, and which share of the lower one's
+    cost it is. Nothing where none do."""
+    taken = {"process": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], "docker": [2.0, 2.1, 2.2, 2.3, 2.4, 2.5],
+             "docker-hostnet": [1.5, 1.6, 1.7, 1.8, 1.9, 2.0]}  # fmt: skip
+    made = run_of({("mine", "get", name): np.log(values) for name, values in taken.items()})
+    network = EnvironmentRecord("docker-hostnet", "x", "engine", "the host's network", "docker", True)
+    plain_docker = EnvironmentRecord("docker", "x", "engine", "several things", "process", False)
+    session = msgspec.structs.replace(
+        made.session,
+        environments=[
+            EnvironmentRecord("process", "x", "process", "", None, False),
+            *(msgspec.structs.replace(one, facts={"mine.root": "01"}) for one in (plain_docker, network)),
+        ],
+    )
+    causes = workloads._causes(Context(Results(made._replace(session=session))), "mine", "get")
+    (table,) = causes
+    assert isinstance(table, Table)
+    ((upper, what, cost, share),) = [[plain(cell.text) for cell in row] for row in table.rows]
+    assert upper == "docker-hostnet against docker" and what == "the host's network"
+    assert cost.startswith("−500") and share == "−22 %"
 
 
 def test_what_is_not_certain_is_said_so() -> None:
