@@ -51,7 +51,7 @@ def _print(trend: Trend) -> None:
     for problem in trend.problems:
         terminal.paragraph(f"isobench: ignored: {problem}", errors=True)
     hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
-    print(f"{trend.nights} runs of {hosts}, {trend.series} series watched")
+    print(f"{trend.nights} run{'s' if trend.nights != 1 else ''} of {hosts}, {trend.series} series watched")
     for alert in trend.alerts:
         unseen = ", not reported before" if alert.news and alert.state != "new" else ""
         print(f"{alert.state}{unseen}: {alert.text} ({alert.host_id})")

@@ -55,6 +55,10 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     (r"file too large", "raise the limit of a file's size (ulimit -f)"),
     (r"setting rlimit", "raise the limits of open files and of processes (ulimit -Hn, -Hu) above those of a container"),
     (r"failed to reserve|cannot allocate memory", "raise the limit of memory (ulimit -v), or this host's memory"),
+    (
+        r"(mkdir|cgroup).*/sys/fs/cgroup.*permission denied",
+        "give this container its cgroups: --privileged, or a delegated cgroup",
+    ),
     (r"bpf.*no space left", "raise the kernel's limits for bpf (the disk is not full)"),
     (r"(clone|fork|thread).*resource temporarily unavailable", "raise ulimit -u, and pids.max of the cgroups above"),
     (

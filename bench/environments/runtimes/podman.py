@@ -77,8 +77,8 @@ class Podman(Runtime):
     tool = _TOOL
     mechanisms = (MECHANISM,)
     runs_in_work = False
-    refused = r"[^\x00-\x7f]|[:\\]"
-    """Its storage joins paths by colons, and its conmon runs without a locale."""
+    refused = r"[^\x00-\x7f]|[:,\\]"
+    """Its storage joins paths by colons and options by commas, and its conmon runs without a locale."""
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         from isobench.filesystem.paths import check_name
@@ -108,8 +108,10 @@ class Podman(Runtime):
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """Its copies of images are in the work folder, too: those of a killed one would stay in /var/tmp."""
-        return {"TMPDIR": str(sandbox.workdir), **dict([_mark(sandbox.run).split("=", 1)])}
+        """Copies of images would stay in /var/tmp if it were killed; without CAP_SYS_ADMIN it follows the user's settings
+        in the home, and makes ~/.config/cni."""
+        own = dict.fromkeys(("HOME", "TMPDIR"), str(sandbox.workdir))
+        return {**own, **dict([_mark(sandbox.run).split("=", 1)])}
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         rootless = (sandbox.workdir / "tmp/pause.pid").exists()

@@ -92,6 +92,11 @@ def test_a_reason_can_always_be_kept() -> None:
             "ISOBENCH",
         ),
         ("runc: runc create failed: mkdir /run/runc/4e8d38: read-only file system", "make /run writable", "ISOBENCH"),
+        (
+            "unable to apply cgroup configuration: mkdir /sys/fs/cgroup/cpuset/x-oci: permission denied",
+            "--privileged",
+            "root",
+        ),
         ("bwrap: setting up uid map: Read-only file system", "make /proc writable", "ISOBENCH"),
         ("Failed to lock /work/x/root-1: Read-only file system", "make /run writable", "ISOBENCH"),
         ("mkdir /work/run/x: Read-only file system", "ISOBENCH_WORK", "/run"),

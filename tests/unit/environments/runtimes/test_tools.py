@@ -11,6 +11,7 @@ from isobench.environments.libvirt import _network
 from isobench.environments.runtimes import _ctr
 from isobench.environments.runtimes._runtime import Runtime
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
+from isobench.environments.runtimes.podman import Podman
 
 TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 """Says its process group (proc(5))."""
@@ -48,3 +49,16 @@ def test_a_tool_is_set_up_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.
     with (tmp_path / "image:1").open("rb") as image:
         said = sandbox.tool("podman", stdin=image.fileno())
     assert "/none" not in said and said.endswith("the image")
+
+
+def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that are being copied, settings, runc's state: what stays if it is killed goes with the run."""
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
+    sandbox = _sandbox()
+    sandbox.workdir, sandbox.run, sandbox.given = tmp_path / "work", "isobench-1-abcdef", None
+    sandbox.memory_bytes = 0
+    podman = Podman("podman", "", "", None)
+    told = podman.environ(sandbox)
+    assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
+    assert told["XDG_RUNTIME_DIR"] == f"{tmp_path}/podman-abcdef"
+    assert f"--runtime-flag=root={sandbox.workdir}/runc" in podman.command(sandbox, "NAME", ("ready",))
