@@ -132,8 +132,6 @@ def main(words: Sequence[str]) -> int:
         return _failed(_Failure(stop.reason, stop.remedy, INTERRUPTED, stop.document), as_data)
     except KeyboardInterrupt:
         return _failed(_Failure("interrupted", "", INTERRUPTED), as_data)
-    except BrokenPipeError:  # the reader of the output has ended
-        return 0
     except Exception as error:
         failure = _host_failure(error)
         if failure is None and os.environ.get("ISOBENCH_DEBUG"):
@@ -155,11 +153,11 @@ def _failed(failure: _Failure, as_data: bool) -> int:
     """Report it in one line, and as data if requested (docs/error.schema.json); returns the exit code."""
     remedy = f" ({failure.remedy})" if failure.remedy else ""
     terminal.paragraph(f"isobench: {failure.reason}{remedy}", errors=True)
-    if as_data:
-        ending = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
-        with contextlib.suppress(IsobenchError, OSError):  # standard output itself may have failed
+    with contextlib.suppress(IsobenchError, OSError):  # standard output itself may have failed
+        if as_data:
+            ending = {"error": failure.reason, "remedy": failure.remedy, "exit_code": failure.exit_code}
             terminal.print_json({"schema": ERROR_SCHEMA, **failure.document, **ending})
-            sys.stdout.flush()
+        sys.stdout.flush()
     return failure.exit_code
 
 

@@ -39,7 +39,8 @@ _NARROWEST = 40
 
 
 class Stream(io.TextIOWrapper):
-    """Standard output. A write error raises `UsageError`, or BrokenPipeError if the reader has ended."""
+    """Standard output. A write error raises `UsageError`. If only the reader has ended, the command goes on without it:
+    its exit code may be a gate, and its results are not only what it prints."""
 
     def write(self, text: str) -> int:
         return self.control(visible(text))
@@ -68,7 +69,7 @@ class Stream(io.TextIOWrapper):
     def _give_up(self, error: OSError) -> int:
         self._to_nobody(1)
         if isinstance(error, BrokenPipeError):
-            raise error
+            return 0
         raise UsageError(f"cannot write to standard output: {error.strerror}") from error
 
     def _to_nobody(self, number: int) -> None:

@@ -42,6 +42,7 @@ class Journal:
     def __init__(self, folder: Path, before: Iterable[Entry] = ()) -> None:
         """A new journal, for a resumed run with its content `before`. Created atomically, since a journal is
         authoritative as soon as it exists."""
+        self._path = folder / NAME
         first = [msgspec.json.encode(one) + b"\n" for one in before]
         if first:
             self._file = open(_placed(folder / NAME, first), "r+b", buffering=0)  # noqa: SIM115 (as long as the run lives)
@@ -52,7 +53,12 @@ class Journal:
             try_lock(self._file.fileno())
 
     def append(self, entry: Entry) -> None:
-        """Append a line, or nothing: also if it is interrupted."""
+        """Append a line, or nothing: also if it is interrupted.
+
+        A journal that was removed or moved is not continued: what follows would be lost with it, or not be found.
+        """
+        if not self._is_in_place():
+            raise FileNotFoundError(errno.ENOENT, "its folder has been removed or moved, with these blocks")
         line, self._before = msgspec.json.encode(entry) + b"\n", self._file.tell()
         try:
             written = 0
@@ -61,6 +67,12 @@ class Journal:
         except BaseException:  # a full disk, or Ctrl-C during the write
             self._remove_last()
             raise
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def sync(self) -> None:
         """Sync the line to the disk. That takes seconds where others write; an interruption leaves the line there."""

@@ -108,8 +108,8 @@ class Podman(Runtime):
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """Copies of images would stay in /var/tmp if it were killed; without CAP_SYS_ADMIN it follows the user's settings
-        in the home, and makes ~/.config/cni."""
+        """If it were killed, copies of images would stay in /var/tmp. Without CAP_SYS_ADMIN it follows the settings in
+        the user's home, and makes ~/.config/cni."""
         own = dict.fromkeys(("HOME", "TMPDIR"), str(sandbox.workdir))
         return {**own, **dict([_mark(sandbox.run).split("=", 1)])}
 

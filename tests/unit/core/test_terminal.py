@@ -86,6 +86,26 @@ def test_a_stream_that_is_closed_or_full_ends_nothing(redirect: str) -> None:
     assert isobench("list metric", redirect).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('x' * 100_000); sys.exit(7)",
+        "from isobench import cli; print('half'); sys.exit(cli._failed(cli._Failure('it failed', '', 7), False))",
+        "from rich.text import Text; terminal.console().print(Text('x' * 100_000)); sys.exit(7)",
+        "terminal.say_bytes(b'x' * 100_000); terminal.say_bytes(b'x'); sys.exit(7)",
+    ],
+)
+def test_a_reader_that_has_ended_changes_no_exit_code(code: str) -> None:
+    """`isobench compare --fail-on slower | head` is a gate; nor does Python complain at its exit."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW.format(code)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (7, "isobench: it failed\n" if "_failed" in code else "")
+
+
 def test_a_table_in_a_pipe_loses_nothing() -> None:
     """Brackets are no markup, and where no terminal sets a width no name is cut."""
     code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,6 +321,25 @@ def test_an_interruption_while_the_disk_is_slow_loses_nothing(tmp_path: Path, mo
     writer.amend(stopped="interrupted")
     writer.finish()
     assert store.load(writer.path).series[0].values == [2.0, 3.0, 9.0]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_run_whose_folder_is_gone_ends(tmp_path: Path, how: str) -> None:
+    """At its next block, not after hours whose results nobody finds; one that was moved has all blocks until then."""
+    writer = _grow(tmp_path, 2)
+    elsewhere = tmp_path / "elsewhere"
+    writer.path.rename(elsewhere)
+    if how == "replaced":
+        writer.path.mkdir()
+        (writer.path / journal.NAME).write_bytes(b"")
+    if how == "removed":
+        shutil.rmtree(elsewhere)
+    with pytest.raises(StoreError, match=r"blocks saved: 3.*removed or moved"):
+        writer.add_block(BlockRecord(3, 3.0, 1.0, []), [Sample(3, "process", "startup", "ready", 9.0)], [])
+    with pytest.raises(StoreError):
+        writer.finish()
+    if how != "removed":
+        assert store.load(elsewhere).series[0].values == [2.0, 3.0]
 
 
 def test_a_disk_that_is_full_when_synced_keeps_the_blocks_before(
