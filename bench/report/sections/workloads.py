@@ -29,6 +29,8 @@ _OF_EVERY_WORKLOAD = (
     *(f"host-cpu-{part}" for part in ("payload", "helper", "engine", "kernel", "vmm")),
 )
 """What every workload is judged by. Its own numbers come before, since they are what people ask about."""
+SHARED = "on the CPUs of the instance"
+"""What a workload's fact `driver` says where the host has no CPUs for a driver of its own."""
 _IN_TABLES_ONLY = frozenset(_OF_EVERY_WORKLOAD[8:])
 """Further accounts of memory, and parts of the host's CPU time: drawn, they would hide what people look for."""
 
@@ -50,7 +52,11 @@ def _workload(context: Context, name: str) -> list[Block]:
     record = next(scenario for scenario in context.session.scenarios if scenario.name == name)
     rows = [row for metric in metrics for row in context.select(name, metric)]
     against = [row for row in rows if row.environment != context.baseline and row.ratio == row.ratio]
-    blocks: list[Block] = [Heading(format.clean(record.title, 100)), Paragraph(answer(context, name, metrics))]
+    driver = format.clean(_fact(context, f"{name}.driver"), 200)
+    blocks: list[Block] = [Heading(format.clean(record.title, 100))]
+    if SHARED in driver:
+        blocks.append(Paragraph(f"This host is too small to keep them apart: the driver was {driver}."))
+    blocks.append(Paragraph(answer(context, name, metrics)))
     if against:
         blocks.append(_ratios(context, name, metrics, against))
         blocks += _causes(context, name, metrics[0])
@@ -58,8 +64,7 @@ def _workload(context: Context, name: str) -> list[Block]:
     if command:
         identity = format.clean(_fact(context, f"{name}.root"), 40)
         given = format.clean(_fact(context, f"{name}.allotted"), 200)
-        where = format.clean(_fact(context, f"{name}.driver"), 200)
-        driven = f" Its driver was {where}." if where else ""
+        driven = f" Its driver was {driver}." if driver else ""
         told = Span(f"Each instance had {given}.{driven} Its root file system was {identity}; the command:", "small")
         blocks.append(Details("What was run", [Paragraph(told), Code(format.clean(command, 2000))]))
     return [*blocks, *scenario_details(context, name, metrics)]

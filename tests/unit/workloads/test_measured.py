@@ -17,6 +17,7 @@ from isobench.contracts.environment import Role
 from isobench.contracts.launch import Launch
 from isobench.contracts.scenario import Scenario
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, OutOfMemory, ProbeError
+from isobench.report.sections.workloads import SHARED
 from isobench.workloads.measured import Measured
 from isobench.workloads.workload import Allotment, Command, Number, Root, Server, Workload
 
@@ -236,6 +237,18 @@ def test_a_server_and_its_driver() -> None:
         *("keep=2000", "make"),
         *("as=server", "port=7", "keep=2000", "serve", "as=retry", "keep=2000", "keep=65536", "ask", "as=stop"),
     ]
+
+
+def test_where_the_driver_was_is_told_as_the_report_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it shared the instance's CPUs is said above the report's numbers."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    server = Server(Command(("serve", "$PORT")), port=7)
+    work = Workload("x", "x", lambda: Root(Path("/x/w-1/root.tar")), Command(("ask",)), server=server)
+    from_host = Measured(work._replace(is_driven_from_host=True), Allotment(2))
+    sandbox = Sandbox(Instance(b""))
+    assert SHARED in from_host.facts(sandbox)["driver"]  # type: ignore[arg-type]
+    assert SHARED not in Measured(work._replace(is_driven_from_host=True), Allotment(1)).facts(sandbox)["driver"]  # type: ignore[arg-type]
+    assert "driver" not in Measured(work).facts(sandbox)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("requests", "made"), [(None, 1), (50, 50), (re.compile(r"(\d+) asked"), 30)])

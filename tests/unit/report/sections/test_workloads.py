@@ -85,6 +85,19 @@ def test_what_single_things_cost() -> None:
     assert cost.startswith("−500") and share == "−22 %"
 
 
+def test_a_host_too_small_for_the_driver_is_told_above_the_numbers() -> None:
+    """In the words of the record."""
+    made = ran()
+    shared = "on the host, on the CPUs of the instance: it has only CPUs 0, 1"
+    records = [
+        msgspec.structs.replace(one, facts={**one.facts, "mine.driver": shared}) for one in made.session.environments
+    ]
+    small = with_session(made, msgspec.structs.replace(made.session, environments=records))
+    _, note, answered = workloads.build(small)[:3]
+    assert isinstance(note, Paragraph) and shared in plain(note.text)
+    assert isinstance(answered, Paragraph) and plain(answered.text).startswith("One get takes")
+
+
 def test_what_is_not_certain_is_said_so() -> None:
     """Too few blocks, and an interval that reaches across."""
     made = ran()
