@@ -22,7 +22,7 @@ import numpy as np
 from isobench.analysis.distributions import NORMAL, student_quantile, student_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
@@ -71,7 +71,7 @@ class Correlation(NamedTuple):
     at_most: float
 
 
-_NONE = Correlation(0.0, 0.0)
+NONE = Correlation(0.0, 0.0)
 
 
 class Reach(NamedTuple):
@@ -144,12 +144,8 @@ def correlations(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashabl
     middle one of all where they show it together, as they do where the host wanders. Many together bound it well, one
     by itself hardly. `families` has for each series those that it belongs to beside all of them: what wanders may be
     one environment, or one metric. A series of one value throughout tells nothing, and is told by the others."""
-    rows = {place: _row(one) for place, one in enumerate(many) if len(one) >= FEWEST_PAIRS and np.ptp(one) > 0}
-    together, limit = [_NONE] * len(many), _ALONE
-    if len(rows) >= _MANY:
-        limit, told = _AMONG_MANY, list(rows.values())
-        deviations = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(_independent([r.cut for r in told])))
-        together = [_together(told, deviations)] * len(many)
+    rows = _rows(many)
+    together, limit = [_of_all(rows)] * len(many), _AMONG_MANY if len(rows) >= _MANY else _ALONE
     for places in _members(families, rows):
         told = [rows[place] for place in places]
         found = _together(told, _MIDDLE_OF_FAMILY / math.sqrt(_independent([row.cut for row in told])))
@@ -160,6 +156,11 @@ def correlations(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashabl
             likely = max(together[place].likely, row.next)
             together[place] = Correlation(likely, row.next + _chance(len(row.cut), _ALONE))
     return together
+
+
+def common(many: Sequence[np.ndarray]) -> Correlation:
+    """The correlation that these series show together, 0 where that is no more than chance or they are few."""
+    return _of_all(_rows(many))
 
 
 class _Row(NamedTuple):
@@ -174,6 +175,19 @@ class _Row(NamedTuple):
 def _row(differences: np.ndarray) -> _Row:
     cut = _cut(differences)
     return _Row(cut, _at_lag(cut, 1), _at_lag(cut, 2))
+
+
+def _rows(many: Sequence[np.ndarray]) -> dict[int, _Row]:
+    """By place those that tell anything."""
+    return {place: _row(one) for place, one in enumerate(many) if len(one) >= FEWEST_PAIRS and np.ptp(one) > 0}
+
+
+def _of_all(rows: Mapping[int, _Row]) -> Correlation:
+    if len(rows) < _MANY:
+        return NONE
+    independent = _independent([row.cut for row in rows.values()])
+    deviations = min(_MIDDLE / math.sqrt(_MANY), _MIDDLE_OF_MANY / math.sqrt(independent))
+    return _together(list(rows.values()), deviations)
 
 
 def _at_lag(cut: np.ndarray, lag: int) -> float:
@@ -196,7 +210,7 @@ def _together(rows: Sequence[_Row], deviations: float) -> Correlation:
     middle, second = median([row.next for row in rows]), median([row.second for row in rows])
     chance = _chance(median([len(row.cut) for row in rows]), deviations)
     if middle <= chance:
-        return _NONE
+        return NONE
     likely = _lasting(middle, second) if second > chance else middle
     return Correlation(likely, likely + chance)
 

@@ -9,7 +9,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from isobench.analysis import tables, verdicts
+from isobench.analysis import paired, tables, verdicts
 from isobench.results import store
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from isobench.analysis.paired import Correlation
     from isobench.analysis.tables import Tables
     from isobench.results.record import Session
     from isobench.results.store import Run
@@ -107,6 +108,11 @@ class Results:
         return verdicts.compared(self.tables, self.baseline)
 
     @cached_property
+    def wanders(self) -> Correlation:
+        """How much neighbouring blocks of this run resemble each other, as all its costs show together."""
+        return paired.common(list(verdicts.log_ratios(self.tables, self.baseline).values()))
+
+    @cached_property
     def estimates(self) -> list[Estimate]:
         """The summary: every metric in every environment, the control's among them."""
         return [Estimate(**row) for row in verdicts.rows(self.tables, self.baseline, ratios=self.ratios)]
@@ -114,7 +120,7 @@ class Results:
     def differences(self, scenario: str, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
         """What the first environment of each pair costs more than the second, in every metric of a scenario."""
         chosen = {key: values for key, values in self.tables.items() if key[0] == scenario}
-        return [Difference(*row) for row in verdicts.gaps(chosen, pairs)]
+        return [Difference(*row) for row in verdicts.gaps(chosen, pairs, self.wanders)]
 
     def only(self, metrics: Container[tuple[str, str]]) -> Results:
         """The same run with these (scenario, metric) alone."""

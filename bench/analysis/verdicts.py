@@ -130,10 +130,14 @@ def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.nd
     return logs
 
 
-def estimates(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = ()) -> list[Ratio]:
+def estimates(
+    many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = (), known: Correlation = paired.NONE
+) -> list[Ratio]:
     """The estimate of each series of paired differences. Where neighbouring blocks resemble each other, in one series
-    or in the middle of all or of its families, an interval is as wide as the number of independent blocks asks for."""
-    return [_estimate(logs, one) for logs, one in zip(many, paired.correlations(many, families), strict=True)]
+    or in the middle of all or of its families, or as is known, an interval is as wide as the number of independent
+    blocks asks for."""
+    found = paired.correlations(many, families)
+    return [_estimate(logs, max(one, known)) for logs, one in zip(many, found, strict=True)]
 
 
 def families_of(costs: Iterable[Sequence[str]]) -> list[tuple[Hashable, Hashable]]:
@@ -151,10 +155,10 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
     return pd.DataFrame(gaps(tables.from_frame(used(frame)), pairs), columns=list(DIFFERENCE_COLUMNS))
 
 
-def gaps(known: Tables, pairs: Iterable[tuple[str, str]]) -> list[tuple[Any, ...]]:
+def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation = paired.NONE) -> list[tuple[Any, ...]]:
     """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
-    negative, with a 95 % interval (none from fewer than six blocks). One row per metric that both have, with the
-    columns of `DIFFERENCE_COLUMNS`."""
+    negative, with a 95 % interval (none from fewer than six blocks). `wanders` is how much neighbouring blocks of the
+    run resemble each other. One row per metric that both have, with the columns of `DIFFERENCE_COLUMNS`."""
     wanted = list(pairs)
     which, each = [], []
     for (scenario, metric), environments in known.items():
@@ -167,7 +171,7 @@ def gaps(known: Tables, pairs: Iterable[tuple[str, str]]) -> list[tuple[Any, ...
                 which.append((scenario, metric, upper, lower, first.unit, len(gap)))
                 each.append(gap)
     families = [(row[2:4], row[:2]) for row in which]  # a dozen blocks alone hardly tell drift from chance
-    found = [one.found for one in estimates(each, families)]
+    found = [one.found for one in estimates(each, families, wanders)]
     return [(*row, float(one.centre), *map(float, _ends(one))) for row, one in zip(which, found, strict=True)]
 
 

@@ -7,7 +7,7 @@ runs in which nothing differs, or everything by a known amount.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from isobench.analysis.results import Difference, Estimate
     from isobench.report.context import Context
 
+    ByBlock = Mapping[int, float]
+    """Values by block."""
+
+Name = TypeVar("Name", str, "tuple[str, str]")
 SIGNIFICANCE = 0.05
 ASIDE = "null kernels, emulated or nested guests, or flagged"
 """What those are that no headline names, in words."""
@@ -63,8 +67,16 @@ def is_choice(context: Context, environment: str) -> bool:
     return not (record is not None and record.layer == "vmm") and not artefact(context, environment)
 
 
+def alike(row: Estimate) -> str:
+    """How what costs no more than the baseline is told: "the same" only where its interval holds 1."""
+    if row.verdict == "faster":
+        return "less"
+    return "the same" if row.ratio_low <= 1 <= row.ratio_high else "nearly the same"
+
+
 def strongest_free(rows: Sequence[Estimate]) -> Estimate | None:
-    """Of isolations that keep more and more apart, the last that costs no more than the baseline, for certain."""
+    """Of isolations that keep more and more apart, the last that certainly costs no more than the baseline, but for the
+    band."""
     return next((row for row in reversed(rows) if row.verdict in ("equivalent", "faster")), None)
 
 
@@ -89,20 +101,53 @@ def apart(
     """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
     correction for their number. What is missing is not told apart. `chosen_from` is how many could have been `one`,
     where it was chosen for its value: the least of equals lies below the others by luck."""
-    mine = _logs(context, scenario, metric, one)
-    gaps = {}
-    for other in others:
-        theirs = _logs(context, scenario, metric, other)
-        shared = sorted(mine.keys() & theirs.keys())
-        if len(shared) >= paired.FEWEST_PAIRS:
-            gaps[other] = np.array([theirs[block] - mine[block] for block in shared])
-    found = dict(zip(gaps, estimates(list(gaps.values())), strict=True))
-    p = paired.holm(np.array([paired.p_beyond(ratio.found, ratio.reach, 0.0) for ratio in found.values()]))
+    theirs = {other: _logs(context, scenario, metric, other) for other in others}
+    return _apart(context, _logs(context, scenario, metric, one), theirs, chosen_from)
+
+
+def _apart(context: Context, mine: ByBlock, others: Mapping[str, ByBlock], chosen_from: int) -> dict[str, float]:
+    """The same of logarithms by block."""
+    gaps = {other: gap for other, theirs in others.items() if len(gap := _gaps(theirs, mine)) >= FEWEST_PAIRS}
+    found = dict(zip(gaps, estimates(list(gaps.values()), known=context.results.wanders), strict=True))
+    p = holm(np.array([paired.p_beyond(ratio.found, ratio.reach, 0.0) for ratio in found.values()]))
     return {
         other: float(np.exp(ratio.found.centre))
         for (other, ratio), adjusted in zip(found.items(), p, strict=True)
         if adjusted * chosen_from < SIGNIFICANCE
     }
+
+
+def foremost(context: Context, series: Mapping[Name, ByBlock]) -> Name | None:
+    """Which of several costs is the largest: block by block above every other, for certain; of equals hardly one can be
+    above all others by luck, however many there are. None where another reaches it, or shares fewer than six blocks
+    with it."""
+    medians = {name: paired.median(list(values.values())) for name, values in series.items() if values}
+    if not medians:
+        return None
+    first = max(medians, key=lambda name: medians[name])
+    gaps = [_gaps(series[first], series[name]) for name in medians if name != first]
+    if any(len(gap) < FEWEST_PAIRS for gap in gaps):
+        return None
+    found = estimates(gaps, known=context.results.wanders)
+    doubts = [paired.p_beyond(one.found, one.reach, 0.0) if one.found.centre > 0 else 1.0 for one in found]
+    return first if max(doubts, default=0.0) < SIGNIFICANCE else None
+
+
+def farthest(context: Context, series: Mapping[str, ByBlock]) -> tuple[str, str, float] | None:
+    """The least and the largest of several costs and the ratio between them, given as logarithms by block: block by
+    block certainly apart, also if the two were chosen from so many. None where they are not."""
+    medians = {name: paired.median(list(values.values())) for name, values in series.items() if values}
+    if len(medians) < 2:
+        return None
+    least, largest = (choose(medians, key=lambda name: medians[name]) for choose in (min, max))
+    pairs = len(medians) * (len(medians) - 1) // 2
+    ratio = _apart(context, series[least], {largest: series[largest]}, pairs).get(largest, 0.0)
+    return (least, largest, ratio) if ratio > 1 else None
+
+
+def _gaps(mine: ByBlock, theirs: ByBlock) -> np.ndarray:
+    """The differences in the blocks that both have."""
+    return np.array([mine[block] - theirs[block] for block in sorted(mine.keys() & theirs.keys())])
 
 
 def cheapest(context: Context, rows: Sequence[Estimate]) -> set[str]:

@@ -156,7 +156,7 @@ def g19(trials: int = 150, seed: int = 19) -> Line:
     """Each rule for sentences: how often it singles out an environment if all are equal, and whether four of five runs
     find the smallest effect."""
     random = np.random.default_rng(seed)
-    named = dict.fromkeys(("differs", "dearest", "cheapest", "moved"), 0)
+    named = dict.fromkeys(("differs", "dearest", "cheapest", "moved", "foremost", "farthest"), 0)
     found = 0
     kinds = ("normal", "log-normal", "heavy tails", "spiky", "bimodal")
     for trial in range(trials):
@@ -167,6 +167,9 @@ def g19(trials: int = 150, seed: int = 19) -> Line:
         named["dearest"] += bool(rules.dearest(rows))
         named["cheapest"] += bool(rules.cheapest(made, rows))
         moved = {row.environment: made.values("startup", "ready", row.environment) for row in rows}
+        logs = {row.environment: dict(enumerate(costs[row.environment])) for row in rows}
+        named["foremost"] += rules.foremost(made, logs) is not None
+        named["farthest"] += rules.farthest(made, logs) is not None
         named["moved"] += rules.drifting(moved) is not None
         found += _finds_its_smallest(random)
     worst = max(named, key=lambda rule: named[rule])

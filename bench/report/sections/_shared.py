@@ -14,7 +14,7 @@ from isobench.report.context import shade_of, verdict_span
 from isobench.report.needs import representatives
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block, Text
@@ -164,9 +164,11 @@ def parts_figure(
             )
     if not any(value > 0 for bar in bars for value in bar.parts) or len(metrics) < 2:
         return None
-    title, largest = f"{what}, in {len(metrics)} parts", largest_part(context, bars, metrics)
+    by_block = {(bar.label, metric): dict(zip(*context.values(scenario, metric, bar.label), strict=True))
+              for bar in bars for metric in metrics}  # fmt: skip
+    title, largest = f"{what}, in {len(metrics)} parts", largest_part(context, bars, metrics, by_block)
     if largest is not None:
-        _, share, part, label = largest
+        share, part, label = largest
         title = f"{what}: the largest part is {part} in {format.clean(label, 40)}, {format.about(share)} of its sum"
     data = table(f"{what}: median of each part", ["environment", *metrics, "sum"], rows)
     note = f"Each part as a share of the sum, with the sum beside it. {sample_note(context, scenario, metrics)}"
@@ -176,17 +178,20 @@ def parts_figure(
 
 
 def largest_part(
-    context: Context, bars: Sequence[charts.Bar], parts: Sequence[str]
-) -> tuple[float, float, str, str] | None:
-    """The largest part of those that may be named: its value, its share of its bar, its name and the bar's."""
-    found = [
-        (value, value / sum(v for v in bar.parts if v > 0), part, bar.label)
-        for bar in bars
-        if rules.is_choice(context, bar.label)
-        for part, value in zip(parts, bar.parts, strict=True)
-        if value > 0
-    ]
-    return max(found, default=None)
+    context: Context,
+    bars: Sequence[charts.Bar],
+    parts: Sequence[str],
+    values: Mapping[tuple[str, str], Mapping[int, float]],
+) -> tuple[float, str, str] | None:
+    """The largest part of those that may be named: its share of its bar, its name and the bar's; None where another is
+    as large. `values` are those of each (bar, part), by block."""
+    chosen = rules.foremost(context, {key: of for key, of in values.items() if rules.is_choice(context, key[0])})
+    if chosen is None:
+        return None
+    label, part = chosen
+    shown = next(bar.parts for bar in bars if bar.label == label)
+    value = shown[parts.index(part)]
+    return (value / sum(one for one in shown if one > 0), part, label) if value > 0 else None
 
 
 OVER_COUNT = re.compile(r"^(?P<what>.+)-(?P<count>\d+)$")
@@ -205,7 +210,7 @@ def over_count(context: Context, scenario: str, names: Sequence[str], of: str, *
 def _over_count(
     context: Context, scenario: str, what: str, counts: list[int], names: Sequence[str], of: str, fit: bool
 ) -> Figure:
-    series, rows, ends, unit = [], [], [], "second"
+    series, rows, ends, unit = [], [], {}, "second"
     for name in names:
         points = [(count, context.find(scenario, f"{what}-{count}", name)) for count in counts]
         known = [(count, row) for count, row in points if row is not None]
@@ -220,18 +225,33 @@ def _over_count(
             [name_cell(context, name), *slope, *(format.cost(row) if row else format.MISSING for _, row in points)]
         )
         if rules.is_choice(context, name):
-            ends.append((line[0] if line else ys[-1], format.clean(name, 40)))
+            ends[name] = _logs_over_count(context, scenario, what, counts, name, fit)
     per = "one more instance costs" if fit else f"at {counts[-1]} {of} it costs"
-    (low, cheap), (high, dear) = (min(ends), max(ends)) if ends else ((0.0, ""), (0.0, ""))
     title = f"{what} over the number of {of}, up to {counts[-1]}"
-    if cheap != dear and low > 0:
-        title = f"{what}: {per} {format.ratio(high / low)} as much in {dear} as in {cheap}"
+    if (found := rules.farthest(context, ends)) is not None:
+        cheap, dear = (format.clean(name, 40) for name in found[:2])
+        title = f"{what}: {per} {format.ratio(found[2])} as much in {dear} as in {cheap}"
     heads = ["environment", *(["slope (one more)"] if fit else []), *(f"N = {n}" for n in counts)]
     data = table(f"{what} over the number of {of}", heads, rows)
     counted = sample_note(context, scenario, [f"{what}-{n}" for n in counts])
     note = f"Median and quartiles{'; line: least squares' if fit else '; log axes'}. {counted}"
     picture = charts.points(series, of, unit, log=not fit, log_x=not fit and counts[0] > 0, lines=True)
     return Figure(title, picture, alt_of(title, data), note, data)
+
+
+def _logs_over_count(
+    context: Context, scenario: str, what: str, counts: list[int], name: str, fit: bool
+) -> dict[int, float]:
+    """The logarithm of the slope of each block's line, or of its value at the largest number; none at all where one is
+    not positive."""
+    taken = {n: dict(zip(*context.values(scenario, f"{what}-{n}", name), strict=True)) for n in counts}
+    found = dict(taken[counts[-1]])
+    if fit:
+        blocks = set[int]().union(*taken.values())
+        points = {block: [(float(n), taken[n][block]) for n in counts if block in taken[n]] for block in blocks}
+        lines = {block: line_fit([x for x, _ in of], [y for _, y in of]) for block, of in points.items()}
+        found = {block: line[0] for block, line in lines.items() if line is not None}
+    return {block: math.log(value) for block, value in found.items()} if min(found.values(), default=0.0) > 0 else {}
 
 
 def line_fit(xs: list[float], ys: list[float]) -> tuple[float, float] | None:

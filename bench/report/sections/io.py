@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.analysis import paired
 from isobench.analysis.results import Difference
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
@@ -104,7 +105,7 @@ def _shown(context: Context, scenario: str) -> list[str]:
 def _latencies(context: Context, scenario: str, main: list[str], names: list[str]) -> list[Block]:
     """From the median latency to the one in a thousand, a panel for each job that has all three."""
     grid, rows = [], []
-    widest = (0.0, "", "")
+    tails: dict[tuple[str, str], dict[int, float]] = {}
     for metric in main:
         points = []
         for name in names:
@@ -116,22 +117,31 @@ def _latencies(context: Context, scenario: str, main: list[str], names: list[str
             points.append(charts.Interval(name, "", middle, low, high, style_of(context, name)))
             rows.append([f"{metric} / {format.clean(name, 60)}", *(format.cost(row) for row in known)])
             if rules.is_choice(context, name):
-                widest = max(widest, (high / low, metric, name))
+                tails[metric, name] = _tail_by_block(context, scenario, metric, name)
         if points:
             grid.append(charts.Panel(metric, points, "second"))
     if not grid:
         return []
     title = f"{scenario} latencies of {format.count(len(grid), 'operation')}"
-    if widest[1]:
+    longest = rules.foremost(context, tails)
+    if longest is not None:
+        times = format.ratio(paired.median(list(tails[longest].values())))
         title += (
-            f": the longest tail is {widest[1]} in {format.clean(widest[2], 40)}, where one operation in a thousand "
-            f"takes {format.ratio(widest[0])} the median"
+            f": the longest tail is {longest[0]} in {format.clean(longest[1], 40)}, where one operation in a thousand "
+            f"takes {times} the median"
         )
     data = table(f"Latencies of {scenario}: medians over the instances",
                  ["job / environment", *_PERCENTILES], rows)  # fmt: skip
-    tails = [f"{panel.title}-{p}" for panel in grid for p in _PERCENTILES]
-    note = f"Line: from p50 to p99.9; point: p99; log axes, lower is better. {sample_note(context, scenario, tails)}"
+    drawn_of = [f"{panel.title}-{p}" for panel in grid for p in _PERCENTILES]
+    note = f"Line: from p50 to p99.9; point: p99; log axes, lower is better. {sample_note(context, scenario, drawn_of)}"
     return [Figure(title, charts.panels(grid, min(len(grid), 2)), alt_of(title, data), note, data)]
+
+
+def _tail_by_block(context: Context, scenario: str, metric: str, name: str) -> dict[int, float]:
+    """How many times the median latency the one in a thousand is, block by block."""
+    usual, rare = (dict(zip(*context.values(scenario, f"{metric}-{p}", name), strict=True))
+                   for p in (_PERCENTILES[0], _PERCENTILES[-1]))  # fmt: skip
+    return {block: rare[block] / usual[block] for block in usual.keys() & rare.keys() if usual[block] > 0}
 
 
 def _cpu(context: Context, scenario: str, metrics: list[str], names: list[str]) -> list[Block]:

@@ -92,15 +92,17 @@ def _phases(context: Context, names: list[str]) -> list[Block]:
     """Medians of the per-block differences between neighbouring stamps, and the teardown after them; nothing where a
     start and an end are one phase."""
     parts, bars = _phase_names(context, names), []
+    values: dict[tuple[str, str], dict[int, float]] = {}
     if len(parts) < 2:
         return []
     for name in names:
         phases = phases_of(context, name)
+        values |= {(name, part): by_block for part, by_block in _phases_by_block(context, name).items()}
         bars.append(charts.Bar(name, [phases.get(part, math.nan) for part in parts]))
     title = f"Where the time of a start and an end goes, in {len(parts)} phases"
-    longest = largest_part(context, bars, parts)
+    longest = largest_part(context, bars, parts, values)
     if longest is not None:
-        _, share, part, label = longest
+        share, part, label = longest
         title = f"The longest single phase is {part} of {format.clean(label, 40)}, {format.about(share)} of its total"
     rows: list[list[Cell | Text]] = [
         [name_cell(context, bar.label), *(format.signed(v, "second") for v in bar.parts)] for bar in bars
@@ -125,20 +127,26 @@ def _stamps_told(context: Context) -> str:
 
 def phases_of(context: Context, name: str) -> dict[str, float]:
     """The median seconds of each phase of an environment, request to gone."""
+    return {label: median(values.values()) for label, values in _phases_by_block(context, name).items()}
+
+
+def _phases_by_block(context: Context, name: str) -> dict[str, dict[int, float]]:
+    """The seconds of each phase of an environment in each block, request to gone."""
     stamps = {m: dict(zip(*context.values("startup", m, name), strict=True)) for m in _STAMPS}
-    phases, before, previous = {}, "request", None
+    phases: dict[str, dict[int, float]] = {}
+    before, previous = "request", None
     for stamp in _STAMPS:
         if not stamps[stamp]:
             continue
         blocks = stamps[stamp].keys() & previous.keys() if previous is not None else stamps[stamp].keys()
         if blocks:
-            gaps = [stamps[stamp][b] - (previous[b] if previous is not None else 0.0) for b in blocks]
-            phases[f"{before} → {stamp}"] = median(gaps)
+            gaps = {b: stamps[stamp][b] - (previous[b] if previous is not None else 0.0) for b in blocks}
+            phases[f"{before} → {stamp}"] = gaps
         before, previous = stamp, stamps[stamp]
     for metric, label in (("exit", "release → exit"), ("gone", "exit → gone")):
-        values = context.values("startup", metric, name)[1]
+        values = dict(zip(*context.values("startup", metric, name), strict=True))
         if values:
-            phases[label] = median(values)
+            phases[label] = values
     return phases
 
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from isobench.analysis import history
+from isobench.analysis.trend import FEWEST as WATCHED
 from isobench.analysis.trend import evaluate
-from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Figure, Paragraph, table
 from isobench.report.context import Section, day_of
@@ -21,7 +21,7 @@ from isobench.report.sections._shared import alt_of, style_of
 from isobench.results.record import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from isobench.analysis.results import Estimate
     from isobench.analysis.trend import Alert
@@ -57,7 +57,7 @@ def _baseline(
     context: Context, wanted: list[tuple[Need, tuple[str, str]]], nights: list[Night], alerts: list[Alert]
 ) -> Figure | None:
     """The baseline's own costs against the first run that has them: when all of them move, the host has changed."""
-    series, moves = [], []
+    series = []
     rows: list[list[Cell | Text]] = []
     for style, (need, chosen) in enumerate(wanted):
         found = [(night.day, _estimate(night, chosen, context.baseline)) for night in nights]
@@ -68,10 +68,11 @@ def _baseline(
             ratios = [row.median / first for _, row in points]
             lows, highs = [row.q25 / first for _, row in points], [row.q75 / first for _, row in points]
             series.append(charts.Series(need.title, [x for x, _ in points], ratios, style, lows, highs))
-            moves.append((ratios[-1], need.word))
     if not series:
         return None
-    title = _moved(f"The baseline itself, {context.title(context.baseline)}", moves)
+    own = {f"{'.'.join(chosen)}/{context.baseline}" for _, chosen in wanted}
+    moved = [alert for alert in alerts if alert.kind == "host" and own.intersection(alert.what)]
+    title = _title(f"The baseline itself, {context.title(context.baseline)}", moved, series)
     data = table("The baseline's median by run", ["cost", *_labels(nights)], rows)
     marks = _marks(alerts, lambda alert: alert.kind == "host", nights)
     note = (
@@ -94,12 +95,18 @@ def _told(marks: list[charts.Change]) -> str:
     return " Dashed: the confirmed changes, by their numbers in the table above." if marks else ""
 
 
-def _moved(what: str, moves: list[tuple[float, str]]) -> str:
-    """A title about the largest move from the first run to the last; within the band it is none."""
-    move, name = max(moves, key=lambda pair: abs(math.log(pair[0])))
-    if abs(math.log(move)) <= math.log(1 + BAND):
-        return f"{what}: from the first run to the last nothing moved by more than {format.percent(BAND)}"
-    return f"{what}: from the first run to the last {format.clean(name, 40)} moved most, to {format.ratio(move)}"
+def _title(what: str, alerts: Sequence[Alert], series: Sequence[charts.Series]) -> str:
+    """A title about the confirmed changes since the first run drawn; lines that merely end higher claim nothing."""
+    first, runs = min(one.x[0] for one in series), max(len(one.x) for one in series)
+    found = [alert for alert in alerts if alert.state != "withdrawn" and day_of(alert.near) >= first]
+    if not found:
+        of = f"in {runs} runs"
+        return f"{what}: no confirmed change {of}" if runs >= WATCHED else f"{what} {of}: too few to confirm a change"
+    last = found[-1]
+    more = f"{len(found)} confirmed changes; the last: " if len(found) > 1 else ""
+    cost = format.listing([format.clean(one, 60) for one in last.what], 3)
+    moved = f"{more}{cost} moved to {format.ratio(last.change or math.nan)} near {format.clean(last.near[:10], 10)}"
+    return f"{what}: {moved}" + (", and is back" if last.state == "recovered" else "")
 
 
 def _labels(nights: list[Night]) -> list[str]:
@@ -135,7 +142,7 @@ def _alerts(context: Context) -> list[Alert]:
 def _figure(
     context: Context, need: Need, chosen: tuple[str, str], nights: list[Night], alerts: list[Alert]
 ) -> Figure | None:
-    series, moves = [], []
+    series, choices = [], []
     rows: list[list[Cell | Text]] = []
     for name in representatives(context):
         found = [(night.day, _estimate(night, chosen, name)) for night in nights]
@@ -150,13 +157,16 @@ def _figure(
         lows, highs = [row.ratio_low for _, row in points], [row.ratio_high for _, row in points]
         series.append(charts.Series(name, [day for day, _ in points], ratios, style_of(context, name), lows, highs))
         if rules.is_choice(context, name):
-            moves.append((ratios[-1] / ratios[0], name))
+            choices.append(name)
     if not series:
         return None
-    title = _moved(need.title, moves) if moves else f"{need.title} in {len(nights)} runs, all {rules.ASIDE}"
     caption = f"{'.'.join(chosen)} by run: the baseline absolute, the others against that run's baseline [95 %]"
     data = table(caption, ["environment", *_labels(nights)], rows)
     cost = f"{'.'.join(chosen)}/"
+    moved = [alert for alert in alerts if any(alert.what == [cost + name] for name in choices)]
+    title = f"{need.title} in {len(nights)} runs, all {rules.ASIDE}"
+    if choices:
+        title = _title(need.title, moved, series)
     marks = _marks(alerts, lambda alert: any(what.startswith(cost) for what in alert.what), nights)
     note = (
         "Ratio to each run's own baseline with its 95 % interval (cut off at the frame); log axis. "

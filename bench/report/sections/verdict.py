@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import format
 from isobench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
 from isobench.report.caveats import artefact, caveats
 from isobench.report.context import Section, shade_of
 from isobench.report.needs import metric_for, needs_of, representatives, rows_for, spokesmen
-from isobench.report.rules import cheapest, is_choice, nameable, said, strongest_free
+from isobench.report.rules import alike, cheapest, is_choice, nameable, said, strongest_free
 from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def build(context: Context) -> list[Block]:
     else:
         baseline = context.title(context.baseline)
         lead = (
-            f"For each need, the strongest isolation that costs no more than {baseline} (in bold), and what stronger "
-            "ones cost."
+            f"For each need, the strongest isolation that costs at most {format.percent(BAND)} more than {baseline} "
+            "(in bold), and what stronger ones cost."
         )
     return [*banner, Paragraph(lead), Items([*decisions, *guests]), _table(context)]
 
@@ -61,8 +62,7 @@ def _decision(context: Context, need: Need) -> Text:
     if free is None:
         return (*head, Span(f"{_costs(context, steps) or 'measured in nothing else that could be chosen'}."))
     dearer = _costs(context, steps[steps.index(free) + 1 :])
-    alike = "the same" if free.verdict == "equivalent" else "less"
-    words = f"costs {alike} ({format.against(free)}){f'; {dearer}' if dearer else ''}."
+    words = f"costs {alike(free)} ({format.against(free)}){f'; {dearer}' if dearer else ''}."
     return (*head, Span(context.title(free.environment), "best"), Span(words))
 
 

@@ -39,13 +39,17 @@ def test_a_ratio_in_words(ratio: float, low: float, high: float, verdict: str, w
 def test_nobody_is_named_in_pure_noise() -> None:
     """Sixty runs of ten equal environments: who differs, is dearest, or moved is named in at most one of twenty."""
     random = np.random.default_rng(1)
-    named = {"differing": 0, "dearest": 0, "drifting": 0, "cheapest": 0}
+    named = {"differing": 0, "dearest": 0, "drifting": 0, "cheapest": 0, "foremost": 0, "farthest": 0}
     for _ in range(60):
-        made = _only(quiet(random, 10, 12, 0.2))
+        costs = quiet(random, 10, 12, 0.2)
+        made = _only(costs)
         rows = made.select("startup", "ready")
         named["differing"] += bool(rules.differing(rows, "process"))
         named["dearest"] += bool(rules.dearest(rows))
         named["cheapest"] += bool(rules.cheapest(made, rows))
+        logs = {row.environment: dict(enumerate(costs[row.environment])) for row in rows}
+        named["foremost"] += rules.foremost(made, logs) is not None
+        named["farthest"] += rules.farthest(made, logs) is not None
         named["drifting"] += rules.drifting({row.environment: made.values("startup", "ready", row.environment)
                                              for row in rows}) is not None  # fmt: skip
     assert max(named.values()) <= 60 * 0.05 + 3, named
@@ -87,6 +91,33 @@ def test_the_dearest_are_all_whom_the_highest_does_not_clear() -> None:
     rows = [estimate("startup", "ready", name, ratio) for name, ratio in (("a", 3.0), ("b", 2.96), ("c", 2.0))]
     assert [row.environment for row in rules.dearest(rows)] == ["a", "b"]
     assert rules.dearest([row._replace(verdict="inconclusive") for row in rows]) == []
+
+
+def test_the_foremost_and_the_farthest_are_named_where_they_are() -> None:
+    """One is half as much again as the others, and one half: the first is the largest, the two are farthest apart. One
+    that is missing from most blocks may be as large: then nobody is."""
+    costs = quiet(np.random.default_rng(4), 5, 12, 0.03)
+    made, logs = _only(costs), {name: dict(enumerate(row)) for name, row in costs.items()}
+    logs["e1"] = {block: value + math.log(1.5) for block, value in logs["e1"].items()}
+    logs["e2"] = {block: value - math.log(2) for block, value in logs["e2"].items()}
+    assert rules.foremost(made, logs) == "e1"
+    found = rules.farthest(made, logs)
+    assert found is not None and found[:2] == ("e2", "e1") and found[2] == pytest.approx(3, rel=0.05)
+    logs["e3"] = {block: value for block, value in logs["e3"].items() if block < 5}
+    assert rules.foremost(made, logs) is None
+    assert rules.foremost(made, {}) is None and rules.farthest(made, {"a": {1: 1.0}}) is None
+
+
+def test_two_costs_of_a_run_that_wanders_are_held_against_what_all_show() -> None:
+    """Blocks remember nine tenths of the last one. Two costs by themselves hardly show it and seem apart in every
+    fourth run; forty do."""
+    random = np.random.default_rng(8)
+    apart = 0
+    for _ in range(60):
+        costs = {("s", f"m{metric}", name): logs for metric in range(5)
+                 for name, logs in quiet(random, 6, 12, 0.1, "AR(1) 0.9").items()}  # fmt: skip
+        apart += bool(rules.apart(context_of(costs), "s", "m0", "e0", ["e1"]))
+    assert apart <= 60 * 0.05 + 3, apart
 
 
 def test_a_step_stands_out_only_above_all_others() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from isobench.report.blocks import Items, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import verdict
@@ -28,6 +30,23 @@ def test_the_verdict_decides_each_need() -> None:
     table = next(b for b in verdict.build(context()) if isinstance(b, Table))
     assert row_of(table, "docker")[1] == "300 ms 300× [294, 306]"
     assert "tcg-null" not in [plain(row[0].text) for row in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "words"),
+    [
+        (0.99, 1.04, "equivalent", "the same"),
+        (1.03, 1.045, "equivalent", "nearly the same"),
+        (0.85, 0.92, "faster", "less"),
+    ],
+)
+def test_free_is_the_same_only_where_the_interval_holds_one(low: float, high: float, verdict: str, words: str) -> None:
+    rows = [
+        estimate("startup", "ready", "process", 1.0),
+        estimate("startup", "ready", "chroot", (low * high) ** 0.5, ratio_low=low, ratio_high=high, verdict=verdict),
+    ]
+    (line,) = (text for text in decisions(context(estimates=rows, blocks=6)) if text.startswith("Startup"))
+    assert f"chroot costs {words} (" in line
 
 
 def test_a_decision_claims_no_number_for_what_is_not_a_difference() -> None:
