@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from isobench.analysis.results import Results, load
 from isobench.contracts import plugins
 from isobench.core.errors import UsageError
+from isobench.core.remedies import mends
 from isobench.filesystem.files import read_regular
 from isobench.report import format, markdown, sections
 from isobench.report.blocks import costs_shown
@@ -158,4 +159,5 @@ def _write(target: Path, data: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, data)
     except OSError as error:
-        raise UsageError(f"cannot write the report to {target.parent}: {error.strerror}") from error
+        reason = f"cannot write the report to {target.parent}: {error.strerror}"
+        raise UsageError(reason, remedy=mends(error, "--out (of isobench run: --reports)")) from error

@@ -80,10 +80,21 @@ def unusable(address: Address, error: Exception) -> Unavailable:
         return Unavailable(
             f"no connection to the Docker engine at {address}: {said(error)}", remedy="check DOCKER_CERT_PATH"
         )
-    if isinstance(error, docker.errors.DockerException) and not isinstance(error, docker.errors.InvalidConfigFile):
+    of_file = not isinstance(error, docker.errors.DockerException) or isinstance(error, docker.errors.InvalidConfigFile)
+    if not of_file or not _can_be_parsed(address.url):
         return Unavailable(f"no connection to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
     file = config_folder() / "config.json"
     return Unavailable(f"{file} cannot be parsed: {said(error)}", remedy=f"fix {file}, or set DOCKER_CONFIG")
+
+
+def _can_be_parsed(url: str) -> bool:
+    from docker.utils import parse_host
+
+    try:
+        parse_host(url)
+    except Exception:  # a port of more than 65535 is a ValueError, everything else the SDK's own
+        return False
+    return True
 
 
 def failure(doing: str, error: Exception) -> MeasurementError:

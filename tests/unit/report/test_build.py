@@ -175,8 +175,9 @@ def test_what_cannot_be_done_is_said_in_one_line(run: Path, tmp_path: Path) -> N
     with pytest.raises(UsageError, match="unknown format 'pdf'"):
         render(run, tmp_path, ("pdf",))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot write the report"):
+    with pytest.raises(UsageError, match="cannot write the report") as told:
         render(run, tmp_path / "file" / "out")
+    assert "--out" in told.value.remedy
     with pytest.raises(StoreError, match=r"session\.json"):
         render(tmp_path, tmp_path / "out")
 

@@ -166,6 +166,15 @@ def test_a_bad_configuration_file_is_named(where: Path, tmp_path: Path, text: st
         _client.connect()
 
 
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:99999", "tcp://[::1", "not a url", "npipe:////./pipe/docker_engine"])
+def test_an_address_that_is_none_is_named(host: str, where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the configuration file that is wrong."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(Unavailable) as told:
+        _client.connect()
+    assert f"{host} (DOCKER_HOST)" in told.value.reason and "DOCKER_HOST" in told.value.remedy
+
+
 def test_credentials_of_registries_are_not_asked_for(where: Path, tmp_path: Path) -> None:
     """Nothing is pulled, so that a helper that is not there does not matter."""
     (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
