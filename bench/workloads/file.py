@@ -66,6 +66,7 @@ class DriverTable(_Table, frozen=True, kw_only=True):
         Literal["instance", "host"],
         msgspec.Meta(description="In the server's instance, or on the host: the server is then at $SERVER, port $PORT"),
     ] = "instance"
+    warm_up: Annotated[Words | None, msgspec.Meta(description="Run before it, at the same place, and not timed")] = None
     expect: Annotated[str, msgspec.Meta(description="A regular expression: the output of a correct answer")] = ""
     requests: Annotated[
         int | str,
@@ -185,6 +186,9 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
         command=_command(file.driver.command, environ, ("driver", "command")),
         prepare=tuple(_command(words, environ, ("prepare",)) for words in file.prepare),
         server=_server(file.server, environ) if file.server is not None else None,
+        warm_up=(
+            _command(file.driver.warm_up, environ, ("driver", "warm_up")) if file.driver.warm_up is not None else None
+        ),
         is_driven_from_host=_is_driven_from_host(file),
         numbers=_numbers(file.numbers),
         expect=_pattern(file.driver.expect, ("driver", "expect")) if file.driver.expect else None,

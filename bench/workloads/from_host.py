@@ -108,10 +108,10 @@ def cpus_of_the_driver(given: int) -> tuple[list[int], bool]:
 
 
 class Driver:
-    """One driver on the host. Entered when its root file system is there; it begins by `drive`."""
+    """One driver on the host. Entered when its root file system is there; each of its steps begins by `step`."""
 
     def __init__(self, archive: Path, words: Sequence[str], cpus: Sequence[int]) -> None:
-        """`words` are a step of the probe's verb `run`."""
+        """`words` are steps of the probe's verb `run`."""
         on = ",".join(map(str, cpus))
         self._command = [
             *(*_ENDS_WITH_US, "sh", "-c", _SCRIPT, "sh"),
@@ -137,11 +137,11 @@ class Driver:
             raise MeasurementError(reason, remedy=as_root("give this container CAP_SYS_ADMIN"))
         return self
 
-    def drive(self) -> dict[str, Any]:
-        """Run the driver: what the probe says of it. Raises `DeadlineExceeded`, `ProbeError`."""
+    def step(self) -> dict[str, Any]:
+        """Do the next step: what the probe says of it. Raises `DeadlineExceeded`, `ProbeError`."""
         assert self._process.stdin is not None
         with suppress(OSError):  # one that has ended says why
-            self._process.stdin.write(b"\n\n")
+            self._process.stdin.write(b"\n")
         return next_answer(self._said)
 
     def __exit__(

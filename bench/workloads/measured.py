@@ -177,13 +177,12 @@ class Measured:
             path = from_host.path_to(instance, port)
             words = self._on_host(path.address, path.ports.get("tcp", port))
             with from_host.Driver(self.root.archive, words, self._drivers_cpus()[0]) as driver:
+                if self.workload.warm_up is not None:
+                    _sound("warm-up", driver.step())
                 before = under_load.spent(instance, sandbox)
-                answer = driver.drive()
+                answer = driver.step()
                 after = under_load.spent(instance, sandbox)
-            problem = trouble("driver", answer)
-            if problem is not None:
-                raise problem
-            done = _Done("driver", answer, 0.0)
+            done = _Done("driver", _sound("driver", answer), 0.0)
         costs = under_load.cpu_between(before, after, self.workload.requested(done.output))
         return done, costs | under_load.memory_of(instance, is_served=self.workload.server is not None)
 
@@ -195,9 +194,16 @@ class Measured:
         return from_host.port_for(sandbox, server.port)
 
     def _on_host(self, address: str, port: int) -> list[str]:
-        """The driver's step on the host."""
+        """The warm-up and the driver as steps on the host."""
         more = {"SERVER": address, "PORT": str(port)}
-        return self.workload.command.step(self.root, cpus=len(self._drivers_cpus()[0]), keep=self._kept(), more=more)
+        return [word for step in self._drivers(len(self._drivers_cpus()[0]), more) for word in step.words]
+
+    def _drivers(self, cpus: int, more: Mapping[str, str]) -> list[_Step]:
+        """The warm-up, if there is one, and the driver, with these variables."""
+        work, steps = self.workload, []
+        if work.warm_up is not None:
+            steps.append(_Step("warm-up", work.warm_up.step(self.root, cpus=cpus, more=more)))
+        return [*steps, _Step("driver", work.command.step(self.root, cpus=cpus, keep=self._kept(), more=more))]
 
     def _drivers_cpus(self) -> tuple[list[int], bool]:
         return from_host.cpus_of_the_driver(self.allotment.cpus)
@@ -207,8 +213,8 @@ class Measured:
         return READ if self.workload.numbers or self.workload.expect or self.workload.requests else SHOWN
 
     def _steps(self, port: int = 0) -> list[_Step]:
-        """In order: preparing, starting the server, the driver, stopping the server. `port` is where the server has to
-        listen, if not at its own."""
+        """In order: preparing, starting the server, warming up, the driver, stopping the server. `port` is where the
+        server has to listen, if not at its own."""
         work, root, cpus = self.workload, self.root, self.allotment.cpus
         own = port or (work.server.port if work.server is not None else 0)
         more = {"PORT": str(own)} if own else {}
@@ -216,8 +222,8 @@ class Measured:
         if work.server is not None:
             steps += [_Step("server", words) for words in work.server.steps(root, cpus, port)]
         more = {**more, **({"SERVER": "127.0.0.1"} if own else {})}
-        kind = "from host" if work.is_driven_from_host else "driver"
-        steps.append(_Step(kind, work.command.step(root, cpus=cpus, keep=self._kept(), more=more)))
+        drivers = self._drivers(cpus, more)
+        steps += [_Step("from host", drivers[-1].words)] if work.is_driven_from_host else drivers
         return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
 
     def _costs(self, start: float, done: Sequence[_Done]) -> dict[str, float]:
@@ -249,7 +255,7 @@ class _Step(NamedTuple):
     """One step of the probe's verb `run`."""
 
     kind: str
-    """prepare, server, driver, from host (the driver there) or stop."""
+    """prepare, server, warm-up, driver, from host (both of them there) or stop."""
     words: list[str]
 
 
@@ -297,7 +303,21 @@ def _done(step: _Step, instance: Instance, *, first: bool, if_it_fails: str) -> 
     return _Done(step.kind, answer, outside)
 
 
-_CALLED = {"prepare": "preparing", "server": "the server", "driver": "the program", "stop": "the server"}
+def _sound(kind: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a step that succeeded. Raises `MeasurementError` for any other."""
+    problem = trouble(kind, answer)
+    if problem is not None:
+        raise problem
+    return answer
+
+
+_CALLED = {
+    "prepare": "preparing",
+    "warm-up": "warming up",
+    "server": "the server",
+    "driver": "the program",
+    "stop": "the server",
+}
 
 
 _IN_THE_BACKGROUND = "went into the background: it ended, and processes of it were still running"

@@ -134,6 +134,8 @@ class Workload(NamedTuple):
     prepare: tuple[Command, ...] = ()
     """Run before, in each instance, and not timed."""
     server: Server | None = None
+    warm_up: Command | None = None
+    """Run before the driver, where the driver runs, and not timed: what follows is the steady state."""
     numbers: tuple[Number, ...] = ()
     expect: re.Pattern[str] | None = None
     """What the output of a correct answer contains."""

@@ -162,7 +162,7 @@ def test_an_image(name: str, tmp_path: Path) -> None:
 def test_a_driver_on_the_host(name: str, file: Path) -> None:
     """It reaches the server over the environment's own path, where the host has its own server at that port, too. Its
     processes are gone afterwards, and the host's CPU time is without it."""
-    file.write_text(FILE.replace("[driver]", '[driver]\nwhere = "host"'))
+    file.write_text(FILE.replace("[driver]", '[driver]\nwhere = "host"\nwarm_up = ["/opt/program", "ask"]'))
     workload = _read(file)
     with opened(name) as sandbox, socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

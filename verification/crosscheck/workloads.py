@@ -97,6 +97,8 @@ def by_hand(workload: Measured, tree: Path) -> dict[str, float]:
             if server.poll() is not None:
                 raise RuntimeError("the server ended before it was ready")
             time.sleep(0.01)
+        if work.warm_up is not None:
+            subprocess.run([*inside, *work.warm_up.words], env=environ, capture_output=True, check=True)
         done = subprocess.run([*inside, *work.command.words], env=environ, capture_output=True, text=True, check=True)
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # also what runuser has started

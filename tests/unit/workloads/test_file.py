@@ -119,6 +119,7 @@ def _with(before: str, after: str) -> str:
             17,
             "a driver on the host needs a server that is ready by its port",
         ),
+        (_with("requests = 1000", "warm_up = []"), 17, "the command has no words"),
         (_with("requests = 1000", 'where = "there"'), 17, "driver.where: invalid enum value 'there'"),
         (_with("requests = 1000", "requests = -1"), 17, "-1 is no number of requests"),
         (_with("requests = 1000", "requests = 'done'"), 17, "has no group in parentheses"),

@@ -239,6 +239,17 @@ def test_a_server_and_its_driver() -> None:
     ]
 
 
+def test_the_warm_up_counts_nowhere() -> None:
+    """It is done before the driver; one that fails is named."""
+    changes: dict[str, Any] = {"server": Server(Command(("serve",))), "warm_up": Command(("warm",))}
+    answers: list[Mapping[str, Any]] = [{}, {"ns": 9, "cpu_ns": 9 * 10**9}, {"ns": 10**9}, {}]
+    _, values, words = _served(answers, **changes)
+    assert values["wall"] == 1.0 and values["cpu"] == 2.0
+    assert [word for word in words if word in ("serve", "warm", "ask")] == ["serve", "warm", "ask"]
+    with pytest.raises(MeasurementError, match="warming up exited with status 1"):
+        _served([{}, {"status": 1, "output": ""}, {}, {}], **changes)
+
+
 def test_where_the_driver_was_is_told_as_the_report_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """That it shared the instance's CPUs is said above the report's numbers."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
