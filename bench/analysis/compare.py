@@ -138,6 +138,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """Facts of A and B that differ: of the hosts' fingerprints, isobench's version, the profile."""
     only_in_a: list[str]
     only_in_b: list[str]
+    lost: list[str]
+    """Costs of which A has enough positive blocks to compare, and B, which has the cost, too few."""
     changes: list[Change]
 
     @property
@@ -210,8 +212,14 @@ def compare(
         },
         only_in_a=sorted(benchmark_name(*key[:3]) for key in known[0].keys() - known[1].keys()),
         only_in_b=sorted(benchmark_name(*key[:3]) for key in known[1].keys() - known[0].keys()),
+        lost=sorted(benchmark_name(*key[:3]) for key in shared if _told(costs[0][key]) and not _told(costs[1][key])),
         changes=changes,
     )
+
+
+def _told(costs: list[_Cost]) -> bool:
+    """Whether a run of this side says anything about a cost."""
+    return any(cost.level for cost in costs)
 
 
 def one_machine(a: Run, b: Run) -> bool:

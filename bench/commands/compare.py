@@ -31,8 +31,8 @@ FAILING = {
     "faster": ("faster", "less"),
     "change": ("slower", "more", "faster", "less"),
 }
-"""--fail-on -> the verdicts on environments that make the exit code 1. A cost that is missing from B does so with each
-of them, because it can no longer be checked; a new cost does so with `change`."""
+"""--fail-on -> the verdicts on environments that make the exit code 1. A cost that is missing from B, or has too few
+blocks left there, does so with each of them, because it can no longer be checked; a new cost does so with `change`."""
 
 
 EXAMPLES = """\
@@ -111,11 +111,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def failing(found: Comparison, gate: str) -> list[str]:
-    """Why the gate fails: first changes, the largest first, then costs that are gone or new."""
+    """Why the gate fails: first changes, the largest first, then costs that are gone, lost or new. Where nothing at all
+    can be compared no cost is lost by itself."""
     changes = [one for one in found.changed() if one.verdict in FAILING[gate]]
     reasons = [f"{one.benchmark} {_ratio(one, found.band)}: {one.verdict}" for one in changes]
     new = set(found.only_in_b)
     reasons += [f"{name} {'has another unit' if name in new else 'is gone'}" for name in found.only_in_a]
+    if found.concludes:
+        reasons += [f"{name} can no longer be compared" for name in found.lost]
     return reasons + [f"{name} is new" for name in sorted(new.difference(found.only_in_a)) if gate == "change"]
 
 

@@ -36,18 +36,22 @@ def sentences(found: Comparison) -> list[str]:
         f"{len(found.changed())} of {len(asked)} costs of environments changed, {count['equivalent']} are equivalent "
         f"({format.band(found.band)}), {count['inconclusive']} inconclusive"
     ]
-    without = sum(one.ratio is None for one in asked)
+    without = [one.benchmark for one in asked if one.ratio is None]
     if without:
         why = f"fewer than {FEWEST_PAIRS} undisturbed blocks, or a value of zero or less"
-        lines.append(f"{without} of them cannot be compared: {why}")
+        lines.append(f"{len(without)} of them cannot be compared, because of {why}: {_first(without)}")
     if found.host is not None:
         lines.append(_host(found.host, found.band))
     both = [name for name in found.only_in_a if name in found.only_in_b]
     gone, new = ([name for name in names if name not in both] for names in (found.only_in_a, found.only_in_b))
     for word, names in (("gone", gone), ("new", new), ("in another unit, so not compared", both)):
         if names:
-            lines.append(f"{word}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
+            lines.append(f"{word}: {_first(names)}")
     return [*lines, *_noise(found)]
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _host(host: HostMove, band: float) -> str:

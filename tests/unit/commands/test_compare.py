@@ -32,6 +32,16 @@ def _without(folder: str, name: str) -> str:
     return folder
 
 
+def _with_blocks(folder: str, name: str, blocks: int) -> None:
+    """Leave only so many blocks of an environment."""
+    file = Path(folder) / "suite.json"
+    suite = json.loads(file.read_text())
+    for one in suite["benchmarks"]:
+        if one["metadata"]["name"].endswith(f"/{name}"):
+            one["runs"] = [run for run in one["runs"] if "values" in run][:blocks]
+    file.write_text(json.dumps(suite))
+
+
 def _compare(*words: str) -> int:
     parser = argparse.ArgumentParser()
     command.configure(parser)
@@ -64,12 +74,31 @@ def test_what_is_gone_fails_every_gate(tmp_path: Path, capsys: pytest.CaptureFix
     assert _compare(a, b, "--filter", "*/chroot", "--fail-on", gate) == 0
 
 
+@pytest.mark.parametrize("gate", ["slower", "faster", "change"])
+def test_what_has_too_few_blocks_left_fails_every_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], gate: str
+) -> None:
+    """Docker failed in seven of twelve blocks of B: that can be checked no more than if it had failed in all."""
+    a, b = _runs(tmp_path)
+    _with_blocks(b, "docker", 6)
+    assert _compare(a, b, "--fail-on", gate) == 0
+    _with_blocks(b, "docker", 5)
+    capsys.readouterr()
+    assert _compare(a, b, "--fail-on", gate) == 1
+    captured = capsys.readouterr()
+    assert "1 of them cannot be compared" in captured.out and "startup.ready/docker can no longer be" in captured.err
+    assert _compare(b, a, "--fail-on", gate) == 0
+    assert _compare(a, b, "--filter", "*/docker", "--fail-on", gate) == 5
+
+
 def test_a_gate_that_can_conclude_nothing_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Five blocks have no interval: exit code 5, as a run that short has."""
     a = write_run(tmp_path, started="2026-01-01T02:00:00Z")
     b = write_run(tmp_path, started="2026-01-02T02:00:00Z", blocks=5, factors={"docker": 900.0})
     assert _compare(str(a), str(b)) == 0
-    assert "2 of them cannot be compared: fewer than 6 undisturbed blocks" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 of them cannot be compared, because of fewer than 6 undisturbed blocks" in told
+    assert "startup.ready/chroot, startup.ready/docker" in told
     assert _compare(str(a), str(b), "--fail-on", "slower") == 5
     assert "nothing can be concluded" in capsys.readouterr().err
 
