@@ -331,6 +331,8 @@ def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
     if low.environment == high.environment:
         return f"{what}: {format.clean(low.environment, 40)} against {baseline}: {rules.said(low)}"
     named = rules.differing(rows, context.baseline)
+    if all(row.ratio_low != row.ratio_low for row in rows if row.environment != context.baseline):
+        return f"{what}: too few blocks to tell {len(rows) - 1} environments from {baseline}"
     if not named:
         return f"{what}: none of {len(rows) - 1} environments can be distinguished from {baseline}"
     high = named[-1]

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from isobench.analysis.paired import SIGNIFICANCE, stretch
+from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE, stretch
 from isobench.analysis.shape import oddities
 from isobench.core.model import BAND, CONTROL_SUFFIX
 from isobench.report import format
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _FAILED = 50
 """Failed cells that the report lists, the most frequent first."""
+
+_UNKNOWN = f"not known: fewer than {FEWEST_PAIRS} pairs of blocks"
 
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 
@@ -91,6 +93,9 @@ def _facts(context: Context) -> Block:
     if session.imprecise:
         names = format.listing([format.clean(name, 80) for name in session.imprecise], 8)
         rows.append(["imprecise", f"the interval was still too wide at the end for {names}"])
+    undefined = _undefined(context)
+    if undefined:
+        rows.append(["no ratio, because of a value of zero or less", format.listing(undefined, 12)])
     missing = _missing(context)
     if missing:
         rows.append(["fewer values than blocks", format.listing(missing, 12)])
@@ -131,13 +136,30 @@ def _correlated(context: Context) -> str:
     rows = [row for row in context.estimates if not row.control and row.effective == row.effective]
     found = [row for row in rows if row.effective < row.n]
     if not found:
-        return "none: each counts as one" if rows else "not known"
+        return "none: each counts as one" if any(row.ratio_low == row.ratio_low for row in rows) else _UNKNOWN
     least = min(found, key=lambda row: row.effective / row.n)
     costs, blocks = format.count(len(rows), "cost"), format.trimmed(format.number(least.effective))
     return (
         f"in {len(found)} of {costs}; their intervals are as wide as those of fewer independent blocks: {blocks} "
         f"instead of {least.n} in {least.name} of {format.clean(least.environment, 40)}"
     )
+
+
+def _undefined(context: Context) -> list[str]:
+    """Costs that have no ratio though they and the baseline were measured: leaving such blocks out would say that the
+    others are all there is."""
+    return [
+        f"{format.clean(row.name, 80)} in {format.clean(row.environment, 40)}"
+        for row in context.estimates
+        if not row.control and row.ratio != row.ratio and _is_undefined(context, row)
+    ]
+
+
+def _is_undefined(context: Context, row: Estimate) -> bool:
+    own, base = (context.values(row.scenario, row.metric, name) for name in (row.environment, context.baseline))
+    base_row = context.find(row.scenario, row.metric, context.baseline)
+    shared = set(own[0]) & set(base[0])
+    return bool(shared) and base_row is not None and base_row.unit == row.unit
 
 
 def _missing(context: Context) -> list[str]:
@@ -160,6 +182,9 @@ def control_sentence(context: Context) -> str:
     rows = [row for row in context.estimates if row.control and row.ratio == row.ratio]
     if not rows:
         return "not taken"
+    rows = [row for row in rows if row.ratio_low == row.ratio_low]
+    if not rows:
+        return _UNKNOWN
     hits = [row for row in rows if row.p < 0.05]
     widest = max(rows, key=lambda row: abs(row.ratio - 1))
     expected = format.trimmed(format.number(0.05 * len(rows)))

@@ -67,3 +67,10 @@ def test_a_line_that_ends_early_is_not_compared_at_the_largest_number() -> None:
     made = context(estimates=rows, blocks=6)
     (figure,) = _shared.over_count(made, "memory", ["process", "docker"], "instances")
     assert figure.title == "pss over the number of instances, up to 4"
+
+
+def test_a_title_of_five_blocks_says_that_they_are_too_few() -> None:
+    """That nobody can be distinguished is a finding; of five blocks there is none."""
+    for blocks, words in ((5, "too few blocks to tell 8 environments from process"), (12, "none of 8 environments")):
+        made = _equal(["a"], blocks)
+        assert words in _shared.finding(made, made.select("s", "a"), "a")

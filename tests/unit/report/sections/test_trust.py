@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from isobench.report.blocks import Banner, plain
+from isobench.report.context import Context
 from isobench.report.sections import trust, verdict
 from tests.unit.report.made import all_tables, context, estimate
+from verification.validity.runs import context_of, quiet
 
 
 def test_the_first_screen_warns_and_trust_tells_of_skips_and_failures() -> None:
@@ -38,3 +42,27 @@ def test_the_control_is_reported_with_its_worst_metric() -> None:
     ]
     sentence = trust.control_sentence(context(estimates=rows))
     assert "in 1 of 2 metrics" in sentence and "1.20×" in sentence and "startup.ready" in sentence
+
+
+def _told(made: Context) -> dict[str, str]:
+    """The table of what the run was."""
+    table = next(t for t in all_tables(trust.build(made)) if t.caption == "What this run was")
+    return {plain(row[0].text): plain(row[1].text) for row in table.rows}
+
+
+def test_of_five_blocks_neither_the_control_nor_autocorrelation_is_known() -> None:
+    """Five pairs have no p below 0.05 and show no correlation: "0 differ" and "none" would be no finding."""
+    told = {blocks: _told(context_of({("s", "m", name): logs for name, logs in
+                                      quiet(np.random.default_rng(1), 3, blocks, 0.02).items()}))
+            for blocks in (5, 12)}  # fmt: skip
+    for about in ("A/A control", "autocorrelated blocks"):
+        assert told[5][about] == "not known: fewer than 6 pairs of blocks"
+        assert not told[12][about].startswith("not known")
+
+
+def test_what_has_no_ratio_for_a_value_of_zero_is_told() -> None:
+    """A dash beside 200 ms would be a riddle; what was not measured is no such thing."""
+    costs = {("s", "m", name): logs for name, logs in quiet(np.random.default_rng(1), 3, 12, 0.02).items()}
+    assert not any(about.startswith("no ratio") for about in _told(context_of(costs)))
+    costs["s", "m", "e1"][3] = -np.inf
+    assert _told(context_of(costs))["no ratio, because of a value of zero or less"] == "s.m in e1"
