@@ -105,6 +105,7 @@ def output(
 def _cause(errors: str) -> str:
     """The end of what a program wrote to standard error, in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [line for line in lines if not _WARNING.search(line)] or lines
     told = telling_line(lines)
     return ("; ".join(lines) if told in lines[-1:] else told)[-400:]
 
@@ -115,6 +116,8 @@ _SAYS_NOTHING = re.compile(
     re.IGNORECASE,
 )
 """Matches the last line of LXC, runc, nspawn, and of what Go and Python print when they give up: the cause is above."""
+_WARNING = re.compile(r"\blevel=(warning|info|debug)\b", re.IGNORECASE)
+"""Matches a line of a program in Go that tells no cause."""
 _CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
 
 
@@ -122,4 +125,5 @@ def telling_line(lines: Sequence[str]) -> str:
     """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
     if not lines or not _SAYS_NOTHING.search(lines[-1]):
         return lines[-1] if lines else ""
-    return next(filter(_CAUSE.search, lines), lines[-1])
+    causes = [line for line in lines if _CAUSE.search(line) and not _WARNING.search(line)]
+    return causes[0] if causes else lines[-1]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import IsobenchError
 from isobench.filesystem.paths import RUN_PREFIX, cache_dir, state_dir, work_root
 from isobench.host import machine
+from isobench.host.capabilities import lacking
 from isobench.host.programs import telling_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ def _hardware() -> str:
     if machine.virtualises():
         return "check QEMU's log and the kernel's (dmesg): this CPU supports virtual machines"
     return "enable virtualisation in the firmware: /proc/cpuinfo shows neither vmx nor svm"
+
+
+def _rights() -> str:
+    absent = lacking()
+    shown = ", ".join(absent[:4]) + (" and others" if absent[4:] else "")
+    return (
+        f"run isobench with all capabilities, here without {shown}: outside a container, or --privileged"
+        if absent
+        else ""
+    )
 
 
 _FULL, _READ_ONLY = r"no space left|disk quota exceeded", "read-only file system"
@@ -56,7 +67,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
     (r"setting rlimit", "raise the limits of open files and of processes (ulimit -Hn, -Hu) above those of a container"),
     (r"failed to reserve|cannot allocate memory", "raise the limit of memory (ulimit -v), or this host's memory"),
     (
-        r"(mkdir|cgroup).*/sys/fs/cgroup.*permission denied",
+        r"(mkdir|cgroup).*/sys/fs/cgroup.*permission denied|cgroup_tree_create.*permission denied",
         "give this container its cgroups: --privileged, or a delegated cgroup",
     ),
     (r"bpf.*no space left", "raise the kernel's limits for bpf (the disk is not full)"),
@@ -70,6 +81,7 @@ _REMEDIES: tuple[tuple[str, str | Callable[[], str]], ...] = (
         "free space on the disk, or set ISOBENCH_WORK and ISOBENCH_CACHE to folders on another disk",
     ),
     (_READ_ONLY, "set ISOBENCH_WORK and ISOBENCH_CACHE to writable folders"),
+    ("operation not permitted", _rights),
 )
 """Messages of other programs (a case-insensitive pattern) -> remedy."""
 

@@ -7,8 +7,10 @@ removes the cgroups it created.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import select
 import socket
 import subprocess
 import time
@@ -101,14 +103,28 @@ class LaunchedInstance:
 
     def _expect(self, kind: str) -> dict[str, int]:
         """The next message, which must be of this kind: `kind: key value key value …`."""
-        self._control.settimeout(max(0.001, self._deadline - time.monotonic()) + deadlines.stretched(_GRACE))
         try:
-            message = self._control.recv(2048)
+            message = self._receive(self._deadline + deadlines.stretched(_GRACE))
         except TimeoutError:
             raise DeadlineExceeded(f"the launcher did not send {kind!r} in time", console=self.console()) from None
         except OSError as error:
             raise MeasurementError(f"the launcher: {error.strerror}", console=self.console()) from error
         return parse_message(message, kind, self.console)
+
+    def _receive(self, deadline: float) -> bytes:
+        """The next message. What is written to standard error meanwhile is read: a writer waits while its pipe is full,
+        and a tool that fails with many words would hang."""
+        if self._control.fileno() < 0:
+            raise OSError(errno.EBADF, "it has ended")
+        waiting = select.poll()
+        waiting.register(self._control, select.POLLIN)
+        waiting.register(self._pipes.errors, select.POLLIN)
+        while ready := waiting.poll(max(1.0, 1000 * (deadline - time.monotonic()))):
+            if any(descriptor == self._control.fileno() for descriptor, _ in ready):
+                return self._control.recv(2048)
+            if not self._pipes.read_errors():
+                waiting.unregister(self._pipes.errors)
+        raise TimeoutError
 
     def console(self) -> str:
         """The end of what it wrote to standard error."""
@@ -140,6 +156,10 @@ def parse_message(message: bytes, kind: str, console: Callable[[], str] = lambda
     return said
 
 
+_KEPT = 1 << 14
+"""Bytes of standard error that are kept, the last ones."""
+
+
 class _Pipes:
     """The three standard streams of one instance; `feed`, `stdout` and `errors` are the harness's ends."""
 
@@ -154,16 +174,24 @@ class _Pipes:
             raise
         self.child_stdin, self.feed, self.stdout, self.child_stdout, self.errors, self.child_stderr = ends
         os.set_blocking(self.errors, False)
+        self._words = b""
 
     def close_child_ends(self) -> None:
         for descriptor in (self.child_stdin, self.child_stdout, self.child_stderr):
             os.close(descriptor)
 
-    def last_words(self) -> str:
+    def read_errors(self) -> bool:
+        """Read what is there of standard error; whether there may be more later."""
         try:
-            return os.read(self.errors, 1 << 16).decode(errors="replace")[-2000:]
-        except (BlockingIOError, OSError):
-            return ""
+            words = os.read(self.errors, 1 << 16)
+        except OSError:  # nothing is there now
+            return True
+        self._words = (self._words + words)[-_KEPT:]
+        return bool(words)
+
+    def last_words(self) -> str:
+        self.read_errors()
+        return self._words.decode(errors="replace")[-2000:]
 
     def close(self) -> None:
         os.close(self.feed)
@@ -232,7 +260,10 @@ def learn_deadlines() -> None:
 
 
 ROOT_ONLY = "only root can observe the end of another network namespace"
-MAY_NOT = "this process cannot watch network namespaces: it lacks CAP_SYS_ADMIN, or a filter forbids setns or unshare"
+MAY_NOT = (
+    "this process cannot watch network namespaces: it lacks CAP_SYS_ADMIN or CAP_NET_ADMIN, "
+    "or a filter forbids setns or unshare"
+)
 
 _may_watch = True
 

@@ -26,6 +26,7 @@ def test_what_a_tool_prints() -> None:
             10,
             "sh -c: fatal error: no memory",
         ),
+        ("printf 'level=warning msg=\"not shared, failed\"\nno map\n' >&2; exit 2", 10, "sh -c: no map"),
         ("exit 7", 10, "sh -c: it exited with status 7"),
         ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -97,6 +100,7 @@ def test_a_reason_can_always_be_kept() -> None:
             "--privileged",
             "root",
         ),
+        ("cgfsng.c: __cgroup_tree_create: 723 Permission denied - Failed to create", "--privileged", "root"),
         ("bwrap: setting up uid map: Read-only file system", "make /proc writable", "ISOBENCH"),
         ("Failed to lock /work/x/root-1: Read-only file system", "make /run writable", "ISOBENCH"),
         ("mkdir /work/run/x: Read-only file system", "ISOBENCH_WORK", "/run"),
@@ -189,3 +193,16 @@ def test_environments_have_the_same_reason_for_the_same_cause() -> None:
     assert reasons == {"[Errno 28] No space left on device: '/work/…/root/probe'"}
     said = MeasurementError("it ended", console="isobench-20261129t111310z-2b3345-nspawn-1: no room")
     assert reason_and_remedy(said)[0] == "it ended (last line: …-nspawn-1: no room)"
+
+
+@pytest.mark.root
+@pytest.mark.tool("setpriv")
+def test_the_capabilities_that_are_lacking_are_named() -> None:
+    """The kernel does not say which one it wants."""
+    code = (
+        "from isobench.host.reasons import reason_and_remedy\n"
+        "print(reason_and_remedy(OSError(1, 'Operation not permitted', 'dropping capabilities'))[1])"
+    )
+    confined = ["setpriv", "--bounding-set=-mknod,-kill", "--inh-caps=-all"]
+    told = subprocess.run([*confined, sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {"CAP_KILL", "CAP_MKNOD"} <= set(re.findall(r"CAP_\w+", told)) and "CAP_SYS_ADMIN" not in told
