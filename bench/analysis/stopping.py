@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isobench.analysis.paired import FEWEST_PAIRS
-from isobench.analysis.verdicts import estimates
+from isobench.analysis.verdicts import estimates, families_of
 from isobench.core.model import CONTROL_SUFFIX
 from isobench.results.store import benchmark_name
 
@@ -28,16 +28,20 @@ class WidthStopper:
     def imprecise(self, series: Sequence[Series]) -> list[str]:
         """The benchmarks that are still too wide, or have too few pairs to tell."""
         found = {(s.scenario, s.metric, s.environment): s for s in series}
-        wide = []
+        logs = {}
         for (scenario, metric, environment), mine in found.items():
             base = found.get((scenario, metric, self._baseline))
-            if base is None or environment in (self._baseline, self._baseline + CONTROL_SUFFIX):
+            if base is None or environment == self._baseline:
                 continue
             theirs = dict(zip(base.blocks, base.values, strict=True))
             pairs = [(v, theirs[block]) for block, v in zip(mine.blocks, mine.values, strict=True) if block in theirs]
             if any(min(pair) <= 0 for pair in pairs):
                 continue  # there is no ratio whose interval could become narrow
-            ratio = estimates([np.array([math.log(value / other) for value, other in pairs])])[0].found
-            if ratio.n < FEWEST_PAIRS or (ratio.high - ratio.low) / 2 > self._target:
-                wide.append(benchmark_name(scenario, metric, environment))
-        return wide
+            logs[scenario, metric, environment] = np.array([math.log(value / other) for value, other in pairs])
+        ratios = [one.found for one in estimates(list(logs.values()), families_of(logs))]  # as the summary's will be
+        return [
+            benchmark_name(*cost)
+            for cost, ratio in zip(logs, ratios, strict=True)
+            if not cost[2].endswith(CONTROL_SUFFIX)
+            and (ratio.n < FEWEST_PAIRS or (ratio.high - ratio.low) / 2 > self._target)
+        ]

@@ -177,8 +177,13 @@ def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation =
 
 def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
     """The interval of the log-ratio, pairs formed by block; its ends are NaN for fewer than six."""
-    mine, theirs = paired.pair(blocks, values, *base)
-    (one,) = estimates([paired.log_ratios(mine, theirs)])
+    return centred(paired.log_ratios(*paired.pair(blocks, values, *base)))
+
+
+def centred(values: Sequence[float] | np.ndarray, wanders: Correlation = paired.NONE) -> Interval:
+    """The interval of one series of paired differences, in a run of which that is known; its ends are NaN for fewer
+    than six."""
+    (one,) = estimates([np.asarray(values, dtype=np.float64)], known=wanders)
     low, high = _ends(one.found)
     return one.found._replace(low=low, high=high)
 

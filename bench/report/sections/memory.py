@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from isobench.analysis import slopes
-from isobench.analysis.paired import interval
+from isobench.analysis.verdicts import centred
 from isobench.report import format
 from isobench.report.blocks import Cell, Heading, Paragraph, Span, table
 from isobench.report.context import Section, shade
@@ -117,8 +115,8 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
         if not blocks:
             continue
         rest = [found["available"][b] - sum(found[p][b] for p in _ACCOUNTS[1:] if found[p]) for b in blocks]
-        whole = interval(np.array([found["available"][block] for block in blocks]))
-        left = interval(np.array(rest))
+        whole = centred([found["available"][block] for block in blocks], context.results.wanders)
+        left = centred(rest, context.results.wanders)
         parts = [_middle(found[part], blocks) for part in _ACCOUNTS[1:]]
         share = format.percent(left.centre / whole.centre) if whole.centre > 0 else ""
         rows.append([
@@ -200,7 +198,7 @@ def _left_out(context: Context, names: list[str], metrics: list[str]) -> list[Bl
 def _middle(values: dict[int, float], blocks: list[int]) -> str:
     if not values:
         return format.MISSING
-    return format.quantity(interval(np.array([values[block] for block in blocks])).centre, "byte")
+    return format.quantity(centred([values[block] for block in blocks]).centre, "byte")
 
 
 SECTION = Section(60, "memory", "Memory", build)

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.analysis import frames, verdicts
-from isobench.analysis.results import Difference
+from isobench.analysis.results import Difference, Results
 from isobench.analysis.stopping import WidthStopper
 from isobench.analysis.verdicts import verdict
 from isobench.results import store
 from tests.unit.analysis.made import write_run
+from verification.validity.runs import quiet, run_of
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,25 @@ def test_stopping_looks_at_widths(tmp_path: Path) -> None:
     assert WidthStopper("process", 0.001).imprecise(few.series) == ["startup.ready/chroot", "startup.ready/docker"]
     many = store.load(write_run(tmp_path / "b", blocks=30))
     assert WidthStopper("process", 0.02).imprecise(many.series) == []
+
+
+def test_stopping_looks_at_the_intervals_that_will_be_told() -> None:
+    """Blocks of forty costs resemble each other, which each of them hardly shows: alone most seem narrow enough."""
+    random = np.random.default_rng(4)
+    costs = {("s", f"m{metric}", name): logs for metric in range(8)
+             for name, logs in quiet(random, 5, 8, 0.03, "AR(1) 0.7").items()}  # fmt: skip
+    run = run_of(costs)
+    ratios = Results(run).ratios
+    wide = {f"{s}.{m}/{e}" for (s, m, e), one in ratios.items() if "@" not in e
+            and (one.found.high - one.found.low) / 2 > math.log1p(0.05)}  # fmt: skip
+    alone = [(found.high - found.low) / 2 > math.log1p(0.05) for found in map(verdicts.centred, _logs(run))]
+    assert set(WidthStopper("process", 0.05).imprecise(run.series)) == wide
+    assert len(wide) > 20 > sum(alone)
+
+
+def _logs(run: store.Run) -> list[np.ndarray]:
+    found = verdicts.log_ratios(Results(run).tables, "process")
+    return [logs for (_, _, environment), logs in found.items() if "@" not in environment]
 
 
 def test_a_slow_drift_does_not_hide_what_is_certain() -> None:

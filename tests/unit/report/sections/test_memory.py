@@ -55,6 +55,13 @@ def test_the_rest_is_shown(tmp_path: Path) -> None:
     assert "too high" not in caption
 
 
+def test_fewer_than_six_blocks_have_no_interval(tmp_path: Path) -> None:
+    """Five of them, all between 9 and 11 MiB: that is no interval at 95 %."""
+    blocks = [{**SLOPES, "available": value} for value in (10.0, 9.0, 9.5, 10.5, 11.0, 10.0)]
+    _, words = _accounts(_built(tmp_path, [{name: value * MIB for name, value in block.items()} for block in blocks]))
+    assert words[1] == "+10.0 MiB [no interval]" and "[no interval]" in words[6]
+
+
 def test_slopes_have_their_sign(tmp_path: Path) -> None:
     """Growth of the daemons and falls of available memory of either sign count in every block; nothing is left out."""
     values = [{**SLOPES, "available": 10.0 + index, "daemons": -1.0} for index in (0, -60, 60, -20, 20, -4, 4, 0, 0)]
@@ -92,5 +99,5 @@ def test_it_says_where_only_positive_slopes_are_left(tmp_path: Path) -> None:
     steady = {f"pss-{count}": 6 * MIB * count for count in COUNTS}
     blocks = [{"pss": 6 * MIB, **steady, **({"available": 10 * MIB, **falls} if n % 2 else {})} for n in range(9)]
     caption, words = _accounts(_built(tmp_path, blocks, before=True))
-    assert words[1].startswith("+10.0 [")
+    assert words[1] == "+10.0 MiB [no interval]", "four of eight blocks"
     assert "process (available: 4 of 8 blocks, kernel: 0 of 8 blocks)" in caption
