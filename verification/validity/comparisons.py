@@ -22,13 +22,16 @@ from verification.validity.promise import Line
 from verification.validity.runs import quiet, run_of
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Sequence
+
 
 _METRICS, _ENVIRONMENTS, _BLOCKS = 5, 4, 20
 RUNS = 21
 """Real runs, one after the other: twenty pairs of neighbours."""
 _MOST_SECONDS = 840
 _EARLIER, _MORE_EARLIER = 12, 20
+_SEVERAL = ((2, 2), (2, 3), (3, 3), (3, 5), (4, 4), (5, 5))
+"""Runs on each side."""
 _FEW_EARLIER = (3, 4, 5, 6, 7, 8, 9)
 
 
@@ -141,6 +144,33 @@ def g25(trials: int = 140, seed: int = 25) -> Line:
                 shares[worst] <= 0.05 and found_in[1.0] >= 0.90)  # fmt: skip
 
 
+def g26(trials: int = 120, seed: int = 26) -> Line:
+    """Several runs on each side and no earlier ones, by turns: gates that fire. What the few cannot know is told apart:
+    two on each side may stray together, and of one nobody knows whether it strays."""
+    random = np.random.default_rng(seed)
+    shares, few = dict[str, float](), dict.fromkeys(((2, 2), (1, 3)), 0.0)
+    for kind in QUIET:
+        shares[kind] = _fired(random, trials, kind, _SEVERAL)
+        for sides in few:
+            few[sides] = max(few[sides], _fired(random, trials // 2, kind, (sides,)))
+    worst = max(shares, key=lambda kind: shares[kind])
+    return Line("G26", "two to five runs on each side, no earlier ones, each cost of each run moved by 2 %, every kind "
+                "of noise: ≤ 5 % of gates fire",
+                f"at most {shares[worst]:.1%} of {trials} ({worst}; two against two {few[2, 2]:.1%}, one against three "
+                f"{few[1, 3]:.1%})",
+                shares[worst] <= 0.05)  # fmt: skip
+
+
+def _fired(random: np.random.Generator, trials: int, kind: str, sides: Sequence[tuple[int, int]]) -> float:
+    """The share of comparisons in which nothing changed that fire, of so many runs on each side by turns."""
+    fired = 0
+    for trial in range(trials):
+        before, after = sides[trial % len(sides)]
+        runs = _runs(random, before + after, kind, 0.02)
+        fired += bool(failing(compare(runs[:before], runs[before:]), "change"))
+    return fired / trials
+
+
 def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, dearer: float = 0.0) -> list[Results]:
     """Runs one after the other; as a whole each cost moves by noise of this kind, the last run's first by `dearer`."""
     moves = np.array([noise(kind, runs, scale, random) for _ in range(_METRICS * _ENVIRONMENTS)])
@@ -215,5 +245,5 @@ def _measure(command: object, words: list[str]) -> None:
         command.run(parser.parse_args(words))  # type: ignore[attr-defined]
 
 
-ALL = (g17, g18, g24, g25)
+ALL = (g17, g18, g24, g25, g26)
 LIVE = (g20,)

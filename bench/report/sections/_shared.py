@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, plain, table
 from isobench.report.context import shade_of, verdict_span
@@ -309,10 +310,10 @@ def _dearest(top: Sequence[Estimate]) -> str:
 
 
 def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
-    """How many costs lie where: "Of 26 costs, 15 are above the baseline's, 2 equal it and 9 undecided"."""
+    """How many costs lie where: "Of 26 costs, 15 above the baseline's, 2 within 5 % of it and 9 undecided"."""
     if len(rows) == 1:
         what = what.removesuffix("s")
-    words = {"slower": "above", "faster": "below", "equivalent": "equal to", "": "undecided"}
+    words = {"slower": "above", "faster": "below", "equivalent": f"within {format.percent(BAND)} of", "": "undecided"}
     counted = Counter(row.verdict if row.verdict in words else "" for row in rows)
     found = [f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict]]
     whose = ["the baseline's", *["it"] * (len(found) - 1)]

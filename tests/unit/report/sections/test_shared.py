@@ -74,3 +74,10 @@ def test_a_title_of_five_blocks_says_that_they_are_too_few() -> None:
     for blocks, words in ((5, "too few blocks to tell 8 environments from process"), (12, "none of 8 environments")):
         made = _equal(["a"], blocks)
         assert words in _shared.finding(made, made.select("s", "a"), "a")
+
+
+def test_a_title_calls_nothing_equal_that_is_certainly_dearer() -> None:
+    """1.04 times, give or take a hundredth, is within the band, and not the same."""
+    rows = [estimate("s", "m", "chroot", 1.04, ratio_low=1.03, ratio_high=1.045, verdict="equivalent"),
+            estimate("s", "m", "docker", 3.0)]  # fmt: skip
+    assert _shared.verdict_counts(rows, "costs") == "Of 2 costs, 1 above the baseline's and 1 within 5 % of it"
