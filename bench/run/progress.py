@@ -342,6 +342,8 @@ def _least_and_most(rows: Sequence[Estimate]) -> str:
     from isobench.report import format, rules
 
     most = rules.dearest(rows)
+    if all(row.ratio_low != row.ratio_low for row in rows):
+        return f"too few blocks to tell {len(rows)} environments from it"
     if not most:
         return f"none of {len(rows)} environments certainly costs more"
     names = " and ".join(f"{row.environment} ({format.ratio(row.ratio)})" for row in most[:2])

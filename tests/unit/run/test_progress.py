@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 import threading
@@ -184,6 +185,9 @@ def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
     session = msgspec.structs.replace(results.session, environments=[*results.session.environments, *records])
     told = closing([*(row for row in results.estimates if row.environment == "process"), *many], session)
     assert told.endswith("2 of 9 environments certainly cost more, the most e8 (9.00×)")
+    few = [row._replace(ratio_low=math.nan, ratio_high=math.nan, verdict="inconclusive") for row in many]
+    told = closing([*(row for row in results.estimates if row.environment == "process"), *few], session)
+    assert told.endswith(": too few blocks to tell 9 environments from it"), "that none costs more would be a finding"
 
 
 def test_a_value_of_each_cell_has_its_unit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
