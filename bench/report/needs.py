@@ -68,7 +68,8 @@ def needs_of(context: Context) -> list[Need]:
         return list(_BEFORE)
     if not any(context.select(*candidate) for candidates in found.values() for candidate in candidates):
         return _first_of_each(context)
-    return [Need(title, number, tuple(candidates)) for (_, title, number), candidates in sorted(found.items())]
+    in_order = sorted(found.items(), key=lambda one: one[0][0])  # of the same place as the run had them
+    return [Need(title, number, tuple(candidates)) for (_, title, number), candidates in in_order]
 
 
 def _first_of_each(context: Context) -> list[Need]:

@@ -309,7 +309,9 @@ def closing(estimates: Sequence[Estimate], session: Session) -> str:
         if not row.control and row.metric in shown.get(row.scenario, ()) and math.isfinite(row.ratio)
     ]
     place = {e.name: index for index, e in enumerate(session.environments)}
-    rows.sort(key=lambda row: (SHOWN.index(row.name) if row.name in SHOWN else len(SHOWN), place[row.environment]))
+    names = [f"{scenario}.{metric}" for scenario, metrics in shown.items() for metric in metrics]
+    order = {name: index for index, name in enumerate([*SHOWN, *(name for name in names if name not in SHOWN)])}
+    rows.sort(key=lambda row: (order[row.name], place[row.environment]))
     others = list(dict.fromkeys(row.environment for row in rows if row.environment != session.baseline))
     if not others:
         return ""
@@ -318,8 +320,10 @@ def closing(estimates: Sequence[Estimate], session: Session) -> str:
         costs = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
         return f"{others[0]} over {session.baseline}: {costs}"
     first = [row for row in rows if row.name == rows[0].name and row.environment != session.baseline]
-    what = f"{_MEANT.get(first[0].name, first[0].name)} over {session.baseline} ({base.get(first[0].name, 'unknown')})"
-    return f"{what[0].upper()}{what[1:]}: {_least_and_most(first) if len(first) > _NAMED else _each(first)}"
+    meant = _MEANT.get(first[0].name, "")
+    what = f"{meant[:1].upper()}{meant[1:]}" or first[0].name  # a metric's name as it is
+    what = f"{what} over {session.baseline} ({base.get(first[0].name, 'unknown')})"
+    return f"{what}: {_least_and_most(first) if len(first) > _NAMED else _each(first)}"
 
 
 def _cost(row: Estimate, base: Mapping[str, str]) -> str:

@@ -49,6 +49,23 @@ def test_a_need_is_what_a_metric_stands_for() -> None:
     assert heads == ["isolation", "Small: per step", "Fast: one step"]
 
 
+def test_needs_of_one_place_come_as_the_run_had_them() -> None:
+    """Workloads share a place: the first that was asked for is first."""
+    made = _context([_environment("process"), _environment("other")], "step", "size")
+    later = msgspec.structs.replace(
+        made.session,
+        scenarios=[
+            ScenarioRecord(
+                "walk", "Walking", [MetricRecord("step", "second", "", purpose=PurposeRecord(60, "walk", "a step"))]
+            ),
+            ScenarioRecord(
+                "rest", "x", [MetricRecord("nap", "second", "", purpose=PurposeRecord(60, "rest", "a nap"))]
+            ),
+        ],
+    )
+    assert [need.title for need in needs_of(with_session(made, later))] == ["walk", "rest"]
+
+
 def test_a_run_of_other_costs_has_the_first_of_each_scenario() -> None:
     """Not a table without columns: of a scenario that no purpose was measured of, its first cost that was."""
     made = _context([_environment("process"), _environment("other")], "idle")

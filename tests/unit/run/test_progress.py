@@ -18,7 +18,7 @@ from isobench.core import terminal
 from isobench.core.errors import Unavailable
 from isobench.core.model import Cell
 from isobench.results import store
-from isobench.results.record import BlockRecord, SkipRecord
+from isobench.results.record import BlockRecord, MetricRecord, ScenarioRecord, SkipRecord
 from isobench.run import progress as progress_of
 from isobench.run.progress import Progress, closing, intervals_so_far, last_words
 from isobench.run.runner import execute
@@ -169,6 +169,17 @@ def test_one_sentence_answers_what_was_asked(tmp_path: Path, names: list[str], s
     """One other environment is told with all its costs, several side by side, the baseline alone not at all."""
     results = load(write_run(tmp_path))
     assert re.match(said, closing([row for row in results.estimates if row.environment in names], results.session))
+
+
+def test_of_several_workloads_the_first_that_was_asked_for_answers(tmp_path: Path) -> None:
+    """Not the first in the alphabet; its metric keeps its name as it is."""
+    results = load(write_run(tmp_path))
+    named = [row._replace(scenario=scenario, metric="get") for scenario in ("python", "redis")
+             for row in results.estimates if row.metric == "ready" and row.scenario == "startup"]  # fmt: skip
+    metric = MetricRecord("get", "second", "")
+    asked = [ScenarioRecord(name, name, [metric]) for name in ("redis", "python")]
+    told = closing(named, msgspec.structs.replace(results.session, scenarios=asked))
+    assert told.startswith("redis.get over process (")
 
 
 def test_of_many_environments_the_dearest_is_told(tmp_path: Path) -> None:
