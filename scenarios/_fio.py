@@ -94,7 +94,12 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
         if not 0 < rate < float("inf"):
             raise MeasurementError(f"fio's job {job.name} performed no operation")
         found = {job.name: 1 / rate}
-        latencies = (result["sync"] if job.syncs else side)["lat_ns"]["percentile"]
+        timed = (result["sync"] if job.syncs else side)["lat_ns"]
+        if "percentile" not in timed and not timed.get("N"):
+            what = "waited for no sync" if job.syncs else "timed no operation"
+            reason = f"fio's job {job.name} {what} within its time: the disk is too slow or busy"
+            raise MeasurementError(reason, remedy="stop what uses it")
+        latencies = timed["percentile"]
         for name in percentiles:
             found[f"{job.name}-{name}"] = float(latencies[PERCENTILES[name]]) / 1e9
         if cpu:

@@ -90,6 +90,10 @@ def test_a_job_that_failed_is_an_error(answered: dict[str, Any]) -> None:
         _fio.costs(job, {**result, "mixed": {**result["mixed"], "iops": 0}}, [])
     with pytest.raises(ProbeError, match="unexpected form"):
         _fio.costs(job, {}, [])
+    synced = _fio.read_job("io-buffered", "write-fsync-4k")
+    none = {"lat_ns": {"min": 0, "max": 0, "mean": 0.0, "stddev": 0.0, "N": 0}}  # a disk that is busy for so long
+    with pytest.raises(MeasurementError, match="waited for no sync within its time"):
+        _fio.costs(synced, {**answered[synced.name], "sync": none}, ["p50"])
 
 
 @pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda s: s.name)
