@@ -11,10 +11,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.capabilities import Lack
-from isobench.core.errors import MeasurementError, ProbeError
+from isobench.core.errors import MeasurementError, ProbeError, StoppedShort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 FOLDER = os.path.join(os.path.dirname(__file__), "fio")  # noqa: PTH118, PTH120 (pathlib would have to be imported)
@@ -79,12 +79,27 @@ def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         raise ProbeError(f"unexpected form of fio's answer: {error!r}") from error
 
 
+class NothingTimed(MeasurementError):
+    """A job ended before it had done what its costs are made of. The other jobs of its cell have theirs."""
+
+
+def told(values: Mapping[str, float], untimed: Sequence[NothingTimed]) -> Mapping[str, float]:
+    """The values of a cell some of whose jobs timed nothing. Raises `StoppedShort` with the others' values and the
+    reasons; where no job timed anything, the first of them."""
+    if untimed and not values:
+        raise untimed[0]
+    if untimed:
+        raise StoppedShort("; ".join(error.reason for error in untimed), values)
+    return values
+
+
 def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cpu: bool = False) -> dict[str, float]:
     """Seconds of one operation by metric: the inverse of the rate, percentiles of the latency, CPU time.
 
     The latency is that from submission to completion; fio's own default leaves the submission out, which is where
     most of the time goes when a queue is served at once (a tmpfs). Where each write is synced, the percentiles are the
-    sync's: it is what takes the time, and fio has no latency of both together. Raises `ProbeError`, `MeasurementError`.
+    sync's: it is what takes the time, and fio has no latency of both together. Raises `ProbeError`, `MeasurementError`,
+    `NothingTimed`.
     """
     try:
         if result["error"] != 0:
@@ -92,13 +107,12 @@ def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cp
         side = result[job.side]
         rate = float(side["iops"])
         if not 0 < rate < float("inf"):
-            raise MeasurementError(f"fio's job {job.name} performed no operation")
+            raise NothingTimed(f"fio's job {job.name} performed no operation")
         found = {job.name: 1 / rate}
         timed = (result["sync"] if job.syncs else side)["lat_ns"]
         if "percentile" not in timed and not timed.get("N"):
             what = "waited for no sync" if job.syncs else "timed no operation"
-            reason = f"fio's job {job.name} {what} within its time: the disk is too slow or busy"
-            raise MeasurementError(reason, remedy="stop what uses it")
+            raise NothingTimed(f"fio's job {job.name} {what} within its time: the disk is too slow or busy")
         latencies = timed["percentile"]
         for name in percentiles:
             found[f"{job.name}-{name}"] = float(latencies[PERCENTILES[name]]) / 1e9

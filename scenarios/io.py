@@ -11,7 +11,7 @@ from isobench.contracts.answers import answers, only
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.model import Metric, Purpose
-from isobench.scenarios._fio import MOST_BYTES, costs, lacks_fio, read_job, results
+from isobench.scenarios._fio import MOST_BYTES, NothingTimed, costs, lacks_fio, read_job, results, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,14 @@ class Io:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch(working("fio", *arguments(), disk=True)) as instance:
             found = results(only(answers(instance, most=MOST_BYTES)))
-        return {name: cost for job in JOBS for name, cost in costs(job, found.get(job.name, {}), [_TAIL]).items()}
+        values: dict[str, float] = {}
+        untimed = []
+        for job in JOBS:
+            try:
+                values |= costs(job, found.get(job.name, {}), [_TAIL])
+            except NothingTimed as error:
+                untimed.append(error)
+        return told(values, untimed)
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files, for the record."""

@@ -31,12 +31,14 @@ from isobench.scenarios._fio import (
     MOST_BYTES,
     PERCENTILES,
     Job,
+    NothingTimed,
     costs,
     engine,
     lacks_fio,
     operations,
     read_job,
     results,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -102,16 +104,21 @@ class IoJobs:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         said = self._run(sandbox)
         values: dict[str, float] = {}
+        untimed = []
         for number, step in enumerate(self.steps):
             if step.before == "cold" and not said.cold:
                 continue
             for job in step.jobs:
-                values |= costs(job, said.jobs.get(job.name, {}), PERCENTILES, cpu=True)
+                try:
+                    values |= costs(job, said.jobs.get(job.name, {}), PERCENTILES, cpu=True)
+                except NothingTimed as error:
+                    untimed.append(error)
+                    continue
                 if self.start is not None:
                     starts = said.spent[self.start.name][number + 1 : number + 3]
                     inside = values.get(f"{job.name}-cpu", 0.0)
                     values[f"{job.name}-{_ON_HOST}"] = _cpu_on_host(job, starts, said) if any(starts) else inside
-        return values
+        return told(values, untimed)
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The job files in full, and from a short run of them: fio's version and engines, and whether cold was cold."""

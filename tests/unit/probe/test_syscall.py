@@ -57,17 +57,26 @@ def test_the_empty_loop_is_measured_and_small(everything: dict[str, dict[str, An
     assert 0 < trivial["empty_ns"] < _ns(trivial) / 10
 
 
-def test_what_includes_more_costs_more(everything: dict[str, dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ("mmap", "mmap-touch"),
+        ("getppid", "read-1b"),
+        ("read-1b", "pipe"),
+        ("thread", "vfork-exec"),
+        ("stat", "open-close"),
+    ],
+)
+def test_what_includes_more_costs_more(everything: dict[str, dict[str, Any]], less: str, more: str) -> None:
     """More work takes longer, batch by batch the least of each: touching a page, executing a program, a second
-    process. Medians may have been taken at different speeds of the CPU."""
-
-    def least(name: str) -> float:
-        return float(min(everything[name]["ns"]))
-
-    assert least("mmap") < least("mmap-touch")
-    assert least("getppid") < least("read-1b") < least("pipe")
-    assert least("thread") < least("vfork-exec")
-    assert least("stat") < least("open-close")
+    process. Other programs make batches longer, never shorter, so more of them come closer to the truth."""
+    least = {name: min(everything[name]["ns"]) for name in (less, more)}
+    for _ in range(10):
+        if least[less] < least[more]:
+            break
+        for answer in _syscall(less, more)[1:]:
+            least[answer["name"]] = min(least[answer["name"]], *answer["ns"])
+    assert least[less] < least[more]
 
 
 def test_only_what_was_asked_for_is_measured() -> None:

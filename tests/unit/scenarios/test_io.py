@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from isobench.core.errors import MeasurementError, ProbeError
+from isobench.core.errors import MeasurementError, ProbeError, StoppedShort
 from isobench.run.catalog import scenarios
 from isobench.scenarios import _fio, io_jobs
 from isobench.scenarios.io import JOBS
@@ -92,8 +92,19 @@ def test_a_job_that_failed_is_an_error(answered: dict[str, Any]) -> None:
         _fio.costs(job, {}, [])
     synced = _fio.read_job("io-buffered", "write-fsync-4k")
     none = {"lat_ns": {"min": 0, "max": 0, "mean": 0.0, "stddev": 0.0, "N": 0}}  # a disk that is busy for so long
-    with pytest.raises(MeasurementError, match="waited for no sync within its time"):
+    with pytest.raises(_fio.NothingTimed, match="waited for no sync within its time"):
         _fio.costs(synced, {**answered[synced.name], "sync": none}, ["p50"])
+
+
+def test_a_job_that_timed_nothing_leaves_the_others_their_values() -> None:
+    """The cell has stopped short, with the reason; without any value it has failed."""
+    untimed = [_fio.NothingTimed("no sync"), _fio.NothingTimed("no read")]
+    assert _fio.told({"a": 1.0}, []) == {"a": 1.0}
+    with pytest.raises(StoppedShort, match="no sync; no read") as short:
+        _fio.told({"a": 1.0}, untimed)
+    assert short.value.values == {"a": 1.0}
+    with pytest.raises(_fio.NothingTimed, match=r"^no sync$"):
+        _fio.told({}, untimed)
 
 
 @pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda s: s.name)
