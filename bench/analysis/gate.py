@@ -72,7 +72,7 @@ def marks(
         counted = sum(cell.interference.get(counter, cell.interference.get(instead, 0.0)) for cell in telling)
         share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
-            found.append(f"{words} ({share:.0%} of the block)")
+            found.append(f"{words} ({min(share, 1.0):.0%} of the block)")  # readings are a little longer than cells
     crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (expected or {}).get(cell.scenario, ())])
     if crowd > _CROWDED:
         found.append(f"others kept CPUs busy ({crowd:.0%} of all)")

@@ -14,6 +14,7 @@ from isobench.filesystem.cache import cached
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache and a state of this test's own, with one entry of 2 MiB."""
+    monkeypatch.setattr("isobench.commands.clean.measures_now", list)  # whatever else measures on this machine
     for name in ("STATE", "WORK", "CACHE"):
         monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
     return cached("kind", "1", lambda folder: (folder / "file").write_bytes(b"x" * (2 << 20)) and None)  # type: ignore[arg-type]
