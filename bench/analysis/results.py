@@ -9,7 +9,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from isobench.analysis import paired, tables, verdicts
+from isobench.analysis import autocorrelation, tables, verdicts
 from isobench.results import store
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from isobench.analysis.paired import Correlation
+    from isobench.analysis.autocorrelation import Correlation
     from isobench.analysis.tables import Tables
     from isobench.results.record import Session
     from isobench.results.store import Run
@@ -110,7 +110,7 @@ class Results:
     @cached_property
     def wanders(self) -> Correlation:
         """How much neighbouring blocks of this run resemble each other, as all its costs show together."""
-        return paired.common(list(verdicts.log_ratios(self.tables, self.baseline).values()))
+        return autocorrelation.common(list(verdicts.log_ratios(self.tables, self.baseline).values()))
 
     @cached_property
     def estimates(self) -> list[Estimate]:

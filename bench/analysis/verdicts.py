@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from isobench.analysis import paired, tables
+from isobench.analysis import autocorrelation, paired, tables
+from isobench.analysis.autocorrelation import NONE
 from isobench.analysis.distributions import NORMAL, binomial_tail
-from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Correlation, Interval, Reach
+from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 from isobench.core.model import BAND
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from isobench.analysis.autocorrelation import Correlation
     from isobench.analysis.tables import Tables, Values
 
 IMPROBABLE = 0.001
@@ -131,12 +133,12 @@ def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.nd
 
 
 def estimates(
-    many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = (), known: Correlation = paired.NONE
+    many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = (), known: Correlation = NONE
 ) -> list[Ratio]:
     """The estimate of each series of paired differences. Where neighbouring blocks resemble each other, in one series
     or in the middle of all or of its families, or as is known, an interval is as wide as the number of independent
     blocks asks for."""
-    found = paired.correlations(many, families)
+    found = autocorrelation.correlations(many, families)
     return [_estimate(logs, max(one, known)) for logs, one in zip(many, found, strict=True)]
 
 
@@ -155,7 +157,7 @@ def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.Dat
     return pd.DataFrame(gaps(tables.from_frame(used(frame)), pairs), columns=list(DIFFERENCE_COLUMNS))
 
 
-def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation = paired.NONE) -> list[tuple[Any, ...]]:
+def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation = NONE) -> list[tuple[Any, ...]]:
     """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
     negative, with a 95 % interval (none from fewer than six blocks). `wanders` is how much neighbouring blocks of the
     run resemble each other. One row per metric that both have, with the columns of `DIFFERENCE_COLUMNS`."""
@@ -180,7 +182,7 @@ def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarra
     return centred(paired.log_ratios(*paired.pair(blocks, values, *base)))
 
 
-def centred(values: Sequence[float] | np.ndarray, wanders: Correlation = paired.NONE) -> Interval:
+def centred(values: Sequence[float] | np.ndarray, wanders: Correlation = NONE) -> Interval:
     """The interval of one series of paired differences, in a run of which that is known; its ends are NaN for fewer
     than six."""
     (one,) = estimates([np.asarray(values, dtype=np.float64)], known=wanders)
@@ -203,7 +205,7 @@ def control_failed(hits: int, metrics: int) -> bool:
 
 
 def _estimate(logs: np.ndarray, correlated: Correlation) -> Ratio:
-    blocks = paired.effective(len(logs), correlated.likely)
+    blocks = autocorrelation.effective(len(logs), correlated.likely)
     found = paired.interval(logs)
     most = paired.most(logs, found.centre, correlated.at_most)
     found = paired.widened(found, blocks, most)
