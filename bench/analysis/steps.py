@@ -61,8 +61,10 @@ to tell the two apart, so many new nights are held against the noise around both
 of them."""
 _DOUBT = 1.4
 """This much more is asked while the family's noise grows."""
-_GROWN = ((5, 2.2), (10, 1.6))
-"""The last so many nights before, that many times as noisy as all before, are the noise that a step is held against."""
+_GROWN = ((5, 2.2, 0.68), (10, 1.6, 0.80))
+"""The last so many nights before but the wildest of them, that many times as noisy as all before, are the noise that a
+step is held against: one wild night is no noise that has grown. The third is what leaving it out makes of the standard
+deviation of normal nights."""
 _OWN_NIGHTS = 10
 """How many nights the noise before weighs against that of the new nights."""
 _FEW = 2.0
@@ -291,9 +293,10 @@ def _width(rest: np.ndarray) -> float:
 
 def _noise_lately(rest: np.ndarray, width: float) -> float:
     noise = width
-    for count, times in _GROWN:
+    for count, times, without in _GROWN:
         if len(rest) >= count:
-            lately = float(np.std(np.clip(rest[-count:], -6 * width, 6 * width), ddof=1))
+            usual = np.clip(rest[-count:], -6 * width, 6 * width)
+            lately = float(np.std(np.delete(usual, np.argmax(np.abs(usual))), ddof=1)) / without
             noise = max(noise, lately) if lately > times * width else noise
     return noise
 

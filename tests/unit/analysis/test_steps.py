@@ -121,3 +121,16 @@ def test_a_step_that_was_not_certain_at_once_is_told_in_hindsight() -> None:
         row = noise("normal", 61, 0.02, np.random.default_rng([5, seed])) + 0.08 * (np.arange(61) >= 10)
         found += any(abs(level.at - 10) <= 5 for level in steps([row])[0])
     assert found >= 51
+
+
+@pytest.mark.parametrize("wild", [-0.5, 0.5])
+def test_one_wild_night_does_not_hide_the_step_that_follows(wild: float) -> None:
+    """It is no noise that has grown: a step of twenty deviations five nights later is found within eight."""
+    random = np.random.default_rng(16)
+    told = []
+    for _ in range(20):
+        row = random.normal(0, 0.006, 61)
+        row[10] += wild
+        row[15:] -= 0.127
+        told.append(steps([row])[0])
+    assert sum(len(one) == 1 and one[0].at == 15 and one[0].confirmed < 23 for one in told) >= 18
