@@ -114,13 +114,14 @@ def test_a_server_and_its_driver(name: str, file: Path) -> None:
     ("before", "after", "reason"),
     [
         ('"serve"', '"ask"', "the server did not become ready: it exited with status 3"),
-        ('command = ["/opt/program", "serve"]', 'command = ["/opt/none"]', "cannot be started: exec: No such file"),
+        ('["/opt/program", "serve", "at $PORT"]', '["/opt/none"]', "cannot be started: exec: No such file"),
         ('"answer": "fine"', '"answer": "good"', "the answer is wrong"),
         ("took.1", "took.2", "the JSON of the output has no took.2"),
     ],
 )
 def test_what_fails_of_it(name: str, file: Path, before: str, after: str, reason: str) -> None:
     """One line of each, from a real instance."""
+    assert before in FILE
     file.write_text(FILE.replace(before, after))
     workload = _read(file)
     with opened(name) as sandbox, pytest.raises(MeasurementError, match=reason):
