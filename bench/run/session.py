@@ -91,7 +91,7 @@ def _environment_record(
 
 def _facts(request: Request, environment: Environment, sandbox: Sandbox) -> dict[str, str]:
     """What the mechanism reports of itself, the programs that are measured, and what scenarios find in there."""
-    facts = _told(sandbox.facts)
+    facts = _told(lambda: sandbox.facts())  # looked up in there: a sandbox of another package may lack it
     if Capability.PROBE in environment.capabilities:
         facts.update(probe_fact())
     if Capability.ROOTFS in environment.capabilities:

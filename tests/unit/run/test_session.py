@@ -49,6 +49,13 @@ def test_a_scenario_without_metrics_tells_facts_only(tmp_path: Path) -> None:
     assert session.environments[0].facts["look.seen"] == "1"
 
 
+def test_a_sandbox_that_reports_no_facts_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another package may lack them: the record says so."""
+    monkeypatch.delattr(FakeSandbox, "facts")
+    session = execute(request(tmp_path, [FakeEnvironment("process")])).session
+    assert "no attribute 'facts'" in session.environments[0].facts["facts"]
+
+
 def test_fios_version_is_recorded_where_fio_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every environment with the root file system, whatever its mechanism tells of itself, and of no other."""
     monkeypatch.setattr("isobench.run.session.fio_fact", lambda: {"version.fio": "fio-9.99"})
