@@ -132,9 +132,9 @@ class Driver:
             self._end()
             raise
         if ready != _READY:
-            self._end()
-            reason = f"the driver cannot be run on the host: {self._problem()}"
-            raise MeasurementError(reason, remedy=as_root("give this container CAP_SYS_ADMIN"))
+            reason = f"the driver cannot be run on the host: {self._end()}"
+            may_not = re.search("not permitted|denied", reason)
+            raise MeasurementError(reason, remedy=as_root("give this container CAP_SYS_ADMIN") if may_not else "")
         return self
 
     def step(self) -> dict[str, Any]:
@@ -149,17 +149,13 @@ class Driver:
     ) -> None:
         self._end()
 
-    def _end(self) -> None:
+    def _end(self) -> str:
+        """Kill it, and close its streams: the last line that it wrote to standard error."""
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
-            if stream is not None:
-                stream.close()
-
-    def _problem(self) -> str:
-        assert self._process.stderr is not None
-        lines = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        _, errors = self._process.communicate()  # closes them, too
+        self._said.close()
+        lines = errors.decode(errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "it ended"
 
 
