@@ -63,7 +63,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             writer = RunWriter(request.results, session.begun(request, opened), units, request.before)
             observer.begins(writer)
             ending.callback(writer.finish)  # last, even after an interruption: the environments are closed first
-            _measure_blocks(request, opened.sandboxes, writer, stopper, observer)
+            _Blocks(request, opened.sandboxes, writer, stopper, observer).measure()
         if request.sweep is not None:
             writer.amend(left_behind=request.sweep(request.workdir.name))
     if not writer.measured:
@@ -81,26 +81,6 @@ def _why_nothing(session: Session) -> str:
     if session.skips:
         return f"{session.skips[0].environment}: {session.skips[0].reason}"
     return "no scenario applies to the chosen environments"
-
-
-def _measure_blocks(
-    request: Request,
-    sandboxes: Mapping[str, Sandbox],
-    writer: RunWriter,
-    stopper: Stopper | None,
-    observer: Observer,
-) -> None:
-    """Measure block 0 (the warm-up) and the others, and record the reason why it stopped."""
-    stopped = "interrupted"
-    try:
-        gc.collect()
-        gc.freeze()  # these objects stay: collecting them before every cell would take milliseconds
-        with heartbeat.beating():
-            stopped = _Blocks(request, sandboxes, writer, stopper, observer).measure()
-    finally:
-        imprecise = stopper.imprecise(writer.clean_series) if stopper else []
-        finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
 
 
 class _Block(NamedTuple):
@@ -143,7 +123,20 @@ class _Blocks:
         self._reading = machine.read()
         """The host's counters after the block before: a CPU taken off between two cells is seen by none of them."""
 
-    def measure(self) -> str:
+    def measure(self) -> None:
+        """Measure block 0 (the warm-up) and the others, and record the reason why it stopped."""
+        stopped = "interrupted"
+        try:
+            gc.collect()
+            gc.freeze()  # these objects stay: collecting them before every cell would take milliseconds
+            with heartbeat.beating():
+                stopped = self._one_after_the_other()
+        finally:
+            imprecise = self._stopper.imprecise(self._writer.clean_series) if self._stopper else []
+            finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._writer.amend(finished=finished, stopped=stopped, imprecise=imprecise)
+
+    def _one_after_the_other(self) -> str:
         """Measure them; returns the reason why it stopped."""
         if self._first:
             self._warm_up_again()
