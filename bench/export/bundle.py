@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from isobench.report import build
 from isobench.results import store
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 def bundle(run: Run) -> bytes:
     """A gzipped tar archive with one folder: suite.json, session.json, report.md with its drawings,
     index.html."""
+    from isobench.report import build  # numpy, too, while a night that only asks for the exports' names is measured
+
     session = anonymous(run.session)
     with tempfile.TemporaryDirectory(prefix="isobench-bundle-") as name:
         folder = Path(name) / session.host_id / run.path.name

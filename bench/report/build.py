@@ -15,7 +15,7 @@ from isobench.report import format, markdown, sections
 from isobench.report.blocks import costs_shown
 from isobench.report.context import Context, Section
 from isobench.report.markdown import pictures_of
-from isobench.report.page import Page, Part
+from isobench.report.page import FILES, Page, Part
 from isobench.report.places import placed
 from isobench.results.store import write_atomically
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.analysis.results import Results
-
-FILES = {"html": "index.html", "md": "report.md"}
-"""The formats and the names of their files."""
 
 TITLE = "What isolation costs"
 _HEAD = 2048

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from isobench.report.blocks import Block
 
+FILES = {"html": "index.html", "md": "report.md"}
+"""The formats of a report and the names of their files."""
+
 
 class Part(NamedTuple):
     """One section of the page, built."""

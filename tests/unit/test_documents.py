@@ -13,7 +13,7 @@ import verification.validity.__main__ as promises
 from isobench import cli
 from isobench.analysis.verdicts import SUMMARY_COLUMNS
 from isobench.commands import list as listing
-from isobench.commands.nightly import Night
+from isobench.commands._night import Night
 from isobench.export.formats import formats
 from isobench.host import reasons
 from isobench.run import catalog

@@ -38,6 +38,19 @@ SLOW = {
     *("tomllib", "urllib", "xml"),
 }
 """Each takes as long as a tenth of a start of Python, or longer."""
+MEASURING = """
+import sys
+from isobench.run import runner
+
+def execute(*_, **__):
+    print(*sys.modules, "isobench.run.runner")
+    raise KeyboardInterrupt
+
+runner.execute = execute
+from isobench.cli import main
+main(sys.argv[1:])
+"""
+"""Prints the modules that are imported when a run begins to measure."""
 ROOMS = ("analysis", "daemons", "images", "probe", "report", "results")
 """Of ours: what works, and is no declaration."""
 LOADED = """
@@ -161,3 +174,14 @@ def test_a_list_does_not_import_what_runs_an_instance() -> None:
     """Of each family of environments what it is; how it is run is in modules of their own."""
     names = {name for name in _imported("list", "environments") if name.startswith("isobench.environments.")}
     assert {name.rpartition(".")[2] for name in names if "._" in name} == {"_mechanism", "_runtime", "_storage"}
+
+
+@pytest.mark.parametrize("command", ["run", "nightly"])
+def test_the_analysis_is_not_in_memory_while_a_run_is_measured(command: str, tmp_path: Path) -> None:
+    """numpy and what needs it is imported after the last block: the harness is as small as it can be until then."""
+    words = [command, "-e", "process", "-s", "startup", "--out", str(tmp_path / "results"), "--seed", "1"]
+    folder = ["--folder", str(tmp_path / "night")] if command == "nightly" else []
+    begin = [sys.executable, "-c", MEASURING, *words, *folder]
+    done = subprocess.run(begin, capture_output=True, text=True, timeout=60, check=False)
+    assert {"isobench.run.runner"} == set(done.stdout.split()[-1:]), done.stderr
+    assert set(done.stdout.split()) & {"matplotlib", "numpy", "pandas", "pyperf", "scipy"} == set()

@@ -12,7 +12,7 @@ import pytest
 
 from isobench import cli
 from isobench.analysis.results import load
-from isobench.commands import nightly
+from isobench.commands import _night, _night_folder
 from isobench.core.errors import UsageError
 from isobench.results import store
 from isobench.results.record import FailureRecord, SkipRecord
@@ -31,9 +31,9 @@ def test_only_the_files_of_a_night_are_removed(tmp_path: Path) -> None:
     for name in (*ours, *exports, *theirs[:-1]):
         (tmp_path / name).write_text("old")
     (tmp_path / "results").mkdir()
-    (tmp_path / nightly._MARK).touch()
-    nightly._forget(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == {*theirs, nightly._MARK}
+    (tmp_path / _night_folder.MARK).touch()
+    _night_folder.forget(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {*theirs, _night_folder.MARK}
 
 
 @pytest.mark.parametrize("name", ["summary.md", "index.html", "run.txt", "isobench.csv"])
@@ -41,46 +41,46 @@ def test_a_folder_of_somebody_elses_loses_nothing(name: str, tmp_path: Path) -> 
     """A file with one of a night's names is refused where no night was; an empty folder becomes a night's."""
     (tmp_path / name).write_text("mine")
     with pytest.raises(UsageError, match=f"{name} is already there"):
-        nightly._forget(tmp_path)
+        _night_folder.forget(tmp_path)
     assert (tmp_path / name).read_text() == "mine"
     (tmp_path / name).unlink()
-    nightly._forget(tmp_path)
+    _night_folder.forget(tmp_path)
     (tmp_path / name).write_text("of a night")
-    nightly._forget(tmp_path)
+    _night_folder.forget(tmp_path)
     assert not (tmp_path / name).exists()
 
 
 def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
     """A name of ours that is a link does not lead a night's text somewhere else."""
     (tmp_path / "kept.txt").write_text("kept")
-    nightly._forget(tmp_path)
+    _night_folder.forget(tmp_path)
     (tmp_path / "run.txt").symlink_to(tmp_path / "kept.txt")
-    nightly._forget(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == {"kept.txt", nightly._MARK}
+    _night_folder.forget(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"kept.txt", _night_folder.MARK}
 
 
-def _summary(folder: Path, night: nightly.Night, watched: int = 5) -> str:
-    nightly._summarise(folder, night.sentences(), night.calm(watched=watched), "# The report")
+def _summary(folder: Path, night: _night.Night, watched: int = 5) -> str:
+    _night.summarise(folder, night.sentences(), night.calm(watched=watched), "# The report")
     return (folder / "summary.md").read_text(encoding="utf-8")
 
 
 def test_nothing_changed_is_said_only_where_nothing_did(tmp_path: Path) -> None:
     """Not where something is news, where something went wrong, nor where nothing is watched."""
-    assert "Nothing changed." in _summary(tmp_path, nightly.Night([], []))
-    assert "too few nights" in _summary(tmp_path, nightly.Night([], []), watched=0)
-    for night in (nightly.Night(["docker is gone"], []), nightly.Night([], ["2 cells failed"])):
+    assert "Nothing changed." in _summary(tmp_path, _night.Night([], []))
+    assert "too few nights" in _summary(tmp_path, _night.Night([], []), watched=0)
+    for night in (_night.Night(["docker is gone"], []), _night.Night([], ["2 cells failed"])):
         text = _summary(tmp_path, night)
         assert "Nothing" not in text and f"**{(night.news + night.faults)[0]}**" in text
 
 
 def test_what_a_summary_says_is_neither_markdown_nor_html(tmp_path: Path) -> None:
-    text = _summary(tmp_path, nightly.Night(["<script>alert(1)</script> [a](http://b) `c` | \x1b[31m"], []))
+    text = _summary(tmp_path, _night.Night(["<script>alert(1)</script> [a](http://b) `c` | \x1b[31m"], []))
     assert "<script" not in text and "](http" not in text and "\x1b" not in text
 
 
-def _looked(results: Path, path: Path) -> nightly.Night:
-    night = nightly.Night([], [])
-    nightly._look(night, results, load(path))
+def _looked(results: Path, path: Path) -> _night.Night:
+    night = _night.Night([], [])
+    _night.look(night, results, load(path))
     return night
 
 
@@ -108,8 +108,8 @@ def test_failed_cells_and_blocks_left_out_are_told(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_cannot_be_is_no_silence(tmp_path: Path) -> None:
-    night = nightly.Night([], [])
-    nightly._compare(night, tmp_path, load(write_run(tmp_path)), tmp_path / "gone", show=False)
+    night = _night.Night([], [])
+    _night.compared(night, tmp_path, load(write_run(tmp_path)), tmp_path / "gone", show=False)
     assert night.faults and "no comparison" in night.faults[0]
 
 
@@ -119,10 +119,10 @@ def test_the_trend_is_tonights_machines(tmp_path: Path) -> None:
     for number in range(3):
         write_run(results, started=night_of(number), host="here", seed=number)
         path = write_run(results, started=night_of(number), host="there", kernel=f"6.{number}", seed=number)
-    here = nightly.Night([], [])
-    nightly._trend(here, tmp_path, results, load(sorted((results / "here").iterdir())[-1]))
-    there = nightly.Night([], [])
-    nightly._trend(there, tmp_path, results, load(path))
+    here = _night.Night([], [])
+    _night.trend_of(here, tmp_path, results, load(sorted((results / "here").iterdir())[-1]))
+    there = _night.Night([], [])
+    _night.trend_of(there, tmp_path, results, load(path))
     assert here == ([], []) and "kernel: 6.1 → 6.2" in there.news[0]
 
 
@@ -130,9 +130,9 @@ def test_a_run_from_the_future_does_not_cost_a_night(tmp_path: Path) -> None:
     """Neither that night, which says why it is in no trend, nor those after it."""
     results = tmp_path / "results"
     paths = [write_run(results, started=started) for started in (night_of(0), night_of(1), "2999-01-01T00:00:00Z")]
-    lost, next_night = nightly.Night([], []), nightly.Night([], [])
-    nightly._trend(lost, tmp_path, results, load(paths[2]))
-    nightly._trend(next_night, tmp_path, results, load(paths[1]))
+    lost, next_night = _night.Night([], []), _night.Night([], [])
+    _night.trend_of(lost, tmp_path, results, load(paths[2]))
+    _night.trend_of(next_night, tmp_path, results, load(paths[1]))
     assert "in no trend" in lost.faults[0] and "future" in lost.faults[0]
     assert next_night == ([], [])
 
@@ -140,9 +140,10 @@ def test_a_run_from_the_future_does_not_cost_a_night(tmp_path: Path) -> None:
 def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
     """In a German Latin-1 locale the arrow of doctor's remedies was an error; so was a report's µ."""
     script = (
-        "from pathlib import Path; import sys; from isobench.commands import nightly; t = Path(sys.argv[1])\n"
-        "nightly._keep(t / 'doctor.txt', ['  \\u2192 isobench clean'])\n"
-        "nightly._summarise(t, ['\\u00fc \\u2192'], '', '# 711 \\u00b5s \\u00fc')\n"
+        "from pathlib import Path; import sys; from isobench.commands import _night, _night_folder\n"
+        "t = Path(sys.argv[1])\n"
+        "_night_folder.keep(t / 'doctor.txt', ['  \\u2192 isobench clean'])\n"
+        "_night.summarise(t, ['\\u00fc \\u2192'], '', '# 711 \\u00b5s \\u00fc')\n"
     )
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     words = [sys.executable, "-c", script, str(tmp_path)]

@@ -19,7 +19,7 @@ import pytest
 
 from isobench import config
 from isobench.analysis import history
-from isobench.commands import nightly, run
+from isobench.commands import _night, _night_folder, run
 from isobench.core.errors import UsageError
 from isobench.daemons import session
 from isobench.filesystem import mounts, paths
@@ -358,13 +358,13 @@ def test_a_night_writes_over_what_he_laid_since_it_was_begun(place: Path, plant:
     (place / "secret").write_text("secret")
     folder = place / "night"
     folder.mkdir()
-    nightly._forget(folder)
+    _night_folder.forget(folder)
     plant(folder / "doctor.txt")
-    nightly._keep(folder / "doctor.txt", ["fine"])
+    _night_folder.keep(folder / "doctor.txt", ["fine"])
     assert (folder / "doctor.txt").read_text() == "fine\n"
     plant(folder / "summary.md")
-    nightly._summarise(folder, [], "Nothing changed.", "# Report")
+    _night.summarise(folder, [], "Nothing changed.", "# Report")
     assert (folder / "summary.md").read_text() == "## Tonight\n\nNothing changed.\n\n# Report"
     assert (place / "secret").read_text() == "secret"
-    nightly._forget(folder)
-    assert [file.name for file in folder.iterdir()] == [nightly._MARK]
+    _night_folder.forget(folder)
+    assert [file.name for file in folder.iterdir()] == [_night_folder.MARK]
