@@ -304,7 +304,7 @@ def document(outcome: Outcome) -> dict[str, object]:
 
 def for_terminal(outcome: Outcome) -> list[RenderableType]:
     """For a terminal: the verdicts, and the paths of the files."""
-    from isobench.run.progress import last_words
+    from isobench.run.closing import last_words
 
     files = [f"results: {outcome.path}", *(f"report:  {file}" for file in outcome.report.values())]
     return [*last_words(outcome.results), *filter(None, [outcome.unfinished]), *files]

@@ -1,4 +1,4 @@
-"""What a run prints while it measures and at its end, on a terminal or in a log."""
+"""What a run prints while it measures, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
 from isobench.core import terminal
 from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.report import format
 from isobench.run.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from rich.console import RenderableType
     from rich.text import Text
 
-    from isobench.analysis.results import Estimate, Results
     from isobench.results.record import BlockRecord, Session, SkipRecord
     from isobench.results.store import RunWriter, Series
 
@@ -106,13 +108,11 @@ class Progress(Observer):
 
     def _main_value(self, cell: Cell, values: Mapping[str, float]) -> str:
         """The first of the shown metrics that the cell has a value of, with its unit."""
-        from isobench.report import format
-
         if self.writer is None:
             return ""
         session = self.writer.session
         units = {m.name: m.unit for s in session.scenarios if s.name == cell.scenario for m in s.metrics}
-        names = [name for name in (*_shown_metrics(session).get(cell.scenario, ()), *values) if name in values]
+        names = [name for name in (*shown_metrics(session).get(cell.scenario, ()), *values) if name in values]
         return f": {names[0]} {format.quantity(values[names[0]], units[names[0]])}" if names else ""
 
     def block_ends(self, block: BlockRecord, writer: RunWriter) -> None:
@@ -164,8 +164,6 @@ class _Bar:
     """
 
     def __init__(self, seconds: dict[Cell, float]) -> None:
-        from rich.progress_bar import ProgressBar
-
         self._seconds = seconds
         """The duration of each cell: from earlier runs, then from its last measurement."""
         self._bar = ProgressBar()
@@ -222,8 +220,6 @@ class _Bar:
         return known.get(cell, known.get(alone, 0.0))
 
     def _first_line(self, times: Text) -> RenderableType:
-        from rich.table import Table
-
         line = Table.grid(expand=True, padding=(0, 1))
         line.add_column(ratio=1)
         line.add_column(no_wrap=True)
@@ -236,10 +232,14 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
 
     `series` without the marked blocks (`RunWriter.clean_series`).
     """
-    from isobench.analysis.verdicts import ratio_interval
-    from isobench.report import format
+    import numpy as np  # only on a terminal, and between two cells
 
-    leading = {(scenario, metrics[0]) for scenario, metrics in _shown_metrics(session).items()}
+    from isobench.analysis.verdicts import ratio_interval
+
+    def arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(list(values)), np.array(list(values.values()))
+
+    leading = {(scenario, metrics[0]) for scenario, metrics in shown_metrics(session).items()}
     clean = {
         Cell(one.environment, one.scenario): dict(zip(one.blocks, one.values, strict=True))
         for one in series
@@ -249,133 +249,17 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
     for cell, values in clean.items():
         base = clean.get(Cell(session.baseline, cell.scenario), {})
         if cell.environment != session.baseline and values and base:
-            ratio = ratio_interval(*_arrays(values), _arrays(base))
+            ratio = ratio_interval(*arrays(values), arrays(base))
             if ratio.n:
                 low, centre, high = (math.exp(x) for x in (ratio.low, ratio.centre, ratio.high))
                 found[cell] = f", so far {format.ratio_interval(centre, low, high)}"
     return found
 
 
-def _shown_metrics(session: Session) -> dict[str, list[str]]:
+def shown_metrics(session: Session) -> dict[str, list[str]]:
     """The metrics of each scenario that are shown during a run and at its end."""
     names = {s.name: [m.name for m in s.metrics] for s in session.scenarios if s.metrics}
     return {s: [m for m in metrics if f"{s}.{m}" in SHOWN] or metrics[:1] for s, metrics in names.items()}
-
-
-def _arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    return np.array(list(values)), np.array(list(values.values()))
-
-
-def last_words(results: Results) -> list[RenderableType]:
-    """The end of a run's output: a table of the main metrics, absolute and relative to the baseline, and one sentence
-    that answers the question."""
-    from isobench.report import format
-
-    session = results.session
-    measured = [block for block in session.blocks if block.index > 0]
-    if measured and all(block.marks for block in measured):
-        return [
-            f"no verdict: each of the {len(measured)} blocks was disturbed and is excluded; measure on a quiet host"
-        ]
-    used = session.blocks_used
-    left_out = f" of {len(measured)}" if used < len(measured) else ""
-    order = {e.name: index for index, e in enumerate(session.environments)}
-    shown = [f"{scenario}.{metric}" for scenario, metrics in _shown_metrics(session).items() for metric in metrics]
-    lines = []
-    for wanted in sorted(shown, key=lambda name: SHOWN.index(name) if name in SHOWN else len(SHOWN)):
-        rows = [row for row in results.estimates if row.name == wanted and not row.control]
-        for row in sorted(rows, key=lambda row: order.get(row.environment, 99)):
-            is_baseline = row.environment == session.baseline
-            ratio = "" if is_baseline else format.against(row)
-            verdict = "baseline" if is_baseline else format.verdict(row.verdict, row.unit)
-            lines.append((wanted, row.environment, format.cost(row), ratio, verdict))
-    table = terminal.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
-    answer = closing(results.estimates, session)
-    return [table, *(["", answer] if answer else [])]
-
-
-def closing(estimates: Sequence[Estimate], session: Session) -> str:
-    """One sentence that answers the question: what one environment costs over the baseline, or which of several costs
-    the most. Empty if there is nothing to compare."""
-
-    from isobench.report import format
-
-    shown = _shown_metrics(session)
-    rows = [
-        row
-        for row in estimates
-        if not row.control and row.metric in shown.get(row.scenario, ()) and math.isfinite(row.ratio)
-    ]
-    place = {e.name: index for index, e in enumerate(session.environments)}
-    names = [f"{scenario}.{metric}" for scenario, metrics in shown.items() for metric in metrics]
-    order = {name: index for index, name in enumerate([*SHOWN, *(name for name in names if name not in SHOWN)])}
-    rows.sort(key=lambda row: (order[row.name], place[row.environment]))
-    others = list(dict.fromkeys(row.environment for row in rows if row.environment != session.baseline))
-    if not others:
-        return ""
-    base = {row.name: format.cost(row) for row in rows if row.environment == session.baseline}
-    if len(others) == 1:
-        costs = "; ".join(_cost(row, base) for row in rows if row.environment == others[0])
-        return f"{others[0]} over {session.baseline}: {costs}"
-    first = [row for row in rows if row.name == rows[0].name and row.environment != session.baseline]
-    meant = _MEANT.get(first[0].name, "")
-    what = f"{meant[:1].upper()}{meant[1:]}" or first[0].name  # a metric's name as it is
-    what = f"{what} over {session.baseline} ({base.get(first[0].name, 'unknown')})"
-    return f"{what}: {_least_and_most(first) if len(first) > _NAMED else _each(first)}"
-
-
-def _cost(row: Estimate, base: Mapping[str, str]) -> str:
-    """ "a start 388× (161 ms for 418 µs)"."""
-    from isobench.report import format, rules
-
-    instead = f" for {base[row.name]}" if row.name in base else ""
-    return f"{_MEANT.get(row.name, row.name)} {rules.said(row)} ({format.cost(row)}{instead})"
-
-
-def _each(rows: Sequence[Estimate]) -> str:
-    """ "chroot no certain difference, docker 388×"."""
-    from isobench.report import rules
-
-    return ", ".join(f"{row.environment} {rules.said(row)}" for row in rows)
-
-
-def _least_and_most(rows: Sequence[Estimate]) -> str:
-    """The environments that may be named as the dearest, and how many certainly cost more than the baseline."""
-    from isobench.report import format, rules
-
-    most = rules.dearest(rows)
-    if all(row.ratio_low != row.ratio_low for row in rows):
-        return f"too few blocks to tell {len(rows)} environments from it"
-    if not most:
-        return f"none of {len(rows)} environments certainly costs more"
-    names = " and ".join(f"{row.environment} ({format.ratio(row.ratio)})" for row in most[:2])
-    more = f" and {len(most) - 2} more" if len(most) > 2 else ""
-    dearer = sum(row.verdict == "slower" for row in rows)
-    return f"{dearer} of {len(rows)} environments certainly cost more, the most {names}{more}"
-
-
-_MEANT = {
-    "startup.ready": "a start",
-    "startup.gone": "teardown",
-    "memory.pss": "memory",
-    "syscall.getppid": "a trivial system call",
-    "syscall.open-close": "opening a file",
-    "io.randread-4k": "a random read of 4 KiB",
-}
-"""The metrics of `SHOWN` in sentences."""
-_NAMED = 8
-"""The most environments that a sentence names one by one."""
-
-
-_COLUMNS = (
-    terminal.Column("metric"),
-    terminal.Column("environment"),
-    terminal.Column("median", "right"),
-    terminal.Column("ratio [95 %]", "right", wraps=True),
-    terminal.Column("verdict"),
-)
 
 
 def _clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ from isobench.analysis.results import Results, load
 from isobench.export.formats import formats
 from isobench.report.build import render
 from isobench.results import store
-from isobench.run.progress import last_words
+from isobench.run.closing import last_words
 from tests.unit.analysis.made import write_run
 
 
