@@ -6,21 +6,22 @@ Detection does not use the package manager, so that other sources (an engine's o
 from __future__ import annotations
 
 import os
+import sysconfig
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Need, Tool, command
 from isobench.core import deadlines
-from isobench.host.programs import find
+from isobench.core.errors import MeasurementError
+from isobench.host.programs import find, output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def library(name: str) -> Callable[[], bool]:
     def loads() -> bool:
-        import ctypes
+        import ctypes  # slow
 
         with suppress(OSError):
             ctypes.CDLL(name)
@@ -34,57 +35,43 @@ X86 = os.uname().machine == "x86_64"
 QEMU = {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"}.get(os.uname().machine, "qemu-system-x86_64")
 
 
+def _exists(path: str) -> bool:
+    return os.access(path, os.F_OK)
+
+
 def rom(*names: str) -> Callable[[], bool]:
     """Whether QEMU finds one of these firmware files in its search path."""
-    return lambda: any((folder / name).exists() for folder in _firmware_folders() for name in names)
+    return lambda: any(_exists(f"{folder}/{name}") for folder in _firmware_folders() for name in names)
 
 
-def _firmware_folders() -> list[Path]:
-    from pathlib import Path
-
-    usual = [Path(folder) for folder in ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")]
+def _firmware_folders() -> list[str]:
+    usual = ["/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu"]
     qemu = find(QEMU)
-    if qemu is None:
-        return usual
-    import subprocess
+    return [*usual, *(line for line in _said(qemu, "-L", "help").splitlines() if line.startswith("/"))]
 
-    with suppress(OSError, subprocess.SubprocessError):
-        seconds = deadlines.stretched(30)
-        said = subprocess.run([qemu, "-L", "help"], capture_output=True, timeout=seconds, check=True).stdout
-        return [*usual, *(Path(line) for line in said.decode(errors="replace").splitlines() if line.startswith("/"))]
-    return usual
+
+def _said(program: str | None, *words: str) -> str:
+    """What a program prints; nothing if it does not exist or fails."""
+    with suppress(MeasurementError):
+        return output([program, *words], deadlines.stretched(30)) if program else ""
+    return ""
 
 
 def _static_c_library() -> bool:
     """Whether the compiler finds libc.a: asked of the compiler, or else looked up in this machine's library folders."""
-    import subprocess
-    import sysconfig
-    from pathlib import Path
-
-    with suppress(OSError, subprocess.SubprocessError):
-        cc = find("cc") or find("gcc")
-        if cc is not None:
-            asked, seconds = [cc, "-print-file-name=libc.a"], deadlines.stretched(30)
-            said = subprocess.run(asked, capture_output=True, timeout=seconds, check=True).stdout
-            return Path(said.decode(errors="replace").strip()).is_absolute()
+    said = _said(find("cc") or find("gcc"), "-print-file-name=libc.a")
+    if said:
+        return said.startswith("/")
     triplet = str(sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu")
-    return any(Path(folder, "libc.a").exists() for folder in (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib"))
+    return any(_exists(f"{folder}/libc.a") for folder in (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib"))
 
 
 def python_headers() -> bool:
-    import sysconfig
-    from pathlib import Path
-
-    return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
+    return _exists(f"{sysconfig.get_paths()['include']}/Python.h")
 
 
 def libvirt_headers() -> bool:
-    config = find("pkg-config") or find("pkgconf")
-    if config is None:
-        return False
-    import subprocess
-
-    return subprocess.run([config, "--exists", "libvirt"], capture_output=True, check=False).returncode == 0
+    return bool(_said(find("pkg-config") or find("pkgconf"), "--modversion", "libvirt"))
 
 
 VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd", "/usr/libexec/qemu/virtiofsd")
@@ -93,19 +80,14 @@ VIRTIOFSD = ("/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virt
 
 def virtiofsd() -> str | None:
     """The path of the daemon that shares a folder of the host with a guest."""
-    from pathlib import Path
-
-    return find("virtiofsd") or next((path for path in VIRTIOFSD if Path(path).exists()), None)
+    return find("virtiofsd") or next((path for path in VIRTIOFSD if _exists(path)), None)
 
 
 def unpacks_modules() -> bool:
     """zstd, only if this kernel's modules are compressed with it."""
-    from pathlib import Path
-
-    packed = next(Path("/lib/modules", os.uname().release).glob("kernel/*/*.ko.zst"), None) or next(
-        Path("/lib/modules", os.uname().release).glob("kernel/*/*/*.ko.zst"), None
-    )
-    return packed is None or find("zstd") is not None
+    modules = f"/lib/modules/{os.uname().release}/kernel"
+    packed = (name for _, _, names in os.walk(modules) for name in names if name.endswith(".ko.zst"))
+    return next(packed, None) is None or find("zstd") is not None
 
 
 _EVERYTHING = "everything: the measured program is compiled here"
