@@ -8,10 +8,15 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.analysis.results import load
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
 from isobench.report import format
 from isobench.report.blocks import Span
+from isobench.report.flags import flags
+from isobench.report.rungs import find_rungs
+from isobench.results.record import machine
+from isobench.results.store import find_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -125,8 +130,6 @@ class Context:
     @cached_property
     def flagged(self) -> set[tuple[str, str]]:
         """Numbers that cannot be what they seem: the benchmark, and the environment."""
-        from isobench.report.flags import flags
-
         return {(one, name) for one, _, name in (flag.benchmark.rpartition("/") for flag in flags(self))}
 
     @cached_property
@@ -144,8 +147,6 @@ class Context:
     @cached_property
     def differences(self) -> list[Difference]:
         """Every rung of the ladder against the one beneath it, in every metric of the startup scenario."""
-        from isobench.report.rungs import find_rungs
-
         return self.results.differences("startup", [(rung.upper, rung.lower) for rung in find_rungs(self)])
 
     @cached_property
@@ -158,10 +159,6 @@ class Context:
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
-        from isobench.analysis.results import load
-        from isobench.results.record import machine
-        from isobench.results.store import find_runs
-
         if self.history is None:
             return []
         ours = machine(self.session.host_id, self.session.fingerprint)

@@ -7,6 +7,7 @@ measured for the purpose. Each promise is one finding.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import isobench
+from isobench.analysis.results import load
 from isobench.contracts import plugins
 from isobench.contracts.answers import answers
 from isobench.contracts.capabilities import Capability, TellsFacts
@@ -26,8 +29,12 @@ from isobench.core.errors import IsobenchError, MeasurementError, Unavailable, U
 from isobench.core.model import BASELINE, EVENTS
 from isobench.export.formats import FORMAT_PLUGINS
 from isobench.host.reasons import reason_of
-from isobench.report.build import SECTION_PLUGINS
+from isobench.report import html, markdown
+from isobench.report.build import SECTION_PLUGINS, make_context
+from isobench.report.page import Page, Part
 from isobench.run import catalog, lifecycle
+from isobench.run.plan import Request
+from isobench.run.runner import execute
 from isobench.workloads.file import read_workload
 
 if TYPE_CHECKING:
@@ -302,9 +309,6 @@ def _readers(
 
 
 def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario], results: Path, workdir: Path) -> Path:
-    from isobench.run.plan import Request
-    from isobench.run.runner import execute
-
     chosen = {e.name: e for e in (*catalog.select_environments(BASELINE), *environments)}
     asked = {s.name: s for s in (*catalog.select_scenarios("startup"), *scenarios)}
     place = workdir / f"isobench-{lifecycle.new_run_id()}"
@@ -331,8 +335,6 @@ def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario]
 
 def _count_all(record: Path) -> None:
     """On a busy host every block of so small a run may be disturbed; sections need values, not undisturbed ones."""
-    import json
-
     session = json.loads(record.read_text())
     for block in session["blocks"]:
         block["marks"] = []
@@ -340,10 +342,6 @@ def _count_all(record: Path) -> None:
 
 
 def _shown(section: Any, path: Path) -> Finding:
-    from isobench.report import html, markdown
-    from isobench.report.build import make_context
-    from isobench.report.page import Page, Part
-
     promise = "it gives blocks that HTML and Markdown can show"
     try:
         blocks = section.build(make_context(path))
@@ -360,10 +358,8 @@ def _shown(section: Any, path: Path) -> Finding:
 
 
 def _written(one: Any, path: Path) -> list[str]:
-    from isobench.analysis import results
-
     try:
-        data, again = one.write(results.load(path)), one.write(results.load(path))
+        data, again = one.write(load(path)), one.write(load(path))
         if not isinstance(data, bytes) or not data:
             return [f"it gives {data!r:.40}, not the bytes of a file"]
         if not one.binary:
@@ -379,8 +375,6 @@ def write_skeleton(name: str, into: Path) -> list[Path]:
         raise UsageError(f"{name!r} is no name for a plug-in", remedy="small letters, digits and dashes")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is there already", remedy="--out another folder")
-    import isobench
-
     source = Path(isobench.__file__).with_name("skeleton")
     module, words = f"isobench_{name.replace('-', '_')}", name.replace("-", " ").title().replace(" ", "")
     written = []
