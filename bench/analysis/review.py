@@ -2,8 +2,8 @@
 
 A step has to be told within a few nights, and among many nights a few are told that were chance. What was told is not
 taken back, but a month later much more is known: the levels on both sides are held against each other over all their
-nights, and the step that tells least is taken for chance, until each of those left gains more than the usual penalty of
-a search for the best segmentation, which asv and Pelt make over the whole history at once. Those that stand are dated
+nights, and the step that tells least is taken for chance, until each of those left gains more than the penalty of a
+search for the best segmentation, which asv and Pelt make over the whole history at once. Those that stand are dated
 by all nights of both levels, too: the few that a step was told by can miss its night by ten.
 """
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from isobench.analysis.steps import Level
 
 LATER = 30
-"""Nights after a step until it is reviewed. In simulation one in ten true steps as large as the noise is not borne out
-then, one in twenty after 45 nights and one in fifty after 60."""
-_PENALTY = 3.0
-"""Times the logarithm of the nights: Zhang and Siegmund, Biometrics 63 (2007); the usual one for Pelt."""
+"""Nights after a step until it is reviewed. In simulation, after a hundred nights, four in ten true steps as large as
+the noise are not borne out then, one in seven after 45 nights, one in twelve after 60 and one in a hundred after 120;
+of steps half as large again one in two hundred is not."""
+_PENALTY = 4.0
+"""Times the logarithm of the nights. The usual one, 3 (Zhang and Siegmund, Biometrics 63 (2007)), is meant for levels
+that do not move: it also divides charts that drift by one standard deviation in 325 nights (mean F1 of 180 made ones
+0.982, with 4 0.990, with 5 0.991)."""
 _WILD = 2.5
 """Standard deviations from its level's median at which a night is clipped."""
 
