@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 DATA = "/data"
 """The working folder of a workload's commands: fresh for each instance, on the environment's own storage."""
+_FOLDERS = frozenset(map(Path, ("data", "dev", "etc", "mnt", "proc", "run", "sys", "tmp")))
+"""Always folders, whatever an image or a folder has there: they are mounted on, and written to, from outside the root
+file system, where a link would lead to the host's own."""
 _FRESH = ("data", "run", "tmp")
 """Folders that are fresh for each instance also where the rest of a root file system is kept between two."""
 _OPEN = 0o1777
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the same files would make another archive."""
 
 
@@ -135,6 +138,7 @@ def _write(
         entries |= {_through(place, there): file for place, file in files.items()}
         entries |= {_through(place, there): link for place, link in links.items()}
         entries = {**dict.fromkeys(parent for place in entries for parent in place.parents), **entries}
+        entries |= dict.fromkeys(_FOLDERS)
         for place in sorted(entries.keys() - {Path()}):
             if entries[place] is not None or place not in there:
                 _add(archive, place, entries[place])
@@ -146,12 +150,15 @@ _OF_THE_HOST = {Path("etc/hostname"), Path("etc/hosts"), Path("etc/resolv.conf")
 
 
 def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> dict[Path, tarfile.TarInfo]:
-    """All of the base but its devices and what is replaced; returns the entries by their places."""
+    """All of the base but its devices, what is replaced and what has to be a folder and is none; returns the entries by
+    their places."""
     there: dict[Path, tarfile.TarInfo] = {}
     with tarfile.open(base) as source:
         for member in source:
             place = Path(member.name)
             if place == Path() or place in replaced or (place.parts[0] == "dev" and len(place.parts) > 1):
+                continue
+            if place in _FOLDERS and not member.isdir():
                 continue
             member.name = str(place)
             if member.islnk():
@@ -163,10 +170,15 @@ def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> d
 
 def _through(place: Path, there: Mapping[Path, tarfile.TarInfo]) -> Path:
     """The place with the links of the base resolved, which a Debian tree has for /bin, /lib and /sbin."""
-    top = there.get(Path(place.parts[0]))
-    if top is None or not top.issym() or len(place.parts) == 1:
+    top = there.get(Path(place.parts[0])) if len(place.parts) > 1 else None
+    if top is None or not top.issym():
         return place
-    return Path(top.linkname.lstrip("/"), *place.parts[1:])
+    return Path(inside(top.linkname), *place.parts[1:])
+
+
+def inside(path: str) -> Path:
+    """A path in a root file system, as a place that is in it: nothing is above the root."""
+    return Path(os.path.normpath(f"/{path}").lstrip("/"))
 
 
 def _add(archive: tarfile.TarFile, place: Path, content: Path | str | bytes | None) -> None:

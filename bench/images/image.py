@@ -14,14 +14,16 @@ import subprocess
 import tarfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
 
 from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.host.programs import find
-from isobench.images.archive import file_hash
+from isobench.images.archive import file_hash, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +32,19 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 """Names in a layer that remove what lower layers have (OCI image specification, "Whiteouts")."""
 _MOST_JSON = 4 << 20
+
+
+_Word = Annotated[str, msgspec.Meta(pattern=r"\A[^\0]*\Z")]
+
+
+class _How(msgspec.Struct):
+    """How the program of an image is started (OCI image configuration, "config")."""
+
+    entrypoint: list[_Word] | None = msgspec.field(default=None, name="Entrypoint")
+    command: list[_Word] | None = msgspec.field(default=None, name="Cmd")
+    environ: list[_Word] | None = msgspec.field(default=None, name="Env")
+    folder: _Word | None = msgspec.field(default=None, name="WorkingDir")
+    user: _Word | None = msgspec.field(default=None, name="User")
 
 
 class Image(NamedTuple):
@@ -59,13 +74,15 @@ def image_of(where: str) -> Image:
             _check_architecture(config, where)
             key = content_hash([file_hash(path).encode()])
             made = cached("image", key, lambda folder: _write(archive, layers, folder / "tree.tar")) / "tree.tar"
-    except (tarfile.TarError, KeyError, TypeError, ValueError, IndexError, AttributeError, EOFError) as error:
+        return _image(config, made)
+    except _NOT_READABLE as error:
         raise BuildError(f"{where} is not an OCI or Docker archive: {error}", remedy=_REMEDY) from error
     except OSError as error:
         raise BuildError(f"{where}: {error.strerror or error}") from error
-    return _image(config, made)
 
 
+_NOT_READABLE = (tarfile.TarError, LookupError, TypeError, ValueError, AttributeError, EOFError, RecursionError)
+"""What a damaged archive, or one that is none, leads to."""
 _REMEDY = "docker save, podman save or skopeo copy write one"
 
 
@@ -137,15 +154,11 @@ def _check_architecture(config: dict[str, Any], where: str) -> None:
 
 
 def _image(config: dict[str, Any], tree: Path) -> Image:
-    inner = config.get("config") or {}
-    environ = dict(word.split("=", 1) for word in inner.get("Env") or () if "=" in word)
+    how = msgspec.convert(config.get("config") or {}, _How)
+    environ = dict(word.split("=", 1) for word in how.environ or () if "=" in word)
+    folder = str(Path("/", inside(how.folder or "")))
     return Image(
-        tree,
-        tuple(inner.get("Entrypoint") or ()),
-        tuple(inner.get("Cmd") or ()),
-        environ,
-        inner.get("WorkingDir") or "/",
-        _user(inner.get("User") or "", tree),
+        tree, tuple(how.entrypoint or ()), tuple(how.command or ()), environ, folder, _user(how.user or "", tree)
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.text import clean
-from isobench.images.archive import archive_of
+from isobench.images.archive import archive_of, inside
 from isobench.images.debian import debian_tree
 from isobench.images.image import image_of
 from isobench.workloads.program import scenario_name
@@ -30,7 +30,7 @@ def root_of(
         if folder is not None:
             _add(Path(), folder, found, links)
         for place, source in (files or {}).items():
-            _add(Path(place.lstrip("/")), source, found, links)
+            _add(inside(place), source, found, links)
         if not image:
             return Root(archive_of(found, links, debian_tree(packages) if packages else None))
         its = image_of(image)

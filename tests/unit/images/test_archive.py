@@ -118,3 +118,30 @@ def test_files_on_top_of_another_archive(files: dict[Path, Path], tmp_path: Path
     assert (root / "bin/new").read_text() == "program" and (root / "bin/same").read_text() == "tool"
     base.write_bytes(base.read_bytes() + bytes(10240))
     assert archive_of({**files, Path("bin/new"): tmp_path / "program"}, LINKS, base) != made
+
+
+@pytest.mark.parametrize("name", ["data", "dev", "etc", "mnt", "proc", "run", "sys", "tmp"])
+def test_what_is_mounted_on_is_a_folder(files: dict[Path, Path], tmp_path: Path, name: str) -> None:
+    """/proc of an image that was a link to /etc was mounted over the host's; so was one in a workload's folder."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    base = tmp_path / "base.tar"
+    with tarfile.open(base, "w") as packed:
+        info = tarfile.TarInfo(f"./{name}")
+        info.type, info.linkname = tarfile.SYMTYPE, str(victim)
+        packed.addfile(info)
+    for made in (archive_of(files, LINKS, base), archive_of(files, {Path(name): str(victim)})):
+        folder = Unpacked(tmp_path).fresh(made) / name
+        assert folder.is_dir() and not folder.is_symlink()
+    assert list(victim.iterdir()) == []
+
+
+def test_a_link_of_an_image_leads_nowhere_above_its_root(files: dict[Path, Path], tmp_path: Path) -> None:
+    """A file of ours below it is inside."""
+    base = tmp_path / "base.tar"
+    with tarfile.open(base, "w") as packed:
+        info = tarfile.TarInfo("opt")
+        info.type, info.linkname = tarfile.SYMTYPE, "../../elsewhere"
+        packed.addfile(info)
+    with tarfile.open(archive_of(files, {}, base)) as packed:
+        assert "elsewhere/bin/program" in packed.getnames()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from isobench.core.errors import BuildError, Unavailable
 from isobench.host import programs
+from isobench.images import image
 from isobench.images.image import image_of
+from isobench.workloads.root import root_of
 from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
 
 
@@ -94,6 +97,38 @@ def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
         with pytest.raises(BuildError, match="is not an OCI or Docker archive") as error:
             image_of(str(tmp_path / f"{name}.tar"))
         assert "docker save" in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"Env": 5}, {"Env": ["A=b\0c"]}, {"Cmd": "sh -c true"}, {"Entrypoint": [["sh"]]}, {"User": 5}, {"WorkingDir": []}],
+)
+def test_how_it_is_run_is_checked(tmp_path: Path, config: dict[str, Any]) -> None:
+    """Whoever made the image is not trusted."""
+    with pytest.raises(BuildError, match="is not an OCI or Docker archive"):
+        image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, config)))
+
+
+@pytest.mark.parametrize("document", [b"[" * 100_000, b'{"manifests": [{"digest": "index.json"}]}'])
+def test_an_index_that_does_not_end(tmp_path: Path, document: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one that is nested as deep as it likes, nor one that leads to itself."""
+    monkeypatch.setattr(image, "_blob", lambda descriptor: descriptor["digest"])
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        info = tarfile.TarInfo("index.json")
+        info.size = len(document)
+        archive.addfile(info, io.BytesIO(document))
+    with pytest.raises(BuildError, match="is not an OCI or Docker archive"):
+        image_of(str(tmp_path / "image.tar"))
+
+
+@pytest.mark.parametrize(("folder", "inside"), [("", "/"), ("/", "/"), ("srv", "/srv"), ("/../../etc/", "/etc")])
+def test_its_working_folder_is_inside(tmp_path: Path, folder: str, inside: str) -> None:
+    """Most images have none: that was an internal error."""
+    path = str(oci_archive(tmp_path / "image.tar", LAYERS, {"WorkingDir": folder}))
+    root = root_of(image=path)()
+    assert root.folder == inside
+    with tarfile.open(root.archive) as archive:
+        assert inside.lstrip("/") in ("", *archive.getnames())
 
 
 def test_a_reference_wants_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
