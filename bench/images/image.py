@@ -71,7 +71,7 @@ def image_of(where: str) -> Image:
     try:
         with tarfile.open(path) as archive:
             config, layers = _described(archive)
-            _check_architecture(config, where)
+            _check_machine(config, where)
             key = content_hash([file_hash(path).encode()])
             made = cached("image", key, lambda folder: _write(archive, layers, folder / "tree.tar")) / "tree.tar"
         return _image(config, made)
@@ -147,10 +147,12 @@ def _json(archive: tarfile.TarFile, name: str) -> Any:
     return json.loads(file.read(_MOST_JSON))
 
 
-def _check_architecture(config: dict[str, Any], where: str) -> None:
+def _check_machine(config: dict[str, Any], where: str) -> None:
     machine = _MACHINES.get(platform.machine(), platform.machine())
     if config.get("architecture", machine) != machine:
         raise BuildError(f"{where} is for {config['architecture']}, and this machine is {machine}")
+    if config.get("os", "linux") != "linux":
+        raise BuildError(f"{where} is for {config['os']}, and this is Linux")
 
 
 def _image(config: dict[str, Any], tree: Path) -> Image:

@@ -181,7 +181,9 @@ static _Noreturn void become(const struct step *step, int input, int output, int
         fail(report, "its user");
     environ = (char **)step->environ;
     execvp(step->words[0], step->words);
-    fail(report, "exec");
+    if (errno == ENOENT && strchr(step->words[0], '/') && access(step->words[0], F_OK) == 0)
+        fail(report, "its interpreter");
+    fail(report, "");
 }
 
 /* Another process: read all that the command writes, so that it never waits for a reader, and keep the end of it. */
@@ -304,16 +306,26 @@ static long long nanoseconds(const struct timeval *t)
     return (long long)t->tv_sec * 1000000000 + (long long)t->tv_usec * 1000;
 }
 
+/* Which command could not be started, and why: its name, in which what JSON would have to escape becomes a blank. */
+static int answer_failure(const struct step *step, const struct failure *failure)
+{
+    char name[200], line[300];
+    snprintf(name, sizeof name, "%s", step->words[0]);
+    for (char *c = name; *c; c++)
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+            *c = ' ';
+    snprintf(line, sizeof line, "the program cannot be started: %s%s%s", name, *failure->what ? ": " : "", failure->what);
+    return answer_error(line, failure->number);
+}
+
 /* One line about a step; 0 if it succeeded. */
 static int answer(const struct step *step, const struct output *output, const struct result *result)
 {
     static char line[2 * 6 * KEPT + 512];
     const struct rusage *usage = &result->usage;
     int failed = result->status != 0 || result->late;
-    if (result->failure.number) {
-        snprintf(line, 96, "the program cannot be started: %s", result->failure.what);
-        return answer_error(line, result->failure.number);
-    }
+    if (result->failure.number)
+        return answer_failure(step, &result->failure);
     int n = snprintf(line, 512,
                      "{\"ns\": %llu, \"cpu_ns\": %lld, \"peak\": %lld, \"status\": %d, \"signal\": %d, \"left\": %d, "
                      "\"late\": %d, \"flood\": %d, \"written\": %llu, \"output\": \"",

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.core.errors import BuildError
 from isobench.core.text import clean
 from isobench.images.archive import archive_of, inside
 from isobench.images.debian import debian_tree
@@ -44,7 +45,15 @@ def image_workload(image: str, words: Sequence[str]) -> Workload:
     """The program of an image, with these arguments or its own."""
     name = re.split(r"[@:]", image.rstrip("/").rpartition("/")[2])[0].removesuffix(".tar")
     title = clean(shlex.join([image, *words]), 80)
-    return Workload(scenario_name("image", name), title, root_of(image=image), Command(tuple(words), is_entered=True))
+    its_root = root_of(image=image)
+
+    def make() -> Root:
+        root = its_root()
+        if not (words or root.entrypoint or root.arguments):
+            raise BuildError(f"{image} does not say which program it runs", remedy="name one after --")
+        return root
+
+    return Workload(scenario_name("image", name), title, make, Command(tuple(words), is_entered=True))
 
 
 def _add(place: Path, source: Path, files: dict[Path, Path], links: dict[Path, str]) -> None:

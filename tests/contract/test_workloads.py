@@ -114,7 +114,7 @@ def test_a_server_and_its_driver(name: str, file: Path) -> None:
     ("before", "after", "reason"),
     [
         ('"serve"', '"ask"', "the server did not become ready: it exited with status 3"),
-        ('["/opt/program", "serve", "at $PORT"]', '["/opt/none"]', "cannot be started: exec: No such file"),
+        ('["/opt/program", "serve", "at $PORT"]', '["/opt/none"]', "cannot be started: /opt/none: No such file"),
         ('"answer": "fine"', '"answer": "good"', "the answer is wrong"),
         ("took.1", "took.2", "the JSON of the output has no took.2"),
     ],

@@ -13,7 +13,7 @@ from isobench.core.errors import BuildError, Unavailable
 from isobench.host import programs
 from isobench.images import image
 from isobench.images.image import image_of
-from isobench.workloads.root import root_of
+from isobench.workloads.root import image_workload, root_of
 from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
 
 
@@ -68,11 +68,26 @@ def test_a_user_that_it_does_not_have(tmp_path: Path) -> None:
         image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, {"User": "nobody"})))
 
 
-def test_one_for_another_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        ({"architecture": "riscv64"}, "is for riscv64, and this machine is"),
+        ({"os": "windows"}, "is for windows, and this is Linux"),
+    ],
+)
+def test_one_for_another_machine(tmp_path: Path, top: dict[str, str], said: str) -> None:
     """Told before anything is tried."""
-    path = oci_archive(tmp_path / "image.tar", LAYERS, {}, architecture="riscv64")
-    with pytest.raises(BuildError, match="is for riscv64, and this machine is"):
-        image_of(str(path))
+    with pytest.raises(BuildError, match=said):
+        image_of(str(oci_archive(tmp_path / "image.tar", LAYERS, {}, **top)))
+
+
+def test_one_that_names_no_program(tmp_path: Path) -> None:
+    """It is asked for before anything is started."""
+    path = str(oci_archive(tmp_path / "image.tar", LAYERS, {}))
+    with pytest.raises(BuildError, match=r"image\.tar does not say which program it runs") as error:
+        image_workload(path, ()).root()
+    assert error.value.remedy == "name one after --"
+    assert image_workload(path, ["/opt/first"]).root().entrypoint == ()
 
 
 @pytest.mark.parametrize(

@@ -151,8 +151,8 @@ def test_one_that_is_killed_for_want_of_memory_is_told_as_that(tmp_path: Path) -
 
 def test_one_that_cannot_be_started(tmp_path: Path) -> None:
     """In the probe's words."""
-    said = b'ready\n{"error": "the program cannot be started: exec: No such file or directory"}\n'
-    with pytest.raises(ProbeError, match="cannot be started: exec"):
+    said = b'ready\n{"error": "the program cannot be started: /none: No such file or directory"}\n'
+    with pytest.raises(ProbeError, match="cannot be started: /none"):
         _workload(tmp_path).measure(Sandbox(Instance(said)))  # type: ignore[arg-type]
 
 
