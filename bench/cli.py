@@ -246,6 +246,9 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         argcomplete.autocomplete(parser)
     own = _own(words)
     arguments, rest = parser.parse_known_args(own)
+    if hasattr(arguments, "words") and not any(word.startswith("-") for word in rest):
+        arguments.words += rest  # argparse has taken its words already where an option is between them
+        rest = []
     if not rest and len(own) < len(words):
         program = list(words[len(own) + 1 :])
         if program and hasattr(arguments, "program"):

@@ -190,10 +190,10 @@ def test_removal_asks(three: list[Path], monkeypatch: pytest.MonkeyPatch, answer
 
 
 def test_removal_where_nobody_can_be_asked(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --yes it is refused; with it it is done, told and data."""
+    """Without --yes it is refused; with it, wherever it stands, it is done, told and data."""
     assert cli.main(["runs", "rm", "latest"]) == 2 and three[2].exists()
     capsys.readouterr()
-    assert cli.main(["runs", "rm", "latest", "previous", "--yes", "--json"]) == 0
+    assert cli.main(["runs", "rm", "--yes", "latest", "--json", "previous"]) == 0
     document = json.loads(capsys.readouterr().out)
     obeys(document, "runs-rm")
     assert document["removed"] == [str(three[2]), str(three[1])] and runs.known() == [three[0]]
@@ -240,6 +240,7 @@ def test_nothing_of_another_user_is_changed(three: list[Path]) -> None:
         (("runs", "name", "latest"), "name RUN LABEL"),
         (("runs", "tag", "latest"), "tag RUN TAG"),
         (("runs", "rm"), "rm RUN"),
+        (("runs", "rm", "latest", "--all", "previous"), "unrecognized arguments: --all"),
         (("run", "--resume", "latest"), "nothing to resume"),
         (("run", "--resume", "--blocks", "9"), "--blocks is part of the plan"),
         (("nightly", "--resume"), "always a new run"),
