@@ -29,6 +29,22 @@ class Capability(StrEnum):
     """Files of known sizes come with the environment's storage (bench/images/lower.py), for the verb `copyup`."""
     COMMAND = "command"
     """It runs commands of a root file system that it is given (`Launch.root`), for the verb `run`."""
+    LIMIT_CPU = "limit-cpu"
+    """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
+    LIMIT_MEMORY = "limit-memory"
+    """It limits the memory of an instance (`Launch.memory_bytes`)."""
+    LIMIT_PROCESSES = "limit-processes"
+    """It limits the processes of an instance (`Limits.processes`)."""
+    LIMIT_FILES = "limit-files"
+    """It limits the open files of an instance (`Limits.open_files`)."""
+    LIMIT_WRITES = "limit-writes"
+    """It limits what an instance writes to the disk (`Limits.write_bytes`)."""
+
+
+OF_A_CGROUP = frozenset(
+    {Capability.LIMIT_CPU, Capability.LIMIT_MEMORY, Capability.LIMIT_PROCESSES, Capability.LIMIT_WRITES}
+)
+"""The limits that a cgroup sets; open files are limited by the process's own resource limit."""
 
 
 class Part(StrEnum):

@@ -14,6 +14,23 @@ DEFAULT_TIMEOUT = LIFETIME
 (bench/core/deadlines.py)."""
 
 
+class Limits(NamedTuple):
+    """What an instance may use at most, set by the environment's own means. 0: as for any instance. An environment is
+    given only those that are among its capabilities; memory is `Launch.memory_bytes`."""
+
+    cpu_percent: int = 0
+    """CPU time, in percent of one CPU."""
+    processes: int = 0
+    """Processes and threads at the same time, the probe included."""
+    open_files: int = 0
+    """Descriptors that one process may have open."""
+    write_bytes: int = 0
+    """Bytes a second that it may write to the disk."""
+
+
+NO_LIMITS = Limits()
+
+
 class Launch(NamedTuple):
     """One instance to come. Made by `idle` or `working`."""
 
@@ -34,10 +51,11 @@ class Launch(NamedTuple):
     """The archive of the root file system that the instance has instead of the shared one (bench/images/archive.py).
     Only environments with `Capability.COMMAND` are given one; they unpack or import it on first use."""
     cpus: int = 0
-    """How many CPUs a guest has that is given a root file system; 0: as many as any guest."""
+    """How many CPUs a guest has; 0: as many as any guest."""
     memory_bytes: int = 0
-    """The memory of an instance that is given a root file system: a guest's own, or the limit of its cgroup if the
-    environment makes one; 0: as for any instance."""
+    """The memory of an instance: a guest's own, or the limit of its cgroup if the environment makes one; 0: as for any
+    instance."""
+    limits: Limits = NO_LIMITS
 
 
 def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
@@ -48,6 +66,11 @@ def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
 def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Launch:
     """An instance whose probe runs a verb; `disk` and `lower` say what the verb uses."""
     return Launch(arguments, timeout, needs_disk=disk, needs_lower=lower)
+
+
+def limited(launch: Launch, *, memory_bytes: int = 0, cpus: int = 0, **limits: int) -> Launch:
+    """The same instance with other limits (`Limits`), other memory or another number of CPUs."""
+    return launch._replace(memory_bytes=memory_bytes, cpus=cpus, limits=Limits(**limits))
 
 
 def commands(

@@ -31,12 +31,27 @@ LIMITS = (
 The launcher skips files that a controller does not have."""
 
 
-def limits(memory_bytes: int = 0) -> tuple[str, ...]:
-    """`LIMITS`, with another limit of memory if one is given."""
-    if not memory_bytes:
-        return LIMITS
-    others = (limit for limit in LIMITS if not limit.startswith("memory."))
-    return (f"memory.max={memory_bytes}", f"memory.limit_in_bytes={memory_bytes}", *others)
+PERIOD = 100_000
+"""Microseconds in which a CPU quota is given anew: the kernel's default, and that of engines."""
+
+
+def limits(
+    *, memory_bytes: int = 0, cpu_percent: int = 0, processes: int = 0, write: tuple[str, int] | None = None
+) -> tuple[str, ...]:
+    """`LIMITS`, with others in place of or beside them: `FILE=VALUE` as version 2 and version 1 name them, in the order
+    in which they are written. `write` is a disk's number and the bytes a second that may be written to it."""
+    chosen = dict(limit.split("=", 1) for limit in LIMITS)
+    if memory_bytes:
+        chosen |= {"memory.max": f"{memory_bytes}", "memory.limit_in_bytes": f"{memory_bytes}"}
+    if processes:
+        chosen["pids.max"] = f"{processes}"
+    if cpu_percent:
+        quota = PERIOD * cpu_percent // 100
+        chosen |= {"cpu.max": f"{quota} {PERIOD}", "cpu.cfs_period_us": f"{PERIOD}", "cpu.cfs_quota_us": f"{quota}"}
+    if write is not None:
+        disk, rate = write
+        chosen |= {"io.max": f"{disk} wbps={rate}", "blkio.throttle.write_bps_device": f"{disk} {rate}"}
+    return tuple(f"{file}={value}" for file, value in chosen.items())
 
 
 _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer")

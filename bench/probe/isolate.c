@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -234,6 +235,12 @@ static void fewer_privileges(const struct isolation *how, volatile struct stamps
     }
 }
 
+static int limit_files(unsigned most)
+{
+    struct rlimit limit = {most, most};
+    return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct stamps *stamps, char **program)
 {
     stamps->created = now_ns();
@@ -253,6 +260,8 @@ _Noreturn void isolate_and_exec(const struct isolation *how, volatile struct sta
         give_up(stamps, "chroot");
     if (how->loopback && loopback_up() < 0)
         give_up(stamps, "bringing up the loopback interface");
+    if (how->open_files && limit_files(how->open_files) < 0)
+        give_up(stamps, "limiting the open files");
     if (how->drop_caps || how->filter)
         fewer_privileges(how, stamps);
     stamps->started = now_ns();

@@ -31,6 +31,7 @@ struct isolation {
     const char *pivot;                /* new root by pivot_root (needs a mount namespace) */
     const char *overlay;              /* "lowerdir=…,upperdir=…,workdir=…" mounted on `pivot` first */
     int mounts;                       /* the mounts of an OCI container: proc, dev, pts, shm, mqueue, sys, masks */
+    unsigned open_files;              /* the most descriptors a process may have open; 0: as the launcher */
     int loopback;                     /* bring up the loopback of a fresh network namespace, as an engine does */
     int drop_caps;                    /* Docker's default bounding set, and no_new_privs */
     const char *seccomp;              /* file with a compiled BPF program */

@@ -311,7 +311,7 @@ static const struct option options[] = {
     {"limit", 1, 0, 'l'},    {"into-cgroup", 0, 0, 'i'}, {"chroot", 1, 0, 'r'}, {"pivot", 1, 0, 'p'},
     {"overlay", 1, 0, 'o'},  {"mounts", 0, 0, 'm'}, {"drop-caps", 0, 0, 'd'},
     {"seccomp", 1, 0, 's'},  {"delay", 1, 0, 'D'}, {"idle", 1, 0, 'I'},  {"no-watch", 0, 0, 'N'},
-    {"loopback", 0, 0, 'L'},
+    {"loopback", 0, 0, 'L'}, {"open-files", 1, 0, 'O'},
     {0, 0, 0, 0},
 };
 
@@ -382,6 +382,7 @@ static int read_options(int argc, char **argv, struct asked *asked)
         case 'm': how.mounts = 1; break;
         case 'd': how.drop_caps = 1; break;
         case 'L': how.loopback = 1; break;
+        case 'O': how.open_files = (unsigned)atoi(optarg); break;
         case 's': how.seccomp = optarg; break;
         case 'N': asked->watch_end = 0; break;
         /* The validity controls inject a known truth: one side waits inside the timed path, the other just before it,

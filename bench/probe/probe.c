@@ -6,6 +6,8 @@
  *                      say ready, work, answer with JSON lines, exit
  *   touch, map         say ready, take memory or map a file, step by step, while the harness counts
  *   surface            say ready, answer what can be reached from here
+ *   burn, hoard, fork, open, write
+ *                      say ready, take as much of one thing as a limit lets it have
  *   run                say ready, run commands of the root file system, answer what each took
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
@@ -115,6 +117,11 @@ static const struct {
     {"touch", verb_touch},
     {"map", verb_map},
     {"run", verb_run},
+    {"burn", verb_burn},
+    {"hoard", verb_hoard},
+    {"fork", verb_fork},
+    {"open", verb_open},
+    {"write", verb_write},
     {"init", verb_init},
 };
 

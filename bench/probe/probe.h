@@ -43,6 +43,11 @@ int verb_touch(int argc, char **argv);   /* memory.c: take memory and give it ba
 int verb_map(int argc, char **argv);     /* memory.c: keep a file of the root file system mapped */
 int verb_run(int argc, char **argv);     /* run.c: run commands of the root file system */
 int verb_surface(int argc, char **argv); /* surface.c: what can be reached from here */
+int verb_burn(int argc, char **argv);    /* limits.c: CPU time under a limit */
+int verb_hoard(int argc, char **argv);   /* limits.c: memory until there is no more */
+int verb_fork(int argc, char **argv);    /* limits.c: processes until there are no more */
+int verb_open(int argc, char **argv);    /* limits.c: open files until there are no more */
+int verb_write(int argc, char **argv);   /* limits.c: writes to the disk under a limit */
 int verb_netns(int argc, char **argv);   /* netns.c: report when a network namespace is freed */
 
 /* Find a verb by name and run it; 2 with an error answer where there is none. */

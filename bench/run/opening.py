@@ -91,8 +91,22 @@ def _lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment])
     return [SkipRecord(e.name, s.name, *why) for s, why in missing for e in environments if s.needs <= e.capabilities]
 
 
+_UNFIT = {
+    Capability.COMMAND: "it runs no programs but the probe",
+    Capability.LIMIT_CPU: "isobench sets no limit of CPU time there",
+    Capability.LIMIT_MEMORY: "isobench sets no limit of memory there",
+    Capability.LIMIT_PROCESSES: "isobench sets no limit of processes there",
+    Capability.LIMIT_FILES: "isobench sets no limit of open files there",
+    Capability.LIMIT_WRITES: "isobench sets no limit of writes to a disk there",
+}
+"""Why an environment is left out that lacks a capability: those that somebody may have expected everywhere."""
+
+
 def _unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[SkipRecord]:
-    """The environments that cannot run a workload: those that take no root file system but the shared one."""
-    wanted = [scenario for scenario in scenarios if Capability.COMMAND in scenario.needs]
-    reason = "it runs no programs but the probe"
-    return [SkipRecord(e.name, s.name, reason) for s in wanted for e in environments if not s.needs <= e.capabilities]
+    """The environments that cannot do what a workload or a limit needs."""
+    return [
+        SkipRecord(environment.name, scenario.name, _UNFIT[lacking[0]])
+        for scenario in scenarios
+        for environment in environments
+        if (lacking := [one for one in _UNFIT if one in scenario.needs and one not in environment.capabilities])
+    ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
@@ -18,13 +19,13 @@ from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import engine_pids, unseen
 from isobench.host.accounting import called
+from isobench.host.disks import disk_beneath
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
 from isobench.probe.launcher import blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
     from typing import Any
 
     from isobench.contracts.launch import Launch
@@ -99,12 +100,30 @@ class DockerSandbox:
         with self.storage(name, with_lower=launch.needs_lower) as options:
             container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
             try:
-                limit = {"mem_limit": launch.memory_bytes} if launch.memory_bytes else {}
-                container.start(image, self._run, command, {**self._environment.host_config, **options, **limit})
+                limits = self._limits(launch)
+                container.start(image, self._run, command, {**self._environment.host_config, **options, **limits})
                 self._elsewhere = container.unseen
                 yield container
             finally:
                 container.destroy()
+
+    def _limits(self, launch: Launch) -> dict[str, Any]:
+        """Additions to a container's host configuration, as of `docker run --memory`, `--cpus`, `--pids-limit`,
+        `--ulimit` and `--device-write-bps`."""
+        given = launch.limits
+        found: dict[str, Any] = {}
+        if launch.memory_bytes:
+            found["mem_limit"] = launch.memory_bytes
+        if given.cpu_percent:
+            found["nano_cpus"] = given.cpu_percent * 10**7
+        if given.processes:
+            found["pids_limit"] = given.processes
+        if given.open_files:
+            found["ulimits"] = [{"Name": "nofile", "Soft": given.open_files, "Hard": given.open_files}]
+        if given.write_bytes:
+            disk = disk_beneath(Path(self._info["DockerRootDir"]))
+            found["device_write_bps"] = [{"Path": disk.path, "Rate": given.write_bytes}]
+        return found
 
     def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
         """An instance that has not been created yet."""

@@ -76,7 +76,12 @@ class Docker:
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
         if self.host_config.get("read_only"):
-            self.capabilities = frozenset({Capability.READY, Capability.PROBE})
+            self.capabilities = self.capabilities - {
+                Capability.ROOTFS,
+                Capability.LOWER,
+                Capability.COMMAND,
+                Capability.LIMIT_WRITES,
+            }
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         """The sandbox that `open` yields."""

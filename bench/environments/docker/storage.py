@@ -24,6 +24,8 @@ class DockerStorage(Docker):
         self.kind = kind
         if kind == "tmpfs":  # it hides the files that the image has there
             self.capabilities -= {Capability.LOWER}
+        if kind != "volume":  # the limit is of the disk with the engine's own storage
+            self.capabilities -= {Capability.LIMIT_WRITES}
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         from isobench.environments.docker._stored import StorageSandbox

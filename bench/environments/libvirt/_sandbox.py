@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as Xml
 
 from isobench.contracts.capabilities import Capability, Part
+from isobench.contracts.launch import NO_LIMITS
 from isobench.core import deadlines
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, Unavailable
 from isobench.core.remedies import as_root
@@ -26,6 +27,7 @@ from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
 from isobench.filesystem.paths import cache_dir, check_name, short
 from isobench.host.accounting import called
+from isobench.host.cgroups import PERIOD
 from isobench.host.machine import virtualises
 from isobench.host.oom import MemoryWatch
 from isobench.images.disk import copy_disk
@@ -84,6 +86,7 @@ class GuestSandbox:
 
     memory_mib = MEMORY_MIB
     cpus = 1
+    limits = NO_LIMITS
     modules: tuple[str, ...] = ()
     """Kernel modules in addition to those for its storage."""
 
@@ -211,6 +214,10 @@ class GuestSandbox:
             Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
         Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
         Xml.SubElement(domain, "vcpu").text = str(self.cpus)
+        if self.limits.cpu_percent:
+            tuned = Xml.SubElement(domain, "cputune")
+            Xml.SubElement(tuned, "global_period").text = str(PERIOD)
+            Xml.SubElement(tuned, "global_quota").text = str(PERIOD * self.limits.cpu_percent // 100)
         system = Xml.SubElement(domain, "os")
         Xml.SubElement(system, "type", machine="q35").text = "hvm"
         self.boot(system, files, probe_args)
@@ -221,7 +228,7 @@ class GuestSandbox:
             Xml.SubElement(domain, event).text = "destroy"
         devices = Xml.SubElement(domain, "devices")
         if files.disk:
-            self.storage.add_to(domain, devices, files.disk, files.share)
+            self.storage.add_to(domain, devices, files.disk, files.share, self.limits.write_bytes)
         Xml.SubElement(devices, "controller", type="usb", model="none")
         port = Xml.SubElement(devices, "serial", type="unix")
         Xml.SubElement(port, "source", mode="connect", path=files.serial)
@@ -249,10 +256,9 @@ class GuestSandbox:
                 instance.destroy()
 
     def _sized(self, launch: Launch) -> GuestSandbox:
-        """This sandbox with the CPUs and the memory that an instance is given."""
-        if launch.root is None:
-            return self
+        """This sandbox with the CPUs, the memory and the limits that an instance is given."""
         other = copy.copy(self)
+        other.limits = launch.limits
         other.cpus = launch.cpus or self.cpus
         other.memory_mib = launch.memory_bytes >> 20 or self.memory_mib
         return other

@@ -57,8 +57,9 @@ class Storage(NamedTuple):
             return f"a folder of the host over 9p, through the host's page cache; the root file system on {disk}"
         return disk
 
-    def add_to(self, domain: Element, devices: Element, disk: str, share: str) -> None:
-        """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems")."""
+    def add_to(self, domain: Element, devices: Element, disk: str, share: str, write_bytes: int = 0) -> None:
+        """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems"). `write_bytes` is how
+        many a second may be written to the disk; 0: no limit."""
         from pathlib import Path
         from xml.etree import ElementTree as Xml
 
@@ -69,6 +70,8 @@ class Storage(NamedTuple):
         driver.set("error_policy", "report")  # report a full disk to the guest; otherwise QEMU pauses it for ever
         Xml.SubElement(element, "source", file=disk)
         Xml.SubElement(element, "target", dev=_DISKS[self.bus], bus=self.bus)
+        if write_bytes:
+            Xml.SubElement(Xml.SubElement(element, "iotune"), "write_bytes_sec").text = str(write_bytes)
         if not self.share:
             return
         mode = "passthrough" if self.share == "virtiofs" else "mapped"

@@ -51,10 +51,22 @@ class Guest:
         self.layer: Layer = "vmm" if null else "vm"
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if self.storage.share:  # a limit of the disk is none of a folder of the host
+            self.capabilities = self.capabilities - {Capability.LIMIT_WRITES}
         if null:
             self.capabilities = frozenset({Capability.READY})
 
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.COMMAND})
+    capabilities = frozenset(
+        {
+            Capability.READY,
+            Capability.PROBE,
+            Capability.ROOTFS,
+            Capability.COMMAND,
+            Capability.LIMIT_CPU,
+            Capability.LIMIT_MEMORY,
+            Capability.LIMIT_WRITES,
+        }
+    )
 
     @property
     def boots_like(self) -> tuple[str, bool]:

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
+from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
 from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
 from isobench.host.cgroups import is_unified, limits, make_parents, remove_parents
+from isobench.host.disks import disk_beneath
 from isobench.host.oom import MemoryWatch
 from isobench.images.archive import Unpacked
 from isobench.images.lower import copy_lower
@@ -22,7 +24,7 @@ from isobench.images.rootfs import link_rootfs
 from isobench.probe.launcher import MAY_NOT, ROOT_ONLY, launched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from isobench.contracts.launch import Launch
@@ -58,7 +60,7 @@ class NativeSandbox:
         return {} if self._means.get("netns-watch", 1) else {Part.END: MAY_NOT}
 
     def facts(self) -> Mapping[str, str]:
-        options = self._options(self._root, self._workdir / "upper", 1)
+        options = self._options(self._root, self._workdir / "upper", 1, idle())
         facts = {"launcher": " ".join(options) or "(no options: clone3 with CLONE_VM and CLONE_VFORK, exec)"}
         facts["storage"] = "overlay" if self._isolation.overlay else "the host's file system"
         if not self._means.get("clone3", 1):
@@ -87,7 +89,7 @@ class NativeSandbox:
                 data = root / "data"
             own_root = self._isolation.chroot or self._isolation.pivot
             seen, inside = ("/", f"/{data.relative_to(root)}") if own_root else (str(root), str(data))
-            options = self._options(root, upper, number, launch.memory_bytes)
+            options = self._options(root, upper, number, launch)
             if not launch.watch_end:
                 options.append("--no-watch")
             if launch.root is not None and "net" in self._isolation.namespaces:
@@ -130,7 +132,7 @@ class NativeSandbox:
         if self._cgroups:
             remove_parents(self._cgroups)
 
-    def _options(self, root: Path, upper: Path, number: int, memory_bytes: int = 0) -> list[str]:
+    def _options(self, root: Path, upper: Path, number: int, launch: Launch) -> list[str]:
         isolation = self._isolation
         options = []
         if isolation.namespaces:
@@ -140,7 +142,7 @@ class NativeSandbox:
         if isolation.user_map:
             options.append(f"--map-ids={os.geteuid()} {os.getegid()}")
         if isolation.cgroup:
-            options += _cgroup_options(self._cgroups, number, memory_bytes)
+            options += _cgroup_options(self._cgroups, number, self._limits(launch))
         if isolation.overlay:
             own = os.path.relpath(upper, root)  # relative to the root folder: an absolute path may contain , and :
             options.append(f"--overlay=lowerdir=.,upperdir={own}/upper,workdir={own}/work")
@@ -154,7 +156,22 @@ class NativeSandbox:
             options.append("--drop-caps")
         if self._filter is not None:
             options.append(f"--seccomp={self._filter}")
+        if launch.limits.open_files:
+            options.append(f"--open-files={launch.limits.open_files}")
         return options
+
+    def _limits(self, launch: Launch) -> tuple[str, ...]:
+        """What is written into the files of the instance's cgroup."""
+        given = launch.limits
+        write = None
+        if given.write_bytes:
+            write = (disk_beneath(self.data_folder()).number, given.write_bytes)
+        return limits(
+            memory_bytes=launch.memory_bytes,
+            cpu_percent=given.cpu_percent,
+            processes=given.processes,
+            write=write,
+        )
 
 
 _OPTIONS = "size=512m,mode=755"
@@ -187,9 +204,9 @@ def _cgroup_parents(workdir: Path) -> tuple[str, ...]:
     return make_parents(workdir.parent.name, workdir.name)
 
 
-def _cgroup_options(parents: tuple[str, ...], number: int, memory_bytes: int) -> list[str]:
+def _cgroup_options(parents: tuple[str, ...], number: int, files: Sequence[str]) -> list[str]:
     options = [f"--cgroup={parent}/{number}" for parent in parents]
-    options += [f"--limit={limit}" for limit in limits(memory_bytes)]
+    options += [f"--limit={file}" for file in files]
     return [*options, "--into-cgroup"] if is_unified(parents) else options
 
 

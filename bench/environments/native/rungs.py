@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Need
 from isobench.core.errors import Unavailable
 from isobench.setup.packages import library
@@ -66,6 +66,8 @@ class Native:
         self.compared_with = compared_with
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if not isolation.cgroup:
+            self.capabilities = self.capabilities - OF_A_CGROUP
         if isolation.pivot and not isolation.mounts:  # its root is without the /proc that is mounted below the old one
             self.capabilities = self.capabilities - {Capability.COMMAND}
 

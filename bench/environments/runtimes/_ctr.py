@@ -149,8 +149,7 @@ class Ctr(Runtime):
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         file = sandbox.workdir / f"{name}.json"
         if name != "NAME":
-            root, memory = str(sandbox.root), sandbox.memory_bytes
-            file.write_text(json.dumps(configuration(root, sandbox.run, name, probe_args, memory)))
+            file.write_text(json.dumps(configuration(sandbox, name, probe_args)))
         return [*_ctr(sandbox.run), "run", "--rm", f"--config={file}", name]
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
+from isobench.contracts.launch import NO_LIMITS
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.filesystem.paths import check_may_run, check_name
@@ -57,6 +58,7 @@ class RuntimeSandbox:
         self.root = self.workdir / "root"
         self.memory_bytes = 0
         """The limit of memory, if an instance is to have another than usual."""
+        self.limits = NO_LIMITS
         self.given: Path | None = None
         """The archive of the root file system, if it is not the shared one."""
         self.unpacked = Unpacked(self.workdir)
@@ -121,12 +123,12 @@ class RuntimeSandbox:
                 watch.close()
 
     def _with(self, launch: Launch) -> RuntimeSandbox:
-        """This sandbox with the root file system and the memory that an instance is given."""
-        if launch.root is None:
-            return self
+        """This sandbox with the root file system and the limits that an instance is given."""
         other = copy.copy(self)
-        other.given, other.memory_bytes = launch.root, launch.memory_bytes
-        self.runtime.take(other, launch.root)
+        other.memory_bytes, other.limits = launch.memory_bytes, launch.limits
+        if launch.root is not None:
+            other.given = launch.root
+            self.runtime.take(other, launch.root)
         return other
 
     def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> str:

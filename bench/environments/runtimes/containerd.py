@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
@@ -36,6 +37,7 @@ class Containerd(Runtime):
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
+    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
+    from isobench.contracts.launch import Limits
     from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 _CAPABILITIES = (
@@ -38,27 +41,31 @@ _MASKED = (
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
+_VERSION_2 = "/sys/fs/cgroup/cgroup.controllers"
+"""Exists where version 2 has all controllers."""
+
+
 def _write_bundle(
     sandbox: RuntimeSandbox, bundle: Any, name: str, probe_args: tuple[str, ...], without_cgroup: bool
 ) -> None:
     import json
 
     bundle.mkdir()
-    document = configuration(str(sandbox.root), sandbox.run, name, probe_args, sandbox.memory_bytes)
+    document = configuration(sandbox, name, probe_args)
     if without_cgroup:
         del document["linux"]["cgroupsPath"], document["linux"]["resources"]
         document["linux"]["namespaces"] = [n for n in document["linux"]["namespaces"] if n["type"] != "cgroup"]
     (bundle / "config.json").write_text(json.dumps(document))
 
 
-def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...], memory_bytes: int = 0) -> dict[str, Any]:
+def configuration(sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> dict[str, Any]:
     """The bundle's config.json (OCI runtime specification 1.0)."""
     from isobench.images.seccomp import oci_profile
 
     return {
         "ociVersion": "1.0.2",
         "hostname": "isobench",
-        "root": {"path": root, "readonly": False},
+        "root": {"path": str(sandbox.root), "readonly": False},
         "process": {
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
@@ -66,6 +73,7 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...], m
             "args": ["/probe", *probe_args],
             "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
             "noNewPrivileges": False,
+            "rlimits": _resource_limits(sandbox.limits),
             "capabilities": {kind: list(_CAPABILITIES) for kind in ("bounding", "effective", "permitted")},
         },
         "mounts": [
@@ -74,17 +82,38 @@ def configuration(root: str, run: str, name: str, probe_args: tuple[str, ...], m
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "uts", "ipc", "pid", "network", "cgroup")],
-            "cgroupsPath": f"/{cgroup_of(run)}/{name}",
-            "resources": {
-                "memory": {"limit": memory_bytes or 536870912},
-                "pids": {"limit": 1024},
-                "cpu": {"shares": 1024},
-            },
+            "cgroupsPath": f"/{cgroup_of(sandbox.run)}/{name}",
+            "resources": _resources(sandbox),
             "maskedPaths": list(_MASKED),
             "readonlyPaths": list(_READ_ONLY),
             "seccomp": oci_profile(),
         },
     }
+
+
+def _resource_limits(limits: Limits) -> list[dict[str, Any]]:
+    most = limits.open_files
+    return [{"type": "RLIMIT_NOFILE", "soft": most, "hard": most}] if most else []
+
+
+def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
+    """What the instance's cgroup limits."""
+    from isobench.host.cgroups import PERIOD
+    from isobench.host.disks import disk_beneath
+
+    limits, cpu = sandbox.limits, {"shares": 1024}
+    if limits.cpu_percent:
+        cpu |= {"quota": PERIOD * limits.cpu_percent // 100, "period": PERIOD}
+    found: dict[str, Any] = {
+        "memory": {"limit": sandbox.memory_bytes or 536870912},
+        "pids": {"limit": limits.processes or 1024},
+        "cpu": cpu,
+    }
+    if limits.write_bytes:
+        major, minor = map(int, disk_beneath(sandbox.workdir).number.split(":"))
+        device = {"major": major, "minor": minor, "rate": limits.write_bytes}
+        found["blockIO"] = {"throttleWriteBpsDevice": [device]}
+    return found
 
 
 def cgroup_of(run: str) -> str:
@@ -118,6 +147,12 @@ class Oci(Runtime):
         super().__init__(tool.name, title, adds, compared_with, ("containers", "ladder", "kinds"))
         self.tool = tool
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:  # type: ignore[override] # what crun can do depends on the host
+        """Without a cgroup only open files are limited."""
+        limits = frozenset({Capability.LIMIT_FILES}) | (frozenset() if self._options() else OF_A_CGROUP)
+        return Runtime.capabilities | limits
+
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         bundle = sandbox.workdir / name
         if name != "NAME":
@@ -130,9 +165,7 @@ class Oci(Runtime):
         remove(cgroup_of(sandbox.run))  # a killed container leaves its cgroups
 
     def _options(self) -> list[str]:
-        from isobench.host.machine import cgroup_layout
-
-        if self.tool.name == "crun" and cgroup_layout() != "v2":
+        if self.tool.name == "crun" and not os.path.exists(_VERSION_2):  # noqa: PTH110 (`isobench list` asks)
             return ["--cgroup-manager=disabled"]  # otherwise it refuses the older layouts
         return []
 

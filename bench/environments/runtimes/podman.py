@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Keeper, Mechanism, Tool
 from isobench.core import deadlines
 from isobench.environments.runtimes._runtime import Runtime
@@ -71,9 +72,28 @@ MECHANISM = Mechanism(
 )
 
 
+def _limits(sandbox: RuntimeSandbox) -> list[str]:
+    """Options of `podman run`. Of open files and processes its defaults may exceed the host's."""
+    limits = sandbox.limits
+    most = limits.open_files or 1024
+    options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
+    if sandbox.memory_bytes:
+        options.append(f"--memory={sandbox.memory_bytes}")
+    if limits.cpu_percent:
+        options.append(f"--cpus={limits.cpu_percent / 100:g}")
+    if limits.processes:
+        options.append(f"--pids-limit={limits.processes}")
+    if limits.write_bytes:
+        from isobench.host.disks import disk_beneath
+
+        options.append(f"--device-write-bps={disk_beneath(sandbox.workdir).path}:{limits.write_bytes}")
+    return options
+
+
 class Podman(Runtime):
     """`podman run`, with its own storage in the work folder."""
 
+    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
     tool = _TOOL
     mechanisms = (MECHANISM,)
     runs_in_work = False
@@ -100,11 +120,8 @@ class Podman(Runtime):
             self._imported.add(archive)
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"]  # its defaults may exceed the host's
-        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *limits]
+        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *_limits(sandbox)]
         options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
-        if sandbox.memory_bytes:
-            options.append(f"--memory={sandbox.memory_bytes}")
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:

@@ -58,6 +58,18 @@ def test_what_the_host_lacks_costs_the_scenario_that_needs_it(tmp_path: Path) ->
         execute(request(again, environments, scenarios=[Lacking("io")]))
 
 
+def test_who_sets_no_limit_is_told() -> None:
+    """With the limit that is not set there; where the probe itself does not run, too."""
+    plain, able = FakeEnvironment("plain"), FakeEnvironment("able")
+    able.capabilities |= {Capability.LIMIT_CPU}
+    chosen = catalog.select_scenarios("limit-cpu,limit-files")
+    assert opening._unfit(chosen, [plain, able]) == [
+        SkipRecord("plain", "limit-cpu", "isobench sets no limit of CPU time there"),
+        SkipRecord("plain", "limit-files", "isobench sets no limit of open files there"),
+        SkipRecord("able", "limit-files", "isobench sets no limit of open files there"),
+    ]
+
+
 def test_who_runs_no_programs_is_told() -> None:
     """Of workloads alone; another scenario that does not apply is left out without a word, as ever."""
     workload = Measured(Workload("mine", "mine", lambda: Root(Path()), Command(("x",))))

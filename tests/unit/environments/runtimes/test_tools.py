@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.launch import NO_LIMITS
 from isobench.environments.libvirt import _network
 from isobench.environments.runtimes import _ctr
 from isobench.environments.runtimes._runtime import Runtime
@@ -56,7 +57,7 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     sandbox = _sandbox()
     sandbox.workdir, sandbox.run, sandbox.given = tmp_path / "work", "isobench-1-abcdef", None
-    sandbox.memory_bytes = 0
+    sandbox.memory_bytes, sandbox.limits = 0, NO_LIMITS
     podman = Podman("podman", "", "", None)
     told = podman.environ(sandbox)
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2

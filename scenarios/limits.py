@@ -1,0 +1,274 @@
+"""Limits: what an instance has of what it was given, and what a program sees that wants more.
+
+Costs are absolute (CPU seconds in a window, bytes, seconds); how much of a limit was reached is the report's to derive.
+How many processes and files there were does not vary from block to block, so these are facts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from isobench.contracts.answers import answers, first_answer, next_answer, only, whole
+from isobench.contracts.capabilities import Capability, GivesMemory, Part
+from isobench.contracts.launch import limited, working
+from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort
+from isobench.core.model import Metric
+from isobench.host.counters import Counter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.scenario import Scenario
+
+GROUP = frozenset({"limits"})
+
+QUOTAS = (20, 50, 150)
+"""Percent of one CPU."""
+WINDOW = 2.0
+"""Seconds in which the CPU time is counted: many of the kernel's periods of 0.1 s, in each of which a quota is given
+anew."""
+_REST = 0.3
+"""Seconds in which a throttled instance gets its next quota."""
+_ROUNDS = 200_000_000
+"""The fixed piece of work: about 0.25 s of a CPU."""
+
+
+class LimitCpu:
+    """A quota of CPU time. An instance that keeps as many CPUs busy as the quota is of, in one instance each."""
+
+    name = "limit-cpu"
+    title = "CPU quota: what was set and what was had"
+    needs = frozenset({Capability.PROBE, Capability.LIMIT_CPU})
+    groups = GROUP
+    typical_seconds = 11.0
+    sees: Mapping[Part, tuple[str, ...]] = {Part.PROCESSES: ("had-*",)}
+    expected_interference = frozenset({Counter.PSI_CPU, Counter.THROTTLED})
+    """A throttled task waits for a CPU, and an engine's cgroup says that it was throttled."""
+    metrics = (
+        *(
+            Metric(
+                f"had-{percent}", "second", f"CPU time had in {WINDOW:g} s with a quota of {percent} %, seen outside"
+            )
+            for percent in QUOTAS
+        ),
+        *(
+            Metric(f"stall-{percent}", "second", f"the longest time without any CPU, with a quota of {percent} %")
+            for percent in QUOTAS
+        ),
+        Metric("work", "second", f"a fixed piece of work ({_ROUNDS // 10**6} million steps) without a limit"),
+        *(Metric(f"work-{percent}", "second", f"the same with a quota of {percent} %") for percent in QUOTAS),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        usable = [percent for percent in QUOTAS if _threads(percent) <= len(os.sched_getaffinity(0))]
+        values = {"work": _burnt(sandbox, 0)["work"]}
+        for percent in usable:
+            values |= {f"{name}-{percent}": value for name, value in _burnt(sandbox, percent).items()}
+        if usable != list(QUOTAS):
+            raise StoppedShort(f"without {max(QUOTAS)} %: the host has too few CPUs for that", values)
+        return values
+
+
+def _threads(percent: int) -> int:
+    return max(1, -(-percent // 100))
+
+
+def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
+    """What one instance has with this quota; with 0, without any limit, only how long the work takes."""
+    threads = _threads(percent)
+    launch = limited(working("burn", str(threads), str(_ROUNDS)), cpus=threads, cpu_percent=percent)
+    with sandbox.launch(launch) as instance:
+        _go_on(instance)
+        whole(first_answer(instance.stdout), "burning")
+        had = _had_meanwhile(instance) if percent else 0.0
+        _go_on(instance)
+        stall = whole(next_answer(instance.stdout), "stall") / 1e9
+        time.sleep(_REST)
+        _go_on(instance)
+        work = whole(next_answer(instance.stdout), "work") / 1e9
+        instance.wait()
+    return {"stall": stall, "work": work, **({"had": had} if had else {})}
+
+
+def _go_on(instance: Instance) -> None:
+    with suppress(OSError):  # an instance that has ended says why
+        instance.stdin.write(b"\n")
+
+
+def _had_meanwhile(instance: Instance) -> float:
+    """CPU seconds of the program, or of the VMM that runs it, in a window of the host's clock; 0 if it cannot be seen.
+
+    Not by the clocks inside: a guest counts the time in which its host did not let it run.
+    """
+    before, began = _cpu_seconds(instance), time.monotonic()
+    time.sleep(WINDOW)
+    after, ended = _cpu_seconds(instance), time.monotonic()
+    return (after - before) * WINDOW / (ended - began)
+
+
+def _cpu_seconds(instance: Instance) -> float:
+    from isobench.host.accounting import cpu_seconds
+
+    return sum(cpu_seconds(pid) for pid, role in instance.host_pids().items() if role == "payload")
+
+
+SIZES = (64, 256)
+"""MiB."""
+
+
+class LimitMemory:
+    """A limit of memory. A child of the program takes page after page, until the kernel ends it or refuses."""
+
+    name = "limit-memory"
+    title = "Memory limit: what was set and what was had"
+    needs = frozenset({Capability.PROBE, Capability.LIMIT_MEMORY})
+    groups = GROUP
+    typical_seconds = 0.5
+    expected_interference = frozenset({Counter.PSI_MEMORY, Counter.PSI_IO})
+    metrics = (
+        *(
+            Metric(f"had-{size}", "byte", f"anonymous memory that a program had with a limit of {size} MiB")
+            for size in SIZES
+        ),
+        *(
+            Metric(
+                f"end-{size}",
+                "second",
+                f"from its last page to its end: until it was killed and its memory was free, with {size} MiB",
+            )
+            for size in SIZES
+        ),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        values: dict[str, float] = {}
+        without: list[str] = []
+        for size in SIZES:
+            try:
+                had = _hoarded(sandbox, size)
+            except MeasurementError as error:
+                # a guest's kernel may need more than the first of them
+                if size == SIZES[-1] or not isinstance(sandbox, GivesMemory):
+                    raise
+                without.append(f"without {size} MiB: {error.reason}")
+                continue
+            values[f"had-{size}"] = float(whole(had, "bytes"))
+            if whole(had, "signal") or whole(had, "errno"):
+                values[f"end-{size}"] = whole(had, "ns") / 1e9
+        if without:
+            raise StoppedShort("; ".join(without), values)
+        return values
+
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """How the program learns that there is no more."""
+        had = _hoarded(sandbox, max(SIZES))
+        if whole(had, "signal"):
+            return {"end": f"killed ({_signal(whole(had, 'signal'))})"}
+        return {"end": _error(had) or f"not enforced: it had {whole(had, 'bytes') >> 20} of {max(SIZES)} MiB"}
+
+
+def _hoarded(sandbox: Sandbox, size: int) -> dict[str, Any]:
+    """What a child had with a limit of so many MiB. It stops by itself at twice as much."""
+    launch = limited(working("hoard", str(size << 21)), memory_bytes=size << 20)
+    with sandbox.launch(launch) as instance:
+        had = first_answer(instance.stdout)
+        with suppress(OutOfMemory):  # as it should be; some mechanisms report it
+            instance.wait()
+    return had
+
+
+def _signal(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+COUNT = 64
+"""The limit of processes and of open files: more than an empty container has."""
+
+
+class LimitCount:
+    """A limit of processes or of open files: how many there were, and the error that the program sees."""
+
+    groups = GROUP
+    metrics: tuple[Metric, ...] = ()
+
+    def __init__(self, what: str, title: str, verb: str, limit: str, needed: Capability) -> None:
+        self.name = f"limit-{what}"
+        self.title = title
+        self.needs = frozenset({Capability.PROBE, needed})
+        self._verb = verb
+        self._limit = limit
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        """There is nothing to measure, because the facts do not vary from block to block."""
+        return {}
+
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
+        with sandbox.launch(limited(working(self._verb, str(2 * COUNT)), **{self._limit: COUNT})) as instance:
+            had = only(answers(instance))
+        count = whole(had, "count")
+        return {"set": str(COUNT), "had": str(count), "error": _error(had) or "none: the limit is not enforced"}
+
+
+RATE = 4 << 20
+"""Bytes a second."""
+_WRITTEN = 8 << 20
+"""Bytes: two seconds at that rate."""
+
+
+class LimitDisk:
+    """A limit of writes to the disk: past the page cache, and through it until all is on the disk.
+
+    What the kernel's threads write back is nobody's in cgroup version 1, and so not limited.
+    """
+
+    name = "limit-disk"
+    title = "Limit of writes to the disk: what was set and what was had"
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS, Capability.LIMIT_WRITES})
+    groups = GROUP
+    typical_seconds = 5.0
+    expected_interference = frozenset({Counter.PSI_IO})
+    metrics = (
+        Metric("direct", "second", f"{_WRITTEN >> 20} MiB written past the page cache, {RATE >> 20} MiB/s set"),
+        Metric("buffered", "second", "the same into the page cache"),
+        Metric("fsync", "second", "the same into the page cache, until the program has it on the disk (fsync)"),
+        Metric("syncfs", "second", "the same into the page cache, until the kernel's threads have it there (syncfs)"),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        direct, fsync, syncfs = (_wrote(sandbox, how) for how in ("direct", "fsync", "syncfs"))
+        return {
+            "direct": whole(direct, "written") / 1e9,
+            "buffered": whole(fsync, "written") / 1e9,
+            "fsync": whole(fsync, "synced") / 1e9,
+            "syncfs": whole(syncfs, "synced") / 1e9,
+        }
+
+
+def _wrote(sandbox: Sandbox, how: str) -> Mapping[str, Any]:
+    with sandbox.launch(limited(working("write", how, str(_WRITTEN), disk=True), write_bytes=RATE)) as instance:
+        return only(answers(instance))
+
+
+def _error(answer: Mapping[str, Any]) -> str:
+    """The name and the words of the error in an answer; empty if there was none."""
+    number = whole(answer, "errno")
+    if number and number not in errno.errorcode:
+        raise ProbeError(f"the probe answered with an error {number} that does not exist")
+    return f"{errno.errorcode[number]} ({os.strerror(number)})" if number else ""
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    LimitCpu(),
+    LimitMemory(),
+    LimitDisk(),
+    LimitCount("processes", "Limit of processes", "fork", "processes", Capability.LIMIT_PROCESSES),
+    LimitCount("files", "Limit of open files", "open", "open_files", Capability.LIMIT_FILES),
+)

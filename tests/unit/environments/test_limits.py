@@ -1,0 +1,128 @@
+"""One record of limits, and how each environment sets them by its own means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from isobench.contracts.launch import Launch, Limits, limited, working
+from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.environments.libvirt._sandbox import Files, GuestSandbox
+from isobench.environments.libvirt._storage import Storage
+from isobench.environments.native._sandbox import NativeSandbox
+from isobench.environments.native.rungs import Isolation
+from isobench.environments.runtimes._sandbox import RuntimeSandbox
+from isobench.environments.runtimes.oci import configuration
+from isobench.environments.runtimes.podman import Podman
+from isobench.host import disks
+from isobench.host.cgroups import limits as files
+from isobench.host.disks import Disk
+
+EVERY = limited(working("x"), memory_bytes=64 << 20, cpu_percent=20, processes=64, open_files=32, write_bytes=4 << 20)
+NONE = working("x")
+
+
+@pytest.fixture(autouse=True)
+def disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything lies on one disk."""
+    for module in ("docker._sandbox", "native._sandbox"):
+        monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
+    monkeypatch.setattr(disks, "disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
+
+
+def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
+    sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
+    sandbox.workdir, sandbox.root, sandbox.given = Path("/w"), Path("/w/root"), None
+    sandbox.run = "isobench-1-abcdef"
+    return sandbox._with(launch)
+
+
+def test_the_limits_are_a_record() -> None:
+    assert EVERY.limits == Limits(20, 64, 32, 4 << 20) and EVERY.memory_bytes == 64 << 20
+    assert NONE.limits == Limits()
+
+
+def test_a_cgroup_by_hand() -> None:
+    """Its files, and the open files as an option of the launcher."""
+    sandbox = NativeSandbox.__new__(NativeSandbox)
+    sandbox._isolation, sandbox._cgroups, sandbox._filter = Isolation(cgroup=True), ("/c/memory/x", "/c/cpu/x"), None
+    sandbox._root = Path("/w")
+    options = sandbox._options(Path("/w"), Path("/w/upper"), 7, EVERY)
+    set_there = files(memory_bytes=64 << 20, cpu_percent=20, processes=64, write=("254:0", 4 << 20))
+    assert options == [
+        "--cgroup=/c/memory/x/7",
+        "--cgroup=/c/cpu/x/7",
+        *(f"--limit={one}" for one in set_there),
+        "--open-files=32",
+    ]
+    usual = sandbox._options(Path("/w"), Path("/w/upper"), 7, NONE)
+    assert usual == ["--cgroup=/c/memory/x/7", "--cgroup=/c/cpu/x/7", *(f"--limit={one}" for one in files())]
+
+
+def test_the_configuration_of_an_oci_runtime() -> None:
+    found = configuration(_runtime_sandbox(EVERY), "one", ("ready",))
+    assert found["linux"]["resources"] == {
+        "memory": {"limit": 64 << 20},
+        "pids": {"limit": 64},
+        "cpu": {"shares": 1024, "quota": 20000, "period": 100000},
+        "blockIO": {"throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}]},
+    }
+    assert found["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 32}]
+    usual = configuration(_runtime_sandbox(NONE), "one", ("ready",))
+    assert usual["linux"]["resources"] == {
+        "memory": {"limit": 512 << 20},
+        "pids": {"limit": 1024},
+        "cpu": {"shares": 1024},
+    }
+    assert usual["process"]["rlimits"] == []
+
+
+def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
+    podman = Podman("podman", "", "", None)
+    wanted = {
+        "--memory=67108864",
+        "--cpus=0.2",
+        "--pids-limit=64",
+        "--ulimit=nofile=32:32",
+        "--device-write-bps=/dev/vda:4194304",
+    }
+    assert wanted <= set(podman.command(_runtime_sandbox(EVERY), "one", ("ready",)))
+    usual = podman.command(_runtime_sandbox(NONE), "one", ("ready",))
+    assert not wanted & set(usual) and "--ulimit=nofile=1024:1024" in usual
+
+
+def test_the_host_configuration_of_docker() -> None:
+    sandbox = DockerSandbox.__new__(DockerSandbox)
+    sandbox._info = {"DockerRootDir": "/var/lib/docker"}
+    assert sandbox._limits(NONE) == {}
+    assert sandbox._limits(EVERY) == {
+        "mem_limit": 64 << 20,
+        "nano_cpus": 200_000_000,
+        "pids_limit": 64,
+        "ulimits": [{"Name": "nofile", "Soft": 32, "Hard": 32}],
+        "device_write_bps": [{"Path": "/dev/vda", "Rate": 4 << 20}],
+    }
+
+
+def _domain(launch: Launch) -> Any:
+    sandbox = GuestSandbox.__new__(GuestSandbox)
+    sandbox.storage = Storage()
+    sandbox.environment = SimpleNamespace(domain_type="qemu", null=True)  # type: ignore[assignment]
+    sandbox._kernel, sandbox._initramfs = Path("/k"), None
+    return Xml.fromstring(sandbox._sized(launch).domain_xml("one", Files("s", "c", disk="/d"), ("x",)))
+
+
+def test_the_domain_of_a_guest() -> None:
+    """A quota is of all its threads; memory and CPUs are its own; the disk is limited by QEMU."""
+    domain = _domain(limited(EVERY, memory_bytes=64 << 20, cpus=2, cpu_percent=150, write_bytes=4 << 20))
+    assert (domain.findtext("memory"), domain.findtext("vcpu")) == ("64", "2")
+    assert (domain.findtext("cputune/global_period"), domain.findtext("cputune/global_quota")) == ("100000", "150000")
+    assert domain.findtext("devices/disk/iotune/write_bytes_sec") == "4194304"
+    usual = _domain(NONE)
+    assert (usual.findtext("memory"), usual.findtext("vcpu")) == ("192", "1")
+    assert usual.find("cputune") is None and usual.find("devices/disk/iotune") is None

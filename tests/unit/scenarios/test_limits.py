@@ -1,0 +1,193 @@
+"""Limits: what is launched with which, what becomes of the answers, and what the gate makes of the cells."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from isobench.analysis.gate import marks
+from isobench.contracts.capabilities import Capability
+from isobench.contracts.launch import Launch, Limits
+from isobench.core.errors import MeasurementError, OutOfMemory, StoppedShort
+from isobench.host.counters import Counter
+from isobench.results.record import CellRecord
+from isobench.run import catalog
+from isobench.scenarios import limits
+from tests.fake import SayingInstance
+
+BY_NAME: dict[str, Any] = {scenario.name: scenario for scenario in limits.SCENARIOS}
+
+
+class Killed(SayingInstance):
+    """An instance whose mechanism reports an OOM kill at its end."""
+
+    def wait(self) -> int:
+        raise OutOfMemory("OOM-killed")
+
+
+class Box:
+    """A sandbox that answers each launch with the next script, or fails as scripted, and keeps what was launched."""
+
+    def __init__(self, scripts: Sequence[Sequence[object] | MeasurementError], kind: type = SayingInstance) -> None:
+        self.scripts = list(scripts)
+        self.kind = kind
+        self.launched: list[Launch] = []
+
+    def daemons(self) -> list[int]:
+        return []
+
+    def facts(self) -> Mapping[str, str]:
+        return {}
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[SayingInstance]:
+        self.launched.append(launch)
+        script = self.scripts[len(self.launched) - 1]
+        if isinstance(script, MeasurementError):
+            raise script
+        yield self.kind(b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in script))
+
+
+class GuestBox(Box):
+    """Its instances have memory of their own."""
+
+    memory_bytes = 192 << 20
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WINDOW", 0.001)
+    monkeypatch.setattr(limits, "_REST", 0.0)
+    monkeypatch.setattr(limits, "_cpu_seconds", _looks(*range(100)))
+
+
+def _looks(*seen: float) -> Any:
+    """A clock of CPU time that shows these, one at each look."""
+    looks = iter(seen)
+    return lambda instance: float(next(looks))
+
+
+BURNT = [{"burning": 1}, {"stall": 80_000_000}, {"work": 250_000_000}]
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_quota_is_an_instance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads and CPUs as the quota is of; without a quota only the work is kept."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    box = Box([BURNT] * 4)
+    found = BY_NAME["limit-cpu"].measure(box)
+    told = [(one.arguments[1], one.cpus, one.limits.cpu_percent) for one in box.launched]
+    assert told == [("1", 1, 0), ("1", 1, 20), ("1", 1, 50), ("2", 2, 150)]
+    assert set(found) == {metric.name for metric in BY_NAME["limit-cpu"].metrics}
+    assert (found["stall-20"], found["work"], found["work-150"]) == (0.08, 0.25, 0.25)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_host_with_one_cpu_has_no_quota_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the others are kept."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    with pytest.raises(StoppedShort, match=r"without 150 %: the host has too few CPUs") as stopped:
+        BY_NAME["limit-cpu"].measure(Box([BURNT] * 3))
+    assert "had-50" in stopped.value.values and "had-150" not in stopped.value.values
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_cpu_time_is_that_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of the host, to which a late look is put right."""
+    clock = iter((10.0, 14.0))
+    monkeypatch.setattr(limits, "WINDOW", 2.0)
+    monkeypatch.setattr("isobench.scenarios.limits.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("isobench.scenarios.limits.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(limits, "_cpu_seconds", _looks(1.0, 1.8))
+    assert limits._had_meanwhile(SayingInstance(b"")) == pytest.approx(0.4)  # type: ignore[arg-type]
+
+
+def test_memory_is_what_was_had_and_how_long_the_end_took() -> None:
+    """An OOM kill that the mechanism reports is what is wanted, not a failure."""
+    box = Box([[{"bytes": size, "ns": 10**7, "signal": 9, "errno": 0}] for size in (66 << 20, 255 << 20)], Killed)
+    found = BY_NAME["limit-memory"].measure(box)
+    assert found == {"had-64": 66 << 20, "had-256": 255 << 20, "end-64": 0.01, "end-256": 0.01}
+    assert [one.memory_bytes for one in box.launched] == [64 << 20, 256 << 20]
+    assert [one.arguments for one in box.launched] == [("hoard", str(128 << 20)), ("hoard", str(512 << 20))]
+
+
+def test_a_limit_that_nobody_enforces_has_no_end() -> None:
+    """It is a finding, not a failure: the child stopped by itself at twice as much."""
+    freely = [{"bytes": 512 << 20, "ns": 1, "signal": 0, "errno": 0}]
+    assert BY_NAME["limit-memory"].measure(Box([freely] * 2)) == {"had-64": 512 << 20, "had-256": 512 << 20}
+    assert BY_NAME["limit-memory"].facts(Box([freely])) == {"end": "not enforced: it had 512 of 256 MiB"}
+    killed = [{"bytes": 1, "ns": 1, "signal": 9, "errno": 0}]
+    assert BY_NAME["limit-memory"].facts(Box([killed])) == {"end": "killed (SIGKILL)"}
+    refused = [{"bytes": 1, "ns": 1, "signal": 0, "errno": errno.ENOMEM}]
+    assert BY_NAME["limit-memory"].facts(Box([refused])) == {"end": "ENOMEM (Cannot allocate memory)"}
+
+
+def test_a_guest_that_does_not_boot_with_so_little_keeps_the_rest() -> None:
+    """In a container the same is a failure, since its kernel is there already."""
+    had = [{"bytes": 199 << 20, "ns": 1, "signal": 9, "errno": 0}]
+    too_small = MeasurementError("the guest ended before it was ready")
+    with pytest.raises(StoppedShort, match="without 64 MiB: the guest ended") as stopped:
+        BY_NAME["limit-memory"].measure(GuestBox([too_small, had]))
+    assert set(stopped.value.values) == {"had-256", "end-256"}
+    with pytest.raises(MeasurementError, match="ended before"):
+        BY_NAME["limit-memory"].measure(Box([too_small, had]))
+    with pytest.raises(MeasurementError, match="ended before"):
+        BY_NAME["limit-memory"].measure(GuestBox([too_small, too_small]))
+
+
+def test_writes_are_those_of_three_instances() -> None:
+    """Each with the same limit, and with a disk."""
+    box = Box([[{"written": when * 10**9, "synced": when * 10**9 + 5 * 10**8}] for when in (2, 1, 3)])
+    assert BY_NAME["limit-disk"].measure(box) == {"direct": 2.0, "buffered": 1.0, "fsync": 1.5, "syncfs": 3.5}
+    assert {one.limits for one in box.launched} == {Limits(write_bytes=limits.RATE)}
+    assert all(one.needs_disk for one in box.launched)
+
+
+def test_counts_are_facts_with_the_error_that_the_program_sees() -> None:
+    box = Box([[{"count": 64, "errno": errno.EAGAIN}]])
+    told = BY_NAME["limit-processes"].facts(box)
+    assert told == {"set": "64", "had": "64", "error": "EAGAIN (Resource temporarily unavailable)"}
+    assert box.launched[0].limits == Limits(processes=64)
+    box = Box([[{"count": 128, "errno": 0}]])
+    assert BY_NAME["limit-files"].facts(box)["error"] == "none: the limit is not enforced"
+    assert box.launched[0].limits == Limits(open_files=64)
+    with pytest.raises(MeasurementError, match="an error 9999"):
+        BY_NAME["limit-files"].facts(Box([[{"count": 1, "errno": 9999}]]))
+
+
+def test_the_group_is_named_and_not_the_default() -> None:
+    assert [one.name for one in catalog.select_scenarios("limits")] == list(BY_NAME)
+    assert not {one.name for one in catalog.select_scenarios("default")} & set(BY_NAME)
+
+
+def test_who_can_limit_what() -> None:
+    """A raw process only its open files; guests have no limit of processes that is not their own kernel's."""
+    can = {name: environment.capabilities for name, environment in catalog.environments().items()}
+    every = {one for one in Capability if one.startswith("limit-")}
+    assert every & can["process"] == {Capability.LIMIT_FILES}
+    assert every <= can["ns-all+cgroup"] and every <= can["handmade"] and every <= can["runc"]
+    assert every <= can["docker"] and every <= can["podman"]
+    assert every - can["tcg"] == {Capability.LIMIT_PROCESSES, Capability.LIMIT_FILES}
+    assert not every & can["tcg-null"] and Capability.LIMIT_WRITES not in can["docker-tmpfs"]
+
+
+DISTURBED = {Counter.THROTTLED: 1.5, Counter.PSI_CPU: 1.5}
+
+
+def _cell(scenario: str, **counted: float) -> CellRecord:
+    return CellRecord("docker", scenario, 0.0, 2.0, 1.0, {**{str(k): v for k, v in counted.items()}})
+
+
+def test_its_own_throttling_marks_no_block_and_that_of_others_does() -> None:
+    """The counters are expected of its cells alone, and steal time of none."""
+    expected = {"limit-cpu": BY_NAME["limit-cpu"].expected_interference}
+    own = _cell("limit-cpu", **DISTURBED)
+    assert marks([own, _cell("startup")], expected) == []
+    assert marks([own, _cell("startup", **DISTURBED)], expected)
+    assert marks([_cell("limit-cpu", **DISTURBED, **{Counter.STEAL: 1.0})], expected)
