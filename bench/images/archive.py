@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
+from isobench.core.errors import BuildError
 from isobench.filesystem.cache import cached
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.paths import content_hash
@@ -139,6 +140,10 @@ def _write(
         entries |= {_through(place, there): link for place, link in links.items()}
         entries = {**dict.fromkeys(parent for place in entries for parent in place.parents), **entries}
         entries |= dict.fromkeys(_FOLDERS)
+        odd = next((place for place in entries if place in there and entries[place] is None
+                    and not (there[place].isdir() or there[place].issym())), None)  # fmt: skip
+        if odd is not None:
+            raise BuildError(f"the image's /{odd} is no folder, as it is in every root file system")
         for place in sorted(entries.keys() - {Path()}):
             if entries[place] is not None or place not in there:
                 _add(archive, place, entries[place])
@@ -156,6 +161,10 @@ def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> d
     with tarfile.open(base) as source:
         for member in source:
             place = Path(member.name)
+            if member.isdir() and place in replaced:
+                raise BuildError(
+                    f"the image has a folder /{place}, where every root file system has a file of isobench"
+                )
             if place == Path() or place in replaced or (place.parts[0] == "dev" and len(place.parts) > 1):
                 continue
             if place in _FOLDERS and not member.isdir():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.core.errors import BuildError
 from isobench.images import archive
 from isobench.images.archive import Unpacked, archive_of, identity
 
@@ -145,3 +146,24 @@ def test_a_link_of_an_image_leads_nowhere_above_its_root(files: dict[Path, Path]
         packed.addfile(info)
     with tarfile.open(archive_of(files, {}, base)) as packed:
         assert "elsewhere/bin/program" in packed.getnames()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("probe", tarfile.DIRTYPE, "the image has a folder /probe"),
+        ("etc/hosts", tarfile.DIRTYPE, "the image has a folder /etc/hosts"),
+        ("usr", tarfile.REGTYPE, "the image's /usr is no folder"),
+    ],
+)
+def test_what_cannot_be_laid_over_an_image_is_told(
+    files: dict[Path, Path], tmp_path: Path, name: str, kind: bytes, said: str
+) -> None:
+    """Before it is unpacked, where tar would say that a file exists."""
+    base = tmp_path / "base.tar"
+    with tarfile.open(base, "w") as packed:
+        info = tarfile.TarInfo(name)
+        info.type = kind
+        packed.addfile(info)
+    with pytest.raises(BuildError, match=said):
+        archive_of(files, LINKS, base)
