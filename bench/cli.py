@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 argparse._ = str  # type: ignore[attr-defined]
 """Its words stay English, as all of isobench's are: to ask for others takes a tenth of a start of Python."""
 
-_FIRST = ("run", "report", "compare", "trend", "nightly", "export", "runs", "list", "doctor", "clean", "provision")
+_FIRST = (
+    "run", "report", "compare", "trend", "site", "nightly", "export", "runs", "list", "doctor", "clean", "provision",
+)  # fmt: skip
 """The order of commands in the help; others follow."""
 
 

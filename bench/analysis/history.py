@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from isobench.results.store import Run, Series
 
 INDEX = ".isobench-index.sqlite"
-_VERSION = 2
+_VERSION = 3
 """Of the index; another version is thrown away and made anew."""
 _MOST_BYTES = 1 << 30
 TOLD = "told.json"
@@ -70,6 +70,12 @@ class Night(msgspec.Struct, frozen=True, array_like=True):
     baseline: str
     fingerprint: dict[str, str]
     points: list[Point]
+    label: str = ""
+    profile: str = ""
+    blocks: int = 0
+    """Measured after the warm-up."""
+    used: int = 0
+    """Those of them that are not excluded."""
 
     @property
     def machine(self) -> str:
@@ -96,13 +102,13 @@ def read(results: Path, now: str = "") -> History:
         problems = [as_text(f"{path}: {SESSION} is missing") for path in _without_record(results)]
         fresh = []
         for name, path in found.items():
-            signature = _signature(path)
-            known_as = _known(name, known[name]) if known.get(name, ("",))[0] == signature else None
+            state = signature(path)
+            known_as = _known(name, known[name]) if known.get(name, ("",))[0] == state else None
             if known_as is None:
                 with _without_collection():
                     known_as = _digest(name, path)
                 night, problem = known_as
-                fresh.append((name, signature, _ENCODER.encode(night) if night is not None else b"", problem))
+                fresh.append((name, state, _ENCODER.encode(night) if night is not None else b"", problem))
             night, problem = known_as
             if night is None:
                 problems.append(problem)
@@ -203,7 +209,10 @@ def _night(name: str, run: Run) -> Night:
         comparable = base is not None and environment != session.baseline and one.unit == base.unit
         ratio = _ratio(one, base) if base is not None and comparable else math.nan
         points.append(Point(scenario, metric, environment, median(one.values), ratio, one.unit))
-    return Night(name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points)
+    return Night(
+        name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points,
+        session.label, session.profile, sum(block.index > 0 for block in session.blocks), session.blocks_used,
+    )  # fmt: skip
 
 
 def _without(series: Series, marked: set[int]) -> Series:
@@ -227,7 +236,7 @@ def _ratio(one: Series, base: Series) -> float:
     return math.sqrt(low) * math.sqrt(high)
 
 
-def _signature(path: Path) -> str:
+def signature(path: Path) -> str:
     """Changes when a file of the run does, also where a copy has its size and its time of change restored."""
     parts = []
     for name in FILES:

@@ -100,16 +100,21 @@ class Seen(NamedTuple):
     """What was news until then."""
 
 
-class _Series(NamedTuple):
+class Series(NamedTuple):
+    """One cost of a machine over its nights, as it is watched: ratios to one baseline, or values of one unit."""
+
     name: str
     against: str
     """The baseline of a ratio; empty for a value."""
+    unit: str
+    """Of a value; empty for a ratio."""
     host: bool
     nights: list[int]
+    """Indices of the machine's nights that have it."""
     logs: np.ndarray
 
 
-class _Move(NamedTuple):
+class Move(NamedTuple):
     """One cost that moved: indices of the first night at the new level and of the confirming one, by how much (a
     logarithm), and the same two of its return, where there is one; and whether it stands. It began on a night after
     `since`, and not after `until`."""
@@ -123,6 +128,15 @@ class _Move(NamedTuple):
     size: float
     back: tuple[int, int] | None
     stands: bool
+
+
+class Watched(NamedTuple):
+    """What is known of one machine's nights."""
+
+    alerts: list[Alert]
+    series: list[Series]
+    """All that have at least ten nights."""
+    moves: list[tuple[Series, Move]]
 
 
 class _Turn(NamedTuple):
@@ -140,18 +154,33 @@ def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
     hosts = sorted({night.host_id for night in history.nights})
     watched = 0
     for nights in by_machine(history.nights).values():
-        known = (seen or {}).get(nights[0].machine) or Seen(nights[-2].started if len(nights) > 1 else "")
-        teller = _Teller(nights, known)
-        earlier = [n for n in history.nights if n.host_id == nights[0].host_id and n.started < nights[0].started]
-        turns = _turns(nights, earlier[-1] if earlier else None)
-        alerts += [teller.fingerprint(turn) for turn in turns]
-        series = _series(nights)
-        watched += sum(one.nights[-1] >= len(nights) - FEWEST for one in series)
-        moves = [(one.host, move) for one, move in _moves(series)]
-        alerts += [teller.moved("environment", [move], turns) for host, move in moves if not host]
-        alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for host, move in moves if host)]
-    alerts.sort(key=lambda alert: (alert.near, alert.machine, alert.kind, alert.what))
+        found = watch(nights, before(history.nights, nights), (seen or {}).get(nights[0].machine))
+        watched += sum(one.nights[-1] >= len(nights) - FEWEST for one in found.series)
+        alerts += found.alerts
+    alerts.sort(key=_order)
     return Trend(SCHEMA, len(history.nights), hosts, watched, alerts, history.problems)
+
+
+def watch(nights: Sequence[Night], earlier: Night | None, seen: Seen | None = None) -> Watched:
+    """One machine's nights. `earlier` is the last night of another machine with the same host id (`before`)."""
+    teller = _Teller(nights, seen or Seen(nights[-2].started if len(nights) > 1 else ""))
+    turns = _turns(nights, earlier)
+    alerts = [teller.fingerprint(turn) for turn in turns]
+    series = _series(nights)
+    moves = list(_moves(series))
+    alerts += [teller.moved("environment", [move], turns) for one, move in moves if not one.host]
+    alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for one, move in moves if one.host)]
+    return Watched(sorted(alerts, key=_order), series, moves)
+
+
+def before(everything: Iterable[Night], nights: Sequence[Night]) -> Night | None:
+    """The last night of this host id before the first of these, which was another machine's."""
+    earlier = [n for n in everything if n.host_id == nights[0].host_id and n.started < nights[0].started]
+    return earlier[-1] if earlier else None
+
+
+def _order(alert: Alert) -> tuple[str, str, Kind, list[str]]:
+    return (alert.near, alert.machine, alert.kind, alert.what)
 
 
 def by_machine(nights: Iterable[Night]) -> dict[str, list[Night]]:
@@ -166,7 +195,7 @@ def changes(logs: np.ndarray) -> list[Level]:
     return steps([np.asarray(logs, dtype=np.float64)])[0]
 
 
-def _series(nights: Sequence[Night]) -> list[_Series]:
+def _series(nights: Sequence[Night]) -> list[Series]:
     """Every cost of a machine: its ratio to its night's baseline, or its value where that has none.
 
     A cost that has had ratios is not told by its values on nights without the baseline: those show the host, which the
@@ -185,13 +214,13 @@ def _series(nights: Sequence[Night]) -> list[_Series]:
             values.append(number)
     ratios = {name for (name, _, against, _), (places, _) in points.items() if against and len(places) >= FEWEST}
     return [
-        _Series(name, against, host, places, np.log(np.array(values)))
-        for (name, _, against, host), (places, values) in points.items()
+        Series(name, against, unit, host, places, np.log(np.array(values)))
+        for (name, unit, against, host), (places, values) in points.items()
         if len(values) >= FEWEST and (against or host or name not in ratios)
     ]
 
 
-def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
+def _moves(series: Sequence[Series]) -> Iterable[tuple[Series, Move]]:
     """Each change with the return that took it back, which is then no change of its own; a return from that return is
     one, as the level is there again. One that is not borne out was none, and its return, where that is borne out, is
     one."""
@@ -210,13 +239,13 @@ def _moves(series: Sequence[_Series]) -> Iterable[tuple[_Series, _Move]]:
             near, sure = one.nights[level.at], one.nights[level.confirmed]
             first, last = beginnings(one.logs, level, TOGETHER)
             since, until = one.nights[first - 1], one.nights[last]
-            yield one, _Move(near, sure, since, until, one.name, one.against, size, back, stand[index])
+            yield one, Move(near, sure, since, until, one.name, one.against, size, back, stand[index])
 
 
-def _clusters(moved: Iterable[_Move]) -> Iterable[list[_Move]]:
+def _clusters(moved: Iterable[Move]) -> Iterable[list[Move]]:
     """The baseline's changes, together where they are of a few neighbouring nights and say the same: up or down, back
     or not, borne out or not."""
-    alike: dict[tuple[bool, ...], list[list[_Move]]] = {}
+    alike: dict[tuple[bool, ...], list[list[Move]]] = {}
     for one in sorted(moved, key=lambda move: (move.near, move.sure, move.name)):
         clusters = alike.setdefault((one.size > 0, one.back is None, one.stands), [])
         if clusters and one.near - clusters[-1][0].near <= TOGETHER:
@@ -248,7 +277,7 @@ def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
     return turns
 
 
-def _may_cause(turn: _Turn, moves: Sequence[_Move]) -> bool:
+def _may_cause(turn: _Turn, moves: Sequence[Move]) -> bool:
     """Whether most of these could have begun on that night. What comes later is no cause; nor is what came earlier,
     where nights in between were as before."""
     return 2 * sum(move.since < turn.night <= move.until for move in moves) >= len(moves)
@@ -267,7 +296,7 @@ class _Teller:
         self._starts = [night.started for night in nights]
         self._seen = seen
 
-    def moved(self, kind: Kind, moves: list[_Move], turns: Sequence[_Turn]) -> Alert:
+    def moved(self, kind: Kind, moves: list[Move], turns: Sequence[_Turn]) -> Alert:
         near = round(median(move.near for move in moves))
         possible = [turn for turn in turns if _may_cause(turn, moves)]
         turn = min(possible, key=lambda one: abs(one.night - near), default=None)

@@ -88,6 +88,7 @@ def test_every_key_is_written_alike() -> None:
         (("compare", "RUN", "results/host/20260101T000000Z"), "compare"),
         (("export", "RUN", "--to", "csv", "--out", "run.csv"), "export"),
         (("trend",), "trend"),
+        (("site",), "site"),
     ],
 )
 def test_it_obeys_its_schema(printed: Printed, words: tuple[str, ...], name: str) -> None:

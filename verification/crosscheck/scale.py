@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,20 +29,30 @@ ENVIRONMENTS = ("process", "process@control", *(f"env{n}" for n in range(8)))
 
 
 def write(
-    folder: Path, started: str, series: int, blocks: int, seed: int, environments: Sequence[str] = ENVIRONMENTS
+    folder: Path,
+    started: str,
+    series: int,
+    blocks: int,
+    seed: int,
+    environments: Sequence[str] = ENVIRONMENTS,
+    *,
+    host: str = "made",
+    fingerprint: Mapping[str, str] | None = None,
+    level: Callable[[str, str], float] = lambda metric, environment: 1.0,
 ) -> None:
-    """A run folder as the runner leaves it, made at once."""
+    """A run folder as the runner leaves it, made at once; `level` is how many times the usual a cost is that night."""
     random = np.random.default_rng(seed)
     metrics = [f"m{n}" for n in range(max(1, series // len(environments)))]
     benchmarks = []
     for metric in metrics:
         for name in environments:
-            values = np.exp(random.normal(-7, 0.02, blocks))
+            values = level(metric, name) * np.exp(random.normal(-7, 0.02, blocks))
             runs = [{"metadata": {"block": b + 1}, "values": [float(v)]} for b, v in enumerate(values)]
             benchmarks.append({"runs": runs, "metadata": {"name": f"startup.{metric}/{name}", "unit": "second"}})
     session = Session(
-        schema=SCHEMA, run_id=started, isobench="0", host_id="made", started=started, command=["isobench"], seed=1,
-        profile="default", baseline="process", host={}, fingerprint={}, versions={}, finished=started,
+        schema=SCHEMA, run_id=started, isobench="0", host_id=host, started=started, command=["isobench"], seed=1,
+        profile="default", baseline="process", host={}, fingerprint=dict(fingerprint or {}), versions={},
+        finished=started,
         environments=[EnvironmentRecord(n, n, "process", "", None, False) for n in environments if "@" not in n],
         scenarios=[ScenarioRecord("startup", "Startup", [MetricRecord(m, "second", "") for m in metrics])],
         blocks=[BlockRecord(b, float(b), 1.0, []) for b in range(min(blocks, 2000) + 1)],

@@ -1,0 +1,109 @@
+"""isobench site: write static pages about all hosts, runs and nights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from isobench.commands.report import REPORTS
+from isobench.core import terminal
+from isobench.core.errors import UsageError
+from isobench.results.runs import RESULTS
+
+if TYPE_CHECKING:
+    import argparse
+
+    from isobench.site.build import Built
+
+SCHEMA = 1
+EXAMPLES = """\
+  isobench site                                   pages about results/, into site/
+  isobench site /var/lib/isobench/results --out /var/www/isobench
+"""
+
+
+class HostRow(TypedDict):
+    """One machine: a host id and its hardware. `page` is its page, `news` what its newest run confirmed, `gone` the
+    environments of the run before that are not in the newest."""
+
+    host_id: str
+    hardware: str
+    page: str
+    runs: int
+    newest: str
+    news: list[str]
+    gone: list[str]
+
+
+class Document(TypedDict):
+    """What `isobench site --json` prints. `written` are files that were not there before, or were others; `problems`
+    are runs that were left out, with the reason."""
+
+    schema: int
+    site: str
+    pages: int
+    written: int
+    runs: int
+    hosts: list[HostRow]
+    problems: list[str]
+
+
+def documents() -> dict[str, object]:
+    return {"site": Document}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
+    parser.add_argument("--out", type=Path, default=Path("site"), metavar="DIR", help="where to write (site/)")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="the runs' reports (reports/)")
+    parser.add_argument("--json", action="store_true", help="as JSON (docs/site.schema.json)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from isobench.site.build import build
+
+    if not arguments.results.is_dir():
+        raise UsageError(f"{arguments.results} is not a folder", remedy="isobench run creates it")
+    built = build(arguments.results, arguments.out, arguments.reports)
+    if arguments.json:
+        terminal.print_json(_document(built))
+    else:
+        _print(built)
+    return 0
+
+
+def _document(built: Built) -> Document:
+    folder = built.page.parent
+    hosts = [
+        HostRow(
+            host_id=one.host_id,
+            hardware=one.hardware,
+            page=str(folder / "hosts" / one.folder / "index.html"),
+            runs=one.runs,
+            newest=one.newest,
+            news=[alert.text for alert in one.news],
+            gone=one.gone,
+        )
+        for one in built.machines
+    ]
+    return Document(
+        schema=SCHEMA,
+        site=str(built.page),
+        pages=built.pages,
+        written=built.written,
+        runs=built.runs,
+        hosts=hosts,
+        problems=built.problems,
+    )
+
+
+def _print(built: Built) -> None:
+    for problem in built.problems:
+        terminal.paragraph(f"isobench: left out: {problem}", errors=True)
+    for one in built.machines:
+        for alert in one.news:
+            print(f"new: {alert.text} ({one.host_id})")
+    hosts = f"{len(built.machines)} host{'s' if len(built.machines) != 1 else ''}"
+    runs = f"{built.runs} run{'s' if built.runs != 1 else ''}"
+    print(f"{runs} of {hosts}, {built.pages} page{'s' if built.pages != 1 else ''}, {built.written} files written")
+    print(built.page)

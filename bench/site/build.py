@@ -1,0 +1,124 @@
+"""From a results folder to its site. A machine whose runs did not change keeps its pages; what is written is the same
+as in a fresh build."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+import isobench
+from isobench.analysis import history
+from isobench.analysis.trend import before, by_machine
+from isobench.report.page import FILES
+from isobench.site import changes, cost, host, index, layout, summary
+from isobench.site.folder import HOSTS, Folder
+from isobench.site.machine import Machine, examine
+from isobench.site.names import host_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isobench.analysis.history import Night
+    from isobench.site.summary import Summary
+
+_PACKAGE = Path(isobench.__file__).parent
+_ROOMS = ("analysis", "report", "site")
+"""What decides how a page looks."""
+
+
+class Built(NamedTuple):
+    """What a build has done."""
+
+    page: Path
+    """The first."""
+    machines: list[Summary]
+    """The one with the newest run first."""
+    runs: int
+    pages: int
+    written: int
+    """Files that were not there before, or were others."""
+    problems: list[str]
+    """Runs that are in no page, and why."""
+
+
+class _Given(NamedTuple):
+    """All that a machine's pages are made of."""
+
+    nights: list[Night]
+    earlier: Night | None
+    reports: list[str]
+    left_out: list[str]
+    newest: str
+    """The state of the newest run's files, whose intervals are shown."""
+
+    def digest(self) -> str:
+        made = hashlib.sha256(_made_by().encode())
+        made.update(msgspec.msgpack.encode(self))
+        return made.hexdigest()
+
+
+def build(results: Path, out: Path, reports: Path) -> Built:
+    """Write the site of a results folder; `reports` is where `isobench run` and `report` put their reports.
+
+    Raises `UsageError` for a folder that cannot be written, or that holds something else.
+    """
+    folder = Folder(out)
+    found = history.read(results)
+    given: dict[str, _Given] = {}
+    for name, nights in by_machine(found.nights).items():
+        place = host_folder(nights[0].host_id, name)
+        links = _links(nights, reports, out / HOSTS / place)
+        own = _own_problems(nights, found.problems)
+        state = history.signature(results / nights[-1].path)
+        given[place] = _Given(nights, before(found.nights, nights), links, own, state)
+    digests = {place: one.digest() for place, one in given.items()}
+    kept = {place for place, digest in digests.items() if folder.still(place, digest)}
+    folder.begin(kept, given.keys())
+    for place, one in given.items():
+        if place not in kept:
+            machine = examine(results, one.nights, one.earlier, one.reports, one.left_out)
+            folder.put(place, digests[place], summary.of(machine), _pages(machine))
+    machines = [made.summary for made in folder.machines.values()]
+    folder.finish({index.NAME: index.render(machines, found.problems), **layout.assets()})
+    pages = sum(len(made.pages) for made in folder.machines.values()) + 1
+    ordered = sorted(machines, key=lambda one: (one.newest, one.folder), reverse=True)
+    return Built(out / index.NAME, ordered, len(found.nights), pages, folder.written, found.problems)
+
+
+def _pages(machine: Machine) -> dict[str, str]:
+    rows = changes.rows(machine.alerts, "")
+    pages = {cost.name(metric): cost.render(machine, metric, rows) for metric in machine.courses}
+    return {**pages, host.NAME: host.render(machine, rows)}
+
+
+def _links(nights: Sequence[Night], reports: Path, page_folder: Path) -> list[str]:
+    """By night the address of its report; empty if it has none."""
+    way = quote(os.fsencode(os.path.relpath(reports.resolve(), page_folder.resolve())))
+    return [
+        f"{way}/{quote(name)}/{FILES['html']}" if (reports / name / FILES["html"]).is_file() else ""
+        for name in (night.path for night in nights)
+    ]
+
+
+def _own_problems(nights: Sequence[Night], problems: Sequence[str]) -> list[str]:
+    """Those about runs that lie in the folders of these."""
+    folders = {night.path.partition("/")[0] for night in nights}
+    about = re.compile(f"(?:^|/)(?:{'|'.join(map(re.escape, sorted(folders)))})/")
+    return [problem for problem in problems if about.search(problem)]
+
+
+@cache
+def _made_by() -> str:
+    """Other code makes other pages."""
+    files = sorted(file for room in _ROOMS for file in (_PACKAGE / room).rglob("*.*") if file.suffix != ".pyc")
+    digest = hashlib.sha256(isobench.__version__.encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""The trend's alerts as rows of a page: which cost, by how much, since when, why, and a link to where it is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.report import format
+from isobench.site import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from isobench.analysis.trend import Alert
+
+_NAMED = 4
+"""Costs of the baseline that a row names."""
+
+
+class Place(NamedTuple):
+    """A name, and the address of the page about it; empty if there is none."""
+
+    words: str
+    address: str
+
+
+class Row(NamedTuple):
+    """One alert."""
+
+    number: int
+    near: str
+    confirmed: str
+    host: Place
+    before: str
+    """What stands before `what`, in words."""
+    what: list[Place]
+    more: str
+    """What `what` leaves out, in words."""
+    change: str
+    worse: bool
+    cause: str
+    state: str
+    new: bool
+
+
+def rows(alerts: Sequence[Alert], folder: str, host: str = "") -> list[Row]:
+    """The alerts of one machine, oldest first, numbered; addresses begin with `folder` ("" on the machine's own pages).
+    The first column of a page about all machines is `host`."""
+    return [_row(number, alert, folder, host) for number, alert in enumerate(alerts, 1)]
+
+
+def concerning(metric: str, all_rows: Iterable[Row], alerts: Sequence[Alert]) -> list[Row]:
+    """Those of a metric, and those of the host's software."""
+    wanted = {
+        number
+        for number, alert in enumerate(alerts, 1)
+        if alert.kind == "fingerprint" or any(one.startswith(f"{metric}/") for one in alert.what)
+    }
+    return [row for row in all_rows if row.number in wanted]
+
+
+def cost_address(name: str, folder: str = "") -> str:
+    """The address of a cost's figure: "startup.ready/docker"."""
+    metric, _, environment = name.partition("/")
+    return f"{folder}{names.slug(metric)}.html#{names.place(environment)}"
+
+
+def size(alert: Alert) -> str:
+    """By how much a cost changed: "+5.1 %", "−12 %"; of a large one how many times."""
+    if alert.change is None:
+        return ""
+    if 0.5 < alert.change < 2:
+        return f"{(alert.change - 1) * 100:+.1f} %".replace("-", "−")
+    return format.ratio(alert.change)
+
+
+def minute(stamp: str) -> str:
+    """A stamp in ISO 8601 for people, UTC."""
+    return format.clean(stamp[:16].replace("T", " "), 20)
+
+
+def day(stamp: str) -> str:
+    return format.clean(stamp[:10], 12)
+
+
+def cost_words(name: str) -> str:
+    metric, _, environment = name.partition("/")
+    return format.clean(f"{metric} in {environment}", 160)
+
+
+def _row(number: int, alert: Alert, folder: str, host: str) -> Row:
+    if alert.kind == "fingerprint":
+        what, more = [Place(format.clean(alert.text.partition(": ")[2], 300), "")], ""
+    else:
+        named = alert.what[:_NAMED]
+        what = [Place(cost_words(name), cost_address(name, folder)) for name in named]
+        more = f"and {len(alert.what) - _NAMED} more" if len(alert.what) > _NAMED else ""
+    return Row(
+        number,
+        minute(alert.near),
+        minute(alert.confirmed),
+        Place(host, folder and f"{folder}index.html"),
+        "the host itself: " if alert.kind == "host" else "",
+        what,
+        more,
+        size(alert),
+        (alert.change or 1) > 1,
+        format.clean("; ".join(alert.cause), 300),
+        alert.state,
+        alert.news,
+    )

@@ -1,0 +1,133 @@
+"""One cost over the nights as an SVG that is written by hand: it is a thousandth of what matplotlib would take.
+
+Colours are classes of the page's stylesheet, so a dark page has a dark drawing. One step to the right is one night: a
+clock that was wrong once does not squeeze all others together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import escape
+
+from isobench.report import format
+from isobench.report.ticks import log_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from isobench.site.machine import Course
+
+WIDTH, HEIGHT = 920, 206
+LEFT, RIGHT, TOP, BOTTOM = 66, 908, 22, 182
+"""Edges of the plot."""
+_LEAST_RANGE = 1.05
+"""An axis reaches at least so many times up and down from the middle: noise of 1 % must not look like a mountain."""
+_DATES = 6
+_SMALLEST = {"byte": 1.0, "second": 1e-9}
+"""Where a value of zero or less is drawn."""
+_FAR = 1e30
+"""Nothing that was measured is larger, or as a ratio smaller; what a file says may be."""
+
+
+class Mark(NamedTuple):
+    """A change: a dashed line with its number, or, of the host's software, a dotted one."""
+
+    night: int
+    label: str
+    software: bool = False
+
+
+class Scale(NamedTuple):
+    """A log axis, and the nights across."""
+
+    low: float
+    high: float
+    nights: int
+
+    def x(self, night: float) -> float:
+        return LEFT + 8 + (RIGHT - LEFT - 16) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
+
+    def y(self, number: float) -> float:
+        share = math.log(max(number, self.low) / self.low) / math.log(self.high / self.low)
+        return BOTTOM - (BOTTOM - TOP) * min(share, 1.0)
+
+
+def draw(
+    course: Course, starts: Sequence[str], marks: Iterable[Mark], interval: tuple[float, float] | None, words: str
+) -> str:
+    """The drawing; `words` tell those who cannot see it what it shows. `interval` is that of the last night."""
+    scale = _scale(course, interval, len(starts))
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" '
+        f'data-low="{scale.low:.9g}" data-high="{scale.high:.9g}" data-nights="{scale.nights}">',
+        *_axes(course, scale, starts),
+        *(_mark(mark, scale) for mark in marks),
+        f'<path class="dots{" many" if len(course.nights) > 250 else ""}" d="{_dots(course, scale)}"/>',
+        _interval(scale, interval),
+        *(
+            f'<path class="level" d="M{_edge(scale, one.first, -0.5)} {scale.y(one.number):.1f}'
+            f'H{_edge(scale, one.last, 0.5)}"/>'
+            for one in course.levels
+        ),
+        "</svg>",
+    ]
+    return "".join(parts)
+
+
+def _scale(course: Course, interval: tuple[float, float] | None, nights: int) -> Scale:
+    smallest = _SMALLEST.get(course.unit, 1 / _FAR)
+    numbers = [min(max(number, smallest), _FAR) for number in (*course.numbers, *(interval or ()))]
+    low, high = min(numbers), max(numbers)
+    middle = math.sqrt(low) * math.sqrt(high)
+    low, high = min(low, middle / _LEAST_RANGE), max(high, middle * _LEAST_RANGE)
+    room = (high / low) ** 0.04
+    return Scale(low / room, high * room, nights)
+
+
+def _axes(course: Course, scale: Scale, starts: Sequence[str]) -> Iterable[str]:
+    base = 2.0 if course.unit == "byte" else 10.0
+    ticks = log_ticks(scale.low, scale.high, base)
+    for tick in ticks:
+        y = f"{scale.y(tick):.1f}"
+        text = format.trimmed(format.quantity(tick, course.unit) if course.unit else format.ratio(tick))
+        yield f'<path class="grid" d="M{LEFT} {y}H{RIGHT}"/><text class="tick" x="{LEFT - 6}" y="{y}">{text}</text>'
+    last = len(starts) - 1
+    count = min(_DATES, last + 1)
+    for night in sorted({round(n * last / max(count - 1, 1)) for n in range(count)}):
+        x = f"{scale.x(night):.1f}"
+        end = f' text-anchor="end" dx="{WIDTH - RIGHT}"' if night == last and last else ""
+        yield f'<path class="grid" d="M{x} {BOTTOM}v5"/>'
+        yield f'<text class="date" x="{x}" y="{BOTTOM + 19}"{end}>{escape(starts[night][:10])}</text>'
+
+
+def _dots(course: Course, scale: Scale) -> str:
+    """Each night a stroke without length, whose round ends are the dot; relative, as that is shortest."""
+    parts = []
+    x = y = 0
+    for night, number in zip(course.nights, course.numbers, strict=True):
+        right, down = round(scale.x(night)), round(scale.y(number))
+        parts.append(f"m{right - x} {down - y}h0")
+        x, y = right, down
+    return "".join(parts)
+
+
+def _edge(scale: Scale, night: int, more: float) -> str:
+    return f"{min(max(scale.x(night + more), LEFT), RIGHT):.1f}"
+
+
+def _mark(mark: Mark, scale: Scale) -> str:
+    """The line stands before the first night at the new level."""
+    x = f"{max(scale.x(mark.night - 0.5), LEFT):.1f}"
+    kind = "software" if mark.software else "change"
+    return (
+        f'<path class="{kind}" d="M{x} {TOP}V{BOTTOM}"/><text class="number" x="{x}" y="{TOP - 7}">{mark.label}</text>'
+    )
+
+
+def _interval(scale: Scale, interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return ""
+    x = f"{scale.x(scale.nights - 1):.1f}"
+    return f'<path class="interval" d="M{x} {scale.y(interval[0]):.1f}V{scale.y(interval[1]):.1f}"/>'

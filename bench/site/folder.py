@@ -1,0 +1,161 @@
+"""The folder of a site: marked, so that nothing else is written over, and written only where something changed.
+
+The mark remembers what each machine's pages were made of. It is written without the machines that are about to be made
+again before their pages are, so that what a killed build left is made again by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from isobench.core.errors import UsageError
+from isobench.core.remedies import mends
+from isobench.filesystem.files import read_regular
+from isobench.results.store import write_atomically
+from isobench.site.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+MARK = ".isobench-site.json"
+HOSTS = "hosts"
+"""The folder with a folder for each machine."""
+_LARGEST = 1 << 28
+
+
+class Made(msgspec.Struct, frozen=True):
+    """One machine's pages as they were made."""
+
+    inputs: str
+    """A digest of all that they depend on."""
+    summary: Summary
+    pages: dict[str, tuple[int, int]]
+    """By name the size and the time of change (ns) of each."""
+
+
+class _Mark(msgspec.Struct):
+    site: str = "isobench made the pages of this folder, and writes over them"
+    machines: dict[str, Made] = {}
+    """By folder."""
+
+
+class Folder:
+    """The folder of one build."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `UsageError` if it holds something and no site, or cannot be written."""
+        self.path = path
+        self.written = 0
+        """Pages and files that were not there before, or were others."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self.machines = self._read()
+            self._keep()
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def still(self, machine: str, inputs: str) -> Made | None:
+        """What was made of a machine, if it was made of the same and is still there."""
+        made = self.machines.get(machine)
+        if made is None or made.inputs != inputs:
+            return None
+        place = self.path / HOSTS / machine
+        return made if not place.is_symlink() and made.pages == _states(place, made.pages) else None
+
+    def begin(self, kept: Collection[str], wanted: Collection[str]) -> None:
+        """Forget all machines but the kept ones, whose pages are about to be made; remove the pages of those that are
+        not wanted."""
+        self.machines = {name: made for name, made in self.machines.items() if name in kept}
+        try:
+            self._keep()
+            self._sweep(wanted)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+    def put(self, machine: str, inputs: str, summary: Summary, pages: Mapping[str, str]) -> None:
+        """Write a machine's pages, and remove those that it has no more."""
+        place = self.path / HOSTS / machine
+        try:
+            _real_folder(self.path / HOSTS)
+            _real_folder(place)
+            for name, text in pages.items():
+                self._write(place / name, text)
+            for old in _pages_in(place) - pages.keys():
+                (place / old).unlink()
+            self.machines[machine] = Made(inputs, summary, _states(place, pages))
+        except OSError as error:
+            raise _cannot_write(place, error) from error
+
+    def finish(self, files: Mapping[str, str]) -> None:
+        """Write the files at the top, and the mark."""
+        try:
+            for name, text in files.items():
+                self._write(self.path / name, text)
+            self._keep()
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+
+    def _write(self, target: Path, text: str) -> None:
+        data = text.encode(errors="backslashreplace")
+        with suppress(OSError):
+            if read_regular(target, _LARGEST, follow=False) == data:
+                return
+        write_atomically(target, data)
+        self.written += 1
+
+    def _read(self) -> dict[str, Made]:
+        """What the mark says; nothing where it cannot be read, as after an upgrade. Raises `UsageError` without one."""
+        try:
+            text = read_regular(self.path / MARK, _LARGEST, follow=False)
+        except FileNotFoundError:
+            if any(self.path.iterdir()):
+                reason = f"{self.path} is not empty, and is no site of isobench"
+                raise UsageError(reason, remedy="choose another --out, or remove it") from None
+            return {}
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(text, type=_Mark).machines
+        return {}
+
+    def _keep(self) -> None:
+        write_atomically(self.path / MARK, msgspec.json.encode(_Mark(machines=self.machines)))
+
+    def _sweep(self, wanted: Collection[str]) -> None:
+        """Remove the pages of machines that are not wanted; what else lies there stays."""
+        hosts = self.path / HOSTS
+        for place in sorted(hosts.iterdir()) if hosts.is_dir() and not hosts.is_symlink() else []:
+            if place.name in wanted or place.is_symlink() or not place.is_dir():
+                continue
+            for name in _pages_in(place):
+                (place / name).unlink()
+            with suppress(OSError):
+                place.rmdir()
+
+
+def _pages_in(place: Path) -> set[str]:
+    return {name for name in os.listdir(place) if name.endswith(".html")}
+
+
+def _states(place: Path, names: Collection[str]) -> dict[str, tuple[int, int]]:
+    """The state of each page that is there as a plain file."""
+    found = {}
+    for name in names:
+        with suppress(OSError, ValueError):  # a name from the mark may be anything
+            state = (place / name).lstat()
+            found[name] = (state.st_size, state.st_mtime_ns)
+    return found
+
+
+def _real_folder(path: Path) -> None:
+    """Make a folder, in the place of a link that somebody laid there."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(exist_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write the site to {path}: {error.strerror}", remedy=mends(error, "--out"))

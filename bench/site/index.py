@@ -1,0 +1,137 @@
+"""The first page: whether anything changed since the run before, on which host, and what was left out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import isobench
+from isobench.analysis.trend import FEWEST
+from isobench.report import format
+from isobench.site import changes, layout, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from isobench.analysis.trend import Alert
+    from isobench.site.changes import Place, Row
+    from isobench.site.summary import Summary
+
+NAME = "index.html"
+_MOST_NEWS, _MOST_CHANGES, _MOST_LEFT_OUT = 20, 100, 100
+"""What is listed of each; the page is to stay small. A host's own page has all its changes."""
+_LATE = 1.5
+"""Days behind the newest run of all from which on a host's is late."""
+
+
+class _Host(NamedTuple):
+    words: str
+    address: str
+    newest: Place
+    label: str
+    new: int
+    changed: str
+    runs: int
+    since: str
+    watched: int
+    hardware: str
+
+
+class _Note(NamedTuple):
+    host: Place
+    words: str
+
+
+def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
+    """`machines` in any order; `problems` are runs that no page has."""
+    ordered = sorted(machines, key=lambda one: (one.newest, one.folder), reverse=True)
+    names = _names(ordered)
+    known = [(alert.confirmed, alert.near, row) for one in ordered for alert, row in _rows(one, names[one.folder])]
+    known.sort(key=lambda entry: entry[:2], reverse=True)
+    stands = [row for _, _, row in known if row.state != "withdrawn"]
+    newest = ordered[0].newest if ordered else ""
+    notes = list(_notes(ordered, names, newest))
+    fresh = [names[one.folder] for one in ordered if one.news]
+    more = f"; the newest {_MOST_CHANGES} of {len(stands)}" if len(stands) > _MOST_CHANGES else ""
+    runs = format.count(sum(one.runs for one in ordered), "run")
+    return layout.page(
+        "index",
+        root="",
+        title="What isolation costs, night by night",
+        version=isobench.__version__,
+        trail=[],
+        sections=[("news", "New"), ("hosts", "Hosts"), ("changes", "Changes"), ("left-out", "Left out")],
+        lead=f"{runs} of {format.count(len(ordered), 'host')}",
+        newest=newest,
+        news=[row for row in stands if row.new],
+        most=_MOST_NEWS,
+        where=format.listing(fresh, 4),
+        calm=any(one.watched for one in ordered) and not notes,
+        verdict=summary.verdict(ordered, bool(notes)),
+        notes=notes,
+        hosts=[_host(one, names[one.folder]) for one in ordered],
+        changes=stands[:_MOST_CHANGES],
+        caption=f"What the trend has confirmed on all hosts, the latest confirmed first{more}",
+        problems=problems[:_MOST_LEFT_OUT],
+        problems_total=len(problems),
+    )
+
+
+def _names(machines: Sequence[Summary]) -> dict[str, str]:
+    """By folder what a machine is called; its hardware, too, where another has the same host id."""
+    ids = [one.host_id for one in machines]
+    return {
+        one.folder: format.clean(one.host_id, 100)
+        + (f" ({one.hardware})" if ids.count(one.host_id) > 1 and one.hardware else "")
+        for one in machines
+    }
+
+
+def _folder(one: Summary) -> str:
+    return f"hosts/{one.folder}/"
+
+
+def _rows(one: Summary, name: str) -> Iterable[tuple[Alert, Row]]:
+    return zip(one.alerts, changes.rows(one.alerts, _folder(one), name), strict=True)
+
+
+def _host(one: Summary, name: str) -> _Host:
+    stands = [alert.near for alert in one.alerts if alert.state != "withdrawn"]
+    report = f"{_folder(one)}{one.report}" if one.report else ""
+    return _Host(
+        name,
+        f"{_folder(one)}index.html",
+        changes.Place(changes.minute(one.newest), report),
+        format.clean(one.label, 60),
+        len(one.news),
+        changes.day(max(stands, default="")),
+        one.runs,
+        changes.day(one.first),
+        one.watched,
+        one.hardware,
+    )
+
+
+def _notes(machines: Sequence[Summary], names: dict[str, str], newest: str) -> Iterable[_Note]:
+    """What else to know first, of each host: an environment that is gone, no run lately, too few runs."""
+    watching = any(one.watched for one in machines)
+    for one in machines:
+        place = changes.Place(names[one.folder], f"{_folder(one)}index.html")
+        if one.gone:
+            yield _Note(place, f": {one.gone_words}")
+        late = _days(one.newest, newest)
+        replaced = any(other.host_id == one.host_id and other.newest > one.newest for other in machines)
+        if late >= _LATE and not replaced:
+            yield _Note(
+                place, f" has had no run since {changes.day(one.newest)}, {round(late)} days before the newest."
+            )
+        if watching and not one.watched:
+            yield _Note(place, f" has no cost with {FEWEST} runs yet, so no change can be known.")
+
+
+def _days(earlier: str, later: str) -> float:
+    """Between two stamps; none where one of them is no time."""
+    try:
+        return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() / 86400
+    except ValueError:
+        return 0.0

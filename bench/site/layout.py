@@ -1,0 +1,45 @@
+"""The frame that all pages have, and the two files beside them: a stylesheet (the report's and the site's) and the
+script that sorts, filters and answers the mouse. A page is complete without it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from isobench.report import format
+from isobench.report.palette import CYCLE, DARK
+
+_HERE = Path(__file__).parent
+_REPORT = Path(format.__file__).parent
+
+STYLE, SCRIPT = "site.css", "site.js"
+
+
+def page(template: str, **values: object) -> str:
+    """A page of this kind. All that comes from results is escaped."""
+    return _environment().get_template(f"{template}.html.j2").render(values)
+
+
+def assets() -> dict[str, str]:
+    """The files that all pages share, by name."""
+    dots = f":root {{ --dots: {CYCLE[0]}; }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ --dots: "
+    dots += f"{DARK[CYCLE[0]]}; }} }}\n"
+    style = (_REPORT / "style.css").read_text(encoding="utf-8") + dots + _text(STYLE)
+    return {STYLE: style, SCRIPT: _text(SCRIPT)}
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(_HERE / "templates")
+    made = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters.update(visible=format.visible)
+    made.globals.update(count=format.count, style=STYLE, script=SCRIPT)
+    return made

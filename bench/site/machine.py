@@ -1,0 +1,191 @@
+"""One machine's nights as its pages show them: each cost over the nights, its levels, its changes, and what the newest
+run says of it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from contextlib import suppress
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.analysis.results import load
+from isobench.analysis.trend import watch
+from isobench.core.errors import StoreError
+from isobench.report import format
+from isobench.results.record import HARDWARE
+from isobench.site import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from isobench.analysis.history import Night, Point
+    from isobench.analysis.results import Estimate, Results
+    from isobench.analysis.trend import Alert, Watched
+
+
+class Level(NamedTuple):
+    """Nights between two confirmed changes, as indices of the machine's nights, and their median."""
+
+    first: int
+    last: int
+    number: float
+
+
+class Course(NamedTuple):
+    """One cost over the nights: ratios to one baseline, or values of one unit."""
+
+    metric: str
+    """With its scenario: "startup.ready"."""
+    environment: str
+    against: str
+    """The baseline of a ratio; empty for a value."""
+    unit: str
+    """Of a value; empty for a ratio."""
+    nights: list[int]
+    """Indices of the machine's nights that have it."""
+    numbers: list[float]
+    levels: list[Level]
+    place: str
+    """The id of its figure on the page of its metric."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric}/{self.environment}"
+
+
+class Newest(NamedTuple):
+    """A cost in the newest run that has it."""
+
+    night: int
+    point: Point
+    estimate: Estimate | None
+    """With its interval; only of the machine's newest run."""
+
+
+class Machine(NamedTuple):
+    """All that the pages of one machine are made of."""
+
+    host_id: str
+    name: str
+    """`Night.machine`."""
+    folder: str
+    nights: Sequence[Night]
+    reports: Sequence[str]
+    """By night the address of its report, seen from the folder of the machine's pages; empty where there is none."""
+    left_out: Sequence[str]
+    """Runs in this machine's folders that are in none of its pages, and why."""
+    alerts: Sequence[Alert]
+    watched: int
+    """Series."""
+    courses: dict[str, list[Course]]
+    """By metric."""
+    newest: dict[tuple[str, str], Newest]
+    """By metric and environment."""
+    meanings: dict[str, str]
+    """By metric what it is, as the newest run has it."""
+
+    @property
+    def hardware(self) -> str:
+        return hardware(self.nights[-1].fingerprint)
+
+    def night_of(self, alert: Alert) -> int:
+        """The index of the first night at an alert's new level."""
+        return bisect_left([night.started for night in self.nights], alert.near)
+
+
+def hardware(fingerprint: dict[str, str]) -> str:
+    """What tells machines of one host id apart, in words."""
+    cpu, cpus = (format.clean(fingerprint.get(fact, ""), 100) for fact in HARDWARE)
+    return ", ".join(filter(None, (cpu, f"{cpus} CPUs" if cpus else "")))
+
+
+def examine(
+    results: Path, nights: Sequence[Night], earlier: Night | None, reports: Sequence[str], left_out: Sequence[str]
+) -> Machine:
+    """One machine's nights, oldest first. `earlier` as in `trend.watch`."""
+    found = watch(nights, earlier)
+    points = _points(nights)
+    name, host_id = nights[0].machine, nights[0].host_id
+    folder = names.host_folder(host_id, name)
+    run = _loaded(results / nights[-1].path)
+    courses = _courses(points, found)
+    return Machine(
+        host_id, name, folder, nights, reports, left_out, found.alerts, len(found.series), courses,
+        _newest(nights, run), _meanings(run),
+    )  # fmt: skip
+
+
+_Key = tuple[str, str, str]
+"""Name, against and unit of a course, as a series of the trend has them."""
+
+
+def _points(nights: Sequence[Night]) -> dict[_Key, tuple[list[int], list[float]]]:
+    found: dict[_Key, tuple[list[int], list[float]]] = {}
+    for index, night in enumerate(nights):
+        for point in night.points:
+            relative = not math.isnan(point.ratio) and point.environment != night.baseline
+            name = f"{point.scenario}.{point.metric}/{point.environment}"
+            against, unit = (night.baseline, "") if relative else ("", point.unit)
+            places, numbers = found.setdefault((name, against, unit), ([], []))
+            places.append(index)
+            numbers.append(point.ratio if relative else point.value)
+    return found
+
+
+def _courses(points: dict[_Key, tuple[list[int], list[float]]], found: Watched) -> dict[str, list[Course]]:
+    """By metric, those measured last first, and the baseline's before the ratios to it. A cost that has ratios is told
+    by its values where the trend watches them."""
+    watched = {(one.name, one.against, one.unit) for one in found.series}
+    ratios = {name for name, against, _ in points if against}
+    begun = _beginnings(found)
+    courses: dict[str, list[Course]] = {}
+    for key, (places, numbers) in sorted(points.items(), key=lambda entry: (-entry[1][0][-1], bool(entry[0][1]))):
+        name, against, unit = key
+        if not against and name in ratios and key not in watched:
+            continue
+        metric, _, environment = name.partition("/")
+        known = courses.setdefault(metric, [])
+        place = names.place(environment, sum(one.environment == environment for one in known))
+        levels = _levels(places, numbers, begun.get(key, []))
+        known.append(Course(metric, environment, against, unit, places, numbers, levels, place))
+    return dict(sorted(courses.items()))
+
+
+def _beginnings(found: Watched) -> dict[_Key, list[int]]:
+    """The nights on which a level begins; changes that do not stand begin none."""
+    begun: dict[_Key, list[int]] = {}
+    for series, move in found.moves:
+        if move.stands:
+            places = begun.setdefault((series.name, series.against, series.unit), [])
+            places += [move.near, *([move.back[0]] if move.back is not None else [])]
+    return begun
+
+
+def _levels(places: list[int], numbers: list[float], begun: Iterable[int]) -> list[Level]:
+    edges = sorted({0, *(bisect_left(places, night) for night in begun), len(places)})
+    return [Level(places[first], places[end - 1], median(numbers[first:end])) for first, end in pairwise(edges)]
+
+
+def _loaded(folder: Path) -> Results | None:
+    """A run; none if it went away meanwhile."""
+    with suppress(StoreError):
+        return load(folder)
+    return None
+
+
+def _newest(nights: Sequence[Night], run: Results | None) -> dict[tuple[str, str], Newest]:
+    estimates = {(one.name, one.environment): one for one in run.estimates} if run is not None else {}
+    found = {}
+    for index, night in enumerate(nights):
+        for point in night.points:
+            key = (f"{point.scenario}.{point.metric}", point.environment)
+            found[key] = Newest(index, point, estimates.get(key) if night is nights[-1] else None)
+    return found
+
+
+def _meanings(run: Results | None) -> dict[str, str]:
+    scenarios = run.session.scenarios if run is not None else []
+    return {f"{scenario.name}.{metric.name}": metric.meaning for scenario in scenarios for metric in scenario.metrics}

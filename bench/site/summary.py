@@ -1,0 +1,77 @@
+"""What the first page says of one machine: small enough to be kept until the machine has another night."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from isobench.analysis.trend import FEWEST, Alert
+from isobench.report import format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isobench.site.machine import Machine
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One machine."""
+
+    host_id: str
+    folder: str
+    hardware: str
+    runs: int
+    first: str
+    newest: str
+    """Start of its newest run."""
+    label: str
+    report: str
+    """Address of that run's report, seen from the machine's folder; empty if there is none."""
+    watched: int
+    gone: list[str]
+    """Environments of the run before that are not in the newest."""
+    alerts: list[Alert]
+
+    @property
+    def news(self) -> list[Alert]:
+        return [alert for alert in self.alerts if alert.news]
+
+    @property
+    def gone_words(self) -> str:
+        """ "docker was measured in the run before, and not in the newest."."""
+        names = format.listing([format.clean(name, 60) for name in self.gone], 6)
+        verb = "was" if len(self.gone) == 1 else "were"
+        return f"{names} {verb} measured in the run before, and not in the newest."
+
+
+def of(machine: Machine) -> Summary:
+    newest = machine.nights[-1]
+    before = machine.nights[-2] if len(machine.nights) > 1 else newest
+    now = {point.environment for point in newest.points}
+    gone = [name for name in dict.fromkeys(point.environment for point in before.points) if name not in now]
+    return Summary(
+        machine.host_id,
+        machine.folder,
+        machine.hardware,
+        len(machine.nights),
+        machine.nights[0].started,
+        newest.started,
+        newest.label,
+        machine.reports[-1],
+        machine.watched,
+        gone,
+        list(machine.alerts),
+    )
+
+
+def verdict(machines: Sequence[Summary], but: bool) -> str:
+    """The sentence for a night without news; `but` says that other things are to be known first. It claims nothing
+    where nothing could have been found."""
+    unknown = sum(not one.watched for one in machines)
+    if not machines:
+        return "No run could be read."
+    if unknown == len(machines):
+        return f"No change can be known yet: a cost is watched once one host has {FEWEST} runs with it."
+    where = " on the hosts that have enough runs" if unknown else ""
+    return f"No cost changed{where}, but:" if but else f"Nothing changed{where}."

@@ -1,0 +1,74 @@
+"""The drawing of one cost."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isobench.site import chart
+from isobench.site.machine import Course, Level
+from tests.unit.analysis.made import night
+
+NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30)
+
+
+def course(numbers: list[float], unit: str = "") -> Course:
+    nights = list(range(len(numbers)))
+    against = "" if unit else "process"
+    return Course("a.b", "docker", against, unit, nights, numbers, [Level(0, nights[-1], numbers[0])], "in-docker")
+
+
+def drawn(numbers: list[float], unit: str = "", **more: object) -> ET.Element:
+    given = {"marks": [], "interval": None, "words": "words", **more}
+    return ET.fromstring(chart.draw(course(numbers, unit), [night(n) for n in range(len(numbers))], **given))  # type: ignore[arg-type]
+
+
+def dots(drawing: ET.Element) -> list[tuple[int, int]]:
+    """Where the dots are."""
+    (path,) = [part for part in drawing if part.get("class", "").startswith("dots")]
+    found, x, y = [], 0, 0
+    for right, down in re.findall(r"m(-?\d+) (-?\d+)h0", path.get("d", "")):
+        x, y = x + int(right), y + int(down)
+        found.append((x, y))
+    return found
+
+
+@given(NUMBERS, st.sampled_from(["", "second", "byte"]))
+def test_any_numbers_are_drawn_within_the_frame(numbers: list[float], unit: str) -> None:
+    """Zero, less and the largest that there are, too: the drawing is well-formed, and no dot is outside."""
+    found = dots(drawn(numbers, unit))
+    assert len(found) == len(numbers)
+    assert all(chart.LEFT <= x <= chart.RIGHT and chart.TOP <= y <= chart.BOTTOM for x, y in found)
+    assert [x for x, _ in found] == sorted(x for x, _ in found)
+
+
+def test_more_is_higher_and_a_little_noise_is_no_mountain() -> None:
+    """A night of three times the cost is above; noise of 1 % takes less than a third of the frame."""
+    (_, low), (_, high) = dots(drawn([1.0, 3.0]))
+    assert high < low
+    ys = [y for _, y in dots(drawn([1.0, 1.01, 0.99]))]
+    assert max(ys) - min(ys) < (chart.BOTTOM - chart.TOP) / 3
+
+
+def test_words_are_escaped_and_marks_drawn() -> None:
+    """The drawing's name may be anything; a change of the software looks other than one of the cost."""
+    marks = [chart.Mark(1, "7"), chart.Mark(2, "8", software=True)]
+    drawing = drawn([1.0, 1.0, 2.0], marks=marks, interval=(0.9, 3.0), words='"><script>x</script>&')
+    assert drawing.get("aria-label") == '"><script>x</script>&'
+    kinds = [part.get("class") for part in drawing]
+    assert {"change", "software", "interval", "level"} <= set(kinds)
+    assert [part.text for part in drawing if part.get("class") == "number"] == ["7", "8"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 1000])
+def test_every_drawing_has_dates_and_ticks(count: int) -> None:
+    """Also that of a single night; the first and the last date are among them."""
+    drawing = drawn([400.0 + math.sin(n) for n in range(count)])
+    dates = [part.text for part in drawing if part.get("class") == "date"]
+    assert dates[0] == night(0)[:10] and dates[-1] == night(count - 1)[:10]
+    assert len([part for part in drawing if part.get("class") == "tick"]) >= 2
