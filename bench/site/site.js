@@ -4,7 +4,7 @@
 
 const UNITS = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 1024, MiB: 1048576, GiB: 1073741824, "%": 0.01, "×": 1 };
 const NUMBER = /^([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*(ns|µs|ms|s|KiB|MiB|GiB|B|%|×))?(?![\w.-])/;
-const FEW = 6; // rows that need no filter
+const FEW = 5; // rows that need no filter
 const tables = new Map();
 const figures = new Map();
 
@@ -108,9 +108,9 @@ class Chart {
     this.unit = figure.dataset.unit;
     this.count = Number(this.svg.dataset.nights);
     const column = Number(figure.dataset.column);
-    this.values = nights.map((row) => row.cells[column]?.textContent ?? "").reverse();
-    this.labels = nights.map((row) => row.cells[0].textContent).reverse();
-    this.changes = nights.map((row) => row.cells[1].textContent).reverse();
+    this.values = nights.map((row) => row.cells[column]?.textContent.trim() ?? "").reverse();
+    this.labels = nights.map((row) => row.cells[0].textContent.trim()).reverse();
+    this.changes = nights.map((row) => row.cells[1].textContent.trim()).reverse();
     this.at = -1;
     this.svg.addEventListener("pointermove", (event) => this.show(this.under(event), false));
     this.svg.addEventListener("pointerleave", () => this.show(this.kept ?? -1, false));

@@ -1,0 +1,201 @@
+"""The site in a real browser: sorted, filtered, linked to, by keyboard, wide and narrow, light and dark, unscripted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.test_report_browser import OVERFLOWING, SCHEMES, WIDTHS, show
+from tests.example import chrome
+from tests.unit.report.made import HOSTILE
+from tests.unit.site.made import STEP, add_nights, change, made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.browser
+
+NIGHTS = STEP + 10
+SHOWN = """
+const rows = document.querySelectorAll(`[data-name=${arguments[0]}] tbody tr:not([hidden])`);
+return [...rows].map(row => row.cells[arguments[1]].innerText);
+"""
+COUNTS = """
+return ['tbody tr', 'figure svg .level', 'input', 'thead button'].map(s => document.querySelectorAll(s).length);
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A headless Chromium with a profile of its own, which logs what it asks the network for."""
+    started = chrome(tmp_path_factory.mktemp("profile"), loggingPrefs={"browser": "ALL", "performance": "ALL"})
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The site of two hosts, one of which has hostile words wherever a record has free text."""
+    folder = tmp_path_factory.mktemp("site")
+    for host in ("calm", "hostile"):
+        add_nights(folder / "results", NIGHTS, host)
+    for run in (folder / "results/hostile").iterdir():
+        change(run, label=HOSTILE, profile=HOSTILE, fingerprint={"cpu": HOSTILE, "kernel": HOSTILE})
+    (folder / "results/calm/20200101T000000Z").mkdir()
+    (folder / "results/calm/20200101T000000Z/session.json").write_text("{")
+    site = made(folder).page.parent
+    calm, hostile = (next((site / "hosts").glob(f"{name}~*")) for name in ("calm", "hostile"))
+    return {
+        "index": site / "index.html",
+        "host": calm / "index.html",
+        "cost": calm / "startup.m0.html",
+        "hostile host": hostile / "index.html",
+        "hostile cost": hostile / "startup.m0.html",
+    }
+
+
+def go(browser: Chrome, page: Path, state: str) -> None:
+    """Open a page as a link to this state of it."""
+    browser.get("about:blank")
+    browser.get(f"{page.as_uri()}#{state}")
+
+
+def test_a_table_sorts_and_filters_and_the_address_says_so(browser: Chrome, pages: dict[str, Path]) -> None:
+    """By number where there are numbers, once more for the other way; whoever opens the address sees the same."""
+    show(browser, pages["host"], 1280)
+    everything = browser.execute_script(SHOWN, "costs-table", 1)
+    head = browser.find_element("css selector", "[data-name=costs-table] thead th:nth-child(3) button")
+    head.click()
+    head.click()
+    field = browser.find_element("css selector", "#costs input[type=search]")
+    field.send_keys("m1 chroot")
+    assert browser.execute_script(SHOWN, "costs-table", 1) == ["chroot"]
+    field.clear()
+    field.send_keys("startup.m1")
+    shown = browser.execute_script(SHOWN, "costs-table", 2)
+    assert len(shown) == len(everything) / 2
+    address = browser.current_url
+    assert "costs-table.sort=-3" in address and "costs-table.q=startup.m1" in address
+    go(browser, pages["host"], address.partition("#")[2])
+    assert browser.execute_script(SHOWN, "costs-table", 2) == shown
+    assert browser.execute_script("return document.querySelector('#costs output').innerText") == "3 of 6 rows"
+    sorted_by = "return document.querySelector('[aria-sort]').ariaSort"
+    assert browser.execute_script(sorted_by) == "descending"
+
+
+@pytest.mark.parametrize(
+    ("values", "rising"),
+    [
+        (["1.5 ms", "900 µs", "2 s", "", "3 ns"], ["3 ns", "900 µs", "1.5 ms", "2 s", ""]),
+        (["1.10× [1, 2]", "0.9× [0, 1]", "11× [2, 3]"], ["0.9× [0, 1]", "1.10× [1, 2]", "11× [2, 3]"]),
+        (["+5.0 %", "−3.0 %", "3×", "+150 %"], ["−3.0 %", "+5.0 %", "+150 %", "3×"]),
+        (["2026-01-10", "2025-12-31", "2026-01-09"], ["2025-12-31", "2026-01-09", "2026-01-10"]),
+        (["1.5 GiB", "900 MiB", "2 B"], ["2 B", "900 MiB", "1.5 GiB"]),
+    ],
+)
+def test_it_sorts_by_what_is_meant(
+    browser: Chrome, pages: dict[str, Path], values: list[str], rising: list[str]
+) -> None:
+    """Units, signs, intervals and dates; what is missing comes last, either way."""
+    show(browser, pages["index"], 1280)
+    made_of = "const t = document.createElement('table'); t.className = 'rich'; t.dataset.name = 'x';"
+    made_of += " t.innerHTML = '<thead><tr><th>head</thead><tbody></tbody>';"
+    made_of += " for (const v of arguments[0]) t.tBodies[0].insertRow().insertCell().textContent = v;"
+    made_of += " document.body.append(t); window.one = new Rich(t); one.sort(1); const up = one.rows.length &&"
+    made_of += " [...t.tBodies[0].rows].map(r => r.textContent); one.sort(-1);"
+    made_of += " return [up, [...t.tBodies[0].rows].map(r => r.textContent)]"
+    up, down = browser.execute_script(made_of, values)
+    full = [value for value in rising if value]
+    assert up == rising and down == full[::-1] + [""] * (len(rising) - len(full))
+
+
+def test_a_figure_tells_the_run_and_the_value(browser: Chrome, pages: dict[str, Path]) -> None:
+    """By the keyboard and by the mouse; Enter keeps the run in the address, which brings it back."""
+    from selenium.webdriver import ActionChains, Keys
+
+    show(browser, pages["cost"], 1280)
+    drawing = browser.find_element("css selector", "#in-docker .drawing")
+    readout = "return document.querySelector('#in-docker output').textContent"
+    assert browser.execute_script(readout) == ""
+    drawing.send_keys(Keys.ARROW_LEFT)
+    newest = browser.execute_script("return document.querySelector('[data-name=nights-table] tbody tr').innerText")
+    cells = newest.split("\t")
+    assert browser.execute_script(readout) == f"{cells[0]}: {cells[-1].strip()}×"
+    for _ in range(NIGHTS - 1 - STEP):
+        drawing.send_keys(Keys.ARROW_LEFT)
+    told = browser.execute_script(readout)
+    assert "; here change " in told
+    drawing.send_keys(Keys.ENTER)
+    go(browser, pages["cost"], browser.current_url.partition("#")[2])
+    assert browser.execute_script(readout) == told
+    svg = browser.find_element("css selector", "#in-docker svg")
+    ActionChains(browser).move_to_element_with_offset(svg, -200, 0).perform()
+    assert browser.execute_script(readout) not in ("", told)
+
+
+@pytest.mark.parametrize("name", ["index", "host", "cost", "hostile host", "hostile cost"])
+def test_pages_fit_are_silent_and_accessible(browser: Chrome, pages: dict[str, Path], name: str) -> None:
+    """On a desk and on a phone, light and dark: nothing overflows, nothing is logged, nothing leaves the site, and axe
+    finds no serious violation."""
+    from axe_core_python.selenium import Axe
+
+    site = pages["index"].parent.as_uri()
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            show(browser, pages[name], width, scheme)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+            assert browser.execute_script(OVERFLOWING) == []
+            assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+            log = browser.get_log("performance")  # type: ignore[no-untyped-call]
+            messages = [json.loads(entry["message"])["message"] for entry in log]
+            asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+            assert asked and all(url.startswith((site, "data:")) for url in asked)
+            found: dict[str, Any] = Axe().run(browser)
+            serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+            assert [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in serious] == []
+
+
+def test_the_first_screen_says_whether_anything_changed(browser: Chrome, pages: dict[str, Path]) -> None:
+    """Without scrolling, also on a phone: the verdict, and that something was left out."""
+    for width in WIDTHS:
+        show(browser, pages["index"], width)
+        bottom = "return document.querySelector(arguments[0]).getBoundingClientRect().bottom"
+        height = browser.execute_script("return window.innerHeight")
+        assert browser.execute_script(bottom, ".banner") < height / 2
+        assert browser.execute_script(bottom, "#news a[href='#left-out']") < height
+
+
+def test_hostile_words_do_nothing(browser: Chrome, pages: dict[str, Path]) -> None:
+    """No script but the site's own, no element of theirs; the words stand there to be read."""
+    for name in ("index", "hostile host", "hostile cost"):
+        show(browser, pages[name], 1280)
+        assert browser.execute_script("return [...document.scripts].map(s => s.src.split('/').pop())") == ["site.js"]
+        assert browser.execute_script("return document.querySelectorAll('[href^=\"http\"], b, [onerror]').length") == 0
+        text = browser.execute_script("return document.body.innerText")
+        assert "<script>alert(1)</script>" in text and "\u202e" not in text
+
+
+def test_without_script_every_page_is_complete(browser: Chrome, pages: dict[str, Path]) -> None:
+    """All rows and figures are there, and no control that would do nothing."""
+    show(browser, pages["cost"], 1280)
+    rows, figures, inputs, buttons = browser.execute_script(COUNTS)
+    assert inputs and buttons
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(pages["cost"].as_uri())
+        root = browser.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
+
+        def count(selector: str) -> int:
+            found = browser.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": selector})
+            return len(found["nodeIds"])
+
+        assert [count("tbody tr"), count("figure svg .level"), count("input"), count("thead button")] == [
+            rows, figures, 0, 0,
+        ]  # fmt: skip
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
