@@ -1,7 +1,8 @@
 """Limits: what an instance has of what it was given, and what a program sees that wants more.
 
-Costs are absolute (CPU seconds in a window, bytes, seconds); how much of a limit was reached is the report's to derive.
-How many processes and files there were does not vary from block to block, so these are facts.
+Costs are absolute (CPU time in a second, bytes, seconds); how much of a limit was had is the report's to derive. For
+that, a metric's name ends in what was set: percent of a CPU, MiB, MiB/s. How many processes and files there were does
+not vary from block to block, so these are facts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from isobench.contracts.answers import answers, first_answer, next_answer, only, whole
 from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import limited, working
-from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort
+from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort, Unavailable
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 
@@ -52,9 +53,7 @@ class LimitCpu:
     """A throttled task waits for a CPU, and an engine's cgroup says that it was throttled."""
     metrics = (
         *(
-            Metric(
-                f"had-{percent}", "second", f"CPU time had in {WINDOW:g} s with a quota of {percent} %, seen outside"
-            )
+            Metric(f"had-{percent}", "second", f"CPU time had in a second, with a quota of {percent} %, seen outside")
             for percent in QUOTAS
         ),
         *(
@@ -102,14 +101,14 @@ def _go_on(instance: Instance) -> None:
 
 
 def _had_meanwhile(instance: Instance) -> float:
-    """CPU seconds of the program, or of the VMM that runs it, in a window of the host's clock; 0 if it cannot be seen.
+    """CPU seconds of the program, or of the VMM that runs it, in a second of the host's clock; 0 if it cannot be seen.
 
     Not by the clocks inside: a guest counts the time in which its host did not let it run.
     """
     before, began = _cpu_seconds(instance), time.monotonic()
     time.sleep(WINDOW)
     after, ended = _cpu_seconds(instance), time.monotonic()
-    return (after - before) * WINDOW / (ended - began)
+    return (after - before) / (ended - began)
 
 
 def _cpu_seconds(instance: Instance) -> float:
@@ -217,10 +216,10 @@ class LimitCount:
         return {"set": str(COUNT), "had": str(count), "error": _error(had) or "none: the limit is not enforced"}
 
 
-RATE = 4 << 20
-"""Bytes a second."""
-_WRITTEN = 8 << 20
-"""Bytes: two seconds at that rate."""
+RATE = 4
+"""MiB a second."""
+_WRITTEN = 8
+"""MiB: two seconds at that rate."""
 
 
 class LimitDisk:
@@ -236,24 +235,29 @@ class LimitDisk:
     typical_seconds = 5.0
     expected_interference = frozenset({Counter.PSI_IO})
     metrics = (
-        Metric("direct", "second", f"{_WRITTEN >> 20} MiB written past the page cache, {RATE >> 20} MiB/s set"),
-        Metric("buffered", "second", "the same into the page cache"),
-        Metric("fsync", "second", "the same into the page cache, until the program has it on the disk (fsync)"),
-        Metric("syncfs", "second", "the same into the page cache, until the kernel's threads have it there (syncfs)"),
+        Metric(f"direct-{RATE}", "second", f"writing a MiB past the page cache, with a limit of {RATE} MiB/s"),
+        Metric(f"buffered-{RATE}", "second", "writing a MiB into the page cache"),
+        Metric(f"fsync-{RATE}", "second", "the same, until the program has brought it to the disk (fsync)"),
+        Metric(f"syncfs-{RATE}", "second", "the same, until the kernel's threads have brought it there (syncfs)"),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        direct, fsync, syncfs = (_wrote(sandbox, how) for how in ("direct", "fsync", "syncfs"))
-        return {
+        try:
+            direct, fsync, syncfs = (_wrote(sandbox, how) for how in ("direct", "fsync", "syncfs"))
+        except Unavailable as error:  # no limit can be set for what lies on no disk
+            raise StoppedShort(error.reason, {}) from error
+        seconds = {
             "direct": whole(direct, "written") / 1e9,
             "buffered": whole(fsync, "written") / 1e9,
             "fsync": whole(fsync, "synced") / 1e9,
             "syncfs": whole(syncfs, "synced") / 1e9,
         }
+        return {f"{how}-{RATE}": taken / _WRITTEN for how, taken in seconds.items()}
 
 
 def _wrote(sandbox: Sandbox, how: str) -> Mapping[str, Any]:
-    with sandbox.launch(limited(working("write", how, str(_WRITTEN), disk=True), write_bytes=RATE)) as instance:
+    launch = limited(working("write", how, str(_WRITTEN << 20), disk=True), write_bytes=RATE << 20)
+    with sandbox.launch(launch) as instance:
         return only(answers(instance))
 
 

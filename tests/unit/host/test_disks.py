@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.core.errors import MeasurementError
+from isobench.core.errors import Unavailable
 from isobench.host import disks
 
 
@@ -41,5 +41,7 @@ def test_the_disk_of_a_partition(tmp_path: Path, number: str) -> None:
 
 
 def test_a_file_system_without_a_disk(tmp_path: Path, number: str) -> None:
-    with pytest.raises(MeasurementError, match=rf"lies on no disk of its own \(device {number}\)"):
+    with pytest.raises(Unavailable, match=rf"lies on no disk of its own \(device {number}\)"):
         disks.disk_beneath(tmp_path)
+    with pytest.raises(Unavailable, match="none is not known: No such file"):
+        disks.disk_beneath(tmp_path / "none")

@@ -14,7 +14,7 @@ import pytest
 from isobench.analysis.gate import marks
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import Launch, Limits
-from isobench.core.errors import MeasurementError, OutOfMemory, StoppedShort
+from isobench.core.errors import IsobenchError, MeasurementError, OutOfMemory, StoppedShort, Unavailable
 from isobench.host.counters import Counter
 from isobench.results.record import CellRecord
 from isobench.run import catalog
@@ -34,7 +34,7 @@ class Killed(SayingInstance):
 class Box:
     """A sandbox that answers each launch with the next script, or fails as scripted, and keeps what was launched."""
 
-    def __init__(self, scripts: Sequence[Sequence[object] | MeasurementError], kind: type = SayingInstance) -> None:
+    def __init__(self, scripts: Sequence[Sequence[object] | IsobenchError], kind: type = SayingInstance) -> None:
         self.scripts = list(scripts)
         self.kind = kind
         self.launched: list[Launch] = []
@@ -49,7 +49,7 @@ class Box:
     def launch(self, launch: Launch) -> Iterator[SayingInstance]:
         self.launched.append(launch)
         script = self.scripts[len(self.launched) - 1]
-        if isinstance(script, MeasurementError):
+        if isinstance(script, IsobenchError):
             raise script
         yield self.kind(b"ready\n" + b"".join(json.dumps(one).encode() + b"\n" for one in script))
 
@@ -105,7 +105,7 @@ def test_the_cpu_time_is_that_of_the_window(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("isobench.scenarios.limits.time.monotonic", lambda: next(clock))
     monkeypatch.setattr("isobench.scenarios.limits.time.sleep", lambda seconds: None)
     monkeypatch.setattr(limits, "_cpu_seconds", _looks(1.0, 1.8))
-    assert limits._had_meanwhile(SayingInstance(b"")) == pytest.approx(0.4)  # type: ignore[arg-type]
+    assert limits._had_meanwhile(SayingInstance(b"")) == pytest.approx(0.2)  # type: ignore[arg-type]
 
 
 def test_memory_is_what_was_had_and_how_long_the_end_took() -> None:
@@ -144,9 +144,16 @@ def test_a_guest_that_does_not_boot_with_so_little_keeps_the_rest() -> None:
 def test_writes_are_those_of_three_instances() -> None:
     """Each with the same limit, and with a disk."""
     box = Box([[{"written": when * 10**9, "synced": when * 10**9 + 5 * 10**8}] for when in (2, 1, 3)])
-    assert BY_NAME["limit-disk"].measure(box) == {"direct": 2.0, "buffered": 1.0, "fsync": 1.5, "syncfs": 3.5}
-    assert {one.limits for one in box.launched} == {Limits(write_bytes=limits.RATE)}
+    found = BY_NAME["limit-disk"].measure(box)
+    assert found == {"direct-4": 2 / 8, "buffered-4": 1 / 8, "fsync-4": 1.5 / 8, "syncfs-4": 3.5 / 8}
+    assert {one.limits for one in box.launched} == {Limits(write_bytes=4 << 20)}
     assert all(one.needs_disk for one in box.launched)
+
+
+def test_what_lies_on_no_disk_is_skipped_with_the_reason() -> None:
+    with pytest.raises(StoppedShort, match="on no disk of its own") as stopped:
+        BY_NAME["limit-disk"].measure(Box([Unavailable("it lies on no disk of its own")]))
+    assert stopped.value.values == {}
 
 
 def test_counts_are_facts_with_the_error_that_the_program_sees() -> None:

@@ -1,0 +1,216 @@
+"""Limits: what an instance had of what it was given, and what is not enforced.
+
+What was set is in a metric's name, after the hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.analysis.verdicts import centred
+from isobench.report import format
+from isobench.report.blocks import Items, Paragraph, Span, table
+from isobench.report.context import Section
+from isobench.report.sections._shared import name_cell, scenario_details
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from isobench.report.blocks import Block, Cell, Text
+    from isobench.report.context import Context
+
+MARGIN = 0.10
+"""A limit is kept if the whole interval of what was had lies this near to it. A quota is given anew ten times a second,
+and a window ends in the middle of one."""
+NONE = 1.5
+"""Where certainly more than so many times a limit was had, nobody enforces it. Between the two is a burst: QEMU lets a
+disk write ahead."""
+
+
+class _Kind(NamedTuple):
+    """A cost that says how much of a limit was had."""
+
+    scenario: str
+    metric: str
+    words: str
+    """The limit, of so much."""
+    share: Callable[[float, int], float]
+    """What was had of it, by the cost and what was set."""
+    beside: str = ""
+    """A metric that is shown beside it, and what it is called."""
+    called: str = ""
+
+
+def _of_time(cost: float, percent: int) -> float:
+    return cost / (percent / 100)
+
+
+def _of_memory(cost: float, mebibytes: int) -> float:
+    return cost / (mebibytes << 20)
+
+
+def _of_rate(cost: float, mebibytes: int) -> float:
+    """The cost is the seconds of one MiB."""
+    return 1 / (cost * mebibytes)
+
+
+_KINDS = (
+    _Kind("limit-cpu", "had", "{} % of a CPU", _of_time, "stall", "longest stall"),
+    _Kind("limit-memory", "had", "{} MiB of memory", _of_memory, "end", "from its last page to its end"),
+    _Kind("limit-disk", "direct", "{} MiB/s past the page cache", _of_rate),
+    _Kind("limit-disk", "fsync", "{} MiB/s by fsync", _of_rate),
+    _Kind("limit-disk", "syncfs", "{} MiB/s by the kernel's threads", _of_rate),
+)
+_COUNTS = {"limit-processes": "processes", "limit-files": "open files"}
+_CAPTIONS = {
+    "limit-cpu": "CPU time that was had, as a share of the quota [95 %]. A quota of more than one CPU is had only if "
+    "so many are free.",
+    "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
+    "guest the limit is its memory, of which its kernel has a part.",
+    "limit-disk": "Bytes a second written to the disk, as a share of the limit.",
+}
+
+
+class _Had(NamedTuple):
+    """What one environment had of one limit."""
+
+    kind: _Kind
+    environment: str
+    limit: int
+    share: float
+    low: float
+    high: float
+
+    @property
+    def outcome(self) -> str:
+        """kept, less, more, none, or empty if the interval does not tell; it needs six blocks."""
+        if self.low > 1 + MARGIN:
+            return "none" if self.low > NONE else "more"
+        if self.high < 1 - MARGIN:
+            return "less"
+        return "kept" if self.low >= 1 - MARGIN and self.high <= 1 + MARGIN else ""
+
+    @property
+    def words(self) -> str:
+        return self.kind.words.format(self.limit)
+
+
+def build(context: Context) -> list[Block]:
+    had = [one for kind in _KINDS for one in _had(context, kind)]
+    counts = _counts(context)
+    if not had and not counts:
+        return []
+    scenarios = list(dict.fromkeys(one.kind.scenario for one in had))
+    tables = [
+        _table(context, scenario, [one for one in had if one.kind.scenario == scenario]) for scenario in scenarios
+    ]
+    folds = [block for scenario in scenarios for block in scenario_details(context, scenario)]
+    return [*_sentences(context, had), *_not_enforced(context, had), *tables, *counts, *folds]
+
+
+def _had(context: Context, kind: _Kind) -> list[_Had]:
+    """Every limit of this kind in every environment, in the order of the record."""
+    found = []
+    for metric in context.metrics_of(kind.scenario):
+        match = re.fullmatch(rf"{kind.metric}-([1-9]\d{{0,8}})", metric)
+        for row in context.select(kind.scenario, metric) if match else ():
+            limit = int(match[1]) if match else 0
+            values = context.values(kind.scenario, metric, row.environment)[1]
+            shares = [kind.share(value, limit) for value in values if value > 0]
+            if shares:
+                one = centred([math.log(share) for share in shares], context.results.wanders)
+                found.append(_Had(kind, row.environment, limit, *map(math.exp, (one.centre, one.low, one.high))))
+    return found
+
+
+def _table(context: Context, scenario: str, had: Sequence[_Had]) -> Block:
+    columns = dict.fromkeys(one.words for one in had)
+    known = {(one.environment, one.words): one for one in had}
+    rows: list[list[Cell | Text]] = []
+    for name in context.measured({one.environment for one in had}):
+        cells: list[Cell | Text] = [name_cell(context, name)]
+        for column in columns:
+            one = known.get((name, column))
+            cells.append(format.MISSING if one is None else _cell(context, one))
+        rows.append(cells)
+    return table(_CAPTIONS[scenario], ["environment", *columns], rows)
+
+
+def _cell(context: Context, one: _Had) -> Text:
+    """The share and its interval, and beneath it what is shown beside."""
+    share = Span(format.ratio_interval(one.share, one.low, one.high, MARGIN), "strong")
+    row = (
+        context.find(one.kind.scenario, f"{one.kind.beside}-{one.limit}", one.environment) if one.kind.beside else None
+    )
+    return (share,) if row is None else (share, Span(f"{one.kind.called} {format.cost(row)}", "small"))
+
+
+def _sentences(context: Context, had: Sequence[_Had]) -> list[Block]:
+    """What each environment does with its limits, one sentence each."""
+    said = []
+    for name in context.measured({one.environment for one in had}):
+        own = [one for one in had if one.environment == name]
+        if all(math.isnan(one.low) for one in own):
+            continue
+        parts = []
+        for outcome, verb in _VERBS.items():
+            words = [_in_words(one) for one in own if one.outcome == outcome]
+            parts += [f"{verb} {format.listing(words, 9)}"] if words else []
+        said.append(f"{format.clean(context.title(name), 60)}: {'; '.join(parts)}.")
+    if not said:
+        return [Paragraph("Fewer than six blocks: whether a limit is kept cannot be said.")] if had else []
+    return [Items(list["Text"](said))]
+
+
+_VERBS = {
+    "kept": "keeps",
+    "less": "gives less than",
+    "more": "gives more than",
+    "none": "does not enforce",
+    "": "leaves open whether it keeps",
+}
+
+
+def _in_words(one: _Had) -> str:
+    return one.words if one.outcome in ("kept", "") else f"{one.words} ({format.ratio(one.share)})"
+
+
+def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
+    """Which limits are none, and where."""
+    found: dict[str, list[str]] = {}
+    for one in had:
+        if one.outcome == "none":
+            found.setdefault(one.words, []).append(format.clean(one.environment, 40))
+    if not found:
+        return []
+    listed = "; ".join(f"{words} in {format.listing(names)}" for words, names in found.items())
+    blocks: list[Block] = [Paragraph((Span("Not enforced: ", "strong"), Span(f"{listed}.")))]
+    if any(one.outcome == "none" and one.kind.metric == "syncfs" for one in had):
+        blocks.append(
+            Paragraph(
+                "What a program leaves in the page cache is written by the kernel's threads. Cgroup version 1 charges "
+                "that to nobody, so no limit holds it; version 2 charges it to the writer's cgroup. Where fsync is not "
+                "limited either, the file system answers it at once (a volatile overlay, as of podman run --rm)."
+            )
+        )
+    return blocks
+
+
+def _counts(context: Context) -> list[Block]:
+    """How many processes and open files there were, and the error."""
+    rows: list[list[Cell | Text]] = []
+    for record in context.session.environments:
+        for scenario, what in _COUNTS.items():
+            facts = {key: record.facts.get(f"{scenario}.{key}", "") for key in ("set", "had", "error")}
+            if facts["had"]:
+                shown = [format.clean(facts[key], 60) for key in ("set", "had", "error")]
+                rows.append([name_cell(context, record.name), what, *shown])
+    if not rows:
+        return []
+    caption = "How many there were with those that were there before, and the error that the program saw."
+    return [table(caption, ["environment", "of", "set", "had", "error"], rows, left=2)]
+
+
+SECTION = Section(82, "limits", "Limits: what was set, and what was had", build, "Limits")

@@ -1,0 +1,96 @@
+"""Limits on real instances: what each environment sets, the kernel keeps, and a program sees where it ends.
+
+How much of a quota is had depends on what else the machine does: these tests ask whether it is held back at all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from isobench.contracts.capabilities import Capability
+from isobench.core.errors import StoppedShort
+from isobench.host import cgroups
+from isobench.run import catalog
+from isobench.scenarios import limits
+from isobench.scenarios.limits import LimitCount, LimitCpu, LimitDisk, LimitMemory
+from tests.contract.opening import opened
+
+IN_A_CGROUP = [
+    pytest.param("ns-all+cgroup", marks=pytest.mark.root),
+    pytest.param("handmade", marks=pytest.mark.root),
+    pytest.param("runc", marks=[pytest.mark.root, pytest.mark.tool("runc")]),
+    pytest.param("podman", marks=[pytest.mark.root, pytest.mark.tool("podman")]),
+    pytest.param("docker", marks=pytest.mark.docker),
+]
+GUEST = pytest.param("tcg", marks=pytest.mark.libvirt)
+
+
+@pytest.mark.parametrize("name", [*IN_A_CGROUP, GUEST])
+def test_a_quota_holds_a_program_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never has much more, and is stopped for most of a period."""
+    monkeypatch.setattr(limits, "QUOTAS", (20,))
+    monkeypatch.setattr(limits, "WINDOW", 1.0)
+    with opened(name) as sandbox:
+        found = LimitCpu().measure(sandbox)
+    assert 0 < found["had-20"] < 0.2 * 1.3  # what it did not use of the period before it may have
+    assert found["stall-20"] > 0.04
+    assert found["work-20"] > 0 and found["work"] > 0
+
+
+@pytest.mark.parametrize("name", IN_A_CGROUP)
+def test_memory_ends_at_the_limit(name: str) -> None:
+    """Of the limit all is had but for what the program itself has; the program that is left tells how it ended."""
+    with opened(name) as sandbox:
+        found = LimitMemory().measure(sandbox)
+        told = LimitMemory().facts(sandbox)
+    for size in limits.SIZES:
+        assert 0.9 * (size << 20) < found[f"had-{size}"] <= size << 20
+        assert found[f"end-{size}"] > 0
+    assert told == {"end": "killed (SIGKILL)"}
+
+
+@pytest.mark.libvirt
+def test_a_guest_has_its_memory_less_its_kernels() -> None:
+    """And with so little that its kernel does not boot, the rest is kept."""
+    with opened("tcg") as sandbox:
+        try:
+            found = LimitMemory().measure(sandbox)
+        except StoppedShort as short:
+            assert "without 64 MiB" in short.reason
+            found = short.values
+    assert 0.5 * (256 << 20) < found["had-256"] < 256 << 20
+
+
+@pytest.mark.parametrize("name", ["process", *IN_A_CGROUP])
+def test_counts_end_at_the_limit_with_an_error(name: str) -> None:
+    """Exactly there: with the probe and its standard streams."""
+    able = catalog.environments()[name].capabilities
+    wanted = {"limit-processes": "EAGAIN", "limit-files": "EMFILE"}
+    counts = [one for one in limits.SCENARIOS if isinstance(one, LimitCount) and one.needs <= able]
+    assert len(counts) == (1 if name == "process" else 2)
+    with opened(name) as sandbox:
+        for one in counts:
+            told = one.facts(sandbox)
+            assert told["had"] == told["set"] == str(limits.COUNT)
+            assert told["error"].startswith(f"{wanted[one.name]} (")
+
+
+@pytest.mark.parametrize("name", ["ns-all+cgroup", "runc", "docker", "tcg"])
+def test_the_environments_that_are_tested_can_limit_writes(name: str) -> None:
+    assert Capability.LIMIT_WRITES in catalog.environments()[name].capabilities
+
+
+@pytest.mark.parametrize("name", [IN_A_CGROUP[0], IN_A_CGROUP[2], IN_A_CGROUP[4], GUEST])
+def test_writes_are_held_back(name: str) -> None:
+    """Past the page cache; what was in it only where the writer is charged with what the kernel's threads write."""
+    with opened(name) as sandbox:
+        try:
+            found = LimitDisk().measure(sandbox)
+        except StoppedShort as short:
+            pytest.skip(short.reason)
+    assert found["direct-4"] > 0.25 / 1.6  # QEMU lets a disk write ahead
+    assert found["buffered-4"] < 0.25 / 2
+    is_charged = name == "tcg" or (cgroups.ROOT / "cgroup.controllers").exists()
+    assert (found["syncfs-4"] > 0.25 / 1.6) == is_charged
+    if is_charged:  # otherwise what the kernel's threads have written meanwhile is free
+        assert found["fsync-4"] > 0.25 / 1.6

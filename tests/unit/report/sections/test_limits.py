@@ -1,0 +1,94 @@
+"""Limits: shares of what was set, with their interval; kept, burst or not enforced, and nothing from few blocks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from isobench.core.model import Unit
+from isobench.report.blocks import Block, Items, Paragraph, Table, plain
+from isobench.report.context import Context
+from isobench.report.sections import limits
+from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.store import Run, Series
+from tests.unit.report.made import all_tables, context, estimate, results_of, row_of
+
+COSTS: dict[tuple[str, str], tuple[Unit, dict[str, float]]] = {
+    ("limit-cpu", "had-20"): ("second", {"ns-all": 0.2, "docker": 0.9, "tcg": 0.15}),
+    ("limit-cpu", "stall-20"): ("second", {"ns-all": 0.08, "docker": 0.01}),
+    ("limit-memory", "had-64"): ("byte", {"ns-all": float(64 << 20)}),
+    ("limit-memory", "end-64"): ("second", {"ns-all": 0.013}),
+    ("limit-disk", "direct-4"): ("second", {"ns-all": 0.25, "tcg": 0.2}),
+    ("limit-disk", "buffered-4"): ("second", {"ns-all": 0.0002}),
+    ("limit-disk", "syncfs-4"): ("second", {"ns-all": 0.001}),
+}
+
+
+def _made(blocks: int = 8) -> Context:
+    """A run of limits in which every block is half a percent beside the one before."""
+    chosen = [
+        estimate(scenario, metric, name, 1.0, unit=unit, median=value)
+        for (scenario, metric), (unit, values) in COSTS.items()
+        for name, value in values.items()
+    ]
+    indices = list(range(1, blocks + 1))
+    series = [
+        Series(
+            e.scenario, e.metric, e.environment, e.unit, indices, [e.median * (1 + b % 3 / 200) for b in indices], []
+        )
+        for e in chosen
+    ]
+    record = context().session
+    scenarios = [
+        ScenarioRecord(name, name, [MetricRecord(m, unit, m) for (s, m), (unit, _) in COSTS.items() if s == name])
+        for name in ("limit-cpu", "limit-memory", "limit-disk")
+    ]
+    told = {"docker": {"limit-files.set": "64", "limit-files.had": "64", "limit-files.error": "EMFILE (Too many)"}}
+    environments = [msgspec.structs.replace(one, facts=told.get(one.name, {})) for one in record.environments]
+    session = msgspec.structs.replace(record, scenarios=scenarios, environments=environments)
+    return Context(results_of(Run(context().run.path, session, series), chosen))
+
+
+def _words(blocks: list[Block]) -> list[str]:
+    entries = [entry for block in blocks if isinstance(block, Items) for entry in block.entries]
+    return [plain(text) for text in (*entries, *(block.text for block in blocks if isinstance(block, Paragraph)))]
+
+
+def test_one_sentence_for_each_environment() -> None:
+    """What is kept has no number; a burst and a limit that is none have theirs."""
+    said = _words(limits.build(_made()))
+    assert said[0].startswith("ns-all: keeps 20 % of a CPU, 64 MiB of memory and 4 MiB/s past the page cache; does not")
+    assert said[0].endswith("does not enforce 4 MiB/s by the kernel's threads (249×).")
+    assert said[1] == "docker: does not enforce 20 % of a CPU (4.52×)."
+    assert (
+        said[2] == "tcg: gives less than 20 % of a CPU (0.754×); gives more than 4 MiB/s past the page cache (1.24×)."
+    )
+
+
+def test_what_nobody_enforces_is_said_apart() -> None:
+    """With the reason where the reason is known."""
+    said = _words(limits.build(_made()))
+    assert said[3] == ("Not enforced:  20 % of a CPU in docker; 4 MiB/s by the kernel's threads in ns-all.")
+    assert said[4].startswith("What a program leaves in the page cache is written by the kernel's threads.")
+
+
+def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
+    cpu, memory, disk, counts = (block for block in limits.build(_made()) if isinstance(block, Table))
+    assert row_of(cpu, "ns-all")[1].startswith("1.00× [1") and "longest stall 80.0 ms" in row_of(cpu, "ns-all")[1]
+    assert "from its last page to its end 13.0 ms" in row_of(memory, "ns-all")[1]
+    assert [column.title for column in disk.columns[1:]] == [
+        "4 MiB/s past the page cache",
+        "4 MiB/s by the kernel's threads",
+    ]
+    assert row_of(disk, "tcg")[2] == "–"
+    assert row_of(counts, "docker")[1:] == ["open files", "64", "64", "EMFILE (Too many)"]
+
+
+def test_every_cost_has_a_table_and_few_blocks_conclude_nothing() -> None:
+    tables = all_tables(limits.build(_made()))
+    assert {table.cost for table in tables if table.cost} == {f"{s}.{m}" for s, m in COSTS}
+    said = _words(limits.build(_made(blocks=5)))
+    assert said == ["Fewer than six blocks: whether a limit is kept cannot be said."]
+
+
+def test_without_limits_there_is_no_section() -> None:
+    assert limits.build(context()) == []
