@@ -21,14 +21,18 @@ from tests.contract.opening import opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
-JOB = ("--name=x", "--size=4m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
+JOB = ("--name=x", "--size=64m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
 
 
 @pytest.mark.parametrize(
     ("configuration", "error", "words"),
     [
         (
-            {"mem_limit": "6m", "memswap_limit": "6m"},
+            {
+                "mem_limit": "6m",
+                "memswap_limit": "6m",
+                "tmpfs": {"/data": ""},
+            },  # a disk takes pages back, if it is quick
             OutOfMemory,
             ("OOM-killed (the container's limit is 6 MiB)", "fio was killed by signal 9"),
         ),
