@@ -1,4 +1,4 @@
-"""An environment: one way to run a program. This one runs it at the lowest priority, with the nice command."""
+"""An environment: one way to run a program. This one runs it at a lower priority, with the nice command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExampleEnvironment:
     """Data for `isobench list`, for the ladder and for the report."""
 
     name = "example"
-    title = "raw process, nice 19"
+    title = "raw process, nice 5"
     layer: Layer = "process"
     adds = "the nice command"
     compared_with: str | None = "process"
@@ -48,7 +48,7 @@ class ExampleSandbox:
     """What all instances have in common."""
 
     def __init__(self, nice: str) -> None:
-        self._command = [nice, "-n", "19", str(probe_path())]
+        self._command = [nice, "-n", "5", str(probe_path())]
 
     def facts(self) -> Mapping[str, str]:
         """The exact configuration, for the record."""
