@@ -16,6 +16,7 @@ from isobench.analysis.results import load
 from isobench.analysis.trend import evaluate
 from isobench.commands import compare
 from isobench.commands._night_folder import keep, write
+from isobench.commands.report import REPORTS
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError
 from isobench.export.formats import formats
@@ -23,6 +24,7 @@ from isobench.report import build, format, markdown
 from isobench.report.markdown import escape
 from isobench.results import store
 from isobench.results.record import machine
+from isobench.site.build import build as build_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +55,9 @@ class Night(NamedTuple):
         return "Nothing changed." if watched else "No change is known: there are too few nights to detect one."
 
 
-def conclude(folder: Path, runs_folder: Path, tonight: Results, against: Path | None, show: bool) -> Night:
+def conclude(
+    folder: Path, runs_folder: Path, tonight: Results, against: Path | None, site: Path | None, show: bool
+) -> Night:
     """Write everything that a night leaves beside its run, and return what it found."""
     night = Night([], [])
     trend = trend_of(night, folder, runs_folder, tonight)
@@ -61,6 +65,8 @@ def conclude(folder: Path, runs_folder: Path, tonight: Results, against: Path | 
     other = compared(night, folder, tonight, against, show) if against is not None else None
     page = report(night, folder, tonight, other)
     export(folder, tonight)
+    if site is not None:
+        publish(night, runs_folder, site)
     summarise(folder, night.sentences(), night.calm(watched=trend.series), page)
     return night
 
@@ -149,6 +155,14 @@ def export(folder: Path, tonight: Results) -> None:
             store.write_atomically(folder / f"isobench.{one.suffix}", one.write(tonight))
         except IsobenchError as error:
             terminal.paragraph(f"isobench: no {one.name}: {error.reason}", errors=True)
+
+
+def publish(night: Night, runs_folder: Path, site: Path) -> None:
+    """Write the site of all nights."""
+    try:
+        build_site(runs_folder, site, REPORTS)
+    except IsobenchError as error:
+        night.faults.append(f"no site: {error.reason}")
 
 
 def summarise(folder: Path, sentences: list[str], calm: str, report: str) -> None:

@@ -40,6 +40,7 @@ def documents() -> dict[str, object]:
 def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="output folder (nightly/)")
+    parser.add_argument("--site", type=Path, metavar="DIR", help="write the site of all nights there (isobench site)")
     parser.add_argument("--against", metavar=runs.METAVAR, help=f"what to compare tonight's run with: {runs.HELP}")
 
 
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     findings = doctor.examine(catalog.select_environments(arguments.environments), arguments.timeout)
     keep(folder / "doctor.txt", doctor.for_terminal(findings), show)
     outcome = _measured(folder, arguments, show)
-    night = _concluded(folder, arguments.out, outcome.results, against, show)
+    night = _concluded(folder, arguments.out, outcome.results, against, arguments.site, show)
     for line in night.sentences():
         terminal.paragraph(f"isobench: {line}", errors=True)
     if show:
@@ -69,10 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     return outcome.exit_code or (1 if night.sentences() else 0)
 
 
-def _concluded(folder: Path, runs_folder: Path, tonight: Results, against: Path | None, show: bool) -> Night:
+def _concluded(
+    folder: Path, runs_folder: Path, tonight: Results, against: Path | None, site: Path | None, show: bool
+) -> Night:
     from isobench.commands import _night  # not before: numpy would be in memory while the night is measured
 
-    return _night.conclude(folder, runs_folder, tonight, against, show)
+    return _night.conclude(folder, runs_folder, tonight, against, site, show)
 
 
 class _Outcome(NamedTuple):

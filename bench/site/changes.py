@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.report import format
@@ -40,12 +41,34 @@ class Row(NamedTuple):
     cause: str
     state: str
     new: bool
+    environment: str
+    """Of a change of one cost against the baseline; empty for another."""
+    factor: float
+    """The cost after the change to that before; 1 for a change of the software."""
 
 
 def rows(alerts: Sequence[Alert], folder: str, host: str = "") -> list[Row]:
     """The alerts of one machine, oldest first, numbered; addresses begin with `folder` ("" on the machine's own pages).
     The first column of a page about all machines is `host`."""
     return [_row(number, alert, folder, host) for number, alert in enumerate(alerts, 1)]
+
+
+def together(news: Sequence[Row]) -> list[Row]:
+    """The same news in fewer rows: what the costs of one environment have in common is said once."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in news:
+        alone = row.number if not row.environment else 0
+        key = (row.host, row.environment, row.worse, row.cause, row.state, alone)
+        groups.setdefault(key, []).append(row)
+    return [_merged(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _merged(group: Sequence[Row]) -> Row:
+    smallest, *_, largest = sorted(group, key=lambda row: abs(math.log(row.factor)))
+    change = smallest.change if smallest.change == largest.change else f"{smallest.change} to {largest.change}"
+    what = [place for row in group for place in row.what]
+    more = f"and {len(what) - _NAMED} more" if len(what) > _NAMED else ""
+    return group[0]._replace(what=what[:_NAMED], more=more, change=change, near=min(row.near for row in group))
 
 
 def concerning(metric: str, all_rows: Iterable[Row], alerts: Sequence[Alert]) -> list[Row]:
@@ -64,13 +87,13 @@ def cost_address(name: str, folder: str = "") -> str:
     return f"{folder}{names.slug(metric)}.html#{names.place(environment)}"
 
 
-def size(alert: Alert) -> str:
+def size(factor: float | None) -> str:
     """By how much a cost changed: "+5.1 %", "−12 %"; of a large one how many times."""
-    if alert.change is None:
+    if factor is None:
         return ""
-    if 0.5 < alert.change < 2:
-        return f"{(alert.change - 1) * 100:+.1f} %".replace("-", "−")
-    return format.ratio(alert.change)
+    if 0.5 < factor < 2:
+        return f"{(factor - 1) * 100:+.1f} %".replace("-", "−")
+    return format.ratio(factor)
 
 
 def minute(stamp: str) -> str:
@@ -102,9 +125,11 @@ def _row(number: int, alert: Alert, folder: str, host: str) -> Row:
         "the host itself: " if alert.kind == "host" else "",
         what,
         more,
-        size(alert),
+        size(alert.change),
         (alert.change or 1) > 1,
         format.clean("; ".join(alert.cause), 300),
         alert.state,
         alert.news,
+        alert.what[0].partition("/")[2] if alert.kind == "environment" else "",
+        alert.change or 1.0,
     )

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from isobench.site.machine import Course
 
 WIDTH, HEIGHT = 920, 206
-LEFT, RIGHT, TOP, BOTTOM = 66, 908, 22, 182
+LEFT, RIGHT, TOP, BOTTOM = 66, 908, 32, 182
 """Edges of the plot."""
 _LEAST_RANGE = 1.05
 """An axis reaches at least so many times up and down from the middle: noise of 1 % must not look like a mountain."""
 _DATES = 6
+_DIGIT = 8
+"""Width of a digit."""
 _SMALLEST = {"byte": 1.0, "second": 1e-9}
 """Where a value of zero or less is drawn."""
 _FAR = 1e30
@@ -63,7 +65,7 @@ def draw(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" '
         f'data-low="{scale.low:.9g}" data-high="{scale.high:.9g}" data-nights="{scale.nights}">',
         *_axes(course, scale, starts),
-        *(_mark(mark, scale) for mark in marks),
+        *_marks(marks, scale),
         f'<path class="dots{" many" if len(course.nights) > 250 else ""}" d="{_dots(course, scale)}"/>',
         _interval(scale, interval),
         *(
@@ -117,13 +119,22 @@ def _edge(scale: Scale, night: int, more: float) -> str:
     return f"{min(max(scale.x(night + more), LEFT), RIGHT):.1f}"
 
 
-def _mark(mark: Mark, scale: Scale) -> str:
-    """The line stands before the first night at the new level."""
-    x = f"{max(scale.x(mark.night - 0.5), LEFT):.1f}"
-    kind = "software" if mark.software else "change"
-    return (
-        f'<path class="{kind}" d="M{x} {TOP}V{BOTTOM}"/><text class="number" x="{x}" y="{TOP - 7}">{mark.label}</text>'
-    )
+def _marks(marks: Iterable[Mark], scale: Scale) -> Iterable[str]:
+    """A line before the first night at the new level, its numbers above; those that would cover the ones before are
+    higher."""
+    nights: dict[int, list[Mark]] = {}
+    for mark in marks:
+        nights.setdefault(mark.night, []).append(mark)
+    end, high = 0.0, False
+    for night, here in sorted(nights.items()):
+        x = max(scale.x(night - 0.5), LEFT)
+        for kind in sorted({"software" if mark.software else "change" for mark in here}):
+            yield f'<path class="{kind}" d="M{x:.1f} {TOP}V{BOTTOM}"/>'
+        words = ", ".join(mark.label for mark in here)
+        half = _DIGIT * len(words) / 2
+        high = x - half < end and not high
+        end = x + half
+        yield f'<text class="number" x="{x:.1f}" y="{TOP - (19 if high else 6)}">{words}</text>'
 
 
 def _interval(scale: Scale, interval: tuple[float, float] | None) -> str:

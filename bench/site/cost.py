@@ -96,7 +96,11 @@ def _title(machine: Machine, course: Course) -> str:
     level = course.levels[-1].number
     now = format.quantity(level, course.unit) if course.unit else format.ratio(level)
     now += f" {format.clean(course.against, 60)}" if course.against else ""
-    since = f" since {changes.day(machine.nights[course.levels[-1].first].started)}" if len(course.levels) > 1 else ""
+    since = ""
+    if len(course.levels) > 1:
+        before = course.levels[-2].number
+        size = f" ({changes.size(level / before)})" if min(level, before) > 0 else ""
+        since = f" since {changes.day(machine.nights[course.levels[-1].first].started)}{size}"
     ended = len(machine.nights) - 1 - course.nights[-1]
     gone = f"; not in the newest {'run' if ended == 1 else f'{ended} runs'}" if ended else ""
     few = (

@@ -46,6 +46,7 @@ def render(machine: Machine, rows: Sequence[Row]) -> str:
     nights = machine.nights
     newest = nights[-1]
     known = summary.of(machine)
+    new = [row for row in rows if row.new]
     runs = format.count(len(nights), "run")
     lead = f"{machine.hardware}. " if machine.hardware else ""
     lead += f"{runs}, from {changes.minute(nights[0].started)} to {changes.minute(newest.started)}."
@@ -59,7 +60,8 @@ def render(machine: Machine, rows: Sequence[Row]) -> str:
             ("news", "New"), ("costs", "Costs"), ("changes", "Changes"), ("runs", "Runs"), ("left-out", "Left out"),
         ],
         lead=lead,
-        news=[row for row in rows if row.new],
+        news=changes.together(new),
+        news_total=len(new),
         newest=changes.minute(newest.started),
         calm=bool(machine.watched) and not known.gone,
         verdict=summary.verdict([known], bool(known.gone)),
@@ -93,7 +95,7 @@ def _costs(machine: Machine) -> list[_Cost]:
                     format.quantity(newest.point.value, newest.point.unit),
                     "" if newest.night == len(machine.nights) - 1 else changes.day(night.started),
                     "" if baseline else format.against(estimate) if estimate is not None else format.ratio(ratio),
-                    changes.size(alert) if alert else "",
+                    changes.size(alert.change) if alert else "",
                     (alert.change or 1) > 1 if alert else False,
                     changes.day(alert.near) if alert else "",
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import isobench
@@ -21,7 +20,7 @@ NAME = "index.html"
 _MOST_NEWS, _MOST_CHANGES, _MOST_LEFT_OUT = 20, 100, 100
 """What is listed of each; the page is to stay small. A host's own page has all its changes."""
 _LATE = 1.5
-"""Days behind the newest run of all from which on a host's is late."""
+"""Times a host's usual gap between runs, and days, behind the newest run of all from which on its newest is late."""
 
 
 class _Host(NamedTuple):
@@ -50,8 +49,10 @@ def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
     known.sort(key=lambda entry: entry[:2], reverse=True)
     stands = [row for _, _, row in known if row.state != "withdrawn"]
     newest = ordered[0].newest if ordered else ""
-    notes = list(_notes(ordered, names, newest))
-    fresh = [names[one.folder] for one in ordered if one.news]
+    current = _current(ordered)
+    notes = list(_notes(current, names, newest))
+    fresh = [one for one in current if one.news and not _is_late(one, newest)]
+    new = [row for one in fresh for alert, row in _rows(one, names[one.folder]) if alert.news]
     more = f"; the newest {_MOST_CHANGES} of {len(stands)}" if len(stands) > _MOST_CHANGES else ""
     runs = format.count(sum(one.runs for one in ordered), "run")
     return layout.page(
@@ -63,11 +64,12 @@ def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
         sections=[("news", "New"), ("hosts", "Hosts"), ("changes", "Changes"), ("left-out", "Left out")],
         lead=f"{runs} of {format.count(len(ordered), 'host')}",
         newest=newest,
-        news=[row for row in stands if row.new],
+        news=changes.together(new),
+        news_total=len(new),
         most=_MOST_NEWS,
-        where=format.listing(fresh, 4),
-        calm=any(one.watched for one in ordered) and not notes,
-        verdict=summary.verdict(ordered, bool(notes)),
+        where=format.listing([names[one.folder] for one in fresh], 4),
+        calm=any(one.watched for one in current) and not notes,
+        verdict=summary.verdict(current, bool(notes)),
         notes=notes,
         hosts=[_host(one, names[one.folder]) for one in ordered],
         changes=stands[:_MOST_CHANGES],
@@ -112,26 +114,25 @@ def _host(one: Summary, name: str) -> _Host:
     )
 
 
-def _notes(machines: Sequence[Summary], names: dict[str, str], newest: str) -> Iterable[_Note]:
+def _notes(current: Sequence[Summary], names: dict[str, str], newest: str) -> Iterable[_Note]:
     """What else to know first, of each host: an environment that is gone, no run lately, too few runs."""
-    watching = any(one.watched for one in machines)
-    for one in machines:
+    watching = any(one.watched for one in current)
+    for one in current:
         place = changes.Place(names[one.folder], f"{_folder(one)}index.html")
-        if one.gone:
+        if _is_late(one, newest):
+            since, behind = changes.day(one.newest), round(summary.days(one.newest, newest))
+            yield _Note(place, f" has had no run since {since}, {behind} days before the newest.")
+        elif one.gone:
             yield _Note(place, f": {one.gone_words}")
-        late = _days(one.newest, newest)
-        replaced = any(other.host_id == one.host_id and other.newest > one.newest for other in machines)
-        if late >= _LATE and not replaced:
-            yield _Note(
-                place, f" has had no run since {changes.day(one.newest)}, {round(late)} days before the newest."
-            )
         if watching and not one.watched:
             yield _Note(place, f" has no cost with {FEWEST} runs yet, so no change can be known.")
 
 
-def _days(earlier: str, later: str) -> float:
-    """Between two stamps; none where one of them is no time."""
-    try:
-        return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() / 86400
-    except ValueError:
-        return 0.0
+def _is_late(one: Summary, newest: str) -> bool:
+    return summary.days(one.newest, newest) >= _LATE * max(one.gap, 1.0)
+
+
+def _current(machines: Sequence[Summary]) -> list[Summary]:
+    """Without those that another machine of the same host id has followed."""
+    last = {one.host_id: one for one in reversed(machines)}
+    return [one for one in machines if last[one.host_id] is one]

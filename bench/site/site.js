@@ -97,7 +97,7 @@ class Rich {
 }
 
 /* The plot within the drawing, as chart.py draws it. */
-const LEFT = 74, RIGHT = 900, TOP = 22, BOTTOM = 182;
+const LEFT = 74, RIGHT = 900, TOP = 32, BOTTOM = 182;
 
 class Chart {
   constructor(figure, nights) {
@@ -115,7 +115,9 @@ class Chart {
     this.svg.addEventListener("pointermove", (event) => this.show(this.under(event), false));
     this.svg.addEventListener("pointerleave", () => this.show(this.kept ?? -1, false));
     this.svg.addEventListener("click", (event) => this.show(this.under(event), true));
-    figure.querySelector(".drawing").addEventListener("keydown", (event) => this.key(event));
+    const drawing = figure.querySelector(".drawing");
+    drawing.addEventListener("keydown", (event) => this.key(event));
+    drawing.scrollLeft = drawing.scrollWidth; // the newest runs are on the right
   }
 
   under(event) {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isobench.site.machine import Machine
+
+
+_LATELY = 10
+"""Runs by which it is known how often a host is measured."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -28,6 +35,8 @@ class Summary(msgspec.Struct, frozen=True):
     label: str
     report: str
     """Address of that run's report, seen from the machine's folder; empty if there is none."""
+    gap: float
+    """The usual number of days between two runs, by the last few; 1 if nothing is known."""
     watched: int
     gone: list[str]
     """Environments of the run before that are not in the newest."""
@@ -59,10 +68,24 @@ def of(machine: Machine) -> Summary:
         newest.started,
         newest.label,
         machine.reports[-1],
+        _gap([night.started for night in machine.nights[-_LATELY:]]),
         machine.watched,
         gone,
         list(machine.alerts),
     )
+
+
+def days(earlier: str, later: str) -> float:
+    """Between two stamps; none where one of them is no time."""
+    try:
+        return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() / 86400
+    except ValueError:
+        return 0.0
+
+
+def _gap(starts: Sequence[str]) -> float:
+    gaps = [days(before, after) for before, after in pairwise(starts)]
+    return median(gaps) if gaps else 1.0
 
 
 def verdict(machines: Sequence[Summary], but: bool) -> str:

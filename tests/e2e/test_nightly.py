@@ -36,6 +36,7 @@ def test_two_nights(tmp_path: Path) -> None:
     """The second is compared with the first; neither is news, so both end with 0. Yesterday's files are
     replaced, those of others stay."""
     words = ("nightly", "-e", "process,chroot", "-s", "startup", "--blocks", "6", "--out", "results", "-q")
+    words = (*words, "--site", "site")
     first = isobench(*words, folder=tmp_path)
     assert first.returncode == 0 or _explained(first), first.stderr
     (night,) = (tmp_path / "results").glob("*/2*")
@@ -51,3 +52,4 @@ def test_two_nights(tmp_path: Path) -> None:
     assert sum(name.startswith("isobench.") for name in there) >= 6
     assert re.search(r"^ *PASS +.*\bchroot\b", (tmp_path / "nightly" / "doctor.txt").read_text(), re.MULTILINE)
     assert (tmp_path / "nightly" / "summary.md").read_text().startswith("## Tonight")
+    assert "2 runs of 1 host" in (tmp_path / "site" / "index.html").read_text()

@@ -113,6 +113,16 @@ def test_a_comparison_that_cannot_be_is_no_silence(tmp_path: Path) -> None:
     assert night.faults and "no comparison" in night.faults[0]
 
 
+def test_the_site_has_tonights_run_or_says_why_not(tmp_path: Path) -> None:
+    """A folder of somebody else's is a fault of the night, and not its end."""
+    results = write_run(tmp_path / "results").parents[1]
+    night = _night.Night([], [])
+    _night.publish(night, results, tmp_path / "site")
+    assert night == ([], []) and "host" in (tmp_path / "site/index.html").read_text()
+    _night.publish(night, results, results)
+    assert night.faults == [f"no site: {results} is not empty, and is no site of isobench"]
+
+
 def test_the_trend_is_tonights_machines(tmp_path: Path) -> None:
     """Another host's change in a shared folder is its own night's news, and stays news for it."""
     results = tmp_path / "results"

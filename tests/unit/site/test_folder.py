@@ -11,7 +11,7 @@ from isobench.core.errors import UsageError
 from isobench.site.folder import MARK, Folder
 from isobench.site.summary import Summary
 
-SUMMARY = Summary("host", "host", "", 1, "2026", "2026", "", "", 0, [], [])
+SUMMARY = Summary("host", "host", "", 1, "2026", "2026", "", "", 1.0, 0, [], [])
 
 
 def write(path: Path, inputs: str = "a", **pages: str) -> int:
