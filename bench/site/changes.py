@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import mode
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.report import format
@@ -66,9 +67,16 @@ def together(news: Sequence[Row]) -> list[Row]:
 def _merged(group: Sequence[Row]) -> Row:
     smallest, *_, largest = sorted(group, key=lambda row: abs(math.log(row.factor)))
     change = smallest.change if smallest.change == largest.change else f"{smallest.change} to {largest.change}"
-    what = [place for row in group for place in row.what]
+    where = f" in {format.clean(group[0].environment, 100)}"
+    what = [place._replace(words=place.words.removesuffix(where)) for row in group for place in row.what]
     more = f"and {len(what) - _NAMED} more" if len(what) > _NAMED else ""
-    return group[0]._replace(what=what[:_NAMED], more=more, change=change, near=min(row.near for row in group))
+    return group[0]._replace(
+        before=f"{len(what)} costs{where}: ",
+        what=what[:_NAMED],
+        more=more,
+        change=change,
+        near=mode(row.near for row in group),
+    )
 
 
 def concerning(metric: str, all_rows: Iterable[Row], alerts: Sequence[Alert]) -> list[Row]:

@@ -35,7 +35,20 @@ def test_a_night_as_data(tmp_path: Path) -> None:
 def test_two_nights(tmp_path: Path) -> None:
     """The second is compared with the first; neither is news, so both end with 0. Yesterday's files are
     replaced, those of others stay."""
-    words = "nightly -e process,chroot -s startup --blocks 6 --out results --site site -q".split()
+    words = (
+        "nightly",
+        "-e",
+        "process,chroot",
+        "-s",
+        "startup",
+        "--blocks",
+        "6",
+        "--out",
+        "results",
+        "--site",
+        "site",
+        "-q",
+    )
     first = isobench(*words, folder=tmp_path)
     assert first.returncode == 0 or _explained(first), first.stderr
     (night,) = (tmp_path / "results").glob("*/2*")

@@ -61,7 +61,9 @@ def test_many_costs_of_one_environment_are_one_sentence() -> None:
     alerts += [alert("startup.m0/kvm"), alert("startup.m9/docker", change=0.9), alert("a.b/process", kind="host")]
     told = first_lines(machine("a", alerts=alerts))
     assert "12 changes are new" in told
-    assert "startup.m3 in docker and 5 more: +4.0 % to +12.0 % on a" in told
+    assert (
+        "9 costs in docker: startup.m0, startup.m1, startup.m2, startup.m3 and 5 more: +4.0 % to +12.0 % on a" in told
+    )
     assert told.count(" on a, near") == 4
     assert "the host itself: a.b in process: +5.0 %" in told
 
