@@ -77,7 +77,7 @@ def _open(environment: Environment, workdir: Path, stack: ExitStack) -> tuple[Sa
 def smoke_test(sandbox: Sandbox) -> None:
     """Launch the idle probe once and let it exit. Raises `MeasurementError` with the reason if that fails."""
     began = time.monotonic()
-    with sandbox.launch(idle(timeout=deadlines.ready())) as instance:
+    with sandbox.launch(idle(timeout=deadlines.first())) as instance:
         status = instance.wait()
         if status != 0:  # the first byte may have been an error message
             said = instance.stdout.read(1 << 16).decode(errors="replace")

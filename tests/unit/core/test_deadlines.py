@@ -41,6 +41,17 @@ def test_an_environment_that_is_slow_to_prove_lives_longer_than_it_took() -> Non
     assert deadlines.scaled() == pytest.approx(500)
 
 
+def test_the_first_instance_may_be_emulated_twice() -> None:
+    """In a lab without hardware support a raw process took six times the usual, and a guest without KVM far more."""
+    assert deadlines.first() == deadlines.READY
+    deadlines.learn_start(0.008)
+    assert deadlines.first() == pytest.approx(16 * deadlines.READY) and deadlines.ready() == 4 * deadlines.READY
+    deadlines.learn_start(60.0)
+    assert deadlines.first() == deadlines.ready() == 30 * deadlines.READY
+    deadlines.begin(20.0)
+    assert deadlines.first() == 20.0
+
+
 def test_no_host_makes_a_run_wait_for_ever() -> None:
     """What hangs ends."""
     deadlines.learn_start(60.0)
