@@ -44,9 +44,13 @@ def guest_seconds(pid: int) -> float:
     return 0.0
 
 
+QEMU_NAMES = ("qemu-system-", "qemu-kvm")
+"""How the names of QEMU's programs begin: upstream and Debian, Red Hat."""
+
+
 def is_vmm(pid: int) -> bool:
     """Whether a process is QEMU, by its name."""
-    return process_name(pid).startswith("qemu-system")
+    return process_name(pid).startswith(QEMU_NAMES)
 
 
 _CPUCLOCK_SCHED = 2

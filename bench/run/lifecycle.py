@@ -27,7 +27,7 @@ from isobench.filesystem.files import atomic_write, try_lock
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
 from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
-from isobench.host.accounting import cgroup_paths, cgroups_of, users_of
+from isobench.host.accounting import QEMU_NAMES, cgroup_paths, cgroups_of, users_of
 from isobench.host.endings import kill_all
 from isobench.run import catalog
 from isobench.run.measuring import measuring
@@ -130,7 +130,7 @@ def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str])
     if program.startswith("/memfd:"):
         program = os.fsdecode(words.partition(b"\0")[0])
     program = program.rpartition("/")[2]
-    if qemus and program.startswith("qemu-system-"):
+    if qemus and program.startswith(QEMU_NAMES):
         return True
     return mine and any(fnmatchcase(program, pattern) for pattern in programs)
 

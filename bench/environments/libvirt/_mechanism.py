@@ -31,9 +31,9 @@ _QEMU = Tool(QEMU, _QEMU_PACKAGES)
 LIBVIRT = Mechanism(
     "libvirt",
     _sweep,
-    programs=("qemu-system-*", "virtiofsd"),
+    programs=("qemu-system-*", "qemu-kvm", "virtiofsd"),
     engine=Engine("ISOBENCH_LIBVIRT_URI", ("qemu:///system", "qemu:///session")),
-    keepers=(Keeper(QEMU[:15], "virtual machine"),),
+    keepers=(Keeper(QEMU[:15], "virtual machine"), Keeper("qemu-kvm", "virtual machine")),
     cgroups=("machine.slice", "machine"),
     tools=(Tool("libvirtd", ("libvirt-daemon-system",)), _QEMU, QEMU_IMG, MKE2FS),
     needs=(

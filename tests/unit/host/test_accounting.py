@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.host.accounting import children, cpu_seconds, descendants, kernel_threads, process_name
+from isobench.host.accounting import children, cpu_seconds, descendants, is_vmm, kernel_threads, process_name
 
 
 def test_threads_that_have_ended_count() -> None:
@@ -74,3 +75,19 @@ def test_a_familys_tree() -> None:
         finally:
             for pid in (*children(shell.pid), shell.pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("qemu-system-x86_64", True), ("qemu-system-aarch64", True), ("qemu-kvm", True), ("qemu-img", False)],
+)
+def test_qemu_is_known_by_every_name_that_distributions_give_it(tmp_path: Path, name: str, expected: bool) -> None:
+    """Red Hat's is qemu-kvm."""
+    shutil.copy("/bin/sleep", tmp_path / name)
+    with subprocess.Popen([tmp_path / name, "60"]) as process:
+        try:
+            while process_name(process.pid) != name[:15]:  # exec names it after it has let its parent go on
+                time.sleep(0.01)
+            assert is_vmm(process.pid) == expected
+        finally:
+            process.kill()
