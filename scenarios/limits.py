@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 GROUP = frozenset({"limits"})
 
-QUOTAS = (20, 50, 150)
+QUOTAS: tuple[int, ...] = (20, 50, 150)
 """Percent of one CPU."""
 WINDOW = 2.0
 """Seconds in which the CPU time is counted: many of the kernel's periods of 0.1 s, in each of which a quota is given
 anew."""
 _REST = 0.3
-"""Seconds in which a throttled instance gets its next quota."""
+"""Seconds after which a quota is what it goes on to be: a fresh cgroup begins with one that it has not used, and an
+instance that was held back gets its next one."""
 _ROUNDS = 200_000_000
 """The fixed piece of work: about 0.25 s of a CPU."""
 
@@ -85,6 +86,7 @@ def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
     with sandbox.launch(launch) as instance:
         _go_on(instance)
         whole(first_answer(instance.stdout), "burning")
+        time.sleep(_REST)
         had = _had_meanwhile(instance) if percent else 0.0
         _go_on(instance)
         stall = whole(next_answer(instance.stdout), "stall") / 1e9

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.answers import first_answer
 from isobench.contracts.capabilities import HasHarness
-from isobench.contracts.launch import idle
+from isobench.contracts.launch import idle, limited, working
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import RUN_PREFIX, work_root
@@ -77,3 +78,27 @@ def test_a_killed_instance_is_swept(name: str, run: str) -> None:
     assert tree is not None, "it could not be launched"
     catalog.sweep(run)
     assert kept(run) == [] and not Path(f"/run/systemd/nspawn/locks/inode-{tree.st_dev}:{tree.st_ino}").exists()
+
+
+@pytest.mark.parametrize("name", ["handmade", "runc", "podman"])
+def test_an_instance_that_is_held_back_is_swept(name: str, run: str) -> None:
+    """Killed while its cgroup lets it run for a fiftieth of the time, of which it needs some to end."""
+    environment, workdir = catalog.environments()[name], opened(name, run)
+    burning = limited(working("burn", "8", "1"), cpu_percent=2, processes=64)
+    try:
+        with (
+            pytest.raises(MeasurementError),
+            environment.open(workdir) as sandbox,
+            sandbox.launch(burning) as instance,
+        ):
+            instance.stdin.write(b"\n")
+            assert first_answer(instance.stdout) == {"burning": 8}
+            for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            kill_processes(run)
+            instance.wait()
+    except Unavailable as error:
+        (pytest.fail if STRICT else pytest.skip)(error.reason)
+    catalog.sweep(run)
+    assert kept(run) == []

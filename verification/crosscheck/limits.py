@@ -1,0 +1,194 @@
+"""A quota of 20 % of a CPU and a limit of writes of 4 MiB/s, set by hand, against `limit-cpu` and `limit-disk`.
+
+By hand is a shell: it makes a cgroup, writes the limit into its file, joins it and runs a loop of its own, or dd. The
+CPU time is that which the cgroup's own file counts (cpuacct.usage, usage_usec of cpu.stat), not a process's clock. With
+Docker it is `docker run --cpus 0.2` or `--device-write-bps`. The two sides take turns. Exits with 1 if an interval lies
+wholly outside the band.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import subprocess
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import Unavailable
+from isobench.environments.docker._client import LABEL
+from isobench.host.accounting import controller_folder, text_of
+from isobench.host.disks import disk_beneath
+from isobench.images.rootfs import rootfs_tar
+from isobench.run import catalog, lifecycle
+from isobench.scenarios import limits
+from verification.crosscheck.floor import median_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from isobench.contracts.environment import Sandbox
+
+ROOT = Path("/sys/fs/cgroup")
+IS_VERSION_2 = (ROOT / "cgroup.controllers").exists()
+BAND = 0.05
+SECONDS = 2.0
+MEBIBYTES = 8
+_LOOP = "while :; do :; done"
+_JOIN = 'for folder in "$@"; do echo $$ > "$folder/cgroup.procs"; done'
+
+
+def usage(folder: Path) -> float:
+    """CPU seconds that a cgroup's own file counts."""
+    if IS_VERSION_2:
+        found = re.search(r"^usage_usec (\d+)$", text_of(folder / "cpu.stat"), re.MULTILINE)
+        return int(found[1]) / 1e6 if found else 0.0
+    return int(text_of(folder / "cpuacct.usage")) / 1e9
+
+
+def share(folder: Path) -> float:
+    """CPU seconds a second of the cgroup that counts in this folder."""
+    before, began = usage(folder), time.monotonic()
+    time.sleep(SECONDS)
+    after, ended = usage(folder), time.monotonic()
+    return (after - before) / (ended - began)
+
+
+def cgroup(run: str, *controllers: str) -> list[Path]:
+    """A cgroup beneath the run's own, which is removed with it: one folder on version 2, one a controller on version
+    1."""
+    roots = [ROOT] if IS_VERSION_2 else [ROOT / controller for controller in controllers]
+    folders = [root / run / "by-hand" for root in roots]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+def loop_by_hand(run: str) -> float:
+    """The share of a CPU that a shell's loop has in a cgroup with a quota of 20 %."""
+    cpu, *others = folders = cgroup(run, "cpu", "cpuacct")
+    try:
+        if IS_VERSION_2:
+            (cpu / "cpu.max").write_text("20000 100000")
+        else:
+            (cpu / "cpu.cfs_quota_us").write_text("20000")
+        with subprocess.Popen(["sh", "-c", f"{_JOIN}; {_LOOP}", "sh", *map(str, folders)]) as shell:
+            time.sleep(0.3)
+            try:
+                return share([cpu, *others][-1])
+            finally:
+                shell.kill()
+    finally:
+        remove(folders)
+
+
+def dd_by_hand(run: str, workdir: Path) -> float:
+    """Seconds of a MiB that dd writes past the page cache in a cgroup that may write 4 MiB/s."""
+    folders = cgroup(run, "blkio")
+    number, file = disk_beneath(workdir).number, workdir / "dd"
+    name, value = ("io.max", "wbps=4194304") if IS_VERSION_2 else ("blkio.throttle.write_bps_device", "4194304")
+    try:
+        (folders[0] / name).write_text(f"{number} {value}")
+        dd = f"exec dd if=/dev/zero of={file} bs=1M count={MEBIBYTES} oflag=direct"
+        began = time.monotonic()
+        words = ["sh", "-c", f"{_JOIN}; {dd}", "sh", *map(str, folders)]
+        subprocess.run(words, check=True, capture_output=True)
+        return (time.monotonic() - began) / MEBIBYTES
+    finally:
+        file.unlink(missing_ok=True)
+        remove(folders)
+
+
+def remove(folders: list[Path]) -> None:
+    """As soon as nobody is in it any more."""
+    for folder in folders:
+        for _ in range(100):
+            try:
+                folder.rmdir()
+                break
+            except OSError:
+                time.sleep(0.02)
+
+
+def docker(*words: str) -> str:
+    """The command-line client; its standard output."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def docker_by_hand(image: str, run: str) -> float:
+    """The share of a CPU that fio's loop has in `docker run --cpus 0.2`, by its cgroup's own file."""
+    name = f"{run}-by-hand-{secrets.token_hex(4)}"
+    words = ["--detach", "--interactive", "--label", f"{LABEL}={run}", "--name", name, "--cpus", "0.2"]
+    loop = ("--name=x", "--ioengine=cpuio", "--cpuload=100", "--time_based", "--runtime=60", "--thread")
+    docker("run", *words, image, "/usr/bin/fio", *loop)
+    try:
+        pid = docker("inspect", "--format", "{{.State.Pid}}", name)
+        folder = controller_folder(text_of(f"/proc/{pid}/cgroup"), "cpuacct", ROOT)
+        assert folder is not None
+        time.sleep(1.0)  # fio measures the speed of its clock first
+        return share(folder)
+    finally:
+        docker("rm", "--force", name)
+
+
+def quota(sandbox: Sandbox) -> float:
+    """The same share as the scenario takes it."""
+    return limits.LimitCpu().measure(sandbox)["had-20"]
+
+
+def writes(sandbox: Sandbox) -> float:
+    """Seconds of a MiB as the scenario takes them."""
+    return limits.LimitDisk().measure(sandbox)["direct-4"]
+
+
+def compare(what: str, ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> bool:
+    """Print both sides and the ratio over the rounds, in which they take turns; whether they differ."""
+    mine: list[float] = []
+    other: list[float] = []
+    for number in range(rounds):
+        sides = [(mine, ours), (other, theirs)]
+        for values, side in sides if number % 2 else reversed(sides):
+            values.append(side())
+    middle, low, high = median_interval([one / two for one, two in zip(mine, other, strict=True)])
+    ends = [f"{median_interval(values)[0]:.4f}" for values in (mine, other)]
+    print(f"{what:32} ours {ends[0]} s, by hand {ends[1]} s, ratio {middle:.3f} [{low:.3f}, {high:.3f}]", flush=True)
+    return low > 1 + BAND or high < 1 - BAND
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    rounds = parser.parse_args().rounds
+    limits.QUOTAS = (20,)
+    apart = []
+    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+        run, name = workdir.name, "ns-all+cgroup"
+        (workdir / name).mkdir(mode=0o711)
+        with catalog.environments()[name].open(workdir / name) as sandbox:
+            apart.append(compare("20 % of a CPU", partial(quota, sandbox), partial(loop_by_hand, run), rounds))
+            by_dd = partial(dd_by_hand, run, workdir)
+            apart.append(compare("a MiB at 4 MiB/s", partial(writes, sandbox), by_dd, rounds))
+        try:
+            apart.append(_docker(workdir, rounds))
+        except Unavailable as error:
+            print(f"docker: {error.reason}")
+    return int(any(apart))
+
+
+def _docker(workdir: Path, rounds: int) -> bool:
+    run, folder = workdir.name, workdir / "docker"
+    image = f"{run.lower()}:by-hand"
+    folder.mkdir(mode=0o711)
+    with catalog.environments()["docker"].open(folder) as sandbox:
+        docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
+        try:
+            by_hand = partial(docker_by_hand, image, run)
+            return compare("20 % of a CPU, docker run", partial(quota, sandbox), by_hand, rounds)
+        finally:
+            docker("image", "rm", "--force", image)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
