@@ -22,14 +22,14 @@ EXAMPLES = """\
 """
 
 
-class HostRow(TypedDict):
+class MachineRow(TypedDict):
     """One machine: a host id and its hardware. `page` is its page, `news` what its newest run confirmed, `gone` the
     environments of the run before that are not in the newest."""
 
     host_id: str
     hardware: str
     page: str
-    runs: int
+    nights: int
     newest: str
     news: list[str]
     gone: list[str]
@@ -43,8 +43,8 @@ class Document(TypedDict):
     site: str
     pages: int
     written: int
-    runs: int
-    hosts: list[HostRow]
+    nights: int
+    machines: list[MachineRow]
     problems: list[str]
 
 
@@ -74,12 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _document(built: Built) -> Document:
     folder = built.page.parent
-    hosts = [
-        HostRow(
+    machines = [
+        MachineRow(
             host_id=one.host_id,
             hardware=one.hardware,
             page=str(folder / "hosts" / one.folder / "index.html"),
-            runs=one.runs,
+            nights=one.runs,
             newest=one.newest,
             news=[alert.text for alert in one.news],
             gone=one.gone,
@@ -91,8 +91,8 @@ def _document(built: Built) -> Document:
         site=str(built.page),
         pages=built.pages,
         written=built.written,
-        runs=built.runs,
-        hosts=hosts,
+        nights=built.runs,
+        machines=machines,
         problems=built.problems,
     )
 

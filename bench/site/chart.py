@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from markupsafe import escape
 
 from isobench.report import format
@@ -25,6 +26,8 @@ LEFT, RIGHT, TOP, BOTTOM = 66, 908, 32, 182
 _LEAST_RANGE = 1.05
 """An axis reaches at least so many times up and down from the middle: noise of 1 % must not look like a mountain."""
 _DATES = 6
+_MARGIN = 8
+"""Between the edges and the first and last night."""
 _DIGIT = 8
 """Width of a digit."""
 _SMALLEST = {"byte": 1.0, "second": 1e-9}
@@ -49,11 +52,12 @@ class Scale(NamedTuple):
     nights: int
 
     def x(self, night: float) -> float:
-        return LEFT + 8 + (RIGHT - LEFT - 16) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
+        return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
 
     def y(self, number: float) -> float:
-        share = math.log(max(number, self.low) / self.low) / math.log(self.high / self.low)
-        return BOTTOM - (BOTTOM - TOP) * min(share, 1.0)
+        low = math.log(self.low)
+        share = (math.log(min(max(number, self.low), self.high)) - low) / (math.log(self.high) - low)
+        return BOTTOM - (BOTTOM - TOP) * share
 
 
 def draw(
@@ -106,13 +110,11 @@ def _axes(course: Course, scale: Scale, starts: Sequence[str]) -> Iterable[str]:
 
 def _dots(course: Course, scale: Scale) -> str:
     """Each night a stroke without length, whose round ends are the dot; relative, as that is shortest."""
-    parts = []
-    x = y = 0
-    for night, number in zip(course.nights, course.numbers, strict=True):
-        right, down = round(scale.x(night)), round(scale.y(number))
-        parts.append(f"m{right - x} {down - y}h0")
-        x, y = right, down
-    return "".join(parts)
+    logs = np.log(np.clip(np.array(course.numbers), scale.low, scale.high) / scale.low)
+    down = np.rint(BOTTOM - (BOTTOM - TOP) * logs / math.log(scale.high / scale.low)).astype(int)
+    right = np.rint([scale.x(night) for night in course.nights]).astype(int)
+    moves = zip(np.diff(right, prepend=0).tolist(), np.diff(down, prepend=0).tolist(), strict=True)
+    return "".join([f"m{x} {y}h0" for x, y in moves])
 
 
 def _edge(scale: Scale, night: int, more: float) -> str:

@@ -65,7 +65,8 @@ class Folder:
         if made is None or made.inputs != inputs:
             return None
         place = self.path / HOSTS / machine
-        return made if not place.is_symlink() and made.pages == _states(place, made.pages) else None
+        moved = place.is_symlink() or place.parent.is_symlink()
+        return made if not moved and made.pages == _states(place, made.pages) else None
 
     def begin(self, kept: Collection[str], wanted: Collection[str]) -> None:
         """Forget all machines but the kept ones, whose pages are about to be made; remove the pages of those that are

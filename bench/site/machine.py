@@ -114,7 +114,7 @@ def examine(
     courses = _courses(points, found)
     return Machine(
         host_id, name, folder, nights, reports, left_out, found.alerts, len(found.series), courses,
-        _newest(nights, run), _meanings(run),
+        _newest(nights, points, run), _meanings(run),
     )  # fmt: skip
 
 
@@ -176,13 +176,19 @@ def _loaded(folder: Path) -> Results | None:
     return None
 
 
-def _newest(nights: Sequence[Night], run: Results | None) -> dict[tuple[str, str], Newest]:
+def _newest(
+    nights: Sequence[Night], points: dict[_Key, tuple[list[int], list[float]]], run: Results | None
+) -> dict[tuple[str, str], Newest]:
     estimates = {(one.name, one.environment): one for one in run.estimates} if run is not None else {}
+    last: dict[str, int] = {}
+    for (name, _, _), (places, _) in points.items():
+        last[name] = max(places[-1], last.get(name, 0))
     found = {}
-    for index, night in enumerate(nights):
-        for point in night.points:
+    for index in set(last.values()):
+        for point in nights[index].points:
             key = (f"{point.scenario}.{point.metric}", point.environment)
-            found[key] = Newest(index, point, estimates.get(key) if night is nights[-1] else None)
+            if last[f"{key[0]}/{key[1]}"] == index:
+                found[key] = Newest(index, point, estimates.get(key) if index == len(nights) - 1 else None)
     return found
 
 

@@ -40,10 +40,10 @@ def test_the_same_as_data(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["site", "results", "--out", "pages", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     obeys(document, "site")
-    assert [(row["host_id"], row["runs"], len(row["news"])) for row in document["hosts"]] == [
+    assert [(row["host_id"], row["nights"], len(row["news"])) for row in document["machines"]] == [
         ("one", STEP + 1, 1), ("two", 1, 0),
     ]  # fmt: skip
-    assert document["site"] == "pages/index.html" and all(Path(row["page"]).is_file() for row in document["hosts"])
+    assert document["site"] == "pages/index.html" and all(Path(row["page"]).is_file() for row in document["machines"])
     assert len(document["problems"]) == 1
 
 

@@ -70,6 +70,10 @@ def test_links_lead_nowhere_and_other_files_stay(tmp_path: Path) -> None:
     (site / "hosts/host").symlink_to(other)
     write(site, one="2")
     assert (site / "hosts/host/one.html").read_text() == "2" and (other / "one.html").read_text() == "1"
+    (site / "hosts").rename(tmp_path / "all")
+    (site / "hosts").symlink_to(tmp_path / "all")
+    write(site, one="2")
+    assert not (site / "hosts").is_symlink() and (site / "hosts/host/one.html").read_text() == "2"
     folder = Folder(site)
     (site / "hosts/host/notes.txt").write_text("mine")
     folder.begin(set(), set())
