@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.answers import answers, first_answer, next_answer, only, whole
@@ -87,7 +87,7 @@ def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
         _go_on(instance)
         whole(first_answer(instance.stdout), "burning")
         time.sleep(_REST)
-        had = _had_meanwhile(instance) if percent else 0.0
+        had = _had_meanwhile(instance)[0] if percent else 0.0
         _go_on(instance)
         stall = whole(next_answer(instance.stdout), "stall") / 1e9
         time.sleep(_REST)
@@ -102,21 +102,73 @@ def _go_on(instance: Instance) -> None:
         instance.stdin.write(b"\n")
 
 
-def _had_meanwhile(instance: Instance) -> float:
-    """CPU seconds of the program, or of the VMM that runs it, in a second of the host's clock; 0 if it cannot be seen.
+def _had_meanwhile(*instances: Instance) -> list[float]:
+    """CPU seconds of each program, or of the VMM that runs it, in a second of the host's clock; 0 if it cannot be seen.
 
     Not by the clocks inside: a guest counts the time in which its host did not let it run.
     """
-    before, began = _cpu_seconds(instance), time.monotonic()
+    before, began = [_cpu_seconds(instance) for instance in instances], time.monotonic()
     time.sleep(WINDOW)
-    after, ended = _cpu_seconds(instance), time.monotonic()
-    return (after - before) / (ended - began)
+    after, ended = [_cpu_seconds(instance) for instance in instances], time.monotonic()
+    return [(late - early) / (ended - began) for early, late in zip(before, after, strict=True)]
 
 
 def _cpu_seconds(instance: Instance) -> float:
     from isobench.host.accounting import cpu_seconds
 
     return sum(cpu_seconds(pid) for pid, role in instance.host_pids().items() if role == "payload")
+
+
+WEIGHTS = (1, 2)
+"""Of two instances that compete, as multiples of the usual weight."""
+
+
+class CpuWeight:
+    """Two instances that both want the same CPU, of which one has twice the weight."""
+
+    name = "cpu-weight"
+    title = "CPU weight: what two competitors had"
+    needs = frozenset({Capability.PROBE, Capability.CPU_WEIGHT})
+    groups = GROUP
+    typical_seconds = 3.0
+    expected_interference = LimitCpu.expected_interference
+    metrics = tuple(
+        Metric(f"had-{weight}", "second", f"CPU time had in a second beside a competitor, with a weight of {weight}")
+        for weight in WEIGHTS
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        burning = working("burn", "1", "1")
+        with ExitStack() as stack:
+            both = [
+                stack.enter_context(sandbox.launch(limited(burning, cpu_weight=100 * weight))) for weight in WEIGHTS
+            ]
+            if not all(_confined(instance) for instance in both):
+                raise StoppedShort("its processes cannot be seen, so they cannot be made to compete", {})
+            for instance in both:
+                _go_on(instance)
+                whole(first_answer(instance.stdout), "burning")
+            time.sleep(_REST)
+            had = _had_meanwhile(*both)
+            for answer in ("stall", "work"):
+                for instance in both:
+                    _go_on(instance)
+                for instance in both:
+                    whole(next_answer(instance.stdout), answer)
+            for instance in both:
+                instance.wait()
+        return {f"had-{weight}": seconds for weight, seconds in zip(WEIGHTS, had, strict=True)}
+
+
+def _confined(instance: Instance) -> bool:
+    """Have the program, or the VMM that runs it, run on the last CPU of this process alone; whether it can be seen."""
+    cpu = max(os.sched_getaffinity(0))
+    pids = [pid for pid, role in instance.host_pids().items() if role == "payload"]
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), {cpu})
+    return bool(pids)
 
 
 SIZES = (64, 256)
@@ -273,6 +325,7 @@ def _error(answer: Mapping[str, Any]) -> str:
 
 SCENARIOS: tuple[Scenario, ...] = (
     LimitCpu(),
+    CpuWeight(),
     LimitMemory(),
     LimitDisk(),
     LimitCount("processes", "Limit of processes", "fork", "processes", Capability.LIMIT_PROCESSES),

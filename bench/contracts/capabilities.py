@@ -31,6 +31,8 @@ class Capability(StrEnum):
     """It runs commands of a root file system that it is given (`Launch.root`), for the verb `run`."""
     LIMIT_CPU = "limit-cpu"
     """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
+    CPU_WEIGHT = "cpu-weight"
+    """It gives an instance a larger or smaller share of a CPU (`Limits.cpu_weight`)."""
     LIMIT_MEMORY = "limit-memory"
     """It limits the memory of an instance (`Launch.memory_bytes`)."""
     LIMIT_PROCESSES = "limit-processes"
@@ -42,7 +44,13 @@ class Capability(StrEnum):
 
 
 OF_A_CGROUP = frozenset(
-    {Capability.LIMIT_CPU, Capability.LIMIT_MEMORY, Capability.LIMIT_PROCESSES, Capability.LIMIT_WRITES}
+    {
+        Capability.LIMIT_CPU,
+        Capability.CPU_WEIGHT,
+        Capability.LIMIT_MEMORY,
+        Capability.LIMIT_PROCESSES,
+        Capability.LIMIT_WRITES,
+    }
 )
 """The limits that a cgroup sets; open files are limited by the process's own resource limit."""
 

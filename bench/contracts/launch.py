@@ -20,6 +20,8 @@ class Limits(NamedTuple):
 
     cpu_percent: int = 0
     """CPU time, in percent of one CPU."""
+    cpu_weight: int = 0
+    """Its share of a CPU that others want as well, in percent of the usual one."""
     processes: int = 0
     """Processes and threads at the same time, the probe included."""
     open_files: int = 0

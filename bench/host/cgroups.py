@@ -31,12 +31,22 @@ LIMITS = (
 The launcher skips files that a controller does not have."""
 
 
+def shares(weight: int) -> int:
+    """A weight in percent of the usual one, as version 1 and all engines count it."""
+    return 1024 * weight // 100
+
+
 PERIOD = 100_000
 """Microseconds in which a CPU quota is given anew: the kernel's default, and that of engines."""
 
 
 def limits(
-    *, memory_bytes: int = 0, cpu_percent: int = 0, processes: int = 0, write: tuple[str, int] | None = None
+    *,
+    memory_bytes: int = 0,
+    cpu_percent: int = 0,
+    cpu_weight: int = 0,
+    processes: int = 0,
+    write: tuple[str, int] | None = None,
 ) -> tuple[str, ...]:
     """`LIMITS`, with others in place of or beside them: `FILE=VALUE` as version 2 and version 1 name them, in the order
     in which they are written. `write` is a disk's number and the bytes a second that may be written to it."""
@@ -48,6 +58,8 @@ def limits(
     if cpu_percent:
         quota = PERIOD * cpu_percent // 100
         chosen |= {"cpu.max": f"{quota} {PERIOD}", "cpu.cfs_period_us": f"{PERIOD}", "cpu.cfs_quota_us": f"{quota}"}
+    if cpu_weight:
+        chosen |= {"cpu.weight": f"{cpu_weight}", "cpu.shares": f"{shares(cpu_weight)}"}
     if write is not None:
         disk, rate = write
         chosen |= {"io.max": f"{disk} wbps={rate}", "blkio.throttle.write_bps_device": f"{disk} {rate}"}

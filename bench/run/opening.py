@@ -94,6 +94,7 @@ def _lacking(scenarios: Iterable[Scenario], environments: Sequence[Environment])
 _UNFIT = {
     Capability.COMMAND: "it runs no programs but the probe",
     Capability.LIMIT_CPU: "isobench sets no limit of CPU time there",
+    Capability.CPU_WEIGHT: "isobench sets no share of a CPU there",
     Capability.LIMIT_MEMORY: "isobench sets no limit of memory there",
     Capability.LIMIT_PROCESSES: "isobench sets no limit of processes there",
     Capability.LIMIT_FILES: "isobench sets no limit of open files there",

@@ -12,7 +12,7 @@ from isobench.core.errors import StoppedShort
 from isobench.host import cgroups
 from isobench.run import catalog
 from isobench.scenarios import limits
-from isobench.scenarios.limits import LimitCount, LimitCpu, LimitDisk, LimitMemory
+from isobench.scenarios.limits import CpuWeight, LimitCount, LimitCpu, LimitDisk, LimitMemory
 from tests.contract.opening import opened
 
 IN_A_CGROUP = [
@@ -35,6 +35,15 @@ def test_a_quota_holds_a_program_back(name: str, monkeypatch: pytest.MonkeyPatch
     assert 0 < found["had-20"] < 0.2 * 1.3  # what it did not use of the period before it may have
     assert found["stall-20"] > 0.04
     assert found["work-20"] > 0 and found["work"] > 0
+
+
+@pytest.mark.parametrize("name", [*IN_A_CGROUP, GUEST])
+def test_the_heavier_of_two_has_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About twice as much, whoever else wants the same CPU."""
+    monkeypatch.setattr(limits, "WINDOW", 1.0)
+    with opened(name) as sandbox:
+        found = CpuWeight().measure(sandbox)
+    assert 1.3 < found["had-2"] / found["had-1"] < 3
 
 
 @pytest.mark.parametrize("name", IN_A_CGROUP)

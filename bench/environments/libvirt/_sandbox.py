@@ -27,7 +27,7 @@ from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
 from isobench.filesystem.paths import cache_dir, check_name, short
 from isobench.host.accounting import called
-from isobench.host.cgroups import PERIOD
+from isobench.host.cgroups import PERIOD, shares
 from isobench.host.machine import virtualises
 from isobench.host.oom import MemoryWatch
 from isobench.images.disk import copy_disk
@@ -214,8 +214,10 @@ class GuestSandbox:
             Xml.SubElement(domain, "uuid").text = domain_uuid(self._workdir.parent.name, name)
         Xml.SubElement(domain, "memory", unit="MiB").text = str(self.memory_mib)
         Xml.SubElement(domain, "vcpu").text = str(self.cpus)
-        if self.limits.cpu_percent:
-            tuned = Xml.SubElement(domain, "cputune")
+        tuned = Xml.SubElement(domain, "cputune") if self.limits.cpu_percent or self.limits.cpu_weight else None
+        if tuned is not None and self.limits.cpu_weight:
+            Xml.SubElement(tuned, "shares").text = str(shares(self.limits.cpu_weight))
+        if tuned is not None and self.limits.cpu_percent:
             Xml.SubElement(tuned, "global_period").text = str(PERIOD)
             Xml.SubElement(tuned, "global_quota").text = str(PERIOD * self.limits.cpu_percent // 100)
         system = Xml.SubElement(domain, "os")

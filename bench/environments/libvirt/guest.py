@@ -63,6 +63,7 @@ class Guest:
             Capability.ROOTFS,
             Capability.COMMAND,
             Capability.LIMIT_CPU,
+            Capability.CPU_WEIGHT,
             Capability.LIMIT_MEMORY,
             Capability.LIMIT_WRITES,
         }

@@ -169,6 +169,7 @@ class NativeSandbox:
         return limits(
             memory_bytes=launch.memory_bytes,
             cpu_percent=given.cpu_percent,
+            cpu_weight=given.cpu_weight,
             processes=given.processes,
             write=write,
         )

@@ -98,10 +98,11 @@ def _resource_limits(limits: Limits) -> list[dict[str, Any]]:
 
 def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
     """What the instance's cgroup limits."""
-    from isobench.host.cgroups import PERIOD
+    from isobench.host.cgroups import PERIOD, shares
     from isobench.host.disks import disk_beneath
 
-    limits, cpu = sandbox.limits, {"shares": 1024}
+    limits = sandbox.limits
+    cpu = {"shares": shares(limits.cpu_weight or 100)}
     if limits.cpu_percent:
         cpu |= {"quota": PERIOD * limits.cpu_percent // 100, "period": PERIOD}
     found: dict[str, Any] = {

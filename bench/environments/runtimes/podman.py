@@ -81,6 +81,10 @@ def _limits(sandbox: RuntimeSandbox) -> list[str]:
         options.append(f"--memory={sandbox.memory_bytes}")
     if limits.cpu_percent:
         options.append(f"--cpus={limits.cpu_percent / 100:g}")
+    if limits.cpu_weight:
+        from isobench.host.cgroups import shares
+
+        options.append(f"--cpu-shares={shares(limits.cpu_weight)}")
     if limits.processes:
         options.append(f"--pids-limit={limits.processes}")
     if limits.write_bytes:

@@ -63,10 +63,14 @@ _KINDS = (
     _Kind("limit-disk", "fsync", "{} MiB/s by fsync", _of_rate),
     _Kind("limit-disk", "syncfs", "{} MiB/s by the kernel's threads", _of_rate),
 )
+_WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_time)
+"""What is had of it is not in one metric, but in two: by the heavier one and by the lighter one."""
 _COUNTS = {"limit-processes": "processes", "limit-files": "open files"}
 _CAPTIONS = {
     "limit-cpu": "CPU time that was had, as a share of the quota [95 %]. A quota of more than one CPU is had only if "
     "so many are free.",
+    "cpu-weight": "CPU time of the heavier of two competitors with weights of 1 and 2, as a share of twice the "
+    "lighter's [95 %].",
     "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
     "guest the limit is its memory, of which its kernel has a part.",
     "limit-disk": "Bytes a second written to the disk, as a share of the limit.",
@@ -86,6 +90,8 @@ class _Had(NamedTuple):
     @property
     def outcome(self) -> str:
         """kept, less, more, none, or empty if the interval does not tell; it needs six blocks."""
+        if self.kind is _WEIGHT and self.high < 1 / NONE:  # the lighter one had nearly as much
+            return "none"
         if self.low > 1 + MARGIN:
             return "none" if self.low > NONE else "more"
         if self.high < 1 - MARGIN:
@@ -98,7 +104,7 @@ class _Had(NamedTuple):
 
 
 def build(context: Context) -> list[Block]:
-    had = [one for kind in _KINDS for one in _had(context, kind)]
+    had = [*_had(context, _KINDS[0]), *_weighed(context), *(one for kind in _KINDS[1:] for one in _had(context, kind))]
     counts = _counts(context)
     if not had and not counts:
         return []
@@ -119,10 +125,29 @@ def _had(context: Context, kind: _Kind) -> list[_Had]:
             limit = int(match[1]) if match else 0
             values = context.values(kind.scenario, metric, row.environment)[1]
             shares = [kind.share(value, limit) for value in values if value > 0]
-            if shares:
-                one = centred([math.log(share) for share in shares], context.results.wanders)
-                found.append(_Had(kind, row.environment, limit, *map(math.exp, (one.centre, one.low, one.high))))
+            found += _centre(context, kind, row.environment, limit, shares)
     return found
+
+
+def _weighed(context: Context) -> list[_Had]:
+    """What the heavier of two competitors had of its share, block by block."""
+    found = []
+    for row in context.select(_WEIGHT.scenario, "had-2"):
+        heavy, light = (
+            dict(zip(*context.values(_WEIGHT.scenario, metric, row.environment), strict=True))
+            for metric in ("had-2", "had-1")
+        )
+        shares = [heavy[block] / light[block] / 2 for block in heavy if light.get(block, 0.0) > 0 < heavy[block]]
+        found += _centre(context, _WEIGHT, row.environment, 2, shares)
+    return found
+
+
+def _centre(context: Context, kind: _Kind, environment: str, limit: int, shares: Sequence[float]) -> list[_Had]:
+    """The middle of the blocks with its interval; nothing without a block."""
+    if not shares:
+        return []
+    one = centred([math.log(share) for share in shares], context.results.wanders)
+    return [_Had(kind, environment, limit, *map(math.exp, (one.centre, one.low, one.high)))]
 
 
 def _table(context: Context, scenario: str, had: Sequence[_Had]) -> Block:

@@ -22,7 +22,15 @@ from isobench.host import disks
 from isobench.host.cgroups import limits as files
 from isobench.host.disks import Disk
 
-EVERY = limited(working("x"), memory_bytes=64 << 20, cpu_percent=20, processes=64, open_files=32, write_bytes=4 << 20)
+EVERY = limited(
+    working("x"),
+    memory_bytes=64 << 20,
+    cpu_percent=20,
+    cpu_weight=200,
+    processes=64,
+    open_files=32,
+    write_bytes=4 << 20,
+)
 NONE = working("x")
 
 
@@ -42,7 +50,7 @@ def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
 
 
 def test_the_limits_are_a_record() -> None:
-    assert EVERY.limits == Limits(20, 64, 32, 4 << 20) and EVERY.memory_bytes == 64 << 20
+    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20) and EVERY.memory_bytes == 64 << 20
     assert NONE.limits == Limits()
 
 
@@ -52,7 +60,7 @@ def test_a_cgroup_by_hand() -> None:
     sandbox._isolation, sandbox._cgroups, sandbox._filter = Isolation(cgroup=True), ("/c/memory/x", "/c/cpu/x"), None
     sandbox._root = Path("/w")
     options = sandbox._options(Path("/w"), Path("/w/upper"), 7, EVERY)
-    set_there = files(memory_bytes=64 << 20, cpu_percent=20, processes=64, write=("254:0", 4 << 20))
+    set_there = files(memory_bytes=64 << 20, cpu_percent=20, cpu_weight=200, processes=64, write=("254:0", 4 << 20))
     assert options == [
         "--cgroup=/c/memory/x/7",
         "--cgroup=/c/cpu/x/7",
@@ -68,7 +76,7 @@ def test_the_configuration_of_an_oci_runtime() -> None:
     assert found["linux"]["resources"] == {
         "memory": {"limit": 64 << 20},
         "pids": {"limit": 64},
-        "cpu": {"shares": 1024, "quota": 20000, "period": 100000},
+        "cpu": {"shares": 2048, "quota": 20000, "period": 100000},
         "blockIO": {"throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}]},
     }
     assert found["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 32}]
@@ -87,6 +95,7 @@ def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     wanted = {
         "--memory=67108864",
         "--cpus=0.2",
+        "--cpu-shares=2048",
         "--pids-limit=64",
         "--ulimit=nofile=32:32",
         "--device-write-bps=/dev/vda:4194304",
@@ -103,6 +112,7 @@ def test_the_host_configuration_of_docker() -> None:
     assert sandbox._limits(EVERY) == {
         "mem_limit": 64 << 20,
         "nano_cpus": 200_000_000,
+        "cpu_shares": 2048,
         "pids_limit": 64,
         "ulimits": [{"Name": "nofile", "Soft": 32, "Hard": 32}],
         "device_write_bps": [{"Path": "/dev/vda", "Rate": 4 << 20}],
@@ -123,6 +133,9 @@ def test_the_domain_of_a_guest() -> None:
     assert (domain.findtext("memory"), domain.findtext("vcpu")) == ("64", "2")
     assert (domain.findtext("cputune/global_period"), domain.findtext("cputune/global_quota")) == ("100000", "150000")
     assert domain.findtext("devices/disk/iotune/write_bytes_sec") == "4194304"
+    assert domain.find("cputune/shares") is None
+    weighed = _domain(limited(NONE, cpu_weight=200))
+    assert weighed.findtext("cputune/shares") == "2048" and weighed.find("cputune/global_quota") is None
     usual = _domain(NONE)
     assert (usual.findtext("memory"), usual.findtext("vcpu")) == ("192", "1")
     assert usual.find("cputune") is None and usual.find("devices/disk/iotune") is None

@@ -23,6 +23,7 @@ def test_each_limit_is_there_for_both_versions() -> None:
         "cpu.cfs_period_us": "100000",
         "cpu.cfs_quota_us": "150000",
     }
+    assert _files(cpu_weight=200) == {**usual, "cpu.weight": "200", "cpu.shares": "2048"}
     small = {"memory.max": "67108864", "memory.limit_in_bytes": "67108864"}
     assert _files(memory_bytes=64 << 20) == {**usual, **small}
     assert _files(processes=64) == {**usual, "pids.max": "64"}
@@ -41,5 +42,5 @@ def test_the_period_is_written_before_the_quota() -> None:
 
 def test_the_launcher_takes_them_all() -> None:
     """It ignores more than it has room for (bench/probe/isolate.h)."""
-    every = limits(memory_bytes=1, cpu_percent=1, processes=1, write=("8:0", 1))
+    every = limits(memory_bytes=1, cpu_percent=1, cpu_weight=1, processes=1, write=("8:0", 1))
     assert len(every) <= 16

@@ -105,7 +105,21 @@ def test_the_cpu_time_is_that_of_the_window(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("isobench.scenarios.limits.time.monotonic", lambda: next(clock))
     monkeypatch.setattr("isobench.scenarios.limits.time.sleep", lambda seconds: None)
     monkeypatch.setattr(limits, "_cpu_seconds", _looks(1.0, 1.8))
-    assert limits._had_meanwhile(SayingInstance(b"")) == pytest.approx(0.2)  # type: ignore[arg-type]
+    assert limits._had_meanwhile(SayingInstance(b"")) == [pytest.approx(0.2)]  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_two_that_compete_are_there_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their weights; where they cannot be seen they cannot be made to compete."""
+    monkeypatch.setattr(limits, "_confined", lambda instance: True)
+    monkeypatch.setattr(limits, "_cpu_seconds", _looks(0.0, 0.0, 1.0, 2.0))
+    box = Box([BURNT] * 2)
+    found = BY_NAME["cpu-weight"].measure(box)
+    assert found["had-2"] == pytest.approx(2 * found["had-1"])
+    assert [one.limits for one in box.launched] == [Limits(cpu_weight=100), Limits(cpu_weight=200)]
+    monkeypatch.undo()
+    with pytest.raises(StoppedShort, match="cannot be seen"):
+        BY_NAME["cpu-weight"].measure(Box([BURNT] * 2))
 
 
 def test_memory_is_what_was_had_and_how_long_the_end_took() -> None:
@@ -176,7 +190,7 @@ def test_the_group_is_named_and_not_the_default() -> None:
 def test_who_can_limit_what() -> None:
     """A raw process only its open files; guests have no limit of processes that is not their own kernel's."""
     can = {name: environment.capabilities for name, environment in catalog.environments().items()}
-    every = {one for one in Capability if one.startswith("limit-")}
+    every = {one for one in Capability if one.startswith(("limit-", "cpu-"))}
     assert every & can["process"] == {Capability.LIMIT_FILES}
     assert every <= can["ns-all+cgroup"] and every <= can["handmade"] and every <= can["runc"]
     assert every <= can["docker"] and every <= can["podman"]

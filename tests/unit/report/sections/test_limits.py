@@ -15,6 +15,8 @@ from tests.unit.report.made import all_tables, context, estimate, results_of, ro
 COSTS: dict[tuple[str, str], tuple[Unit, dict[str, float]]] = {
     ("limit-cpu", "had-20"): ("second", {"ns-all": 0.2, "docker": 0.9, "tcg": 0.15}),
     ("limit-cpu", "stall-20"): ("second", {"ns-all": 0.08, "docker": 0.01}),
+    ("cpu-weight", "had-1"): ("second", {"ns-all": 0.2, "docker": 0.2}),
+    ("cpu-weight", "had-2"): ("second", {"ns-all": 0.4, "docker": 0.2}),
     ("limit-memory", "had-64"): ("byte", {"ns-all": float(64 << 20)}),
     ("limit-memory", "end-64"): ("second", {"ns-all": 0.013}),
     ("limit-disk", "direct-4"): ("second", {"ns-all": 0.25, "tcg": 0.2}),
@@ -40,7 +42,7 @@ def _made(blocks: int = 8) -> Context:
     record = context().session
     scenarios = [
         ScenarioRecord(name, name, [MetricRecord(m, unit, m) for (s, m), (unit, _) in COSTS.items() if s == name])
-        for name in ("limit-cpu", "limit-memory", "limit-disk")
+        for name in ("limit-cpu", "cpu-weight", "limit-memory", "limit-disk")
     ]
     told = {"docker": {"limit-files.set": "64", "limit-files.had": "64", "limit-files.error": "EMFILE (Too many)"}}
     environments = [msgspec.structs.replace(one, facts=told.get(one.name, {})) for one in record.environments]
@@ -56,9 +58,13 @@ def _words(blocks: list[Block]) -> list[str]:
 def test_one_sentence_for_each_environment() -> None:
     """What is kept has no number; a burst and a limit that is none have theirs."""
     said = _words(limits.build(_made()))
-    assert said[0].startswith("ns-all: keeps 20 % of a CPU, 64 MiB of memory and 4 MiB/s past the page cache; does not")
+    assert said[0].startswith(
+        "ns-all: keeps 20 % of a CPU, twice the CPU time of a competitor, 64 MiB of memory and 4 MiB/s past"
+    )
     assert said[0].endswith("does not enforce 4 MiB/s by the kernel's threads (249×).")
-    assert said[1] == "docker: does not enforce 20 % of a CPU (4.52×)."
+    assert said[1] == (
+        "docker: does not enforce 20 % of a CPU (4.52×) and twice the CPU time of a competitor (0.500×)."
+    )
     assert (
         said[2] == "tcg: gives less than 20 % of a CPU (0.754×); gives more than 4 MiB/s past the page cache (1.24×)."
     )
@@ -67,12 +73,15 @@ def test_one_sentence_for_each_environment() -> None:
 def test_what_nobody_enforces_is_said_apart() -> None:
     """With the reason where the reason is known."""
     said = _words(limits.build(_made()))
-    assert said[3] == ("Not enforced:  20 % of a CPU in docker; 4 MiB/s by the kernel's threads in ns-all.")
+    assert said[3] == (
+        "Not enforced:  20 % of a CPU in docker; twice the CPU time of a competitor in docker; "
+        "4 MiB/s by the kernel's threads in ns-all."
+    )
     assert said[4].startswith("What a program leaves in the page cache is written by the kernel's threads.")
 
 
 def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
-    cpu, memory, disk, counts = (block for block in limits.build(_made()) if isinstance(block, Table))
+    cpu, _, memory, disk, counts = (block for block in limits.build(_made()) if isinstance(block, Table))
     assert row_of(cpu, "ns-all")[1].startswith("1.00× [1") and "longest stall 80.0 ms" in row_of(cpu, "ns-all")[1]
     assert "from its last page to its end 13.0 ms" in row_of(memory, "ns-all")[1]
     assert [column.title for column in disk.columns[1:]] == [
