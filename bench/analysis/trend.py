@@ -137,6 +137,8 @@ class Watched(NamedTuple):
     series: list[Series]
     """All that have at least ten nights."""
     moves: list[tuple[Series, Move]]
+    still: int
+    """Series that are watched now: one of their nights is among the machine's last ten."""
 
 
 class _Turn(NamedTuple):
@@ -155,7 +157,7 @@ def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
     watched = 0
     for nights in by_machine(history.nights).values():
         found = watch(nights, before(history.nights, nights), (seen or {}).get(nights[0].machine))
-        watched += sum(one.nights[-1] >= len(nights) - FEWEST for one in found.series)
+        watched += found.still
         alerts += found.alerts
     alerts.sort(key=_order)
     return Trend(SCHEMA, len(history.nights), hosts, watched, alerts, history.problems)
@@ -170,7 +172,8 @@ def watch(nights: Sequence[Night], earlier: Night | None, seen: Seen | None = No
     moves = list(_moves(series))
     alerts += [teller.moved("environment", [move], turns) for one, move in moves if not one.host]
     alerts += [teller.moved("host", cluster, turns) for cluster in _clusters(move for one, move in moves if one.host)]
-    return Watched(sorted(alerts, key=_order), series, moves)
+    still = sum(one.nights[-1] >= len(nights) - FEWEST for one in series)
+    return Watched(sorted(alerts, key=_order), series, moves, still)
 
 
 def before(everything: Iterable[Night], nights: Sequence[Night]) -> Night | None:

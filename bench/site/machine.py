@@ -113,7 +113,7 @@ def examine(
     run = _loaded(results / nights[-1].path)
     courses = _courses(points, found)
     return Machine(
-        host_id, name, folder, nights, reports, left_out, found.alerts, len(found.series), courses,
+        host_id, name, folder, nights, reports, left_out, found.alerts, found.still, courses,
         _newest(nights, points, run), _meanings(run),
     )  # fmt: skip
 

@@ -136,6 +136,9 @@ def test_a_figure_tells_the_run_and_the_value(browser: Chrome, pages: dict[str, 
     svg = browser.find_element("css selector", "#in-docker svg")
     ActionChains(browser).move_to_element_with_offset(svg, -200, 0).perform()
     assert browser.execute_script(readout) not in ("", told)
+    browser.find_element("css selector", "#in-docker .drawing").send_keys(Keys.ESCAPE)
+    assert browser.execute_script(readout) == "" and "#" not in browser.current_url
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("name", ["index", "host", "cost", "hostile host", "hostile cost"])
