@@ -8,6 +8,7 @@ from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
+from isobench.report.sections import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,9 @@ def _namespaces(context: Context) -> Answer:
 
 
 def _cgroup(context: Context) -> Answer:
-    return _rung(context, "ns-all+cgroup", "ns-all", "a fresh cgroup with limits adds")
+    adds = _rung(context, "ns-all+cgroup", "ns-all", "a fresh cgroup with limits adds").words
+    words = "; ".join(filter(None, (adds, limits.sentence(context, ("handmade", "ns-all+cgroup", "runc", "docker")))))
+    return Answer("measured", words) if words else OPEN
 
 
 def _chroot(context: Context) -> Answer:
@@ -226,7 +229,11 @@ CLAIMS = (
     Claim("A container is an ordinary process plus namespaces, a cgroup, a new root and fewer privileges", _parts),
     Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel, "isobench run"),
     Claim("Each namespace isolates one resource", _namespaces),
-    Claim("cgroups monitor and limit CPU, memory, disk I/O and network bandwidth", _cgroup),
+    Claim(
+        "cgroups monitor and limit CPU, memory, disk I/O and network bandwidth",
+        _cgroup,
+        "isobench run -e ladder -s startup,limits",
+    ),
     Claim("chroot gives a process another root", _chroot),
     Claim("Environment variables and the rest of a process's state are its own", _state, "isobench run"),
     Claim("Images are layers on a union file system", _layered),

@@ -104,7 +104,7 @@ class _Had(NamedTuple):
 
 
 def build(context: Context) -> list[Block]:
-    had = [*_had(context, _KINDS[0]), *_weighed(context), *(one for kind in _KINDS[1:] for one in _had(context, kind))]
+    had = _all(context)
     counts = _counts(context)
     if not had and not counts:
         return []
@@ -114,6 +114,18 @@ def build(context: Context) -> list[Block]:
     ]
     folds = [block for scenario in scenarios for block in scenario_details(context, scenario)]
     return [*_sentences(context, had), *_not_enforced(context, had), *tables, *counts, *folds]
+
+
+def _all(context: Context) -> list[_Had]:
+    """Everything that was had of a limit, by kind."""
+    return [*_had(context, _KINDS[0]), *_weighed(context), *(one for kind in _KINDS[1:] for one in _had(context, kind))]
+
+
+def sentence(context: Context, names: Sequence[str]) -> str:
+    """What the first of these environments of which that can be said does with its limits; empty if none."""
+    had = _all(context)
+    said = (_said([one for one in had if one.environment == name]) for name in names)
+    return next((f"{name}: {words}" for name, words in zip(names, said, strict=True) if words), "")
 
 
 def _had(context: Context, kind: _Kind) -> list[_Had]:
@@ -176,17 +188,22 @@ def _sentences(context: Context, had: Sequence[_Had]) -> list[Block]:
     """What each environment does with its limits, one sentence each."""
     said = []
     for name in context.measured({one.environment for one in had}):
-        own = [one for one in had if one.environment == name]
-        if all(math.isnan(one.low) for one in own):
-            continue
-        parts = []
-        for outcome, verb in _VERBS.items():
-            words = [_in_words(one) for one in own if one.outcome == outcome]
-            parts += [f"{verb} {format.listing(words, 9)}"] if words else []
-        said.append(f"{format.clean(context.title(name), 60)}: {'; '.join(parts)}.")
+        words = _said([one for one in had if one.environment == name])
+        if words:
+            said.append(f"{format.clean(context.title(name), 60)}: {words}.")
     if not said:
         return [Paragraph("Fewer than six blocks: whether a limit is kept cannot be said.")] if had else []
     return [Items(list["Text"](said))]
+
+
+def _said(had: Sequence[_Had]) -> str:
+    """What an environment does with these limits; empty if there are too few blocks to say it."""
+    known = [one for one in had if not math.isnan(one.low)]
+    parts = []
+    for outcome, verb in _VERBS.items():
+        words = [_in_words(one) for one in known if one.outcome == outcome]
+        parts += [f"{verb} {format.listing(words, 9)}"] if words else []
+    return "; ".join(parts)
 
 
 _VERBS = {

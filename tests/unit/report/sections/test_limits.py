@@ -7,7 +7,7 @@ import msgspec
 from isobench.core.model import Unit
 from isobench.report.blocks import Block, Items, Paragraph, Table, plain
 from isobench.report.context import Context
-from isobench.report.sections import limits
+from isobench.report.sections import claims, limits
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.results.store import Run, Series
 from tests.unit.report.made import all_tables, context, estimate, results_of, row_of
@@ -97,6 +97,13 @@ def test_every_cost_has_a_table_and_few_blocks_conclude_nothing() -> None:
     assert {table.cost for table in tables if table.cost} == {f"{s}.{m}" for s, m in COSTS}
     said = _words(limits.build(_made(blocks=5)))
     assert said == ["Fewer than six blocks: whether a limit is kept cannot be said."]
+
+
+def test_the_claim_about_cgroups_is_answered() -> None:
+    """By what an environment with a cgroup does; what a start with one costs is another run's."""
+    (answer,) = (claim.answer(_made()) for claim in claims.CLAIMS if claim.said.startswith("cgroups monitor"))
+    assert answer.verdict == "measured" and answer.words.startswith("docker: does not enforce 20 % of a CPU")
+    assert limits.sentence(_made(blocks=5), ("docker",)) == ""
 
 
 def test_without_limits_there_is_no_section() -> None:
