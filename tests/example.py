@@ -41,7 +41,7 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEADS = ("startup", "memory per instance", "trivial system call", "4 KiB random read", "teardown")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-quic",
          "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
-WIDTH = 1280
+WIDTH, MARGIN = 1280, 20
 
 
 def figures(run: Path, emulated: Path) -> str:
@@ -130,16 +130,18 @@ def chrome(profile: Path, **preferences: object) -> Chrome:
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
-def photograph(page: Path, target: Path) -> None:
-    """The page from its top to the end of the verdict, as wide as on a desk."""
+def photograph(page: Path, target: Path, last: str = "verdict", first: str = "") -> None:
+    """The page from its top, or that of one element, to the end of another, as wide as on a desk."""
     with tempfile.TemporaryDirectory() as profile:
         browser = chrome(Path(profile))
         try:
             size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             browser.get(page.as_uri())
-            bottom = browser.execute_script("return document.getElementById('verdict').getBoundingClientRect().bottom")
-            clip = {"x": 0, "y": 0, "width": WIDTH, "height": round(bottom), "scale": 1}
+            edge = "return document.getElementById(arguments[0]).getBoundingClientRect()[arguments[1]]"
+            top = browser.execute_script(edge, first, "top") - MARGIN if first else 0
+            bottom = browser.execute_script(edge, last, "bottom")
+            clip = {"x": 0, "y": round(top), "width": WIDTH, "height": round(bottom - top), "scale": 1}
             shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
         finally:
             browser.quit()

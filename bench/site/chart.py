@@ -64,7 +64,7 @@ def draw(
     course: Course, starts: Sequence[str], marks: Iterable[Mark], interval: tuple[float, float] | None, words: str
 ) -> str:
     """The drawing; `words` tell those who cannot see it what it shows. `interval` is that of the last night."""
-    scale = _scale(course, interval, len(starts))
+    scale = _scale(course, len(starts))
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" '
         f'data-low="{scale.low:.9g}" data-high="{scale.high:.9g}" data-nights="{scale.nights}">',
@@ -82,9 +82,10 @@ def draw(
     return "".join(parts)
 
 
-def _scale(course: Course, interval: tuple[float, float] | None, nights: int) -> Scale:
+def _scale(course: Course, nights: int) -> Scale:
+    """By what was measured: a wide interval of one night must not flatten all others, and is cut off."""
     smallest = _SMALLEST.get(course.unit, 1 / _FAR)
-    numbers = [min(max(number, smallest), _FAR) for number in (*course.numbers, *(interval or ()))]
+    numbers = [min(max(number, smallest), _FAR) for number in course.numbers]
     low, high = min(numbers), max(numbers)
     middle = math.sqrt(low) * math.sqrt(high)
     low, high = min(low, middle / _LEAST_RANGE), max(high, middle * _LEAST_RANGE)
