@@ -55,8 +55,8 @@ class Launch(NamedTuple):
     cpus: int = 0
     """How many CPUs a guest has; 0: as many as any guest."""
     memory_bytes: int = 0
-    """The memory of an instance: a guest's own, or the limit of its cgroup if the environment makes one; 0: as for any
-    instance."""
+    """The memory of an instance: a guest's own, or the limit of its cgroup if the environment makes one, with no
+    swap beside it; 0: as for any instance."""
     limits: Limits = NO_LIMITS
 
 

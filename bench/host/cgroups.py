@@ -36,6 +36,11 @@ def shares(weight: int) -> int:
     return 1024 * weight // 100
 
 
+def limits_swap() -> bool:
+    """Whether an engine can be told that an instance has no swap: version 1 may be without that (swapaccount=0)."""
+    return any((ROOT / file).exists() for file in ("cgroup.controllers", "memory/memory.memsw.limit_in_bytes"))
+
+
 PERIOD = 100_000
 """Microseconds in which a CPU quota is given anew: the kernel's default, and that of engines."""
 
@@ -49,10 +54,12 @@ def limits(
     write: tuple[str, int] | None = None,
 ) -> tuple[str, ...]:
     """`LIMITS`, with others in place of or beside them: `FILE=VALUE` as version 2 and version 1 name them, in the order
-    in which they are written. `write` is a disk's number and the bytes a second that may be written to it."""
+    in which they are written. What is beyond a limit of memory is not swapped. `write` is a disk's number and the bytes
+    a second that may be written to it."""
     chosen = dict(limit.split("=", 1) for limit in LIMITS)
     if memory_bytes:
         chosen |= {"memory.max": f"{memory_bytes}", "memory.limit_in_bytes": f"{memory_bytes}"}
+        chosen |= {"memory.swap.max": "0", "memory.memsw.limit_in_bytes": f"{memory_bytes}"}
     if processes:
         chosen["pids.max"] = f"{processes}"
     if cpu_percent:

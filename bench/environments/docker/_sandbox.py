@@ -19,7 +19,7 @@ from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import engine_pids, unseen
 from isobench.host.accounting import called
-from isobench.host.cgroups import shares
+from isobench.host.cgroups import limits_swap, shares
 from isobench.host.disks import disk_beneath
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
@@ -109,12 +109,13 @@ class DockerSandbox:
                 container.destroy()
 
     def _limits(self, launch: Launch) -> dict[str, Any]:
-        """Additions to a container's host configuration, as of `docker run --memory`, `--cpus`, `--cpu-shares`,
-        `--pids-limit`, `--ulimit` and `--device-write-bps`."""
+        """Additions to a container's host configuration, as of `docker run --memory`, `--memory-swap`, `--cpus`,
+        `--cpu-shares`, `--pids-limit`, `--ulimit` and `--device-write-bps`."""
         given = launch.limits
         found: dict[str, Any] = {}
         if launch.memory_bytes:
             found["mem_limit"] = launch.memory_bytes
+            found |= {"memswap_limit": launch.memory_bytes} if limits_swap() else {}
         if given.cpu_percent:
             found["nano_cpus"] = given.cpu_percent * 10**7
         if given.cpu_weight:

@@ -98,7 +98,7 @@ def _resource_limits(limits: Limits) -> list[dict[str, Any]]:
 
 def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
     """What the instance's cgroup limits."""
-    from isobench.host.cgroups import PERIOD, shares
+    from isobench.host.cgroups import PERIOD, limits_swap, shares
     from isobench.host.disks import disk_beneath
 
     limits = sandbox.limits
@@ -110,6 +110,8 @@ def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
         "pids": {"limit": limits.processes or 1024},
         "cpu": cpu,
     }
+    if sandbox.memory_bytes and limits_swap():
+        found["memory"]["swap"] = sandbox.memory_bytes  # of both together
     if limits.write_bytes:
         major, minor = map(int, disk_beneath(sandbox.workdir).number.split(":"))
         device = {"major": major, "minor": minor, "rate": limits.write_bytes}

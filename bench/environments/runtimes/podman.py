@@ -74,16 +74,17 @@ MECHANISM = Mechanism(
 
 def _limits(sandbox: RuntimeSandbox) -> list[str]:
     """Options of `podman run`. Of open files and processes its defaults may exceed the host's."""
+    from isobench.host.cgroups import limits_swap, shares
+
     limits = sandbox.limits
     most = limits.open_files or 1024
     options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
     if sandbox.memory_bytes:
         options.append(f"--memory={sandbox.memory_bytes}")
+        options += [f"--memory-swap={sandbox.memory_bytes}"] if limits_swap() else []
     if limits.cpu_percent:
         options.append(f"--cpus={limits.cpu_percent / 100:g}")
     if limits.cpu_weight:
-        from isobench.host.cgroups import shares
-
         options.append(f"--cpu-shares={shares(limits.cpu_weight)}")
     if limits.processes:
         options.append(f"--pids-limit={limits.processes}")

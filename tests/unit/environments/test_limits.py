@@ -18,7 +18,7 @@ from isobench.environments.native.rungs import Isolation
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
 from isobench.environments.runtimes.oci import configuration
 from isobench.environments.runtimes.podman import Podman
-from isobench.host import disks
+from isobench.host import cgroups, disks
 from isobench.host.cgroups import limits as files
 from isobench.host.disks import Disk
 
@@ -39,6 +39,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything lies on one disk."""
     for module in ("docker._sandbox", "native._sandbox"):
         monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
+    monkeypatch.setattr(cgroups, "limits_swap", lambda: True)
+    monkeypatch.setattr("isobench.environments.docker._sandbox.limits_swap", lambda: True)
     monkeypatch.setattr(disks, "disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
 
 
@@ -74,7 +76,7 @@ def test_a_cgroup_by_hand() -> None:
 def test_the_configuration_of_an_oci_runtime() -> None:
     found = configuration(_runtime_sandbox(EVERY), "one", ("ready",))
     assert found["linux"]["resources"] == {
-        "memory": {"limit": 64 << 20},
+        "memory": {"limit": 64 << 20, "swap": 64 << 20},
         "pids": {"limit": 64},
         "cpu": {"shares": 2048, "quota": 20000, "period": 100000},
         "blockIO": {"throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}]},
@@ -94,6 +96,7 @@ def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     podman = Podman("podman", "", "", None)
     wanted = {
         "--memory=67108864",
+        "--memory-swap=67108864",
         "--cpus=0.2",
         "--cpu-shares=2048",
         "--pids-limit=64",
@@ -111,6 +114,7 @@ def test_the_host_configuration_of_docker() -> None:
     assert sandbox._limits(NONE) == {}
     assert sandbox._limits(EVERY) == {
         "mem_limit": 64 << 20,
+        "memswap_limit": 64 << 20,
         "nano_cpus": 200_000_000,
         "cpu_shares": 2048,
         "pids_limit": 64,

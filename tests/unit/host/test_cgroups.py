@@ -25,6 +25,7 @@ def test_each_limit_is_there_for_both_versions() -> None:
     }
     assert _files(cpu_weight=200) == {**usual, "cpu.weight": "200", "cpu.shares": "2048"}
     small = {"memory.max": "67108864", "memory.limit_in_bytes": "67108864"}
+    small |= {"memory.swap.max": "0", "memory.memsw.limit_in_bytes": "67108864"}
     assert _files(memory_bytes=64 << 20) == {**usual, **small}
     assert _files(processes=64) == {**usual, "pids.max": "64"}
     assert _files(write=("254:0", 4 << 20)) == {
@@ -34,9 +35,11 @@ def test_each_limit_is_there_for_both_versions() -> None:
     }
 
 
-def test_the_period_is_written_before_the_quota() -> None:
-    """The kernel refuses a quota that is too small for the period that is there."""
-    names = list(_files(cpu_percent=20))
+def test_what_another_file_bounds_is_written_after_it() -> None:
+    """The kernel refuses a quota that is too small for the period that is there, and less memory with swap than
+    without."""
+    names = list(_files(cpu_percent=20, memory_bytes=1 << 20))
+    assert names.index("memory.limit_in_bytes") < names.index("memory.memsw.limit_in_bytes")
     assert names.index("cpu.cfs_period_us") < names.index("cpu.cfs_quota_us")
 
 
