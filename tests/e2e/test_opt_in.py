@@ -44,3 +44,19 @@ def test_others_are_measured_in_a_run(tmp_path: Path) -> None:
     found = _values(tmp_path, "process,docker", SCENARIOS)
     wanted = {(scenario, name) for scenario in SCENARIOS.split(",") for name in ("process", "docker")}
     assert wanted - found.keys() == set()
+
+
+@pytest.mark.root
+def test_limits_are_measured_in_a_run(tmp_path: Path) -> None:
+    """Where they are set; a raw process is left out with the reason, and what does not vary is a fact."""
+    found = _values(tmp_path, "process,ns-all+cgroup", "limit-memory,limit-processes,limit-files")
+    assert found == {("limit-memory", "ns-all+cgroup"): {"had-64", "had-256", "end-64", "end-256"}}
+    session = store.load(next(store.find_runs(tmp_path / "results"))).session
+    told = {(skip.environment, skip.scenario): skip.reason for skip in session.skips}
+    assert told == {
+        ("process", "limit-memory"): "isobench sets no limit of memory there",
+        ("process", "limit-processes"): "isobench sets no limit of processes there",
+    }
+    facts = {record.name: record.facts for record in session.environments}
+    assert facts["process"]["limit-files.had"] == facts["ns-all+cgroup"]["limit-processes.had"] == "64"
+    assert facts["ns-all+cgroup"]["limit-memory.end"] == "killed (SIGKILL)"

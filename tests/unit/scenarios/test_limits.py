@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -120,6 +121,21 @@ def test_two_that_compete_are_there_at_the_same_time(monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     with pytest.raises(StoppedShort, match="cannot be seen"):
         BY_NAME["cpu-weight"].measure(Box([BURNT] * 2))
+
+
+def test_competitors_share_one_cpu() -> None:
+    """The program, and not what serves it; whoever cannot be seen is not confined."""
+    seen = SayingInstance(b"")
+    with subprocess.Popen(["sleep", "60"]) as payload, subprocess.Popen(["sleep", "60"]) as helper:
+        try:
+            seen.host_pids = lambda: {payload.pid: "payload", helper.pid: "helper"}  # type: ignore[method-assign]
+            assert limits._confined(seen)  # type: ignore[arg-type]
+            own = os.sched_getaffinity(0)
+            assert os.sched_getaffinity(payload.pid) == {max(own)} and os.sched_getaffinity(helper.pid) == own
+        finally:
+            payload.kill()
+            helper.kill()
+    assert not limits._confined(SayingInstance(b""))  # type: ignore[arg-type]
 
 
 def test_memory_is_what_was_had_and_how_long_the_end_took() -> None:
