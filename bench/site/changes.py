@@ -113,6 +113,11 @@ def day(stamp: str) -> str:
     return format.clean(stamp[:10], 12)
 
 
+def told(problems: Iterable[str]) -> list[str]:
+    """Why runs were left out; the reasons quote what is in their files."""
+    return [format.clean(problem, 500) for problem in problems]
+
+
 def cost_words(name: str) -> str:
     metric, _, environment = name.partition("/")
     return format.clean(f"{metric} in {environment}", 160)

@@ -66,7 +66,7 @@ def render(machine: Machine, rows: Sequence[Row]) -> str:
         calm=bool(machine.watched) and not known.gone,
         verdict=summary.verdict([known], bool(known.gone)),
         notes=[known.gone_words] if known.gone else [],
-        left_out=machine.left_out,
+        left_out=changes.told(machine.left_out),
         costs_caption=f"What each environment costs, against {format.clean(newest.baseline, 60)}, with the 95 % "
         f"interval of the newest run, {changes.minute(newest.started)}",
         costs=_costs(machine),

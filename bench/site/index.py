@@ -74,7 +74,7 @@ def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
         hosts=[_host(one, names[one.folder]) for one in ordered],
         changes=stands[:_MOST_CHANGES],
         caption=f"What the trend has confirmed on all hosts, the latest confirmed first{more}",
-        problems=problems[:_MOST_LEFT_OUT],
+        problems=changes.told(problems[:_MOST_LEFT_OUT]),
         problems_total=len(problems),
     )
 

@@ -39,6 +39,8 @@ def commands(good: Path, bad: Path) -> list[list[str]]:
         ["compare", str(bad), str(good), "--across-hosts", "--json"],
         ["trend", results],
         ["trend", results, "--json"],
+        ["site", results, "--out", "pages"],
+        ["site", results, "--out", "pages", "--json"],
         *(["export", str(bad), "--to", form, "--out", "exported"] for form in ("csv", "openmetrics", "junit", "otava")),
         ["run", "-e", "process,ns-mnt", "-s", "startup", "--dry-run", "--out", results],
     ]

@@ -10,11 +10,14 @@ from urllib.parse import unquote
 
 import pytest
 
+from isobench.report import format
 from isobench.results.store import SESSION
 from isobench.site import cost
 from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
 from tests.unit.site.made import NAMES, STEP, add, add_nights, change, files, made, pages
+from tests.unit.verification.faults.test_results import QUICK
+from verification.faults.kinds import KINDS
 
 NIGHTS = STEP + 8
 
@@ -146,6 +149,17 @@ def test_hostile_words_are_only_words(tmp_path: Path) -> None:
         assert "\u202e" not in page.words
         assert not any("evil" in link for link in page.links)
     assert any("<script>alert(1)</script>" in page.words for page in pages(tmp_path / "site").values())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_hostile_run_costs_no_page(kind: str, tmp_path: Path) -> None:
+    """Whatever lies in a run's folder: the other run has its pages, and nothing invisible is printed."""
+    add_nights(tmp_path / "results", 2)
+    KINDS[kind](_run(tmp_path, 1))
+    assert made(tmp_path).runs >= 1
+    for page in pages(tmp_path / "site").values():
+        assert format.visible(page.words) == page.words and "script" in page.tags
 
 
 def test_there_is_no_run(tmp_path: Path) -> None:

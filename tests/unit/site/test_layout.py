@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isobench.analysis.history import Night, Point
+from isobench.report import format
 from isobench.site import changes, cost, host, index, layout, summary
 from isobench.site.machine import examine
 from tests.unit.analysis.made import night
@@ -57,6 +58,7 @@ def test_any_words_make_the_same_page(words: str, problem: str) -> None:
         assert page.tags == plain.tags and page.attributes == plain.attributes
         assert len(page.links) == len(plain.links) and len(page.ids) == len(plain.ids)
         assert not any(":" in link for link in page.links)
+        assert format.visible(page.words) == page.words
 
 
 def test_the_script_and_the_style_need_nothing_else() -> None:
