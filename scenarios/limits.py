@@ -39,6 +39,7 @@ _REST = 0.3
 instance that was held back gets its next one."""
 _ROUNDS = 200_000_000
 """The fixed piece of work: about 0.25 s of a CPU."""
+_WORK = f"a fixed piece of work ({_ROUNDS // 10**6} million steps)"
 
 
 class LimitCpu:
@@ -53,6 +54,8 @@ class LimitCpu:
     expected_interference = frozenset({Counter.PSI_CPU, Counter.THROTTLED})
     """A throttled task waits for a CPU, and an engine's cgroup says that it was throttled."""
     metrics = (
+        *(Metric(f"work-{percent}", "second", f"{_WORK}, with a quota of {percent} %") for percent in QUOTAS),
+        Metric("work", "second", f"{_WORK}, without a limit"),
         *(
             Metric(f"had-{percent}", "second", f"CPU time had in a second, with a quota of {percent} %, seen outside")
             for percent in QUOTAS
@@ -61,8 +64,6 @@ class LimitCpu:
             Metric(f"stall-{percent}", "second", f"the longest time without any CPU, with a quota of {percent} %")
             for percent in QUOTAS
         ),
-        Metric("work", "second", f"a fixed piece of work ({_ROUNDS // 10**6} million steps) without a limit"),
-        *(Metric(f"work-{percent}", "second", f"the same with a quota of {percent} %") for percent in QUOTAS),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
@@ -186,15 +187,11 @@ class LimitMemory:
     expected_interference = frozenset({Counter.PSI_MEMORY, Counter.PSI_IO})
     metrics = (
         *(
-            Metric(f"had-{size}", "byte", f"anonymous memory that a program had with a limit of {size} MiB")
+            Metric(f"end-{size}", "second", f"from a program's last page with {size} MiB until it is gone")
             for size in SIZES
         ),
         *(
-            Metric(
-                f"end-{size}",
-                "second",
-                f"from its last page to its end: until it was killed and its memory was free, with {size} MiB",
-            )
+            Metric(f"had-{size}", "byte", f"anonymous memory that a program had with a limit of {size} MiB")
             for size in SIZES
         ),
     )

@@ -67,8 +67,8 @@ _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_t
 """What is had of it is not in one metric, but in two: by the heavier one and by the lighter one."""
 _COUNTS = {"limit-processes": "processes", "limit-files": "open files"}
 _CAPTIONS = {
-    "limit-cpu": "CPU time that was had, as a share of the quota [95 %]. A quota of more than one CPU is had only if "
-    "so many are free.",
+    "limit-cpu": "CPU time that was had, as a share of the quota [95 %]. On a busy host less is had, "
+    "and of more than one CPU only if so many are free.",
     "cpu-weight": "CPU time of the heavier of two competitors with weights of 1 and 2, as a share of twice the "
     "lighter's [95 %].",
     "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
