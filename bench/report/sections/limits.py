@@ -156,10 +156,16 @@ def _weighed(context: Context) -> list[_Had]:
 
 def _centre(context: Context, kind: _Kind, environment: str, limit: int, shares: Sequence[float]) -> list[_Had]:
     """The middle of the blocks with its interval; nothing without a block."""
-    if not shares:
+    logs = [math.log(share) for share in shares if 0 < share < math.inf]
+    if not logs:
         return []
-    one = centred([math.log(share) for share in shares], context.results.wanders)
-    return [_Had(kind, environment, limit, *map(math.exp, (one.centre, one.low, one.high)))]
+    one = centred(logs, context.results.wanders)
+    return [_Had(kind, environment, limit, *map(_share, (one.centre, one.low, one.high)))]
+
+
+def _share(log: float) -> float:
+    """Infinite where no number is so large, as of a record that says anything."""
+    return math.exp(log) if not log > 700 else math.inf
 
 
 def _table(context: Context, scenario: str, had: Sequence[_Had]) -> Block:

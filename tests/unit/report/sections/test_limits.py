@@ -99,6 +99,16 @@ def test_every_cost_has_a_table_and_few_blocks_conclude_nothing() -> None:
     assert said == ["Fewer than six blocks: whether a limit is kept cannot be said."]
 
 
+def test_a_record_may_say_anything() -> None:
+    """Costs that no clock can have are shown or left out, and raise nothing."""
+    for odd in (1e-320, 1e300):
+        made = _made()
+        for table in made.results.tables.values():
+            for values in table.values():
+                values.values[::2] = odd
+        assert limits.build(made)
+
+
 def test_the_claim_about_cgroups_is_answered() -> None:
     """By what an environment with a cgroup does; what a start with one costs is another run's."""
     (answer,) = (claim.answer(_made()) for claim in claims.CLAIMS if claim.said.startswith("cgroups monitor"))
