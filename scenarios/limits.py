@@ -184,7 +184,7 @@ class LimitMemory:
     needs = frozenset({Capability.PROBE, Capability.LIMIT_MEMORY})
     groups = GROUP
     typical_seconds = 0.5
-    expected_interference = frozenset({Counter.PSI_MEMORY, Counter.PSI_IO})
+    expected_interference = frozenset({Counter.PSI_MEMORY})
     metrics = (
         *(
             Metric(f"end-{size}", "second", f"from a program's last page with {size} MiB until it is gone")
