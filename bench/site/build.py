@@ -17,10 +17,11 @@ import isobench
 from isobench.analysis import history
 from isobench.analysis.trend import before, by_machine
 from isobench.report.page import FILES
-from isobench.site import changes, cost, host, index, layout, summary
-from isobench.site.folder import HOSTS, Folder
+from isobench.site import changes, cost, costs, host, index, layout, summary
+from isobench.site.folder import Folder
 from isobench.site.machine import Machine, examine
 from isobench.site.names import host_folder
+from isobench.site.summary import HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +87,10 @@ def build(results: Path, out: Path, reports: Path) -> Built:
             machine = examine(results, one.nights, one.earlier, one.reports, one.left_out)
             folder.put(place, digests[place], summary.of(machine), _pages(machine))
     machines = [made.summary for made in folder.machines.values()]
-    folder.finish({index.NAME: index.render(machines, found.problems), **layout.assets()})
-    pages = sum(len(made.pages) for made in folder.machines.values()) + 1
-    ordered = sorted(machines, key=lambda one: (one.newest, one.folder), reverse=True)
+    top = {index.NAME: index.render(machines, found.problems), costs.NAME: costs.render(machines)}
+    folder.finish({**top, **layout.assets()})
+    pages = sum(len(made.pages) for made in folder.machines.values()) + len(top)
+    ordered = summary.ordered(machines)
     return Built(out / index.NAME, ordered, len(found.nights), pages, folder.written, found.problems)
 
 

@@ -30,8 +30,8 @@ _MARGIN = 8
 """Between the edges and the first and last night."""
 _DIGIT = 8
 """Width of a digit."""
-_SMALLEST = {"byte": 1.0, "second": 1e-9}
-"""Where a value of zero or less is drawn."""
+_LEAST_STEP = {"byte": 4096.0, "second": 1e-9}
+"""Room around values of zero: a page, a nanosecond."""
 _FAR = 1e30
 """Nothing that was measured is larger, or as a ratio smaller; what a file says may be."""
 
@@ -45,19 +45,26 @@ class Mark(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """A log axis, and the nights across."""
+    """An axis, of logarithms or not, and the nights across."""
 
     low: float
     high: float
+    log: bool
     nights: int
 
     def x(self, night: float) -> float:
         return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
 
     def y(self, number: float) -> float:
-        low = math.log(self.low)
-        share = (math.log(min(max(number, self.low), self.high)) - low) / (math.log(self.high) - low)
-        return BOTTOM - (BOTTOM - TOP) * share
+        """Of a number on the axis; others are cut off at the frame."""
+        return float(self.ys([number])[0])
+
+    def ys(self, numbers: Sequence[float]) -> np.ndarray:
+        low, high, at = (
+            np.log(one) if self.log else one
+            for one in (self.low, self.high, np.clip(np.array(numbers), self.low, self.high))
+        )
+        return np.asarray(BOTTOM - (BOTTOM - TOP) * (at - low) / (high - low))
 
 
 def draw(
@@ -66,8 +73,7 @@ def draw(
     """The drawing; `words` tell those who cannot see it what it shows. `interval` is that of the last night."""
     scale = _scale(course, len(starts))
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" '
-        f'data-low="{scale.low:.9g}" data-high="{scale.high:.9g}" data-nights="{scale.nights}">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" data-nights="{scale.nights}">',
         *_axes(course, scale, starts),
         *_marks(marks, scale),
         f'<path class="dots{" many" if len(course.nights) > 250 else ""}" d="{_dots(course, scale)}"/>',
@@ -83,20 +89,30 @@ def draw(
 
 
 def _scale(course: Course, nights: int) -> Scale:
-    """By what was measured: a wide interval of one night must not flatten all others, and is cut off."""
-    smallest = _SMALLEST.get(course.unit, 1 / _FAR)
-    numbers = [min(max(number, smallest), _FAR) for number in course.numbers]
-    low, high = min(numbers), max(numbers)
+    """By what was measured: a wide interval of one night must not flatten all others, and is cut off. What was zero or
+    less has no logarithm."""
+    low, high = (min(max(number, -_FAR), _FAR) for number in (min(course.numbers), max(course.numbers)))
+    if low <= 0:
+        room = max((high - low) * 0.1, -low * 0.05, _LEAST_STEP.get(course.unit, 1.0))
+        return Scale(low - room, high + room, False, nights)
+    low, high = max(low, 1 / _FAR), max(high, 1 / _FAR)
     middle = math.sqrt(low) * math.sqrt(high)
     low, high = min(low, middle / _LEAST_RANGE), max(high, middle * _LEAST_RANGE)
     room = (high / low) ** 0.04
-    return Scale(low / room, high * room, nights)
+    return Scale(low / room, high * room, True, nights)
+
+
+def _ticks(scale: Scale, unit: str) -> list[float]:
+    if scale.log:
+        return log_ticks(scale.low, scale.high, 2.0 if unit == "byte" else 10.0)
+    across = scale.high - scale.low
+    decade = 10.0 ** math.floor(math.log10(across / 2))
+    step = next(step for step in (decade, 2 * decade, 5 * decade) if across / step <= 5)
+    return [n * step for n in range(math.ceil(scale.low / step), math.floor(scale.high / step) + 1)]
 
 
 def _axes(course: Course, scale: Scale, starts: Sequence[str]) -> Iterable[str]:
-    base = 2.0 if course.unit == "byte" else 10.0
-    ticks = log_ticks(scale.low, scale.high, base)
-    for tick in ticks:
+    for tick in _ticks(scale, course.unit):
         y = f"{scale.y(tick):.1f}"
         text = format.trimmed(format.quantity(tick, course.unit) if course.unit else format.ratio(tick))
         yield f'<path class="grid" d="M{LEFT} {y}H{RIGHT}"/><text class="tick" x="{LEFT - 6}" y="{y}">{text}</text>'
@@ -111,8 +127,7 @@ def _axes(course: Course, scale: Scale, starts: Sequence[str]) -> Iterable[str]:
 
 def _dots(course: Course, scale: Scale) -> str:
     """Each night a stroke without length, whose round ends are the dot; relative, as that is shortest."""
-    logs = np.log(np.clip(np.array(course.numbers), scale.low, scale.high) / scale.low)
-    down = np.rint(BOTTOM - (BOTTOM - TOP) * logs / math.log(scale.high / scale.low)).astype(int)
+    down = np.rint(scale.ys(course.numbers)).astype(int)
     right = np.rint([scale.x(night) for night in course.nights]).astype(int)
     moves = zip(np.diff(right, prepend=0).tolist(), np.diff(down, prepend=0).tolist(), strict=True)
     return "".join([f"m{x} {y}h0" for x, y in moves])

@@ -25,8 +25,8 @@ _BESIDE = 2
 _KEY = (
     "A dot is a run: the median over its blocks, a ratio to that run's own baseline. A line is the level between "
     "confirmed changes; dashed is such a change, by its number below; dotted a change of the host's software. The bar "
-    "at the newest run is its 95 % interval, cut off at the frame. Log axis; one step to the right is one run. The "
-    "arrow keys move over the runs, Enter keeps one in the address."
+    "at the newest run is its 95 % interval, cut off at the frame. Log axis, but of values that were zero; one step to "
+    "the right is one run. The arrow keys move over the runs, Enter keeps one in the address."
 )
 
 

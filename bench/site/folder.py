@@ -16,15 +16,13 @@ from isobench.core.errors import UsageError
 from isobench.core.remedies import mends
 from isobench.filesystem.files import read_regular
 from isobench.results.store import write_atomically
-from isobench.site.summary import Summary
+from isobench.site.summary import HOSTS, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
 MARK = ".isobench-site.json"
-HOSTS = "hosts"
-"""The folder with a folder for each machine."""
 _LARGEST = 1 << 28
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import isobench
 from isobench.analysis.trend import FEWEST
 from isobench.report import format
-from isobench.site import changes, layout, summary
+from isobench.site import changes, costs, layout, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,13 +43,13 @@ class _Note(NamedTuple):
 
 def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
     """`machines` in any order; `problems` are runs that no page has."""
-    ordered = sorted(machines, key=lambda one: (one.newest, one.folder), reverse=True)
+    ordered = summary.ordered(machines)
     names = _names(ordered)
     known = [(alert.confirmed, alert.near, row) for one in ordered for alert, row in _rows(one, names[one.folder])]
     known.sort(key=lambda entry: entry[:2], reverse=True)
     stands = [row for _, _, row in known if row.state != "withdrawn"]
     newest = ordered[0].newest if ordered else ""
-    current = _current(ordered)
+    current = summary.current(ordered)
     notes = list(_notes(current, names, newest))
     fresh = [one for one in current if one.news and not _is_late(one, newest)]
     new = [row for one in fresh for alert, row in _rows(one, names[one.folder]) if alert.news]
@@ -71,6 +71,7 @@ def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
         calm=any(one.watched for one in current) and not notes,
         verdict=summary.verdict(current, bool(notes)),
         notes=notes,
+        costs=costs.NAME,
         hosts=[_host(one, names[one.folder]) for one in ordered],
         changes=stands[:_MOST_CHANGES],
         caption=f"What the trend has confirmed on all hosts, the latest confirmed first{more}",
@@ -89,20 +90,16 @@ def _names(machines: Sequence[Summary]) -> dict[str, str]:
     }
 
 
-def _folder(one: Summary) -> str:
-    return f"hosts/{one.folder}/"
-
-
 def _rows(one: Summary, name: str) -> Iterable[tuple[Alert, Row]]:
-    return zip(one.alerts, changes.rows(one.alerts, _folder(one), name), strict=True)
+    return zip(one.alerts, changes.rows(one.alerts, one.address, name), strict=True)
 
 
 def _host(one: Summary, name: str) -> _Host:
     stands = [alert.near for alert in one.alerts if alert.state != "withdrawn"]
-    report = f"{_folder(one)}{one.report}" if one.report else ""
+    report = f"{one.address}{one.report}" if one.report else ""
     return _Host(
         name,
-        f"{_folder(one)}index.html",
+        f"{one.address}index.html",
         changes.Place(changes.minute(one.newest), report),
         format.clean(one.label, 60),
         len(one.news),
@@ -118,7 +115,7 @@ def _notes(current: Sequence[Summary], names: dict[str, str], newest: str) -> It
     """What else to know first, of each host: an environment that is gone, no run lately, too few runs."""
     watching = any(one.watched for one in current)
     for one in current:
-        place = changes.Place(names[one.folder], f"{_folder(one)}index.html")
+        place = changes.Place(names[one.folder], f"{one.address}index.html")
         if _is_late(one, newest):
             since, behind = changes.day(one.newest), round(summary.days(one.newest, newest))
             yield _Note(place, f" has had no run since {since}, {behind} days before the newest.")
@@ -130,9 +127,3 @@ def _notes(current: Sequence[Summary], names: dict[str, str], newest: str) -> It
 
 def _is_late(one: Summary, newest: str) -> bool:
     return summary.days(one.newest, newest) >= _LATE * max(one.gap, 1.0)
-
-
-def _current(machines: Sequence[Summary]) -> list[Summary]:
-    """Without those that another machine of the same host id has followed."""
-    last = {one.host_id: one for one in reversed(machines)}
-    return [one for one in machines if last[one.host_id] is one]

@@ -40,6 +40,5 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(visible=format.visible)
     made.globals.update(count=format.count, style=STYLE, script=SCRIPT)
     return made

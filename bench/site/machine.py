@@ -111,7 +111,7 @@ def examine(
     name, host_id = nights[0].machine, nights[0].host_id
     folder = names.host_folder(host_id, name)
     run = _loaded(results / nights[-1].path)
-    courses = _courses(points, found)
+    courses = _courses(points, found, [one.name for one in run.session.environments] if run is not None else [])
     return Machine(
         host_id, name, folder, nights, reports, left_out, found.alerts, found.still, courses,
         _newest(nights, points, run), _meanings(run),
@@ -135,14 +135,22 @@ def _points(nights: Sequence[Night]) -> dict[_Key, tuple[list[int], list[float]]
     return found
 
 
-def _courses(points: dict[_Key, tuple[list[int], list[float]]], found: Watched) -> dict[str, list[Course]]:
-    """By metric, those measured last first, and the baseline's before the ratios to it. A cost that has ratios is told
-    by its values where the trend watches them."""
+def _courses(
+    points: dict[_Key, tuple[list[int], list[float]]], found: Watched, order: Sequence[str]
+) -> dict[str, list[Course]]:
+    """By metric, those measured last first, and the baseline's before the ratios to it, in the order of the newest
+    record. A cost that has ratios is told by its values where the trend watches them."""
     watched = {(one.name, one.against, one.unit) for one in found.series}
     ratios = {name for name, against, _ in points if against}
     begun = _beginnings(found)
     courses: dict[str, list[Course]] = {}
-    for key, (places, numbers) in sorted(points.items(), key=lambda entry: (-entry[1][0][-1], bool(entry[0][1]))):
+    ranks = {environment: rank for rank, environment in enumerate(order)}
+
+    def place_of(entry: tuple[_Key, tuple[list[int], list[float]]]) -> tuple[int, bool, int]:
+        (name, against, _), (places, _) = entry
+        return -places[-1], bool(against), ranks.get(name.partition("/")[2], len(ranks))
+
+    for key, (places, numbers) in sorted(points.items(), key=place_of):
         name, against, unit = key
         if not against and name in ratios and key not in watched:
             continue

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from isobench.site.machine import Machine
 
 
+HOSTS = "hosts"
+"""The folder with a folder for each machine."""
 _LATELY = 10
 """Runs by which it is known how often a host is measured."""
 
@@ -41,6 +43,13 @@ class Summary(msgspec.Struct, frozen=True):
     gone: list[str]
     """Environments of the run before that are not in the newest."""
     alerts: list[Alert]
+    costs: dict[str, str] = {}
+    """By name the ratio to the baseline in the newest run, or the value of what has none."""
+
+    @property
+    def address(self) -> str:
+        """Of the folder of its pages, seen from the first page."""
+        return f"{HOSTS}/{self.folder}/"
 
     @property
     def news(self) -> list[Alert]:
@@ -72,7 +81,35 @@ def of(machine: Machine) -> Summary:
         machine.watched,
         gone,
         list(machine.alerts),
+        _costs(machine),
     )
+
+
+def current(machines: Sequence[Summary]) -> list[Summary]:
+    """The one with the newest run first, without those that another machine of the same host id has followed."""
+    last: dict[str, Summary] = {}
+    for one in ordered(machines):
+        last.setdefault(one.host_id, one)
+    return list(last.values())
+
+
+def ordered(machines: Sequence[Summary]) -> list[Summary]:
+    """The one with the newest run first; those of one start by their names."""
+    by_name = sorted(machines, key=lambda one: one.folder)
+    return sorted(by_name, key=lambda one: one.newest, reverse=True)
+
+
+def _costs(machine: Machine) -> dict[str, str]:
+    last = len(machine.nights) - 1
+    found = {}
+    for (metric, environment), newest in machine.newest.items():
+        if newest.night == last:
+            point = newest.point
+            ratio = newest.estimate.ratio if newest.estimate is not None else point.ratio
+            relative = ratio == ratio and environment != machine.nights[last].baseline
+            words = format.ratio(ratio) if relative else format.quantity(point.value, point.unit)
+            found[f"{metric}/{environment}"] = words
+    return found
 
 
 def days(earlier: str, later: str) -> float:

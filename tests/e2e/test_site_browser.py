@@ -52,6 +52,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     calm, hostile = (next((site / "hosts").glob(f"{name}~*")) for name in ("calm", "hostile"))
     return {
         "index": site / "index.html",
+        "costs": site / "costs.html",
         "host": calm / "index.html",
         "cost": calm / "startup.m0.html",
         "hostile host": hostile / "index.html",
@@ -141,7 +142,7 @@ def test_a_figure_tells_the_run_and_the_value(browser: Chrome, pages: dict[str, 
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("name", ["index", "host", "cost", "hostile host", "hostile cost"])
+@pytest.mark.parametrize("name", ["index", "costs", "host", "cost", "hostile host", "hostile cost"])
 def test_pages_fit_are_silent_and_accessible(browser: Chrome, pages: dict[str, Path], name: str) -> None:
     """On a desk and on a phone, light and dark: nothing overflows, nothing is logged, nothing leaves the site, and axe
     finds no serious violation."""

@@ -55,6 +55,15 @@ def test_more_is_higher_and_a_little_noise_is_no_mountain() -> None:
     assert max(ys) - min(ys) < (chart.BOTTOM - chart.TOP) / 3
 
 
+@pytest.mark.parametrize("numbers", [[0.0, 0.0], [0.0, 8192.0, 4096.0], [-4096.0, 0.0]])
+def test_what_was_zero_is_drawn_where_zero_is(numbers: list[float]) -> None:
+    """It has no logarithm: the axis is linear, and has a tick for zero."""
+    drawing = drawn(numbers, "byte")
+    (zero,) = [part for part in drawing if part.get("class") == "tick" and part.text == "0 B"]
+    found = [y for number, (_, y) in zip(numbers, dots(drawing), strict=True) if number == 0]
+    assert found and all(abs(y - float(zero.get("y", ""))) <= 1 for y in found)
+
+
 def test_words_are_escaped_and_marks_drawn() -> None:
     """The drawing's name may be anything; a change of the software looks other than one of the cost."""
     marks = [chart.Mark(1, "7"), chart.Mark(2, "8", software=True)]

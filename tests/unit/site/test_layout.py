@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isobench.analysis.history import Night, Point
 from isobench.report import format
-from isobench.site import changes, cost, host, index, layout, summary
+from isobench.site import changes, cost, costs, host, index, layout, summary
 from isobench.site.machine import examine
 from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
@@ -23,7 +23,7 @@ WORDS = st.one_of(
 
 
 def rendered(words: str, problem: str) -> list[Page]:
-    """The three kinds of page of a machine that has these words wherever a history has text."""
+    """The four kinds of page of a machine that has these words wherever a history has text."""
     nights = []
     name = words.replace("/", "")  # which no name has
     for number in range(STEP + 6):
@@ -41,6 +41,7 @@ def rendered(words: str, problem: str) -> list[Page]:
     (metric,) = machine.courses
     texts = [
         index.render([summary.of(machine)], [problem]),
+        costs.render([summary.of(machine)]),
         host.render(machine, rows),
         cost.render(machine, metric, rows),
     ]
