@@ -108,6 +108,8 @@ def _ticks(scale: Scale, unit: str) -> list[float]:
     across = scale.high - scale.low
     decade = 10.0 ** math.floor(math.log10(across / 2))
     step = next(step for step in (decade, 2 * decade, 5 * decade) if across / step <= 5)
+    if unit == "byte":
+        step = 2.0 ** math.ceil(math.log2(across / 5))
     return [n * step for n in range(math.ceil(scale.low / step), math.floor(scale.high / step) + 1)]
 
 

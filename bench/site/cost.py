@@ -124,7 +124,7 @@ def _drawing(machine: Machine, course: Course, rows: Sequence[Row]) -> str:
         interval = (estimate.ratio_low, estimate.ratio_high)
     words = f"{_words(course)}: {_title(machine, course)}. {format.count(len(course.nights), 'run')}; "
     words += format.count(sum(not mark.software for mark in marks), "confirmed change")
-    return draw(course, [night.started for night in machine.nights], marks, interval, words)
+    return draw(course, machine.starts, marks, interval, words)
 
 
 def _body(machine: Machine, courses: Sequence[Course], units: Sequence[_Unit], rows: Sequence[Row]) -> str:

@@ -69,10 +69,10 @@ class Machine(NamedTuple):
     """All that the pages of one machine are made of."""
 
     host_id: str
-    name: str
-    """`Night.machine`."""
     folder: str
     nights: Sequence[Night]
+    starts: Sequence[str]
+    """Of the nights."""
     reports: Sequence[str]
     """By night the address of its report, seen from the folder of the machine's pages; empty where there is none."""
     left_out: Sequence[str]
@@ -93,7 +93,7 @@ class Machine(NamedTuple):
 
     def night_of(self, alert: Alert) -> int:
         """The index of the first night at an alert's new level."""
-        return bisect_left([night.started for night in self.nights], alert.near)
+        return bisect_left(self.starts, alert.near)
 
 
 def hardware(fingerprint: dict[str, str]) -> str:
@@ -108,12 +108,13 @@ def examine(
     """One machine's nights, oldest first. `earlier` as in `trend.watch`."""
     found = watch(nights, earlier)
     points = _points(nights)
-    name, host_id = nights[0].machine, nights[0].host_id
-    folder = names.host_folder(host_id, name)
+    host_id = nights[0].host_id
+    folder = names.host_folder(host_id, nights[0].machine)
+    starts = [night.started for night in nights]
     run = _loaded(results / nights[-1].path)
     courses = _courses(points, found, [one.name for one in run.session.environments] if run is not None else [])
     return Machine(
-        host_id, name, folder, nights, reports, left_out, found.alerts, found.still, courses,
+        host_id, folder, nights, starts, reports, left_out, found.alerts, found.still, courses,
         _newest(nights, points, run), _meanings(run),
     )  # fmt: skip
 

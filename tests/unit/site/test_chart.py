@@ -61,6 +61,7 @@ def test_what_was_zero_is_drawn_where_zero_is(numbers: list[float]) -> None:
     drawing = drawn(numbers, "byte")
     (zero,) = [part for part in drawing if part.get("class") == "tick" and part.text == "0 B"]
     found = [y for number, (_, y) in zip(numbers, dots(drawing), strict=True) if number == 0]
+    assert all("." not in (part.text or "") for part in drawing if part.get("class") == "tick")
     assert found and all(abs(y - float(zero.get("y", ""))) <= 1 for y in found)
 
 
