@@ -1,7 +1,8 @@
 """One cost over the nights as an SVG that is written by hand: it is a thousandth of what matplotlib would take.
 
 Colours are classes of the page's stylesheet, so a dark page has a dark drawing. One step to the right is one night: a
-clock that was wrong once does not squeeze all others together.
+clock that was wrong once does not squeeze all others together. `data-` attributes tell the script what to move when
+fewer nights are shown.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _DIGIT = 8
 """Width of a digit."""
 _LEAST_STEP = {"byte": 4096.0, "second": 1e-9}
 """Room around values of zero: a page, a nanosecond."""
-_FAR = 1e30
+_FAR = 1e20
 """Nothing that was measured is larger, or as a ratio smaller; what a file says may be."""
 
 
@@ -79,8 +80,8 @@ def draw(
         f'<path class="dots{" many" if len(course.nights) > 250 else ""}" d="{_dots(course, scale)}"/>',
         _interval(scale, interval),
         *(
-            f'<path class="level" d="M{_edge(scale, one.first, -0.5)} {scale.y(one.number):.1f}'
-            f'H{_edge(scale, one.last, 0.5)}"/>'
+            f'<path class="level" data-first="{one.first}" data-last="{one.last}" '
+            f'd="M{_edge(scale, one.first, -0.5)} {scale.y(one.number):.1f}H{_edge(scale, one.last, 0.5)}"/>'
             for one in course.levels
         ),
         "</svg>",
@@ -118,6 +119,10 @@ def _axes(course: Course, scale: Scale, starts: Sequence[str]) -> Iterable[str]:
         y = f"{scale.y(tick):.1f}"
         text = format.trimmed(format.quantity(tick, course.unit) if course.unit else format.ratio(tick))
         yield f'<path class="grid" d="M{LEFT} {y}H{RIGHT}"/><text class="tick" x="{LEFT - 6}" y="{y}">{text}</text>'
+    yield f'<g class="dates">{"".join(_dates(scale, starts))}</g>'
+
+
+def _dates(scale: Scale, starts: Sequence[str]) -> Iterable[str]:
     last = len(starts) - 1
     count = min(_DATES, last + 1)
     for night in sorted({round(n * last / max(count - 1, 1)) for n in range(count)}):
@@ -149,16 +154,18 @@ def _marks(marks: Iterable[Mark], scale: Scale) -> Iterable[str]:
     for night, here in sorted(nights.items()):
         x = max(scale.x(night - 0.5), LEFT)
         for kind in sorted({"software" if mark.software else "change" for mark in here}):
-            yield f'<path class="{kind}" d="M{x:.1f} {TOP}V{BOTTOM}"/>'
+            yield f'<path class="{kind}" data-night="{night - 0.5}" d="M{x:.1f} {TOP}V{BOTTOM}"/>'
         words = ", ".join(mark.label for mark in here)
         half = _DIGIT * len(words) / 2
         high = x - half < end and not high
         end = x + half
-        yield f'<text class="number" x="{x:.1f}" y="{TOP - (19 if high else 6)}">{words}</text>'
+        y = TOP - (19 if high else 6)
+        yield f'<text class="number" data-night="{night - 0.5}" x="{x:.1f}" y="{y}">{words}</text>'
 
 
 def _interval(scale: Scale, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return ""
     x = f"{scale.x(scale.nights - 1):.1f}"
-    return f'<path class="interval" d="M{x} {scale.y(interval[0]):.1f}V{scale.y(interval[1]):.1f}"/>'
+    low, high = scale.ys(interval)
+    return f'<path class="interval" data-night="{scale.nights - 1}" d="M{x} {low:.1f}V{high:.1f}"/>'

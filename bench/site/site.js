@@ -1,12 +1,14 @@
 "use strict";
 /* What a page can do beyond being read: sort and filter its tables, tell the night and the value under the mouse or the
-   arrow keys, and keep what is shown in the address. State is `#NAME.q=words&NAME.sort=-2&FIGURE.at=night`. */
+   arrow keys, and keep what is shown in the address. State is `#NAME.q=words&NAME.sort=-2&history.last=30&FIGURE.at=night`. */
 
 const UNITS = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 1024, MiB: 1048576, GiB: 1073741824, "%": 0.01, "×": 1 };
 const NUMBER = /^([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*(ns|µs|ms|s|KiB|MiB|GiB|B|%|×))?(?![\w.-])/;
 const FEW = 5; // rows that need no filter
 const tables = new Map();
 const figures = new Map();
+const LASTS = [30, 100, 365]; // runs that figures can be cut to
+let zoom = null;
 
 function keyOf(cell) {
   const text = cell.textContent.trim().replace("−", "-");
@@ -96,8 +98,9 @@ class Rich {
   }
 }
 
-/* The plot within the drawing, as chart.py draws it. */
-const LEFT = 74, RIGHT = 900, TOP = 32, BOTTOM = 182;
+/* The plot within the drawing, as chart.py draws it: its edges, and the first and the last night within. */
+const [EDGE, LEFT, RIGHT, FAR_EDGE, TOP, BOTTOM] = [66, 74, 900, 908, 32, 182];
+const DATES = 6, MANY = 250;
 
 class Chart {
   constructor(figure, nights) {
@@ -112,6 +115,8 @@ class Chart {
     this.labels = nights.map((row) => row.cells[0].textContent.trim()).reverse();
     this.changes = nights.map((row) => row.cells[1].textContent.trim()).reverse();
     this.at = -1;
+    this.view = [0, this.count - 1];
+    this.dots = this.readDots();
     this.svg.addEventListener("pointermove", (event) => this.show(this.under(event), false));
     this.svg.addEventListener("pointerleave", () => this.show(this.kept ?? -1, false));
     this.svg.addEventListener("click", (event) => this.show(this.under(event), true));
@@ -123,8 +128,9 @@ class Chart {
   under(event) {
     const box = this.svg.getBoundingClientRect();
     const across = ((event.clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width;
-    const night = Math.round(((across - LEFT) / (RIGHT - LEFT)) * (this.count - 1));
-    return this.near(Math.min(Math.max(night, 0), this.count - 1), 0);
+    const [first, last] = this.view;
+    const night = first + Math.round(((across - LEFT) / (RIGHT - LEFT)) * (last - first));
+    return this.near(Math.min(Math.max(night, first), last), 0);
   }
 
   near(night, step) {
@@ -155,8 +161,9 @@ class Chart {
     if (night >= 0 && this.values[night]) {
       const change = this.changes[night] ? `; here change ${this.changes[night]}` : "";
       this.readout.textContent = `${this.labels[night]}: ${this.values[night]}${this.unit}${change}`;
-      const x = LEFT + (RIGHT - LEFT) * (this.count > 1 ? night / (this.count - 1) : 0.5);
-      this.draw("path", { class: "cursor", d: `M${x} ${TOP}V${BOTTOM}` });
+      if (night >= this.view[0]) {
+        this.svg.append(drawn("path", { class: "cursor", d: `M${this.x(night)} ${TOP}V${BOTTOM}` }));
+      }
     }
     if (keep) {
       this.kept = night;
@@ -164,10 +171,96 @@ class Chart {
     }
   }
 
-  draw(kind, attributes) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    this.svg.append(made);
+  x(night, [first, last] = this.view) {
+    return LEFT + (RIGHT - LEFT) * (last > first ? (night - first) / (last - first) : 0.5);
+  }
+
+  /* The height of each night's dot, as it was drawn. */
+  readDots() {
+    const moves = [...this.svg.querySelector(".dots").getAttribute("d").matchAll(/m-?\d+ (-?\d+)h0/g)];
+    const nights = this.values.flatMap((value, night) => (value ? [night] : []));
+    let y = 0;
+    return moves.map((move, index) => [nights[index], (y += Number(move[1]))]);
+  }
+
+  /* Show the last so many nights, or all. */
+  zoom(count) {
+    const all = [0, this.count - 1];
+    this.view = [count ? Math.max(0, this.count - count) : 0, this.count - 1];
+    const [first] = this.view;
+    const within = (x) => Math.min(Math.max(x, EDGE), FAR_EDGE).toFixed(1);
+    const shown = this.dots.filter(([night]) => night >= first);
+    const path = this.svg.querySelector(".dots");
+    path.setAttribute("d", shown.map(([night, y]) => `M${this.x(night).toFixed(1)} ${y}h0`).join(""));
+    path.classList.toggle("many", shown.length > MANY);
+    for (const level of this.svg.querySelectorAll(".level")) {
+      const y = /\s([\d.]+)H/.exec(level.getAttribute("d"))[1];
+      const [from, to] = [level.dataset.first - 0.5, Number(level.dataset.last) + 0.5];
+      level.style.display = to > first ? "" : "none";
+      level.setAttribute("d", `M${within(this.x(from))} ${y}H${within(this.x(to))}`);
+    }
+    for (const part of this.svg.querySelectorAll("[data-night]")) {
+      const night = Number(part.dataset.night);
+      part.style.display = night >= first - 0.5 ? "" : "none";
+      part.setAttribute("transform", `translate(${within(this.x(night)) - within(this.x(night, all))})`);
+    }
+    this.date();
+    this.show(this.at, false);
+  }
+
+  date() {
+    const [first, last] = this.view;
+    const count = Math.min(DATES, last - first + 1);
+    const nights = new Set([...Array(count).keys()].map((n) => first + Math.round((n * (last - first)) / Math.max(count - 1, 1))));
+    const parts = [...nights].flatMap((night) => {
+      const x = this.x(night);
+      const end = night === last && count > 1 ? { "text-anchor": "end", dx: 12 } : {};
+      const label = drawn("text", { class: "date", x, y: BOTTOM + 19, ...end });
+      label.textContent = this.labels[night].slice(0, 10);
+      return [drawn("path", { class: "grid", d: `M${x} ${BOTTOM}v5` }), label];
+    });
+    this.svg.querySelector(".dates").replaceChildren(...parts);
+  }
+}
+
+function drawn(kind, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+/* Buttons that show the last so many runs in all figures. */
+class Zoom {
+  constructor(before, count) {
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    tools.setAttribute("role", "group");
+    tools.setAttribute("aria-label", "Runs in the figures");
+    this.buttons = new Map();
+    for (const last of [0, ...LASTS.filter((one) => one < count)]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = last ? `Last ${last} runs` : "All runs";
+      button.addEventListener("click", () => this.show(last, true));
+      this.buttons.set(last, button);
+      tools.append(button);
+    }
+    if (this.buttons.size > 1) before.before(tools);
+    this.last = 0;
+    this.press();
+  }
+
+  press() {
+    for (const [last, button] of this.buttons) button.setAttribute("aria-pressed", String(last === this.last));
+  }
+
+  show(last, keep) {
+    if (last !== this.last && this.buttons.has(last)) {
+      this.last = last;
+      for (const chart of figures.values()) chart.zoom(last);
+      this.press();
+    }
+    if (keep) save("history.last", last ? String(last) : "");
   }
 }
 
@@ -190,6 +283,7 @@ function restore(scroll) {
     table.filter(known.get(`${name}.q`) ?? "", false);
     table.sort(Number(known.get(`${name}.sort`) ?? 0) || 0, false);
   }
+  zoom?.show(Number(known.get("history.last") ?? 0) || 0, false);
   for (const [name, chart] of figures) chart.find(known.get(`${name}.at`) ?? "");
   const [first] = known.keys();
   if (!scroll || !first) return;
@@ -213,6 +307,7 @@ const nights = tables.get("nights-table");
 for (const figure of nights ? document.querySelectorAll("figure[data-column]") : []) {
   figures.set(figure.id, new Chart(figure, nights.rows));
 }
+if (figures.size) zoom = new Zoom(document.querySelector("figure[data-column]"), nights.rows.length);
 tellAges();
 restore(true);
 window.addEventListener("hashchange", () => restore(true));

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.test_report_browser import OVERFLOWING, SCHEMES, WIDTHS, show
 from tests.example import chrome
+from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
 from tests.unit.site.made import STEP, add_nights, change, made
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-NIGHTS = STEP + 10
+NIGHTS, LONG = STEP + 10, 60
 SHOWN = """
 const rows = document.querySelectorAll(`[data-name=${arguments[0]}] tbody tr:not([hidden])`);
 return [...rows].map(row => row.cells[arguments[1]].innerText);
@@ -58,6 +59,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "hostile host": hostile / "index.html",
         "hostile cost": hostile / "startup.m0.html",
     }
+
+
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a cost with many nights."""
+    folder = tmp_path_factory.mktemp("long")
+    add_nights(folder / "results", LONG)
+    return next((made(folder).page.parent / "hosts").glob("*/startup.m0.html"))
 
 
 def go(browser: Chrome, page: Path, state: str) -> None:
@@ -139,6 +148,40 @@ def test_a_figure_tells_the_run_and_the_value(browser: Chrome, pages: dict[str, 
     assert browser.execute_script(readout) not in ("", told)
     browser.find_element("css selector", "#in-docker .drawing").send_keys(Keys.ESCAPE)
     assert browser.execute_script(readout) == "" and "#" not in browser.current_url
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+DRAWN = """
+const svg = document.querySelector('#in-docker svg');
+const seen = s => [...svg.querySelectorAll(s)].filter(e => e.style.display !== 'none');
+const dots = svg.querySelector('.dots').getBBox();
+return {dots: (svg.querySelector('.dots').getAttribute('d').match(/h0/g)).length, levels: seen('.level').length,
+  dates: seen('.date').map(e => e.textContent), marks: seen('.change, .software').length,
+  right: Math.round(dots.x + dots.width), top: Math.round(dots.y), left: Math.round(dots.x)};
+"""
+
+
+def test_figures_can_be_cut_to_the_last_runs(browser: Chrome, long_page: Path) -> None:
+    """Their dots, levels, changes and dates; the address says so, and the way back leads to the same drawing."""
+    show(browser, long_page, 1280)
+    whole = browser.execute_script(DRAWN)
+    assert whole["dots"] == LONG and whole["levels"] == 2 and whole["marks"] == 2
+
+    def press(words: str) -> dict[str, Any]:
+        for button in browser.find_elements("css selector", "#history .tools button"):
+            if button.text == words:
+                button.click()
+        found: dict[str, Any] = browser.execute_script(DRAWN)
+        return found
+
+    cut = press("Last 30 runs")
+    assert cut["dots"] == 30 and cut["levels"] == 1 and cut["marks"] == 0
+    assert (cut["right"], cut["left"]) == (whole["right"], whole["left"]) and cut["dates"][-1] == whole["dates"][-1]
+    assert cut["dates"][0] == night(LONG - 30)[:10]
+    assert browser.current_url.endswith("#history.last=30")
+    go(browser, long_page, "history.last=30")
+    assert browser.execute_script(DRAWN) == cut
+    assert press("All runs") == whole and "#" not in browser.current_url
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 

@@ -79,6 +79,6 @@ def test_words_are_escaped_and_marks_drawn() -> None:
 def test_every_drawing_has_dates_and_ticks(count: int) -> None:
     """Also that of a single night; the first and the last date are among them."""
     drawing = drawn([400.0 + math.sin(n) for n in range(count)])
-    dates = [part.text for part in drawing if part.get("class") == "date"]
+    dates = [part.text for part in drawing.iter() if part.get("class") == "date"]
     assert dates[0] == night(0)[:10] and dates[-1] == night(count - 1)[:10]
     assert len([part for part in drawing if part.get("class") == "tick"]) >= 2
