@@ -60,7 +60,7 @@ def test_report_says_that_it_cannot_write_there(run_folder: Path, tmp_path: Path
     assert str(file) in complaint("report", str(run_folder), "--out", str(file))
 
 
-@pytest.mark.parametrize("words", [("report",), ("compare", "{run}"), ("export", "--to", "csv"), ("trend",)])
+@pytest.mark.parametrize("words", [("report",), ("compare", "{run}"), ("export", "--to", "csv"), ("trend",), ("site",)])
 def test_a_run_that_is_a_file_is_told(run_folder: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     """A file where a folder was to be."""
     file = tmp_path / "file"
@@ -81,6 +81,8 @@ def test_folders_that_may_not_be_entered_are_told(run_folder: Path, tmp_path: Pa
         ("export", f"{secret}/x", "--to", "csv"),
         ("export", str(run_folder), "--to", "csv", "--out", f"{secret}/x"),
         ("trend", f"{secret}/x"),
+        ("site", f"{secret}/x"),
+        ("site", str(run_folder.parent), "--out", f"{secret}/x"),
         (*MEASURE, "--out", f"{secret}/x/y"),
     ):
         assert str(secret) in complaint(*words, before=WITHOUT_POWERS)
