@@ -28,7 +28,8 @@ class _Row(NamedTuple):
 def render(machines: Sequence[Summary]) -> str:
     """`machines` in any order."""
     current = summary.current(machines)
-    shown = sorted(current[:_MOST], key=lambda one: one.host_id)  # each has its column every day
+    shown = sorted(current[:_MOST], key=lambda one: (one.host_id, one.folder))  # a column of its own every day
+    called = summary.names(shown)
     names = sorted({name for one in shown for name in one.costs}, key=lambda name: tuple(name.split("/")))
     more = f", of the {_MOST} of {len(current)} hosts with the newest runs" if len(current) > _MOST else ""
     return layout.page(
@@ -39,7 +40,7 @@ def render(machines: Sequence[Summary]) -> str:
         trail=[changes.Place("All hosts", "index.html")],
         sections=[("costs", "Costs")],
         caption=f"The newest run of each host{more}: ratios to its own baseline, and the baseline's values",
-        hosts=[changes.Place(format.clean(one.host_id, 60), f"{one.address}index.html") for one in shown],
+        hosts=[called[one.folder] for one in shown],
         rows=[_row(name, shown) for name in names],
     )
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 NAME = "index.html"
 _MOST_NEWS, _MOST_CHANGES, _MOST_LEFT_OUT = 20, 100, 100
 """What is listed of each; the page is to stay small. A host's own page has all its changes."""
-_LATE = 1.5
-"""Times a host's usual gap between runs, and days, behind the newest run of all from which on its newest is late."""
 
 
 class _Host(NamedTuple):
@@ -44,14 +42,14 @@ class _Note(NamedTuple):
 def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
     """`machines` in any order; `problems` are runs that no page has."""
     ordered = summary.ordered(machines)
-    names = _names(ordered)
+    names = summary.names(ordered)
     known = [(alert.confirmed, alert.near, row) for one in ordered for alert, row in _rows(one, names[one.folder])]
     known.sort(key=lambda entry: entry[:2], reverse=True)
     stands = [row for _, _, row in known if row.state != "withdrawn"]
     newest = ordered[0].newest if ordered else ""
     current = summary.current(ordered)
     notes = list(_notes(current, names, newest))
-    fresh = [one for one in current if one.news and not _is_late(one, newest)]
+    fresh = [one for one in current if one.news and not summary.is_late(one, newest)]
     new = [row for one in fresh for alert, row in _rows(one, names[one.folder]) if alert.news]
     more = f"; the newest {_MOST_CHANGES} of {len(stands)}" if len(stands) > _MOST_CHANGES else ""
     runs = format.count(sum(one.runs for one in ordered), "run")
@@ -80,16 +78,6 @@ def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
     )
 
 
-def _names(machines: Sequence[Summary]) -> dict[str, str]:
-    """By folder what a machine is called; its hardware, too, where another has the same host id."""
-    ids = [one.host_id for one in machines]
-    return {
-        one.folder: format.clean(one.host_id, 100)
-        + (f" ({one.hardware})" if ids.count(one.host_id) > 1 and one.hardware else "")
-        for one in machines
-    }
-
-
 def _rows(one: Summary, name: str) -> Iterable[tuple[Alert, Row]]:
     return zip(one.alerts, changes.rows(one.alerts, one.address, name), strict=True)
 
@@ -116,14 +104,10 @@ def _notes(current: Sequence[Summary], names: dict[str, str], newest: str) -> It
     watching = any(one.watched for one in current)
     for one in current:
         place = changes.Place(names[one.folder], f"{one.address}index.html")
-        if _is_late(one, newest):
+        if summary.is_late(one, newest):
             since, behind = changes.day(one.newest), round(summary.days(one.newest, newest))
             yield _Note(place, f" has had no run since {since}, {behind} days before the newest.")
         elif one.gone:
             yield _Note(place, f": {one.gone_words}")
         if watching and not one.watched:
             yield _Note(place, f" has no cost with {FEWEST} runs yet, so no change can be known.")
-
-
-def _is_late(one: Summary, newest: str) -> bool:
-    return summary.days(one.newest, newest) >= _LATE * max(one.gap, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HOSTS = "hosts"
 """The folder with a folder for each machine."""
+_LATE = 1.5
+"""Times the usual gap between two runs, and days, from which on a machine's next run is late."""
 _LATELY = 10
 """Runs by which it is known how often a host is measured."""
 
@@ -86,11 +89,28 @@ def of(machine: Machine) -> Summary:
 
 
 def current(machines: Sequence[Summary]) -> list[Summary]:
-    """The one with the newest run first, without those that another machine of the same host id has followed."""
+    """The one with the newest run first, without those that another machine of the same host id has followed. Two that
+    are both measured, as clones with one id are, both stay."""
+    known = ordered(machines)
     last: dict[str, Summary] = {}
-    for one in ordered(machines):
+    for one in known:
         last.setdefault(one.host_id, one)
-    return list(last.values())
+    return [one for one in known if last[one.host_id] is one or not is_late(one, known[0].newest)]
+
+
+def is_late(one: Summary, newest: str) -> bool:
+    """Whether a machine has had no run for longer than usual, when another's newest began."""
+    return days(one.newest, newest) >= _LATE * max(one.gap, 1.0)
+
+
+def names(machines: Sequence[Summary]) -> dict[str, str]:
+    """By folder what a machine is called; its hardware, too, where another has the same host id."""
+    ids = Counter(one.host_id for one in machines)
+    return {
+        one.folder: format.clean(one.host_id, 100)
+        + (f" ({one.hardware})" if ids[one.host_id] > 1 and one.hardware else "")
+        for one in machines
+    }
 
 
 def ordered(machines: Sequence[Summary]) -> list[Summary]:

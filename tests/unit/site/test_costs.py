@@ -20,9 +20,9 @@ def test_each_cost_has_a_row_and_each_host_a_column() -> None:
 
 def test_hosts_that_are_no_more_and_too_many_have_none() -> None:
     """A machine that another has followed is left out; so are those with older runs, and that is said."""
-    given = [machine("host~1", LAST - 1, costs={"a.b/old": "1×"}), machine("host~2", costs={"a.b/new": "2×"})]
+    given = [machine("host~1", LAST - 2, costs={"a.b/old": "1×"}), machine("host~2", costs={"a.b/new": "2×"})]
     assert "old" not in Page(costs.render(given)).words
-    many = [machine(f"h{n}", n, costs={"a.b/docker": f"{n}×"}) for n in range(25)]
+    many = [machine(f"h{n}", n, costs={"a.b/docker": f"{n}×"}, gap=99.0) for n in range(25)]
     words = Page(costs.render(many)).words
     assert "of the 20 of 25 hosts with the newest runs" in words and "h4" not in words and "h5" in words
 

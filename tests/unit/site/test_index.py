@@ -96,10 +96,17 @@ def test_a_host_that_is_measured_each_week_is_late_after_more_than_one() -> None
 
 def test_a_machine_that_another_has_followed_is_not_news() -> None:
     """A new processor in the same host: what the old one's last run found is history."""
-    old, new = machine("host~1", LAST - 1, [alert()]), machine("host~2")
+    old, new = machine("host~1", LAST - 2, [alert()]), machine("host~2")
     assert first_lines(old, new) == "Since the run before Nothing changed. Hosts"
     words = Page(index.render([old, new], [])).words
     assert "host (CPU of host~1)" in words and "host (CPU of host~2)" in words
+
+
+def test_clones_with_one_id_both_have_their_news() -> None:
+    """Machines made from one image share a host id; both are measured every night."""
+    one, other = machine("host~1", alerts=[alert()]), machine("host~2", LAST - 1, [alert()])
+    told = first_lines(one, other)
+    assert "2 changes are new" in told and "CPU of host~1" in told and "CPU of host~2" in told
 
 
 def test_nothing_is_known() -> None:
