@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from isobench.core.errors import UsageError
+from isobench.probe.build import SOURCES
 from isobench.run import catalog
 from isobench.workloads.file import line_of, read_workload
 from isobench.workloads.measured import TAKEN, Measured
@@ -160,6 +161,16 @@ def test_lines_of_keys() -> None:
         (("n", 1, "k"), 8), (("n", 1, "none"), 7), (("none",), 1),
     ):  # fmt: skip
         assert line_of(text, keys) == line
+
+
+def test_what_is_compiled_is_the_whole_probe() -> None:
+    """A file that was added to it and not to the workload: the linker did not find what is in it."""
+    path = catalog.workloads()["compile"].resolve()
+    files = tomllib.loads(path.read_text())["root"]["files"]
+    named = {
+        (path.parent / source).resolve() for place, source in files.items() if place == f"/src/{Path(source).name}"
+    }
+    assert {file for file in named if file.suffix in (".c", ".h")} == set(SOURCES.resolve().glob("*.[ch]"))
 
 
 @pytest.mark.parametrize("name", catalog.workloads())
