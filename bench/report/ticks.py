@@ -18,7 +18,7 @@ def log_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
 
 def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
     """Round numbers at even distances, for a range too short for powers: 300, 400, 500 µs. Bytes are round in KiB …"""
-    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor(math.log2(low * high) / 20))
+    one = 1.0 if base == 10 else 2.0 ** (10 * math.floor((math.log2(low) + math.log2(high)) / 20))
     low, high = low / one, high / one
     most = (high - low) / 3 * (1 + 1e-9)  # a third of 0.3 is a little less than a tenth, its logarithm is not
     decade = 10.0 ** math.floor(math.log10(most))
@@ -46,5 +46,5 @@ def _decimal(low: float, high: float) -> list[float]:
 
 def _binary(low: float, high: float) -> list[float]:
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
-    step = next(step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5)
+    step = next((step for step in (1, 2, 5, 10, 20, 40) if len(powers) / step <= 5), -(-len(powers) // 5))
     return [2.0**power for power in powers if power % step == 0]
