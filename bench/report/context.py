@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.analysis.results import load
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
 from isobench.report import format
@@ -159,6 +158,8 @@ class Context:
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
         """These metrics in the newest runs of this machine up to this one, oldest first; damaged runs are left out."""
+        from isobench.analysis.results import load  # numpy, too: sections of other packages import this module
+
         if self.history is None:
             return []
         ours = machine(self.session.host_id, self.session.fingerprint)

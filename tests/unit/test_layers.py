@@ -185,3 +185,11 @@ def test_the_analysis_is_not_in_memory_while_a_run_is_measured(command: str, tmp
     done = subprocess.run(begin, capture_output=True, text=True, timeout=60, check=False)
     assert {"isobench.run.runner"} == set(done.stdout.split()[-1:]), done.stderr
     assert set(done.stdout.split()) & {"matplotlib", "numpy", "pandas", "pyperf", "scipy"} == set()
+
+
+@pytest.mark.parametrize("module", ["isobench.api", "isobench.report.context", "isobench.contracts.answers"])
+def test_what_plugins_import_is_small(module: str) -> None:
+    """Every command imports every plug-in, and these are what the skeleton of one imports."""
+    program = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stdout.split()) & {"matplotlib", "numpy", "pandas", "pyperf", "scipy"} == set()
