@@ -213,11 +213,11 @@ def _said(had: Sequence[_Had]) -> str:
 
 
 _VERBS = {
-    "kept": "keeps",
+    "kept": "enforces",
     "less": "gives less than",
     "more": "gives more than",
     "none": "does not enforce",
-    "": "leaves open whether it keeps",
+    "": "leaves open whether it enforces",
 }
 
 

@@ -59,7 +59,7 @@ def test_one_sentence_for_each_environment() -> None:
     """What is kept has no number; a burst and a limit that is none have theirs."""
     said = _words(limits.build(_made()))
     assert said[0].startswith(
-        "ns-all: keeps 20 % of a CPU, twice the CPU time of a competitor, 64 MiB of memory and 4 MiB/s past"
+        "ns-all: enforces 20 % of a CPU, twice the CPU time of a competitor, 64 MiB of memory and 4 MiB/s past"
     )
     assert said[0].endswith("does not enforce 4 MiB/s by the kernel's threads (249×).")
     assert said[1] == (
