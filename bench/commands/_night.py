@@ -16,7 +16,6 @@ from isobench.analysis.results import load
 from isobench.analysis.trend import evaluate
 from isobench.commands import compare
 from isobench.commands._night_folder import keep, write
-from isobench.commands.report import REPORTS
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError
 from isobench.export.formats import formats
@@ -27,6 +26,7 @@ from isobench.results.record import machine
 from isobench.site.build import build as build_site
 
 if TYPE_CHECKING:
+    import argparse
     from pathlib import Path
 
     from isobench.analysis.results import Results
@@ -55,18 +55,16 @@ class Night(NamedTuple):
         return "Nothing changed." if watched else "No change is known: there are too few nights to detect one."
 
 
-def conclude(
-    folder: Path, runs_folder: Path, tonight: Results, against: Path | None, site: Path | None, show: bool
-) -> Night:
+def conclude(folder: Path, arguments: argparse.Namespace, tonight: Results, against: Path | None, show: bool) -> Night:
     """Write everything that a night leaves beside its run, and return what it found."""
-    night = Night([], [])
+    night, runs_folder = Night([], []), arguments.out
     trend = trend_of(night, folder, runs_folder, tonight)
     look(night, runs_folder, tonight)
     other = compared(night, folder, tonight, against, show) if against is not None else None
     page = report(night, folder, tonight, other)
     export(folder, tonight)
-    if site is not None:
-        publish(night, runs_folder, site)
+    if arguments.site is not None:
+        publish(night, runs_folder, arguments.site, arguments.reports)
     summarise(folder, night.sentences(), night.calm(watched=trend.series), page)
     return night
 
@@ -157,10 +155,10 @@ def export(folder: Path, tonight: Results) -> None:
             terminal.paragraph(f"isobench: no {one.name}: {error.reason}", errors=True)
 
 
-def publish(night: Night, runs_folder: Path, site: Path) -> None:
-    """Write the site of all nights."""
+def publish(night: Night, runs_folder: Path, site: Path, reports: Path) -> None:
+    """Write the site of all nights, which links to the reports there."""
     try:
-        build_site(runs_folder, site, REPORTS)
+        build_site(runs_folder, site, reports)
     except IsobenchError as error:
         night.faults.append(f"no site: {error.reason}")
 

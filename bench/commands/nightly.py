@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     findings = doctor.examine(catalog.select_environments(arguments.environments), arguments.timeout)
     keep(folder / "doctor.txt", doctor.for_terminal(findings), show)
     outcome = _measured(folder, arguments, show)
-    night = _concluded(folder, arguments.out, outcome.results, against, arguments.site, show)
+    night = _concluded(folder, arguments, outcome.results, against, show)
     for line in night.sentences():
         terminal.paragraph(f"isobench: {line}", errors=True)
     if show:
@@ -71,11 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _concluded(
-    folder: Path, runs_folder: Path, tonight: Results, against: Path | None, site: Path | None, show: bool
+    folder: Path, arguments: argparse.Namespace, tonight: Results, against: Path | None, show: bool
 ) -> Night:
     from isobench.commands import _night  # not before: numpy would be in memory while the night is measured
 
-    return _night.conclude(folder, runs_folder, tonight, against, site, show)
+    return _night.conclude(folder, arguments, tonight, against, show)
 
 
 class _Outcome(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from isobench.commands.report import REPORTS
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.report import format
 from isobench.results.runs import RESULTS
 
 if TYPE_CHECKING:
@@ -103,7 +104,6 @@ def _print(built: Built) -> None:
     for one in built.machines:
         for alert in one.news:
             print(f"new: {alert.text} ({one.host_id})")
-    hosts = f"{len(built.machines)} host{'s' if len(built.machines) != 1 else ''}"
-    runs = f"{built.runs} run{'s' if built.runs != 1 else ''}"
-    print(f"{runs} of {hosts}, {built.pages} page{'s' if built.pages != 1 else ''}, {built.written} files written")
+    runs, hosts = format.count(built.runs, "run"), format.count(len(built.machines), "host")
+    print(f"{runs} of {hosts}, {format.count(built.pages, 'page')}, {format.count(built.written, 'file')} written")
     print(built.page)

@@ -12,6 +12,7 @@ import pytest
 
 from isobench.contracts.answers import first_answer
 from isobench.contracts.capabilities import HasHarness
+from isobench.contracts.environment import Instance
 from isobench.contracts.launch import idle, limited, working
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.filesystem.mounts import remove_tree
@@ -48,6 +49,15 @@ def opened(name: str, run: str) -> Path:
     return workdir
 
 
+def killed(instance: Instance, run: str) -> None:
+    """Kill everything of it at once, so that no tool can put away what is its own, and wait for what cannot come."""
+    for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    kill_processes(run)
+    instance.wait()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_undisturbed_run_leaves_nothing(name: str, run: str) -> None:
     """With the environment all of it is gone; another run is not needed, nor `clean`."""
@@ -62,17 +72,13 @@ def test_an_undisturbed_run_leaves_nothing(name: str, run: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_instance_is_swept(name: str, run: str) -> None:
-    """Everything of it is killed at once, so that no tool can put away what is its own."""
+    """By the sweep, since its tool could not."""
     environment, workdir = catalog.environments()[name], opened(name, run)
     tree = None
     try:
         with pytest.raises(MeasurementError), environment.open(workdir) as sandbox, sandbox.launch(idle()) as instance:
             tree = next(iter(workdir.glob("root-*")), workdir).stat()
-            for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            kill_processes(run)
-            instance.wait()
+            killed(instance, run)
     except Unavailable as error:
         (pytest.fail if STRICT else pytest.skip)(error.reason)  # provisioning installs every one of these tools
     assert tree is not None, "it could not be launched"
@@ -93,11 +99,7 @@ def test_an_instance_that_is_held_back_is_swept(name: str, run: str) -> None:
         ):
             instance.stdin.write(b"\n")
             assert first_answer(instance.stdout) == {"burning": 8}
-            for pid in (*instance.host_pids(), *(instance.harness_pids() if isinstance(instance, HasHarness) else [])):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            kill_processes(run)
-            instance.wait()
+            killed(instance, run)
     except Unavailable as error:
         (pytest.fail if STRICT else pytest.skip)(error.reason)
     catalog.sweep(run)

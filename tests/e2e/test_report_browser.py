@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from isobench.report.build import render
-from tests.example import chrome
 from tests.unit.report.made import HOSTILE, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from selenium.webdriver import Chrome
@@ -34,14 +32,6 @@ return [...document.querySelectorAll('body *')]
   .filter(e => e.getBoundingClientRect().right > wide && e.getBoundingClientRect().width > 0)
   .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 80));
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A headless Chromium with a profile of its own, which logs what it asks the network for."""
-    started = chrome(tmp_path_factory.mktemp("profile"), loggingPrefs={"browser": "ALL", "performance": "ALL"})
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")

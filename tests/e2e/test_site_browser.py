@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.test_report_browser import OVERFLOWING, SCHEMES, WIDTHS, show
-from tests.example import chrome
 from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
 from tests.unit.site.made import STEP, add_nights, change, made
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.browser
@@ -29,14 +26,6 @@ return [...rows].map(row => row.cells[arguments[1]].innerText);
 COUNTS = """
 return ['tbody tr', 'figure svg .level', 'input', 'thead button'].map(s => document.querySelectorAll(s).length);
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """A headless Chromium with a profile of its own, which logs what it asks the network for."""
-    started = chrome(tmp_path_factory.mktemp("profile"), loggingPrefs={"browser": "ALL", "performance": "ALL"})
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from isobench.core.errors import Unavailable
 from isobench.environments.docker._client import LABEL
 from isobench.host.accounting import controller_folder, text_of
 from isobench.host.disks import disk_beneath
-from isobench.images.rootfs import rootfs_tar
 from isobench.run import catalog, lifecycle
 from isobench.scenarios import limits
+from verification.crosscheck._docker import docker, image_by_hand
 from verification.crosscheck.floor import median_interval
 
 if TYPE_CHECKING:
@@ -112,11 +112,6 @@ def remove(folders: list[Path]) -> None:
                 time.sleep(0.02)
 
 
-def docker(*words: str) -> str:
-    """The command-line client; its standard output."""
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
 def docker_by_hand(image: str, run: str) -> float:
     """The share of a CPU that fio's loop has in `docker run --cpus 0.2`, by its cgroup's own file."""
     name = f"{run}-by-hand-{secrets.token_hex(4)}"
@@ -179,15 +174,10 @@ def main() -> int:
 
 def _docker(workdir: Path, rounds: int) -> bool:
     run, folder = workdir.name, workdir / "docker"
-    image = f"{run.lower()}:by-hand"
     folder.mkdir(mode=0o711)
-    with catalog.environments()["docker"].open(folder) as sandbox:
-        docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
-        try:
-            by_hand = partial(docker_by_hand, image, run)
-            return compare("20 % of a CPU, docker run", partial(quota, sandbox), by_hand, rounds)
-        finally:
-            docker("image", "rm", "--force", image)
+    with catalog.environments()["docker"].open(folder) as sandbox, image_by_hand(run) as image:
+        by_hand = partial(docker_by_hand, image, run)
+        return compare("20 % of a CPU, docker run", partial(quota, sandbox), by_hand, rounds)
 
 
 if __name__ == "__main__":

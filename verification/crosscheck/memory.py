@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from isobench.analysis.paired import interval
 from isobench.environments.docker._client import LABEL
-from isobench.images.rootfs import rootfs_tar
 from isobench.run import catalog, lifecycle
 from isobench.scenarios import density as density
+from verification.crosscheck._docker import docker, image_by_hand
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Sandbox
@@ -49,11 +49,6 @@ def daemons_bytes(pids: list[int]) -> int:
     files = [f"/proc/{pid}/smaps_rollup" for pid in pids]
     words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024
-
-
-def docker(*words: str) -> str:
-    """The command-line client; its standard output."""
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float, float]:
@@ -93,24 +88,19 @@ def main() -> int:
     theirs: list[float] = []
     with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
         run, folder = workdir.name, workdir / "docker"
-        image = f"{run.lower()}:by-hand"
         folder.mkdir(mode=0o711)
-        with catalog.environments()["docker"].open(folder) as sandbox:
-            docker("import", "--change", f"LABEL {LABEL}={run}", str(rootfs_tar()), image)
-            try:
-                by_hand(
-                    image, run, arguments.count, sandbox.daemons()
-                )  # the engine grows with the first containers that it sees
-                for number in range(arguments.rounds):
-                    if number % 2:
-                        mine.append(ours(sandbox))
-                    one = by_hand(image, run, arguments.count, sandbox.daemons())
-                    plain.append(one[0])
-                    theirs.append(one[1])
-                    if not number % 2:
-                        mine.append(ours(sandbox))
-            finally:
-                docker("image", "rm", "--force", image)
+        with catalog.environments()["docker"].open(folder) as sandbox, image_by_hand(run) as image:
+            by_hand(
+                image, run, arguments.count, sandbox.daemons()
+            )  # the engine grows with the first containers that it sees
+            for number in range(arguments.rounds):
+                if number % 2:
+                    mine.append(ours(sandbox))
+                one = by_hand(image, run, arguments.count, sandbox.daemons())
+                plain.append(one[0])
+                theirs.append(one[1])
+                if not number % 2:
+                    mine.append(ours(sandbox))
     import numpy as np
 
     middles = [statistics.median(side) / 2**20 for side in (mine, plain, theirs)]

@@ -107,13 +107,21 @@ def _left_out(count: int) -> str:
 
 
 def _smallest(context: Context) -> str:
-    """The minimum detectable effect of each need, from the control: what a true difference would have to be."""
-    rows = [(need, context.find(*chosen, context.baseline + CONTROL_SUFFIX))
-            for need in needs_of(context) if (chosen := metric_for(context, need))]  # fmt: skip
-    known = [f"{format.about(row.mde)} in {need.word}" for need, row in rows if row and row.mde == row.mde]
+    """The minimum detectable effect of each need: what a true difference would have to be, by the control, which varies
+    least, and by the environment that varies most."""
+    known = []
+    for need in needs_of(context):
+        chosen = metric_for(context, need)
+        control = context.find(*chosen, context.baseline + CONTROL_SUFFIX) if chosen else None
+        if chosen and control and control.mde == control.mde:
+            most = max(row.mde for row in (control, *context.select(*chosen)) if row.mde == row.mde)
+            known.append(f"{format.about(control.mde)} (at most {format.about(most)}) in {need.word}")
     if not known:
         return "not known: fewer than six blocks with a control"
-    return f"four of five runs like this one would find a cost that is higher by {format.listing(known)}"
+    return (
+        f"four of five runs like this one would find a cost that is higher by {format.listing(known)}, if it varies as "
+        "the A/A control does (in brackets: as the environment that varies most)"
+    )
 
 
 def _conclusive(context: Context) -> str:

@@ -114,12 +114,16 @@ def test_a_comparison_that_cannot_be_is_no_silence(tmp_path: Path) -> None:
 
 
 def test_the_site_has_tonights_run_or_says_why_not(tmp_path: Path) -> None:
-    """A folder of somebody else's is a fault of the night, and not its end."""
-    results = write_run(tmp_path / "results").parents[1]
+    """With a link to its report, wherever that is; a folder of somebody else's is a fault of the night, not its end."""
+    run = write_run(tmp_path / "results")
+    results, reports = run.parents[1], tmp_path / "elsewhere"
+    report = reports / run.relative_to(results) / "index.html"
+    report.parent.mkdir(parents=True)
+    report.touch()
     night = _night.Night([], [])
-    _night.publish(night, results, tmp_path / "site")
-    assert not night.sentences() and "host" in (tmp_path / "site/index.html").read_text()
-    _night.publish(night, results, results)
+    _night.publish(night, results, tmp_path / "site", reports)
+    assert not night.sentences() and f"elsewhere/{run.parent.name}" in (tmp_path / "site/index.html").read_text()
+    _night.publish(night, results, results, reports)
     assert night.faults == [f"no site: {results} is not empty, and is no site of isobench"]
 
 
