@@ -196,6 +196,14 @@ def tcp_listeners(rows: str, port: int) -> set[int]:
     return found
 
 
+def listening_ports(pid: int) -> list[int]:
+    """The TCP ports at which a process listens over IPv4."""
+    own = _open(pid, "socket")
+    rows = [line.split() for line in text_of(f"/proc/{pid}/net/tcp").splitlines()[1:]]
+    ports = [int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _TCP_LISTENING and int(row[9]) in own]
+    return sorted(ports)
+
+
 def holders(inodes: Collection[int]) -> list[int]:
     """The processes that have one of these sockets open, as far as this user may look, the oldest first."""
     if not inodes:

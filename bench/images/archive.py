@@ -25,6 +25,8 @@ from isobench.probe.build import probe_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+Content = Path | str | bytes | None
+"""What is at a place: a file of the host, a link to somewhere (text), a file with this text (bytes), or a folder."""
 DATA = "/data"
 """The working folder of a workload's commands: fresh for each instance, on the environment's own storage."""
 _FOLDERS = frozenset(map(Path, ("data", "dev", "etc", "mnt", "proc", "run", "sys", "tmp")))
@@ -106,7 +108,7 @@ def _parts(
     for place, target in sorted(links.items()):
         yield f"{place} -> {target}".encode()
     for place, file in sorted(files.items()):
-        yield f"{place} {_mode(file):o} {file_hash(file)}".encode()
+        yield f"{place} {mode_of(file):o} {file_hash(file)}".encode()
 
 
 def file_hash(file: Path) -> str:
@@ -115,7 +117,8 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _mode(file: Path) -> int:
+def mode_of(file: Path) -> int:
+    """The mode that a file of the host has in an archive."""
     return 0o755 if os.access(file, os.X_OK) else 0o644
 
 
@@ -134,7 +137,7 @@ def _write(
         if base is not None:
             texts = {place: text for place, text in texts.items() if place in _OF_THE_HOST}
             there = _copy(base, archive, {*files, *links, *texts})
-        entries: dict[Path, Path | str | bytes | None] = dict.fromkeys(_through(place, there) for place in folders)
+        entries: dict[Path, Content] = dict.fromkeys(_through(place, there) for place in folders)
         entries |= {place: text.encode() for place, text in texts.items()}
         entries |= {_through(place, there): file for place, file in files.items()}
         entries |= {_through(place, there): link for place, link in links.items()}
@@ -146,7 +149,7 @@ def _write(
             raise BuildError(f"the image's /{odd} is no folder, as it is in every root file system")
         for place in sorted(entries.keys() - {Path()}):
             if entries[place] is not None or place not in there:
-                _add(archive, place, entries[place])
+                add_entry(archive, place, entries[place])
     target.chmod(0o644)
 
 
@@ -190,12 +193,12 @@ def inside(path: str) -> Path:
     return Path(os.path.normpath(f"/{path}").lstrip("/"))
 
 
-def _add(archive: tarfile.TarFile, place: Path, content: Path | str | bytes | None) -> None:
-    """A file of the host, a link (text), a text (bytes) or a folder."""
+def add_entry(archive: tarfile.TarFile, place: Path, content: Content) -> None:
+    """Write what is at a place. All is root's, and of one time."""
     info = tarfile.TarInfo(str(place))
     info.mtime, info.uname, info.gname = MTIME, "root", "root"
     if isinstance(content, Path):
-        info.mode, info.size = _mode(content), content.stat().st_size
+        info.mode, info.size = mode_of(content), content.stat().st_size
         with content.open("rb") as file:
             archive.addfile(info, file)
         return

@@ -129,7 +129,7 @@ def _described(archive: tarfile.TarFile) -> tuple[dict[str, Any], list[str]]:
 def _manifest(archive: tarfile.TarFile, index: Any) -> Any:
     """The manifest for this machine; an index may lead to another one."""
     entries = index["manifests"]
-    machine = _MACHINES.get(platform.machine(), platform.machine())
+    machine = this_machine()
     fit = [e for e in entries if e.get("platform", {}).get("architecture", machine) == machine]
     found = _json(archive, _blob((fit or entries)[0]))
     return _manifest(archive, found) if "manifests" in found else found
@@ -147,8 +147,13 @@ def _json(archive: tarfile.TarFile, name: str) -> Any:
     return json.loads(file.read(_MOST_JSON))
 
 
+def this_machine() -> str:
+    """What images call the architecture of this machine."""
+    return _MACHINES.get(platform.machine(), platform.machine())
+
+
 def _check_machine(config: dict[str, Any], where: str) -> None:
-    machine = _MACHINES.get(platform.machine(), platform.machine())
+    machine = this_machine()
     if config.get("architecture", machine) != machine:
         raise BuildError(f"{where} is for {config['architecture']}, and this machine is {machine}")
     if config.get("os", "linux") != "linux":

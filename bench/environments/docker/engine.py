@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Engine, Keeper, Mechanism, Need, Tool, command
+from isobench.environments._mechanism import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ class Docker:
 
     capabilities = frozenset(Capability)
     layer: Layer = "engine"
-    mechanisms = (MECHANISM,)
+    mechanisms = (MECHANISM, REGISTRY)
 
     def __init__(
         self,

@@ -114,6 +114,14 @@ def test_ports_of_this_machine(tmp_path: Path) -> None:
         assert "another machine" in serving.server_of_port("203.0.113.7", port, NAMES).why_not
 
 
+def test_the_ports_of_a_process_are_those_at_which_it_listens() -> None:
+    """Not those of others, nor one that it is connected to."""
+    with served("tcp", "-", "isotestd", "isotestd") as (pid, port), socket.create_connection(("127.0.0.1", port)):
+        assert serving.listening_ports(pid) == [port]
+        assert port not in serving.listening_ports(os.getpid())
+    assert serving.listening_ports(pid) == []
+
+
 def test_connections_lead_to_their_other_end(tmp_path: Path) -> None:
     """A process is connected to the daemon that accepted, and to none of another name."""
     path = tmp_path / "socket"

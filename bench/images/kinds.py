@@ -1,0 +1,193 @@
+"""The kinds of images that are compared, from nothing but the probe to a whole distribution; the same probe in each.
+
+Nothing is fetched but the packages of those that are made of Debian packages. What the smaller ones are made of is this
+host's: its busybox, its C library, its certificates and time zones.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.core.errors import BuildError
+from isobench.host.programs import find, output
+from isobench.images.archive import Content, inside
+from isobench.images.closure import closure_of
+from isobench.images.debian import RELEASE, debian_tree
+from isobench.images.layers import layers_of, members
+from isobench.images.rootfs import TEXTS
+from isobench.probe.build import probe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from isobench.images.layers import Layer
+
+Files = dict[Path, Content]
+_PROBE = Path("probe")
+
+
+class Kind(NamedTuple):
+    """One kind of image."""
+
+    name: str
+    title: str
+    made_of: str
+    """What is in it besides the probe."""
+    contents: Callable[[], list[Files | Path]]
+    """Its layers, the lowest first; the uppermost has the probe. Raises `IsobenchError` if this host cannot make it."""
+
+
+def layers_of_kind(kind: Kind) -> tuple[Layer, ...]:
+    """The layers in the cache, made now if they are not there. Raises `IsobenchError`."""
+    return _layers(kind.name)
+
+
+@cache
+def _layers(name: str) -> tuple[Layer, ...]:
+    return layers_of(next(kind for kind in KINDS if kind.name == name).contents())
+
+
+class Composition(NamedTuple):
+    """What an image is made of, counted over its layers."""
+
+    layers: int
+    files: int
+    bytes: int
+    """Of its files, as they are unpacked."""
+    set_uid: tuple[str, ...]
+    """Files that give whoever runs them the rights of another user or group."""
+    shells: tuple[str, ...]
+    interpreters: tuple[str, ...]
+    packages: int
+    """Debian packages, by its own list."""
+
+
+_SHELLS = frozenset({"sh", "ash", "bash", "csh", "dash", "fish", "hush", "ksh", "mksh", "rbash", "tcsh", "zsh"})
+_INTERPRETERS = ("awk", "gawk", "mawk", "lua*", "node", "perl*", "php*", "python*", "ruby*", "tclsh*", "guile*", "bc")
+_PACKAGES = Path("var/lib/dpkg/status")
+
+
+def composition(layers: Sequence[Layer]) -> Composition:
+    """Read what is in an image from its layers."""
+    sizes: dict[Path, int] = {}
+    set_uid, programs, packages = set(), set(), 0
+    for member, archive in members(layers):
+        place = Path(member.name)
+        if place.parent.name in ("bin", "sbin") and not member.isdir():
+            programs.add(place.name)
+        if member.isfile():
+            sizes[place] = member.size
+            if member.mode & 0o6000:
+                set_uid.add(f"/{inside(member.name)}")
+            if inside(member.name) == _PACKAGES and (content := archive.extractfile(member)) is not None:
+                packages = sum(line.startswith(b"Package: ") for line in content)
+    return Composition(
+        layers=len(layers),
+        files=len(sizes),
+        bytes=sum(sizes.values()),
+        set_uid=tuple(sorted(set_uid)),
+        shells=tuple(sorted(programs & _SHELLS)),
+        interpreters=tuple(sorted(name for name in programs if any(fnmatchcase(name, one) for one in _INTERPRETERS))),
+        packages=packages,
+    )
+
+
+def _probe() -> Files:
+    return {_PROBE: probe_path()}
+
+
+def _scratch() -> list[Files | Path]:
+    return [_probe()]
+
+
+def _busybox() -> list[Files | Path]:
+    busybox = find("busybox")
+    if busybox is None or closure_of(Path(busybox).resolve()).loader is not None:
+        raise BuildError("this host has no static busybox", remedy="apt-get install busybox-static")
+    applets = output([busybox, "--list"], 30).split()
+    links: Files = {Path("bin", name): "busybox" for name in applets if name != "busybox"}
+    return [{**links, Path("bin/busybox"): Path(busybox).resolve(), **_texts(), Path("tmp"): None}, _probe()]
+
+
+_LIBRARIES = ("libc", "libdl", "libm", "libpthread", "librt", "libresolv", "libnss_dns", "libnss_files", "libutil")
+"""The parts of the C library that lie beside it, if they do."""
+_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+_ZONES = Path("/usr/share/zoneinfo")
+
+
+def _distroless() -> list[Files | Path]:
+    """As those of "distroless" are: what a program needs that is compiled elsewhere, in one layer for each origin."""
+    bundle = next((path for path in map(Path, _CERTIFICATES) if path.is_file()), None)
+    if bundle is None or not (_ZONES / "Europe").is_dir():
+        raise BuildError(
+            "this host has no certificates or no time zones", remedy="apt-get install ca-certificates tzdata"
+        )
+    certificates: Files = {Path("etc/ssl/certs/ca-certificates.crt"): bundle}
+    zones: Files = {inside(str(file)): file for file in sorted(_ZONES.rglob("*")) if file.is_file()}
+    return [zones, certificates, {**_c_library(), **_texts(), Path("tmp"): None}, _probe()]
+
+
+def _c_library() -> Files:
+    """The dynamic loader and the C library of this host, at their places."""
+    for program in filter(None, (find("sh"), find("tar"), sys.executable)):
+        found = closure_of(Path(program).resolve())
+        library = next((path for name, path in found.libraries.items() if name.startswith("libc.")), None)
+        if found.loader is not None and library is not None:
+            beside = [file for name in _LIBRARIES for file in Path(library).parent.glob(f"{name}.so.[0-9]*")]
+            return {inside(str(file)): file for file in (Path(found.loader), *beside)}
+    raise BuildError("no program of this host says where its C library is")
+
+
+def _texts() -> Files:
+    return {Path(name): text.encode() for name, text in TEXTS.items() if name.startswith(("etc/passwd", "etc/group"))}
+
+
+FILES, FILE_BYTES = 600, 20 << 10
+"""Of the images that differ in their number of layers alone: 11.7 MiB, which divide into any of these."""
+COUNTS = (1, 10, 50, 120)
+"""Numbers of layers. Docker allows 125."""
+
+
+def _layered(count: int) -> Callable[[], list[Files | Path]]:
+    def contents() -> list[Files | Path]:
+        source = random.Random(1)
+        names = [Path(f"data/{number:03}") for number in range(FILES)]
+        files: Files = {name: source.randbytes(FILE_BYTES // 2).hex().encode() for name in names}
+        each = FILES // count
+        layers: list[Files] = [{name: files[name] for name in names[at : at + each]} for at in range(0, FILES, each)]
+        return [*layers[:-1], {**layers[-1], **_probe()}]
+
+    return contents
+
+
+def _debian(*packages: str) -> Callable[[], list[Files | Path]]:
+    return lambda: [debian_tree(packages), _probe()]
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("scratch", "from scratch", "nothing else", _scratch),
+    Kind("busybox", "static busybox", "a static busybox with a link for each of its commands", _busybox),
+    Kind("distroless", "distroless-like", "the host's C library, certificates, time zones; no shell", _distroless),
+    *(
+        Kind(
+            f"layers-{count}",
+            f"{count} layer{'s' * (count > 1)}",
+            f"{FILES} files of data that compress to about a half, in {count} layer{'s' * (count > 1)}",
+            _layered(count),
+        )
+        for count in COUNTS
+    ),
+    Kind("slim", "slim", f"the essential packages of Debian {RELEASE}, and apt", _debian("apt")),
+    Kind(
+        "full",
+        "full",
+        "the same with a compiler, make, Perl and Python",
+        _debian("apt", "gcc", "libc6-dev", "make", "perl", "python3"),
+    ),
+)
+"""From the smallest to the largest of what people build on; between them those that differ in their layers alone."""

@@ -1,0 +1,198 @@
+"""Container images of several layers, as the OCI image specification describes them: for a registry, and in an archive.
+
+A layer is a compressed tar archive in the cache. The same content is the same bytes, whenever it is made.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isobench.filesystem.cache import cached
+from isobench.filesystem.paths import content_hash
+from isobench.images.archive import add_entry, file_hash, mode_of
+from isobench.images.image import this_machine
+from isobench.images.rootfs import MTIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from isobench.images.archive import Content
+
+    Files = Mapping[Path, Content]
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_FORMAT = 1
+"""Raised when the same content would make other layers."""
+_LEVEL = 6
+"""Of gzip's compression, as engines have it."""
+
+
+class Layer(NamedTuple):
+    """One layer in the cache."""
+
+    blob: Path
+    size: int
+    """Bytes of the blob, as they are sent."""
+    digest: str
+    diff_id: str
+    """The digest of the archive inside."""
+
+
+class Layered(NamedTuple):
+    """An image: its layers, the lowest first, and the two documents that describe it."""
+
+    layers: tuple[Layer, ...]
+    config: bytes
+    manifest: bytes
+
+    @property
+    def blobs(self) -> dict[str, Path | bytes]:
+        """What its manifest refers to, by digest."""
+        return {**{layer.digest: layer.blob for layer in self.layers}, digest_of(self.config): self.config}
+
+    @property
+    def wire_bytes(self) -> int:
+        """What is sent to somebody who has nothing of it: the manifest, the configuration and the layers."""
+        return len(self.manifest) + len(self.config) + sum(layer.size for layer in self.layers)
+
+
+def layers_of(contents: Sequence[Files | Path]) -> tuple[Layer, ...]:
+    """Layers with these files, or with the tree in an archive, the lowest first. Raises `BuildError`."""
+    key = content_hash(part for content in contents for part in (b"layer", *_parts(content)))
+    made = cached("layers", key, lambda folder: _write(folder, contents))
+    described = json.loads((made / _DESCRIBED).read_bytes())
+    return tuple(Layer(made / one["blob"], one["size"], one["digest"], one["diff_id"]) for one in described)
+
+
+def image_of_layers(layers: Sequence[Layer], labels: Mapping[str, str]) -> Layered:
+    """An image whose program is the probe."""
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(MTIME))
+    config = _json(
+        {
+            "created": created,
+            "architecture": this_machine(),
+            "os": "linux",
+            "config": {"Cmd": ["/probe", "ready"], "WorkingDir": "/", "Labels": dict(labels)},
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [{"created": created, "created_by": "isobench"} for _ in layers],
+        }
+    )
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
+            "layers": [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size} for layer in layers],
+        }
+    )
+    return Layered(tuple(layers), config, manifest)
+
+
+def write_archive(target: Path, image: Layered, name: str) -> None:
+    """The image in an archive that every engine loads: an OCI layout which is also what `docker save` writes."""
+    described = {"mediaType": MANIFEST, "digest": digest_of(image.manifest), "size": len(image.manifest)}
+    named = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}
+    index = {"schemaVersion": 2, "manifests": [{**described, "annotations": named}]}
+    for_docker = {
+        "Config": _place(digest_of(image.config)),
+        "RepoTags": [name],
+        "Layers": [_place(layer.digest) for layer in image.layers],
+    }
+    blobs: dict[str, Path | bytes] = {**image.blobs, digest_of(image.manifest): image.manifest}
+    entries: dict[str, Content] = {_place(digest): blob for digest, blob in blobs.items()}
+    entries |= {"blobs": None, "blobs/sha256": None, "oci-layout": _json({"imageLayoutVersion": "1.0.0"})}
+    entries |= {"index.json": _json(index), "manifest.json": _json([for_docker])}
+    with tarfile.open(target, "w") as archive:
+        for place in sorted(entries):
+            add_entry(archive, Path(place), entries[place])
+
+
+def members(layers: Sequence[Layer]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """Every entry of every layer, with the archive that it is in."""
+    for layer in layers:
+        with tarfile.open(layer.blob, "r:gz") as archive:
+            for member in archive:
+                yield member, archive
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+_DESCRIBED = "layers.json"
+
+
+def _place(digest: str) -> str:
+    """Where an OCI layout has a blob."""
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True).encode()
+
+
+def _parts(content: Files | Path) -> Iterator[bytes]:
+    """All that a layer depends on."""
+    yield repr((_FORMAT, _LEVEL)).encode()
+    if isinstance(content, Path):
+        yield file_hash(content).encode()
+        return
+    for place in sorted(content):
+        there = content[place]
+        yield f"{place} {type(there).__name__}".encode()
+        if isinstance(there, Path):
+            yield f"{mode_of(there):o} {file_hash(there)}".encode()
+        elif there is not None:
+            yield there.encode() if isinstance(there, str) else there
+
+
+def _write(folder: Path, contents: Sequence[Files | Path]) -> None:
+    described = []
+    for number, content in enumerate(contents):
+        name = f"{number:03}.tar.gz"
+        blob, diff_id = folder / name, hashlib.sha256()
+        with blob.open("wb") as file, gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:
+            archive = _Hashed(packed, diff_id)
+            if isinstance(content, Path):
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, archive)
+            else:
+                _pack(content, archive)
+        blob.chmod(0o644)
+        digests = {"digest": f"sha256:{file_hash(blob)}", "diff_id": f"sha256:{diff_id.hexdigest()}"}
+        described.append({"blob": name, "size": blob.stat().st_size, **digests})
+    (folder / _DESCRIBED).write_bytes(_json(described))
+
+
+class _Hashed(io.RawIOBase):
+    """What is written, and its digest."""
+
+    def __init__(self, target: gzip.GzipFile, digest: hashlib._Hash) -> None:
+        super().__init__()
+        self._target, self._digest = target, digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        return self._target.write(data)
+
+
+def _pack(content: Files, target: io.RawIOBase) -> None:
+    """The files and the folders above them, in the order of their names."""
+    entries: dict[Path, Content] = dict.fromkeys(parent for place in content for parent in place.parents)
+    entries.update(content)
+    with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for place in sorted(entries.keys() - {Path()}):
+            add_entry(archive, place, entries[place])

@@ -1,0 +1,101 @@
+"""Images of layers: the same content is the same image, and it is what a registry, an engine and isobench read."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from isobench.images.archive import Content
+from isobench.images.image import image_of
+from isobench.images.layers import Layer, digest_of, image_of_layers, layers_of, members, write_archive
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own."""
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def contents(folder: Path) -> list[dict[Path, Content] | Path]:
+    """A layer with a text, a link and an empty folder; a program; a tree that somebody else packed."""
+    (folder / "program").write_text("program")
+    (folder / "program").chmod(0o700)
+    os.utime(folder / "program", (1, 1))
+    with tarfile.open(folder / "tree.tar", "w") as tree:
+        tree.add(folder / "program", "./opt/tree")
+    return [
+        {Path("etc/text"): b"text", Path("bin/link"): "/etc/text", Path("tmp"): None},
+        {Path("bin/program"): folder / "program"},
+        folder / "tree.tar",
+    ]
+
+
+def test_the_same_content_is_the_same_image(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In two caches; in one it is made once. Who asks for other labels has the same layers in another image."""
+    first = layers_of(contents(cache))
+    assert layers_of(contents(cache)) == first
+    monkeypatch.setenv("ISOBENCH_CACHE", str(cache / "other"))
+    second = layers_of(contents(cache))
+    assert [one[1:] for one in first] == [one[1:] for one in second] and first[0].blob != second[0].blob
+    one, same, other = (image_of_layers(first, {"of": name}) for name in ("a", "a", "b"))
+    assert one == same and one.manifest != other.manifest and one.layers == other.layers
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_other_content_is_another_layer(cache: Path, number: int) -> None:
+    """The others stay what they are."""
+    changed = contents(cache)
+    changed[number] = {Path("etc/text"): b"text", Path("bin/link"): b"/etc/text", Path("tmp"): None}
+    pairs = zip(layers_of(contents(cache)), layers_of(changed), strict=True)
+    assert [one.digest == other.digest for one, other in pairs] == [at != number for at in range(3)]
+
+
+def test_digests_and_sizes_are_those_of_the_bytes(cache: Path) -> None:
+    """Of the blob, and of the archive in it; and the documents name them all."""
+    layers = layers_of(contents(cache))
+    for layer in layers:
+        blob = layer.blob.read_bytes()
+        assert (layer.size, layer.digest) == (len(blob), digest_of(blob))
+        assert layer.diff_id == f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}"
+    image = image_of_layers(layers, {})
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    assert [one["digest"] for one in manifest["layers"]] == [layer.digest for layer in layers]
+    assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in layers]
+    assert manifest["config"]["digest"] == digest_of(image.config) and set(image.blobs) >= {
+        one["digest"] for one in (manifest["config"], *manifest["layers"])
+    }
+    assert image.wire_bytes == len(image.manifest) + len(image.config) + sum(layer.size for layer in layers)
+
+
+def test_a_layer_has_its_files_and_the_folders_above_them(cache: Path) -> None:
+    """All root's, folders before what is in them, modes as everywhere; another's tree as it is."""
+    first, second, tree = (list(_listed(layer)) for layer in layers_of(contents(cache)))
+    assert first == [("bin", 0o755), ("bin/link", 0o644), ("etc", 0o755), ("etc/text", 0o644), ("tmp", 0o1777)]
+    assert second == [("bin", 0o755), ("bin/program", 0o755)]
+    assert tree == [("./opt/tree", 0o700)]
+
+
+def _listed(layer: Layer) -> list[tuple[str, int]]:
+    found = [member for member, _ in members([layer])]
+    return [(member.name, member.mode) for member in found]
+
+
+@pytest.mark.parametrize("without", ["index.json", "manifest.json"])
+def test_the_archive_is_an_oci_layout_and_a_docker_archive(cache: Path, without: str) -> None:
+    """Each by itself is read as the files of all layers."""
+    whole, part = cache / "whole.tar", cache / "part.tar"
+    write_archive(whole, image_of_layers(layers_of(contents(cache)), {}), "127.0.0.1:1/a/b:c")
+    with tarfile.open(whole) as source, tarfile.open(part, "w") as target:
+        for member in source:
+            if member.name != without:
+                target.addfile(member, source.extractfile(member) if member.isreg() else None)
+    with tarfile.open(image_of(str(part)).tree) as tree:
+        names = {member.name for member in tree if not member.isdir()}
+    assert names == {"etc/text", "bin/link", "bin/program", "opt/tree"}
