@@ -1,8 +1,8 @@
 """Limits: what an instance has of what it was given, and what a program sees that wants more.
 
 Costs are absolute (CPU time in a second, bytes, seconds); how much of a limit was had is the report's to derive. For
-that, a metric's name ends in what was set: percent of a CPU, MiB, MiB/s. How many processes and files there were does
-not vary from block to block, so these are facts.
+that, a metric's name ends in what was set: percent of a CPU, MiB, MiB/s, operations a second. How many processes and
+files there were does not vary from block to block, so these are facts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import limited, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort, Unavailable
 from isobench.core.model import Metric
+from isobench.host.accounting import text_of
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -216,16 +217,38 @@ class LimitMemory:
         return values
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """How the program learns that there is no more."""
+        """How the program learns that there is no more, and whether it has more where some may be swapped."""
         had = _hoarded(sandbox, max(SIZES))
-        if whole(had, "signal"):
-            return {"end": f"killed ({_signal(whole(had, 'signal'))})"}
-        return {"end": _error(had) or f"not enforced: it had {whole(had, 'bytes') >> 20} of {max(SIZES)} MiB"}
+        return {"end": _end(had, max(SIZES)), "swap": _with_swap(sandbox)}
 
 
-def _hoarded(sandbox: Sandbox, size: int) -> dict[str, Any]:
-    """What a child had with a limit of so many MiB. It stops by itself at twice as much."""
-    launch = limited(working("hoard", str(size << 21)), memory_bytes=size << 20)
+def _end(had: Mapping[str, Any], size: int) -> str:
+    if whole(had, "signal"):
+        return f"killed ({_signal(whole(had, 'signal'))})"
+    return _error(had) or f"not enforced: it had {whole(had, 'bytes') >> 20} of {size} MiB"
+
+
+def _with_swap(sandbox: Sandbox) -> str:
+    """What a program has that may have as much swapped as it has in memory."""
+    from isobench.host.cgroups import limits_swap
+
+    if isinstance(sandbox, GivesMemory):
+        return "the guest has none of its own"
+    if not any(line.strip() for line in text_of("/proc/swaps").splitlines()[1:]):
+        return "the host has none"
+    if not limits_swap():
+        return "this kernel limits none (swapaccount=0)"
+    size = min(SIZES)
+    had = _hoarded(sandbox, size, swap=size)
+    return (
+        f"with {size} MiB of memory and as much of swap it had {whole(had, 'bytes') >> 20} MiB: {_end(had, 2 * size)}"
+    )
+
+
+def _hoarded(sandbox: Sandbox, size: int, *, swap: int = 0) -> dict[str, Any]:
+    """What a child had with a limit of so many MiB, and of swap beside it. It stops by itself at twice as much."""
+    most = str((size + swap) << 21)
+    launch = limited(working("hoard", most), memory_bytes=size << 20, swap_bytes=swap << 20)
     with sandbox.launch(launch) as instance:
         had = first_answer(instance.stdout)
         with suppress(OutOfMemory):  # as it should be; some mechanisms report it
@@ -312,6 +335,40 @@ def _wrote(sandbox: Sandbox, how: str) -> Mapping[str, Any]:
         return only(answers(instance))
 
 
+OPERATIONS = 50
+"""Writes a second."""
+_PIECE = 4096
+"""Bytes of each: so few that no limit of bytes matters."""
+
+
+class LimitOperations:
+    """A limit of the number of writes to the disk, past the page cache: in it several become one."""
+
+    name = "limit-operations"
+    title = "Limit of writes a second: what was set and what was had"
+    needs = LimitDisk.needs
+    groups = GROUP
+    typical_seconds = 2.0
+    expected_interference = LimitDisk.expected_interference
+    metrics = (
+        Metric(
+            f"direct-{OPERATIONS}",
+            "second",
+            f"a write of 4 KiB past the page cache, with a limit of {OPERATIONS} writes a second",
+        ),
+    )
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        count = 2 * OPERATIONS
+        work = working("write", "direct", str(count * _PIECE), str(_PIECE), disk=True)
+        try:
+            with sandbox.launch(limited(work, write_operations=OPERATIONS)) as instance:
+                written = whole(only(answers(instance)), "written")
+        except Unavailable as error:  # as above
+            raise StoppedShort(error.reason, {}) from error
+        return {f"direct-{OPERATIONS}": written / 1e9 / count}
+
+
 def _error(answer: Mapping[str, Any]) -> str:
     """The name and the words of the error in an answer; empty if there was none."""
     number = whole(answer, "errno")
@@ -325,6 +382,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     CpuWeight(),
     LimitMemory(),
     LimitDisk(),
+    LimitOperations(),
     LimitCount("processes", "Limit of processes", "fork", "processes", Capability.LIMIT_PROCESSES),
     LimitCount("files", "Limit of open files", "open", "open_files", Capability.LIMIT_FILES),
 )

@@ -40,7 +40,7 @@ class Capability(StrEnum):
     LIMIT_FILES = "limit-files"
     """It limits the open files of an instance (`Limits.open_files`)."""
     LIMIT_WRITES = "limit-writes"
-    """It limits what an instance writes to the disk (`Limits.write_bytes`)."""
+    """It limits what an instance writes to the disk (`Limits.write_bytes`, `Limits.write_operations`)."""
 
 
 OF_A_CGROUP = frozenset(

@@ -28,6 +28,10 @@ class Limits(NamedTuple):
     """Descriptors that one process may have open."""
     write_bytes: int = 0
     """Bytes a second that it may write to the disk."""
+    write_operations: int = 0
+    """Writes a second to the disk."""
+    swap_bytes: int = 0
+    """What may be swapped of it beside a limit of memory."""
 
 
 NO_LIMITS = Limits()
@@ -56,7 +60,7 @@ class Launch(NamedTuple):
     """How many CPUs a guest has; 0: as many as any guest."""
     memory_bytes: int = 0
     """The memory of an instance: a guest's own, or the limit of its cgroup if the environment makes one, with no
-    swap beside it; 0: as for any instance."""
+    swap beside it unless `limits` give some; 0: as for any instance."""
     limits: Limits = NO_LIMITS
 
 

@@ -7,16 +7,16 @@ import fnmatch
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.core.errors import Unavailable
 from isobench.core.remedies import as_root
 from isobench.host.accounting import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
 ROOT = Path("/sys/fs/cgroup")
 
@@ -36,6 +36,11 @@ def shares(weight: int) -> int:
     return 1024 * weight // 100
 
 
+def is_version_2() -> bool:
+    """Whether version 2 has all controllers."""
+    return (ROOT / "cgroup.controllers").exists()
+
+
 def limits_swap() -> bool:
     """Whether an engine can be told that an instance has no swap: version 1 may be without that (swapaccount=0)."""
     return any((ROOT / file).exists() for file in ("cgroup.controllers", "memory/memory.memsw.limit_in_bytes"))
@@ -45,32 +50,66 @@ PERIOD = 100_000
 """Microseconds in which a CPU quota is given anew: the kernel's default, and that of engines."""
 
 
-def limits(
+class Writes(NamedTuple):
+    """What may be written to one disk a second; 0: no limit."""
+
+    disk: str
+    """Its device number."""
+    bytes: int = 0
+    operations: int = 0
+
+
+def asked(
     *,
     memory_bytes: int = 0,
+    swap_bytes: int = 0,
     cpu_percent: int = 0,
     cpu_weight: int = 0,
     processes: int = 0,
-    write: tuple[str, int] | None = None,
-) -> tuple[str, ...]:
-    """`LIMITS`, with others in place of or beside them: `FILE=VALUE` as version 2 and version 1 name them, in the order
-    in which they are written. What is beyond a limit of memory is not swapped. `write` is a disk's number and the bytes
-    a second that may be written to it."""
-    chosen = dict(limit.split("=", 1) for limit in LIMITS)
+    writes: Writes | None = None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What is written into which files of a cgroup for these limits, in this order: of version 1, and of version 2.
+    Beyond a limit of memory only `swap_bytes` are swapped."""
+    one: dict[str, str] = {}
+    two: dict[str, str] = {}
     if memory_bytes:
-        chosen |= {"memory.max": f"{memory_bytes}", "memory.limit_in_bytes": f"{memory_bytes}"}
-        chosen |= {"memory.swap.max": "0", "memory.memsw.limit_in_bytes": f"{memory_bytes}"}
+        both = memory_bytes + swap_bytes
+        one |= {"memory.limit_in_bytes": f"{memory_bytes}", "memory.memsw.limit_in_bytes": f"{both}"}
+        two |= {"memory.max": f"{memory_bytes}", "memory.swap.max": f"{swap_bytes}"}
     if processes:
-        chosen["pids.max"] = f"{processes}"
+        one["pids.max"] = two["pids.max"] = f"{processes}"
     if cpu_percent:
         quota = PERIOD * cpu_percent // 100
-        chosen |= {"cpu.max": f"{quota} {PERIOD}", "cpu.cfs_period_us": f"{PERIOD}", "cpu.cfs_quota_us": f"{quota}"}
+        one |= {"cpu.cfs_period_us": f"{PERIOD}", "cpu.cfs_quota_us": f"{quota}"}
+        two["cpu.max"] = f"{quota} {PERIOD}"
     if cpu_weight:
-        chosen |= {"cpu.weight": f"{cpu_weight}", "cpu.shares": f"{shares(cpu_weight)}"}
-    if write is not None:
-        disk, rate = write
-        chosen |= {"io.max": f"{disk} wbps={rate}", "blkio.throttle.write_bps_device": f"{disk} {rate}"}
+        one["cpu.shares"] = f"{shares(cpu_weight)}"
+        two["cpu.weight"] = f"{cpu_weight}"
+    if writes is not None:
+        rates = {"bps": writes.bytes, "iops": writes.operations}
+        given = {name: rate for name, rate in rates.items() if rate}
+        one |= {f"blkio.throttle.write_{name}_device": f"{writes.disk} {rate}" for name, rate in given.items()}
+        two["io.max"] = " ".join([writes.disk, *(f"w{name}={rate}" for name, rate in given.items())])
+    return one, two
+
+
+def limits(**given: Any) -> tuple[str, ...]:
+    """`LIMITS`, with those that are `asked` for in place of or beside them: `FILE=VALUE` as both versions name them, in
+    the order in which they are written."""
+    chosen = dict(limit.split("=", 1) for limit in LIMITS)
+    for files in asked(**given):
+        chosen |= files
     return tuple(f"{file}={value}" for file, value in chosen.items())
+
+
+def asked_here(**given: Any) -> dict[str, str]:
+    """What is `asked` for, as this host's version names it, without the files that its kernel does not have."""
+    one, two = asked(**given)
+    if is_version_2():
+        return two
+    if not limits_swap():
+        one.pop("memory.memsw.limit_in_bytes", None)
+    return one
 
 
 _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "freezer")
@@ -90,9 +129,8 @@ def make_parents(run: str, name: str) -> tuple[str, ...]:
         for parent in parents:
             parent.mkdir(parents=True, exist_ok=True)
         if is_unified(parents):
-            wanted = [c for c in ("memory", "pids", "cpu", "io") if c in text_of(ROOT / "cgroup.controllers").split()]
             for folder in (ROOT, *places, *parents):
-                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in wanted))
+                (folder / "cgroup.subtree_control").write_text(_wanted())
     except OSError as error:
         remove_parents(parents)
         raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy=_remedy(error)) from error
@@ -130,9 +168,7 @@ def remove(name: str) -> list[str]:
     """
     removed = []
     for place in _named(name):
-        for folder in (*sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True), place):
-            _empty(folder)
-            _remove_when_free(folder)
+        _remove_tree(place)
         removed.append(f"cgroup {place}")
     return removed
 
@@ -169,6 +205,42 @@ def make_own(name: str) -> tuple[Path, ...]:
         except OSError as error:
             raise Unavailable(f"cannot make a cgroup: {error.strerror}", remedy=_remedy(error)) from error
     return made
+
+
+@contextmanager
+def limited(name: str, child: str, files: Mapping[str, str]) -> Iterator[tuple[Path, ...]]:
+    """A cgroup `NAME/CHILD` with these files written, in the hierarchy of each file's controller (on version 2 there is
+    one); removed with everything in it. Raises `Unavailable`."""
+    unified = is_version_2()
+    places = {file: (ROOT if unified else ROOT / file.partition(".")[0]) / name / child for file in files}
+    folders = tuple(dict.fromkeys(places.values()))
+    try:
+        try:
+            for folder in folders:
+                folder.mkdir(parents=True)
+                for above in (ROOT, folder.parent) if unified else ():
+                    (above / "cgroup.subtree_control").write_text(_wanted())
+            for file, value in files.items():
+                (places[file] / file).write_text(value)
+        except OSError as error:
+            raise Unavailable(f"cannot limit a cgroup: {error.strerror}", remedy=_remedy(error)) from error
+        yield folders
+    finally:
+        for folder in filter(Path.is_dir, folders):
+            _remove_tree(folder)
+
+
+def _wanted() -> str:
+    """What enables the controllers of the limits below a cgroup of version 2, as far as this kernel has them."""
+    there = text_of(ROOT / "cgroup.controllers").split()
+    return " ".join(f"+{c}" for c in ("memory", "pids", "cpu", "io") if c in there)
+
+
+def _remove_tree(place: Path) -> None:
+    """Kill all processes in a cgroup and in those below it, and remove them."""
+    for folder in (*sorted((p for p in place.rglob("*") if p.is_dir()), reverse=True), place):
+        _empty(folder)
+        _remove_when_free(folder)
 
 
 def _remove_when_free(folder: Path) -> None:

@@ -7,9 +7,9 @@
  * errno), and the nanoseconds from its last page to its end.
  * probe fork COUNT, probe open COUNT: processes and descriptors, up to so many: how many there were with those that
  * were there before, and the error (0: none).
- * probe write direct|fsync|syncfs BYTES: a file in the data folder, past the page cache or into it: the nanoseconds
- * until all is written, and until it is on the disk as well, brought there by the program itself (fsync) or by the
- * kernel's threads (syncfs).
+ * probe write direct|fsync|syncfs BYTES [PIECE]: a file in the data folder, past the page cache or into it, PIECE bytes
+ * at a time (a MiB, and no more): the nanoseconds until all is written, and until it is on the disk as well, brought
+ * there by the program itself (fsync) or by the kernel's threads (syncfs).
  */
 #include "probe.h"
 
@@ -220,10 +220,12 @@ int verb_open(int argc, char **argv)
 int verb_write(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";
-    unsigned long long left = number(argc, argv, 2);
+    unsigned long long left = number(argc, argv, 2), size = argc > 3 ? number(argc, argv, 3) : PIECE;
     char path[512];
     void *piece;
     say_ready();
+    if (size < 1 || size > PIECE)
+        return answer_error("write wants pieces of 1 byte to 1 MiB", 0);
     if (posix_memalign(&piece, 4096, PIECE) != 0)
         return answer_error("no memory to write from", ENOMEM);
     memset(piece, 0x5a, PIECE);
@@ -235,8 +237,8 @@ int verb_write(int argc, char **argv)
     if (strcmp(how, "syncfs") == 0)
         syncfs(fd); /* what others have written must not be waited for */
     uint64_t began = now_ns();
-    for (; left > 0; left -= left < PIECE ? left : PIECE)
-        if (write_all(fd, piece, left < PIECE ? left : PIECE) < 0)
+    for (; left > 0; left -= left < size ? left : size)
+        if (write_all(fd, piece, left < size ? left : size) < 0)
             return answer_error("write", errno);
     uint64_t written = now_ns() - began;
     if ((strcmp(how, "syncfs") == 0 ? syncfs(fd) : fsync(fd)) < 0)

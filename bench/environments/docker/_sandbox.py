@@ -110,12 +110,13 @@ class DockerSandbox:
 
     def _limits(self, launch: Launch) -> dict[str, Any]:
         """Additions to a container's host configuration, as of `docker run --memory`, `--memory-swap`, `--cpus`,
-        `--cpu-shares`, `--pids-limit`, `--ulimit` and `--device-write-bps`."""
+        `--cpu-shares`, `--pids-limit`, `--ulimit`, `--device-write-bps` and
+        `--device-write-iops`."""
         given = launch.limits
         found: dict[str, Any] = {}
         if launch.memory_bytes:
             found["mem_limit"] = launch.memory_bytes
-            found |= {"memswap_limit": launch.memory_bytes} if limits_swap() else {}
+            found |= {"memswap_limit": launch.memory_bytes + given.swap_bytes} if limits_swap() else {}
         if given.cpu_percent:
             found["nano_cpus"] = given.cpu_percent * 10**7
         if given.cpu_weight:
@@ -124,9 +125,11 @@ class DockerSandbox:
             found["pids_limit"] = given.processes
         if given.open_files:
             found["ulimits"] = [{"Name": "nofile", "Soft": given.open_files, "Hard": given.open_files}]
-        if given.write_bytes:
-            disk = disk_beneath(Path(self._info["DockerRootDir"]))
-            found["device_write_bps"] = [{"Path": disk.path, "Rate": given.write_bytes}]
+        rates = {"device_write_bps": given.write_bytes, "device_write_iops": given.write_operations}
+        for option, rate in rates.items():
+            if rate:
+                disk = disk_beneath(Path(self._info["DockerRootDir"]))
+                found[option] = [{"Path": disk.path, "Rate": rate}]
         return found
 
     def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:

@@ -230,7 +230,7 @@ class GuestSandbox:
             Xml.SubElement(domain, event).text = "destroy"
         devices = Xml.SubElement(domain, "devices")
         if files.disk:
-            self.storage.add_to(domain, devices, files.disk, files.share, self.limits.write_bytes)
+            self.storage.add_to(domain, devices, files.disk, files.share, self.limits)
         Xml.SubElement(devices, "controller", type="usb", model="none")
         port = Xml.SubElement(devices, "serial", type="unix")
         Xml.SubElement(port, "source", mode="connect", path=files.serial)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.launch import NO_LIMITS
 from isobench.setup.packages import virtiofsd
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+    from isobench.contracts.launch import Limits
 
 _MODULES = {
     "scsi": ("virtio_scsi", "sd_mod"),
@@ -57,9 +60,9 @@ class Storage(NamedTuple):
             return f"a folder of the host over 9p, through the host's page cache; the root file system on {disk}"
         return disk
 
-    def add_to(self, domain: Element, devices: Element, disk: str, share: str, write_bytes: int = 0) -> None:
-        """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems"). `write_bytes` is how
-        many a second may be written to the disk; 0: no limit."""
+    def add_to(self, domain: Element, devices: Element, disk: str, share: str, limits: Limits = NO_LIMITS) -> None:
+        """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems"), with the limits of what
+        may be written to the disk."""
         from pathlib import Path
         from xml.etree import ElementTree as Xml
 
@@ -70,8 +73,12 @@ class Storage(NamedTuple):
         driver.set("error_policy", "report")  # report a full disk to the guest; otherwise QEMU pauses it for ever
         Xml.SubElement(element, "source", file=disk)
         Xml.SubElement(element, "target", dev=_DISKS[self.bus], bus=self.bus)
-        if write_bytes:
-            Xml.SubElement(Xml.SubElement(element, "iotune"), "write_bytes_sec").text = str(write_bytes)
+        rates = {"write_bytes_sec": limits.write_bytes, "write_iops_sec": limits.write_operations}
+        if any(rates.values()):
+            tuned = Xml.SubElement(element, "iotune")
+            for name, rate in rates.items():
+                if rate:
+                    Xml.SubElement(tuned, name).text = str(rate)
         if not self.share:
             return
         mode = "passthrough" if self.share == "virtiofs" else "mapped"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.core.text import NOT_UTF8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from isobench.contracts.capabilities import Part
@@ -60,6 +61,10 @@ class Runtime:
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         """The tool's variables besides PATH; most need none."""
         return {}
+
+    def started_in(self, sandbox: RuntimeSandbox, name: str) -> AbstractContextManager[Sequence[Path]]:
+        """The cgroups in which an instance is started; none for the harness's own."""
+        return nullcontext(())
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         """What is particular to its instances on this host."""

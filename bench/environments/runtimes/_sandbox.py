@@ -14,6 +14,8 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.filesystem.paths import check_may_run, check_name
 from isobench.host.accounting import cpu_seconds
+from isobench.host.cgroups import Writes, asked_here
+from isobench.host.disks import disk_beneath
 from isobench.host.oom import MemoryWatch
 from isobench.host.programs import find, output, version
 from isobench.images.archive import Unpacked
@@ -56,7 +58,7 @@ class RuntimeSandbox:
         self.runtime = runtime
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
-        self.memory_bytes = 0
+        self.memory_limit = 0
         """The limit of memory, if an instance is to have another than usual."""
         self.limits = NO_LIMITS
         self.given: Path | None = None
@@ -64,8 +66,6 @@ class RuntimeSandbox:
         self.unpacked = Unpacked(self.workdir)
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # threads may share it
-        self.started_in: tuple[Path, ...] = ()
-        """The cgroups in which instances are started; empty for the harness's own."""
         link_rootfs(self.root)
 
     def daemons(self) -> list[int]:
@@ -96,12 +96,13 @@ class RuntimeSandbox:
         try:
             with (
                 MemoryWatch() as memory,
+                self.runtime.started_in(sandbox, name) as cgroups,
                 launched(
                     [tool, *command[1:]],
                     timeout=launch.timeout,
                     environ=self.runtime.environ(sandbox),
                     folder=self.workdir,
-                    cgroups=self.started_in,
+                    cgroups=cgroups,
                 ) as instance,
             ):
                 instance.watchers = [watch.pid] if watch is not None else []
@@ -125,7 +126,7 @@ class RuntimeSandbox:
     def _with(self, launch: Launch) -> RuntimeSandbox:
         """This sandbox with the root file system and the limits that an instance is given."""
         other = copy.copy(self)
-        other.memory_bytes, other.limits = launch.memory_bytes, launch.limits
+        other.memory_limit, other.limits = launch.memory_bytes, launch.limits
         if launch.root is not None:
             other.given = launch.root
             self.runtime.take(other, launch.root)
@@ -139,6 +140,21 @@ class RuntimeSandbox:
         seconds = deadlines.stretched(120) if timeout is None else timeout
         environ = {**ENVIRON, **self.runtime.environ(self)}
         return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=environ)
+
+
+def cgroup_files(sandbox: RuntimeSandbox) -> dict[str, str]:
+    """What is written into the files of a cgroup for the limits of an instance, as this host names them."""
+    limits, writes = sandbox.limits, None
+    if limits.write_bytes or limits.write_operations:
+        writes = Writes(disk_beneath(sandbox.workdir).number, limits.write_bytes, limits.write_operations)
+    return asked_here(
+        memory_bytes=sandbox.memory_limit,
+        swap_bytes=limits.swap_bytes,
+        cpu_percent=limits.cpu_percent,
+        cpu_weight=limits.cpu_weight,
+        processes=limits.processes,
+        writes=writes,
+    )
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.core.text import NOT_UTF8
 from isobench.environments.runtimes._runtime import Runtime
@@ -66,11 +66,11 @@ def _names_pivot() -> bool:
     return found is not None and int(found[1]) >= 5
 
 
-def _configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) -> str:
-    """LXC's configuration (lxc.container.conf(5)): an empty network, proc and sys, the probe as init."""
+def _configuration(sandbox: RuntimeSandbox, probe_args: tuple[str, ...]) -> str:
+    """LXC's configuration (lxc.container.conf(5)): an empty network, proc and sys, the probe as init, limits."""
     settings = {
         "lxc.uts.name": "isobench",
-        "lxc.rootfs.path": f"dir:{root}",
+        "lxc.rootfs.path": f"dir:{sandbox.root}",
         "lxc.net.0.type": "empty",
         "lxc.mount.auto": "proc:mixed sys:mixed",
         "lxc.autodev": "1",
@@ -81,8 +81,21 @@ def _configuration(root: str, run: str, name: str, probe_args: tuple[str, ...]) 
         "lxc.init.cmd": " ".join(("/probe", *probe_args)),
     }
     if _names_pivot():
-        settings["lxc.cgroup.dir.monitor.pivot"] = _pivot_of(run)
+        settings["lxc.cgroup.dir.monitor.pivot"] = _pivot_of(sandbox.run)
+    settings |= _limits(sandbox)
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+def _limits(sandbox: RuntimeSandbox) -> dict[str, str]:
+    """Files of the container's cgroup, in the order in which LXC writes them, and the resource limit of its init."""
+    from isobench.environments.runtimes._sandbox import cgroup_files
+    from isobench.host.cgroups import is_version_2
+
+    prefix = "lxc.cgroup2" if is_version_2() else "lxc.cgroup"
+    found = {f"{prefix}.{file}": value for file, value in cgroup_files(sandbox).items()}
+    if sandbox.limits.open_files:
+        found["lxc.prlimit.nofile"] = str(sandbox.limits.open_files)
+    return found
 
 
 _TOOL = Tool("lxc-start", ("lxc",))
@@ -101,14 +114,14 @@ class Lxc(Runtime):
     tool = _TOOL
     mechanisms = (MECHANISM,)
     refused = rf"{NOT_UTF8}|\n"
-    capabilities = Runtime.capabilities - {Capability.COMMAND}
+    capabilities = (Runtime.capabilities - {Capability.COMMAND}) | OF_A_CGROUP | {Capability.LIMIT_FILES}
     """Its configuration splits the words of a command at blanks."""
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         file = sandbox.workdir / f"{name}.conf"
         if name != "NAME":
             (sandbox.workdir / "lxc").mkdir(exist_ok=True)
-            file.write_text(_configuration(str(sandbox.root), sandbox.run, name, probe_args))
+            file.write_text(_configuration(sandbox, probe_args))
         return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:

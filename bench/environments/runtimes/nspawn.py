@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from isobench.contracts.environment import Environment
@@ -83,11 +85,21 @@ class Nspawn(Runtime):
     tool = _TOOL
     refused = "(?!)"  # it takes any path
     mechanisms = (MECHANISM,)
+    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
 
-    def prepare(self, sandbox: RuntimeSandbox) -> None:
-        from isobench.host.cgroups import make_own
+    @contextmanager
+    def started_in(self, sandbox: RuntimeSandbox, name: str) -> Iterator[Sequence[Path]]:
+        """With limits, also a cgroup that has them, as a unit of systemd has those of a container that it starts. So
+        nspawn's own processes are within them, too."""
+        from isobench.environments.runtimes._sandbox import cgroup_files
+        from isobench.host.cgroups import limited, make_own
 
-        sandbox.started_in = make_own(_cgroup_of(sandbox.run))
+        own, files = make_own(_cgroup_of(sandbox.run)), cgroup_files(sandbox)
+        if not files:
+            yield own
+            return
+        with limited(_cgroup_of(sandbox.run), name, files) as folders:
+            yield (*own, *folders)
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         """It hides /tmp, where a program of a root file system that an instance is given may be."""
@@ -100,6 +112,8 @@ class Nspawn(Runtime):
         options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
         tree = _own_tree(sandbox, name)
         where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
+        most = sandbox.limits.open_files
+        options += [f"--rlimit=RLIMIT_NOFILE={most}"] if most else []
         return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
 
 

@@ -106,16 +106,17 @@ def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
     if limits.cpu_percent:
         cpu |= {"quota": PERIOD * limits.cpu_percent // 100, "period": PERIOD}
     found: dict[str, Any] = {
-        "memory": {"limit": sandbox.memory_bytes or 536870912},
+        "memory": {"limit": sandbox.memory_limit or 536870912},
         "pids": {"limit": limits.processes or 1024},
         "cpu": cpu,
     }
-    if sandbox.memory_bytes and limits_swap():
-        found["memory"]["swap"] = sandbox.memory_bytes  # of both together
-    if limits.write_bytes:
-        major, minor = map(int, disk_beneath(sandbox.workdir).number.split(":"))
-        device = {"major": major, "minor": minor, "rate": limits.write_bytes}
-        found["blockIO"] = {"throttleWriteBpsDevice": [device]}
+    if sandbox.memory_limit and limits_swap():
+        found["memory"]["swap"] = sandbox.memory_limit + limits.swap_bytes  # of both together
+    rates = {"throttleWriteBpsDevice": limits.write_bytes, "throttleWriteIOPSDevice": limits.write_operations}
+    for name, rate in rates.items():
+        if rate:
+            major, minor = map(int, disk_beneath(sandbox.workdir).number.split(":"))
+            found.setdefault("blockIO", {})[name] = [{"major": major, "minor": minor, "rate": rate}]
     return found
 
 

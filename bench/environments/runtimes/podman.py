@@ -75,23 +75,23 @@ MECHANISM = Mechanism(
 def _limits(sandbox: RuntimeSandbox) -> list[str]:
     """Options of `podman run`. Of open files and processes its defaults may exceed the host's."""
     from isobench.host.cgroups import limits_swap, shares
+    from isobench.host.disks import disk_beneath
 
     limits = sandbox.limits
     most = limits.open_files or 1024
     options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
-    if sandbox.memory_bytes:
-        options.append(f"--memory={sandbox.memory_bytes}")
-        options += [f"--memory-swap={sandbox.memory_bytes}"] if limits_swap() else []
+    if sandbox.memory_limit:
+        options.append(f"--memory={sandbox.memory_limit}")
+        options += [f"--memory-swap={sandbox.memory_limit + limits.swap_bytes}"] if limits_swap() else []
     if limits.cpu_percent:
         options.append(f"--cpus={limits.cpu_percent / 100:g}")
     if limits.cpu_weight:
         options.append(f"--cpu-shares={shares(limits.cpu_weight)}")
     if limits.processes:
         options.append(f"--pids-limit={limits.processes}")
-    if limits.write_bytes:
-        from isobench.host.disks import disk_beneath
-
-        options.append(f"--device-write-bps={disk_beneath(sandbox.workdir).path}:{limits.write_bytes}")
+    for option, rate in (("bps", limits.write_bytes), ("iops", limits.write_operations)):
+        if rate:
+            options.append(f"--device-write-{option}={disk_beneath(sandbox.workdir).path}:{rate}")
     return options
 
 

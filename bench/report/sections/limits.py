@@ -1,6 +1,7 @@
 """Limits: what an instance had of what it was given, and what is not enforced.
 
-What was set is in a metric's name, after the hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second.
+What was set is in a metric's name, after the hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second, writes
+a second.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _of_memory(cost: float, mebibytes: int) -> float:
 
 
 def _of_rate(cost: float, mebibytes: int) -> float:
-    """The cost is the seconds of one MiB."""
+    """The cost is the seconds of one MiB, or of one write."""
     return 1 / (cost * mebibytes)
 
 
@@ -62,6 +63,7 @@ _KINDS = (
     _Kind("limit-disk", "direct", "{} MiB/s past the page cache", _of_rate),
     _Kind("limit-disk", "fsync", "{} MiB/s by fsync", _of_rate),
     _Kind("limit-disk", "syncfs", "{} MiB/s by the kernel's threads", _of_rate),
+    _Kind("limit-operations", "direct", "{} writes a second", _of_rate),
 )
 _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_time)
 """What is had of it is not in one metric, but in two: by the heavier one and by the lighter one."""
@@ -74,6 +76,7 @@ _CAPTIONS = {
     "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
     "guest the limit is its memory, of which its kernel has a part.",
     "limit-disk": "Bytes a second written to the disk, as a share of the limit.",
+    "limit-operations": "Writes of 4 KiB a second past the page cache, as a share of the limit.",
 }
 
 
@@ -106,14 +109,15 @@ class _Had(NamedTuple):
 def build(context: Context) -> list[Block]:
     had = _all(context)
     counts = _counts(context)
-    if not had and not counts:
+    ends = _ends(context)
+    if not had and not counts and not ends:
         return []
     scenarios = list(dict.fromkeys(one.kind.scenario for one in had))
     tables = [
         _table(context, scenario, [one for one in had if one.kind.scenario == scenario]) for scenario in scenarios
     ]
     folds = [block for scenario in scenarios for block in scenario_details(context, scenario)]
-    return [*_sentences(context, had), *_not_enforced(context, had), *tables, *counts, *folds]
+    return [*_sentences(context, had), *_not_enforced(context, had), *tables, *ends, *counts, *folds]
 
 
 def _all(context: Context) -> list[_Had]:
@@ -244,6 +248,19 @@ def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
             )
         )
     return blocks
+
+
+def _ends(context: Context) -> list[Block]:
+    """How a program learns that there is no more memory, and what swap changes."""
+    rows: list[list[Cell | Text]] = []
+    for record in context.session.environments:
+        end, swap = (record.facts.get(f"limit-memory.{key}", "") for key in ("end", "swap"))
+        if end:
+            rows.append(
+                [name_cell(context, record.name), format.clean(end, 60), format.clean(swap, 120) or format.MISSING]
+            )
+    caption = "What becomes of a program that wants more memory than its limit, and with swap beside the limit."
+    return [table(caption, ["environment", "at the limit", "with swap"], rows, left=3)] if rows else []
 
 
 def _counts(context: Context) -> list[Block]:

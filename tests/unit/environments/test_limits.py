@@ -9,16 +9,19 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from isobench.contracts.capabilities import GivesMemory
 from isobench.contracts.launch import Launch, Limits, limited, working
 from isobench.environments.docker._sandbox import DockerSandbox
 from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.native._sandbox import NativeSandbox
 from isobench.environments.native.rungs import Isolation
+from isobench.environments.runtimes import lxc, nspawn
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
 from isobench.environments.runtimes.oci import configuration
 from isobench.environments.runtimes.podman import Podman
 from isobench.host import cgroups, disks
+from isobench.host.cgroups import Writes
 from isobench.host.cgroups import limits as files
 from isobench.host.disks import Disk
 
@@ -30,6 +33,8 @@ EVERY = limited(
     processes=64,
     open_files=32,
     write_bytes=4 << 20,
+    write_operations=50,
+    swap_bytes=1 << 20,
 )
 NONE = working("x")
 
@@ -37,7 +42,7 @@ NONE = working("x")
 @pytest.fixture(autouse=True)
 def disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything lies on one disk."""
-    for module in ("docker._sandbox", "native._sandbox"):
+    for module in ("docker._sandbox", "native._sandbox", "runtimes._sandbox"):
         monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
     monkeypatch.setattr(cgroups, "limits_swap", lambda: True)
     monkeypatch.setattr("isobench.environments.docker._sandbox.limits_swap", lambda: True)
@@ -52,8 +57,14 @@ def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
 
 
 def test_the_limits_are_a_record() -> None:
-    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20) and EVERY.memory_bytes == 64 << 20
+    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 1 << 20) and EVERY.memory_bytes == 64 << 20
     assert NONE.limits == Limits()
+
+
+def test_a_limit_of_memory_is_no_memory_of_its_own() -> None:
+    """Whoever has the member `memory_bytes` passes for a guest, whose memory and I/O are counted in other ways."""
+    assert not isinstance(_runtime_sandbox(EVERY), GivesMemory)
+    assert isinstance(GuestSandbox.__new__(GuestSandbox), GivesMemory)
 
 
 def test_a_cgroup_by_hand() -> None:
@@ -62,7 +73,14 @@ def test_a_cgroup_by_hand() -> None:
     sandbox._isolation, sandbox._cgroups, sandbox._filter = Isolation(cgroup=True), ("/c/memory/x", "/c/cpu/x"), None
     sandbox._root = Path("/w")
     options = sandbox._options(Path("/w"), Path("/w/upper"), 7, EVERY)
-    set_there = files(memory_bytes=64 << 20, cpu_percent=20, cpu_weight=200, processes=64, write=("254:0", 4 << 20))
+    set_there = files(
+        memory_bytes=64 << 20,
+        swap_bytes=1 << 20,
+        cpu_percent=20,
+        cpu_weight=200,
+        processes=64,
+        writes=Writes("254:0", 4 << 20, 50),
+    )
     assert options == [
         "--cgroup=/c/memory/x/7",
         "--cgroup=/c/cpu/x/7",
@@ -76,10 +94,13 @@ def test_a_cgroup_by_hand() -> None:
 def test_the_configuration_of_an_oci_runtime() -> None:
     found = configuration(_runtime_sandbox(EVERY), "one", ("ready",))
     assert found["linux"]["resources"] == {
-        "memory": {"limit": 64 << 20, "swap": 64 << 20},
+        "memory": {"limit": 64 << 20, "swap": 65 << 20},
         "pids": {"limit": 64},
         "cpu": {"shares": 2048, "quota": 20000, "period": 100000},
-        "blockIO": {"throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}]},
+        "blockIO": {
+            "throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}],
+            "throttleWriteIOPSDevice": [{"major": 254, "minor": 0, "rate": 50}],
+        },
     }
     assert found["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 32}]
     usual = configuration(_runtime_sandbox(NONE), "one", ("ready",))
@@ -91,17 +112,45 @@ def test_the_configuration_of_an_oci_runtime() -> None:
     assert usual["process"]["rlimits"] == []
 
 
+def test_the_configuration_of_lxc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of its cgroup as this host names them, the period of a quota before the quota."""
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    sandbox = _runtime_sandbox(EVERY)
+    lines = lxc._configuration(sandbox, ("ready",)).splitlines()
+    first, then = (lines.index(f"lxc.cgroup.cpu.cfs_{what} = {value}") for what, value in _QUOTA.items())
+    assert first < then
+    assert {"lxc.cgroup.memory.limit_in_bytes = 67108864", "lxc.cgroup.pids.max = 64"} <= set(lines)
+    assert {"lxc.cgroup.blkio.throttle.write_iops_device = 254:0 50", "lxc.prlimit.nofile = 32"} <= set(lines)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    lines = lxc._configuration(sandbox, ("ready",)).splitlines()
+    assert {"lxc.cgroup2.cpu.max = 20000 100000", "lxc.cgroup2.io.max = 254:0 wbps=4194304 wiops=50"} <= set(lines)
+    usual = lxc._configuration(_runtime_sandbox(NONE), ("ready",))
+    assert "lxc.cgroup." not in usual.replace("lxc.cgroup.dir", "") and "prlimit" not in usual
+
+
+_QUOTA = {"period_us": "100000", "quota_us": "20000"}
+
+
+def test_the_options_of_nspawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cgroup is made for it (tests/contract/test_limits.py)."""
+    monkeypatch.setattr(nspawn, "_own_tree", lambda sandbox, name: Path("/w/root"))
+    tool = nspawn.Nspawn("nspawn", "", "", None)
+    assert "--rlimit=RLIMIT_NOFILE=32" in tool.command(_runtime_sandbox(EVERY), "one", ("ready",))
+    assert not any(word.startswith("--rlimit") for word in tool.command(_runtime_sandbox(NONE), "one", ("ready",)))
+
+
 def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     podman = Podman("podman", "", "", None)
     wanted = {
         "--memory=67108864",
-        "--memory-swap=67108864",
+        "--memory-swap=68157440",
         "--cpus=0.2",
         "--cpu-shares=2048",
         "--pids-limit=64",
         "--ulimit=nofile=32:32",
         "--device-write-bps=/dev/vda:4194304",
+        "--device-write-iops=/dev/vda:50",
     }
     assert wanted <= set(podman.command(_runtime_sandbox(EVERY), "one", ("ready",)))
     usual = podman.command(_runtime_sandbox(NONE), "one", ("ready",))
@@ -114,12 +163,13 @@ def test_the_host_configuration_of_docker() -> None:
     assert sandbox._limits(NONE) == {}
     assert sandbox._limits(EVERY) == {
         "mem_limit": 64 << 20,
-        "memswap_limit": 64 << 20,
+        "memswap_limit": 65 << 20,
         "nano_cpus": 200_000_000,
         "cpu_shares": 2048,
         "pids_limit": 64,
         "ulimits": [{"Name": "nofile", "Soft": 32, "Hard": 32}],
         "device_write_bps": [{"Path": "/dev/vda", "Rate": 4 << 20}],
+        "device_write_iops": [{"Path": "/dev/vda", "Rate": 50}],
     }
 
 
@@ -133,10 +183,13 @@ def _domain(launch: Launch) -> Any:
 
 def test_the_domain_of_a_guest() -> None:
     """A quota is of all its threads; memory and CPUs are its own; the disk is limited by QEMU."""
-    domain = _domain(limited(EVERY, memory_bytes=64 << 20, cpus=2, cpu_percent=150, write_bytes=4 << 20))
+    domain = _domain(
+        limited(EVERY, memory_bytes=64 << 20, cpus=2, cpu_percent=150, write_bytes=4 << 20, write_operations=50)
+    )
     assert (domain.findtext("memory"), domain.findtext("vcpu")) == ("64", "2")
     assert (domain.findtext("cputune/global_period"), domain.findtext("cputune/global_quota")) == ("100000", "150000")
     assert domain.findtext("devices/disk/iotune/write_bytes_sec") == "4194304"
+    assert domain.findtext("devices/disk/iotune/write_iops_sec") == "50"
     assert domain.find("cputune/shares") is None
     weighed = _domain(limited(NONE, cpu_weight=200))
     assert weighed.findtext("cputune/shares") == "2048" and weighed.find("cputune/global_quota") is None

@@ -64,6 +64,13 @@ def test_what_is_written_is_not_left_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_written_is_written_in_pieces(tmp_path: Path) -> None:
+    """The last one is what is left; a piece of nothing would never end."""
+    (wrote,) = _probe("write", "fsync", "10000", "4096", data=tmp_path)
+    assert 0 < wrote["written"] <= wrote["synced"]
+    assert _probe("write", "fsync", "4096", "0", data=tmp_path) == [{"error": "write wants pieces of 1 byte to 1 MiB"}]
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (said,) = _probe("write", "fsync", "4096", data=tmp_path / "none")
     assert said["error"].endswith("No such file or directory")

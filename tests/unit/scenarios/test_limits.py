@@ -147,15 +147,38 @@ def test_memory_is_what_was_had_and_how_long_the_end_took() -> None:
     assert [one.arguments for one in box.launched] == [("hoard", str(128 << 20)), ("hoard", str(512 << 20))]
 
 
+@pytest.fixture
+def no_swap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "text_of", lambda file: "Filename Type Size Used Priority")
+
+
+@pytest.mark.usefixtures("no_swap")
 def test_a_limit_that_nobody_enforces_has_no_end() -> None:
     """It is a finding, not a failure: the child stopped by itself at twice as much."""
     freely = [{"bytes": 512 << 20, "ns": 1, "signal": 0, "errno": 0}]
     assert BY_NAME["limit-memory"].measure(Box([freely] * 2)) == {"had-64": 512 << 20, "had-256": 512 << 20}
-    assert BY_NAME["limit-memory"].facts(Box([freely])) == {"end": "not enforced: it had 512 of 256 MiB"}
+    assert BY_NAME["limit-memory"].facts(Box([freely])) == {
+        "end": "not enforced: it had 512 of 256 MiB",
+        "swap": "the host has none",
+    }
     killed = [{"bytes": 1, "ns": 1, "signal": 9, "errno": 0}]
-    assert BY_NAME["limit-memory"].facts(Box([killed])) == {"end": "killed (SIGKILL)"}
+    assert BY_NAME["limit-memory"].facts(Box([killed]))["end"] == "killed (SIGKILL)"
     refused = [{"bytes": 1, "ns": 1, "signal": 0, "errno": errno.ENOMEM}]
-    assert BY_NAME["limit-memory"].facts(Box([refused])) == {"end": "ENOMEM (Cannot allocate memory)"}
+    assert BY_NAME["limit-memory"].facts(Box([refused]))["end"] == "ENOMEM (Cannot allocate memory)"
+
+
+def test_with_swap_it_has_more_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much swap as memory; a guest has its own kernel, and so no swap of the host's."""
+    monkeypatch.setattr(limits, "text_of", lambda file: "Filename Type Size Used Priority\n/swap file 1048572 0 -2")
+    monkeypatch.setattr("isobench.host.cgroups.limits_swap", lambda: True)
+    killed, more = ([{"bytes": size << 20, "ns": 1, "signal": 9, "errno": 0}] for size in (255, 127))
+    box = Box([killed, more])
+    told = BY_NAME["limit-memory"].facts(box)
+    assert told["swap"] == "with 64 MiB of memory and as much of swap it had 127 MiB: killed (SIGKILL)"
+    assert (box.launched[1].memory_bytes, box.launched[1].limits.swap_bytes) == (64 << 20, 64 << 20)
+    assert BY_NAME["limit-memory"].facts(GuestBox([killed]))["swap"] == "the guest has none of its own"
+    monkeypatch.setattr("isobench.host.cgroups.limits_swap", lambda: False)
+    assert "swapaccount=0" in BY_NAME["limit-memory"].facts(Box([killed]))["swap"]
 
 
 def test_a_guest_that_does_not_boot_with_so_little_keeps_the_rest() -> None:
@@ -180,9 +203,19 @@ def test_writes_are_those_of_three_instances() -> None:
     assert all(one.needs_disk for one in box.launched)
 
 
-def test_what_lies_on_no_disk_is_skipped_with_the_reason() -> None:
+def test_operations_are_counted_one_by_one() -> None:
+    """A hundred small ones in two seconds are fifty a second."""
+    box = Box([[{"written": 2 * 10**9, "synced": 3 * 10**9}]])
+    assert BY_NAME["limit-operations"].measure(box) == {"direct-50": 0.02}
+    (one,) = box.launched
+    assert one.limits == Limits(write_operations=50) and one.needs_disk
+    assert one.arguments == ("write", "direct", "409600", "4096")
+
+
+@pytest.mark.parametrize("name", ["limit-disk", "limit-operations"])
+def test_what_lies_on_no_disk_is_skipped_with_the_reason(name: str) -> None:
     with pytest.raises(StoppedShort, match="on no disk of its own") as stopped:
-        BY_NAME["limit-disk"].measure(Box([Unavailable("it lies on no disk of its own")]))
+        BY_NAME[name].measure(Box([Unavailable("it lies on no disk of its own")]))
     assert stopped.value.values == {}
 
 
@@ -209,7 +242,8 @@ def test_who_can_limit_what() -> None:
     every = {one for one in Capability if one.startswith(("limit-", "cpu-"))}
     assert every & can["process"] == {Capability.LIMIT_FILES}
     assert every <= can["ns-all+cgroup"] and every <= can["handmade"] and every <= can["runc"]
-    assert every <= can["docker"] and every <= can["podman"]
+    assert all(every <= can[name] for name in ("docker", "podman", "lxc", "nspawn"))
+    assert not every & can["bubblewrap"]
     assert every - can["tcg"] == {Capability.LIMIT_PROCESSES, Capability.LIMIT_FILES}
     assert not every & can["tcg-null"] and Capability.LIMIT_WRITES not in can["docker-tmpfs"]
 

@@ -57,7 +57,7 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     sandbox = _sandbox()
     sandbox.workdir, sandbox.run, sandbox.given = tmp_path / "work", "isobench-1-abcdef", None
-    sandbox.memory_bytes, sandbox.limits = 0, NO_LIMITS
+    sandbox.memory_limit, sandbox.limits = 0, NO_LIMITS
     podman = Podman("podman", "", "", None)
     told = podman.environ(sandbox)
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
