@@ -97,6 +97,8 @@ class RunName(msgspec.Struct, frozen=True):
     host_id: str
     started: str
     label: str = ""
+    pruned: str = ""
+    """When its values were removed (`isobench prune`); empty if it has them."""
 
 
 class HostMove(msgspec.Struct, frozen=True):
@@ -252,12 +254,11 @@ def _known_costs(side: list[Results], relative: bool, wanted: Callable[[str], bo
     count where only ratios do."""
     found: dict[Cost, bool] = {}
     for one in side:
-        for (scenario, metric), row in one.tables.items():
-            for name, values in row.items():
-                ratio = (scenario, metric, name) in one.ratios
-                if not values.control and (ratio or not relative) and wanted(benchmark_name(scenario, metric, name)):
-                    cost = (scenario, metric, name, values.unit)
-                    found[cost] = found.get(cost, False) or ratio
+        for key, cost in one.costs.items():
+            ratio = cost.pairs > 0
+            if not cost.control and (ratio or not relative) and wanted(benchmark_name(*key)):
+                known = (*key, cost.unit)
+                found[known] = found.get(known, False) or ratio
     return found
 
 
@@ -277,17 +278,27 @@ def _costs(side: list[Results], keys: list[Key]) -> dict[Key, list[_Cost]]:
 
 
 def _of_run(results: Results, keys: list[Key]) -> Iterable[tuple[Key, _Cost]]:
-    known, ratios = results.tables, results.ratios
-    strayed = verdicts.strayed_controls(known, ratios)
-    alone = _alone(known, keys)
-    told = dict(zip(alone, verdicts.estimates(list(alone.values()), verdicts.families_of(alone)), strict=True))
-    told |= {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
-    for key, one in told.items():
-        values = known[key[:2]][key[2]]
-        if values.unit == key[3]:
-            far = strayed.get(key[:2], 0.0) if key[4] == _RATIOS else 0.0
-            blocks = one.found.n or len(values.values)
-            yield key, _Cost(paired.median(values.values), blocks, between.level(one), far)
+    for key in keys:
+        cost = results.costs.get(key[:3])
+        if cost is None or cost.unit != key[3]:
+            continue
+        if key[4] == _VALUES:
+            yield key, _Cost(cost.median, cost.taken, results.value_level(key[:3]), 0.0)
+        elif cost.pairs:
+            yield key, _Cost(cost.median, cost.pairs, cost.ratio, cost.strayed)
+
+
+def _centres(run: Run, keys: list[Key]) -> Iterable[tuple[Key, float]]:
+    """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
+    if run.session.pruned is not None:
+        costs = dict(_of_run(Results(run), keys))
+        return ((key, cost.level.centre) for key, cost in costs.items() if cost.level is not None)
+    known = tables.from_run(run)
+    ratios = verdicts.log_ratios(known, run.session.baseline)
+    logs = _alone(known, keys) | {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
+    found = {key: one for key, one in logs.items()
+             if len(one) >= FEWEST_PAIRS and known[key[:2]][key[2]].unit == key[3]}  # fmt: skip
+    return zip(found, paired.centres(list(found.values())), strict=True)
 
 
 def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
@@ -298,16 +309,6 @@ def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
         if one is not None and key[4] == _VALUES:
             found[key] = paired.log_ratios(one.values, np.ones(len(one.values)))
     return found
-
-
-def _centres(run: Run, keys: list[Key]) -> Iterable[tuple[Key, float]]:
-    """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
-    known = tables.from_run(run)
-    ratios = verdicts.log_ratios(known, run.session.baseline)
-    logs = _alone(known, keys) | {key: ratios[key[:3]] for key in keys if key[4] == _RATIOS and key[:3] in ratios}
-    found = {key: one for key, one in logs.items()
-             if len(one) >= FEWEST_PAIRS and known[key[:2]][key[2]].unit == key[3]}  # fmt: skip
-    return zip(found, paired.centres(list(found.values())), strict=True)
 
 
 class _Past(NamedTuple):
@@ -441,6 +442,6 @@ def _fact(runs: list[Run], fact: str) -> str:
 
 
 def _name(run: Run) -> RunName:
-    return RunName(
-        as_text(str(run.path)), run.session.run_id, run.session.host_id, run.session.started, run.session.label
-    )
+    session = run.session
+    pruned = session.pruned.at if session.pruned is not None else ""
+    return RunName(as_text(str(run.path)), session.run_id, session.host_id, session.started, session.label, pruned)

@@ -15,11 +15,11 @@ import stat
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from operator import truediv
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from isobench.analysis.paired import FEWEST_PAIRS, outside_median
 from isobench.analysis.trend import Seen, Told, by_machine
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
@@ -27,16 +27,18 @@ from isobench.filesystem.files import read_regular
 from isobench.host.reasons import as_text
 from isobench.results.record import machine
 from isobench.results.store import FILES, SESSION, SUITE, find_runs, load, write_atomically
+from isobench.results.suite import named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from isobench.analysis.trend import Trend
+    from isobench.results.record import CostRecord
     from isobench.results.store import Run, Series
 
 INDEX = ".isobench-index.sqlite"
-_VERSION = 3
+_VERSION = 4
 """Of the index; another version is thrown away and made anew."""
 _MOST_BYTES = 1 << 30
 TOLD = "told.json"
@@ -57,6 +59,10 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
     """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline, without one, and where a
     value is zero or less."""
     unit: str = "second"
+    low: float = math.nan
+    high: float = math.nan
+    """95 % interval of the ratio, or of the value where there is no ratio, by the blocks alone
+    (`paired.outside_median`); NaN from fewer than six."""
 
 
 class Night(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +82,8 @@ class Night(msgspec.Struct, frozen=True, array_like=True):
     """Measured after the warm-up."""
     used: int = 0
     """Those of them that are not excluded."""
+    pruned: str = ""
+    """When its values were removed (`isobench prune`); empty if it has them."""
 
     @property
     def machine(self) -> str:
@@ -128,6 +136,7 @@ def _known(name: str, row: tuple[str, bytes, str]) -> tuple[Night | None, str] |
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     usable = all(math.isfinite(p.value) and (math.isnan(p.ratio) or 0 < p.ratio < math.inf) for p in night.points)
+    usable = usable and not any(math.isinf(p.low) or math.isinf(p.high) for p in night.points)
     return (night, "") if night.path == name and usable else None
 
 
@@ -195,24 +204,44 @@ def _check_clock(run: Run, name: str) -> None:
 
 def _night(name: str, run: Run) -> Night:
     session = run.session
+    return Night(
+        name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points(run),
+        session.label, session.profile, sum(block.index > 0 for block in session.blocks), session.blocks_used,
+        session.pruned.at if session.pruned is not None else "",
+    )  # fmt: skip
+
+
+def points(run: Run) -> list[Point]:
+    """Every cost of a run but the control's, in the order of the record."""
+    session = run.session
+    if session.pruned is not None:
+        return [_kept(cost) for cost in session.pruned.costs if not cost.name.endswith(CONTROL_SUFFIX)]
     marked = {block.index for block in session.blocks if block.marks}
     usable = {
         (s.scenario, s.metric, s.environment): _without(s, marked) if marked else s
         for s in run.series
         if not s.environment.endswith(CONTROL_SUFFIX)
     }
-    points = []
+    found = []
     for (scenario, metric, environment), one in usable.items():
         if not one.values:
             continue
         base = usable.get((scenario, metric, session.baseline))
         comparable = base is not None and environment != session.baseline and one.unit == base.unit
-        ratio = _ratio(one, base) if base is not None and comparable else math.nan
-        points.append(Point(scenario, metric, environment, median(one.values), ratio, one.unit))
-    return Night(
-        name, session.run_id, session.host_id, session.started, session.baseline, session.fingerprint, points,
-        session.label, session.profile, sum(block.index > 0 for block in session.blocks), session.blocks_used,
-    )  # fmt: skip
+        value, low, high = _middle(sorted(one.values))
+        ratio = math.nan
+        if base is not None and comparable:
+            ratio, *ends = _ratio(one, base)
+            low, high = (low, high) if math.isnan(ratio) else ends
+        found.append(Point(scenario, metric, environment, value, ratio, one.unit, low, high))
+    return found
+
+
+def _kept(cost: CostRecord) -> Point:
+    one = named(cost.name, cost.unit)
+    value, *rest = cost.night
+    ratio, low, high = (math.nan if number is None else number for number in rest)
+    return Point(one.scenario, one.metric, one.environment, value, ratio, one.unit, low, high)
 
 
 def _without(series: Series, marked: set[int]) -> Series:
@@ -220,20 +249,30 @@ def _without(series: Series, marked: set[int]) -> Series:
     return series._replace(blocks=[block for block, _ in kept], values=[value for _, value in kept])
 
 
-def _ratio(one: Series, base: Series) -> float:
-    """The median of the blocks' ratios; NaN where one of them has none."""
+def _ratio(one: Series, base: Series) -> tuple[float, float, float]:
+    """The median of the blocks' ratios, and its interval; NaN where one of them has none."""
     ours, theirs = one.values, base.values
     if one.blocks != base.blocks:
         known = dict(zip(base.blocks, base.values, strict=True))
         shared = [(value, known[block]) for block, value in zip(one.blocks, one.values, strict=True) if block in known]
         ours, theirs = [mine for mine, _ in shared], [other for _, other in shared]
     if not ours or min(ours) <= 0 or min(theirs) <= 0:
-        return math.nan
+        return math.nan, math.nan, math.nan
     order = sorted(map(truediv, ours, theirs))
-    low, high = order[(len(order) - 1) // 2], order[len(order) // 2]
-    if not 1e-300 < low <= high < 1e300:
-        return math.nan
-    return math.sqrt(low) * math.sqrt(high)
+    if not 1e-300 < order[(len(order) - 1) // 2] <= order[len(order) // 2] < 1e300:
+        return math.nan, math.nan, math.nan
+    _, low, high = _middle(order)
+    return math.sqrt(order[(len(order) - 1) // 2]) * math.sqrt(order[len(order) // 2]), low, high
+
+
+def _middle(order: list[float]) -> tuple[float, float, float]:
+    """The median of sorted numbers, and its interval."""
+    n = len(order)
+    middle = order[n // 2] if n % 2 else (order[n // 2 - 1] + order[n // 2]) / 2
+    if n < FEWEST_PAIRS:
+        return middle, math.nan, math.nan
+    outside = outside_median(n)
+    return middle, order[outside], order[n - 1 - outside]
 
 
 def signature(path: Path) -> str:

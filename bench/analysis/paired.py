@@ -33,6 +33,8 @@ _MOST_LISTED = 600
 _THIN = 200
 """Values, evenly spaced, whose averages are where the search among many begins."""
 _MOST_EXACT = 60
+_MOST_SUMMED = 500
+"""Values up to which binomial coefficients are summed; the normal approximation is as good beyond."""
 _TRIMMED = 0.8
 """Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
 _FARTHEST, _FARTHEST_POWER, _CORRELATED_POWER = 2.56, 0.82, 0.6
@@ -107,6 +109,19 @@ def median(values: np.ndarray | Sequence[float]) -> float:
     ordered = np.sort(values)
     half = len(ordered) // 2
     return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
+@cache
+def outside_median(n: int) -> int:
+    """How many of `n` sorted values lie beyond either end of the 95 % interval of their median: that from one of the
+    values to another (Thompson, Annals of Mathematical Statistics 7, 1936). None does for fewer than `FEWEST_PAIRS`."""
+    if n > _MOST_SUMMED:
+        return math.floor((n - NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(n)) / 2) - 1
+    outside, below = 0, 1  # values, and ways to have so many or fewer of them below the median
+    while 2 * (below + math.comb(n, outside + 1)) <= SIGNIFICANCE * 2**n:
+        outside += 1
+        below += math.comb(n, outside)
+    return outside
 
 
 def p_value(differences: np.ndarray) -> float:

@@ -9,8 +9,14 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from isobench.analysis import autocorrelation, tables, verdicts
+import numpy as np
+
+from isobench.analysis import autocorrelation, between, paired, tables, verdicts
+from isobench.analysis.between import Level
+from isobench.core.errors import StoreError
+from isobench.core.model import CONTROL_SUFFIX
 from isobench.results import store
+from isobench.results.suite import named
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -20,8 +26,11 @@ if TYPE_CHECKING:
 
     from isobench.analysis.autocorrelation import Correlation
     from isobench.analysis.tables import Tables
-    from isobench.results.record import Session
+    from isobench.results.record import CostRecord, LevelRecord, Session
     from isobench.results.store import Run
+
+    Key = tuple[str, str, str]
+    """Scenario, metric, environment."""
 
 
 class Estimate(NamedTuple):
@@ -76,11 +85,29 @@ class Difference(NamedTuple):
     high: float
 
 
+class Cost(NamedTuple):
+    """One cost of a run, as a comparison with another run asks for it."""
+
+    unit: str
+    control: bool
+    median: float
+    taken: int
+    """Values."""
+    pairs: int
+    """Blocks behind its ratio to the baseline; 0 if it has none."""
+    ratio: Level | None
+    """None from fewer than six pairs."""
+    strayed: float
+    """By how much (a logarithm) a failed A/A control widens what the ratio says."""
+
+
 class Results:
-    """A run and what follows from it."""
+    """A run and what follows from it. Of a run whose values were pruned only `estimates`, `costs` and `value_level` are
+    known; whatever needs the values raises `StoreError`."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self._pruned = run.session.pruned
 
     @property
     def session(self) -> Session:
@@ -95,12 +122,20 @@ class Results:
         """Every sample, one row each, those that do not count among them (ARCHITECTURE.md describes the columns)."""
         from isobench.analysis import frames
 
-        return frames.samples(self.run)
+        return frames.samples(self._with_values())
 
     @cached_property
     def tables(self) -> Tables:
         """The values that count, by metric and environment."""
-        return tables.from_run(self.run)
+        return tables.from_run(self._with_values())
+
+    def _with_values(self) -> Run:
+        if self._pruned is not None:
+            raise StoreError(
+                f"{self.run.path}: its values were pruned on {self._pruned.at[:10]}; its estimates remain",
+                remedy="trend, site, compare and most formats of export can still use it",
+            )
+        return self.run
 
     @cached_property
     def ratios(self) -> dict[tuple[str, str, str], verdicts.Ratio]:
@@ -115,7 +150,55 @@ class Results:
     @cached_property
     def estimates(self) -> list[Estimate]:
         """The summary: every metric in every environment, the control's among them."""
+        if self._pruned is not None:
+            found = [_recorded(one, self.baseline) for one in self._pruned.costs]
+            return sorted(found, key=lambda row: (row.scenario, row.metric, row.environment))
         return [Estimate(**row) for row in verdicts.rows(self.tables, self.baseline, ratios=self.ratios)]
+
+    @cached_property
+    def costs(self) -> dict[Key, Cost]:
+        """Every cost, the control's among them."""
+        if self._pruned is not None:
+            return {_key(one): _recorded_cost(one) for one in self._pruned.costs}
+        strayed = verdicts.strayed_controls(self.tables, self.ratios)
+        found = {}
+        for pair, environments in self.tables.items():
+            for name, values in environments.items():
+                one = self.ratios.get((*pair, name))
+                ratio = between.level(one) if one is not None else None
+                pairs = one.found.n if one is not None else 0
+                middle, taken = paired.median(values.values), len(values.values)
+                found[*pair, name] = Cost(
+                    values.unit, values.control, middle, taken, pairs, ratio, strayed.get(pair, 0.0)
+                )
+        return found
+
+    def value_level(self, key: Key) -> Level | None:
+        """What the values of a cost say, regardless of the baseline's; None if one is not positive, or for fewer than
+        six. The costs without a ratio, such as the baseline's, are estimated together, and so are all others."""
+        if self._pruned is not None:
+            return self._recorded_levels[key]
+        found = self._value_levels if self.costs[key].pairs else self._value_levels_without_ratio
+        return found[key]
+
+    @cached_property
+    def _recorded_levels(self) -> dict[Key, Level | None]:
+        costs = self._pruned.costs if self._pruned is not None else ()
+        return {_key(one): _level(one.level) for one in costs}
+
+    @cached_property
+    def _value_levels(self) -> dict[Key, Level | None]:
+        return self._levels_of(list(self.costs))
+
+    @cached_property
+    def _value_levels_without_ratio(self) -> dict[Key, Level | None]:
+        return self._levels_of([key for key, cost in self.costs.items() if not cost.pairs])
+
+    def _levels_of(self, keys: list[Key]) -> dict[Key, Level | None]:
+        values = [self.tables[key[:2]][key[2]].values for key in keys]
+        logs = [paired.log_ratios(one, np.ones(len(one))) for one in values]
+        found = verdicts.estimates(logs, verdicts.families_of(keys))
+        return dict(zip(keys, map(between.level, found), strict=True))
 
     def differences(self, scenario: str, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
         """What the first environment of each pair costs more than the second, in every metric of a scenario."""
@@ -131,3 +214,48 @@ class Results:
 def load(path: Path) -> Results:
     """The run in a folder. Raises `StoreError` where it cannot be read."""
     return Results(store.load(path))
+
+
+def _key(cost: CostRecord) -> Key:
+    one = named(cost.name, cost.unit)
+    return one.scenario, one.metric, one.environment
+
+
+def _level(found: LevelRecord | None) -> Level | None:
+    return Level(found.centre, found.error, found.effective) if found is not None else None
+
+
+def _recorded_cost(cost: CostRecord) -> Cost:
+    ratio, control = cost.ratio, cost.name.endswith(CONTROL_SUFFIX)
+    if ratio is None:
+        return Cost(cost.unit, control, cost.median, cost.taken, 0, None, 0.0)
+    return Cost(cost.unit, control, cost.median, cost.taken, ratio.n, _level(ratio.level), ratio.strayed)
+
+
+def _recorded(cost: CostRecord, baseline: str) -> Estimate:
+    """An estimate as `verdicts.rows` made it when the run still had its values."""
+    scenario, metric, environment = _key(cost)
+    control = environment.endswith(CONTROL_SUFFIX)
+    ratio = 1.0 if environment == baseline else math.nan
+    found = Estimate(
+        scenario, metric, environment, cost.unit, cost.taken, cost.median, cost.q25, cost.q75, cost.minimum,
+        ratio, ratio, ratio, math.nan, math.nan, "", math.nan, control, cost.taken,
+    )  # fmt: skip
+    one = cost.ratio
+    if one is not None:
+        found = found._replace(
+            n=one.n,
+            ratio=one.ratio,
+            ratio_low=_known(one.low),
+            ratio_high=_known(one.high),
+            p=_known(one.p),
+            p_holm=_known(one.p_holm),
+            mde=_known(one.mde),
+            effective=_known(one.effective),
+            strayed=math.exp(one.strayed) if one.low is not None and not control else 1.0,
+        )
+    return found._replace(verdict=verdicts.verdict(found.ratio, found.ratio_low, found.ratio_high))
+
+
+def _known(number: float | None) -> float:
+    return math.nan if number is None else number

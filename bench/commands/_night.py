@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from isobench.analysis import history
+from isobench.analysis import history, pruning
 from isobench.analysis.compare import compare as compare_runs
 from isobench.analysis.earlier import earlier
 from isobench.analysis.results import load
@@ -63,6 +63,8 @@ def conclude(folder: Path, arguments: argparse.Namespace, tonight: Results, agai
     other = compared(night, folder, tonight, against, show) if against is not None else None
     page = report(night, folder, tonight, other)
     export(folder, tonight)
+    if arguments.keep is not None:
+        prune(night, runs_folder, tonight, arguments.keep, show)
     if arguments.site is not None:
         publish(night, runs_folder, arguments.site, arguments.reports)
     summarise(folder, night.sentences(), night.calm(watched=trend.series), page)
@@ -153,6 +155,16 @@ def export(folder: Path, tonight: Results) -> None:
             store.write_atomically(folder / f"isobench.{one.suffix}", one.write(tonight))
         except IsobenchError as error:
             terminal.paragraph(f"isobench: no {one.name}: {error.reason}", errors=True)
+
+
+def prune(night: Night, runs_folder: Path, tonight: Results, kept: int, show: bool) -> None:
+    """Remove the values of older runs of tonight's machine."""
+    session = tonight.session
+    done = pruning.prune(runs_folder, kept, only=machine(session.host_id, session.fingerprint))
+    if done.pruned and show:
+        freed = format.quantity(sum(one.freed for one in done.pruned), "byte")
+        print(f"pruned: {format.count(len(done.pruned), 'run')}, {freed} freed")
+    night.faults.extend(f"not pruned: {reason}" for reason in done.failed)
 
 
 def publish(night: Night, runs_folder: Path, site: Path, reports: Path) -> None:

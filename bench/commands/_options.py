@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from isobench.core.errors import UsageError
 from isobench.core.quantities import timeout
 
 
@@ -23,6 +24,18 @@ class Given(argparse.Action):
             values = f"{getattr(namespace, self.dest)},{values}"
         setattr(namespace, self.dest, values)
         namespace.given = [*given, option_string]
+
+
+def add_keep(parser: argparse.ArgumentParser, text: str) -> None:
+    """How many runs of a machine keep their values when others are pruned."""
+    parser.add_argument("--keep", type=_count, metavar="N", help=text)
+
+
+def _count(text: str) -> int:
+    """At least one: the newest run always keeps its values."""
+    if not text.isdecimal() or not 0 < int(text[:10]) < 10**9:
+        raise UsageError(f"{text[:40]!r} is not a number of runs", remedy="1 or more, as in --keep 90")
+    return int(text)
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from isobench.analysis.compare import Change, Comparison
+    from isobench.analysis.compare import Change, Comparison, RunName
     from isobench.analysis.results import Results
 
 FAILING = {
@@ -151,10 +151,14 @@ def _print_markdown(found: Comparison) -> None:
 
 
 def _head(found: Comparison) -> list[str]:
-    lines = [f"{side} {run.host_id} {run.started}  {run.path}{f'  {clean(run.label)}' if run.label else ''}"
+    lines = [f"{side} {run.host_id} {run.started}  {run.path}{_more(run)}"
              for side, runs in (("A", found.a), ("B", found.b)) for run in runs]  # fmt: skip
     lines += [f"  {key}: {before or 'none'} → {after or 'none'}" for key, (before, after) in found.differing.items()]
     return lines
+
+
+def _more(run: RunName) -> str:
+    return (f"  {clean(run.label)}" if run.label else "") + (f"  (pruned on {run.pruned[:10]})" if run.pruned else "")
 
 
 def _row(change: Change, band: float) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from isobench.commands import doctor
 from isobench.commands import run as measure
 from isobench.commands._night_folder import forget, keep
+from isobench.commands._options import add_keep
 from isobench.core import terminal
 from isobench.core.errors import NothingMeasured, UsageError
 from isobench.results import runs
@@ -41,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     measure.configure(parser)
     parser.add_argument("--folder", type=Path, default=Path("nightly"), metavar="DIR", help="output folder (nightly/)")
     parser.add_argument("--site", type=Path, metavar="DIR", help="write the site of all nights there (isobench site)")
+    add_keep(parser, "remove the values of all but the newest N runs of this machine (isobench prune)")
     parser.add_argument("--against", metavar=runs.METAVAR, help=f"what to compare tonight's run with: {runs.HELP}")
 
 

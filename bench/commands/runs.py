@@ -38,7 +38,8 @@ State = Literal["complete", "unfinished", "interrupted", "running"]
 class RunRow(TypedDict):
     """One run. `state`: complete, unfinished (it ended before its plan was complete), interrupted, or running;
     unfinished and interrupted runs can be resumed. `stopped` is the recorded reason why it ended. `blocks` were
-    measured after the warm-up, `blocks_used` are those that were not excluded."""
+    measured after the warm-up, `blocks_used` are those that were not excluded. `pruned` is when its values were
+    removed, empty if it has them; such a run cannot be resumed."""
 
     run: str
     run_id: str
@@ -55,6 +56,7 @@ class RunRow(TypedDict):
     baseline: str
     environments: list[str]
     scenarios: list[str]
+    pruned: str
 
 
 class SkipRow(TypedDict):
@@ -147,7 +149,8 @@ def _words(row: RunRow) -> tuple[str, ...]:
     left_out = row["blocks"] - row["blocks_used"]
     blocks = f"{row['blocks_used']} of {row['blocks']}" if left_out else str(row["blocks"])
     what = f"{_few(row['environments'])}: {_few(row['scenarios'])}"
-    return (Path(row["run"]).name, names, row["state"], blocks, what)
+    state = f"{row['state']}, pruned" if row["pruned"] else row["state"]
+    return (Path(row["run"]).name, names, state, blocks, what)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -186,13 +189,16 @@ def _print(one: ShownRun) -> None:
         "state": one["state"] + (f" ({one['stopped']})" if one["stopped"] not in ("", one["state"]) else ""),
         "resumed": ", ".join(one["resumed"]),
         "blocks": f"{one['blocks']}, {left_out} excluded" if left_out else str(one["blocks"]),
+        "values": f"pruned at {one['pruned']}; the estimates remain" if one["pruned"] else "",
         "profile": one["profile"],
         "baseline": one["baseline"],
         "environments": ", ".join(one["environments"]),
         "scenarios": ", ".join(one["scenarios"]),
         "failed cells": f"{one['failed_cells']}, the first: {one['first_failure']}" if one["failed_cells"] else "",
         "repeat": shlex.join(one["command"]),
-        "continue": f"isobench run --resume {shlex.quote(one['run'])}" if one["state"] in _RESUMABLE else "",
+        "continue": f"isobench run --resume {shlex.quote(one['run'])}"
+        if one["state"] in _RESUMABLE and not one["pruned"]
+        else "",
     }
     causes: dict[str, list[str]] = {}
     for skip in one["skips"]:
@@ -338,6 +344,7 @@ def _row(path: Path) -> RunRow:
         baseline=session.baseline,
         environments=[one.name for one in session.environments if one.name not in skipped],
         scenarios=[one.name for one in session.scenarios if one.metrics],
+        pruned=session.pruned.at if session.pruned is not None else "",
     )
 
 

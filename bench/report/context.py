@@ -18,7 +18,7 @@ from isobench.results.record import machine
 from isobench.results.store import find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
     from pathlib import Path
 
     from isobench.analysis.results import Difference, Estimate, Results
@@ -184,7 +184,14 @@ class Context:
 def _night(results: Results, metrics: Sequence[tuple[str, str]]) -> Night:
     session = results.session
     label = format.clean(session.started[:16].replace("T", " "))
-    return Night(label, day_of(session.started), session.fingerprint, results.only(set(metrics)).estimates)
+    return Night(label, day_of(session.started), session.fingerprint, _of(results, set(metrics)))
+
+
+def _of(results: Results, metrics: Container[tuple[str, str]]) -> list[Estimate]:
+    """The estimates of these metrics; of a pruned run those that remain, which are corrected for all its costs."""
+    if results.session.pruned is not None:
+        return [one for one in results.estimates if (one.scenario, one.metric) in metrics]
+    return results.only(metrics).estimates
 
 
 def day_of(started: str) -> float:

@@ -116,6 +116,60 @@ class Resumption(_Frozen, frozen=True):
     block: int
 
 
+class LevelRecord(_Frozen, frozen=True, array_like=True):
+    """The logarithm of a cost's centre over the blocks, its standard error, and the effective number of blocks."""
+
+    centre: float
+    error: float
+    effective: float
+
+
+class RatioRecord(_Frozen, frozen=True, array_like=True):
+    """A cost's ratio to the baseline, as `isobench.analysis.verdicts.rows` has it; no interval from fewer than six
+    pairs."""
+
+    n: int
+    ratio: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    mde: float | None
+    effective: float | None
+    strayed: float
+    """By how much (a logarithm) a failed A/A control widens the interval on either side; 0 if it passed."""
+    level: LevelRecord | None
+
+
+class CostRecord(_Frozen, frozen=True, array_like=True):
+    """What remains of one cost when its values are pruned: seconds, bytes, or ratios to the baseline. It is written as
+    a list: with the names of its fields it would be larger than the values of a short run."""
+
+    name: str
+    """`<scenario>.<metric>/<environment>`."""
+    unit: Unit
+    taken: int
+    """Values that counted."""
+    median: float
+    q25: float
+    q75: float
+    minimum: float
+    night: tuple[float, float | None, float | None, float | None]
+    """Value, ratio, and the ends of the interval, as a history has them (`isobench.analysis.history.Point`)."""
+    ratio: RatioRecord | None = None
+    level: LevelRecord | None = None
+    """Of the values; None if one is not positive, or for fewer than six."""
+
+
+class PrunedRecord(_Frozen, frozen=True):
+    """The values of the run were removed: when, by which version of isobench, and what remains of each cost."""
+
+    at: str
+    """UTC, ISO 8601, with a Z."""
+    isobench: str
+    costs: list[CostRecord]
+
+
 COMPLETE = ("blocks", "precise")
 """`Session.stopped` of a run whose plan is complete: it has all its blocks, or every interval is narrow enough. Any
 other run can be resumed."""
@@ -170,6 +224,8 @@ class Session(_Frozen, frozen=True):
     tags: list[str] = []
     """Groups of runs that it belongs to (`runs tag`); any texts."""
     resumed: list[Resumption] = []
+    pruned: PrunedRecord | None = None
+    """Set if `isobench prune` removed the values: the run has no suite then, and its blocks have no cells."""
 
     @property
     def blocks_used(self) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from isobench.core.model import Sample
-    from isobench.results.record import BlockRecord, FailureRecord
+    from isobench.results.record import BlockRecord, FailureRecord, PrunedRecord
 
 __all__ = ["Run", "RunWriter", "Series", "benchmark_name", "find_runs", "load", "load_session", "write_atomically"]
 
@@ -165,7 +165,7 @@ class RunWriter:
 
 
 def load(path: Path) -> Run:
-    """Load one run folder; where the run was killed, its files are made first.
+    """Load one run folder; where the run was killed, its files are made first. A pruned run has no values.
 
     Raises `StoreError`, naming the file and what is wrong with it.
     """
@@ -191,6 +191,10 @@ def load_session(path: Path) -> Session:
 
 def _whole(path: Path, session: Session) -> Run:
     """A run from its two files."""
+    if session.pruned is not None:
+        with _reading(path / SESSION, "not a session record"):
+            _check_remains(session.pruned)
+        return Run(path, session, [])
     file, series = path / SUITE, list[Series]()
     with _reading(file, "not a pyperf suite"):
         try:
@@ -228,6 +232,7 @@ def _replayed(path: Path, session: Session) -> Run | None:
                 if one.values and not one.fits_pyperf
             ],
             "torn": found.torn,
+            "pruned": None,  # a run that is resumed has all its values in the journal
         }
         fields = {name: getattr(session, name) for name in session.__struct_fields__}
         whole = msgspec.convert(msgspec.to_builtins({**fields, **changes}), Session)
@@ -281,10 +286,18 @@ def save(run: Run) -> None:
 
 
 def _session_text(session: Session) -> Iterator[bytes]:
-    """The record as readable JSON, one value per line; its blocks last, one at a time."""
-    fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[]))
-    del fields["blocks"]
-    yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}") + b',\n "blocks": ['
+    """The record as readable JSON, one value per line; its blocks last, one at a time. What remains of a pruned run has
+    a line for each cost: it is to be small."""
+    fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[], pruned=None))
+    del fields["blocks"], fields["pruned"]
+    yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}")
+    if session.pruned is not None:
+        head = msgspec.json.encode(msgspec.structs.replace(session.pruned, costs=[])).removesuffix(b"[]}")
+        yield b',\n "pruned": ' + head + b"["
+        for number, cost in enumerate(session.pruned.costs):
+            yield (b",\n  " if number else b"\n  ") + msgspec.json.encode(cost)
+        yield b"]}"
+    yield b',\n "blocks": ['
     for number, block in enumerate(session.blocks):
         yield b",\n" if number else b"\n"
         yield _indented(msgspec.json.encode(block), 2)
@@ -323,6 +336,21 @@ def _check_plain(session: Session) -> None:
         )
         if not max(map(abs, times)) < _LONGEST or not 0 <= block.index <= LAST_BLOCK:
             raise ValueError(f"block {block.index} has an invalid time or number")
+
+
+def _check_remains(pruned: PrunedRecord) -> None:
+    """Raises `ValueError` for what no pruned run has."""
+    names = set()
+    for cost in pruned.costs:
+        named(cost.name, cost.unit)
+        ratios = [cost.ratio.ratio] if cost.ratio is not None else []
+        ratios += [number for number in (cost.night[1],) if number is not None]
+        levels = [cost.level, cost.ratio.level if cost.ratio is not None else None]
+        usable = all(one is None or (one.error >= 0 and one.effective >= 0) for one in levels)
+        usable = usable and min(ratios, default=1.0) > 0
+        if cost.name in names or cost.taken < 1 or not usable:
+            raise ValueError(f"what remains of {cost.name} cannot be: it is there twice, or has an invalid number")
+        names.add(cost.name)
 
 
 def _gave_nothing(session: Session) -> bool:
@@ -367,9 +395,14 @@ def relabel(path: Path, *, label: str, tags: list[str]) -> None:
             f"{path} is still being measured, or belongs to another user", remedy="wait until it has ended"
         )
     try:
-        os.close(atomic_write(file, _session_text(msgspec.structs.replace(session, label=label, tags=tags))))
+        write_record(path, msgspec.structs.replace(session, label=label, tags=tags))
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror}", remedy=mends(error, "--results")) from error
+
+
+def write_record(path: Path, session: Session) -> None:
+    """Replace the record of a run that is not being measured, atomically. Raises `OSError`."""
+    os.close(atomic_write(path / SESSION, _session_text(session)))
 
 
 def find_runs(results: Path) -> Iterator[Path]:

@@ -44,6 +44,8 @@ def resumable(path: Path) -> Run:
         )
     if run.session.stopped in COMPLETE:
         raise UsageError(f"{path} is complete: there is nothing to resume", remedy="isobench run")
+    if run.session.pruned is not None:
+        raise UsageError(f"{path} has no values any more: isobench prune removed them", remedy="isobench run")
     if run.session.profile not in PROFILES:
         raise UsageError(f"{path} has a profile unknown to this version of isobench")
     return run

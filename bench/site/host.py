@@ -115,6 +115,7 @@ def _lasts(alert: Alert) -> bool:
 def _run(night: Night, report: str) -> _Run:
     names = list(dict.fromkeys(point.environment for point in night.points))
     blocks = f"{night.used} of {night.blocks}" if night.used < night.blocks else str(night.blocks)
+    blocks += f", values pruned on {changes.day(night.pruned)}" if night.pruned else ""
     return _Run(
         changes.Place(changes.minute(night.started), report),
         format.clean(night.label, 100),

@@ -89,6 +89,7 @@ def test_every_key_is_written_alike() -> None:
         (("export", "RUN", "--to", "csv", "--out", "run.csv"), "export"),
         (("trend",), "trend"),
         (("site",), "site"),
+        (("prune", "--keep", "1"), "prune"),
     ],
 )
 def test_it_obeys_its_schema(printed: Printed, words: tuple[str, ...], name: str) -> None:

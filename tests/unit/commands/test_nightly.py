@@ -127,6 +127,17 @@ def test_the_site_has_tonights_run_or_says_why_not(tmp_path: Path) -> None:
     assert night.faults == [f"no site: {results} is not empty, and is no site of isobench"]
 
 
+def test_a_night_prunes_its_own_machine(tmp_path: Path) -> None:
+    """Older runs lose their values; those of another machine do not, and what fails is a fault of the night."""
+    results = tmp_path / "results"
+    there = write_run(results, host="there")
+    paths = [write_run(results, started=night_of(number), seed=number) for number in range(3)]
+    night = _night.Night([], [])
+    _night.prune(night, results, load(paths[2]), 2, show=False)
+    assert [store.load(path).session.pruned is not None for path in (there, *paths)] == [False, True, False, False]
+    assert not night.sentences()
+
+
 def test_the_trend_is_tonights_machines(tmp_path: Path) -> None:
     """Another host's change in a shared folder is its own night's news, and stays news for it."""
     results = tmp_path / "results"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from isobench.analysis import pruning
 from isobench.report import format
 from isobench.results.store import SESSION
 from isobench.site import cost
@@ -58,6 +60,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a host is gone": lambda folder: shutil.rmtree(folder / "results/one"),
     "a label": lambda folder: change(_run(folder), label="before"),
     "a report": _add_report,
+    "pruned": lambda folder: pruning.prune(folder / "results", 2),
     "a clock in the future": lambda folder: change(
         _run(folder), started="2999-01-01T00:00:00Z", finished="2999-01-01T00:00:00Z"
     ),
@@ -196,3 +199,17 @@ def test_the_numbers_are_those_of_the_history(two_hosts: Path) -> None:
     assert all((number > 1.15) == (index < NIGHTS - STEP) for index, number in enumerate(docker))
     marked = [len(rows) - 1 - index for index, row in enumerate(rows) if row[1].strip()]
     assert marked == [STEP]
+
+
+def test_a_prune_changes_a_word(history: Path) -> None:
+    """Every page is as before, but for the runs whose values are said to be gone."""
+    before = files(history / "site")
+    done = pruning.prune(history / "results", 3)
+    assert len(done.pruned) == 2 * (NIGHTS - 3)
+    made(history)
+    after = {
+        name: re.sub(rb", values pruned on [0-9-]{10}", b"", data) for name, data in files(history / "site").items()
+    }
+    assert after == before
+    (page,) = (history / "site/hosts").glob("one~*/index.html")
+    assert page.read_text().count("values pruned on") == NIGHTS - 3
