@@ -18,6 +18,7 @@ from isobench.commands import compare
 from isobench.commands._night_folder import keep, write
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError
+from isobench.export import openmetrics
 from isobench.export.formats import formats
 from isobench.report import build, format, markdown
 from isobench.report.markdown import escape
@@ -62,7 +63,7 @@ def conclude(folder: Path, arguments: argparse.Namespace, tonight: Results, agai
     look(night, runs_folder, tonight)
     other = compared(night, folder, tonight, against, show) if against is not None else None
     page = report(night, folder, tonight, other)
-    export(folder, tonight)
+    export(folder, tonight, trend)
     if arguments.keep is not None:
         prune(night, runs_folder, tonight, arguments.keep, show)
     if arguments.site is not None:
@@ -148,11 +149,16 @@ def report(night: Night, folder: Path, tonight: Results, other: Results | None) 
     return markdown.lay_out(page)
 
 
-def export(folder: Path, tonight: Results) -> None:
-    """Write every export that this run allows; what cannot be written is told and does not fail the night."""
+def export(folder: Path, tonight: Results, trend: Trend) -> None:
+    """Write every export that this run allows; what cannot be written is told and does not fail the night. The one for
+    Prometheus also has the news of the trend."""
+    ours = machine(tonight.session.host_id, tonight.session.fingerprint)
+    alerts = [alert for alert in trend.alerts if alert.machine == ours]
     for one in formats().values():
         try:
-            store.write_atomically(folder / f"isobench.{one.suffix}", one.write(tonight))
+            own = one is openmetrics.FORMAT
+            data = openmetrics.write_night(tonight, alerts, trend.series) if own else one.write(tonight)
+            store.write_atomically(folder / f"isobench.{one.suffix}", data)
         except IsobenchError as error:
             terminal.paragraph(f"isobench: no {one.name}: {error.reason}", errors=True)
 

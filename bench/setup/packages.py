@@ -119,6 +119,7 @@ TEST_NEEDS: tuple[Need, ...] = (
     Need(("iperf3",), command("iperf3"), "a check of the network"),
     Need(("busybox-static", "busybox"), command("busybox"), "a check of I/O in a virtual machine"),
     Need(("cpio",), command("cpio"), "a check of I/O in a virtual machine"),
+    Need(("prometheus",), command("promtool"), "the tests of the alert rules"),
     Need(("openssl",), command("openssl"), "a check of an engine behind TLS"),
 )
 """Used only by the tests: a browser for the page, and independent tools to check figures against."""

@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from isobench.analysis import frames, verdicts
 from isobench.analysis.results import Results
 from isobench.core.errors import UsageError
-from isobench.export import formats
+from isobench.export import formats, openmetrics
 from isobench.results import store
 from isobench.results.record import FailureRecord, SkipRecord
 from isobench.results.store import Run
@@ -104,7 +104,20 @@ def test_openmetrics(run: Run) -> None:
 
     run = run._replace(session=replace(run.session, host_id='h"\\\n'))
     families = {f.name: f for f in _parsed(formats.export(Results(run), "openmetrics").decode())}
-    assert families.keys() == {"isobench_cost_seconds", "isobench_ratio"}
+    assert families.keys() == {
+        "isobench_cost_seconds",
+        "isobench_ratio",
+        "isobench_run_start_time_seconds",
+        "isobench_run_blocks_used",
+        "isobench_run_failed_cells",
+    }
+    for name, family in families.items():
+        assert family.documentation == openmetrics.FAMILIES[name].help
+        assert all(tuple(sample.labels) == openmetrics.FAMILIES[name].labels for sample in family.samples)
+    assert [sample.value for sample in families["isobench_run_failed_cells"].samples] == [1.0]
+    assert [sample.value for sample in families["isobench_run_blocks_used"].samples] == [12.0]
+    (began,) = families["isobench_run_start_time_seconds"].samples
+    assert began.value == 1_767_232_800
     assert families["isobench_cost_seconds"].unit == "seconds"
     costs = {s.labels["environment"]: s.value for s in families["isobench_cost_seconds"].samples}
     assert costs == _medians(run)
