@@ -1,19 +1,21 @@
 """What a program inside can still reach, and the state it is started with: facts, kept with the environment.
 
 Nothing of it is a cost, so there is no metric. What was seen stands beside what the same environment costs: a weaker
-boundary is the other side of a cheap one.
+boundary is the other side of a cheap one. Which system calls are let through is in `_calls.py`.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.answers import answers, only
+from isobench.contracts.answers import answers, at_least
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
 from isobench.host.accounting import text_of
+from isobench.scenarios import _calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,20 +45,23 @@ class Surface:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
-        with sandbox.launch(working("surface")) as instance:
-            seen = only(answers(instance))
+        began = time.monotonic_ns()
+        with sandbox.launch(working("surface", str(_calls.last()))) as instance:
+            seen, told = at_least(2, answers(instance))[:2]
         try:
-            return {**_boundary(seen), **_reach(seen), **_state(seen)}
+            same = _shares_kernel(seen) or _shares_clock(seen, began)
+            reached = _calls.facts(told["calls"], same_kernel=same, filtered=seen["seccomp"] == 2)
+            return {**_boundary(seen, same_kernel=same), **reached, **_reach(seen), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
 
 
-def _boundary(seen: Mapping[str, Any]) -> dict[str, str]:
+def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
     """The barriers between the program and the kernel it runs on."""
     return {
-        "kernel": "the host's" if _shares_kernel(seen) else f"its own ({seen['kernel']})",
-        "namespaces": _namespaces(seen),
-        "user": _user(seen),
+        "kernel": "the host's" if same_kernel else f"its own ({seen['kernel']})",
+        "namespaces": _namespaces(seen, same_kernel=same_kernel),
+        "user": _user(seen, same_kernel=same_kernel),
         "capabilities": str(int(seen["effective"]).bit_count()),
         "bounding": str(int(seen["bounding"]).bit_count()),
         "seccomp": {0: "none", 1: "strict", 2: "filter"}.get(seen["seccomp"], "not known"),
@@ -95,24 +100,34 @@ def _shares_kernel(seen: Mapping[str, Any]) -> bool:
     """By the boot id, or, if /proc is not mounted inside, by release and build."""
     if "boot_id" in seen:
         return bool(seen["boot_id"] == text_of("/proc/sys/kernel/random/boot_id"))
+    return _has_same_build(seen)
+
+
+def _has_same_build(seen: Mapping[str, Any]) -> bool:
     host = (text_of("/proc/sys/kernel/osrelease"), text_of("/proc/sys/kernel/version"))
     return (seen["kernel"], seen["kernel_build"]) == host
 
 
-def _namespaces(seen: Mapping[str, Any]) -> str:
+def _shares_clock(seen: Mapping[str, Any], began: int) -> bool:
+    """Whether its kernel is of the same build, and its monotonic clock goes with the host's: systemd-nspawn makes up a
+    boot id, and a kernel that was booted later has a clock that began later."""
+    return _has_same_build(seen) and began <= int(seen["clock"]) <= time.monotonic_ns()
+
+
+def _namespaces(seen: Mapping[str, Any], *, same_kernel: bool) -> str:
     """The kinds that are not the host's own."""
     if not seen["namespaces"]:
         return "not known: no /proc inside"
-    if not _shares_kernel(seen):
+    if not same_kernel:
         return "all, of its own kernel"
     return _names([kind for kind, inode in seen["namespaces"].items() if inode != _inode(kind)])
 
 
-def _user(seen: Mapping[str, Any]) -> str:
+def _user(seen: Mapping[str, Any], *, same_kernel: bool) -> str:
     """Whose root it is: in a user namespace the map names the user on the host."""
     if seen["uid"] != 0:
         return f"user {int(seen['uid'])}"
-    if not _shares_kernel(seen):
+    if not same_kernel:
         return "root of its own kernel"
     if seen["namespaces"].get("user", _inode("user")) == _inode("user"):
         return "the host's root"

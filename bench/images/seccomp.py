@@ -104,18 +104,25 @@ def _add(
         raise Unavailable(f"libseccomp refuses a rule for {name}: {os.strerror(-result)}")
 
 
+def names() -> dict[int, str]:
+    """The native architecture's system calls that libseccomp knows, by number. Raises `Unavailable`."""
+    return _names(_load())
+
+
 def _known(library: ctypes.CDLL) -> list[str]:
-    """The native architecture's system calls that libseccomp knows and the profile allows."""
+    """Those of them that the profile allows."""
+    return [name for name in _names(library).values() if allowed(name)]
+
+
+def _names(library: ctypes.CDLL) -> dict[int, str]:
     native = library.seccomp_arch_native()
-    names = []
+    found = {}
     for number in range(_LAST_NUMBER):
         pointer = library.seccomp_syscall_resolve_num_arch(native, number)
         if pointer:
-            name = ctypes.string_at(pointer).decode()
+            found[number] = ctypes.string_at(pointer).decode()
             library.free(ctypes.c_void_p(pointer))
-            if allowed(name):
-                names.append(name)
-    return names
+    return found
 
 
 def _export(library: ctypes.CDLL, context: ctypes.c_void_p) -> bytes:

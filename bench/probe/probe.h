@@ -50,6 +50,9 @@ int verb_open(int argc, char **argv);    /* limits.c: open files until there are
 int verb_write(int argc, char **argv);   /* limits.c: writes to the disk under a limit */
 int verb_netns(int argc, char **argv);   /* netns.c: report when a network namespace is freed */
 
+/* Call each system call up to the number `last` once, and answer with what became of it (calls.c); the exit status. */
+int answer_calls(long last);
+
 /* Find a verb by name and run it; 2 with an error answer where there is none. */
 int run_verb(int argc, char **argv);
 

@@ -1,6 +1,7 @@
-/* probe surface: what the program can still reach from where it runs, and the state it was started with.
+/* probe surface LAST: what the program can still reach from where it runs, and the state it was started with; then what
+ * becomes of each system call up to that number (calls.c).
  *
- * One JSON object. Nothing is changed by looking: files are opened for writing and closed again unwritten, a mount is
+ * Two JSON objects. Nothing is changed by looking: files are opened for writing and closed again unwritten, a mount is
  * tried in a mount namespace that ends with the child that made it. Only devices of a fixed list are opened: opening a
  * watchdog or a tape does something.
  */
@@ -239,13 +240,14 @@ static void put_state(void)
 int verb_surface(int argc, char **argv)
 {
     struct utsname name;
-    (void)argc;
-    (void)argv;
     say_ready();
+    if (argc != 2)
+        return answer_error("surface wants the number of the last system call", 0);
     if (uname(&name) < 0)
         return answer_error("uname", errno);
     put("{\"pid\": %d, \"seccomp\": %d, \"no_new_privs\": %d", (int)getpid(), prctl(PR_GET_SECCOMP),
         prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    put(", \"clock\": %llu", (unsigned long long)now_ns());
     put_text("kernel", name.release);
     put_text("kernel_build", name.version);
     put_file("boot_id", "/proc/sys/kernel/random/boot_id");
@@ -261,5 +263,5 @@ int verb_surface(int argc, char **argv)
     put("}\n");
     if (answer[used - 1] != '\n')
         return answer_error("the answer is too long", 0);
-    return write_all(STDOUT_FILENO, answer, used) < 0;
+    return write_all(STDOUT_FILENO, answer, used) < 0 || answer_calls(atol(argv[1]));
 }

@@ -62,7 +62,7 @@ BREAKS = {
     "layer": ("environment", ': Layer = "process"', ' = "cloud"', "its `layer` is 'cloud'"),
     "facts": ("environment", "def facts(self)", "def about(self)", "has no attribute 'facts'"),
     "large": ("environment", "import shutil\n", "import shutil\nimport pandas\n", "it imports pandas"),
-    "launch": ("environment", "*launch.arguments]", '"surface"]', "`probe syscall getppid` answered 1 times"),
+    "launch": ("environment", "*launch.arguments]", '"fork", "1"]', "`probe syscall getppid` answered 1 times"),
     "value": ("scenario", "/ 1e9}", "/ -1e9}", "exit cannot be -"),
     "metric": ("scenario", '{"exit": (', '{"end": (', "it gave 'end', which is none of its metrics"),
     "syntax": ("section", "    return [\n        Paragraph", "    return (\n        Paragraph", "SyntaxError"),

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 from isobench.contracts.launch import Launch, working
 from isobench.core.errors import ProbeError
 from isobench.probe.build import probe_path
+from isobench.scenarios import _calls
 from isobench.scenarios.surface import Surface
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class _Sandbox:
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[_Instance]:
-        assert launch == working("surface")
+        assert launch == working("surface", str(_calls.last()))
         yield _Instance(self._said)
 
 
@@ -47,12 +49,14 @@ def _facts(said: bytes) -> dict[str, str]:
 def said() -> bytes:
     """What the probe answers on this host, in no isolation."""
     environ = {"PATH": "/bin", "ODD\n\"NAME'": "1"}
-    return subprocess.run([probe_path(), "surface"], capture_output=True, check=True, env=environ, timeout=60).stdout
+    return subprocess.run(
+        [probe_path(), "surface", str(_calls.last())], capture_output=True, check=True, env=environ, timeout=60
+    ).stdout
 
 
 def _changed(said: bytes, **changes: Any) -> bytes:
-    seen = json.loads(said.split(b"\n")[1]) | changes
-    return b"ready\n" + json.dumps(seen).encode() + b"\n"
+    ready, seen, calls, _ = said.split(b"\n")
+    return b"\n".join([ready, json.dumps(json.loads(seen) | changes).encode(), calls, b""])
 
 
 def test_a_raw_process_has_what_this_one_has(said: bytes) -> None:
@@ -75,6 +79,28 @@ def test_another_boot_is_another_kernel(said: bytes) -> None:
     assert facts["kernel"].startswith("its own")
     assert facts["namespaces"] == "all, of its own kernel"
     assert facts["user"] == "root of its own kernel"
+
+
+def test_a_boot_id_that_is_made_up_is_told_by_the_clock(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd-nspawn shows another one of the host's own kernel, whose clock goes with the host's."""
+    now = time.monotonic_ns()
+    monkeypatch.setattr("isobench.scenarios.surface.time.monotonic_ns", lambda: now)
+    assert _facts(_changed(said, boot_id="0", clock=now))["kernel"] == "the host's"
+    assert _facts(_changed(said, boot_id="0", clock=now, kernel="6.0"))["kernel"] == "its own (6.0)"
+
+
+def test_every_system_call_is_let_through_absent_or_left_out(said: bytes) -> None:
+    """No process of this host is killed for one."""
+    facts = _facts(said)
+    absent, refused = (facts[f"calls.{what}"].split(", ") for what in ("absent", "refused"))
+    assert {"create_module", "tuxcall"} <= set(absent) and "getpid" not in (*absent, *refused)
+    assert facts["calls.killed"] == facts["calls.unknown"] == "none"
+    assert facts["calls.left_out"].startswith("rt_sigreturn (") and ", sync (" in facts["calls.left_out"]
+    others = sum(len(names.split(", ")) for what in OTHERS if (names := facts[f"calls.{what}"]) != "none")
+    assert int(facts["calls"]) + others == int(facts["calls.known"])
+
+
+OTHERS = ("denied", "killed", "refused", "absent", "unknown", "left_out")
 
 
 def test_root_of_a_user_namespace_says_who_stands_behind(said: bytes) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from isobench.report.blocks import Table, plain
+from isobench.report.blocks import Block, Figure, Items, Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, surface
 from tests.unit.report.made import context, with_session
+
+
+def calls(count: int, profile: str = "", **names: str) -> dict[str, str]:
+    """The facts about system calls."""
+    told = dict.fromkeys(("denied", "killed", "refused", "absent", "unknown"), "none") | names
+    facts = {f"calls.{what}": listed for what, listed in told.items()} | {"calls": str(count), "calls.known": "368"}
+    return facts | ({"calls.profile": profile} if profile else {})
+
 
 SEEN = {
     "process": {
@@ -16,6 +24,7 @@ SEEN = {
         "seccomp": "none",
         "writable": "/a, /b",
         "environment": "A",
+        **calls(340, absent="iopl, ioperm"),
     },
     "docker": {
         "kernel": "the host's",
@@ -23,8 +32,16 @@ SEEN = {
         "seccomp": "filter",
         "writable": "none",
         "environment": "B",
+        **calls(285, denied="mount, bpf", refused="syslog", absent="iopl", profile="lets through io_uring_setup"),
     },
-    "tcg": {"kernel": "its own (6.1)", "capabilities": "41", "seccomp": "none", "writable": "/c", "environment": "C"},
+    "tcg": {
+        "kernel": "its own (6.1)",
+        "capabilities": "41",
+        "seccomp": "none",
+        "writable": "/c",
+        "environment": "C",
+        **calls(342, absent="iopl"),
+    },
 }
 
 
@@ -45,12 +62,49 @@ def seen() -> Context:
 
 def test_lists_are_counted_and_the_rest_is_told() -> None:
     """One row for each environment that was looked at; without the scenario there is no section."""
-    (table,) = surface.build(seen())
-    assert isinstance(table, Table)
-    rows = [[plain(cell.text) for cell in row] for row in table.rows]
+    rows = _rows(surface.build(seen())[1])
     assert [row[6] for row in rows] == ["2", "0", "1"]
     assert [row[3] for row in rows] == ["40", "14", "41"]
     assert surface.build(context()) == []
+
+
+def _rows(block: Block) -> list[list[str]]:
+    assert isinstance(block, Table)
+    return [[plain(cell.text) for cell in row] for row in block.rows]
+
+
+def test_system_calls_are_counted_by_what_became_of_them() -> None:
+    """Of each environment of which it is known; nobody was killed, so there is no such column."""
+    _, _, calls, head, differs = surface.build(seen())
+    assert _rows(calls) == [
+        ["process", "the host's", "340 of 368", "0", "0", "2"],
+        ["docker", "the host's", "285 of 368", "2", "1", "1"],
+        ["tcg", "its own", "342 of 368", "0", "0", "1"],
+    ]
+    assert isinstance(calls, Table) and "killed for" not in [column.title for column in calls.columns]
+    assert isinstance(head, Paragraph) and isinstance(differs, Items)
+    assert [plain(entry) for entry in differs.entries] == ["docker: lets through io_uring_setup."]
+
+
+def test_the_cost_is_drawn_over_the_reach() -> None:
+    """The title speaks of those that share the host's kernel; a guest's calls are marked as those of its own."""
+    figure = surface.build(seen())[0]
+    assert isinstance(figure, Figure)
+    assert figure.title == (
+        "The fewest system calls of the host's kernel are within reach in docker: 285; the most are 340"
+    )
+    assert "tcg (own kernel)" in figure.picture.light and "docker (own kernel)" not in figure.picture.light
+    assert [row[:3] for row in _rows(figure.data)][1] == ["docker", "the host's", "285"]
+
+
+def test_numbers_that_are_none_are_not_drawn() -> None:
+    """A record may say anything."""
+    made = seen()
+    records = [
+        msgspec.structs.replace(one, facts={**one.facts, "surface.calls": "many"}) for one in made.session.environments
+    ]
+    odd = with_session(made, msgspec.structs.replace(made.session, environments=records))
+    assert not any(isinstance(block, Figure) for block in surface.build(odd))
 
 
 def test_claims_are_answered_from_what_was_seen() -> None:

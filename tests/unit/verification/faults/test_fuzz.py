@@ -114,11 +114,11 @@ def batches(*names: str) -> list[dict[str, Any]]:
 
 
 SEEN = json.loads("""
-{"kernel": "6.1", "kernel_build": "#1", "boot_id": "0", "effective": 7, "bounding": 7, "seccomp": 2, "uid": 0,
- "no_new_privs": 1, "mounts": 0, "writable": ["/proc/x"], "readable": [], "devices": ["/dev/kmsg"], "device_nodes": 9,
- "processes": 2, "setuid": 0, "cut": 0, "files": 70, "file_bytes": 900, "pid": 1, "environment": ["PATH"],
- "umask": "0022", "folder": "/", "nice": 0, "limits": {"nofile": "1024"}, "namespaces": {"user": 1},
- "uid_map": "0 1000 1"}
+{"kernel": "6.1", "kernel_build": "#1", "boot_id": "0", "clock": 7, "effective": 7, "bounding": 7, "seccomp": 2,
+ "uid": 0, "no_new_privs": 1, "mounts": 0, "writable": ["/proc/x"], "readable": [], "devices": ["/dev/kmsg"],
+ "device_nodes": 9, "processes": 2, "setuid": 0, "cut": 0, "files": 70, "file_bytes": 900, "pid": 1,
+ "environment": ["PATH"], "umask": "0022", "folder": "/", "nice": 0, "limits": {"nofile": "1024"},
+ "namespaces": {"user": 1}, "uid_map": "0 1000 1"}
 """)
 TEMPERATURES: list[dict[str, Any]] = [
     {"warm": "isobench.fio", "pages": 16384, "resident": 16384},
@@ -142,7 +142,7 @@ TRUE: dict[str, list[dict[str, Any]]] = {
     "limit-memory": [{"bytes": 1 << 26, "ns": 10**7, "signal": 9, "errno": 0}],
     "limit-disk": [{"written": 10**9, "synced": 2 * 10**9}],
     "limit-files": [{"count": 64, "errno": 24}],
-    "surface": [SEEN],
+    "surface": [SEEN, {"calls": [[0, 0, 9], [165, 1, 1], [435, 0, 38], [169, -1000, -31]]}],
 }
 """Scenario -> what its probe says, as far as it is read."""
 

@@ -1,0 +1,119 @@
+"""Which system calls are let through in an instance, from what became of each there (bench/probe/calls.c).
+
+Let through means that the kernel's own code answered. Denied is what a seccomp filter answered, or killed for; refused
+is what the kernel itself did not permit (EPERM, EACCES: a capability is missing, or the kernel is locked). A call that
+answers ENOSYS is absent, unless the harness's own process on the same kernel finds it there: then a filter has said so.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_WHY = {
+    "rt_sigreturn": "it goes on wherever the stack says",
+    "sync": "it writes out what all programs of the host have written",
+}
+"""Why the probe leaves a system call out."""
+_NOT_ASKED = -1000
+_REFUSED = (errno.EPERM, errno.EACCES)
+
+
+class Calls(NamedTuple):
+    """The names of the system calls, by what became of them."""
+
+    let_through: list[str]
+    denied: list[str]
+    """By a filter, with an error; killed for are those of `killed`."""
+    killed: list[str]
+    refused: list[str]
+    absent: list[str]
+    unknown: list[str]
+    """What the probe could not find out."""
+
+
+def last() -> int:
+    """The number of the last system call that has a name here. Raises `Unavailable`."""
+    return max(_names())
+
+
+def facts(seen: Any, *, same_kernel: bool, filtered: bool) -> dict[str, str]:
+    """What became of the calls, in numbers and names; `filtered`: there is a seccomp filter. Raises `TypeError` and
+    `ValueError` if this is no answer of the probe's."""
+    found = sorted_out(((int(number), int(asked), int(said)) for number, asked, said in seen), same_kernel=same_kernel)
+    tried = {name for names in found for name in names}
+    told = {
+        "calls": str(len(found.let_through)),
+        "calls.known": str(len(_names())),
+        **{f"calls.{what}": _listed(names) for what, names in found._asdict().items() if what != "let_through"},
+        "calls.left_out": _listed(_left_out(set(_names().values()) - tried)),
+    }
+    return told | ({"calls.profile": _against_docker(found)} if filtered else {})
+
+
+def _left_out(names: Iterable[str]) -> list[str]:
+    return [f"{name} ({_WHY[name]})" if name in _WHY else name for name in sorted(names)]
+
+
+def sorted_out(outcomes: Iterable[tuple[int, int, int]], *, same_kernel: bool) -> Calls:
+    """Each call once. An outcome is its number, the answer of the filter alone (0: it lets it through), and that of the
+    call: an errno, or a signal as a negative number."""
+    found = Calls([], [], [], [], [], [])
+    for number, asked, said in outcomes:
+        if number in _names():
+            _place_of(found, number, asked, said, same_kernel).append(_names()[number])
+    return Calls(*(sorted(set(names)) for names in found))
+
+
+def _place_of(found: Calls, number: int, asked: int, said: int, same_kernel: bool) -> list[str]:
+    if -signal.SIGSYS in (asked, said):
+        return found.killed
+    if asked not in (0, _NOT_ASKED):
+        return found.denied
+    if said == _NOT_ASKED or (asked == _NOT_ASKED and said in _REFUSED):
+        return found.unknown
+    if said in _REFUSED:
+        return found.refused
+    if said != errno.ENOSYS:
+        return found.let_through
+    return found.denied if same_kernel and number in _on_the_host() else found.absent
+
+
+@cache
+def _names() -> Mapping[int, str]:
+    from isobench.images.seccomp import names  # wants ctypes
+
+    return names()
+
+
+@cache
+def _on_the_host() -> frozenset[int]:
+    """The calls that are not absent for a process of the harness."""
+    import io
+
+    from isobench.contracts.answers import read_answers
+    from isobench.probe.on_host import probe_on_host
+
+    _, told = read_answers(io.BytesIO(probe_on_host("surface", str(last()))))
+    return frozenset(number for number, _, said in told["calls"] if said != errno.ENOSYS)
+
+
+def _against_docker(found: Calls) -> str:
+    """Whether the filter denies what Docker's documentation says that its default profile denies."""
+    from isobench.images.seccomp import allowed
+
+    denied = {*found.denied, *found.killed}
+    documented = {name for names in found for name in names if not allowed(name)}
+    more, fewer = sorted(denied - documented), sorted(documented - denied)
+    parts = [f"also denies {_listed(more)}"] if more else []
+    parts += [f"lets through {_listed(fewer)}"] if fewer else []
+    return "; ".join(parts) or "as documented"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,60 @@
+"""Which system calls real instances let through."""
+
+from __future__ import annotations
+
+import pytest
+
+from isobench.images.seccomp import DENIED
+from isobench.scenarios.surface import Surface
+from tests.contract.opening import opened
+
+ALWAYS = {"bpf", "mount", "kexec_load", "init_module", "unshare", "swapon"}
+"""Denied by every version of Docker's default profile."""
+
+
+def _names(facts: dict[str, str], what: str) -> set[str]:
+    return set(facts[f"calls.{what}"].split(", ")) - {"none"}
+
+
+def _facts(name: str) -> dict[str, str]:
+    with opened(name) as sandbox:
+        return dict(Surface().facts(sandbox))
+
+
+@pytest.mark.root
+def test_the_filter_made_by_hand_denies_what_it_was_made_from() -> None:
+    """Exactly that, clone3 among it, which it says is absent."""
+    facts = _facts("ns-all+seccomp")
+    assert facts["calls.profile"] == "as documented"
+    assert ALWAYS | {"clone3"} <= _names(facts, "denied") <= DENIED
+    assert not _names(facts, "unknown")
+
+
+@pytest.mark.root
+def test_without_a_filter_the_kernel_refuses_who_lacks_a_capability() -> None:
+    """Nothing is denied; fewer capabilities are refused more."""
+    every, fewer = _facts("process"), _facts("ns-all+caps")
+    assert not _names(every, "denied") and not _names(fewer, "denied")
+    assert {"sethostname", "reboot", "syslog"} <= _names(fewer, "refused") - _names(every, "refused")
+    assert int(fewer["calls"]) < int(every["calls"]) and fewer["calls.absent"] == every["calls.absent"]
+
+
+@pytest.mark.docker
+def test_dockers_own_profile() -> None:
+    """It denies what its documentation says whatever its version, and the documentation is compared with the rest."""
+    facts = _facts("docker")
+    assert _names(facts, "denied") >= ALWAYS and "read" not in _names(facts, "denied")
+    assert facts["calls.profile"] and not _names(facts, "unknown")
+
+
+@pytest.mark.libvirt
+def test_a_guests_kernel_is_its_own() -> None:
+    facts = _facts("tcg")
+    assert facts["kernel"].startswith("its own")
+    assert int(facts["calls"]) > 300 and not _names(facts, "denied") | _names(facts, "unknown")
+
+
+@pytest.mark.root
+@pytest.mark.tool("systemd-nspawn")
+def test_nspawn_has_the_hosts_kernel_whatever_its_boot_id() -> None:
+    assert _facts("nspawn")["kernel"] == "the host's"
