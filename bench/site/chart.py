@@ -29,6 +29,8 @@ _LEAST_RANGE = 1.05
 _DATES = 6
 _MARGIN = 8
 """Between the edges and the first and last night."""
+_MANY = 250
+"""Nights from which dots and bars are thinner."""
 _DIGIT = 8
 """Width of a digit."""
 _LEAST_STEP = {"byte": 4096.0, "second": 1e-9}
@@ -60,7 +62,7 @@ class Scale(NamedTuple):
         """Of a number on the axis; others are cut off at the frame."""
         return float(self.ys([number])[0])
 
-    def ys(self, numbers: Sequence[float]) -> np.ndarray:
+    def ys(self, numbers: Sequence[float] | np.ndarray) -> np.ndarray:
         low, high, at = (
             np.log(one) if self.log else one
             for one in (self.low, self.high, np.clip(np.array(numbers), self.low, self.high))
@@ -73,11 +75,13 @@ def draw(
 ) -> str:
     """The drawing; `words` tell those who cannot see it what it shows. `interval` is that of the last night."""
     scale = _scale(course, len(starts))
+    many = " many" if len(course.nights) > _MANY else ""
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" data-nights="{scale.nights}">',
         *_axes(course, scale, starts),
         *_marks(marks, scale),
-        f'<path class="dots{" many" if len(course.nights) > 250 else ""}" d="{_dots(course, scale)}"/>',
+        f'<path class="bars{many}" d="{_bars(course, scale)}"/>' if course.lows else "",
+        f'<path class="dots{many}" d="{_dots(course, scale)}"/>',
         _interval(scale, interval),
         *(
             f'<path class="level" data-first="{one.first}" data-last="{one.last}" '
@@ -138,6 +142,18 @@ def _dots(course: Course, scale: Scale) -> str:
     right = np.rint([scale.x(night) for night in course.nights]).astype(int)
     moves = zip(np.diff(right, prepend=0).tolist(), np.diff(down, prepend=0).tolist(), strict=True)
     return "".join([f"m{x} {y}h0" for x, y in moves])
+
+
+def _bars(course: Course, scale: Scale) -> str:
+    """Each night's interval as a stroke from its low to its high end; one without is a stroke of no length, which is
+    not seen, so that the script finds a stroke for every dot."""
+    numbers = np.array(course.numbers)
+    low, high = (np.where(np.isnan(ends), numbers, ends) for ends in (np.array(course.lows), np.array(course.highs)))
+    below, above = (np.rint(scale.ys(ends)).astype(int) for ends in (low, high))
+    right = np.rint([scale.x(night) for night in course.nights]).astype(int)
+    down = below - np.concatenate(([0], above[:-1]))
+    moves = zip(np.diff(right, prepend=0).tolist(), down.tolist(), (above - below).tolist(), strict=True)
+    return "".join([f"m{x} {y}v{up}" for x, y, up in moves])
 
 
 def _edge(scale: Scale, night: int, more: float) -> str:

@@ -24,9 +24,10 @@ _BESIDE = 2
 """Columns of the table before the first environment's."""
 _KEY = (
     "A dot is a run: the median over its blocks, a ratio to that run's own baseline. A line is the level between "
-    "confirmed changes; dashed is such a change, by its number below; dotted a change of the host's software. The bar "
-    "at the newest run is its 95 % interval, cut off at the frame. Log axis, but of values that were zero; one step to "
-    "the right is one run. The arrow keys move over the runs, Enter keeps one in the address."
+    "confirmed changes; dashed is such a change, by its number below; dotted a change of the host's software. A faint "
+    "bar is the 95 % interval of that median by the run's blocks alone; the dark one at the newest run is that of its "
+    "report, corrected for all costs. Bars are cut off at the frame. Log axis, but of values that were zero; one step "
+    "to the right is one run. The arrow keys move over the runs, Enter keeps one in the address."
 )
 
 

@@ -50,6 +50,9 @@ class Course(NamedTuple):
     levels: list[Level]
     place: str
     """The id of its figure on the page of its metric."""
+    lows: Sequence[float] = ()
+    highs: Sequence[float] = ()
+    """Ends of each night's interval by its blocks alone; NaN where there is none."""
 
     @property
     def name(self) -> str:
@@ -123,22 +126,33 @@ _Key = tuple[str, str, str]
 """Name, against and unit of a course, as a series of the trend has them."""
 
 
-def _points(nights: Sequence[Night]) -> dict[_Key, tuple[list[int], list[float]]]:
-    found: dict[_Key, tuple[list[int], list[float]]] = {}
+class _Points(NamedTuple):
+    """One cost: nights, numbers and the ends of their intervals."""
+
+    places: list[int]
+    numbers: list[float]
+    lows: list[float]
+    highs: list[float]
+
+
+def _points(nights: Sequence[Night]) -> dict[_Key, _Points]:
+    found: dict[_Key, _Points] = {}
     for index, night in enumerate(nights):
         for point in night.points:
             relative = not math.isnan(point.ratio) and point.environment != night.baseline
             name = f"{point.scenario}.{point.metric}/{point.environment}"
             against, unit = (night.baseline, "") if relative else ("", point.unit)
-            places, numbers = found.setdefault((name, against, unit), ([], []))
-            places.append(index)
-            numbers.append(point.ratio if relative else point.value)
+            one = found.get((name, against, unit))
+            if one is None:
+                one = found[name, against, unit] = _Points([], [], [], [])
+            one.places.append(index)
+            one.numbers.append(point.ratio if relative else point.value)
+            one.lows.append(point.low)
+            one.highs.append(point.high)
     return found
 
 
-def _courses(
-    points: dict[_Key, tuple[list[int], list[float]]], found: Watched, order: Sequence[str]
-) -> dict[str, list[Course]]:
+def _courses(points: dict[_Key, _Points], found: Watched, order: Sequence[str]) -> dict[str, list[Course]]:
     """By metric, those measured last first, and the baseline's before the ratios to it, in the order of the newest
     record. A cost that has ratios is told by its values where the trend watches them."""
     watched = {(one.name, one.against, one.unit) for one in found.series}
@@ -147,11 +161,11 @@ def _courses(
     courses: dict[str, list[Course]] = {}
     ranks = {environment: rank for rank, environment in enumerate(order)}
 
-    def place_of(entry: tuple[_Key, tuple[list[int], list[float]]]) -> tuple[int, bool, int]:
-        (name, against, _), (places, _) = entry
-        return -places[-1], bool(against), ranks.get(name.partition("/")[2], len(ranks))
+    def place_of(entry: tuple[_Key, _Points]) -> tuple[int, bool, int]:
+        (name, against, _), one = entry
+        return -one.places[-1], bool(against), ranks.get(name.partition("/")[2], len(ranks))
 
-    for key, (places, numbers) in sorted(points.items(), key=place_of):
+    for key, (places, numbers, lows, highs) in sorted(points.items(), key=place_of):
         name, against, unit = key
         if not against and name in ratios and key not in watched:
             continue
@@ -159,7 +173,7 @@ def _courses(
         known = courses.setdefault(metric, [])
         place = names.place(environment, sum(one.environment == environment for one in known))
         levels = _levels(places, numbers, begun.get(key, []))
-        known.append(Course(metric, environment, against, unit, places, numbers, levels, place))
+        known.append(Course(metric, environment, against, unit, places, numbers, levels, place, lows, highs))
     return dict(sorted(courses.items()))
 
 
@@ -185,13 +199,11 @@ def _loaded(folder: Path) -> Results | None:
     return None
 
 
-def _newest(
-    nights: Sequence[Night], points: dict[_Key, tuple[list[int], list[float]]], run: Results | None
-) -> dict[tuple[str, str], Newest]:
+def _newest(nights: Sequence[Night], points: dict[_Key, _Points], run: Results | None) -> dict[tuple[str, str], Newest]:
     estimates = {(one.name, one.environment): one for one in run.estimates} if run is not None else {}
     last: dict[str, int] = {}
-    for (name, _, _), (places, _) in points.items():
-        last[name] = max(places[-1], last.get(name, 0))
+    for (name, _, _), one in points.items():
+        last[name] = max(one.places[-1], last.get(name, 0))
     found = {}
     for index in set(last.values()):
         for point in nights[index].points:

@@ -117,6 +117,7 @@ class Chart {
     this.at = -1;
     this.view = [0, this.count - 1];
     this.dots = this.readDots();
+    this.bars = this.readBars();
     this.svg.addEventListener("pointermove", (event) => this.show(this.under(event), false));
     this.svg.addEventListener("pointerleave", () => this.show(this.kept ?? -1, false));
     this.svg.addEventListener("click", (event) => this.show(this.under(event), true));
@@ -183,6 +184,16 @@ class Chart {
     return moves.map((move, index) => [nights[index], (y += Number(move[1]))]);
   }
 
+  /* The lower and the upper end of each night's interval, as they were drawn. */
+  readBars() {
+    const moves = [...(this.svg.querySelector(".bars")?.getAttribute("d").matchAll(/m-?\d+ (-?\d+)v(-?\d+)/g) ?? [])];
+    let y = 0;
+    return moves.map((move, index) => {
+      const from = y + Number(move[1]);
+      return [this.dots[index][0], from, (y = from + Number(move[2]))];
+    });
+  }
+
   /* Show the last so many nights, or all. */
   zoom(count) {
     const all = [0, this.count - 1];
@@ -193,6 +204,10 @@ class Chart {
     const path = this.svg.querySelector(".dots");
     path.setAttribute("d", shown.map(([night, y]) => `M${this.x(night).toFixed(1)} ${y}h0`).join(""));
     path.classList.toggle("many", shown.length > MANY);
+    const bars = this.bars.filter(([night]) => night >= first);
+    const strokes = bars.map(([night, from, to]) => `M${this.x(night).toFixed(1)} ${from}V${to}`).join("");
+    this.svg.querySelector(".bars")?.setAttribute("d", strokes);
+    this.svg.querySelector(".bars")?.classList.toggle("many", shown.length > MANY);
     for (const level of this.svg.querySelectorAll(".level")) {
       const y = /\s([\d.]+)H/.exec(level.getAttribute("d"))[1];
       const [from, to] = [level.dataset.first - 0.5, Number(level.dataset.last) + 0.5];

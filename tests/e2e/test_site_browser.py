@@ -144,7 +144,8 @@ DRAWN = """
 const svg = document.querySelector('#in-docker svg');
 const seen = s => [...svg.querySelectorAll(s)].filter(e => e.style.display !== 'none');
 const dots = svg.querySelector('.dots').getBBox();
-return {dots: (svg.querySelector('.dots').getAttribute('d').match(/h0/g)).length, levels: seen('.level').length,
+return {dots: (svg.querySelector('.dots').getAttribute('d').match(/h0/g)).length,
+  bars: (svg.querySelector('.bars').getAttribute('d').match(/[vV]/g)).length, levels: seen('.level').length,
   dates: seen('.date').map(e => e.textContent), marks: seen('.change, .software').length,
   right: Math.round(dots.x + dots.width), top: Math.round(dots.y), left: Math.round(dots.x)};
 """
@@ -154,7 +155,7 @@ def test_figures_can_be_cut_to_the_last_runs(browser: Chrome, long_page: Path) -
     """Their dots, levels, changes and dates; the address says so, and the way back leads to the same drawing."""
     show(browser, long_page, 1280)
     whole = browser.execute_script(DRAWN)
-    assert whole["dots"] == LONG and whole["levels"] == 2 and whole["marks"] == 2
+    assert whole["dots"] == whole["bars"] == LONG and whole["levels"] == 2 and whole["marks"] == 2
 
     def press(words: str) -> dict[str, Any]:
         for button in browser.find_elements("css selector", "#history .tools button"):
@@ -164,7 +165,7 @@ def test_figures_can_be_cut_to_the_last_runs(browser: Chrome, long_page: Path) -
         return found
 
     cut = press("Last 30 runs")
-    assert cut["dots"] == 30 and cut["levels"] == 1 and cut["marks"] == 0
+    assert cut["dots"] == cut["bars"] == 30 and cut["levels"] == 1 and cut["marks"] == 0
     assert (cut["right"], cut["left"]) == (whole["right"], whole["left"]) and cut["dates"][-1] == whole["dates"][-1]
     assert cut["dates"][0] == night(LONG - 30)[:10]
     assert browser.current_url.endswith("#history.last=30")

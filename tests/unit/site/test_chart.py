@@ -47,6 +47,31 @@ def test_any_numbers_are_drawn_within_the_frame(numbers: list[float], unit: str)
     assert [x for x, _ in found] == sorted(x for x, _ in found)
 
 
+def bars(drawing: ET.Element) -> list[tuple[int, int, int]]:
+    """Where each interval is: its place, and its lower and upper end."""
+    (path,) = [part for part in drawing if part.get("class", "").startswith("bars")]
+    found, x, y = [], 0, 0
+    for right, down, up in re.findall(r"m(-?\d+) (-?\d+)v(-?\d+)", path.get("d", "")):
+        x, low = x + int(right), y + int(down)
+        y = low + int(up)
+        found.append((x, low, y))
+    return found
+
+
+@given(NUMBERS, st.sampled_from(["", "second"]), st.data())
+def test_every_night_has_its_interval_at_its_dot(numbers: list[float], unit: str, data: st.DataObject) -> None:
+    """From below to above, around the dot and within the frame; one that is not known is a stroke of no length."""
+    wide = data.draw(st.lists(st.floats(0, 1e300) | st.just(math.nan), min_size=len(numbers), max_size=len(numbers)))
+    lows = [number - width for number, width in zip(numbers, wide, strict=True)]
+    highs = [number + width for number, width in zip(numbers, wide, strict=True)]
+    given_course = course(numbers, unit)._replace(lows=lows, highs=highs)
+    starts = [night(n) for n in range(len(numbers))]
+    drawing = ET.fromstring(chart.draw(given_course, starts, [], None, "words"))
+    for (x, y), (at, low, high), width in zip(dots(drawing), bars(drawing), wide, strict=True):
+        assert at == x and chart.BOTTOM >= low >= y >= high >= chart.TOP
+        assert low == high or not math.isnan(width)
+
+
 def test_more_is_higher_and_a_little_noise_is_no_mountain() -> None:
     """A night of three times the cost is above; noise of 1 % takes less than a third of the frame."""
     (_, low), (_, high) = dots(drawn([1.0, 3.0]))
