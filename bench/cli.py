@@ -207,6 +207,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
 
+    def _set_color(self, _color: bool) -> None:  # noqa: FBT001 (the signature is argparse's, since Python 3.14)
+        """No colours: output is made safe for terminals, which shows their codes. Asked for when help is printed only,
+        since even to ask for none imports more than argparse itself."""
+
+    def __getattr__(self, name: str) -> Any:
+        """What `_set_color` sets, when it is first used."""
+        if name not in {"_theme", "_decolor"}:
+            raise AttributeError(name)
+        super()._set_color(False)  # type: ignore[misc]
+        return self.__dict__[name]
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         import textwrap
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,9 +19,22 @@ def schemas() -> dict[str, str]:
     """The text of each file by its name."""
     found = {}
     for name, document in {**cli.documents(), "workload": WorkloadFile}.items():
-        text = msgspec.json.encode(msgspec.json.schema(document))
+        text = msgspec.json.encode(_with_descriptions_as_one_reads_them(msgspec.json.schema(document)))
         found[f"{name}.schema.json"] = msgspec.json.format(text, indent=1).decode() + "\n"
     return found
+
+
+def _with_descriptions_as_one_reads_them(value: Any) -> Any:
+    """Without the indentation of docstrings, which Python leaves away itself since 3.13."""
+    if isinstance(value, list):
+        return [_with_descriptions_as_one_reads_them(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: inspect.cleandoc(one) if key == "description" and isinstance(one, str) else
+        _with_descriptions_as_one_reads_them(one)
+        for key, one in value.items()
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

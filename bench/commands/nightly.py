@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NotRequired  # noqa: F401 (a field of what Document extends)
 
 from isobench.commands import doctor
 from isobench.commands import run as measure
 from isobench.commands._night_folder import forget, keep
 from isobench.commands._options import add_keep
+from isobench.commands.run import SummaryRow  # noqa: F401 (likewise: Python 3.14 looks its type up in this module)
 from isobench.core import terminal
 from isobench.core.errors import NothingMeasured, UsageError
 from isobench.results import runs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import importlib
+import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +28,20 @@ def test_help_fits_the_terminal(
     monkeypatch.setenv("COLUMNS", "1000")
     cli.main([*([command] if command else []), "--help"])
     assert said.split() and set(capsys.readouterr().out.split()) <= set(said.split())
+
+
+def test_help_has_no_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Python 3.14 has colours for it. What keeps control characters from the terminal would show their codes."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert cli.main(["list", "--help"]) == 0
+    assert "usage: isobench list" in (said := capsys.readouterr().out) and "[0m" not in said and "\33" not in said
+
+
+def test_a_parser_costs_no_colours() -> None:
+    """What makes them in Python 3.14 imports `dataclasses`, for which `list` has no time."""
+    words = (sys.executable, "-c", "import sys; from isobench import cli; cli.main(['list']); "
+             "sys.exit('_colorize' in sys.modules or 'dataclasses' in sys.modules)")  # fmt: skip
+    assert subprocess.run(words, check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,11 @@ def test_what_is_no_program_is_told(path: Path, tmp_path: Path) -> None:
 
 
 def test_this_hosts_own() -> None:
-    """Where there is one: its libraries are where its loader looks by itself."""
+    """Where there is one: it is started as usual if its loader finds its libraries by itself. Debian's since 13 needs
+    one of ceph's, which lies in a folder of its own."""
     fio = found()
     if fio.why_not:
         pytest.skip(fio.why_not)
     assert fio.version.startswith("fio-")
-    assert fio.command.splitlines()[2:] in ([], [""]) or "static" in fio.origin
+    _, folders, *forced = [*fio.command.splitlines(), "", ""]
+    assert not any(forced) or len(folders.split(":")) > 1 or "static" in fio.origin
