@@ -207,7 +207,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
 
-    def _set_color(self, _color: bool) -> None:  # noqa: FBT001 (the signature is argparse's, since Python 3.14)
+    def _set_color(self, _color: bool) -> None:
         """No colours: output is made safe for terminals, which shows their codes. Asked for when help is printed only,
         since even to ask for none imports more than argparse itself."""
 
