@@ -57,10 +57,10 @@ class Net:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         with sandbox.launch(working("net", "loopback")) as instance:
-            values = _values("loopback", at_least(1, answers(instance)))
-        with sandbox.launch(working(*_server_words(sandbox))) as instance:
+            values = seconds_of("loopback", at_least(1, answers(instance)))
+        with sandbox.launch(working(*server_words(sandbox))) as instance:
             _, found = _over_the_path(instance)
-            values.update(_values("host", found))
+            values.update(seconds_of("host", found))
             instance.wait()
         return values
 
@@ -68,14 +68,14 @@ class Net:
         """The path from the host to the instances of this sandbox, and why there is no loopback, if so."""
         with sandbox.launch(working("net", "loopback")) as instance:
             loopback = answers(instance)
-        with sandbox.launch(working(*_server_words(sandbox))) as instance:
+        with sandbox.launch(working(*server_words(sandbox))) as instance:
             path, _ = _over_the_path(instance)
             instance.wait()
         missing = [str(answer["unavailable"]) for answer in loopback if "unavailable" in answer]
         return {"path": path, **({"without.loopback": missing[0]} if missing else {})}
 
 
-class _Server(NamedTuple):
+class Server(NamedTuple):
     """The server in the instance: its ports, the token that a client needs, its IPv4 addresses."""
 
     tcp: int
@@ -84,7 +84,7 @@ class _Server(NamedTuple):
     addresses: tuple[str, ...] = ()
 
 
-def _server(answer: Mapping[str, Any]) -> _Server:
+def server_in(answer: Mapping[str, Any]) -> Server:
     """Parse strictly, because these words go to a command line on the host. Raises `ProbeError`."""
     import re
 
@@ -95,10 +95,10 @@ def _server(answer: Mapping[str, Any]) -> _Server:
         re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", str(a)) for a in addresses
     ):
         raise ProbeError("the server in the instance sent something other than a list of its addresses")
-    return _Server(whole(answer, "tcp"), whole(answer, "udp"), token, tuple(map(str, addresses)))
+    return Server(whole(answer, "tcp"), whole(answer, "udp"), token, tuple(map(str, addresses)))
 
 
-def _server_words(sandbox: Sandbox) -> tuple[str, ...]:
+def server_words(sandbox: Sandbox) -> tuple[str, ...]:
     """The server, on the published port if there is one, else on any."""
     return ("net", "server", *([str(sandbox.published_port)] if isinstance(sandbox, PublishesPort) else []))
 
@@ -108,10 +108,10 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
 
     from isobench.probe.on_host import lay_veth
 
-    server = _server(first_answer(instance.stdout))
+    server = server_in(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
     for path, address, ports in paths_to(instance, server.addresses, lay_veth):
-        found = _client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
+        found = client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
         if any("ns" in answer for answer in found):
             return path, found
         tried.append(f"{path}: {found[0].get('unavailable', 'no answer')}" if found else path)
@@ -120,7 +120,7 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
     return f"none ({'; '.join(tried)})", []
 
 
-def _client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]]:
+def client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]]:
     """`probe net client` on the host itself."""
     import io
 
@@ -130,7 +130,7 @@ def _client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]
     return read_answers(io.BytesIO(said))
 
 
-def _values(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def seconds_of(path: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     from statistics import median
 
     values = {}

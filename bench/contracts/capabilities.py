@@ -42,6 +42,10 @@ class Capability(StrEnum):
     LIMIT_WRITES = "limit-writes"
     """It limits what an instance writes to the disk (`Limits.write_bytes`, `Limits.write_operations`)."""
 
+    LIMIT_NETWORK = "limit-network"
+    """What an instance receives from the host can be limited: on the veth pair of its own network namespace, or by the
+    environment (`Limits.receive_bytes`)."""
+
 
 OF_A_CGROUP = frozenset(
     {

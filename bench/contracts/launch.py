@@ -30,6 +30,8 @@ class Limits(NamedTuple):
     """Bytes a second that it may write to the disk."""
     write_operations: int = 0
     """Writes a second to the disk."""
+    receive_bytes: int = 0
+    """Bytes a second that it may receive over its network card (of a guest; a veth pair is limited by the harness)."""
     swap_bytes: int = 0
     """What may be swapped of it beside a limit of memory."""
 

@@ -98,6 +98,7 @@ _UNFIT = {
     Capability.LIMIT_MEMORY: "isobench sets no limit of memory there",
     Capability.LIMIT_PROCESSES: "isobench sets no limit of processes there",
     Capability.LIMIT_FILES: "isobench sets no limit of open files there",
+    Capability.LIMIT_NETWORK: "it has no path from the host that could be limited",
     Capability.LIMIT_WRITES: "isobench sets no limit of writes to a disk there",
 }
 """Why an environment is left out that lacks a capability: those that somebody may have expected everywhere."""

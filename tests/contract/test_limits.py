@@ -17,6 +17,7 @@ from isobench.filesystem.paths import work_root
 from isobench.host import cgroups
 from isobench.run import catalog
 from isobench.scenarios import limits
+from isobench.scenarios.limit_network import LimitNetwork
 from isobench.scenarios.limits import CpuWeight, LimitCount, LimitCpu, LimitDisk, LimitMemory, LimitOperations
 from tests.conftest import STRICT
 from tests.contract.opening import opened
@@ -122,6 +123,31 @@ def test_writes_are_held_back(name: str) -> None:
     assert (found["syncfs-4"] > 0.25 / 1.6) == is_charged
     if is_charged:  # otherwise what the kernel's threads have written meanwhile is free
         assert found["fsync-4"] > 0.25 / 1.6
+
+
+@pytest.mark.parametrize("name", IN_A_CGROUP)
+def test_what_is_received_is_held_back(name: str) -> None:
+    """On the host's end of a veth pair, whoever has laid it. Headers are within the limit."""
+    with opened(name) as sandbox:
+        try:
+            found = LimitNetwork().measure(sandbox)
+        except StoppedShort as short:
+            assert "tc" in short.reason
+            pytest.skip(short.reason)
+    assert 0.25 < found["received-4"] < 0.25 * 2
+
+
+@pytest.mark.libvirt
+@pytest.mark.root
+def test_a_guests_network_is_held_back_by_libvirt() -> None:
+    """If its kernel can; if not, it is said which part of it is missing."""
+    with opened("tcg-tap") as sandbox:
+        try:
+            found = LimitNetwork().measure(sandbox)
+        except StoppedShort as short:
+            assert short.reason.startswith("libvirt cannot limit its network: tc ")
+            pytest.skip(short.reason)
+    assert found["received-4"] > 0.25 / 1.6
 
 
 @pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], GUEST])

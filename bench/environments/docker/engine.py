@@ -76,6 +76,8 @@ class Docker:
         self.host_config = dict(host_config or {})
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if self.host_config.get("network_mode") == "host":
+            self.capabilities = self.capabilities - {Capability.LIMIT_NETWORK}
         if self.host_config.get("read_only"):
             self.capabilities = self.capabilities - {
                 Capability.ROOTFS,

@@ -31,6 +31,7 @@ from isobench.host.programs import output
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
+    from isobench.contracts.launch import Launch
     from isobench.environments.libvirt._sandbox import Files
 
 _QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -111,6 +112,18 @@ class TapSandbox(GuestSandbox):
     def words(self, files: Files) -> tuple[str, ...]:
         return (f"eth={self._address(files)}",)
 
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[GuestInstance]:
+        """Raises `Unavailable` as well: if libvirt cannot limit the network on this host."""
+        try:
+            with super().launch(launch) as instance:
+                yield instance
+        except MeasurementError as error:
+            reason = parse_refused_limit(error.reason) if launch.limits.receive_bytes else ""
+            if not reason:
+                raise
+            raise Unavailable(f"libvirt cannot limit its network: {reason}") from error
+
     def domain_xml(self, name: str, files: Files, probe_args: tuple[str, ...]) -> str:
         """The recorded configuration has placeholders for what differs by run."""
         domain = Xml.fromstring(super().domain_xml(name, files, probe_args))
@@ -123,6 +136,9 @@ class TapSandbox(GuestSandbox):
         Xml.SubElement(card, "source", bridge="BRIDGE" if number is None else self.bridge)
         Xml.SubElement(card, "model", type="virtio")
         Xml.SubElement(card, "rom", enabled="no")
+        if self.limits.receive_bytes:  # in units of 1000 bytes a second
+            average = str(self.limits.receive_bytes // 1000)
+            Xml.SubElement(Xml.SubElement(card, "bandwidth"), "inbound", average=average)
         return Xml.tostring(domain, encoding="unicode")
 
     def instance(self, name: str, folder: Path, timeout: float, *, idle: bool) -> GuestInstance:
@@ -139,6 +155,12 @@ class TapInstance(GuestInstance):
     """Knows the address at which the host reaches it."""
 
     address: str
+
+
+def parse_refused_limit(reason: str) -> str:
+    """What tc has refused libvirt, and why; empty if something else has failed."""
+    found = re.search(r"\((tc [^()]{1,200})\)[^:]{0,100}:\s*(?:Error: )?([^\n]{1,200})", reason)
+    return f"{found[1]}: {found[2]}" if found else ""
 
 
 def _number(files: Files) -> int | None:

@@ -41,6 +41,7 @@ class TapGuest(UserNetGuest):
     """The same guest behind a tap, which libvirt creates, on this environment's own bridge."""
 
     needs_root = True
+    capabilities = UserNetGuest.capabilities | {Capability.LIMIT_NETWORK}
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:  # type: ignore[override]

@@ -66,6 +66,8 @@ class Native:
         self.compared_with = compared_with
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
+        if "net" not in isolation.namespaces:  # it shares the host's network
+            self.capabilities = self.capabilities - {Capability.LIMIT_NETWORK}
         if not isolation.cgroup:
             self.capabilities = self.capabilities - OF_A_CGROUP
         if isolation.pivot and not isolation.mounts:  # its root is without the /proc that is mounted below the old one

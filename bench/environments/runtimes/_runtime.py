@@ -23,7 +23,9 @@ class Runtime:
     """A runtime (`isobench.contracts.environment.Environment`); a subclass defines its command line."""
 
     layer: Layer = "runtime"
-    capabilities = frozenset({Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.COMMAND})
+    capabilities = frozenset(
+        {Capability.READY, Capability.PROBE, Capability.ROOTFS, Capability.COMMAND, Capability.LIMIT_NETWORK}
+    )
     single_factor = False
     tool: Tool
     """The program that starts an instance."""

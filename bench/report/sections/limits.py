@@ -63,6 +63,7 @@ _KINDS = (
     _Kind("limit-disk", "direct", "{} MiB/s past the page cache", _of_rate),
     _Kind("limit-disk", "fsync", "{} MiB/s by fsync", _of_rate),
     _Kind("limit-disk", "syncfs", "{} MiB/s by the kernel's threads", _of_rate),
+    _Kind("limit-network", "received", "{} MiB/s from the host", _of_rate),
     _Kind("limit-operations", "direct", "{} writes a second", _of_rate),
 )
 _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_time)
@@ -76,6 +77,7 @@ _CAPTIONS = {
     "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
     "guest the limit is its memory, of which its kernel has a part.",
     "limit-disk": "Bytes a second written to the disk, as a share of the limit.",
+    "limit-network": "Bytes a second received from the host over TCP, as a share of the limit; headers are within it.",
     "limit-operations": "Writes of 4 KiB a second past the page cache, as a share of the limit.",
 }
 

@@ -163,7 +163,7 @@ def _cost_over_reach(context: Context) -> list[Block]:
         "(a guest, gVisor) the calls are those of that kernel: what it asks of the host's in turn is not counted. "
         f"{sample_note(context, _COST[0], [_COST[1]])}"
     )
-    picture = charts.points(series, "system calls let through", "second")
+    picture = charts.points(series, "system calls let through", "second", lines=True)
     return [Figure(title, picture, alt_of(title, data), note, data)]
 
 

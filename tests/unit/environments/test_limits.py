@@ -12,6 +12,7 @@ import pytest
 from isobench.contracts.capabilities import GivesMemory
 from isobench.contracts.launch import Launch, Limits, limited, working
 from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.environments.libvirt._network import TapSandbox
 from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.native._sandbox import NativeSandbox
@@ -57,7 +58,7 @@ def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
 
 
 def test_the_limits_are_a_record() -> None:
-    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 1 << 20) and EVERY.memory_bytes == 64 << 20
+    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 0, 1 << 20) and EVERY.memory_bytes == 64 << 20
     assert NONE.limits == Limits()
 
 
@@ -196,3 +197,15 @@ def test_the_domain_of_a_guest() -> None:
     usual = _domain(NONE)
     assert (usual.findtext("memory"), usual.findtext("vcpu")) == ("192", "1")
     assert usual.find("cputune") is None and usual.find("devices/disk/iotune") is None
+
+
+def test_the_card_of_a_guest() -> None:
+    """libvirt counts kilobytes of 1000 bytes."""
+    sandbox = TapSandbox.__new__(TapSandbox)
+    sandbox.storage = Storage()
+    sandbox.environment = SimpleNamespace(domain_type="qemu", null=True)  # type: ignore[assignment]
+    sandbox._kernel, sandbox._initramfs = Path("/k"), None
+    for launch, average in ((limited(NONE, receive_bytes=4 << 20), "4194"), (NONE, None)):
+        domain = Xml.fromstring(sandbox._sized(launch).domain_xml("one", Files("s", "c"), ("x",)))
+        inbound = domain.find("devices/interface/bandwidth/inbound")
+        assert (inbound.get("average") if inbound is not None else None) == average

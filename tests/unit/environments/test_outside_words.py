@@ -21,6 +21,18 @@ SOCKETS = """\
 """
 
 
+REFUSED = """libvirt cannot start the domain: internal error: Child process (tc qdisc add dev vnet0 parent 1:1 \
+handle 2: sfq perturb 10) unexpected exit status 2: Error: Specified qdisc kind is unknown.
+"""
+
+
+def test_what_tc_refuses_libvirt_is_told() -> None:
+    """The command and the reason; another error is none of a limit."""
+    told = "tc qdisc add dev vnet0 parent 1:1 handle 2: sfq perturb 10: Specified qdisc kind is unknown."
+    assert _network.parse_refused_limit(REFUSED) == told
+    assert _network.parse_refused_limit("libvirt cannot start the domain: no memory (7)") == ""
+
+
 def test_the_port_is_the_one_of_the_processs_own_socket() -> None:
     """On the loopback, listening, and among the files that the process has open."""
     assert _network.parse_bound_port(SOCKETS, {"socket:[5]", "socket:[7]", "socket:[8]"}) == 0x9C42

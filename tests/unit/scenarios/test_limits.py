@@ -232,7 +232,7 @@ def test_counts_are_facts_with_the_error_that_the_program_sees() -> None:
 
 
 def test_the_group_is_named_and_not_the_default() -> None:
-    assert [one.name for one in catalog.select_scenarios("limits")] == list(BY_NAME)
+    assert {one.name for one in catalog.select_scenarios("limits")} == {*BY_NAME, "limit-network"}
     assert not {one.name for one in catalog.select_scenarios("default")} & set(BY_NAME)
 
 
@@ -243,8 +243,9 @@ def test_who_can_limit_what() -> None:
     assert every & can["process"] == {Capability.LIMIT_FILES}
     assert every <= can["ns-all+cgroup"] and every <= can["handmade"] and every <= can["runc"]
     assert all(every <= can[name] for name in ("docker", "podman", "lxc", "nspawn"))
-    assert not every & can["bubblewrap"]
-    assert every - can["tcg"] == {Capability.LIMIT_PROCESSES, Capability.LIMIT_FILES}
+    assert every & can["bubblewrap"] == every & can["ns-net"] - {Capability.LIMIT_FILES} == {Capability.LIMIT_NETWORK}
+    assert every - can["tcg"] == {Capability.LIMIT_PROCESSES, Capability.LIMIT_FILES, Capability.LIMIT_NETWORK}
+    assert Capability.LIMIT_NETWORK in can["tcg-tap"] and Capability.LIMIT_NETWORK not in can["docker-hostnet"]
     assert not every & can["tcg-null"] and Capability.LIMIT_WRITES not in can["docker-tmpfs"]
 
 

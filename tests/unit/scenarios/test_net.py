@@ -46,7 +46,7 @@ def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
 def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None:
     """Nanoseconds become seconds under the name of the path."""
     found: list[dict[str, Any]] = [{"name": "tcp", "ns": [5.0, 7.0, 600.0]}, {"name": "udp", "unavailable": "no"}]
-    assert net._values("host", found) == {"host-tcp": pytest.approx(7e-9)}
+    assert net.seconds_of("host", found) == {"host-tcp": pytest.approx(7e-9)}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None
 def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, Any]) -> None:
     """No zero and no stranger becomes a sample."""
     with pytest.raises(ProbeError):
-        net._values("loopback", [answer])
+        net.seconds_of("loopback", [answer])
 
 
 TRUE = {"tcp": 1, "udp": 2, "token": "00ff", "addresses": ["192.0.2.7"]}
@@ -73,8 +73,8 @@ TRUE = {"tcp": 1, "udp": 2, "token": "00ff", "addresses": ["192.0.2.7"]}
 
 def test_what_the_server_says_of_itself() -> None:
     """Ports, token, addresses; no address is fine."""
-    assert net._server(TRUE) == (1, 2, "00ff", ("192.0.2.7",))
-    assert net._server({**TRUE, "addresses": []}).addresses == ()
+    assert net.server_in(TRUE) == (1, 2, "00ff", ("192.0.2.7",))
+    assert net.server_in({**TRUE, "addresses": []}).addresses == ()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_the_server_says_of_itself() -> None:
 def test_a_server_that_lies_about_itself_is_an_error(changes: dict[str, Any]) -> None:
     """Its words come to a command line: only what looks like ports, a token and addresses does."""
     with pytest.raises(ProbeError):
-        net._server({**TRUE, **changes})
+        net.server_in({**TRUE, **changes})
 
 
 def _cell(scenario: str, waited: float) -> CellRecord:

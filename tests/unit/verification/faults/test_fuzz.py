@@ -185,10 +185,10 @@ def test_answers_about_the_network(data: st.DataObject) -> None:
     """Times over a path, and what a server says of itself before it comes to a command line."""
     with contextlib.suppress(IsobenchError):
         for one in read(replaced(data, batches("tcp", "udp", "mib"))):
-            assert all(0 < value < float("inf") for value in net._values("host", [one]).values())
+            assert all(0 < value < float("inf") for value in net.seconds_of("host", [one]).values())
     with contextlib.suppress(IsobenchError):
         for one in read([replaced(data, SERVER)]):
-            server = net._server(one)
+            server = net.server_in(one)
             assert not any("\0" in word or word.startswith("-") for word in (server.token, *server.addresses))
 
 
