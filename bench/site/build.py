@@ -17,7 +17,7 @@ import isobench
 from isobench.analysis import history
 from isobench.analysis.trend import before, by_machine
 from isobench.report.page import FILES
-from isobench.site import changes, cost, costs, host, index, layout, summary
+from isobench.site import changes, compare, cost, costs, data, host, index, layout, summary
 from isobench.site.folder import Folder
 from isobench.site.machine import Machine, examine
 from isobench.site.names import host_folder
@@ -56,6 +56,8 @@ class _Given(NamedTuple):
     earlier: Night | None
     reports: list[str]
     left_out: list[str]
+    results: str
+    """What the results folder is called."""
     newest: str
     """The state of the newest run's files, whose intervals are shown."""
 
@@ -78,7 +80,7 @@ def build(results: Path, out: Path, reports: Path) -> Built:
         links = _links(nights, reports, out / HOSTS / place)
         own = _own_problems(nights, found.problems)
         state = history.signature(results / nights[-1].path)
-        given[place] = _Given(nights, before(found.nights, nights), links, own, state)
+        given[place] = _Given(nights, before(found.nights, nights), links, own, results.resolve().name, state)
     digests = {place: one.digest() for place, one in given.items()}
     kept = {place for place, digest in digests.items() if folder.still(place, digest)}
     folder.begin(kept, given.keys())
@@ -89,7 +91,7 @@ def build(results: Path, out: Path, reports: Path) -> Built:
     machines = [made.summary for made in folder.machines.values()]
     top = {index.NAME: index.render(machines, found.problems), costs.NAME: costs.render(machines)}
     folder.finish({**top, **layout.assets()})
-    pages = sum(len(made.pages) for made in folder.machines.values()) + len(top)
+    pages = sum(name.endswith(".html") for made in folder.machines.values() for name in made.pages) + len(top)
     ordered = summary.ordered(machines)
     return Built(out / index.NAME, ordered, len(found.nights), pages, folder.written, found.problems)
 
@@ -97,7 +99,7 @@ def build(results: Path, out: Path, reports: Path) -> Built:
 def _pages(machine: Machine) -> dict[str, str]:
     rows = changes.rows(machine.alerts, "")
     pages = {cost.name(metric): cost.render(machine, metric, rows) for metric in machine.courses}
-    return {**pages, host.NAME: host.render(machine, rows)}
+    return {**pages, **compare.pages(machine), **data.files(machine), host.NAME: host.render(machine, rows)}
 
 
 def _links(nights: Sequence[Night], reports: Path, page_folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ again before their pages are, so that what a killed build left is made again by 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MARK = ".isobench-site.json"
 _LARGEST = 1 << 28
+_NUMBERS = re.compile(r"runs(-[0-9]+)?\.js")
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -136,7 +138,8 @@ class Folder:
 
 
 def _pages_in(place: Path) -> set[str]:
-    return {name for name in os.listdir(place) if name.endswith(".html")}
+    """The files there that are a machine's: its pages, and the numbers of its runs."""
+    return {name for name in os.listdir(place) if name.endswith(".html") or _NUMBERS.fullmatch(name)}
 
 
 def _states(place: Path, names: Collection[str]) -> dict[str, tuple[int, int]]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import isobench
 from isobench.report import format
-from isobench.site import changes, cost, layout, summary
+from isobench.site import changes, compare, cost, layout, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from isobench.analysis.history import Night
     from isobench.analysis.trend import Alert
     from isobench.site.changes import Row
     from isobench.site.machine import Machine
@@ -40,6 +39,8 @@ class _Run(NamedTuple):
     profile: str
     blocks: str
     environments: str
+    compared: str
+    """Address of its comparison with the run before; empty if it has no page."""
 
 
 def render(machine: Machine, rows: Sequence[Row]) -> str:
@@ -71,7 +72,8 @@ def render(machine: Machine, rows: Sequence[Row]) -> str:
         f"interval of the newest run, {changes.minute(newest.started)}",
         costs=_costs(machine),
         changes=rows[::-1],
-        runs=[_run(night, report) for night, report in zip(reversed(nights), reversed(machine.reports), strict=True)],
+        runs=[_run(machine, index) for index in reversed(range(len(nights)))],
+        any_two=compare.NAME if len(nights) > 1 else "",
     )  # fmt: skip
 
 
@@ -112,14 +114,16 @@ def _lasts(alert: Alert) -> bool:
     return alert.state in ("new", "known")
 
 
-def _run(night: Night, report: str) -> _Run:
+def _run(machine: Machine, index: int) -> _Run:
+    night = machine.nights[index]
     names = list(dict.fromkeys(point.environment for point in night.points))
     blocks = f"{night.used} of {night.blocks}" if night.used < night.blocks else str(night.blocks)
     blocks += f", values pruned on {changes.day(night.pruned)}" if night.pruned else ""
     return _Run(
-        changes.Place(changes.minute(night.started), report),
+        changes.Place(changes.minute(night.started), machine.reports[index]),
         format.clean(night.label, 100),
         format.clean(night.profile, 40),
         blocks,
         format.clean(format.listing(names, _NAMED), 300),
+        compare.name(night) if compare.has_page(machine, index) else "",
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from isobench.analysis.results import load
 from isobench.analysis.trend import watch
 from isobench.core.errors import StoreError
+from isobench.host.reasons import as_text
 from isobench.report import format
 from isobench.results.record import HARDWARE
 from isobench.site import names
@@ -73,6 +74,8 @@ class Machine(NamedTuple):
 
     host_id: str
     folder: str
+    results: str
+    """What the results folder is called."""
     nights: Sequence[Night]
     starts: Sequence[str]
     """Of the nights."""
@@ -117,8 +120,8 @@ def examine(
     run = _loaded(results / nights[-1].path)
     courses = _courses(points, found, [one.name for one in run.session.environments] if run is not None else [])
     return Machine(
-        host_id, folder, nights, starts, reports, left_out, found.alerts, found.still, courses,
-        _newest(nights, points, run), _meanings(run),
+        host_id, folder, as_text(results.resolve().name), nights, starts, reports, left_out, found.alerts, found.still,
+        courses, _newest(nights, points, run), _meanings(run),
     )  # fmt: skip
 
 

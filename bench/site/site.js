@@ -1,6 +1,7 @@
 "use strict";
 /* What a page can do beyond being read: sort and filter its tables, tell the night and the value under the mouse or the
-   arrow keys, and keep what is shown in the address. State is `#NAME.q=words&NAME.sort=-2&history.last=30&FIGURE.at=night`. */
+   arrow keys, put any two runs side by side, and keep what is shown in the address. State is
+   `#NAME.q=words&NAME.sort=-2&history.last=30&FIGURE.at=night&compare.before=time&compare.after=time`. */
 
 const UNITS = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 1024, MiB: 1048576, GiB: 1073741824, "%": 0.01, "×": 1 };
 const NUMBER = /^([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*(ns|µs|ms|s|KiB|MiB|GiB|B|%|×))?(?![\w.-])/;
@@ -9,6 +10,7 @@ const tables = new Map();
 const figures = new Map();
 const LASTS = [30, 100, 365]; // runs that figures can be cut to
 let zoom = null;
+let comparison = null;
 
 function keyOf(cell) {
   const text = cell.textContent.trim().replace("−", "-");
@@ -58,6 +60,15 @@ class Rich {
     this.input.setAttribute("aria-label", `Filter: ${document.getElementById(box.getAttribute("aria-labelledby")).textContent}`);
     this.input.addEventListener("input", () => this.filter(this.input.value, true));
     this.tell(this.rows.length);
+  }
+
+  /* Other rows, sorted and filtered as those before. */
+  refill(rows) {
+    this.rows = rows;
+    this.words = rows.map((row) => row.textContent.toLowerCase());
+    this.body.replaceChildren(...rows);
+    this.filter(this.input?.value ?? "", false);
+    if (this.sorted) this.sort(this.sorted, false);
   }
 
   tell(shown) {
@@ -279,6 +290,201 @@ class Zoom {
   }
 }
 
+/* Files of numbers are scripts, for a page that was opened from a file may load nothing else. Each calls this. */
+const asked = new Map();
+function isobenchData(name, content) {
+  asked.get(name)?.done(content);
+}
+
+function load(name) {
+  if (!asked.has(name)) {
+    const entry = {};
+    entry.content = new Promise((done, failed) => {
+      entry.done = done;
+      const script = document.createElement("script");
+      script.src = `${name}.js`;
+      script.addEventListener("error", () => failed(new Error(`${name}.js cannot be loaded`)));
+      document.head.append(script);
+    });
+    asked.set(name, entry);
+  }
+  return asked.get(name).content;
+}
+
+/* Words of numbers, as format.py has them. */
+const STEPS = { second: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]], byte: [[1073741824, "GiB"], [1048576, "MiB"], [1024, "KiB"], [1, "B"]] };
+const NONE = 999999, PRECISION = 1e4;
+
+function digits(number) {
+  if (number === 0) return "0";
+  const rounded = Number(number.toPrecision(3));
+  const decimals = Math.max(2 - Math.floor(Math.log10(Math.abs(rounded))), 0);
+  return rounded.toFixed(decimals).replace("-", "−");
+}
+
+function scaleOf(value, unit) {
+  return STEPS[unit].find(([factor]) => Math.abs(value) >= factor * 0.9995) ?? STEPS[unit].at(-1);
+}
+
+/* Two runs of a host side by side, as the page has them for the newest ones. */
+class Comparison {
+  constructor(section, table) {
+    this.section = section;
+    this.table = table;
+    this.pair = this.usual = [section.dataset.before, section.dataset.after];
+    this.sides = [...section.querySelectorAll(".side")];
+    this.said = document.createElement("p");
+    this.said.className = "said";
+    this.said.setAttribute("role", "status");
+    load("runs").then((found) => this.begin(found), (error) => this.fail(error));
+  }
+
+  begin({ part, runs }) {
+    this.part = part;
+    this.runs = runs;
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    this.fields = ["Before", "After"].map((words, side) => {
+      const label = document.createElement("label");
+      const field = document.createElement("select");
+      runs.forEach(([at, , name]) => field.prepend(new Option(`${minute(at)} ${name}`.trim(), at)));
+      field.addEventListener("change", () => this.choose(side, field.value));
+      label.append(words, field);
+      tools.append(label);
+      return field;
+    });
+    this.sides[0].parentNode.before(tools, this.said);
+    this.restore(state());
+  }
+
+  fail(error) {
+    this.said.textContent = `Only these two can be shown: ${error.message}.`;
+    if (!this.said.parentNode) this.sides[0].parentNode.before(this.said);
+  }
+
+  choose(side, at) {
+    const pair = this.pair.map((one, index) => (index === side ? at : one));
+    ["compare.before", "compare.after"].forEach((key, index) => save(key, pair[index]));
+    this.show(pair);
+  }
+
+  restore(known) {
+    if (!this.runs) return;
+    const wanted = ["compare.before", "compare.after"].map((key, side) => {
+      const at = known.get(key) ?? this.usual[side];
+      return this.runs.find(([stamp]) => stamp === at || minute(stamp) === at)?.[0];
+    });
+    const missing = wanted.some((one) => !one);
+    this.said.textContent = missing ? "A run that the address names is not there any more." : "";
+    this.show(missing ? this.usual : wanted);
+  }
+
+  async show(pair) {
+    this.fields.forEach((field, side) => (field.value = pair[side]));
+    if (pair.join() === this.pair.join()) return;
+    this.pair = pair;
+    try {
+      const runs = await Promise.all(pair.map((at) => this.read(at)));
+      if (this.pair === pair) this.fill(runs);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /* A run's words, its facts, and by cost its numbers. */
+  async read(at) {
+    const index = this.runs.findIndex(([stamp]) => stamp === at);
+    const { costs, facts, runs } = await load(`runs-${Math.floor(index / this.part)}`);
+    const [fact, ...columns] = runs[index % this.part];
+    const numbers = new Map();
+    costs.forEach(([metric, environment, unit], cost) => {
+      if (columns[0].length <= cost || columns[0][cost] === NONE) return;
+      const [value, ratio] = columns.slice(0, 2).map((column) => decoded(column[cost]));
+      const ends = columns.slice(2).map((column) => decoded(column[cost], ratio ?? value));
+      numbers.set(JSON.stringify([metric, environment]), { metric, environment, unit, value, ratio, ends });
+    });
+    return { at, word: this.runs[index][1], label: this.runs[index][2], facts: facts[fact], numbers };
+  }
+
+  fill([before, after]) {
+    [before, after].forEach((run, side) => (this.sides[side].textContent = `${minute(run.at)} ${run.label}`.trim()));
+    this.section.querySelector(".command").textContent = `isobench compare ${before.word} ${after.word}`;
+    const changed = Object.keys(before.facts).filter((fact) => fact in after.facts && before.facts[fact] !== after.facts[fact]);
+    const facts = changed.sort().map((fact) => `${fact}: ${before.facts[fact]} → ${after.facts[fact]}`);
+    this.section.querySelector(".facts").textContent = facts.length ? `What changed on the host: ${facts.join("; ")}.` : "";
+    const keys = [...new Set([...before.numbers.keys(), ...after.numbers.keys()])];
+    this.table.refill(keys.map((key) => this.row(before.numbers.get(key), after.numbers.get(key))));
+  }
+
+  row(before, after) {
+    const { metric, environment } = before ?? after;
+    const row = document.createElement("tr");
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.className = "left";
+    head.textContent = metric;
+    row.append(head);
+    for (const [index, words] of [environment, ...cells(before, after)].entries()) {
+      const cell = row.insertCell();
+      if (index === 0) cell.className = "left";
+      cell.textContent = words;
+    }
+    return row;
+  }
+}
+
+function minute(at) {
+  return at.slice(0, 16).replace("T", " ");
+}
+
+/* Texts are numbers that have no logarithm; the others are relative to `middle`. */
+function decoded(code, middle = 1) {
+  if (code === undefined || code === NONE) return null;
+  return typeof code === "string" ? Number(code) : Math.exp(code / PRECISION) * middle;
+}
+
+/* As compare.py has them. */
+function cells(before, after) {
+  const known = [before, after].filter(Boolean);
+  if (new Set(known.map((one) => one.unit)).size > 1) return [valued(before), valued(after), "", "", ""];
+  if (known.some((one) => one.ratio === null)) {
+    return [valued(before), valued(after), quotient(before?.value, after?.value), "", ""];
+  }
+  const values = [before, after].map((one) => (one ? valued({ ...one, ends: [null, null] }) : ""));
+  return [times(before), times(after), quotient(before?.ratio, after?.ratio), ...values];
+}
+
+function quotient(before, after) {
+  return before > 0 && after > 0 ? `${digits(after / before)}×` : "";
+}
+
+function interval([low, high], factor) {
+  return low === null || high === null ? "" : ` [${digits(low / factor)}, ${digits(high / factor)}]`;
+}
+
+function times(one) {
+  return one ? `${digits(one.ratio)}×${interval(one.ends, 1)}` : "";
+}
+
+function valued(one) {
+  if (!one) return "";
+  const [factor, unit] = scaleOf(one.value, one.unit);
+  return `${digits(one.value / factor)} ${unit}${one.ratio === null ? interval(one.ends, factor) : ""}`;
+}
+
+/* Links of runs that have no page of their own: the page of the newest can show them. */
+function linkRuns(rows) {
+  rows.forEach((row, index) => {
+    const cell = row.cells[row.cells.length - 1], older = rows[index + 1];
+    if (cell.textContent || !older) return;
+    const link = document.createElement("a");
+    const [before, after] = [older, row].map((one) => one.cells[0].textContent.trim());
+    link.href = `compare.html#${new URLSearchParams({ "compare.before": before, "compare.after": after })}`;
+    link.textContent = "compare";
+    cell.append(link);
+  });
+}
+
 function state() {
   const text = location.hash.slice(1);
   return new URLSearchParams(text.includes("=") ? text : "");
@@ -299,6 +505,7 @@ function restore(scroll) {
     table.sort(Number(known.get(`${name}.sort`) ?? 0) || 0, false);
   }
   zoom?.show(Number(known.get("history.last") ?? 0) || 0, false);
+  comparison?.restore(known);
   for (const [name, chart] of figures) chart.find(known.get(`${name}.at`) ?? "");
   const [first] = known.keys();
   if (!scroll || !first) return;
@@ -317,12 +524,15 @@ function tellAges() {
   }
 }
 
+linkRuns([...document.querySelectorAll("[data-name=runs-table] tbody tr")]);
 for (const table of document.querySelectorAll("table.rich")) tables.set(table.dataset.name, new Rich(table));
 const nights = tables.get("nights-table");
 for (const figure of nights ? document.querySelectorAll("figure[data-column]") : []) {
   figures.set(figure.id, new Chart(figure, nights.rows));
 }
 if (figures.size) zoom = new Zoom(document.querySelector("figure[data-column]"), nights.rows.length);
+const compared = document.querySelector("#compare[data-before]");
+if (compared) comparison = new Comparison(compared, tables.get("compare-table"));
 tellAges();
 restore(true);
 window.addEventListener("hashchange", () => restore(true));

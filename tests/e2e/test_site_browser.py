@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "costs": site / "costs.html",
         "host": calm / "index.html",
         "cost": calm / "startup.m0.html",
+        "compare": calm / "compare.html",
+        "hostile compare": hostile / "compare.html",
         "hostile host": hostile / "index.html",
         "hostile cost": hostile / "startup.m0.html",
     }
@@ -175,7 +178,91 @@ def test_figures_can_be_cut_to_the_last_runs(browser: Chrome, long_page: Path) -
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("name", ["index", "costs", "host", "cost", "hostile host", "hostile cost"])
+TABLE = """
+const rows = document.querySelectorAll('[data-name=compare-table] tbody tr');
+return [...rows].map(row => [...row.cells].map(cell => cell.textContent.trim()));
+"""
+SETTLED = """
+return document.querySelectorAll('#compare select').length == 2
+  && document.querySelector('.command').textContent == arguments[0];
+"""
+
+
+def settled(browser: Chrome, command: str) -> None:
+    """Wait until the two runs that this command compares are shown."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 60).until(lambda one: one.execute_script(SETTLED, command))
+
+
+def numbers(cells: list[str]) -> list[float]:
+    return [float(number) for cell in cells[2:] for number in re.findall(r"\d+(?:\.\d+)?", cell)]
+
+
+def test_any_two_runs_can_be_put_side_by_side(browser: Chrome, long_page: Path) -> None:
+    """By two fields and by an address; what the script makes of two runs is what the page of these two says."""
+    from selenium.webdriver.support.ui import Select
+
+    page, static = (long_page.with_name(name) for name in ("compare.html", f"compare-{plain(LONG - 5)}.html"))
+    last, chosen = (command_of(one) for one in ((LONG - 2, LONG - 1), (LONG - 6, LONG - 5)))
+    show(browser, static, 1280)
+    settled(browser, chosen)
+    wanted = browser.execute_script(TABLE)
+    show(browser, page, 1280)
+    settled(browser, last)
+    usual = browser.execute_script(TABLE)
+    for field, number in zip(
+        browser.find_elements("css selector", "#compare select"), (LONG - 6, LONG - 5), strict=True
+    ):
+        Select(field).select_by_value(night(number))
+    settled(browser, chosen)
+    address, made_by_script = browser.current_url, browser.execute_script(TABLE)
+    assert [row[:2] for row in made_by_script] == [row[:2] for row in wanted] and made_by_script != usual
+    for ours, theirs in zip(made_by_script, wanted, strict=True):
+        assert numbers(ours) == pytest.approx(numbers(theirs), rel=0.011)  # the last of three digits
+        assert re.sub(r"[\d.]+", "", " ".join(ours)) == re.sub(r"[\d.]+", "", " ".join(theirs))
+    go(browser, page, address.partition("#")[2])
+    settled(browser, chosen)
+    assert browser.execute_script(TABLE) == made_by_script
+    browser.execute_script("location.hash = ''")
+    settled(browser, last)
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def plain(number: int) -> str:
+    """The time of a night in the name of a page."""
+    return "".join(filter(str.isalnum, night(number))).lower()
+
+
+def command_of(pair: tuple[int, int]) -> str:
+    stamps = (night(number).replace("-", "").replace(":", "") for number in pair)
+    return f"isobench compare {' '.join(f'results/one/{stamp}' for stamp in stamps)}"
+
+
+def test_an_old_run_is_compared_with_the_one_before(browser: Chrome, long_page: Path) -> None:
+    """It has no page of its own: the script links to the one that can show it, over a change of the kernel."""
+    show(browser, long_page.with_name("index.html"), 1280)
+    rows = browser.find_elements("css selector", "[data-name=runs-table] tbody tr")
+    assert len(rows) == LONG
+    assert rows[-1].find_elements("link text", "compare") == []
+    rows[LONG - 1 - STEP].find_element("link text", "compare").click()
+    settled(browser, command_of((STEP - 1, STEP)))
+    assert browser.find_element("css selector", ".facts").text == "What changed on the host: kernel: 6.1 → 6.2."
+    (docker,) = [row for row in browser.execute_script(TABLE) if row[:2] == ["startup.m0", "docker"]]
+    assert float(docker[4].removesuffix("×")) == pytest.approx(1.3, rel=0.1)
+
+
+def test_a_run_that_is_gone_is_said(browser: Chrome, long_page: Path) -> None:
+    """An address outlives a run: the page shows the newest two, and says so."""
+    page = long_page.with_name("compare.html")
+    go(browser, page, "compare.before=2001-01-01&compare.after=2001-01-02")
+    settled(browser, command_of((LONG - 2, LONG - 1)))
+    assert "is not there any more" in browser.find_element("css selector", ".said").text
+
+
+@pytest.mark.parametrize(
+    "name", ["index", "costs", "host", "cost", "compare", "hostile host", "hostile cost", "hostile compare"]
+)
 def test_pages_fit_are_silent_and_accessible(browser: Chrome, pages: dict[str, Path], name: str) -> None:
     """On a desk and on a phone, light and dark: nothing overflows, nothing is logged, nothing leaves the site, and axe
     finds no serious violation."""
@@ -209,30 +296,31 @@ def test_the_first_screen_says_whether_anything_changed(browser: Chrome, pages: 
 
 def test_hostile_words_do_nothing(browser: Chrome, pages: dict[str, Path]) -> None:
     """No script but the site's own, no element of theirs; the words stand there to be read."""
-    for name in ("index", "hostile host", "hostile cost"):
+    for name in ("index", "hostile host", "hostile cost", "hostile compare"):
         show(browser, pages[name], 1280)
-        assert browser.execute_script("return [...document.scripts].map(s => s.src.split('/').pop())") == ["site.js"]
+        scripts = browser.execute_script("return [...document.scripts].map(s => s.src.split('/').pop())")
+        assert sorted(scripts) == [*(["runs.js"] if name == "hostile compare" else []), "site.js"]
         assert browser.execute_script("return document.querySelectorAll('[href^=\"http\"], b, [onerror]').length") == 0
         text = browser.execute_script("return document.body.innerText")
         assert "<script>alert(1)</script>" in text and "\u202e" not in text
 
 
-def test_without_script_every_page_is_complete(browser: Chrome, pages: dict[str, Path]) -> None:
+@pytest.mark.parametrize("name", ["cost", "compare"])
+def test_without_script_every_page_is_complete(browser: Chrome, pages: dict[str, Path], name: str) -> None:
     """All rows and figures are there, and no control that would do nothing."""
-    show(browser, pages["cost"], 1280)
+    show(browser, pages[name], 1280)
     rows, figures, inputs, buttons = browser.execute_script(COUNTS)
-    assert inputs and buttons
+    assert rows and inputs and buttons
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        browser.get(pages["cost"].as_uri())
+        browser.get(pages[name].as_uri())
         root = browser.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
 
         def count(selector: str) -> int:
             found = browser.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": selector})
             return len(found["nodeIds"])
 
-        assert [count("tbody tr"), count("figure svg .level"), count("input"), count("thead button")] == [
-            rows, figures, 0, 0,
-        ]  # fmt: skip
+        kinds = ("tbody tr", "figure svg .level", "input", "select", "thead button")
+        assert [count(kind) for kind in kinds] == [rows, figures, 0, 0, 0]
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

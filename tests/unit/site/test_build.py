@@ -14,7 +14,7 @@ import pytest
 from isobench.analysis import pruning
 from isobench.report import format
 from isobench.results.store import SESSION
-from isobench.site import cost
+from isobench.site import compare, cost
 from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
 from tests.unit.site.made import NAMES, STEP, add, add_nights, change, files, made, pages
@@ -89,7 +89,8 @@ def test_the_pages_of_other_hosts_are_not_written(history: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in (history / "site").rglob("*.html")}
     assert made(history).written == 0
     add(history / "results", NIGHTS)
-    assert made(history).written == 5  # two metrics, the host's page and the two about all hosts
+    # Two metrics, the host's page, two comparisons, two files of numbers, and the two pages about all hosts.
+    assert made(history).written == 9
     rewritten = {file for file, state in before.items() if file.stat().st_mtime_ns != state}
     assert {file.parent.name.partition("~")[0] for file in rewritten} == {"one", "site"}
 
@@ -110,7 +111,7 @@ def test_what_is_left_out_is_said(history: Path, what: str, said: str) -> None:
     assert any(said in problem for problem in built.problems)
     for file, page in pages(history / "site").items():
         here = said in page.words
-        if file.name == "costs.html":
+        if file.name == "costs.html" or file.name.startswith("compare"):
             assert not here
         elif file.name == "index.html":
             assert here == (not file.parent.name.startswith("two~")), file
@@ -123,7 +124,7 @@ def test_every_link_leads_somewhere(history: Path) -> None:
     _add_report(history)
     made(history)
     found = pages(history / "site")
-    assert len(found) == 2 + 2 * 3
+    assert len(found) == 2 + 2 * (3 + compare.MOST + 1)
     for file, page in found.items():
         assert len(page.ids) == len(set(page.ids))
         for link in page.links:
