@@ -13,7 +13,7 @@ from isobench.contracts.answers import answers, each_answer
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
 from isobench.environments.docker.engine import Docker
-from isobench.environments.runtimes import _ctr, oci
+from isobench.environments.runtimes import _bundle, _ctr
 from isobench.host import cgroups
 from isobench.run import catalog
 from isobench.run.lifecycle import new_run_id
@@ -74,7 +74,7 @@ def test_a_rung_made_by_hand_tells_that_it_was_killed_for_want_of_memory(monkeyp
 @pytest.mark.parametrize("name", ["runc", "containerd"])
 def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """runc has removed the cgroup that knew by the time it ends; in the words for a container of Docker's."""
-    plain = oci.configuration
+    plain = _bundle.configuration
 
     def tight(*words: Any) -> dict[str, Any]:
         document = plain(*words)
@@ -82,7 +82,7 @@ def test_a_bundle_tells_that_it_was_killed_for_want_of_memory(monkeypatch: pytes
         return document
 
     with opened(name) as sandbox:
-        monkeypatch.setattr({"runc": oci, "containerd": _ctr}[name], "configuration", tight)
+        monkeypatch.setattr({"runc": _bundle, "containerd": _ctr}[name], "configuration", tight)
         killed = pytest.raises(OutOfMemory, match=r"OOM-killed \(the container's limit is 24 MiB\): ")
         with killed, sandbox.launch(working("touch", str(64 << 20), timeout=60)) as instance:
             instance.stdin.write(b"\n")

@@ -15,8 +15,8 @@ from isobench.core.remedies import to_start
 from isobench.daemons.private import daemon_state, ended
 from isobench.daemons.shims import TASKS, remove_socket
 from isobench.environments.docker._daemons import CONTAINERD, containerd_address, containerd_settings
-from isobench.environments.runtimes._runtime import Runtime
-from isobench.environments.runtimes.oci import cgroup_of, configuration
+from isobench.environments.runtimes._bundle import cgroup_of, configuration
+from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import opened, work_folder
 from isobench.host.accounting import descendants, peer_pid, pids_with, process_name
@@ -130,12 +130,8 @@ def _shim(name: str) -> int:
     return next(iter(pids_with(f"\0-id\0{name}\0")), 0)
 
 
-class Ctr(Runtime):
+class CtrDriver(Driver):
     """`ctr run` with the OCI configuration of the runc rung, in a containerd namespace named after the run."""
-
-    def __init__(self, environment: Runtime) -> None:
-        super().__init__(environment.name, environment.title, environment.adds, environment.compared_with)
-        self.tool, self.mechanisms = environment.tool, environment.mechanisms
 
     def require(self) -> None:
         try:

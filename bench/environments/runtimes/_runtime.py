@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """A runtime (`isobench.contracts.environment.Environment`); a subclass defines its command line."""
+    """What a runtime is (`isobench.contracts.environment.Environment`); a subclass names its driver."""
 
     layer: Layer = "runtime"
     capabilities = frozenset(
@@ -45,6 +45,21 @@ class Runtime:
         self.adds = adds
         self.compared_with = compared_with
         self.groups = frozenset(groups)
+
+    def driver(self) -> Driver:
+        """How its instances are run."""
+        raise TypeError(f"{type(self).__name__} has no driver")
+
+    @contextmanager
+    def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
+        from isobench.environments.runtimes._sandbox import opened
+
+        with opened(self, self.driver(), workdir) as sandbox:
+            yield sandbox
+
+
+class Driver:
+    """How a runtime's instances are run; a subclass defines their command line."""
 
     def require(self) -> None:
         """Raise `Unavailable` if something besides the tool is missing. Called before anything is created."""
@@ -90,10 +105,3 @@ class Runtime:
     def engine(self) -> list[int]:
         """The daemons that work for every instance; their CPU time counts."""
         return []
-
-    @contextmanager
-    def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
-        from isobench.environments.runtimes._sandbox import opened
-
-        with opened(self, workdir) as sandbox:
-            yield sandbox

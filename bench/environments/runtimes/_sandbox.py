@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Role
     from isobench.contracts.launch import Launch
-    from isobench.environments.runtimes._runtime import Runtime
+    from isobench.environments.runtimes._runtime import Driver, Runtime
     from isobench.probe.launcher import LaunchedInstance, NetnsWatch
 
 
 @contextmanager
-def opened(runtime: Runtime, workdir: Path) -> Iterator[RuntimeSandbox]:
+def opened(runtime: Runtime, driver: Driver, workdir: Path) -> Iterator[RuntimeSandbox]:
     """The sandbox of a runtime. Raises `Unavailable` if its tool, or something else that it needs, is missing."""
     if find(runtime.tool.name) is None:
         raise Unavailable(f"{runtime.tool.name} is not installed", remedy=runtime.tool.remedy)
@@ -42,20 +42,21 @@ def opened(runtime: Runtime, workdir: Path) -> Iterator[RuntimeSandbox]:
     if runtime.runs_in_work:
         check_may_run(workdir, "ISOBENCH_WORK")
     check_name(workdir, runtime.tool.name, runtime.refused, "ISOBENCH_WORK")
-    runtime.require()
-    sandbox = RuntimeSandbox(runtime, workdir)
+    driver.require()
+    sandbox = RuntimeSandbox(runtime, driver, workdir)
     try:
-        runtime.prepare(sandbox)
+        driver.prepare(sandbox)
         yield sandbox
     finally:
-        runtime.dispose(sandbox)
+        driver.dispose(sandbox)
 
 
 class RuntimeSandbox:
     """The root file system in the work folder, and the tool."""
 
-    def __init__(self, runtime: Runtime, workdir: Path) -> None:
+    def __init__(self, runtime: Runtime, driver: Driver, workdir: Path) -> None:
         self.runtime = runtime
+        self.driver = driver
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
         self.memory_limit = 0
@@ -69,44 +70,44 @@ class RuntimeSandbox:
         link_rootfs(self.root)
 
     def daemons(self) -> list[int]:
-        return self.runtime.engine()
+        return self.driver.engine()
 
     def unseen(self) -> Mapping[Part, str]:
         """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`)."""
         end = {Part.END: blind()} if blind() and self.runtime.own_network else {}
-        return {**end, **self.runtime.unseen()}
+        return {**end, **self.driver.unseen()}
 
     def facts(self) -> Mapping[str, str]:
-        command = " ".join(self.runtime.command(self, "NAME", ("ready",)))
+        command = " ".join(self.driver.command(self, "NAME", ("ready",)))
         tool = self.runtime.tool.name
         facts = {f"version.{tool}": version(tool)}
         facts["command"] = command.replace(str(self.workdir), "WORK")
-        return {**facts, **self.runtime.facts(self)}
+        return {**facts, **self.driver.facts(self)}
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[LaunchedInstance]:
         number = next(self._numbers)
         name = f"{self.run}-{self.runtime.name}-{number}"
         sandbox = self._with(launch)
-        command = self.runtime.command(sandbox, name, launch.arguments)
+        command = self.driver.command(sandbox, name, launch.arguments)
         tool = find(command[0]) or command[0]
         watch = watch_netns(launch.timeout) if launch.watch_end and self.runtime.own_network else None
-        engine = {pid: cpu_seconds(pid) for pid in self.runtime.engine()}
+        engine = {pid: cpu_seconds(pid) for pid in self.driver.engine()}
         ended = False
         try:
             with (
                 MemoryWatch() as memory,
-                self.runtime.started_in(sandbox, name) as cgroups,
+                self.driver.started_in(sandbox, name) as cgroups,
                 launched(
                     [tool, *command[1:]],
                     timeout=launch.timeout,
-                    environ=self.runtime.environ(sandbox),
+                    environ=self.driver.environ(sandbox),
                     folder=self.workdir,
                     cgroups=cgroups,
                 ) as instance,
             ):
                 instance.watchers = [watch.pid] if watch is not None else []
-                instance.elsewhere = self.runtime.elsewhere(name)
+                instance.elsewhere = self.driver.elsewhere(name)
                 spent = {role: _spent(instance.elsewhere, role) for role in ("payload", "helper")}
                 payload = next((pid for pid, role in instance.host_pids().items() if role == "payload"), 0)
                 memory.look_at(payload)
@@ -119,7 +120,7 @@ class RuntimeSandbox:
                 instance.events["gone"] = max(instance.events["gone"], watch.await_gone())
         finally:
             if not ended:
-                self.runtime.destroy(self, name)
+                self.driver.destroy(self, name)
             if watch is not None:
                 watch.close()
 
@@ -129,7 +130,7 @@ class RuntimeSandbox:
         other.memory_limit, other.limits = launch.memory_bytes, launch.limits
         if launch.root is not None:
             other.given = launch.root
-            self.runtime.take(other, launch.root)
+            self.driver.take(other, launch.root)
         return other
 
     def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> str:
@@ -138,7 +139,7 @@ class RuntimeSandbox:
         Raises `MeasurementError`.
         """
         seconds = deadlines.stretched(120) if timeout is None else timeout
-        environ = {**ENVIRON, **self.runtime.environ(self)}
+        environ = {**ENVIRON, **self.driver.environ(self)}
         return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=environ)
 
 

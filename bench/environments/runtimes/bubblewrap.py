@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.mechanism import Mechanism, Tool
-from isobench.environments.runtimes._runtime import Runtime
+from isobench.environments.runtimes._runtime import Driver, Runtime
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
@@ -15,16 +15,8 @@ if TYPE_CHECKING:
 _BWRAP = Tool("bwrap", ("bubblewrap",))
 
 
-class Bubblewrap(Runtime):
-    """The sandbox that Flatpak uses."""
-
-    tool = _BWRAP
-    refused = "(?!)"  # it takes any path
-    mechanisms = (
-        Mechanism(
-            "bubblewrap", programs=("bwrap",), tools=(_BWRAP,), needs=(_BWRAP.need("bubblewrap", everyday=False),)
-        ),
-    )
+class BwrapDriver(Driver):
+    """`bwrap`: nothing but a command line."""
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         options = [
@@ -39,6 +31,21 @@ class Bubblewrap(Runtime):
             "/dev",
         ]
         return ["bwrap", *options, "/probe", *probe_args]
+
+
+class Bubblewrap(Runtime):
+    """The sandbox that Flatpak uses."""
+
+    tool = _BWRAP
+    refused = "(?!)"  # it takes any path
+    mechanisms = (
+        Mechanism(
+            "bubblewrap", programs=("bwrap",), tools=(_BWRAP,), needs=(_BWRAP.need("bubblewrap", everyday=False),)
+        ),
+    )
+
+    def driver(self) -> Driver:
+        return BwrapDriver()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
@@ -10,11 +9,8 @@ from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._sandbox import RuntimeSandbox
+    from isobench.environments.runtimes._runtime import Driver
 
 
 def _sweep(run: str) -> list[str]:
@@ -39,12 +35,10 @@ class Containerd(Runtime):
     mechanisms = (MECHANISM,)
     capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
 
-    @contextmanager
-    def open(self, workdir: Path) -> Iterator[RuntimeSandbox]:
-        from isobench.environments.runtimes._ctr import Ctr
+    def driver(self) -> Driver:
+        from isobench.environments.runtimes._ctr import CtrDriver
 
-        with Ctr(self).open(workdir) as sandbox:
-            yield sandbox
+        return CtrDriver()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (

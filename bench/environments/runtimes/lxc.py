@@ -2,106 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.core.text import NOT_UTF8
 from isobench.environments.runtimes._runtime import Runtime
-from isobench.host.programs import version
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._sandbox import RuntimeSandbox
+    from isobench.environments.runtimes._runtime import Driver
 
 
-_LOCKS = "/run/lxc/lock"
-"""Where LXC keeps a lock for each of root's containers, below a folder named like the container's folder."""
+def _sweep(run: str) -> list[str]:
+    from isobench.environments.runtimes._lxc import sweep
 
-
-def sweep(run: str) -> list[str]:
-    """Remove the cgroups of a dead run's containers and the folder of their locks.
-
-    LXC names those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; isobench names the one for ending monitors.
-    """
-    from pathlib import Path
-
-    from isobench.filesystem.mounts import remove_tree
-    from isobench.filesystem.paths import work_root
-    from isobench.host.cgroups import remove
-
-    removed = [*remove(f"lxc.*.{run}-*"), *remove(_pivot_of(run))]
-    locks = Path(f"{_LOCKS}{work_root().resolve()}/{run}")
-    if locks.is_dir():
-        remove_tree(locks)
-        removed.append(f"folder {locks}")
-        _remove_empty_parents(locks)
-    return removed
-
-
-def _remove_empty_parents(folder: Path) -> None:
-    """LXC creates all of them for the first container in a folder."""
-    for parent in folder.parents:
-        if str(parent) == _LOCKS:
-            return
-        try:
-            parent.rmdir()
-        except OSError:  # it has other containers' locks
-            return
-
-
-def _pivot_of(run: str) -> str:
-    """The cgroup that ending monitors move to. By default all users of LXC share one, which stays for ever."""
-    return f"{run}-lxc-pivot"
-
-
-@cache
-def _names_pivot() -> bool:
-    """Whether that cgroup can be named, as since LXC 5."""
-    found = re.match(r"(\d+)\.", version("lxc-start"))
-    return found is not None and int(found[1]) >= 5
-
-
-def _configuration(sandbox: RuntimeSandbox, probe_args: tuple[str, ...]) -> str:
-    """LXC's configuration (lxc.container.conf(5)): an empty network, proc and sys, the probe as init, limits."""
-    settings = {
-        "lxc.uts.name": "isobench",
-        "lxc.rootfs.path": f"dir:{sandbox.root}",
-        "lxc.net.0.type": "empty",
-        "lxc.mount.auto": "proc:mixed sys:mixed",
-        "lxc.autodev": "1",
-        "lxc.pty.max": "0",
-        "lxc.tty.max": "0",
-        "lxc.console.path": "none",
-        "lxc.apparmor.profile": "unconfined",
-        "lxc.init.cmd": " ".join(("/probe", *probe_args)),
-    }
-    if _names_pivot():
-        settings["lxc.cgroup.dir.monitor.pivot"] = _pivot_of(sandbox.run)
-    settings |= _limits(sandbox)
-    return "".join(f"{key} = {value}\n" for key, value in settings.items())
-
-
-def _limits(sandbox: RuntimeSandbox) -> dict[str, str]:
-    """Files of the container's cgroup, in the order in which LXC writes them, and the resource limit of its init."""
-    from isobench.environments.runtimes._sandbox import cgroup_files
-    from isobench.host.cgroups import is_version_2
-
-    prefix = "lxc.cgroup2" if is_version_2() else "lxc.cgroup"
-    found = {f"{prefix}.{file}": value for file, value in cgroup_files(sandbox).items()}
-    if sandbox.limits.open_files:
-        found["lxc.prlimit.nofile"] = str(sandbox.limits.open_files)
-    return found
+    return sweep(run)
 
 
 _TOOL = Tool("lxc-start", ("lxc",))
 MECHANISM = Mechanism(
     "LXC",
-    sweep,
+    _sweep,
     programs=("lxc-*",),
     tools=(_TOOL,),
     needs=(_TOOL.need("LXC", everyday=False),),
@@ -109,7 +31,7 @@ MECHANISM = Mechanism(
 
 
 class Lxc(Runtime):
-    """liblxc in the foreground, the probe as the container's init."""
+    """`lxc-start` (`_lxc.py`)."""
 
     tool = _TOOL
     mechanisms = (MECHANISM,)
@@ -117,21 +39,10 @@ class Lxc(Runtime):
     capabilities = (Runtime.capabilities - {Capability.COMMAND}) | OF_A_CGROUP | {Capability.LIMIT_FILES}
     """Its configuration splits the words of a command at blanks."""
 
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        file = sandbox.workdir / f"{name}.conf"
-        if name != "NAME":
-            (sandbox.workdir / "lxc").mkdir(exist_ok=True)
-            file.write_text(_configuration(sandbox, probe_args))
-        return ["lxc-start", "-F", "-n", name, "-P", f"{sandbox.workdir}/lxc", "-f", str(file)]
+    def driver(self) -> Driver:
+        from isobench.environments.runtimes._lxc import LxcDriver
 
-    def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """A killed lxc-start leaves the cgroups that it created for itself and for the container."""
-        from isobench.host.cgroups import remove
-
-        remove(f"lxc.*.{name}")
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        sweep(sandbox.run)
+        return LxcDriver()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (Lxc("lxc", "LXC", "liblxc", "ns-all"),)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
@@ -11,64 +9,20 @@ from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._sandbox import RuntimeSandbox
+    from isobench.environments.runtimes._runtime import Driver
 
 
-def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
-    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy. A given root file
-    system has one instance at a time."""
-    from isobench.images.rootfs import link_rootfs
+def _sweep(run: str) -> list[str]:
+    from isobench.environments.runtimes._nspawn import sweep
 
-    if sandbox.given is not None:
-        return sandbox.root
-    tree = sandbox.workdir / f"root-{name}"
-    if name != "NAME":
-        link_rootfs(tree)
-    return tree
-
-
-def _cgroup_of(run: str) -> str:
-    """The cgroup in which all instances of a run are started."""
-    return f"{run}-nspawn"
-
-
-_STATE = "/run/systemd/nspawn"
-"""Where nspawn keeps a lock for each tree, and a folder for later mounts for each container."""
-
-
-def sweep(run: str) -> list[str]:
-    """Remove what a dead run's containers left: their cgroups, and the files of those whose nspawn was killed."""
-    from isobench.filesystem.mounts import remove_tree
-    from isobench.host.cgroups import remove
-
-    removed = remove(_cgroup_of(run))
-    for left in filter(os.path.lexists, _kept(run)):
-        remove_tree(left) if left.is_dir() else left.unlink()
-        removed.append(f"nspawn's {left.name}")
-    return removed
-
-
-def _kept(run: str) -> Iterator[Path]:
-    """The run's files: a lock is named after its tree's inode, a folder after its container."""
-    from pathlib import Path
-
-    from isobench.filesystem.paths import work_folder
-
-    yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
-    work = work_folder(run)
-    for tree in (*work.glob("nspawn/root-*"), *work.glob("nspawn/*/root")) if work is not None else ():
-        status = tree.lstat()
-        yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
+    return sweep(run)
 
 
 _TOOL = Tool("systemd-nspawn", ("systemd-container",))
 MECHANISM = Mechanism(
     "systemd-nspawn",
-    sweep,
+    _sweep,
     programs=("systemd-nspawn",),
     tools=(_TOOL,),
     needs=(_TOOL.need("systemd-nspawn", everyday=False),),
@@ -76,45 +30,17 @@ MECHANISM = Mechanism(
 
 
 class Nspawn(Runtime):
-    """systemd's container tool.
-
-    It creates cgroups with fixed names (`payload`, `supervisor`) in the one in which it is started, and leaves them
-    there. So it is started in a cgroup of the run's own.
-    """
+    """systemd's container tool (`_nspawn.py`)."""
 
     tool = _TOOL
     refused = "(?!)"  # it takes any path
     mechanisms = (MECHANISM,)
     capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
 
-    @contextmanager
-    def started_in(self, sandbox: RuntimeSandbox, name: str) -> Iterator[Sequence[Path]]:
-        """With limits, also a cgroup that has them, as a unit of systemd has those of a container that it starts. So
-        nspawn's own processes are within them, too."""
-        from isobench.environments.runtimes._sandbox import cgroup_files
-        from isobench.host.cgroups import limited, make_own
+    def driver(self) -> Driver:
+        from isobench.environments.runtimes._nspawn import NspawnDriver
 
-        own, files = make_own(_cgroup_of(sandbox.run)), cgroup_files(sandbox)
-        if not files:
-            yield own
-            return
-        with limited(_cgroup_of(sandbox.run), name, files) as folders:
-            yield (*own, *folders)
-
-    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """It hides /tmp, where a program of a root file system that an instance is given may be."""
-        return {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"} if sandbox.given is not None else {}
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        sweep(sandbox.run)
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
-        tree = _own_tree(sandbox, name)
-        where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
-        most = sandbox.limits.open_files
-        options += [f"--rlimit=RLIMIT_NOFILE={most}"] if most else []
-        return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
+        return NspawnDriver()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (Nspawn("nspawn", "systemd-nspawn", "the systemd-nspawn tool", "ns-all"),)

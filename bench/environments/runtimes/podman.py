@@ -6,64 +6,23 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Keeper, Mechanism, Tool
-from isobench.core import deadlines
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from isobench.contracts.environment import Environment
-    from isobench.environments.runtimes._sandbox import RuntimeSandbox
-
-_IMAGE = "localhost/isobench"
+    from isobench.environments.runtimes._runtime import Driver
 
 
-def sweep(run: str) -> list[str]:
-    """Remove what Podman keeps of a dead run outside its work folder."""
-    from isobench.filesystem.mounts import remove_tree
-    from isobench.host.cgroups import remove
-    from isobench.host.endings import has_variable, kill_all
+def _sweep(run: str) -> list[str]:
+    from isobench.environments.runtimes._podman import sweep
 
-    folder, mark = _runroot(run), _mark(run)
-    helpers = kill_all(lambda pid: has_variable(pid, mark)) if folder.is_dir() else []
-    removed = [*(f"killed process {pid} of Podman" for pid in helpers), *remove(_cgroup_of(run))]
-    if not folder.is_dir():
-        return removed
-    left = remove_tree(folder)
-    return [*removed, *([f"not cleaned: {point} is still mounted" for point in left] or [f"folder {folder}"])]
-
-
-def _image(sandbox: RuntimeSandbox) -> str:
-    """The name of the image with the sandbox's root file system."""
-    return f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
-
-
-def _cgroup_of(run: str) -> str:
-    """The cgroup above those of all containers of a run and their monitors."""
-    return f"{run}-podman"
-
-
-def _runroot(run: str) -> Path:
-    """Not in the work folder: Podman refuses a runroot of more than 50 characters."""
-    from isobench.filesystem.paths import state_dir
-
-    return state_dir() / f"podman-{run[-6:]}"
-
-
-def _mark(run: str) -> str:
-    """A variable of all that Podman starts for a run, for it to be found by: a helper need not name the run.
-
-    Without CAP_SYS_ADMIN, Podman keeps the user namespace open that it works in, by a process that never ends. The
-    variable also keeps it from making folders in /run/user or /tmp then.
-    """
-    return f"XDG_RUNTIME_DIR={_runroot(run)}"
+    return sweep(run)
 
 
 _TOOL = Tool("podman", ("podman",))
 MECHANISM = Mechanism(
     "Podman",
-    sweep,
+    _sweep,
     programs=("podman", "conmon", "fuse-overlayfs", "runc"),
     tools=(_TOOL,),
     keepers=(Keeper("conmon", "container"),),
@@ -72,31 +31,8 @@ MECHANISM = Mechanism(
 )
 
 
-def _limits(sandbox: RuntimeSandbox) -> list[str]:
-    """Options of `podman run`. Of open files and processes its defaults may exceed the host's."""
-    from isobench.host.cgroups import limits_swap, shares
-    from isobench.host.disks import disk_beneath
-
-    limits = sandbox.limits
-    most = limits.open_files or 1024
-    options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
-    if sandbox.memory_limit:
-        options.append(f"--memory={sandbox.memory_limit}")
-        options += [f"--memory-swap={sandbox.memory_limit + limits.swap_bytes}"] if limits_swap() else []
-    if limits.cpu_percent:
-        options.append(f"--cpus={limits.cpu_percent / 100:g}")
-    if limits.cpu_weight:
-        options.append(f"--cpu-shares={shares(limits.cpu_weight)}")
-    if limits.processes:
-        options.append(f"--pids-limit={limits.processes}")
-    for option, rate in (("bps", limits.write_bytes), ("iops", limits.write_operations)):
-        if rate:
-            options.append(f"--device-write-{option}={disk_beneath(sandbox.workdir).path}:{rate}")
-    return options
-
-
 class Podman(Runtime):
-    """`podman run`, with its own storage in the work folder."""
+    """`podman run` (`_podman.py`)."""
 
     capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
     tool = _TOOL
@@ -105,60 +41,10 @@ class Podman(Runtime):
     refused = r"[^\x00-\x7f]|[:,\\]"
     """Its storage joins paths by colons and options by commas, and its conmon runs without a locale."""
 
-    def prepare(self, sandbox: RuntimeSandbox) -> None:
-        from isobench.filesystem.paths import check_name
-        from isobench.images.rootfs import rootfs_tar
+    def driver(self) -> Driver:
+        from isobench.environments.runtimes._podman import PodmanDriver
 
-        check_name(_runroot(sandbox.run), self.tool.name, self.refused, "ISOBENCH_STATE")
-        _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
-        self._imported: set[Path] = set()
-        self._import(sandbox, rootfs_tar())
-
-    def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        words = (*self._podman(sandbox), "import", "--quiet", "-", _image(sandbox))
-        with archive.open("rb") as file:  # a path with a colon would count as an address
-            sandbox.tool(*words, timeout=deadlines.stretched(300), stdin=file.fileno())
-
-    def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        if archive not in self._imported:
-            self._import(sandbox, archive)
-            self._imported.add(archive)
-
-    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *_limits(sandbox)]
-        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
-        return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
-
-    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """If it were killed, copies of images would stay in /var/tmp. Without CAP_SYS_ADMIN it follows the settings in
-        the user's home, and makes ~/.config/cni."""
-        own = dict.fromkeys(("HOME", "TMPDIR"), str(sandbox.workdir))
-        return {**own, **dict([_mark(sandbox.run).split("=", 1)])}
-
-    def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        rootless = (sandbox.workdir / "tmp/pause.pid").exists()
-        return {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
-
-    def dispose(self, sandbox: RuntimeSandbox) -> None:
-        from contextlib import suppress
-
-        from isobench.core.errors import MeasurementError
-        from isobench.filesystem.mounts import unmount_below
-
-        with suppress(MeasurementError):
-            sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
-            sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")
-        unmount_below(sandbox.workdir)
-        sweep(sandbox.run)
-
-    def _podman(self, sandbox: RuntimeSandbox) -> list[str]:
-        there = [
-            f"--root={sandbox.workdir}/storage",
-            f"--runroot={_runroot(sandbox.run)}",
-            f"--tmpdir={sandbox.workdir}/tmp",
-        ]
-        there.append(f"--runtime-flag=root={sandbox.workdir}/runc")  # what a killed runc keeps would stay in /run/runc
-        return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+        return PodmanDriver()
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (

@@ -17,11 +17,11 @@ from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.native._sandbox import NativeSandbox
 from isobench.environments.native.rungs import Isolation
-from isobench.environments.runtimes import lxc, nspawn
+from isobench.environments.runtimes import _lxc, _nspawn
+from isobench.environments.runtimes._bundle import configuration
+from isobench.environments.runtimes._podman import PodmanDriver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
-from isobench.environments.runtimes.oci import configuration
-from isobench.environments.runtimes.podman import Podman
-from isobench.host import cgroups, disks
+from isobench.host import cgroups
 from isobench.host.cgroups import Writes
 from isobench.host.cgroups import limits as files
 from isobench.host.disks import Disk
@@ -43,11 +43,12 @@ NONE = working("x")
 @pytest.fixture(autouse=True)
 def disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything lies on one disk."""
-    for module in ("docker._sandbox", "native._sandbox", "runtimes._sandbox"):
+    for module in ("docker._sandbox", "runtimes._bundle", "runtimes._podman"):
+        monkeypatch.setattr(f"isobench.environments.{module}.limits_swap", lambda: True)
+        monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
+    for module in ("native._sandbox", "runtimes._sandbox"):
         monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
     monkeypatch.setattr(cgroups, "limits_swap", lambda: True)
-    monkeypatch.setattr("isobench.environments.docker._sandbox.limits_swap", lambda: True)
-    monkeypatch.setattr(disks, "disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
 
 
 def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
@@ -117,15 +118,15 @@ def test_the_configuration_of_lxc(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Files of its cgroup as this host names them, the period of a quota before the quota."""
     monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     sandbox = _runtime_sandbox(EVERY)
-    lines = lxc._configuration(sandbox, ("ready",)).splitlines()
+    lines = _lxc._configuration(sandbox, ("ready",)).splitlines()
     first, then = (lines.index(f"lxc.cgroup.cpu.cfs_{what} = {value}") for what, value in _QUOTA.items())
     assert first < then
     assert {"lxc.cgroup.memory.limit_in_bytes = 67108864", "lxc.cgroup.pids.max = 64"} <= set(lines)
     assert {"lxc.cgroup.blkio.throttle.write_iops_device = 254:0 50", "lxc.prlimit.nofile = 32"} <= set(lines)
     (tmp_path / "cgroup.controllers").write_text("cpu memory")
-    lines = lxc._configuration(sandbox, ("ready",)).splitlines()
+    lines = _lxc._configuration(sandbox, ("ready",)).splitlines()
     assert {"lxc.cgroup2.cpu.max = 20000 100000", "lxc.cgroup2.io.max = 254:0 wbps=4194304 wiops=50"} <= set(lines)
-    usual = lxc._configuration(_runtime_sandbox(NONE), ("ready",))
+    usual = _lxc._configuration(_runtime_sandbox(NONE), ("ready",))
     assert "lxc.cgroup." not in usual.replace("lxc.cgroup.dir", "") and "prlimit" not in usual
 
 
@@ -134,15 +135,15 @@ _QUOTA = {"period_us": "100000", "quota_us": "20000"}
 
 def test_the_options_of_nspawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cgroup is made for it (tests/contract/test_limits.py)."""
-    monkeypatch.setattr(nspawn, "_own_tree", lambda sandbox, name: Path("/w/root"))
-    tool = nspawn.Nspawn("nspawn", "", "", None)
+    monkeypatch.setattr(_nspawn, "_own_tree", lambda sandbox, name: Path("/w/root"))
+    tool = _nspawn.NspawnDriver()
     assert "--rlimit=RLIMIT_NOFILE=32" in tool.command(_runtime_sandbox(EVERY), "one", ("ready",))
     assert not any(word.startswith("--rlimit") for word in tool.command(_runtime_sandbox(NONE), "one", ("ready",)))
 
 
 def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
-    podman = Podman("podman", "", "", None)
+    podman = PodmanDriver()
     wanted = {
         "--memory=67108864",
         "--memory-swap=68157440",

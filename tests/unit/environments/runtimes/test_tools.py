@@ -10,9 +10,9 @@ import pytest
 from isobench.contracts.launch import NO_LIMITS
 from isobench.environments.libvirt import _network
 from isobench.environments.runtimes import _ctr
-from isobench.environments.runtimes._runtime import Runtime
+from isobench.environments.runtimes._podman import PodmanDriver
+from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
-from isobench.environments.runtimes.podman import Podman
 
 TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 """Says its process group (proc(5))."""
@@ -20,7 +20,7 @@ TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 
 def _sandbox() -> RuntimeSandbox:
     sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
-    sandbox.runtime = Runtime("any", "any runtime", "", None)
+    sandbox.driver = Driver()
     return sandbox
 
 
@@ -58,7 +58,7 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     sandbox = _sandbox()
     sandbox.workdir, sandbox.run, sandbox.given = tmp_path / "work", "isobench-1-abcdef", None
     sandbox.memory_limit, sandbox.limits = 0, NO_LIMITS
-    podman = Podman("podman", "", "", None)
+    podman = PodmanDriver()
     told = podman.environ(sandbox)
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
     assert told["XDG_RUNTIME_DIR"] == f"{tmp_path}/podman-abcdef"

@@ -1,0 +1,92 @@
+"""How systemd-nspawn runs an instance, and what is removed of a dead run."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.environments.runtimes._runtime import Driver
+from isobench.environments.runtimes._sandbox import cgroup_files
+from isobench.filesystem.mounts import remove_tree
+from isobench.filesystem.paths import work_folder
+from isobench.host.cgroups import limited, make_own, remove
+from isobench.images.rootfs import link_rootfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from isobench.environments.runtimes._sandbox import RuntimeSandbox
+
+
+def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
+    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy. A given root file
+    system has one instance at a time."""
+    if sandbox.given is not None:
+        return sandbox.root
+    tree = sandbox.workdir / f"root-{name}"
+    if name != "NAME":
+        link_rootfs(tree)
+    return tree
+
+
+def _cgroup_of(run: str) -> str:
+    """The cgroup in which all instances of a run are started."""
+    return f"{run}-nspawn"
+
+
+_STATE = "/run/systemd/nspawn"
+"""Where nspawn keeps a lock for each tree, and a folder for later mounts for each container."""
+
+
+def sweep(run: str) -> list[str]:
+    """Remove what a dead run's containers left: their cgroups, and the files of those whose nspawn was killed."""
+    removed = remove(_cgroup_of(run))
+    for left in filter(os.path.lexists, _kept(run)):
+        remove_tree(left) if left.is_dir() else left.unlink()
+        removed.append(f"nspawn's {left.name}")
+    return removed
+
+
+def _kept(run: str) -> Iterator[Path]:
+    """The run's files: a lock is named after its tree's inode, a folder after its container."""
+    yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
+    work = work_folder(run)
+    for tree in (*work.glob("nspawn/root-*"), *work.glob("nspawn/*/root")) if work is not None else ():
+        status = tree.lstat()
+        yield Path(_STATE, "locks", f"inode-{status.st_dev}:{status.st_ino}")
+
+
+class NspawnDriver(Driver):
+    """systemd's container tool.
+
+    It creates cgroups with fixed names (`payload`, `supervisor`) in the one in which it is started, and leaves them
+    there. So it is started in a cgroup of the run's own.
+    """
+
+    @contextmanager
+    def started_in(self, sandbox: RuntimeSandbox, name: str) -> Iterator[Sequence[Path]]:
+        """With limits, also a cgroup that has them, as a unit of systemd has those of a container that it starts. So
+        nspawn's own processes are within them, too."""
+        own, files = make_own(_cgroup_of(sandbox.run)), cgroup_files(sandbox)
+        if not files:
+            yield own
+            return
+        with limited(_cgroup_of(sandbox.run), name, files) as folders:
+            yield (*own, *folders)
+
+    def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        """It hides /tmp, where a program of a root file system that an instance is given may be."""
+        return {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"} if sandbox.given is not None else {}
+
+    def dispose(self, sandbox: RuntimeSandbox) -> None:
+        sweep(sandbox.run)
+
+    def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        options = ["--quiet", "--register=no", "--keep-unit", "--private-network", "--pipe", "--link-journal=no"]
+        tree = _own_tree(sandbox, name)
+        where = [f"--directory={tree}", f"--machine={name[-60:].lstrip('-').lower()}", "--volatile=no"]
+        most = sandbox.limits.open_files
+        options += [f"--rlimit=RLIMIT_NOFILE={most}"] if most else []
+        return ["systemd-nspawn", *options, *where, "/probe", *probe_args]
