@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.core import terminal
+from isobench.core import display
 from isobench.core.errors import UsageError
 from isobench.export.formats import formats
 from isobench.report.page import FILES
@@ -41,9 +41,9 @@ def forget(folder: Path) -> None:
 
 def keep(file: Path, words: Sequence[RenderableType], show: bool = True) -> None:
     """Write it to a file, as to a pipe, and show it unless data is wanted."""
-    write(file, terminal.text(*words))
+    write(file, display.text(*words))
     if show:
-        terminal.tell(*words)
+        display.tell(*words)
 
 
 def write(file: Path, text: str) -> None:

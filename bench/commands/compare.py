@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from isobench.analysis import results
 from isobench.analysis.compare import Comparison, compare
 from isobench.analysis.earlier import earlier
-from isobench.core import terminal
+from isobench.core import display, terminal
 from isobench.core.errors import NothingMeasured, UsageError
 from isobench.core.text import clean
 from isobench.report import compared, format
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         _print_markdown(found)
     else:
-        terminal.tell(*for_terminal(found))
+        display.tell(*for_terminal(found))
     reasons = failing(found, arguments.fail_on) if arguments.fail_on else []
     if reasons:
         terminal.paragraph(
@@ -134,8 +134,8 @@ _COLUMNS = ("metric", "environment", "A", "B", "B to A [95 %]", "verdict")
 def for_terminal(found: Comparison) -> list[RenderableType]:
     """For a terminal: the runs, a table for each kind of change, and the conclusion in sentences."""
     words = ("metric", "environment", "verdict")
-    columns = [terminal.Column(name, "left" if name in words else "right", "[" in name) for name in _COLUMNS]
-    tables = [terminal.Listing(columns, [_row(change, found.band) for change in changes], title)
+    columns = [display.Column(name, "left" if name in words else "right", "[" in name) for name in _COLUMNS]
+    tables = [display.Listing(columns, [_row(change, found.band) for change in changes], title)
               for title, changes in compared.groups(found)]  # fmt: skip
     return [*_head(found), *tables, *compared.sentences(found)]
 

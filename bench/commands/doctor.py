@@ -6,8 +6,11 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from rich.table import Table
+from rich.text import Text
+
 from isobench.commands._options import Given, add_timeout
-from isobench.core import deadlines, terminal
+from isobench.core import deadlines, display, terminal
 from isobench.core.text import visible
 from isobench.run import catalog, doctor
 
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         terminal.print_json({"schema": SCHEMA, "findings": [f._asdict() for f in findings]})
     else:
-        terminal.tell(*for_terminal(findings))
+        display.tell(*for_terminal(findings))
     passed = {f.name for f in findings if f.kind == "environment" and f.outcome == "PASS"}
     missing = [e.name for e in required if e.name not in passed]
     if missing:
@@ -94,12 +97,12 @@ def _findings(chosen: Sequence[Environment]) -> Iterator[Finding]:
     yield from other
     yield from doctor.check_noise()
     yield from doctor.check_tools()
-    foot = terminal.Foot() if terminal.is_live(sys.stderr) else None
+    foot = display.Foot() if terminal.is_live(sys.stderr) else None
     launched = doctor.check_environments(chosen)
     try:
         for number, environment in enumerate(chosen, 1):
             if foot:
-                foot.draw(terminal.cell(f"launching {environment.name}, {number} of {len(chosen)}"))
+                foot.draw(display.cell(f"launching {environment.name}, {number} of {len(chosen)}"))
             yield next(launched)
     finally:
         launched.close()
@@ -120,9 +123,6 @@ _STYLES = MappingProxyType({"PASS": "green", "FAIL": "bold red", "WARN": "yellow
 
 def for_terminal(findings: Sequence[Finding]) -> list[RenderableType]:
     """One heading per kind. Findings with the same cause share a line, with the remedy beneath it."""
-    from rich.table import Table
-    from rich.text import Text
-
     words: list[RenderableType] = []
     for kind, heading in _HEADINGS.items():
         lines = Table.grid(padding=(0, 2, 0, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from isobench.core import terminal
 from isobench.run import catalog
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.core import terminal
-
     rows = {"environments": _environments, "scenarios": _scenarios, "metrics": _metrics, "workloads": _workloads}
     chosen = [arguments.what] if arguments.what else KINDS
     if arguments.json:
@@ -173,8 +172,6 @@ def _workloads() -> list[dict[str, object]]:
 
 def _print(rows: list[dict[str, object]]) -> None:
     """A plain table in a pipe, and on a terminal that is wide enough; on a narrow one a paragraph for each entry."""
-    from isobench.core import terminal
-
     heads = [name.replace("_", " ") for name in rows[0]]
     lines = [[_word(value) for value in row.values()] for row in rows]
     widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]

@@ -100,7 +100,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, show: bool) -> _Outco
         from isobench.analysis.results import load  # numpy, too
 
         return _Outcome(load(Path(str(path))), error.exit_code, _without_conclusion(error))
-    keep(folder / "run.txt", measure.for_terminal(outcome), show)
+    keep(folder / "run.txt", outcome.words(), show)
     document = _without_conclusion(measure.nothing_concluded(outcome)) if outcome.nothing else measure.document(outcome)
     return _Outcome(outcome.results, outcome.exit_code, document)
 

@@ -13,8 +13,8 @@ from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
 from isobench.core.model import BASELINE
 from isobench.core.quantities import seconds, size
+from isobench.report import format
 from isobench.results import runs
-from isobench.results.record import SkipRecord
 from isobench.run import catalog, lifecycle
 from isobench.run.choice import PROFILES, Choice, Terms, new_request
 from isobench.run.plan import applicable, plan
@@ -22,8 +22,6 @@ from isobench.run.resume import resumable, resumed_request, resuming
 
 if TYPE_CHECKING:
     import argparse
-
-    from rich.console import RenderableType
 
     from isobench.run.outcome import Outcome
     from isobench.run.plan import Request
@@ -143,7 +141,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _dry_run(_request(arguments), as_data=arguments.json)
     outcome = measured(arguments)
     if not arguments.json:
-        terminal.tell(*for_terminal(outcome))
+        from isobench.core import display
+
+        display.tell(*outcome.words())
     elif not outcome.nothing:
         terminal.print_json(document(outcome))
     if outcome.failed:
@@ -200,7 +200,6 @@ def _terms(arguments: argparse.Namespace) -> Terms:
 
 def _dry_run(request: Request, *, as_data: bool) -> int:
     """Print the plan."""
-    from isobench.report import format
     from isobench.run.estimate import expected
 
     estimate = expected(request)
@@ -229,12 +228,14 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     stays empty.
 
     Raises `Interrupted`, or another `IsobenchError`, each with the document of what was measured."""
+    from isobench.run import measurement
+
     request = _request(arguments)
-    progress = _progress(request, quiet=arguments.quiet, verbose=arguments.verbose)
+    progress = measurement.progress(request, quiet=arguments.quiet, verbose=arguments.verbose)
     lifecycle.clean(catalog.sweep)
     deadlines.begin(request.timeout)
     try:
-        path = _executed(request, progress, wait=arguments.wait)
+        path = measurement.execute(request, progress, wait=arguments.wait)
         from isobench.run.outcome import concluded  # pandas and all: not before the measurement has ended
 
         return concluded(path, request.max_blocks, _terms(arguments).reports)
@@ -243,38 +244,6 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     except IsobenchError as error:
         error.document = error.document or _begun(progress.writer.path if progress.writer else None)
         raise
-
-
-def _progress(request: Request, *, quiet: bool, verbose: bool) -> Progress:
-    """The progress of this run, which already knows what was skipped before."""
-    from isobench.run.estimate import expected
-    from isobench.run.progress import Progress
-
-    estimate = expected(request)
-    progress = Progress(block_seconds=estimate.seconds, cell_seconds=estimate.cells, quiet=quiet, verbose=verbose)
-    for skip in request.before.session.skips if request.before else ():
-        if not skip.scenario:
-            progress.skipped(SkipRecord(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
-    return progress
-
-
-def _executed(request: Request, progress: Progress, *, wait: bool) -> Path:
-    """Measure; returns the folder of the run."""
-    from isobench.probe.launcher import learn_deadlines
-    from isobench.run import runner
-
-    stopper = None
-    width = PROFILES[request.profile].width
-    if width is not None:
-        from isobench.analysis.stopping import WidthStopper
-
-        stopper = WidthStopper(request.baseline, width)
-    with lifecycle.running(request.run_id, wait=wait, sweep=catalog.sweep) as workdir:
-        try:
-            learn_deadlines()
-            return runner.execute(request._replace(workdir=workdir), stopper, progress).path
-        finally:
-            progress.close()
 
 
 def _interrupted(progress: Progress) -> Interrupted:
@@ -300,14 +269,6 @@ def document(outcome: Outcome) -> dict[str, object]:
     report = {name: str(file) for name, file in outcome.report.items()}
     summary = [row._asdict() for row in outcome.results.estimates]
     return {**_begun(outcome.path), "report": report, "summary": summary}
-
-
-def for_terminal(outcome: Outcome) -> list[RenderableType]:
-    """For a terminal: the verdicts, and the paths of the files."""
-    from isobench.run.closing import last_words
-
-    files = [f"results: {outcome.path}", *(f"report:  {file}" for file in outcome.report.values())]
-    return [*last_words(outcome.results), *filter(None, [outcome.unfinished]), *files]
 
 
 def nothing_concluded(outcome: Outcome) -> NothingMeasured:

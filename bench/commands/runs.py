@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from isobench.analysis.history import TOLD
 from isobench.commands.report import report_folder
-from isobench.core import terminal
+from isobench.core import display, terminal
 from isobench.core.errors import IsobenchError, UsageError
 from isobench.filesystem.ownership import folder
 from isobench.results import journal, runs, store
@@ -131,16 +131,16 @@ def _list(arguments: argparse.Namespace) -> int:
     if not rows:
         terminal.paragraph(f"no run under {arguments.results}/ (isobench run)")
         return 0
-    terminal.table(_COLUMNS, [_words(row) for row in rows])
+    display.table(_COLUMNS, [_words(row) for row in rows])
     return 0
 
 
 _COLUMNS = (
-    terminal.Column("run"),
-    terminal.Column("label, tags", wraps=True),
-    terminal.Column("state"),
-    terminal.Column("blocks", "right"),
-    terminal.Column("what", wraps=True),
+    display.Column("run"),
+    display.Column("label, tags", wraps=True),
+    display.Column("state"),
+    display.Column("blocks", "right"),
+    display.Column("what", wraps=True),
 )
 
 
@@ -207,7 +207,7 @@ def _print(one: ShownRun) -> None:
     lines = [(name, text) for name, text in facts.items() if text]
     lines += [("skipped", f"{', '.join(cells)}: {reason}") for reason, cells in causes.items()]
     for name, text in lines:
-        terminal.paragraph(f"{name:13} {terminal.cell(text).plain}", indent=14)
+        terminal.paragraph(f"{name:13} {display.cell(text).plain}", indent=14)
 
 
 def _name(arguments: argparse.Namespace) -> int:
@@ -241,7 +241,7 @@ def _relabelled(arguments: argparse.Namespace, path: Path, change: Callable[[Ses
         terminal.print_json(Document(schema=SCHEMA, runs=[row], problems=[]))
     else:
         names = ", ".join(filter(None, (row["label"], *(f"#{tag}" for tag in row["tags"])))) or "no label"
-        print(f"{path}: {terminal.cell(names).plain}")
+        print(f"{path}: {display.cell(names).plain}")
     return 0
 
 
@@ -273,7 +273,7 @@ def _agreed(chosen: Sequence[Path]) -> bool:
         raise UsageError("there is no terminal to ask for confirmation", remedy="--yes")
     for path in chosen:
         row = _row(path)
-        print(f"{path}: {terminal.cell(row['label'] or 'no label').plain}, {row['blocks']} blocks", file=sys.stderr)
+        print(f"{path}: {display.cell(row['label'] or 'no label').plain}, {row['blocks']} blocks", file=sys.stderr)
     print("remove? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from isobench.core import terminal
+from isobench.core import display
 from isobench.report import format, rules
 from isobench.run.progress import SHOWN, shown_metrics
 
@@ -31,11 +31,11 @@ _NAMED = 8
 
 
 _COLUMNS = (
-    terminal.Column("metric"),
-    terminal.Column("environment"),
-    terminal.Column("median", "right"),
-    terminal.Column("ratio [95 %]", "right", wraps=True),
-    terminal.Column("verdict"),
+    display.Column("metric"),
+    display.Column("environment"),
+    display.Column("median", "right"),
+    display.Column("ratio [95 %]", "right", wraps=True),
+    display.Column("verdict"),
 )
 
 
@@ -60,7 +60,7 @@ def last_words(results: Results) -> list[RenderableType]:
             ratio = "" if is_baseline else format.against(row)
             verdict = "baseline" if is_baseline else format.verdict(row.verdict, row.unit)
             lines.append((wanted, row.environment, format.cost(row), ratio, verdict))
-    table = terminal.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
+    table = display.Listing(_COLUMNS, lines, f"against {session.baseline}, {used}{left_out} blocks")
     answer = closing(results.estimates, session)
     return [table, *(["", answer] if answer else [])]
 

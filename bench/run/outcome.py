@@ -10,10 +10,13 @@ from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.core.errors import NothingMeasured
 from isobench.report.build import render
 from isobench.results.record import COMPLETE
+from isobench.run.closing import last_words
 from isobench.run.resume import resuming
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.console import RenderableType
 
     from isobench.analysis.results import Results
     from isobench.results.record import FailureRecord, Session
@@ -42,6 +45,11 @@ class Outcome(NamedTuple):
     @property
     def exit_code(self) -> int:
         return NothingMeasured.exit_code if self.nothing else 1 if self.failed else 0
+
+    def words(self) -> list[RenderableType]:
+        """For a terminal: the verdicts, and the paths of the files."""
+        files = [f"results: {self.path}", *(f"report:  {file}" for file in self.report.values())]
+        return [*last_words(self.results), *filter(None, [self.unfinished]), *files]
 
 
 def concluded(path: Path, wanted: int, reports: Path | None) -> Outcome:

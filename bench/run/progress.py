@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from isobench.core import terminal
+from isobench.core import display, terminal
 from isobench.core.model import CONTROL_SUFFIX, Cell
 from isobench.report import format
 from isobench.run.observer import Observer
@@ -167,14 +167,14 @@ class _Bar:
         self._seconds = seconds
         """The duration of each cell: from earlier runs, then from its last measurement."""
         self._bar = ProgressBar()
-        self._foot = terminal.Foot()
+        self._foot = display.Foot()
         self._began = self._cell_began = time.monotonic()
         self._drawn = 0.0
         self._name, self._order, self._further = "", list[Cell](), 0
         self._done = self._done_here = 0
 
     def preparing(self, environment: str) -> None:
-        self._foot.draw(terminal.cell(f"preparing {environment}"))
+        self._foot.draw(display.cell(f"preparing {environment}"))
 
     def block_begins(self, name: str, further: int) -> None:
         """`further` is how many blocks will follow this one."""
@@ -191,11 +191,11 @@ class _Bar:
         total = self._done - self._done_here + len(self._order) * (1 + self._further)
         here = self._done + 1
         self._bar.update(self._done, total)
-        times = terminal.cell(f"{_clock(now - self._began)} elapsed, ends {_ending(self.seconds_left())}")
+        times = display.cell(f"{_clock(now - self._began)} elapsed, ends {_ending(self.seconds_left())}")
         seconds = self._expected(cell)
         takes = f", about {_duration(seconds)}" if seconds >= _TIMED else ""
         what = f"{cell.scenario} in {cell.environment}{takes}{so_far}"
-        self._foot.draw(self._first_line(times), terminal.cell(f"{self._name}, cell {here} of {total}: {what}"))
+        self._foot.draw(self._first_line(times), display.cell(f"{self._name}, cell {here} of {total}: {what}"))
         self._drawn = self._cell_began = time.monotonic()
 
     def cell_ends(self, cell: Cell) -> None:

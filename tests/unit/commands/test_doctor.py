@@ -8,7 +8,7 @@ import pytest
 
 from isobench import cli
 from isobench.commands import doctor as command
-from isobench.core import terminal
+from isobench.core import display
 from isobench.run import doctor
 from isobench.run.doctor import Finding
 
@@ -16,7 +16,7 @@ GONE = Finding("environment", "", "SKIP", "no engine answers", "start dockerd")
 
 
 def _said(*findings: Finding) -> list[str]:
-    told = terminal.text(*command.for_terminal(findings))
+    told = display.text(*command.for_terminal(findings))
     return [line.strip() for line in told.splitlines() if line.strip()]
 
 

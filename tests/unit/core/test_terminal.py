@@ -91,7 +91,8 @@ def test_a_stream_that_is_closed_or_full_ends_nothing(redirect: str) -> None:
     [
         "print('x' * 100_000); sys.exit(7)",
         "from isobench import cli; print('half'); sys.exit(cli._failed(cli._Failure('it failed', '', 7), False))",
-        "from rich.text import Text; terminal.console().print(Text('x' * 100_000)); sys.exit(7)",
+        "from isobench.core import display; from rich.text import Text;"
+        "display.console().print(Text('x' * 100_000)); sys.exit(7)",
         "terminal.say_bytes(b'x' * 100_000); terminal.say_bytes(b'x'); sys.exit(7)",
     ],
 )
@@ -104,26 +105,6 @@ def test_a_reader_that_has_ended_changes_no_exit_code(code: str) -> None:
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (7, "isobench: it failed\n" if "_failed" in code else "")
-
-
-def test_a_table_in_a_pipe_loses_nothing() -> None:
-    """Brackets are no markup, and where no terminal sets a width no name is cut."""
-    code = (
-        "from rich.table import Table; t = Table('m', 'r');"
-        "t.add_row(*map(terminal.cell, ('m' * 120, '1.2× [no interval]\\x1b[1m'))); terminal.console().print(t)"
-    )
-    said = run(code).stdout.decode()
-    assert "m" * 120 in said
-    assert "1.2× [no interval]⟨U+001B⟩[1m" in said
-
-
-TABLE = """
-from isobench.core.terminal import Column, table
-rows = [(m, e, "12.9 MiB", "5050× [2570, 10500]", "inconclusive")
-        for m in ("startup.ready", "io.randread-4k") for e in ("docker-unconfined", "chroot")]
-table([Column("metric"), Column("environment"), Column("median", "right"), Column("ratio", "right", True),
-       Column("verdict")], rows, "against process")
-"""
 
 
 def on_a_terminal(code: str, columns: int) -> str:
@@ -141,28 +122,6 @@ def on_a_terminal(code: str, columns: int) -> str:
         assert process.wait(60) == 0, process.stderr and process.stderr.read()
     os.close(leader)
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode()).replace("\r", "")
-
-
-@pytest.mark.parametrize("columns", [60, 80, 120])
-def test_a_table_keeps_the_terminals_width(columns: int) -> None:
-    """Every word of it is whole, on lines that are no longer than the terminal is wide."""
-    said = on_a_terminal(TABLE, columns)
-    assert max(map(len, said.splitlines())) <= columns
-    for words in ("docker-unconfined", "io.randread-4k", "startup.ready", "12.9 MiB", "5050× [2570, 10500]"):
-        assert said.count(words) >= 1, words
-    assert said.count("inconclusive") == 4
-
-
-def test_every_row_of_a_table_in_a_pipe_is_one_line() -> None:
-    """With all its words, the first one too, and no spaces at its end."""
-    lines = run("exec(" + repr(TABLE) + ")").stdout.decode().splitlines()
-    rows = [line for line in lines if "inconclusive" in line]
-    assert [line.split()[:2] for line in rows] == [
-        [metric, environment]
-        for metric in ("startup.ready", "io.randread-4k")
-        for environment in ("docker-unconfined", "chroot")
-    ]
-    assert all(line == line.rstrip() for line in lines)
 
 
 def test_sentences_are_broken_between_words_on_a_terminal_only() -> None:

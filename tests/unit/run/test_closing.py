@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from isobench.analysis.results import Results, load
-from isobench.core import terminal
+from isobench.core import display
 from isobench.results import store
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.run.closing import closing, last_words
@@ -68,7 +68,7 @@ def test_a_scenario_without_a_main_metric_shows_its_first(tmp_path: Path) -> Non
     first = msgspec.structs.replace(scenario.metrics[0], name="odd")
     session = msgspec.structs.replace(run.session, scenarios=[msgspec.structs.replace(scenario, metrics=[first])])
     odd = Results(run._replace(session=session, series=[one._replace(metric="odd") for one in run.series]))
-    assert "startup.odd" in terminal.text(*last_words(odd))
+    assert "startup.odd" in display.text(*last_words(odd))
 
 
 def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path) -> None:
@@ -76,4 +76,4 @@ def test_no_verdict_where_every_block_was_disturbed(tmp_path: Path) -> None:
     run = store.load(write_run(tmp_path, blocks=6))
     blocks = [msgspec.structs.replace(block, marks=["load"]) for block in run.session.blocks]
     disturbed = Results(run._replace(session=msgspec.structs.replace(run.session, blocks=blocks)))
-    assert terminal.text(*last_words(disturbed)).startswith("no verdict: each of the 6 blocks was disturbed")
+    assert display.text(*last_words(disturbed)).startswith("no verdict: each of the 6 blocks was disturbed")

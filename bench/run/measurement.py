@@ -1,0 +1,43 @@
+"""A run while it measures: its progress, what ends it, the runner. The analysis is not in memory until it has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.probe.launcher import learn_deadlines
+from isobench.results.record import SkipRecord
+from isobench.run import catalog, lifecycle, runner
+from isobench.run.choice import PROFILES
+from isobench.run.estimate import expected
+from isobench.run.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from isobench.run.plan import Request
+
+
+def progress(request: Request, *, quiet: bool, verbose: bool) -> Progress:
+    """The progress of this run, which already knows what was skipped before."""
+    estimate = expected(request)
+    shown = Progress(block_seconds=estimate.seconds, cell_seconds=estimate.cells, quiet=quiet, verbose=verbose)
+    for skip in request.before.session.skips if request.before else ():
+        if not skip.scenario:
+            shown.skipped(SkipRecord(skip.environment, "", f"as before: {skip.reason}", skip.remedy))
+    return shown
+
+
+def execute(request: Request, progress: Progress, *, wait: bool) -> Path:
+    """Measure; returns the folder of the run. `wait`: for another run to end."""
+    stopper = None
+    width = PROFILES[request.profile].width
+    if width is not None:
+        from isobench.analysis.stopping import WidthStopper  # numpy: only if it decides
+
+        stopper = WidthStopper(request.baseline, width)
+    with lifecycle.running(request.run_id, wait=wait, sweep=catalog.sweep) as workdir:
+        try:
+            learn_deadlines()
+            return runner.execute(request._replace(workdir=workdir), stopper, progress).path
+        finally:
+            progress.close()
