@@ -29,6 +29,8 @@ class Capability(StrEnum):
     """Files of known sizes come with the environment's storage (bench/images/lower.py), for the verb `copyup`."""
     COMMAND = "command"
     """It runs commands of a root file system that it is given (`Launch.root`), for the verb `run`."""
+    IMAGES = "images"
+    """Its engine keeps images, which it fetches from a registry (`isobench.contracts.images`, `Launch.image`)."""
     LIMIT_CPU = "limit-cpu"
     """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
     CPU_WEIGHT = "cpu-weight"
@@ -195,5 +197,5 @@ class TakesTime(Protocol):
         ...
 
 
-OF_SANDBOXES = ("memory_bytes", "published_port", "unseen")
+OF_SANDBOXES = ("images", "memory_bytes", "published_port", "unseen")
 """The members of the optional capabilities of sandboxes; a wrapper has to pass them on."""

@@ -58,6 +58,9 @@ class Launch(NamedTuple):
     root: Path | None = None
     """The archive of the root file system that the instance has instead of the shared one (bench/images/archive.py).
     Only environments with `Capability.COMMAND` are given one; they unpack or import it on first use."""
+    image: str = ""
+    """The engine's name of the image that the instance has instead of the shared root file system. Only environments
+    with `Capability.IMAGES` are given one."""
     cpus: int = 0
     """How many CPUs a guest has; 0: as many as any guest."""
     memory_bytes: int = 0
@@ -74,6 +77,11 @@ def idle(*, timeout: float = DEFAULT_TIMEOUT, watch_end: bool = True) -> Launch:
 def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: float = DEFAULT_TIMEOUT) -> Launch:
     """An instance whose probe runs a verb; `disk` and `lower` say what the verb uses."""
     return Launch(arguments, timeout, needs_disk=disk, needs_lower=lower)
+
+
+def of_image(image: str) -> Launch:
+    """An idle instance of an image that the environment's engine has."""
+    return idle()._replace(image=image)
 
 
 def limited(launch: Launch, *, memory_bytes: int = 0, cpus: int = 0, **limits: int) -> Launch:

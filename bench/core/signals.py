@@ -77,11 +77,12 @@ def orderly(patience: float = PATIENCE) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Code that a signal may interrupt. Has no effect outside `orderly`."""
+    """Code that a signal may interrupt, also within code that it may interrupt. Has no effect outside `orderly`."""
     if not _states:
         yield
         return
     state = _states[-1]
+    around = state.may_raise
     state.may_raise = state.first is None  # cleanup after a signal may wait, too, and is not interrupted
     try:
         if state.waiting:
@@ -89,4 +90,4 @@ def interruptible() -> Iterator[None]:
             raise KeyboardInterrupt
         yield
     finally:
-        state.may_raise = False
+        state.may_raise = around and state.first is None

@@ -25,31 +25,37 @@ from isobench.probe.build import probe_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from isobench.images.layers import Layer
+    from isobench.contracts.images import Layer
 
 Files = dict[Path, Content]
 _PROBE = Path("probe")
 
 
-class Kind(NamedTuple):
-    """One kind of image."""
-
-    name: str
-    title: str
+class _Kind(NamedTuple):
     made_of: str
     """What is in it besides the probe."""
     contents: Callable[[], list[Files | Path]]
     """Its layers, the lowest first; the uppermost has the probe. Raises `IsobenchError` if this host cannot make it."""
 
 
-def layers_of_kind(kind: Kind) -> tuple[Layer, ...]:
-    """The layers in the cache, made now if they are not there. Raises `IsobenchError`."""
-    return _layers(kind.name)
+@cache
+def layers_of_kind(name: str) -> tuple[Layer, ...]:
+    """The layers of a kind (`isobench.contracts.images.KINDS`) in the cache, made now if they are not there.
+
+    Raises `IsobenchError` if this host cannot make them.
+    """
+    return layers_of(_KINDS[name].contents())
 
 
 @cache
-def _layers(name: str) -> tuple[Layer, ...]:
-    return layers_of(next(kind for kind in KINDS if kind.name == name).contents())
+def composition_of_kind(name: str) -> Composition:
+    """What a kind is made of. Raises `IsobenchError`."""
+    return composition(layers_of_kind(name))
+
+
+def made_of(name: str) -> str:
+    """The same in words."""
+    return _KINDS[name].made_of
 
 
 class Composition(NamedTuple):
@@ -169,25 +175,17 @@ def _debian(*packages: str) -> Callable[[], list[Files | Path]]:
     return lambda: [debian_tree(packages), _probe()]
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind("scratch", "from scratch", "nothing else", _scratch),
-    Kind("busybox", "static busybox", "a static busybox with a link for each of its commands", _busybox),
-    Kind("distroless", "distroless-like", "the host's C library, certificates, time zones; no shell", _distroless),
-    *(
-        Kind(
-            f"layers-{count}",
-            f"{count} layer{'s' * (count > 1)}",
-            f"{FILES} files of data that compress to about a half, in {count} layer{'s' * (count > 1)}",
-            _layered(count),
-        )
-        for count in COUNTS
-    ),
-    Kind("slim", "slim", f"the essential packages of Debian {RELEASE}, and apt", _debian("apt")),
-    Kind(
-        "full",
-        "full",
-        "the same with a compiler, make, Perl and Python",
+_KINDS = {
+    "scratch": _Kind("nothing else", _scratch),
+    "busybox": _Kind("the host's static busybox with a link for each of its commands", _busybox),
+    "distroless": _Kind("the host's C library, certificates and time zones, without a shell", _distroless),
+    "slim": _Kind(f"the essential packages of Debian {RELEASE}, and apt", _debian("apt")),
+    "full": _Kind(
+        f"the essential packages of Debian {RELEASE}, apt, a C compiler, make, Perl and Python",
         _debian("apt", "gcc", "libc6-dev", "make", "perl", "python3"),
     ),
-)
-"""From the smallest to the largest of what people build on; between them those that differ in their layers alone."""
+    **{
+        f"layers-{count}": _Kind(f"{FILES} files of data that compress to about a half", _layered(count))
+        for count in COUNTS
+    },
+}

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from isobench.contracts.images import Layer
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.images.archive import add_entry, file_hash, mode_of
@@ -37,17 +38,6 @@ _LEVEL = 6
 """Of gzip's compression, as engines have it."""
 
 
-class Layer(NamedTuple):
-    """One layer in the cache."""
-
-    blob: Path
-    size: int
-    """Bytes of the blob, as they are sent."""
-    digest: str
-    diff_id: str
-    """The digest of the archive inside."""
-
-
 class Layered(NamedTuple):
     """An image: its layers, the lowest first, and the two documents that describe it."""
 
@@ -59,11 +49,6 @@ class Layered(NamedTuple):
     def blobs(self) -> dict[str, Path | bytes]:
         """What its manifest refers to, by digest."""
         return {**{layer.digest: layer.blob for layer in self.layers}, digest_of(self.config): self.config}
-
-    @property
-    def wire_bytes(self) -> int:
-        """What is sent to somebody who has nothing of it: the manifest, the configuration and the layers."""
-        return len(self.manifest) + len(self.config) + sum(layer.size for layer in self.layers)
 
 
 def layers_of(contents: Sequence[Files | Path]) -> tuple[Layer, ...]:

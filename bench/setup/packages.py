@@ -121,5 +121,7 @@ TEST_NEEDS: tuple[Need, ...] = (
     Need(("cpio",), command("cpio"), "a check of I/O in a virtual machine"),
     Need(("prometheus",), command("promtool"), "the tests of the alert rules"),
     Need(("openssl",), command("openssl"), "a check of an engine behind TLS"),
+    Need(("tzdata",), lambda: _exists("/usr/share/zoneinfo/Europe"), "a check of an image with time zones"),
+    Need(("ca-certificates",), lambda: _exists("/etc/ssl/certs/ca-certificates.crt"), "a check of the same image"),
 )
 """Used only by the tests: a browser for the page, and independent tools to check figures against."""

@@ -14,7 +14,7 @@ import pytest
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons import registry, session
 from isobench.filesystem.paths import work_root
-from isobench.images.kinds import KINDS, layers_of_kind
+from isobench.images.kinds import layers_of_kind
 from isobench.images.layers import MANIFEST, Layered, digest_of, image_of_layers
 from isobench.run import catalog, lifecycle
 
@@ -34,7 +34,7 @@ with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
 
 
 def image() -> Layered:
-    return image_of_layers(layers_of_kind(KINDS[0]), {"isobench.run": "test"})
+    return image_of_layers(layers_of_kind("scratch"), {"isobench.run": "test"})
 
 
 def put(kept: registry.Registry, one: Layered, repository: str = "some/image") -> None:

@@ -78,7 +78,7 @@ def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
 
         client.proxies.update(get_environ_proxies(client.base_url))
         client.trust_env = False
-    # Nothing is pulled, so no credentials are needed, and no credential helper may run.
+    # Nothing is pulled but from a private registry, so no credentials are needed, and no credential helper may run.
     client._auth_configs = docker.auth.AuthConfig({})
     return client
 

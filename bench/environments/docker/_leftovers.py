@@ -85,4 +85,4 @@ _UNTAGGED = "<none>:<none>"
 
 def _own_tags(tags: list[str], run: str) -> list[str]:
     """The tags that the run gave. A tag that somebody else has given to its image since then is left alone."""
-    return [tag for tag in tags if tag.startswith(f"{run.lower()}:")]
+    return [tag for tag in tags if tag.startswith(f"{run.lower()}:") or f"/{run.lower()}/" in tag]

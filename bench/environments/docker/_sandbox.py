@@ -18,6 +18,7 @@ from isobench.core.errors import MeasurementError
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import engine_pids, unseen
+from isobench.environments.docker._images import DockerImages
 from isobench.host.accounting import called
 from isobench.host.cgroups import limits_swap, shares
 from isobench.host.disks import disk_beneath
@@ -52,6 +53,7 @@ class DockerSandbox:
         self._with_lower = ""
         self._given: dict[Path, str] = {}
         self._elsewhere = ""
+        self._images: DockerImages | None = None
         self._import(rootfs_tar(), self._image)
         with engine_errors("asking the engine for its configuration"):
             self._info = client.info()
@@ -143,6 +145,8 @@ class DockerSandbox:
 
     def _image_for(self, launch: Launch) -> str:
         """The image to run: imported or built on first use, or that of the shared root file system."""
+        if launch.image:
+            return launch.image
         if launch.root is not None and launch.root not in self._given:
             image = f"{self._image}-{len(self._given) + 1}"
             self._import(launch.root, image)
@@ -162,7 +166,15 @@ class DockerSandbox:
             self._with_lower = tag
         return self._with_lower
 
+    def images(self) -> DockerImages:
+        """Images from a registry (`isobench.contracts.images.KeepsImages`)."""
+        if self._images is None:
+            self._images = DockerImages(self._client, self._workdir)
+        return self._images
+
     def close(self) -> None:
+        if self._images is not None:
+            self._images.close()
         for image in filter(None, (*self._given.values(), self._with_lower, self._image)):
             with suppress(Exception):  # if the engine has died, `clean` removes the image
                 self._client.remove_image(image, force=True)

@@ -44,7 +44,7 @@ class Isolation(NamedTuple):
 class Native:
     """One rung (`isobench.contracts.environment.Environment`)."""
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.IMAGES}
 
     def __init__(
         self,

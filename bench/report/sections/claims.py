@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.images import KINDS
 from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
-from isobench.report.sections import limits
+from isobench.report.sections import images, limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +58,6 @@ _STYLES: dict[str, Style] = {"holds": "good", "does not hold": "bad", "measured"
 
 
 def _elsewhere(claim: Claim) -> Text:
-    if not claim.command:
-        return "isobench does not measure it yet"
     return (Span("not measured in this run, but by"), Span(claim.command, "code"))
 
 
@@ -175,8 +174,21 @@ def _layered(context: Context) -> Answer:
     overlay = _rung(context, "ns-all+overlay", "ns-all+seccomp", "an overlay root adds")
     copied = _costs(context, "io-copy-up", "copy-up-1m", ["docker"], "the first write to a file of 1 MiB in a layer:")
     second = _costs(context, "sharing", "second", ["docker", *VM_NAMES], "a second instance of one image adds")
-    words = "; ".join(one.words for one in (overlay, copied, second) if one.words)
+    words = "; ".join(filter(None, (*(one.words for one in (overlay, copied, second)), _in_layers(context))))
     return Answer("measured", words) if words else OPEN
+
+
+def _in_layers(context: Context) -> str:
+    """What the number of layers costs, and what those that are there already save."""
+    for kind in ("layers-120", "layers-50", "layers-10"):
+        ratio = images.against(context, "pull", kind, "layers-1", "docker")
+        whole, top = (context.find(f"{images.PREFIX}{kind}", metric, "docker") for metric in ("pull", "pull-top"))
+        if ratio is not None and whole is not None and top is not None:
+            return (
+                f"Docker pulls files in {KINDS[kind]} in {format.cost(whole)}, {ratio.words} of what the same files "
+                f"take in one, and with all layers but the uppermost there in {format.cost(top)}"
+            )
+    return ""
 
 
 def _facts(context: Context, fact: str, names: list[str]) -> dict[str, str]:
@@ -190,8 +202,30 @@ def _seen(context: Context, fact: str, names: list[str]) -> str:
     return format.listing([f"{name} {format.clean(text, 80)}" for name, text in found.items()]) if found else ""
 
 
-def _unmeasured(context: Context) -> Answer:
+def _minimal(context: Context) -> Answer:
+    """The largest kind of image that was measured against one from scratch, in each of the three respects."""
+    for kind in ("full", "slim", "distroless", "busybox"):
+        ratios = [images.against(context, metric, kind, "scratch", "docker") for metric in ("start", "first-byte")]
+        if None not in ratios:
+            start, first = (ratio.words for ratio in ratios if ratio is not None)
+            words = (
+                f"{KINDS[kind]} against an image from scratch, in Docker: a container of an image that is there takes "
+                f"{start} as long to start, one from the registry {first}"
+            )
+            return Answer("measured", "; ".join(filter(None, (words, _less(context, kind)))))
     return OPEN
+
+
+def _less(context: Context, kind: str) -> str:
+    """What a kind of image takes and exposes, and one from scratch does not; empty if the run has not recorded it."""
+    if not images.told(context, kind, "wire"):
+        return ""
+    sent = [format.quantity(images.told_number(context, one, "wire"), "byte") for one in (kind, "scratch")]
+    inside = [
+        format.count(images.count_of(images.told(context, kind, fact)), what)
+        for fact, what in (("set-uid", "set-uid program"), ("shells", "shell"), ("interpreters", "interpreter"))
+    ]
+    return f"{sent[0]} are sent instead of {sent[1]}, with {format.listing(inside)} instead of none"
 
 
 def _costs(context: Context, scenario: str, metric: str, names: list[str], lead: str) -> Answer:
@@ -236,8 +270,8 @@ CLAIMS = (
     ),
     Claim("chroot gives a process another root", _chroot),
     Claim("Environment variables and the rest of a process's state are its own", _state, "isobench run"),
-    Claim("Images are layers on a union file system", _layered),
-    Claim("Minimal images start faster, take less and expose less", _unmeasured, ""),
+    Claim("Images are layers on a union file system", _layered, "isobench run -e docker -s image"),
+    Claim("Minimal images start faster, take less and expose less", _minimal, "isobench run -e docker -s image"),
     Claim("Capabilities, user namespaces and the like take privileges away from a container's root", _privileges),
     Claim("Containers are lightweight: a very short start, no kernel of their own", _light, "isobench run"),
     Claim(

@@ -46,6 +46,24 @@ def test_work_is_broken_off(number: int) -> None:
     assert done == ["taken away"]
 
 
+def test_work_within_work_leaves_it_interruptible() -> None:
+    """As when a daemon is awaited in the midst of a run; cleanup after a signal is not interrupted for all that."""
+    done = []
+    with pytest.raises(KeyboardInterrupt), orderly():
+        try:
+            with interruptible():
+                with interruptible():
+                    done.append("awaited")
+                send()
+                done.append("not broken off")
+        finally:
+            with interruptible():
+                done.append("taking away")
+            send()
+            done.append("taken away")
+    assert done == ["awaited", "taking away", "taken away"]
+
+
 def test_making_is_not_broken_off() -> None:
     """What came before the work is heeded when it would begin."""
     done = []

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.images import KINDS
 from isobench.core.errors import BuildError
 from isobench.images import kinds
 from isobench.images.archive import Content
-from isobench.images.kinds import COUNTS, KINDS, Composition, composition, layers_of_kind
+from isobench.images.kinds import COUNTS, Composition, composition, layers_of_kind
 from isobench.images.layers import layers_of, members
 from isobench.probe.build import probe_path
 
-BY_NAME = {kind.name: kind for kind in KINDS}
-OF_THIS_HOST = [name for name in BY_NAME if name not in ("slim", "full")]
+OF_THIS_HOST = [name for name in KINDS if name not in ("slim", "full")]
 """Those for which no package has to be fetched."""
 
 
 @pytest.mark.parametrize("name", OF_THIS_HOST)
 def test_every_kind_has_the_same_probe_in_its_uppermost_layer(name: str) -> None:
     """Byte for byte, and nowhere else."""
-    layers = layers_of_kind(BY_NAME[name])
+    layers = layers_of_kind(name)
     probes = []
     for number, layer in enumerate(layers):
         for member, archive in members([layer]):
@@ -34,19 +34,19 @@ def test_every_kind_has_the_same_probe_in_its_uppermost_layer(name: str) -> None
 
 
 def test_scratch_is_the_probe_alone() -> None:
-    found = composition(layers_of_kind(BY_NAME["scratch"]))
+    found = composition(layers_of_kind("scratch"))
     assert found == Composition(1, 1, probe_path().stat().st_size, (), (), (), 0)
 
 
 @pytest.mark.tool("busybox")
 def test_busybox_has_a_shell() -> None:
-    found = composition(layers_of_kind(BY_NAME["busybox"]))
+    found = composition(layers_of_kind("busybox"))
     assert {"ash", "sh"} <= set(found.shells) and found.set_uid == () and found.packages == 0
 
 
 def test_distroless_has_a_c_library_and_no_shell() -> None:
     """With its loader, certificates and time zones; nothing in it can be run but the probe and the loader."""
-    layers = layers_of_kind(BY_NAME["distroless"])
+    layers = layers_of_kind("distroless")
     names = {Path(member.name).name for member, _ in members(layers)}
     found = composition(layers)
     assert (found.shells, found.interpreters, found.set_uid) == ((), (), ())
@@ -56,7 +56,7 @@ def test_distroless_has_a_c_library_and_no_shell() -> None:
 
 def test_layers_differ_in_nothing_but_their_number() -> None:
     """The same files of the same size, in one layer and in many."""
-    found = {count: composition(layers_of_kind(BY_NAME[f"layers-{count}"])) for count in COUNTS}
+    found = {count: composition(layers_of_kind(f"layers-{count}")) for count in COUNTS}
     assert {count: one.layers for count, one in found.items()} == dict(zip(COUNTS, COUNTS, strict=True))
     assert len({one._replace(layers=0) for one in found.values()}) == 1
 
@@ -87,8 +87,8 @@ def test_what_this_host_lacks_is_said_with_its_remedy(monkeypatch: pytest.Monkey
     program = Path("/bin/sh").resolve()
     monkeypatch.setattr(kinds, "find", lambda name: str(program))
     with pytest.raises(BuildError, match="no static busybox") as failed:
-        BY_NAME["busybox"].contents()
+        kinds._busybox()
     assert failed.value.remedy == "apt-get install busybox-static"
     monkeypatch.setattr(kinds, "_CERTIFICATES", (str(tmp_path / "none"),))
     with pytest.raises(BuildError, match="no certificates"):
-        BY_NAME["distroless"].contents()
+        kinds._distroless()

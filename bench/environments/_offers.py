@@ -1,0 +1,86 @@
+"""The registry of a sandbox that keeps images, and what it offers: common to all engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.contracts.images import Offer
+from isobench.daemons import registry
+from isobench.images.layers import MANIFEST, image_of_layers, write_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from isobench.contracts.images import Layer
+    from isobench.images.layers import Layered
+
+LABEL = "isobench.image"
+"""Carried by every image that is offered; its value is the image's name."""
+_WHOLE, _BELOW = "latest", "below"
+"""The tags of an image, and of the same without its uppermost layer."""
+
+
+class Offers:
+    """What a registry of the sandbox's own has, in its work folder."""
+
+    def __init__(self, workdir: Path, labels: Mapping[str, str]) -> None:
+        """`labels` say of every image whose it is."""
+        self._place = workdir / "images"
+        self._run = workdir.parent.name.lower()  # a reference must be lower case
+        self._labels = labels
+        self._registry: registry.Registry | None = None
+        self._known: dict[str, Offer] = {}
+
+    def offer(self, name: str, layers: Sequence[Layer]) -> Offer:
+        """What `isobench.contracts.images.Images` says. Starts the registry if none answers: whoever ended it, the next
+        block goes on."""
+        kept = self._running()
+        if name not in self._known:
+            self._known[name] = self._put(kept, name, layers)
+        kept.forget(self._elsewhere(name))
+        return self._known[name]
+
+    def close(self) -> None:
+        """End the registry, if there is one. What it has goes with the work folder."""
+        if self._registry is not None:
+            self._registry.stop()
+
+    def _running(self) -> registry.Registry:
+        if self._registry is not None and self._registry.answers():
+            return self._registry
+        self.close()
+        self._known.clear()  # its port is another one now
+        self._place.mkdir(mode=0o700, exist_ok=True)
+        self._registry = registry.start(self._place / "registry")
+        return self._registry
+
+    def _put(self, kept: registry.Registry, name: str, layers: Sequence[Layer]) -> Offer:
+        repository, labels = f"{self._run}/{name}", {**self._labels, LABEL: name}
+        image = image_of_layers(layers, labels)
+        _upload(kept, repository, _WHOLE, image)
+        if len(layers) > 1:
+            _upload(kept, repository, _BELOW, image_of_layers(layers[:-1], labels))
+        reference = f"{kept.address}/{repository}"
+        archive = self._place / f"{name}.tar"
+        write_archive(archive, image, f"{reference}:{_WHOLE}")
+        manifest = kept.manifest(repository, _WHOLE, MANIFEST)
+        sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]
+        return Offer(
+            image=f"{reference}:{_WHOLE}",
+            below=f"{reference}:{_BELOW}" if len(layers) > 1 else "",
+            elsewhere=f"localhost:{kept.port}/{self._elsewhere(name)}:{_WHOLE}",
+            archive=archive,
+            wire_bytes=len(image.manifest) + sum(sizes),
+        )
+
+    def _elsewhere(self, name: str) -> str:
+        """The repository to push to. The registry has another name there: an engine knows what it has pulled from a
+        registry, and would have that linked instead of sending it."""
+        return f"{self._run}/pushed/{name}"
+
+
+def _upload(kept: registry.Registry, repository: str, tag: str, image: Layered) -> None:
+    for digest, blob in image.blobs.items():
+        kept.put_blob(repository, digest, blob)
+    kept.put_manifest(repository, tag, image.manifest, MANIFEST)

@@ -1,0 +1,93 @@
+"""Images in Docker, asked for over its API as by `docker pull`, `load`, `push` and `rmi`."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.images import Pulled
+from isobench.core.errors import MeasurementError
+from isobench.environments._offers import LABEL as OFFERED
+from isobench.environments._offers import Offers
+from isobench.environments.docker._client import LABEL, engine_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+class DockerImages(Offers):
+    """What `isobench.contracts.images.Images` says, of one engine."""
+
+    def __init__(self, client: Any, workdir: Path) -> None:
+        super().__init__(workdir, {LABEL: workdir.parent.name})
+        self._client = client
+        self._mine = f"{LABEL}={workdir.parent.name}"
+
+    def clear(self, name: str) -> None:
+        with engine_errors("removing what there is of the image"):
+            for image in self._client.images(filters={"label": [self._mine, f"{OFFERED}={name}"]}):
+                self._client.remove_image(image["Id"], force=True)
+
+    def pull(self, image: str) -> Pulled:
+        """Layers are unpacked one after the other while further ones are fetched."""
+        name, _, tag = image.rpartition(":")
+        fetched, reused = None, 0
+        with engine_errors("pulling the image"):
+            for line in _said("pulling the image", self._client.pull(name, tag, stream=True, decode=True)):
+                if line.get("status") == "Download complete":
+                    fetched = time.monotonic()
+                reused += line.get("status") == "Already exists"
+        return Pulled(fetched, reused)
+
+    def load(self, archive: Path) -> None:
+        with engine_errors("loading the image"), archive.open("rb") as file:
+            for _ in _said("loading the image", self._client.load_image(file)):
+                pass
+
+    def push(self, image: str, elsewhere: str) -> None:
+        name, _, tag = elsewhere.rpartition(":")
+        with engine_errors("pushing the image"):
+            self._client.tag(image, name, tag)
+            for line in _said("pushing the image", self._client.push(name, tag, stream=True, decode=True)):
+                if line.get("status", "").startswith(_NOT_SENT):
+                    raise MeasurementError(f"pushing the image: not all of it was sent ({line['status'][:100]})")
+
+    def remove(self, image: str) -> None:
+        with engine_errors("removing the image"):
+            self._client.remove_image(image)
+
+    def disk_bytes(self, image: str) -> int | None:
+        """The folders of its layers, if its storage driver names them."""
+        with engine_errors("inspecting the image"):
+            data = self._client.inspect_image(image).get("GraphDriver", {}).get("Data") or {}
+        folders = [folder for name in ("UpperDir", "LowerDir") for folder in data.get(name, "").split(":") if folder]
+        if not folders or not all(map(os.path.isdir, folders)):
+            return None
+        return sum(map(_allocated, folders))
+
+
+_NOT_SENT = ("Layer already exists", "Mounted from")
+"""What the engine says of a layer that it need not send."""
+
+
+def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines of an answer that comes while the engine works. Raises `MeasurementError` for one with an error."""
+    for line in lines:
+        if "error" in line:
+            raise MeasurementError(f"{doing}: {' '.join(str(line['error']).split())[:300]}")
+        yield line
+
+
+def _allocated(folder: str) -> int:
+    """The bytes of the blocks that a folder takes, each file once."""
+    blocks: dict[int, int] = {}
+    for where, folders, files in os.walk(folder):
+        for name in (".", *folders, *files):
+            with suppress(OSError):
+                found = os.lstat(os.path.join(where, name))  # noqa: PTH118 (two thousand times)
+                blocks[found.st_ino] = found.st_blocks
+    return 512 * sum(blocks.values())

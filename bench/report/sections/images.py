@@ -1,0 +1,185 @@
+"""Images: from the registry to the first byte by kind of image and engine, and what each kind takes and exposes.
+
+No raw process has an image. So kinds are compared with each other, within the same blocks of one engine: with an image
+from scratch, and those that differ in their layers alone with the same files in one layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from isobench.analysis.verdicts import centred
+from isobench.contracts.images import KINDS
+from isobench.report import charts, format
+from isobench.report.blocks import Figure, Paragraph, Span, table
+from isobench.report.context import Section
+from isobench.report.sections._shared import alt_of, scenario_details
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isobench.analysis.results import Estimate
+    from isobench.report.blocks import Block, Cell, Text
+    from isobench.report.context import Context
+
+PREFIX = "image-"
+_PARTS = ("fetch", "unpack", "create", "start after that")
+_COSTS = ("first-byte", "pull", "pull-top", "load", "push", "remove", "start")
+_MOST_BARS = 30
+"""More can neither be told apart nor be kept small; the tables have all."""
+_COUNTS = ("layers", "files", "packages")
+_NAMES = ("set-uid", "shells", "interpreters")
+
+
+class Ratio(NamedTuple):
+    """A cost of one kind of image against that of another, within blocks, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        return format.ratio_interval(self.value, self.low, self.high)
+
+
+def build(context: Context) -> list[Block]:
+    kinds = _kinds(context)
+    if not kinds:
+        return []
+    names = context.measured({row.environment for kind in kinds for row in context.select(PREFIX + kind)})
+    figure = _figure(context, kinds, names[: max(1, _MOST_BARS // len(kinds))])
+    blocks: list[Block] = [figure] if figure else []
+    blocks += [_costs(context, kinds, name) for name in names]
+    blocks += _sizes(context, kinds, names)
+    return [*blocks, *(block for kind in kinds for block in scenario_details(context, PREFIX + kind))]
+
+
+def against(context: Context, metric: str, kind: str, reference: str, environment: str) -> Ratio | None:
+    """A cost of one kind of image against that of another in the same engine; None where they share no block."""
+    here, there = (
+        dict(zip(*context.values(PREFIX + one, metric, environment), strict=True)) for one in (kind, reference)
+    )
+    logs = [math.log(here[b] / there[b]) for b in here if there.get(b, 0.0) > 0 < here[b] < math.inf]
+    if not logs:
+        return None
+    one = centred(logs, context.results.wanders)
+    return Ratio(*(math.exp(min(value, 700.0)) for value in (one.centre, one.low, one.high)))
+
+
+def told(context: Context, kind: str, fact: str) -> str:
+    """A fact about a kind of image, the same in every engine; empty if none told it."""
+    return next(
+        (text for record in context.session.environments if (text := record.facts.get(f"{PREFIX}{kind}.{fact}", ""))),
+        "",
+    )
+
+
+def told_number(context: Context, kind: str, fact: str) -> float:
+    """The same as a number; not a number if none told one."""
+    text = told(context, kind, fact)
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else math.nan
+
+
+def count_of(text: str) -> int:
+    """How many names are listed in a fact."""
+    return 0 if text in ("", "none") else len(text.split(", "))
+
+
+def _kinds(context: Context) -> list[str]:
+    """The kinds of images that were measured, in the order of the catalogue."""
+    have = {row.scenario for row in context.estimates}
+    return [kind for kind in KINDS if PREFIX + kind in have]
+
+
+def _reference(kind: str) -> str:
+    return "layers-1" if kind.startswith("layers-") else "scratch"
+
+
+def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Figure | None:
+    """The parts of the way from the registry to the first byte, of those for which an engine tells them apart."""
+    bars, rows = [], []
+    for kind in kinds:
+        for name in names:
+            found = [context.find(PREFIX + kind, m, name) for m in ("fetch", "unpack", "create", "start")]
+            if any(row is None for row in found) or len({row.counted for row in found if row}) > 1:
+                continue
+            fetch, unpack, create, start = (row.median for row in found if row)
+            parts = [fetch, unpack, create, start - create]
+            label = f"{kind}, {format.clean(name, 30)}" if len(names) > 1 else kind
+            bars.append(charts.Bar(label, parts))
+            rows.append([label, *(format.quantity(part, "second") for part in (*parts, sum(parts)))])
+    if not bars:
+        return None
+    title = "From the request for an image to the first byte of its first container"
+    data = table(f"{title}: median of each part", ["image", *_PARTS, "sum"], rows)
+    note = (
+        "Each part as a share of the sum, with the sum beside it. What is fetched early is unpacked while the rest "
+        "comes; unpack is what remains then. The registry is on the same host: no network is in it."
+    )
+    return Figure(title, charts.stacked(bars, _PARTS, "second"), alt_of(title, data), note, data)
+
+
+def _costs(context: Context, kinds: Sequence[str], name: str) -> Block:
+    """What each kind costs in one engine, with its ratio to the kind that it is compared with."""
+    metrics = [m for m in _COSTS if any(context.find(PREFIX + kind, m, name) for kind in kinds)]
+    rows: list[list[Cell | Text]] = []
+    for kind in kinds:
+        found = [context.find(PREFIX + kind, metric, name) for metric in metrics]
+        if any(found):
+            rows.append([_kind_cell(kind), *(_cost_cell(context, kind, row) for row in found)])
+    caption = (
+        f"{format.clean(context.title(name), 60)}: costs by kind of image, and how many times those of an image from "
+        "scratch; of the same files in several layers, how many times those in one. Compared within blocks [95 %]."
+    )
+    return table(caption, ["image", *metrics], rows)
+
+
+def _kind_cell(kind: str) -> Text:
+    return (Span(kind, "strong"), Span(KINDS[kind], "small"))
+
+
+def _cost_cell(context: Context, kind: str, row: Estimate | None) -> Text:
+    if row is None:
+        return format.MISSING
+    cost, reference = Span(format.cost(row), "strong"), _reference(kind)
+    ratio = against(context, row.metric, kind, reference, row.environment) if kind != reference else None
+    return (cost,) if ratio is None else (cost, Span(ratio.words, "small"))
+
+
+def _sizes(context: Context, kinds: Sequence[str], names: Sequence[str]) -> list[Block]:
+    """What each kind takes, on the wire and on the disk of each engine, and what is in it."""
+    disks = [name for name in names if any(context.find(PREFIX + kind, "disk", name) for kind in kinds)]
+    rows: list[list[Cell | Text]] = []
+    for kind in kinds:
+        cells: list[Cell | Text] = [_kind_cell(kind)]
+        cells += [format.quantity(told_number(context, kind, fact), "byte") for fact in ("wire", "bytes")]
+        found = [context.find(PREFIX + kind, "disk", name) for name in disks]
+        cells += [format.cost(row) if row else format.MISSING for row in found]
+        cells += [format.clean(told(context, kind, fact), 20) or format.MISSING for fact in _COUNTS]
+        cells += [_named(told(context, kind, fact)) for fact in _NAMES]
+        rows.append(cells)
+    if not any(told(context, kind, "wire") for kind in kinds):
+        return []
+    on_disk = [f"on disk, {format.clean(name, 30)}" for name in disks]
+    caption = (
+        "What each kind of image takes, and what is in it besides the same probe: bytes that the registry sends, bytes "
+        "of the files, blocks on the disk; set-uid and set-gid programs, shells, interpreters."
+    )
+    made = [f"{kind}: {format.clean(text, 120)}" for kind in kinds if (text := told(context, kind, "made-of"))]
+    return [
+        table(caption, ["image", "sent", "unpacked", *on_disk, *_COUNTS, *_NAMES], rows),
+        *([Paragraph(f"Made of: {'; '.join(made)}.")] if made else []),
+    ]
+
+
+def _named(text: str) -> Text:
+    """How many, and which."""
+    if not text:
+        return format.MISSING
+    number = count_of(text)
+    return str(number) if number == 0 else (Span(str(number)), Span(format.clean(text, 60), "small"))
+
+
+SECTION = Section(83, "images", "Images: from the registry to the first byte", build, "Images")

@@ -1,0 +1,152 @@
+"""Images: from a registry to the first byte of a container, and what each kind takes and exposes.
+
+Each kind is a scenario, so that the kinds follow each other in random order within a block. The registry is on the same
+host: what is measured is the engine's work, and no network. All costs are absolute, as no raw process has an image.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from isobench.contracts.capabilities import Capability, Lack
+from isobench.contracts.images import KINDS, KeepsImages
+from isobench.contracts.launch import of_image
+from isobench.core.errors import IsobenchError, MeasurementError
+from isobench.core.model import Metric
+from isobench.host.counters import Counter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from isobench.contracts.environment import Sandbox
+    from isobench.contracts.images import Images, Offer
+    from isobench.contracts.scenario import Scenario
+
+_METRICS = (
+    Metric("first-byte", "second", "fetching an image of which nothing is there, and starting its first container"),
+    Metric("pull", "second", "fetching and unpacking it"),
+    Metric("fetch", "second", "until its last byte has come; layers that came earlier are unpacked meanwhile"),
+    Metric("unpack", "second", "from then until it can be run"),
+    Metric("create", "second", "from the request for its first container until the engine has created it"),
+    Metric("start", "second", "from the request for its first container to the first byte"),
+    Metric("pull-top", "second", "fetching and unpacking it where all layers but the uppermost are there"),
+    Metric("load", "second", "taking it from an archive"),
+    Metric("push", "second", "sending it to a registry that has nothing of it"),
+    Metric("remove", "second", "removing it"),
+    Metric("disk", "byte", "what it takes on the disk"),
+)
+
+
+class Image:
+    """One kind of image (bench/images/kinds.py)."""
+
+    needs = frozenset({Capability.PROBE, Capability.IMAGES})
+    groups = frozenset({"image"})
+    metrics = _METRICS
+    typical_seconds = 10.0
+    expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
+    """Unpacking waits for CPUs and for the disk, and packets of the loopback are interrupts."""
+
+    def __init__(self, kind: str, title: str) -> None:
+        self.name = f"image-{kind}"
+        self.title = f"Image: {title}"
+        self.kind = kind
+
+    def lacks(self) -> Lack | None:
+        """The registry, or what the image is made of; it is made now."""
+        from isobench.daemons import registry
+        from isobench.host.programs import find
+        from isobench.images.kinds import layers_of_kind
+
+        if find(registry.PROGRAM) is None:
+            return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)
+        try:
+            layers_of_kind(self.kind)
+        except IsobenchError as error:
+            return Lack(error.reason, error.remedy)
+        return None
+
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """What the image is made of, and what the registry says that it sends."""
+        from isobench.images.kinds import composition_of_kind, made_of
+
+        found = composition_of_kind(self.kind)
+        return {
+            "made-of": made_of(self.kind),
+            "wire": str(_offered(_images(sandbox), self.kind).wire_bytes),
+            **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
+            **{
+                name.replace("_", "-"): ", ".join(getattr(found, name)) or "none"
+                for name in ("set_uid", "shells", "interpreters")
+            },
+        }
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        images = _images(sandbox)
+        offer = _offered(images, self.kind)
+        images.clear(self.kind)
+        try:
+            return {
+                **_fetched(sandbox, images, offer),
+                "remove": _seconds(lambda: images.remove(offer.image)),
+                "load": _seconds(lambda: images.load(offer.archive)),
+                "push": _seconds(lambda: images.push(offer.image, offer.elsewhere)),
+                **_with_the_layers_below(images, offer, self.kind),
+            }
+        finally:
+            with suppress(MeasurementError):  # the next cell says so
+                images.clear(self.kind)
+
+
+def _images(sandbox: Sandbox) -> Images:
+    if not isinstance(sandbox, KeepsImages):
+        raise MeasurementError("its sandbox keeps no images")
+    return sandbox.images()
+
+
+def _offered(images: Images, kind: str) -> Offer:
+    from isobench.images.kinds import layers_of_kind
+
+    return images.offer(kind, layers_of_kind(kind))
+
+
+def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:
+    """Pull it with nothing of it there, and start one container."""
+    began = time.monotonic()
+    pulled = images.pull(offer.image)
+    ended = time.monotonic()
+    if pulled.reused:
+        raise MeasurementError(f"{pulled.reused} layers of the image were there already, so the pull was not cold")
+    values = {"pull": ended - began}
+    if pulled.fetched is not None:
+        values |= {"fetch": pulled.fetched - began, "unpack": ended - pulled.fetched}
+    disk = images.disk_bytes(offer.image)
+    if disk:
+        values["disk"] = float(disk)
+    with sandbox.launch(of_image(offer.image)) as instance:
+        instance.wait()
+    events = instance.events
+    values["start"] = (events["ready"] - events["requested"]) / 1e9
+    if "created" in events:
+        values["create"] = (events["created"] - events["requested"]) / 1e9
+    return {"first-byte": values["pull"] + values["start"], **values}
+
+
+def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str, float]:
+    """Pull it where an image with all its layers but the uppermost is there; nothing if it has only one."""
+    if not offer.below:
+        return {}
+    images.clear(kind)
+    images.pull(offer.below)
+    return {"pull-top": _seconds(lambda: images.pull(offer.image))}
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+SCENARIOS: tuple[Scenario, ...] = tuple(Image(kind, title) for kind, title in KINDS.items())

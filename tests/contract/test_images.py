@@ -1,0 +1,228 @@
+"""Images in real engines: every kind is fetched, run, loaded, sent and removed; what goes wrong is told and leaves
+nothing, and the next block goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.contracts.images import KINDS
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError
+from isobench.daemons import session
+from isobench.environments.docker import _client as docker
+from isobench.environments.docker._client import LABEL
+from isobench.images.kinds import composition_of_kind
+from isobench.images.layers import MANIFEST
+from isobench.run import catalog, lifecycle
+from isobench.run.cell import measured
+from isobench.scenarios.image import SCENARIOS, Image
+from tests.contract.opening import inner, opened
+
+pytestmark = [pytest.mark.root, pytest.mark.docker, pytest.mark.tool("docker-registry")]
+
+BY_KIND: dict[str, Image] = {one.kind: one for one in SCENARIOS if isinstance(one, Image)}
+
+
+def present(client: Any) -> set[str]:
+    """What the engine has of images of any run, but for a sandbox's own."""
+    images = client.images(filters={"label": "isobench.image"})
+    folders = Path(client.info()["DockerRootDir"])
+    layers = {str(path) for path in (folders / "overlay2").glob("*") if path.name != "l"}
+    return {image["Id"] for image in images} | layers | {str(path) for path in (folders / "tmp").glob("*")}
+
+
+def left(client: Any, before: set[str]) -> set[str]:
+    """What is there besides what was there before. After a failed pull, the engine removes layers in its own time."""
+    deadline = time.monotonic() + deadlines.stretched(30)
+    while (more := present(client) - before) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return more
+
+
+@contextmanager
+def box() -> Iterator[Any]:
+    """Docker's sandbox; in the end the engine has what it had."""
+    with opened("docker") as sandbox:
+        client = inner(sandbox)._client
+        before = present(client)
+        yield sandbox
+        assert left(client, before) == set()
+
+
+def kept(sandbox: Any) -> Any:
+    """The registry of a sandbox."""
+    return sandbox.images()._registry
+
+
+@pytest.mark.parametrize("kind", ["scratch", "distroless"])
+def test_every_cost_is_taken_of_an_image(kind: str) -> None:
+    """All of them, twice; what one blocks's cell made is no longer there for the next one's."""
+    with box() as sandbox:
+        scenario = BY_KIND[kind]
+        assert scenario.lacks() is None
+        facts = scenario.facts(sandbox)
+        for _ in range(2):
+            values = scenario.measure(sandbox)
+            absent = set() if kind != "scratch" else {"pull-top"}
+            assert {metric.name for metric in scenario.metrics} - set(values) == absent
+            assert all(value > 0 for value in values.values())
+            assert values["pull"] == pytest.approx(values["fetch"] + values["unpack"])
+            assert values["create"] < values["start"] < values["first-byte"]
+            assert values["disk"] >= composition_of_kind(kind).bytes
+        assert int(facts["layers"]) == composition_of_kind(kind).layers
+
+
+def test_what_is_pushed_is_what_was_pulled() -> None:
+    """Compressed anew by the engine: the registry has all layers under the other name, of nearly the same size."""
+    with box() as sandbox:
+        BY_KIND["distroless"].measure(sandbox)
+        offer = sandbox.images()._known["distroless"]
+        repository = offer.elsewhere.partition("/")[2].rpartition(":")[0]
+        found = kept(sandbox).manifest(
+            repository, "latest", "application/vnd.docker.distribution.manifest.v2+json, " + MANIFEST
+        )
+        sizes = [layer["size"] for layer in found["layers"]]
+        assert len(sizes) == 4 and sum(sizes) == pytest.approx(offer.wire_bytes, rel=0.1)
+
+
+def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has its layers: the cell says so instead of giving a time."""
+    with box() as sandbox:
+        scenario, images = BY_KIND["busybox"], sandbox.images()
+        scenario.facts(sandbox)
+        images.pull(images._known["busybox"].below)
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "clear", lambda name: None)
+            with pytest.raises(MeasurementError, match="1 layers of the image were there already"):
+                scenario.measure(sandbox)
+        images.clear("busybox")
+
+
+def blob_of(sandbox: Any, kind: str) -> Path:
+    """The file in which the registry has the largest layer of an image."""
+    manifest = kept(sandbox).manifest(f"{sandbox.images()._run}/{kind}", "latest", MANIFEST)
+    largest = max(manifest["layers"], key=lambda layer: layer["size"])["digest"].partition(":")[2]
+    return Path(kept(sandbox).state, "data/docker/registry/v2/blobs/sha256", largest[:2], largest, "data")
+
+
+def truncated(blob: Path) -> None:
+    os.truncate(blob, blob.stat().st_size // 2)
+
+
+def altered(blob: Path) -> None:
+    """Other bytes, as many."""
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    blob.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncated, altered])
+def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any) -> None:
+    """With the engine's words; nothing of it stays, and with the layer as it was the next cell gives values."""
+    with box() as sandbox:
+        scenario = BY_KIND["busybox"]
+        scenario.facts(sandbox)
+        blob = blob_of(sandbox, "busybox")
+        whole, before = blob.read_bytes(), present(inner(sandbox)._client)
+        damage(blob)
+        failed = measured(scenario, sandbox)
+        assert failed.failure is not None and not failed.values
+        assert failed.failure.startswith("pulling the image: ")
+        assert "verification failed" in failed.failure or "EOF" in failed.failure
+        assert left(inner(sandbox)._client, before) == set()
+        blob.write_bytes(whole)
+        assert measured(scenario, sandbox).failure is None
+
+
+def test_a_registry_that_dies_in_the_middle_fails_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine tries for a while and gives up; for the next cell there is another registry."""
+    with box() as sandbox:
+        scenario, client = BY_KIND["layers-10"], inner(sandbox)._client
+        scenario.facts(sandbox)
+        before, pull = present(client), client.pull
+
+        def interrupted(*words: Any, **options: Any) -> Iterator[Any]:
+            for line in pull(*words, **options):
+                if line.get("status") == "Pulling fs layer":
+                    for pid in session.orphans(kept(sandbox).state):
+                        os.kill(pid, signal.SIGKILL)
+                yield line
+
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "pull", interrupted)
+            failed = measured(scenario, sandbox)
+        assert failed.failure is not None and failed.failure.startswith("pulling the image: ")
+        assert left(client, before) == set()
+        assert measured(scenario, sandbox).failure is None
+
+
+def test_an_engine_without_room_fails_the_cell() -> None:
+    """Where it keeps what it fetches, on a real file system that is too small."""
+    with box() as sandbox:
+        scenario, client = BY_KIND["layers-1"], inner(sandbox)._client
+        scenario.facts(sandbox)
+        before = present(client)
+        folder = Path(client.info()["DockerRootDir"], "tmp")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
+        try:
+            failed = measured(scenario, sandbox)
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+        assert failed.failure is not None and "no space left on device" in failed.failure
+        assert left(client, before) == set()
+        assert measured(scenario, sandbox).failure is None
+
+
+HARNESS = """
+import time
+from isobench.run import catalog, lifecycle
+from isobench.scenarios.image import SCENARIOS
+with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+    (workdir / "docker").mkdir()
+    with catalog.environments()["docker"].open(workdir / "docker") as sandbox:
+        scenario = next(one for one in SCENARIOS if one.name == "image-busybox")
+        scenario.facts(sandbox)
+        images = sandbox.images()
+        offer = images._known["busybox"]
+        images.load(offer.archive)
+        images.push(offer.image, offer.elsewhere)
+        images.pull(offer.below)
+        print(workdir, flush=True)
+        {end}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> None:
+    """After Ctrl-C at once, after kill -9 with `clean`: by every name that the engine had for them."""
+    client = docker.connect()
+    before = present(client)
+    command = [sys.executable, "-c", HARNESS.replace("{end}", "time.sleep(600)")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
+        assert harness.stdout is not None
+        workdir = Path(harness.stdout.readline().strip())
+        mine = {"label": [f"{LABEL}={workdir.name}", "isobench.image=busybox"]}
+        assert len(client.images(filters=mine)) == 2
+        harness.send_signal(number)
+        harness.wait(timeout=120)
+    if number == signal.SIGKILL:
+        assert client.images(filters=mine) != []
+        assert [line for line in lifecycle.clean(catalog.sweep) if "not cleaned" in line] == []
+    assert session.orphans(workdir / "docker/images/registry") == [] and not workdir.exists()
+    assert left(client, before) == set()
+    client.close()
+
+
+def test_there_is_a_scenario_for_every_kind() -> None:
+    assert list(BY_KIND) == list(KINDS)

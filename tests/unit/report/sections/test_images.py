@@ -1,0 +1,120 @@
+"""Images: kinds against each other within blocks, the parts of a start, sizes from facts; nothing that was not told."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from isobench.core.model import Unit
+from isobench.report.blocks import Figure, plain
+from isobench.report.context import Context
+from isobench.report.sections import claims, images
+from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.store import Run, Series
+from tests.unit.report.made import all_tables, context, estimate, results_of, row_of
+
+COSTS: dict[str, dict[str, float]] = {
+    "scratch": {"pull": 0.1, "fetch": 0.06, "unpack": 0.04, "create": 0.1, "start": 0.4, "first-byte": 0.5},
+    "slim": {"pull": 2.0, "fetch": 0.5, "unpack": 1.5, "create": 0.1, "start": 0.4, "first-byte": 2.4, "disk": 2.0**20},
+    "layers-1": {"pull": 1.0},
+    "layers-120": {"pull": 5.0, "pull-top": 0.3},
+}
+FACTS = {
+    "image-scratch.wire": "1024",
+    "image-scratch.set-uid": "none",
+    "image-slim.wire": str(28 << 20),
+    "image-slim.bytes": str(70 << 20),
+    "image-slim.made-of": "the essential packages",
+    "image-slim.packages": "69",
+    "image-slim.set-uid": "/usr/bin/su, /usr/bin/passwd",
+    "image-slim.shells": "sh",
+    "image-slim.interpreters": "none",
+}
+
+
+def _made(facts: dict[str, str], blocks: int = 8) -> Context:
+    """A run in which every block is a percent beside the one before, in all kinds alike."""
+    chosen = [
+        estimate(f"image-{kind}", metric, "docker", 1.0, unit=_unit(metric), median=value)
+        for kind, costs in COSTS.items()
+        for metric, value in costs.items()
+    ]
+    indices = list(range(1, blocks + 1))
+    moved = [1 + block % 3 / 100 for block in indices]
+    series = [
+        Series(e.scenario, e.metric, e.environment, e.unit, indices, [e.median * m for m in moved], []) for e in chosen
+    ]
+    record = context().session
+    scenarios = [
+        ScenarioRecord(f"image-{kind}", kind, [MetricRecord(metric, _unit(metric), metric) for metric in costs])
+        for kind, costs in COSTS.items()
+    ]
+    environments = [
+        msgspec.structs.replace(one, facts=facts if one.name == "docker" else {}) for one in record.environments
+    ]
+    session = msgspec.structs.replace(record, scenarios=scenarios, environments=environments)
+    return Context(results_of(Run(context().run.path, session, series), chosen))
+
+
+def _unit(metric: str) -> Unit:
+    return "byte" if metric == "disk" else "second"
+
+
+def test_kinds_are_compared_within_blocks() -> None:
+    """What moves all of them moves no ratio; layers are compared with one layer, and what is compared has none."""
+    costs = all_tables(images.build(_made(FACTS)))[1]
+    columns = [column.title for column in costs.columns]
+    assert columns == ["image", "first-byte", "pull", "pull-top", "start"]
+    assert row_of(costs, "slim")[1].startswith("2.") and "4.80× [4.80, 4.80]" in row_of(costs, "slim")[1]
+    assert "20.0× [20.0, 20.0]" in row_of(costs, "slim")[2]
+    assert "1.00× [1.00, 1.00]" in row_of(costs, "slim")[4]
+    assert "5.00× [5.00, 5.00]" in row_of(costs, "layers-120")[2]
+    assert "×" not in row_of(costs, "scratch")[2] + row_of(costs, "layers-1")[2]
+    assert row_of(costs, "layers-120")[1] == "–"
+
+
+def test_the_figure_adds_up_to_the_first_byte() -> None:
+    """Of the kinds whose parts were told; the start is divided at the engine's word that it has created."""
+    (figure,) = [block for block in images.build(_made(FACTS)) if isinstance(block, Figure)]
+    rows = {plain(row[0].text): [plain(cell.text) for cell in row[1:]] for row in figure.data.rows}
+    assert rows["slim"] == ["500 ms", "1.50 s", "100 ms", "300 ms", "2.40 s"]
+    assert set(rows) == {"scratch", "slim"}
+
+
+def test_sizes_are_told_with_what_is_inside() -> None:
+    sizes = all_tables(images.build(_made(FACTS)))[2]
+    assert row_of(sizes, "slim")[1:4] == ["28.0 MiB", "70.0 MiB", "1.00 MiB"]
+    assert row_of(sizes, "slim")[-4:] == ["69", "2 /usr/bin/su, /usr/bin/passwd", "1 sh", "0"]
+    assert row_of(sizes, "layers-1")[1:4] == ["–", "–", "–"]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "9" * 400, "٣", "<b>"])
+def test_a_record_may_say_anything_of_a_size(text: str) -> None:
+    """What is no number is shown as missing."""
+    made = _made({**FACTS, "image-slim.bytes": text, "image-slim.packages": text})
+    assert row_of(all_tables(images.build(made))[2], "slim")[2] == "–"
+
+
+def test_few_blocks_have_no_interval_and_no_facts_no_sizes() -> None:
+    tables = all_tables(images.build(_made({}, blocks=2)))
+    assert "20.0× [no interval]" in row_of(tables[1], "slim")[2]
+    assert [table.caption for table in tables if table.caption.startswith("What each kind")] == []
+
+
+def test_a_run_without_images_has_no_section() -> None:
+    assert images.build(context()) == []
+
+
+def test_the_claims_are_answered() -> None:
+    """With the largest kind that was measured, and with the most layers."""
+    said = {claim.said: claim.answer(_made(FACTS)) for claim in claims.CLAIMS}
+    minimal = said["Minimal images start faster, take less and expose less"]
+    assert minimal.verdict == "measured"
+    assert minimal.words.startswith("slim distribution against an image from scratch, in Docker: ")
+    assert "takes 1.00× [1.00, 1.00] as long to start, one from the registry 4.80× [4.80, 4.80]" in minimal.words
+    assert "28.0 MiB are sent instead of 1.00 KiB, with 2 set-uid programs, 1 shell and 0 interp" in minimal.words
+    layers = said["Images are layers on a union file system"].words
+    assert "in 120 layers in 5.05 s, 5.00× [5.00, 5.00]" in layers or "in 120 layers in 5.00 s" in layers
+    assert "but the uppermost there in 300 ms" in layers
+    without = {claim.said: claim.answer(_made({})) for claim in claims.CLAIMS}
+    assert "sent" not in without["Minimal images start faster, take less and expose less"].words

@@ -1,0 +1,192 @@
+"""Images: what is asked of an engine in which order, what is timed, and what is left when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.contracts.images import KINDS, KeepsImages, Offer, Pulled
+from isobench.contracts.launch import Launch
+from isobench.core.errors import BuildError, MeasurementError
+from isobench.daemons import registry
+from isobench.images import kinds
+from isobench.run import catalog
+from isobench.run.cell import TimedSandbox
+from isobench.scenarios import image
+from isobench.scenarios.image import SCENARIOS, Image
+from tests.fake import FakeInstance
+
+WHOLE = Offer("here:1/run/busybox:latest", "here:1/run/busybox:below", "there:1/x:latest", Path("x.tar"), 1234)
+
+
+UNSAID = Pulled()
+
+
+class FakeImages:
+    """An engine that takes a second for everything, on a clock of its own."""
+
+    def __init__(self, offer: Offer, pulled: Pulled, fails: str = "") -> None:
+        self.now = 0.0
+        self.asked: list[str] = []
+        self._offer, self._pulled, self._fails = offer, pulled, fails
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def _do(self, what: str, *words: object) -> None:
+        self.asked.append(" ".join((what, *map(str, words))))
+        self.now += 1
+        if what == self._fails:
+            raise MeasurementError("the engine says no")
+
+    def offer(self, name: str, layers: object) -> Offer:
+        return self._offer
+
+    def clear(self, name: str) -> None:
+        self._do("clear", name)
+
+    def pull(self, image: str) -> Pulled:
+        self._do("pull", image)
+        fetched = self._pulled.fetched
+        return self._pulled._replace(fetched=self.now - 1 + fetched if fetched is not None else None)
+
+    def load(self, archive: Path) -> None:
+        self._do("load", archive)
+
+    def push(self, image: str, elsewhere: str) -> None:
+        self._do("push", image, elsewhere)
+
+    def remove(self, image: str) -> None:
+        self._do("remove", image)
+
+    def disk_bytes(self, image: str) -> int | None:
+        return 4096
+
+
+class FakeSandbox:
+    def __init__(self, images: FakeImages) -> None:
+        self._images = images
+        self.launched: list[Launch] = []
+
+    def images(self) -> FakeImages:
+        return self._images
+
+    def daemons(self) -> list[int]:
+        return []
+
+    def facts(self) -> Mapping[str, str]:
+        return {}
+
+    @contextmanager
+    def launch(self, launch: Launch) -> Iterator[FakeInstance]:
+        self.launched.append(launch)
+        yield FakeInstance(0.5)
+
+
+class Sealed:
+    """A sandbox whose engine keeps no images."""
+
+    def daemons(self) -> list[int]:
+        return []
+
+    def facts(self) -> Mapping[str, str]:
+        return {}
+
+    def launch(self, launch: Launch) -> Any:
+        raise AssertionError
+
+
+def sandbox(monkeypatch: pytest.MonkeyPatch, offer: Offer = WHOLE, pulled: Pulled = UNSAID, fails: str = "") -> Any:
+    """Of an engine whose layers nobody has to make."""
+    fake = FakeImages(offer, pulled, fails)
+    monkeypatch.setattr(image, "time", fake)
+    monkeypatch.setattr(kinds, "layers_of_kind", lambda name: ())
+    return FakeSandbox(fake)
+
+
+BUSYBOX = Image("busybox", "")
+CLEAR, PULL = "clear busybox", f"pull {WHOLE.image}"
+
+
+def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is timed finds what it needs and nothing more; the container is one of the image."""
+    box = sandbox(monkeypatch, pulled=Pulled(fetched=0.25, reused=0))
+    found = BUSYBOX.measure(box)
+    sent = [f"remove {WHOLE.image}", f"load {WHOLE.archive}", f"push {WHOLE.image} {WHOLE.elsewhere}"]
+    assert box.images().asked == [CLEAR, PULL, *sent, CLEAR, f"pull {WHOLE.below}", PULL, CLEAR]
+    assert [(one.image, one.is_idle) for one in box.launched] == [(WHOLE.image, True)]
+    assert found == {
+        **dict.fromkeys(("pull", "remove", "load", "push", "pull-top"), 1.0),
+        "fetch": 0.25,
+        "unpack": 0.75,
+        "start": 0.5,
+        "first-byte": 1.5,
+        "disk": 4096.0,
+    }
+
+
+def test_an_image_of_one_layer_has_none_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = sandbox(monkeypatch, WHOLE._replace(below=""))
+    assert "pull-top" not in BUSYBOX.measure(box) and box.images().asked.count(PULL) == 1
+
+
+def test_an_engine_that_does_not_say_when_all_had_come_gives_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = BUSYBOX.measure(sandbox(monkeypatch))
+    assert not {"fetch", "unpack"} & set(found) and found["pull"] == 1.0
+
+
+def test_a_pull_that_found_layers_is_no_cold_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = sandbox(monkeypatch, pulled=Pulled(reused=2))
+    with pytest.raises(MeasurementError, match="2 layers of the image were there already"):
+        BUSYBOX.measure(box)
+    assert box.images().asked == [CLEAR, PULL, CLEAR]
+
+
+@pytest.mark.parametrize("step", ["pull", "remove", "load", "push"])
+def test_after_a_failure_the_engine_is_cleared(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """And its reason is the one that is told."""
+    box = sandbox(monkeypatch, fails=step)
+    with pytest.raises(MeasurementError, match="the engine says no"):
+        BUSYBOX.measure(box)
+    assert box.images().asked[-1] == CLEAR
+
+
+def test_an_engine_that_cannot_be_cleared_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next pull would not be cold."""
+    box = sandbox(monkeypatch, fails="clear")
+    with pytest.raises(MeasurementError, match="the engine says no"):
+        BUSYBOX.measure(box)
+    assert box.images().asked == [CLEAR]
+
+
+def test_what_a_run_times_keeps_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner's own sandbox has them as the engine's has; one without them is told from it."""
+    box = sandbox(monkeypatch)
+    assert isinstance(TimedSandbox(box), KeepsImages) and TimedSandbox(box).images() is box.images()  # type: ignore[attr-defined]
+    with pytest.raises(MeasurementError, match="keeps no images"):
+        BUSYBOX.measure(Sealed())
+
+
+def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry, or what an image is made of, each with its remedy."""
+
+    def cannot(name: str) -> None:
+        raise BuildError("this host has no static busybox", remedy="apt-get install busybox-static")
+
+    monkeypatch.setattr(kinds, "layers_of_kind", cannot)
+    monkeypatch.setattr("isobench.host.programs.find", lambda name: "/usr/bin/docker-registry")
+    assert BUSYBOX.lacks() == ("this host has no static busybox", "apt-get install busybox-static")
+    monkeypatch.setattr("isobench.host.programs.find", lambda name: None)
+    assert BUSYBOX.lacks() == ("docker-registry is not installed", registry.REMEDY)
+
+
+def test_they_are_run_when_they_are_named() -> None:
+    """By their group or one by one, and in the engines that keep images alone."""
+    assert [one.name for one in catalog.select_scenarios("image")] == [one.name for one in SCENARIOS]
+    assert {one.name for one in SCENARIOS} & {one.name for one in catalog.select_scenarios("default")} == set()
+    able = {name for name, one in catalog.environments().items() if SCENARIOS[0].needs <= one.capabilities}
+    assert "docker" in able and "process" not in able and len(KINDS) == len(SCENARIOS)
