@@ -79,8 +79,8 @@ class Registry:
         return dict(json.loads(answer.content))
 
     def forget(self, repository: str) -> None:
-        """Remove a repository, so that the next push to it uploads everything anew. The registry keeps no list of them
-        but their folders."""
+        """Remove a repository, or all in this folder, so that the next push uploads everything anew.
+        The registry keeps no list of them but their folders."""
         remove_tree(self.state / _STORED / repository)
 
     def stop(self) -> None:

@@ -28,6 +28,7 @@ class Offers:
         """`labels` say of every image whose it is."""
         self._place = workdir / "images"
         self._run = workdir.parent.name.lower()  # a reference must be lower case
+        self._pushed = f"{self._run}/pushed"
         self._labels = labels
         self._registry: registry.Registry | None = None
         self._known: dict[str, Offer] = {}
@@ -38,7 +39,7 @@ class Offers:
         kept = self._running()
         if name not in self._known:
             self._known[name] = self._put(kept, name, layers)
-        kept.forget(self._elsewhere(name))
+        kept.forget(self._pushed)  # of every image: an engine would have a layer linked that another one has, too
         return self._known[name]
 
     def close(self) -> None:
@@ -69,15 +70,11 @@ class Offers:
         return Offer(
             image=f"{reference}:{_WHOLE}",
             below=f"{reference}:{_BELOW}" if len(layers) > 1 else "",
-            elsewhere=f"localhost:{kept.port}/{self._elsewhere(name)}:{_WHOLE}",
+            # Another name of the registry: an engine knows what it has pulled from one, and would have that linked.
+            elsewhere=f"localhost:{kept.port}/{self._pushed}/{name}:{_WHOLE}",
             archive=archive,
             wire_bytes=len(image.manifest) + sum(sizes),
         )
-
-    def _elsewhere(self, name: str) -> str:
-        """The repository to push to. The registry has another name there: an engine knows what it has pulled from a
-        registry, and would have that linked instead of sending it."""
-        return f"{self._run}/pushed/{name}"
 
 
 def _upload(kept: registry.Registry, repository: str, tag: str, image: Layered) -> None:

@@ -96,6 +96,13 @@ def test_what_is_pushed_is_what_was_pulled() -> None:
         assert len(sizes) == 4 and sum(sizes) == pytest.approx(offer.wire_bytes, rel=0.1)
 
 
+def test_a_layer_that_another_image_has_is_sent_all_the_same() -> None:
+    """Every kind has the probe, and what was pushed of one is not there for the next."""
+    with box() as sandbox:
+        for kind in ("scratch", "busybox", "scratch"):
+            assert measured(BY_KIND[kind], sandbox).failure is None
+
+
 def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has its layers: the cell says so instead of giving a time."""
     with box() as sandbox:
