@@ -32,6 +32,7 @@ from isobench.contracts.capabilities import (
     RestsOnParts,
     TakesTime,
     TellsFacts,
+    TellsUse,
 )
 from isobench.contracts.environment import LAYERS, Environment, Instance, Sandbox
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch, idle, working
@@ -55,12 +56,13 @@ if TYPE_CHECKING:
     from isobench.contracts.answers import answers, each_answer, first_answer
     from isobench.contracts.environment import Layer, Role
     from isobench.export._shared import Format
+    from isobench.host.use import Use
     from isobench.probe.build import probe_path
     from isobench.probe.launcher import LaunchedInstance, launched
     from isobench.report.blocks import Block, Heading, Items, Paragraph, Span, Table, table
     from isobench.report.context import Context, Section
 
-API_VERSION = (1, 1)
+API_VERSION = (1, 2)
 """Of this module; isobench has a version of its own."""
 
 __all__ = [
@@ -116,8 +118,10 @@ __all__ = [
     "Table",
     "TakesTime",
     "TellsFacts",
+    "TellsUse",
     "Tool",
     "Unavailable",
+    "Use",
     "answers",
     "command",
     "each_answer",
@@ -136,6 +140,7 @@ _LATER = {
     "probe_path": "probe.build",
     **dict.fromkeys(("Estimate", "Results"), "analysis.results"),
     "Format": "export._shared",
+    "Use": "host.use",
     **dict.fromkeys(("Context", "Section"), "report.context"),
     **dict.fromkeys(("Block", "Heading", "Items", "Paragraph", "Span", "Table", "table"), "report.blocks"),
 }

@@ -86,20 +86,20 @@ def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
     threads = _threads(percent)
     launch = limited(working("burn", str(threads), str(_ROUNDS)), cpus=threads, cpu_percent=percent)
     with sandbox.launch(launch) as instance:
-        _go_on(instance)
+        go_on(instance)
         whole(first_answer(instance.stdout), "burning")
         time.sleep(_REST)
         had = _had_meanwhile(instance)[0] if percent else 0.0
-        _go_on(instance)
+        go_on(instance)
         stall = whole(next_answer(instance.stdout), "stall") / 1e9
         time.sleep(_REST)
-        _go_on(instance)
+        go_on(instance)
         work = whole(next_answer(instance.stdout), "work") / 1e9
         instance.wait()
     return {"stall": stall, "work": work, **({"had": had} if had else {})}
 
 
-def _go_on(instance: Instance) -> None:
+def go_on(instance: Instance) -> None:
     with suppress(OSError):  # an instance that has ended says why
         instance.stdin.write(b"\n")
 
@@ -148,13 +148,13 @@ class CpuWeight:
             if not all(_confined(instance) for instance in both):
                 raise StoppedShort("its processes cannot be seen, so they cannot be made to compete", {})
             for instance in both:
-                _go_on(instance)
+                go_on(instance)
                 whole(first_answer(instance.stdout), "burning")
             time.sleep(_REST)
             had = _had_meanwhile(*both)
             for answer in ("stall", "work"):
                 for instance in both:
-                    _go_on(instance)
+                    go_on(instance)
                 for instance in both:
                     whole(next_answer(instance.stdout), answer)
             for instance in both:

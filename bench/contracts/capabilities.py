@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Sandbox
     from isobench.host.counters import Counter
+    from isobench.host.use import Use
 
 
 class Capability(StrEnum):
@@ -147,6 +148,20 @@ class HasSteps(Protocol):
     @property
     def steps(self) -> Mapping[str, float]:
         """Seconds by the name of a metric of `startup` that begins with `step-`."""
+        ...
+
+
+@runtime_checkable
+class TellsUse(Protocol):
+    """An instance whose mechanism tells how much of the host it uses, as to whoever monitors it."""
+
+    @property
+    def use_told_by(self) -> str:
+        """What tells it, for the record: files of a cgroup, an engine's API."""
+        ...
+
+    def use(self) -> Use:
+        """CPU time so far, and memory now. Raises `MeasurementError`."""
         ...
 
 

@@ -15,12 +15,14 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError, OutOfMemory
 from isobench.core.streams import DeadlineReader
 from isobench.host.accounting import descendants, process_name
+from isobench.host.use import UseFiles
 from isobench.probe.build import probe_path
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Role
+    from isobench.host.use import Use
 
 _GRACE = 5.0
 """Seconds after its deadline that a launcher may take to clean up before it is killed."""
@@ -75,6 +78,20 @@ class LaunchedInstance:
     def harness_pids(self) -> list[int]:
         """Processes of the harness for this instance: they use the host's memory, but are no cost of isolation."""
         return [self._process.pid, *self.watchers]
+
+    @cached_property
+    def _use(self) -> UseFiles:
+        payload = next((pid for pid, role in self.host_pids().items() if role == "payload"), 0)
+        return UseFiles(payload)
+
+    @property
+    def use_told_by(self) -> str:
+        """What tells its use (`isobench.contracts.capabilities.TellsUse`)."""
+        return self._use.words
+
+    def use(self) -> Use:
+        """Its CPU time and memory. Raises `MeasurementError`."""
+        return self._use.read()
 
     def wait(self) -> int:
         if self._status is None:

@@ -19,6 +19,7 @@ from isobench.environments.docker._daemons import engine_pids, is_of
 from isobench.environments.docker._leftovers import forget
 from isobench.environments.docker._plain import plain
 from isobench.host.accounting import cpu_seconds, descendants, parent
+from isobench.host.use import Use
 from isobench.probe.launcher import watch_netns
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ class DockerInstance:
     def harness_pids(self) -> list[int]:
         """Processes of the harness for this container: they use the host's memory, but are no cost of isolation."""
         return [self._netns.pid] if self._netns is not None else []
+
+    use_told_by = "the engine's API: stats, one-shot"
+
+    def use(self) -> Use:
+        """Its CPU time and memory as the engine tells them (`isobench.contracts.capabilities.TellsUse`)."""
+        with engine_errors("asking for what it uses"):
+            told = self._client.stats(self._id, stream=False, one_shot=True)
+            return Use(int(told["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9, int(told["memory_stats"]["usage"]))
 
     def wait(self) -> int:
         if self._status is None:

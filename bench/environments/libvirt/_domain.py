@@ -22,6 +22,7 @@ from isobench.environments.libvirt._traces import remove_traces_of
 from isobench.filesystem.files import tail
 from isobench.filesystem.paths import short
 from isobench.host.accounting import cpu_seconds
+from isobench.host.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,6 +109,19 @@ class GuestInstance:
         """QEMU is the payload: the guest is inside it. A process that serves a shared folder is a helper."""
         pids: dict[int, Role] = dict.fromkeys(self._helpers, "helper")
         return {self.qemu: "payload", **pids} if self.qemu else pids
+
+    use_told_by = "libvirt: virConnectGetAllDomainStats, as of virsh domstats"
+
+    def use(self) -> Use:
+        """Its CPU time and memory as libvirt tells them (`isobench.contracts.capabilities.TellsUse`)."""
+        import libvirt
+
+        wanted = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
+        try:
+            told = bounded(lambda: self._connection.domainListGetStats([self._domain], wanted))[0][1]
+            return Use(int(told["cpu.time"]) / 1e9, int(told["balloon.rss"]) << 10)
+        except (libvirt.libvirtError, LookupError, TypeError, ValueError) as error:
+            raise MeasurementError(f"libvirt does not tell what it uses: {error}") from error
 
     def wait(self) -> int:
         if self._status is None:

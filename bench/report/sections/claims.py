@@ -94,7 +94,9 @@ def _namespaces(context: Context) -> Answer:
 
 def _cgroup(context: Context) -> Answer:
     adds = _rung(context, "ns-all+cgroup", "ns-all", "a fresh cgroup with limits adds").words
-    words = "; ".join(filter(None, (adds, limits.sentence(context, ("handmade", "ns-all+cgroup", "runc", "docker")))))
+    held = limits.sentence(context, ("handmade", "ns-all+cgroup", "runc", "docker"))
+    watched = _costs(context, "monitoring", "read", ["handmade", "docker", *VM_NAMES], "reading what an instance uses:")
+    words = "; ".join(filter(None, (adds, held, watched.words if watched is not OPEN else "")))
     return Answer("measured", words) if words else OPEN
 
 

@@ -14,7 +14,7 @@ from isobench.analysis.verdicts import centred
 from isobench.report import format
 from isobench.report.blocks import Items, Paragraph, Span, table
 from isobench.report.context import Section
-from isobench.report.sections._shared import name_cell, scenario_details
+from isobench.report.sections._shared import name_cell, scenario_details, whole_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,14 +112,15 @@ def build(context: Context) -> list[Block]:
     had = _all(context)
     counts = _counts(context)
     ends = _ends(context)
-    if not had and not counts and not ends:
+    monitoring = whole_scenario(context, "monitoring")
+    if not any((had, counts, ends, monitoring)):
         return []
     scenarios = list(dict.fromkeys(one.kind.scenario for one in had))
     tables = [
         _table(context, scenario, [one for one in had if one.kind.scenario == scenario]) for scenario in scenarios
     ]
     folds = [block for scenario in scenarios for block in scenario_details(context, scenario)]
-    return [*_sentences(context, had), *_not_enforced(context, had), *tables, *ends, *counts, *folds]
+    return [*_sentences(context, had), *_not_enforced(context, had), *tables, *ends, *counts, *folds, *monitoring]
 
 
 def _all(context: Context) -> list[_Had]:

@@ -232,7 +232,7 @@ def test_counts_are_facts_with_the_error_that_the_program_sees() -> None:
 
 
 def test_the_group_is_named_and_not_the_default() -> None:
-    assert {one.name for one in catalog.select_scenarios("limits")} == {*BY_NAME, "limit-network"}
+    assert {one.name for one in catalog.select_scenarios("limits")} == {*BY_NAME, "limit-network", "monitoring"}
     assert not {one.name for one in catalog.select_scenarios("default")} & set(BY_NAME)
 
 

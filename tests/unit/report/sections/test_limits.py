@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from isobench.core.model import Unit
-from isobench.report.blocks import Block, Items, Paragraph, Table, plain
+from isobench.report.blocks import Block, Heading, Items, Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, limits
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.results.store import Run, Series
-from tests.unit.report.made import all_tables, context, estimate, results_of, row_of
+from tests.unit.report.made import all_tables, context, estimate, results_of, row_of, with_session
 
 COSTS: dict[tuple[str, str], tuple[Unit, dict[str, float]]] = {
     ("limit-cpu", "had-20"): ("second", {"ns-all": 0.2, "docker": 0.9, "tcg": 0.15}),
@@ -22,6 +22,9 @@ COSTS: dict[tuple[str, str], tuple[Unit, dict[str, float]]] = {
     ("limit-disk", "direct-4"): ("second", {"ns-all": 0.25, "tcg": 0.2}),
     ("limit-disk", "buffered-4"): ("second", {"ns-all": 0.0002}),
     ("limit-disk", "syncfs-4"): ("second", {"ns-all": 0.001}),
+    ("limit-network", "received-4"): ("second", {"docker": 0.2614}),
+    ("limit-operations", "direct-50"): ("second", {"docker": 0.02}),
+    ("monitoring", "read"): ("second", {"docker": 1.0}),
 }
 
 
@@ -42,9 +45,10 @@ def _made(blocks: int = 8) -> Context:
     record = context().session
     scenarios = [
         ScenarioRecord(name, name, [MetricRecord(m, unit, m) for (s, m), (unit, _) in COSTS.items() if s == name])
-        for name in ("limit-cpu", "cpu-weight", "limit-memory", "limit-disk")
+        for name in dict.fromkeys(scenario for scenario, _ in COSTS)
     ]
     told = {"docker": {"limit-files.set": "64", "limit-files.had": "64", "limit-files.error": "EMFILE (Too many)"}}
+    told["docker"] |= {"limit-memory.end": "killed (SIGKILL)", "limit-memory.swap": "the host has none"}
     environments = [msgspec.structs.replace(one, facts=told.get(one.name, {})) for one in record.environments]
     session = msgspec.structs.replace(record, scenarios=scenarios, environments=environments)
     return Context(results_of(Run(context().run.path, session, series), chosen))
@@ -63,7 +67,8 @@ def test_one_sentence_for_each_environment() -> None:
     )
     assert said[0].endswith("does not enforce 4 MiB/s by the kernel's threads (249×).")
     assert said[1] == (
-        "docker: does not enforce 20 % of a CPU (4.52×) and twice the CPU time of a competitor (0.500×)."
+        "docker: enforces 4 MiB/s from the host and 50 writes a second; "
+        "does not enforce 20 % of a CPU (4.52×) and twice the CPU time of a competitor (0.500×)."
     )
     assert (
         said[2] == "tcg: gives less than 20 % of a CPU (0.754×); gives more than 4 MiB/s past the page cache (1.24×)."
@@ -81,7 +86,8 @@ def test_what_nobody_enforces_is_said_apart() -> None:
 
 
 def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
-    cpu, _, memory, disk, counts = (block for block in limits.build(_made()) if isinstance(block, Table))
+    blocks = [block for block in limits.build(_made()) if isinstance(block, Table)]
+    cpu, _, memory, disk, network, operations, ends, counts = blocks[:8]
     assert row_of(cpu, "ns-all")[1].startswith("1.00× [1") and "longest stall 80.0 ms" in row_of(cpu, "ns-all")[1]
     assert "from its last page to its end 13.0 ms" in row_of(memory, "ns-all")[1]
     assert [column.title for column in disk.columns[1:]] == [
@@ -89,6 +95,10 @@ def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
         "4 MiB/s by the kernel's threads",
     ]
     assert row_of(disk, "tcg")[2] == "–"
+    assert row_of(network, "docker")[1].startswith("0.952× [") and row_of(operations, "docker")[1].startswith(
+        "0.995× ["
+    )
+    assert row_of(ends, "docker")[1:] == ["killed (SIGKILL)", "the host has none"]
     assert row_of(counts, "docker")[1:] == ["open files", "64", "64", "EMFILE (Too many)"]
 
 
@@ -112,8 +122,23 @@ def test_a_record_may_say_anything() -> None:
 def test_the_claim_about_cgroups_is_answered() -> None:
     """By what an environment with a cgroup does; what a start with one costs is another run's."""
     (answer,) = (claim.answer(_made()) for claim in claims.CLAIMS if claim.said.startswith("cgroups monitor"))
-    assert answer.verdict == "measured" and answer.words.startswith("docker: does not enforce 20 % of a CPU")
+    assert answer.verdict == "measured" and "does not enforce 20 % of a CPU" in answer.words
+    assert (
+        answer.words.startswith("docker: enforces ") and "reading what an instance uses: docker 1.00 s" in answer.words
+    )
     assert limits.sentence(_made(blocks=5), ("docker",)) == ""
+
+
+def test_what_monitoring_costs_has_its_own_heading() -> None:
+    """Also in a run of nothing else."""
+    made = _made()
+    record = msgspec.structs.replace(
+        made.session,
+        scenarios=[one for one in made.session.scenarios if one.name == "monitoring"],
+        environments=[msgspec.structs.replace(one, facts={}) for one in made.session.environments],
+    )
+    only = limits.build(with_session(made, record))
+    assert any(isinstance(block, Heading) and block.text == "monitoring" for block in only)
 
 
 def test_without_limits_there_is_no_section() -> None:
