@@ -11,7 +11,7 @@ from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import cgroup_files
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import work_folder
-from isobench.host.cgroups import limited, make_own, remove
+from isobench.host.cgroups import is_version_2, limited, make_own, remove
 from isobench.images.rootfs import link_rootfs
 
 if TYPE_CHECKING:
@@ -36,13 +36,18 @@ def _cgroup_of(run: str) -> str:
     return f"{run}-nspawn"
 
 
+def _limits_of(run: str) -> str:
+    """The cgroup above those that limit one instance each; version 2 lets no process into one that has such below."""
+    return f"{run}-nspawn-limits"
+
+
 _STATE = "/run/systemd/nspawn"
 """Where nspawn keeps a lock for each tree, and a folder for later mounts for each container."""
 
 
 def sweep(run: str) -> list[str]:
     """Remove what a dead run's containers left: their cgroups, and the files of those whose nspawn was killed."""
-    removed = remove(_cgroup_of(run))
+    removed = [*remove(_cgroup_of(run)), *remove(_limits_of(run))]
     for left in filter(os.path.lexists, _kept(run)):
         remove_tree(left) if left.is_dir() else left.unlink()
         removed.append(f"nspawn's {left.name}")
@@ -67,14 +72,14 @@ class NspawnDriver(Driver):
 
     @contextmanager
     def started_in(self, sandbox: RuntimeSandbox, name: str) -> Iterator[Sequence[Path]]:
-        """With limits, also a cgroup that has them, as a unit of systemd has those of a container that it starts. So
-        nspawn's own processes are within them, too."""
+        """With limits, a cgroup that has them (on version 1 one beside the other), as a unit of systemd has those of a
+        container that it starts. So nspawn's own processes are within them, too."""
         own, files = make_own(_cgroup_of(sandbox.run)), cgroup_files(sandbox)
         if not files:
             yield own
             return
-        with limited(_cgroup_of(sandbox.run), name, files) as folders:
-            yield (*own, *folders)
+        with limited(_limits_of(sandbox.run), name, files) as folders:
+            yield folders if is_version_2() else (*own, *folders)
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         """It hides /tmp, where a program of a root file system that an instance is given may be."""

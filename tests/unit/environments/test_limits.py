@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +140,28 @@ def test_the_options_of_nspawn(monkeypatch: pytest.MonkeyPatch) -> None:
     tool = _nspawn.NspawnDriver()
     assert "--rlimit=RLIMIT_NOFILE=32" in tool.command(_runtime_sandbox(EVERY), "one", ("ready",))
     assert not any(word.startswith("--rlimit") for word in tool.command(_runtime_sandbox(NONE), "one", ("ready",)))
+
+
+@pytest.mark.parametrize(("is_second", "wanted"), [(False, ["own", "limited"]), (True, ["limited"])])
+def test_a_process_is_in_one_cgroup_of_version_2(
+    is_second: bool, wanted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of version 1 in one of each hierarchy; without limits in nspawn's own, which has none below it that limits."""
+    parents: list[str] = []
+
+    def limited_to(name: str, child: str, files: dict[str, str]) -> Any:
+        parents.append(name)
+        return nullcontext((Path("limited"),))
+
+    monkeypatch.setattr(_nspawn, "is_version_2", lambda: is_second)
+    monkeypatch.setattr(_nspawn, "limited", limited_to)
+    monkeypatch.setattr(_nspawn, "make_own", lambda name: (Path("own"),))
+    tool = _nspawn.NspawnDriver()
+    with tool.started_in(_runtime_sandbox(EVERY), "one") as folders:
+        assert list(map(str, folders)) == wanted
+    assert parents == ["isobench-1-abcdef-nspawn-limits"]
+    with tool.started_in(_runtime_sandbox(NONE), "one") as folders:
+        assert list(map(str, folders)) == ["own"]
 
 
 def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
