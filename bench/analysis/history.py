@@ -18,6 +18,7 @@ from operator import truediv
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from isobench.analysis.paired import FEWEST_PAIRS, outside_median
 from isobench.analysis.trend import Seen, Told, by_machine
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from isobench.results.store import Run, Series
 
 INDEX = ".isobench-index.sqlite"
-_VERSION = 4
+_VERSION = 5
 """Of the index; another version is thrown away and made anew."""
 _MOST_BYTES = 1 << 30
 TOLD = "told.json"
@@ -47,7 +48,7 @@ _MOST_NOTED = 1 << 20
 """Bytes of it that are read."""
 
 
-class Point(msgspec.Struct, frozen=True, array_like=True):
+class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One cost of one night."""
 
     scenario: str
@@ -108,15 +109,15 @@ def read(results: Path, now: str = "") -> History:
     with closing(index):
         nights: list[Night] = []
         problems = [as_text(f"{path}: {SESSION} is missing") for path in _without_record(results)]
-        fresh = []
+        fresh, costs = [], _Costs()
         for name, path in found.items():
             state = signature(path)
-            known_as = _known(name, known[name]) if known.get(name, ("",))[0] == state else None
+            known_as = _known(name, known[name], costs) if known.get(name, ("",))[0] == state else None
             if known_as is None:
                 with _without_collection():
                     known_as = _digest(name, path)
                 night, problem = known_as
-                fresh.append((name, state, _ENCODER.encode(night) if night is not None else b"", problem))
+                fresh.append((name, state, _encoded(night) if night is not None else b"", problem))
             night, problem = known_as
             if night is None:
                 problems.append(problem)
@@ -127,17 +128,48 @@ def read(results: Path, now: str = "") -> History:
     return History(_present(nights, problems, now or _tomorrow()), sorted(problems))
 
 
-def _known(name: str, row: tuple[str, bytes, str]) -> tuple[Night | None, str] | None:
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    """A night in the index: nearly all have the costs of the one before, so that they are apart from the numbers."""
+
+    night: Night
+    """Without its points."""
+    costs: bytes
+    """A list of scenario, metric, environment and unit."""
+    numbers: bytes
+    """Of all points the values, then their ratios, low ends and high ends."""
+
+
+_Costs = dict[bytes, list[tuple[str, ...]]]
+"""What was read of lists of costs, by column."""
+
+
+def _encoded(night: Night) -> bytes:
+    points = night.points
+    costs = [(one.scenario, one.metric, one.environment, one.unit) for one in points]
+    numbers = [[one.value for one in points], [one.ratio for one in points]]
+    numbers += [[one.low for one in points], [one.high for one in points]]
+    row = _Row(msgspec.structs.replace(night, points=[]), _ENCODER.encode(costs), np.array(numbers).tobytes())
+    return _ENCODER.encode(row)
+
+
+def _known(name: str, row: tuple[str, bytes, str], costs: _Costs) -> tuple[Night | None, str] | None:
     """What the index says of a run; None where that cannot be true: it is a file like any other."""
     if row[2]:
         return None, row[2]
     try:
-        night = _DECODER.decode(row[1])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = _DECODER.decode(row[1])
+        if found.costs not in costs:
+            costs[found.costs] = list(zip(*_COSTS_DECODER.decode(found.costs), strict=True)) or [()] * 4
+        numbers = np.frombuffer(found.numbers).reshape(4, len(costs[found.costs][0]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
-    usable = all(math.isfinite(p.value) and (math.isnan(p.ratio) or 0 < p.ratio < math.inf) for p in night.points)
-    usable = usable and not any(math.isinf(p.low) or math.isinf(p.high) for p in night.points)
-    return (night, "") if night.path == name and usable else None
+    ratios = numbers[1]
+    usable = np.isfinite(numbers[0]).all() and not (np.isinf(numbers).any() or (ratios <= 0).any())
+    if found.night.path != name or not usable:
+        return None
+    (scenarios, metrics, environments, units), (values, *rest) = costs[found.costs], numbers.tolist()
+    found.night.points[:] = map(Point, scenarios, metrics, environments, values, rest[0], units, *rest[1:])
+    return found.night, ""
 
 
 def _tomorrow() -> str:
@@ -288,7 +320,8 @@ def signature(path: Path) -> str:
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Night)
+_DECODER = msgspec.msgpack.Decoder(_Row)
+_COSTS_DECODER = msgspec.msgpack.Decoder(list[tuple[str, str, str, str]])
 _CREATE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, signature TEXT, night BLOB, problem TEXT)"
 
 

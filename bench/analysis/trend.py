@@ -204,22 +204,28 @@ def _series(nights: Sequence[Night]) -> list[Series]:
     A cost that has had ratios is not told by its values on nights without the baseline: those show the host, which the
     baseline's series are for.
     """
-    points: dict[tuple[str, str, str, bool], tuple[list[int], list[float]]] = {}
+    points: dict[tuple[str, str, str, str, str, bool], tuple[list[int], list[float]]] = {}
     for index, night in enumerate(nights):
+        baseline = night.baseline
         for point in night.points:
-            host = point.environment == night.baseline
-            relative = not (host or math.isnan(point.ratio))
-            name = f"{point.scenario}.{point.metric}/{point.environment}"
-            number = point.ratio if relative else max(point.value, _LEAST.get(point.unit, 1e-9))
-            key = (name, "" if relative else point.unit, night.baseline if relative else "", host)
-            places, values = points.setdefault(key, ([], []))
-            places.append(index)
-            values.append(number)
-    ratios = {name for (name, _, against, _), (places, _) in points.items() if against and len(places) >= FEWEST}
+            environment, ratio = point.environment, point.ratio
+            host = environment == baseline
+            if host or math.isnan(ratio):
+                number = max(point.value, _LEAST.get(point.unit, 1e-9))
+                key = (point.scenario, point.metric, environment, point.unit, "", host)
+            else:
+                number, key = ratio, (point.scenario, point.metric, environment, "", baseline, False)
+            known = points.get(key)
+            if known is None:
+                known = points[key] = ([], [])
+            known[0].append(index)
+            known[1].append(number)
+    ratios = {key[:3] for key, (places, _) in points.items() if key[4] and len(places) >= FEWEST}
     return [
-        Series(name, against, unit, host, places, np.log(np.array(values)))
-        for (name, unit, against, host), (places, values) in points.items()
-        if len(values) >= FEWEST and (against or host or name not in ratios)
+        Series(f"{key[0]}.{key[1]}/{key[2]}", against, unit, host, places, np.log(np.array(values)))
+        for key, (places, values) in points.items()
+        for unit, against, host in [key[3:]]
+        if len(values) >= FEWEST and (against or host or key[:3] not in ratios)
     ]
 
 

@@ -58,6 +58,12 @@ class Scale(NamedTuple):
     def x(self, night: float) -> float:
         return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
 
+    def xs(self, nights: Sequence[int]) -> np.ndarray:
+        """The same of many."""
+        if self.nights < 2:
+            return np.full(len(nights), self.x(0))
+        return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (np.array(nights) / (self.nights - 1))
+
     def y(self, number: float) -> float:
         """Of a number on the axis; others are cut off at the frame."""
         return float(self.ys([number])[0])
@@ -139,7 +145,7 @@ def _dates(scale: Scale, starts: Sequence[str]) -> Iterable[str]:
 def _dots(course: Course, scale: Scale) -> str:
     """Each night a stroke without length, whose round ends are the dot; relative, as that is shortest."""
     down = np.rint(scale.ys(course.numbers)).astype(int)
-    right = np.rint([scale.x(night) for night in course.nights]).astype(int)
+    right = np.rint(scale.xs(course.nights)).astype(int)
     moves = zip(np.diff(right, prepend=0).tolist(), np.diff(down, prepend=0).tolist(), strict=True)
     return "".join([f"m{x} {y}h0" for x, y in moves])
 
@@ -150,7 +156,7 @@ def _bars(course: Course, scale: Scale) -> str:
     numbers = np.array(course.numbers)
     low, high = (np.where(np.isnan(ends), numbers, ends) for ends in (np.array(course.lows), np.array(course.highs)))
     below, above = (np.rint(scale.ys(ends)).astype(int) for ends in (low, high))
-    right = np.rint([scale.x(night) for night in course.nights]).astype(int)
+    right = np.rint(scale.xs(course.nights)).astype(int)
     down = below - np.concatenate(([0], above[:-1]))
     moves = zip(np.diff(right, prepend=0).tolist(), down.tolist(), (above - below).tolist(), strict=True)
     return "".join([f"m{x} {y}v{up}" for x, y, up in moves])

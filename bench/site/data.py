@@ -29,8 +29,8 @@ _STEPS = 1e4
 _NONE = 999_999
 """Where there is no number; its logarithm is that of nothing that was measured."""
 
-_Cost = tuple[str, str, str]
-"""Metric, environment, unit."""
+_Cost = tuple[str, str, str, str]
+"""Scenario, metric, environment, unit."""
 
 
 def files(machine: Machine) -> dict[str, str]:
@@ -53,7 +53,7 @@ def _part(nights: Sequence[Night]) -> dict[str, object]:
     facts: list[dict[str, str]] = []
     runs = []
     for night in nights:
-        own = [(f"{p.scenario}.{p.metric}", p.environment, p.unit) for p in night.points]
+        own = [(p.scenario, p.metric, p.environment, p.unit) for p in night.points]
         places = [costs.setdefault(cost, len(costs)) for cost in own]
         numbers = np.full((len(costs), 4), np.nan)
         if places:
@@ -62,7 +62,10 @@ def _part(nights: Sequence[Night]) -> dict[str, object]:
             facts.append(night.fingerprint)
         runs.append((len(facts) - 1, *_columns(numbers)))
     shown = [{format.clean(k, 60): format.clean(v, 200) for k, v in one.items()} for one in facts]
-    named = [(format.clean(metric, 160), format.clean(environment, 100), unit) for metric, environment, unit in costs]
+    named = [
+        (format.clean(f"{scenario}.{metric}", 160), format.clean(environment, 100), unit)
+        for scenario, metric, environment, unit in costs
+    ]
     return {"costs": named, "facts": shown, "runs": runs}
 
 

@@ -139,20 +139,22 @@ class _Points(NamedTuple):
 
 
 def _points(nights: Sequence[Night]) -> dict[_Key, _Points]:
-    found: dict[_Key, _Points] = {}
+    found: dict[tuple[str, str, str, str, str], _Points] = {}
     for index, night in enumerate(nights):
+        baseline = night.baseline
         for point in night.points:
-            relative = not math.isnan(point.ratio) and point.environment != night.baseline
-            name = f"{point.scenario}.{point.metric}/{point.environment}"
-            against, unit = (night.baseline, "") if relative else ("", point.unit)
-            one = found.get((name, against, unit))
+            environment, ratio = point.environment, point.ratio
+            relative = not math.isnan(ratio) and environment != baseline
+            against, unit = (baseline, "") if relative else ("", point.unit)
+            key = (point.scenario, point.metric, environment, against, unit)
+            one = found.get(key)
             if one is None:
-                one = found[name, against, unit] = _Points([], [], [], [])
+                one = found[key] = _Points([], [], [], [])
             one.places.append(index)
-            one.numbers.append(point.ratio if relative else point.value)
+            one.numbers.append(ratio if relative else point.value)
             one.lows.append(point.low)
             one.highs.append(point.high)
-    return found
+    return {(f"{key[0]}.{key[1]}/{key[2]}", *key[3:]): one for key, one in found.items()}
 
 
 def _courses(points: dict[_Key, _Points], found: Watched, order: Sequence[str]) -> dict[str, list[Course]]:

@@ -436,3 +436,30 @@ def test_an_index_that_is_held_is_left_alone(tmp_path: Path, monkeypatch: pytest
     holder.rollback()
     assert holder.execute("SELECT count(*) FROM runs").fetchone() == (2,)
     holder.close()
+
+
+def test_nights_from_the_index_share_the_names_of_their_costs(tmp_path: Path) -> None:
+    """Names are most of a long history's memory; and what is read is what was written, bit by bit."""
+    for number in range(3):
+        write_run(tmp_path, started=night(number), seed=number)
+    fresh, again = history.read(tmp_path).nights, history.read(tmp_path).nights
+    assert msgspec.msgpack.encode(fresh) == msgspec.msgpack.encode(again) and len(again) == 3
+    first, *others = again
+    for other in others:
+        assert all(one.metric is same.metric for one, same in zip(first.points, other.points, strict=True))
+
+
+@pytest.mark.parametrize("column", [0, 1, 2, 3])
+@pytest.mark.parametrize("number", [math.inf, -math.inf, 0.0])
+def test_numbers_of_the_index_that_cannot_be_are_read_again(tmp_path: Path, column: int, number: float) -> None:
+    """An infinite value, ratio or end of an interval, and a ratio of zero; a value of zero can be."""
+    write_run(tmp_path)
+    (wanted,) = history.read(tmp_path).nights
+    points = [
+        msgspec.structs.replace(one, **{("value", "ratio", "low", "high")[column]: number}) for one in wanted.points
+    ]
+    row = history._encoded(msgspec.structs.replace(wanted, points=points))
+    found = history._known(wanted.path, ("", row, ""), {})
+    possible = number == 0.0 and column != 1
+    assert (found is not None) == possible
+    assert history._known(wanted.path, ("", row[:-1], ""), {}) is None
