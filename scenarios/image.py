@@ -129,7 +129,7 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9
-    if "created" in events:
+    if "attached" in events:  # only engines say when they have created it; of a client that would be its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from isobench.contracts.images import Pulled
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import LABEL as OFFERED
-from isobench.environments._offers import Offers
+from isobench.environments._offers import Offers, allocated
 from isobench.environments.docker._client import LABEL, engine_errors
 
 if TYPE_CHECKING:
@@ -65,9 +63,7 @@ class DockerImages(Offers):
         with engine_errors("inspecting the image"):
             data = self._client.inspect_image(image).get("GraphDriver", {}).get("Data") or {}
         folders = [folder for name in ("UpperDir", "LowerDir") for folder in data.get(name, "").split(":") if folder]
-        if not folders or not all(map(os.path.isdir, folders)):
-            return None
-        return sum(map(_allocated, folders))
+        return allocated(folders)
 
 
 _NOT_SENT = ("Layer already exists", "Mounted from")
@@ -80,14 +76,3 @@ def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
         if "error" in line:
             raise MeasurementError(f"{doing}: {' '.join(str(line['error']).split())[:300]}")
         yield line
-
-
-def _allocated(folder: str) -> int:
-    """The bytes of the blocks that a folder takes, each file once."""
-    blocks: dict[int, int] = {}
-    for where, folders, files in os.walk(folder):
-        for name in (".", *folders, *files):
-            with suppress(OSError):
-                found = os.lstat(os.path.join(where, name))  # noqa: PTH118 (two thousand times)
-                blocks[found.st_ino] = found.st_blocks
-    return 512 * sum(blocks.values())

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 PREFIX = "image-"
-_PARTS = ("fetch", "unpack", "create", "start after that")
+_PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
+"""Of the way to the first byte: where an engine does not tell two of them apart, there is one of both."""
 _COSTS = ("first-byte", "pull", "pull-top", "load", "push", "remove", "start")
 _MOST_BARS = 30
 """More can neither be told apart nor be kept small; the tables have all."""
@@ -102,14 +103,13 @@ def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Fig
     bars, rows = [], []
     for kind in kinds:
         for name in names:
-            found = [context.find(PREFIX + kind, m, name) for m in ("fetch", "unpack", "create", "start")]
-            if any(row is None for row in found) or len({row.counted for row in found if row}) > 1:
+            parts = _parts(context, kind, name)
+            if parts is None:
                 continue
-            fetch, unpack, create, start = (row.median for row in found if row)
-            parts = [fetch, unpack, create, start - create]
             label = f"{kind}, {format.clean(name, 30)}" if len(names) > 1 else kind
             bars.append(charts.Bar(label, parts))
-            rows.append([label, *(format.quantity(part, "second") for part in (*parts, sum(parts)))])
+            whole = sum(part for part in parts if part == part)
+            rows.append([label, *(format.quantity(part, "second") for part in (*parts, whole))])
     if not bars:
         return None
     title = "From the request for an image to the first byte of its first container"
@@ -119,6 +119,21 @@ def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Fig
         "comes; unpack is what remains then. The registry is on the same host: no network is in it."
     )
     return Figure(title, charts.stacked(bars, _PARTS, "second"), alt_of(title, data), note, data)
+
+
+def _parts(context: Context, kind: str, name: str) -> list[float] | None:
+    """The medians of the parts; None if there are none, or if they are of different blocks, as those do not add up."""
+    found = {m: context.find(PREFIX + kind, m, name) for m in ("pull", "fetch", "unpack", "create", "start")}
+    medians = {metric: row.median for metric, row in found.items() if row}
+    if not medians.keys() >= {"pull", "start"} or len({row.counted for row in found.values() if row}) > 1:
+        return None
+    none, pull, start = math.nan, medians["pull"], medians["start"]
+    fetched = [medians.get("fetch", none), medians.get("unpack", none)]
+    created = medians.get("create", none)
+    return [
+        *([*fetched, none] if fetched[0] == fetched[0] and fetched[1] == fetched[1] else [none, none, pull]),
+        *([created, start - created, none] if created == created else [none, none, start]),
+    ]
 
 
 def _costs(context: Context, kinds: Sequence[str], name: str) -> Block:

@@ -17,6 +17,7 @@ COSTS: dict[str, dict[str, float]] = {
     "scratch": {"pull": 0.1, "fetch": 0.06, "unpack": 0.04, "create": 0.1, "start": 0.4, "first-byte": 0.5},
     "slim": {"pull": 2.0, "fetch": 0.5, "unpack": 1.5, "create": 0.1, "start": 0.4, "first-byte": 2.4, "disk": 2.0**20},
     "layers-1": {"pull": 1.0},
+    "layers-10": {"pull": 2.0, "start": 0.3},
     "layers-120": {"pull": 5.0, "pull-top": 0.3},
 }
 FACTS = {
@@ -74,11 +75,12 @@ def test_kinds_are_compared_within_blocks() -> None:
 
 
 def test_the_figure_adds_up_to_the_first_byte() -> None:
-    """Of the kinds whose parts were told; the start is divided at the engine's word that it has created."""
+    """Divided where the engine tells its parts, and whole where it does not; only of kinds that were started."""
     (figure,) = [block for block in images.build(_made(FACTS)) if isinstance(block, Figure)]
     rows = {plain(row[0].text): [plain(cell.text) for cell in row[1:]] for row in figure.data.rows}
-    assert rows["slim"] == ["500 ms", "1.50 s", "100 ms", "300 ms", "2.40 s"]
-    assert set(rows) == {"scratch", "slim"}
+    assert rows["slim"] == ["500 ms", "1.50 s", "–", "100 ms", "300 ms", "–", "2.40 s"]
+    assert rows["layers-10"] == ["–", "–", "2.00 s", "–", "–", "300 ms", "2.30 s"]
+    assert set(rows) == {"scratch", "slim", "layers-10"}
 
 
 def test_sizes_are_told_with_what_is_inside() -> None:
