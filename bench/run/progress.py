@@ -136,7 +136,7 @@ class Progress(Observer):
     def _tell_skips(self) -> None:
         """Report skipped environments, grouped by cause."""
         for (reason, remedy), names in self._skips.items():
-            self._say(f"skipped {', '.join(names)}: {reason}{f' ({remedy})' if remedy else ''}")
+            self._say(f"skipped {', '.join(dict.fromkeys(names))}: {reason}{f' ({remedy})' if remedy else ''}")
         self._skips.clear()
 
     def _tell_marks(self, block: BlockRecord) -> None:

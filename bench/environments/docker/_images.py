@@ -61,7 +61,8 @@ class DockerImages(Offers):
     def disk_bytes(self, image: str) -> int | None:
         """The folders of its layers, if its storage driver names them."""
         with engine_errors("inspecting the image"):
-            data = self._client.inspect_image(image).get("GraphDriver", {}).get("Data") or {}
+            driver = self._client.inspect_image(image).get("GraphDriver") or {}
+            data = driver.get("Data") or {}  # an engine with containerd's image store has none
         folders = [folder for name in ("UpperDir", "LowerDir") for folder in data.get(name, "").split(":") if folder]
         return allocated(folders)
 

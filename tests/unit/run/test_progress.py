@@ -29,6 +29,8 @@ def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
     progress.skipped(SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"))
     progress.skipped(SkipRecord("docker", "", "no engine"))
     progress.skipped(SkipRecord("kvm-tap", "", "there is no /dev/kvm", "modprobe kvm"))
+    progress.skipped(SkipRecord("process", "image-scratch", "isobench pulls no images there"))
+    progress.skipped(SkipRecord("process", "image-busybox", "isobench pulls no images there"))
     progress.begins(None)  # type: ignore[arg-type]
     progress.block_begins(0, 5, None)
     progress.cell_begins(Cell("process", "startup"))
@@ -39,6 +41,7 @@ def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err.splitlines() == [
         "skipped kvm, kvm-tap: there is no /dev/kvm (modprobe kvm)",
         "skipped docker: no engine",
+        "skipped process: isobench pulls no images there",
         "warm-up block, about 1 min 00 s left",
         "failed startup in process: it ended",
         "block 1 of 5, about 1 min 30 s left",

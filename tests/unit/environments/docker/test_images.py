@@ -1,0 +1,115 @@
+"""What Docker says of images while it works, with a client that says what a test scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.core.errors import MeasurementError
+from isobench.environments import _offers
+from isobench.environments.docker._images import DockerImages
+from isobench.environments.docker._leftovers import _own_tags
+
+RUN = "isobench-20260101T000000Z-abcdef"
+
+
+class Client:
+    """An engine that answers everything with these lines."""
+
+    def __init__(self, lines: Sequence[dict[str, Any]] = (), inspected: dict[str, Any] | None = None) -> None:
+        self.lines = lines
+        self.inspected = inspected or {}
+        self.removed: list[tuple[str, bool]] = []
+        self.asked: list[Any] = []
+
+    def pull(self, *words: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(words)
+        return iter(self.lines)
+
+    push = load_image = pull
+
+    def tag(self, *words: Any) -> None:
+        self.asked.append(words)
+
+    def inspect_image(self, image: str) -> dict[str, Any]:
+        return self.inspected
+
+    def images(self, filters: dict[str, list[str]]) -> list[dict[str, str]]:
+        self.asked.append(filters["label"])
+        return [{"Id": "sha256:1"}, {"Id": "sha256:2"}]
+
+    def remove_image(self, image: str, *, force: bool = False) -> None:
+        self.removed.append((image, force))
+
+
+def images(client: Client, tmp_path: Path) -> DockerImages:
+    return DockerImages(client, tmp_path / RUN / "docker")
+
+
+def test_a_pull_tells_when_all_had_come_and_what_was_there(tmp_path: Path) -> None:
+    """By the last layer that was fetched; the name is divided at its tag, not at its port."""
+    states = ("Pulling fs layer", "Already exists", "Already exists", "Download complete", "Pull complete")
+    client = Client([{"status": state, "id": "x"} for state in states])
+    pulled = images(client, tmp_path).pull("127.0.0.1:5000/run/image:latest")
+    assert pulled.reused == 2 and pulled.fetched is not None
+    assert client.asked == [("127.0.0.1:5000/run/image", "latest")]
+    assert images(Client(), tmp_path).pull("127.0.0.1:5000/run/image:latest") == (None, 0)
+
+
+@pytest.mark.parametrize("doing", ["pull", "push", "load"])
+def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> None:
+    """The engine answers with success and says later what went wrong; a page of it is cut, in one line."""
+    (tmp_path / "archive").write_bytes(b"")
+    box = images(Client([{"status": "x"}, {"error": f"no\nspace left {'x' * 999}"}]), tmp_path)
+    calls: dict[str, Callable[[], object]] = {
+        "pull": lambda: box.pull("here/image:latest"),
+        "push": lambda: box.push("here/image:latest", "there/image:latest"),
+        "load": lambda: box.load(tmp_path / "archive"),
+    }
+    with pytest.raises(MeasurementError, match=f"{doing}ing the image: no space left xx") as failed:
+        calls[doing]()
+    assert len(failed.value.reason) < 400
+
+
+@pytest.mark.parametrize("status", ["Layer already exists", "Mounted from some/image"])
+def test_a_push_that_did_not_send_everything_is_no_push(status: str, tmp_path: Path) -> None:
+    with pytest.raises(MeasurementError, match="not all of it was sent"):
+        images(Client([{"status": "Pushed"}, {"status": status}]), tmp_path).push("a:1", "b:2")
+
+
+def test_only_what_carries_the_runs_name_and_the_kinds_is_cleared(tmp_path: Path) -> None:
+    client = Client()
+    images(client, tmp_path).clear("busybox")
+    assert client.asked == [[f"isobench.run={RUN}", f"{_offers.LABEL}=busybox"]]
+    assert client.removed == [("sha256:1", True), ("sha256:2", True)]
+
+
+@pytest.mark.parametrize("driver", [{}, {"GraphDriver": None}, {"GraphDriver": {"Data": None, "Name": "overlayfs"}}])
+def test_what_names_no_folders_has_no_size_on_the_disk(driver: dict[str, Any], tmp_path: Path) -> None:
+    """As with containerd's image store; nor has what lies on another machine."""
+    assert images(Client(inspected=driver), tmp_path).disk_bytes("a:1") is None
+    away = {"GraphDriver": {"Data": {"UpperDir": str(tmp_path / "none")}}}
+    assert images(Client(inspected=away), tmp_path).disk_bytes("a:1") is None
+
+
+def test_the_size_on_the_disk_is_of_blocks_and_each_file_counts_once(tmp_path: Path) -> None:
+    """In all layers; a hole takes none."""
+    for layer in ("one", "two"):
+        (tmp_path / layer).mkdir()
+    (tmp_path / "one/file").write_bytes(b"x" * 100_000)
+    (tmp_path / "two/same").hardlink_to(tmp_path / "one/file")
+    with (tmp_path / "two/hole").open("wb") as file:
+        file.truncate(1 << 30)
+    data = {"UpperDir": str(tmp_path / "one"), "LowerDir": f"{tmp_path / 'two'}"}
+    found = images(Client(inspected={"GraphDriver": {"Data": data}}), tmp_path).disk_bytes("a:1")
+    assert found is not None and 100_000 <= found < 200_000
+
+
+def test_the_sweep_knows_a_runs_tags_in_a_registry() -> None:
+    """By the run's name between slashes; what somebody else named after it is left alone."""
+    mine = [f"127.0.0.1:5000/{RUN.lower()}/busybox:latest", f"localhost:5000/{RUN.lower()}/pushed/busybox:latest"]
+    theirs = ["theirs:latest", f"their-{RUN.lower()}:latest", f"127.0.0.1:5000/x{RUN.lower()}/busybox:latest"]
+    assert _own_tags([*mine, *theirs, f"{RUN.lower()}:docker-1"], RUN) == [*mine, f"{RUN.lower()}:docker-1"]
