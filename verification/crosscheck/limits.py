@@ -1,9 +1,10 @@
-"""A quota of 20 % of a CPU and a limit of writes of 4 MiB/s, set by hand, against `limit-cpu` and `limit-disk`.
+"""A quota of 20 % of a CPU, limits of writes (4 MiB/s, 50 a second) and of 4 MiB/s that are received, set by hand,
+against `limit-cpu`, `limit-disk`, `limit-operations` and `limit-network`.
 
-By hand is a shell: it makes a cgroup, writes the limit into its file, joins it and runs a loop of its own, or dd. The
-CPU time is that which the cgroup's own file counts (cpuacct.usage, usage_usec of cpu.stat), not a process's clock. With
-Docker it is `docker run --cpus 0.2` or `--device-write-bps`. The two sides take turns. Exits with 1 if an interval lies
-wholly outside the band.
+By hand is a shell: it makes a cgroup, writes the limit into its file, joins it and runs a loop of its own, or dd; and a
+tbf by tc on a veth pair, over which Python sends to Python. The CPU time is that which the cgroup's own file counts
+(cpuacct.usage, usage_usec of cpu.stat), not a process's clock. With Docker it is `docker run --cpus 0.2`. The two sides
+take turns. Exits with 1 if an interval lies wholly outside the band.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import secrets
+import socket
 import subprocess
 import time
 from functools import partial
@@ -22,7 +24,7 @@ from isobench.environments.docker._client import LABEL
 from isobench.host.accounting import controller_folder, text_of
 from isobench.host.disks import disk_beneath
 from isobench.run import catalog, lifecycle
-from isobench.scenarios import limits
+from isobench.scenarios import limit_network, limits
 from verification.crosscheck._docker import docker, image_by_hand
 from verification.crosscheck.floor import median_interval
 
@@ -84,21 +86,66 @@ def loop_by_hand(run: str) -> float:
         remove(folders)
 
 
-def dd_by_hand(run: str, workdir: Path) -> float:
-    """Seconds of a MiB that dd writes past the page cache in a cgroup that may write 4 MiB/s."""
+def dd_by_hand(run: str, workdir: Path, limit: str, size: str, count: int) -> float:
+    """Seconds of a piece that dd writes past the page cache in a cgroup with this limit ("bps=4194304")."""
     folders = cgroup(run, "blkio")
     number, file = disk_beneath(workdir).number, workdir / "dd"
-    name, value = ("io.max", "wbps=4194304") if IS_VERSION_2 else ("blkio.throttle.write_bps_device", "4194304")
+    what, _, rate = limit.partition("=")
+    name, value = ("io.max", f"w{limit}") if IS_VERSION_2 else (f"blkio.throttle.write_{what}_device", rate)
     try:
         (folders[0] / name).write_text(f"{number} {value}")
-        dd = f"exec dd if=/dev/zero of={file} bs=1M count={MEBIBYTES} oflag=direct"
+        dd = f"exec dd if=/dev/zero of={file} bs={size} count={count} oflag=direct"
         began = time.monotonic()
         words = ["sh", "-c", f"{_JOIN}; {dd}", "sh", *map(str, folders)]
         subprocess.run(words, check=True, capture_output=True)
-        return (time.monotonic() - began) / MEBIBYTES
+        return (time.monotonic() - began) / count
     finally:
         file.unlink(missing_ok=True)
         remove(folders)
+
+
+_RECEIVES = """
+import socket
+with socket.create_server(("10.214.0.2", 7)) as server:
+    print("ready", flush=True)
+    connection, _ = server.accept()
+    while connection.recv(1 << 16):
+        pass
+    connection.send(b"k")
+"""
+
+
+_BY_HAND = ("burst", "32kb", "latency", "50ms")
+
+
+def tbf_by_hand() -> float:
+    """Seconds of a MiB that a socket sends to a process in a network namespace, over a veth pair with a tbf by hand."""
+    name, there = f"byhand{secrets.token_hex(3)}", "10.214.0"
+    with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as holder:
+        inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+        try:
+            while text_of(f"/proc/{holder.pid}/comm") != "sleep":
+                time.sleep(0.01)
+            for words in (
+                ["ip", "link", "add", name, "type", "veth", "peer", "name", "inside", "netns", str(holder.pid)],
+                ["ip", "address", "add", f"{there}.1/30", "dev", name],
+                ["ip", "link", "set", name, "up"],
+                [*inside, "ip", "address", "add", f"{there}.2/30", "dev", "inside"],
+                [*inside, "ip", "link", "set", "inside", "up"],
+                ["tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", "33554432bit", *_BY_HAND],
+            ):
+                subprocess.run(words, check=True)
+            with subprocess.Popen([*inside, "python3", "-c", _RECEIVES], stdout=subprocess.PIPE) as server:
+                assert server.stdout is not None and server.stdout.readline() == b"ready\n"
+                with socket.create_connection((f"{there}.2", 7)) as connection:
+                    began = time.monotonic()
+                    connection.sendall(bytes(MEBIBYTES << 20))
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(1)
+                    return (time.monotonic() - began) / MEBIBYTES
+        finally:
+            subprocess.run(["ip", "link", "delete", name], capture_output=True)
+            holder.kill()
 
 
 def remove(folders: list[Path]) -> None:
@@ -138,6 +185,16 @@ def writes(sandbox: Sandbox) -> float:
     return limits.LimitDisk().measure(sandbox)["direct-4"]
 
 
+def operations(sandbox: Sandbox) -> float:
+    """Seconds of a write as the scenario takes them."""
+    return limits.LimitOperations().measure(sandbox)["direct-50"]
+
+
+def network(sandbox: Sandbox) -> float:
+    """Seconds of a MiB as the scenario takes them."""
+    return limit_network.LimitNetwork().measure(sandbox)["received-4"]
+
+
 def compare(what: str, ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> bool:
     """Print both sides and the ratio over the rounds, in which they take turns; whether they differ."""
     mine: list[float] = []
@@ -163,8 +220,11 @@ def main() -> int:
         (workdir / name).mkdir(mode=0o711)
         with catalog.environments()[name].open(workdir / name) as sandbox:
             apart.append(compare("20 % of a CPU", partial(quota, sandbox), partial(loop_by_hand, run), rounds))
-            by_dd = partial(dd_by_hand, run, workdir)
+            by_dd = partial(dd_by_hand, run, workdir, "bps=4194304", "1M", MEBIBYTES)
             apart.append(compare("a MiB at 4 MiB/s", partial(writes, sandbox), by_dd, rounds))
+            by_dd = partial(dd_by_hand, run, workdir, "iops=50", "4k", 100)
+            apart.append(compare("a write at 50 a second", partial(operations, sandbox), by_dd, rounds))
+            apart.append(compare("a MiB received at 4 MiB/s", partial(network, sandbox), tbf_by_hand, rounds))
         try:
             apart.append(_docker(workdir, rounds))
         except Unavailable as error:
