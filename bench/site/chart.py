@@ -100,9 +100,12 @@ def draw(
 
 
 def _scale(course: Course, nights: int) -> Scale:
-    """By what was measured: a wide interval of one night must not flatten all others, and is cut off. What was zero or
-    less has no logarithm."""
+    """By what was measured, and the interval of the middle night: a wide one must not flatten all others, and is cut
+    off. What was zero or less has no logarithm."""
     low, high = (min(max(number, -_FAR), _FAR) for number in (min(course.numbers), max(course.numbers)))
+    below, above = _usual(course.lows, low), _usual(course.highs, high)
+    low = min(low, below) if below > 0 or low <= 0 else low
+    high = max(high, above)
     if low <= 0:
         room = max((high - low) * 0.1, -low * 0.05, _LEAST_STEP.get(course.unit, 1.0))
         return Scale(low - room, high + room, False, nights)
@@ -111,6 +114,13 @@ def _scale(course: Course, nights: int) -> Scale:
     low, high = min(low, middle / _LEAST_RANGE), max(high, middle * _LEAST_RANGE)
     room = (high / low) ** 0.04
     return Scale(low / room, high * room, True, nights)
+
+
+def _usual(ends: Sequence[float], otherwise: float) -> float:
+    """The middle one of the intervals' ends that are known."""
+    known = np.array(ends)
+    known = known[np.isfinite(known)]
+    return min(max(float(np.median(known)), -_FAR), _FAR) if len(known) else otherwise
 
 
 def _ticks(scale: Scale, unit: str) -> list[float]:
