@@ -24,10 +24,8 @@ ONLY_IN = {
     "pandas": ("isobench.analysis", "isobench.report", "isobench.run.progress", "isobench.export"),
     "scipy": (),
     "matplotlib": ("isobench.report.charts",),
-    "docker": ("isobench.environments.docker._client", "isobench.environments.docker._errors"),
-    "libvirt": tuple(
-        f"isobench.environments.libvirt.{name}" for name in ("_connection", "_domain", "_leftovers", "_sandbox")
-    ),
+    "docker": ("isobench.environments.docker._sdk",),
+    "libvirt": ("isobench.environments.libvirt._connection",),
 }
 """Heavy packages and who may import them."""
 

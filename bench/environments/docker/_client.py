@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +10,8 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons.address import address
 from isobench.environments.docker._errors import HUNG, failure, refusal, unusable
+from isobench.environments.docker._sdk import docker, requests, urllib3
+from isobench.environments.docker._sdk import require as require_sdk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,22 +32,19 @@ _hung: dict[str, float] = {}
 
 def connect() -> Any:
     """A low-level client of the engine that the docker command would use. Raises `Unavailable` with the reason."""
-    try:
-        docker = _sdk()
-    except ImportError as error:
-        raise Unavailable("the Docker SDK is not installed", remedy="pip install 'isobench[docker]'") from error
+    require_sdk()
     engine = address()
     if time.monotonic() < _hung.get(engine.url, 0.0):
         raise Unavailable(f"the Docker engine at {engine} did not answer in an earlier attempt", remedy=HUNG)
     seconds = deadlines.stretched(_ANSWER_SECONDS)
     try:
-        client = _client(docker, engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
+        client = _client(engine, seconds, docker.constants.DEFAULT_DOCKER_API_VERSION)  # sends nothing
     except Exception as error:  # a malformed file makes the SDK raise anything
         raise unusable(engine, error) from error
     try:
         with closing(client):  # the SDK's own deadline is one for each byte
             version = deadlines.within(seconds, lambda: client.version(api_version=False)["ApiVersion"])
-        client = _client(docker, engine, seconds, version)
+        client = _client(engine, seconds, version)
         if not deadlines.within(seconds, client.ping):
             raise ValueError("it does not answer a ping")
     except Exception as error:  # and so does a malformed answer
@@ -67,28 +64,23 @@ def connected(host_config: Mapping[str, Any]) -> Iterator[Any]:
         yield client
 
 
-def _client(docker: Any, engine: Address, seconds: float, version: str) -> Any:
+def _client(engine: Address, seconds: float, version: str) -> Any:
     if engine.tls is None:
         client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds)
     else:
-        secured = _secured(docker, engine.tls)
+        secured = _secured(engine.tls)
         client = docker.APIClient(base_url=engine.url, version=version, timeout=seconds, tls=secured)
         # REQUESTS_CA_BUNDLE would replace the engine's own certificate authority; proxies are kept.
-        from requests.utils import get_environ_proxies
-
-        client.proxies.update(get_environ_proxies(client.base_url))
+        client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
         client.trust_env = False
     # Nothing is pulled but from a private registry, so no credentials are needed, and no credential helper may run.
     client._auth_configs = docker.auth.AuthConfig({})
     return client
 
 
-def _secured(docker: Any, tls: Tls) -> Any:
+def _secured(tls: Tls) -> Any:
     if not tls.verify:  # the user turned verification off: no warning at every request
-        from urllib3 import disable_warnings
-        from urllib3.exceptions import InsecureRequestWarning
-
-        disable_warnings(InsecureRequestWarning)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     pair = (tls.certificate, tls.key) if tls.certificate and tls.key else None
     return docker.tls.TLSConfig(client_cert=pair, ca_cert=tls.ca or None, verify=tls.verify)
 
@@ -121,37 +113,9 @@ def require(client: Any, host_config: Mapping[str, Any]) -> None:
         raise Unavailable(reason, remedy="start the engine with it (dockerd without --bridge=none)")
 
 
-def _sdk() -> Any:
-    """The package. Signals that arrive during its import are delivered after it.
-
-    An import that is interrupted by Ctrl-C leaves half a package in `sys.modules`, which cannot be imported again, and
-    the sweep at the end of the run needs it.
-    """
-    came: list[int] = []
-    here = threading.current_thread() is threading.main_thread()  # only this thread can set and run handlers
-    before = {number: signal.getsignal(number) for number in _SIGNALS if here}
-    try:
-        for number in before:
-            signal.signal(number, lambda number, frame: came.append(number))
-        import docker
-        import requests  # noqa: F401 (docker imports parts of it)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    for late in came:
-        signal.raise_signal(late)
-    return docker
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
     """Turn errors of the engine and of the connection into a `MeasurementError` that says what was being done."""
-    import docker
-    import requests
-
     answers = (KeyError, TypeError, ValueError, IndexError, AttributeError)
     try:
         yield

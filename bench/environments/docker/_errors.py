@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.core.remedies import as_root, to_start
 from isobench.daemons.address import config_folder
+from isobench.environments.docker._sdk import docker, requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +25,6 @@ HUNG = "check the engine's log, and restart it"
 
 def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
     """Why the engine cannot be used. `seconds` is how long the attempt was allowed to take."""
-    import docker
-    import requests
-
     if "URL scheme http+docker" in str(error):  # docker before 7.1 with requests from 2.32 on
         versions = f"the Docker SDK {docker.__version__} does not work with requests {requests.__version__}"
         return Unavailable(f"{versions}: {said(error)}", remedy="pip install --upgrade 'docker>=7.1'")
@@ -74,8 +72,6 @@ def _answered(address: Address, status: int, words: str) -> Unavailable:
 
 def unusable(address: Address, error: Exception) -> Unavailable:
     """Why the SDK cannot create a client, before anything was sent: its configuration file, address or certificates."""
-    import docker
-
     if isinstance(error, docker.errors.TLSParameterError):
         return Unavailable(
             f"no connection to the Docker engine at {address}: {said(error)}", remedy="check DOCKER_CERT_PATH"
@@ -88,10 +84,8 @@ def unusable(address: Address, error: Exception) -> Unavailable:
 
 
 def _can_be_parsed(url: str) -> bool:
-    from docker.utils import parse_host
-
     try:
-        parse_host(url)
+        docker.utils.parse_host(url)
     except Exception:  # a port of more than 65535 is a ValueError, everything else the SDK's own
         return False
     return True

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_absent: ImportError | SystemError | None = None
+try:
+    import libvirt as libvirt
+except (ImportError, SystemError) as error:  # this module can be imported without it
+    libvirt = None
+    _absent = error
+
 _Answer = TypeVar("_Answer")
 
 DEFAULT_URI = "qemu:///system"
@@ -24,13 +31,7 @@ DEFAULT_URI = "qemu:///system"
 
 def connect() -> Any:
     """A connection to libvirt at ISOBENCH_LIBVIRT_URI, or to the system's. Raises `Unavailable` with the reason."""
-    try:
-        import libvirt
-    except ImportError as error:
-        raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from error
-    except SystemError as error:  # libvirt refuses its own settings in the environment
-        remedy = "unset LIBVIRT_LOG_OUTPUTS, LIBVIRT_LOG_FILTERS and LIBVIRT_DEBUG"
-        raise Unavailable(f"libvirt-python cannot be loaded: {error}", remedy=remedy) from error
+    _require_library()
     libvirt.registerErrorHandler(lambda *_: None, None)  # it prints every error to stderr otherwise
     _refuse_another_machine()
     if time.monotonic() < _hung.get(uri(), 0.0):
@@ -41,6 +42,14 @@ def connect() -> Any:
         raise Unavailable(error.reason, remedy=_HUNG) from error
     except libvirt.libvirtError as error:
         raise Unavailable(f"no libvirt answers at {uri()}: {error}", remedy=_remedy(str(error))) from error
+
+
+def _require_library() -> None:
+    if isinstance(_absent, SystemError):  # libvirt refuses its own settings in the environment
+        remedy = "unset LIBVIRT_LOG_OUTPUTS, LIBVIRT_LOG_FILTERS and LIBVIRT_DEBUG"
+        raise Unavailable(f"libvirt-python cannot be loaded: {_absent}", remedy=remedy) from _absent
+    if _absent is not None:
+        raise Unavailable("libvirt-python is not installed", remedy="pip install 'isobench[libvirt]'") from _absent
 
 
 def bounded(call: Callable[[], _Answer], seconds: float | None = None) -> _Answer:
@@ -69,8 +78,6 @@ _HUNG = "check the log of libvirt's daemon, and restart it"
 
 def close(connection: Any) -> None:
     """Close a connection, even if its daemon hangs or has ended."""
-    import libvirt
-
     with suppress(libvirt.libvirtError, DeadlineExceeded):
         bounded(connection.close, _CLOSE_SECONDS)
 

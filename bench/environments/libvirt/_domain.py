@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, MeasurementError
 from isobench.core.streams import DeadlineReader
-from isobench.environments.libvirt._connection import bounded
+from isobench.environments.libvirt._connection import bounded, libvirt
 from isobench.environments.libvirt._daemons import give_to_qemu, qemu_pid, root_of_daemon, virtiofsd_pids
 from isobench.environments.libvirt._traces import remove_traces_of
 from isobench.filesystem.files import tail
@@ -169,8 +169,6 @@ class GuestInstance:
 
     def _end_domain(self) -> None:
         """Through libvirt; if libvirt has forgotten it or does not answer, by killing QEMU's process."""
-        import libvirt
-
         with suppress(libvirt.libvirtError):
             if self._domain is not None:
                 self._domain.destroy()
@@ -192,8 +190,6 @@ class GuestInstance:
                 raise MeasurementError("QEMU ended before its guest was released", console=self.console())
 
     def _create(self, xml: str) -> None:
-        import libvirt
-
         try:
             self._domain = self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
             self.events["created"] = time.monotonic_ns()
@@ -229,8 +225,6 @@ class GuestInstance:
 
     def _check_alive(self) -> None:
         """Raise if libvirt refused the domain, or if QEMU has stopped it or ended."""
-        import libvirt
-
         if self._failure is not None:
             raise MeasurementError(f"libvirt cannot start the domain: {self._failure}", console=self.console())
         if self._serial is not None:
@@ -257,8 +251,6 @@ class GuestInstance:
             raise DeadlineExceeded("the guest did not exit when released", console=self.console())
 
     def _await_forgotten(self) -> None:
-        import libvirt
-
         deadline = time.monotonic() + deadlines.stretched(15)
         with suppress(libvirt.libvirtError):
             while time.monotonic() < deadline:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons.private import ended
-from isobench.environments.libvirt._connection import bounded, close, connect
+from isobench.environments.libvirt._connection import bounded, close, connect, libvirt
 from isobench.environments.libvirt._daemons import root_of_daemon
 from isobench.environments.libvirt._traces import remove_traces
 from isobench.filesystem.paths import opened
@@ -31,8 +31,6 @@ def sweep(run: str) -> list[str]:
         if ended("ISOBENCH_LIBVIRT_URI"):
             return []
         raise
-    import libvirt
-
     try:
         removed = bounded(lambda: _destroy_all(connection, f"{run}-"), 2 * deadlines.stretched(_SWEEP_SECONDS))
     except libvirt.libvirtError as error:
@@ -49,8 +47,6 @@ _SWEEP_SECONDS = 20.0
 def _destroy_all(connection: Any, prefix: str) -> list[str]:
     """Destroy the domains whose names have this prefix until none are left; returns their names. Raises
     `MeasurementError`."""
-    import libvirt
-
     destroyed: dict[str, str] = {}
     deadline = time.monotonic() + deadlines.stretched(_SWEEP_SECONDS)
     while there := [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]:

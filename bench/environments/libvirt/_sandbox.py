@@ -20,7 +20,7 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, Unavailable
 from isobench.core.remedies import as_root
 from isobench.core.text import NOT_UTF8
-from isobench.environments.libvirt._connection import bounded, close, connect
+from isobench.environments.libvirt._connection import bounded, close, connect, libvirt
 from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._storage import Storage
@@ -150,8 +150,6 @@ class GuestSandbox:
 
     def connected(self) -> Any:
         """The connection, renewed if its daemon has ended: a run survives a restart of libvirtd."""
-        import libvirt
-
         try:
             bounded(self.connection.getLibVersion)
         except libvirt.libvirtError:

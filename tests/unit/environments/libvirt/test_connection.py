@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +45,34 @@ class Connection:
 
     def close(self) -> None:
         pass
+
+
+ABSENT = """
+import sys
+if not sys.argv[1:]:
+    sys.modules["libvirt"] = None  # as where it is not installed
+from isobench.core.errors import Unavailable
+from isobench.environments.libvirt import _connection, _leftovers
+try:
+    _connection.connect()
+except Unavailable as error:
+    print(error.reason, error.remedy, _leftovers.sweep("isobench-20260101T000000Z-abcdef"), sep="; ")
+"""
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said", "remedy"),
+    [
+        ([], "libvirt-python is not installed", "pip install 'isobench[libvirt]'"),
+        (["x"], "libvirt-python cannot be loaded: ", "unset LIBVIRT_LOG_OUTPUTS, LIBVIRT_LOG_FILTERS and"),
+    ],
+)
+def test_without_the_library_nothing_is_asked(loaded: list[str], said: str, remedy: str) -> None:
+    """Where it is not installed, or refuses its own settings; a run that has not used it needs no sweep of it."""
+    command = [sys.executable, "-c", ABSENT, *loaded]
+    environ = {**os.environ, **({"LIBVIRT_LOG_OUTPUTS": "nonsense"} if loaded else {})}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.startswith(said) and f"; {remedy}" in done.stdout and done.stdout.endswith("; []\n"), done
 
 
 def test_a_domain_that_remains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
