@@ -19,7 +19,7 @@ from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import limited, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort, Unavailable
 from isobench.core.model import Metric
-from isobench.host.accounting import text_of
+from isobench.host.accounting import cpu_seconds, text_of
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -116,8 +116,6 @@ def _had_meanwhile(*instances: Instance) -> list[float]:
 
 
 def _cpu_seconds(instance: Instance) -> float:
-    from isobench.host.accounting import cpu_seconds
-
     return sum(cpu_seconds(pid) for pid, role in instance.host_pids().items() if role == "payload")
 
 

@@ -10,6 +10,8 @@ instance where the host reaches one (a Docker bridge), else a veth pair laid int
 
 from __future__ import annotations
 
+import io
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.answers import answers, at_least, first_answer, read_answers, text, times, whole
@@ -86,8 +88,6 @@ class Server(NamedTuple):
 
 def server_in(answer: Mapping[str, Any]) -> Server:
     """Parse strictly, because these words go to a command line on the host. Raises `ProbeError`."""
-    import re
-
     token, addresses = text(answer, "token"), answer.get("addresses", [])
     if not re.fullmatch("[0-9a-f]{1,64}", token):
         raise ProbeError("the server in the instance sent no token")
@@ -122,8 +122,6 @@ def _over_the_path(instance: Instance) -> tuple[str, list[dict[str, Any]]]:
 
 def client(address: str, tcp: int, udp: int, token: str) -> list[dict[str, Any]]:
     """`probe net client` on the host itself."""
-    import io
-
     from isobench.probe.on_host import probe_on_host
 
     said = probe_on_host("net", "client", address, str(tcp), str(udp), token)

@@ -9,6 +9,7 @@ varied its cost between instances by a factor of two and says nothing of isolati
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers, at_least, only, text, times
@@ -158,8 +159,6 @@ class Syscall:
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
     """The smallest of the values that at least this share of them does not exceed: always one that was measured."""
-    from math import ceil
-
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from isobench.core.model import CONTROL_SUFFIX
+from isobench.analysis import tables, verdicts
+from isobench.core.model import BAND, CONTROL_SUFFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from isobench.results.store import Run
 
 COLUMNS = ("scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded")
@@ -37,6 +40,18 @@ def samples(run: Run) -> pd.DataFrame:
 def used(frame: pd.DataFrame) -> pd.DataFrame:
     """The samples that count: no warm-up, no marked block."""
     return frame[~frame["warmup"] & ~frame["excluded"]]
+
+
+def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
+    """`verdicts.rows` of a samples frame, as a frame."""
+    return pd.DataFrame(
+        verdicts.rows(tables.from_frame(used(frame)), baseline, band), columns=list(verdicts.SUMMARY_COLUMNS)
+    )
+
+
+def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """`verdicts.gaps` of a samples frame, as a frame."""
+    return pd.DataFrame(verdicts.gaps(tables.from_frame(used(frame)), pairs), columns=list(verdicts.DIFFERENCE_COLUMNS))
 
 
 def _column(names: list[str], lengths: list[int]) -> pd.Categorical[str]:

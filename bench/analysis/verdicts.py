@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from isobench.analysis import autocorrelation, paired, tables
+from isobench.analysis import autocorrelation, paired
 from isobench.analysis.autocorrelation import NONE
 from isobench.analysis.distributions import NORMAL, binomial_tail
 from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
@@ -21,8 +21,6 @@ from isobench.core.model import BAND
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
-
-    import pandas as pd
 
     from isobench.analysis.autocorrelation import Correlation
     from isobench.analysis.tables import Tables, Values
@@ -49,15 +47,6 @@ class Ratio(NamedTuple):
     reach: Reach
     p: float
     """Of the signed-rank test that the ratio is 1."""
-
-
-def summary(frame: pd.DataFrame, baseline: str, band: float = BAND) -> pd.DataFrame:
-    """`rows` of a samples frame, as a frame."""
-    import pandas as pd
-
-    from isobench.analysis.frames import used
-
-    return pd.DataFrame(rows(tables.from_frame(used(frame)), baseline, band), columns=list(SUMMARY_COLUMNS))
 
 
 def rows(
@@ -146,15 +135,6 @@ def families_of(costs: Iterable[Sequence[str]]) -> list[tuple[Hashable, Hashable
     """What may wander by itself: a cost's environment, and its metric. A cost begins with scenario, metric and
     environment."""
     return [(cost[2], (cost[0], cost[1])) for cost in costs]
-
-
-def differences(frame: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """`gaps` of a samples frame, as a frame."""
-    import pandas as pd
-
-    from isobench.analysis.frames import used
-
-    return pd.DataFrame(gaps(tables.from_frame(used(frame)), pairs), columns=list(DIFFERENCE_COLUMNS))
 
 
 def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation = NONE) -> list[tuple[Any, ...]]:

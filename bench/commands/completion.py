@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from argcomplete.shell_integration import shellcode
+
 from isobench.core import terminal
 from isobench.results import runs
 from isobench.run import catalog
@@ -38,8 +40,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from argcomplete.shell_integration import shellcode
-
     code = shellcode(["isobench"], True, arguments.shell)
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, shell=arguments.shell, code=code))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
-from isobench.run import catalog
+from isobench.run import dependencies
 from isobench.setup import provision
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    done = provision.provision(catalog.wanted(for_tests=arguments.for_tests), dry_run=arguments.dry_run)
+    done = provision.provision(dependencies.wanted(for_tests=arguments.for_tests), dry_run=arguments.dry_run)
     if arguments.json:
         terminal.print_json(Document(schema=SCHEMA, done=done.lines))
     if done.refused:

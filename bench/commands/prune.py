@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from isobench.analysis.pruning import prune
 from isobench.commands._options import add_keep
 from isobench.core import terminal
 from isobench.core.errors import UsageError
@@ -56,8 +57,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis.pruning import prune
-
     results: Path = arguments.results
     if arguments.keep is None:
         raise UsageError("how many runs of each host keep their values is not given", remedy="--keep 90")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from isobench.analysis import results
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.report.build import render
 from isobench.results import runs
 
 if TYPE_CHECKING:
     import argparse
 
 SCHEMA = 1
-REPORTS = Path("reports")
 
 
 EXAMPLES = """\
@@ -45,27 +46,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.analysis import (
-        results,
-    )  # not at the top: `isobench run` imports this file, and measures without numpy
-    from isobench.report.build import render
-
     formats = tuple(filter(None, arguments.format.split(",")))
     unknown = [name for name in formats if name not in ("html", "md")]
     if unknown or not formats:
         raise UsageError(f"no report format is called {','.join(unknown)!r}", remedy="--format html,md")
     folder = runs.one(arguments.run)
     other = results.load(runs.one(arguments.compare)) if arguments.compare else None
-    written = render(results.load(folder), arguments.out or report_folder(folder), formats, other)
+    written = render(results.load(folder), arguments.out or runs.report_folder(folder), formats, other)
     if arguments.json:
         files = {name: str(path) for name, path in written.items()}
         terminal.print_json(Document(schema=SCHEMA, run=str(folder), report=files))
     else:
         print("\n".join(map(str, written.values())))
     return 0
-
-
-def report_folder(run: Path) -> Path:
-    """reports/<host id>/<UTC stamp>/ for results/<host id>/<UTC stamp>/."""
-    run = run.resolve()
-    return REPORTS / run.parent.name / run.name

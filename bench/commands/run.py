@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from isobench.commands._options import Given, add_timeout
-from isobench.commands.report import REPORTS
 from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
 from isobench.core.model import BASELINE
@@ -127,7 +126,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_timeout(parser)
     parser.add_argument("--out", type=Path, default=runs.RESULTS, metavar="DIR", help="results folder (results/)")
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="reports folder (reports/)")
+    parser.add_argument("--reports", type=Path, default=runs.REPORTS, metavar="DIR", help="reports folder (reports/)")
     parser.add_argument("--no-report", action="store_true", help="measure only")
     parser.add_argument("--wait", action="store_true", help="wait while another run measures")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and the estimated duration")

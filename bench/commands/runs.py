@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from isobench.analysis.history import TOLD
-from isobench.commands.report import report_folder
 from isobench.core import display, terminal
 from isobench.core.errors import IsobenchError, UsageError
 from isobench.filesystem.ownership import folder
@@ -254,7 +253,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not _agreed(chosen):
         print("nothing was removed", file=sys.stderr)
         return 1
-    reports = {path: report_folder(path) for path in chosen}
+    reports = {path: runs.report_folder(path) for path in chosen}
     for path in chosen:
         _unlink(path)
     if arguments.json:

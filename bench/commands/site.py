@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from isobench.commands.report import REPORTS
 from isobench.core import terminal
 from isobench.core.errors import UsageError
 from isobench.report import format
-from isobench.results.runs import RESULTS
+from isobench.results.runs import REPORTS, RESULTS
+from isobench.site.build import build
 
 if TYPE_CHECKING:
     import argparse
@@ -61,8 +61,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from isobench.site.build import build
-
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is not a folder", remedy="isobench run creates it")
     built = build(arguments.results, arguments.out, arguments.reports)

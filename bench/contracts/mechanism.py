@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.host.programs import find
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,8 +74,6 @@ def command(*names: str) -> Callable[[], bool]:
     """A function that tells whether one of these programs is present."""
 
     def present() -> bool:
-        from isobench.host.programs import find
-
         return any(find(name) is not None for name in names)
 
     return present

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import isobench.export
 from isobench.contracts import plugins
 from isobench.core.errors import UsageError
 from isobench.export._shared import Format
@@ -25,8 +26,6 @@ FORMAT_PLUGINS = plugins.Kind("an export format", "FORMAT", "isobench.formats", 
 @cache
 def formats() -> Mapping[str, Format]:
     """Every format by its name, including those of other packages. Raises `UsageError` for a broken plug-in."""
-    import isobench.export
-
     found: dict[str, Format] = plugins.find(FORMAT_PLUGINS, isobench.export)
     return dict(sorted(found.items()))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,8 +35,6 @@ def remove_tree(folder: Path) -> list[str]:
     unmount_below(folder)
     left = mounted_below(folder)
     if not left:
-        import shutil
-
         shutil.rmtree(folder, ignore_errors=True)
     return left
 
@@ -54,8 +54,6 @@ def _unmount(point: Path) -> None:
             os.close(descriptor)
             descriptor = inner
         place = os.fsencode(f"/proc/self/fd/{descriptor}/{point.name}")
-        import ctypes
-
         if ctypes.CDLL(None, use_errno=True).umount2(place, _DETACH | _NOFOLLOW) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(point))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,8 +134,6 @@ def reason_of(error: Exception) -> str:
     elif os.environ.get("ISOBENCH_DEBUG"):
         raise error
     else:
-        import traceback
-
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
         what = f"{type(error).__name__}: {error}"[:500]

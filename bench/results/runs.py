@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 """Where runs are searched by name."""
+REPORTS = Path("reports")
 LATEST, PREVIOUS = "latest", "previous"
 METAVAR = "RUN"
 HELP = "a run's folder, label, tag or time, latest or previous"
@@ -90,3 +91,9 @@ def _names(path: Path) -> set[str]:
 _SHOWN = 3
 _COMPLETED = 50
 """How many runs are read for a shell's completion."""
+
+
+def report_folder(run: Path) -> Path:
+    """reports/<host id>/<UTC stamp>/ for results/<host id>/<UTC stamp>/."""
+    run = run.resolve()
+    return REPORTS / run.parent.name / run.name

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from isobench.workloads.measured import Measured
-    from isobench.workloads.workload import Allotment
-
 GROUPS = {
     "default": "the environments of a plain run",
     "ladder": "every rung from fork and exec to a whole VM",
@@ -117,34 +114,6 @@ def workloads() -> Mapping[str, Path]:
     return plugins.find(WORKLOAD_PLUGINS, isobench.workloads.shipped)
 
 
-def select_workloads(words: str, chosen: Allotment | None = None) -> list[Measured]:
-    """The workloads in a comma-separated list of names and of files (with a slash, or ending in .toml), each once.
-
-    Raises `UsageError` for an unknown name, and for a file with an error.
-    """
-    from pathlib import Path
-
-    from isobench.workloads.file import read_workload
-    from isobench.workloads.measured import Measured
-    from isobench.workloads.workload import UNCHOSEN
-
-    found: dict[str, Measured] = {}
-    for word in filter(None, (w.strip() for w in words.split(","))):
-        path = Path(word) if "/" in word or word.endswith(".toml") else workloads().get(word)
-        if path is None:
-            suggested = suggestion(word, workloads())
-            raise UsageError(f"no workload is called {word!r}{suggested}", remedy="isobench list workloads")
-        workload = read_workload(path)
-        if workload.name in scenarios():
-            raise UsageError(f"{path}: a scenario is called {workload.name!r}", remedy="rename the file")
-        if workload.name in found and found[workload.name].origin != path:
-            raise UsageError(f"{path} and {found[workload.name].origin} have the same name", remedy="rename one")
-        found[workload.name] = Measured(workload, chosen or UNCHOSEN, path)
-    if not found:
-        raise UsageError("no workload was named", remedy="isobench list workloads")
-    return list(found.values())
-
-
 def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:
     """The mechanisms of all environments, each once. Plug-ins that do not load are added to `broken`, if given."""
     import isobench.environments
@@ -154,25 +123,6 @@ def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:
     else:
         every = plugins.find(ENVIRONMENT_PLUGINS, isobench.environments, broken).values()
     return list(dict.fromkeys(mechanism for environment in every for mechanism in environment.mechanisms))
-
-
-def tools() -> list[Tool]:
-    """The programs that isobench and its environments use, each once."""
-    from isobench.setup.packages import TOOLS
-
-    return list({tool.name: tool for tool in (*TOOLS, *(t for m in mechanisms() for t in m.tools))}.values())
-
-
-def wanted(*, for_tests: bool = False) -> list[Need]:
-    """The dependencies of a full run, each once; with `for_tests` also those of the tests."""
-    from isobench.setup.packages import NEEDS, TEST_NEEDS
-
-    every = [*NEEDS, *(need for mechanism in mechanisms() for need in mechanism.needs)]
-    every = [need for need in every if need.everyday] + [need for need in every if for_tests and not need.everyday]
-    found: dict[tuple[str, ...], Need] = {}
-    for need in (*every, *(TEST_NEEDS if for_tests else ())):
-        found.setdefault(need.packages, need)
-    return list(found.values())
 
 
 def programs() -> frozenset[str]:

@@ -137,17 +137,9 @@ def workloads(words: str, image: str, program: Sequence[str], cpus: int, memory:
     """The workloads of `-w`, and the program after `--`, or an image's with what is after `--` as its arguments."""
     if not (words or image or program):
         return []
-    from isobench.workloads.measured import Measured  # most runs have no workload, and it takes long to import
-    from isobench.workloads.program import program_workload
-    from isobench.workloads.root import image_workload
-    from isobench.workloads.workload import Allotment
+    from isobench.run.workloads import chosen  # most runs have no workload, and it takes long to import
 
-    allotment = Allotment(cpus, memory)
-    if image:
-        own = [Measured(image_workload(image, program), allotment)]
-    else:
-        own = [Measured(program_workload(program), allotment)] if program else []
-    return [*own, *(catalog.select_workloads(words, allotment) if words else [])]
+    return chosen(words, image, program, cpus, memory)
 
 
 def command(choice: Choice, timeout: float | None, seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from isobench.host.accounting import process_name
 from isobench.host.programs import find, version
 from isobench.host.reasons import reason_and_remedy
 from isobench.probe.launcher import learn_deadlines
-from isobench.run import catalog, lifecycle
+from isobench.run import catalog, dependencies, lifecycle
 from isobench.run.measuring import measures_now
 from isobench.run.opening import smoke_test
 
@@ -124,7 +124,7 @@ def _other_instances() -> Iterator[Finding]:
 
 def check_tools() -> Iterator[Finding]:
     """The tools in use, with their versions."""
-    for tool in catalog.tools():
+    for tool in dependencies.tools():
         if find(tool.name) is None:
             yield Finding("tool", tool.name, "SKIP", "not installed", tool.remedy)
         else:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError, UsageError
+from isobench.images.kernel import fetch_guest_kernel, has_guest_kernel
 from isobench.setup import apt
 
 if TYPE_CHECKING:
@@ -140,14 +141,10 @@ def _install(chosen: dict[str, Need], again: Collection[str]) -> list[Refused]:
 
 
 def _kernel_is_missing() -> bool:
-    from isobench.images.kernel import has_guest_kernel
-
     return not has_guest_kernel()
 
 
 def _fetch_kernel() -> list[Refused]:
-    from isobench.images.kernel import fetch_guest_kernel
-
     try:
         fetch_guest_kernel()
     except BuildError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from isobench.core.errors import UsageError
+from isobench.filesystem.files import read_regular
 from isobench.workloads.measured import TAKEN
 from isobench.workloads.root import root_of
 from isobench.workloads.workload import Command, Number, Server, Workload
@@ -132,8 +133,6 @@ class _Wrong(Exception):
 
 def read_workload(path: Path, name: str = "") -> Workload:
     """The workload of a file; it is called like the file unless it is named. Raises `UsageError` with file and line."""
-    from isobench.filesystem.files import read_regular
-
     try:
         text = read_regular(path, _MOST_BYTES).decode()
         parsed = msgspec.convert(tomllib.loads(text), WorkloadFile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.core import deadlines
@@ -176,8 +177,6 @@ def _matched(pattern: re.Pattern[str], output: str) -> Any:
 
 
 def _looked_up(path: tuple[str, ...], output: str) -> Any:
-    import json
-
     try:
         value = json.loads(output)
         for key in path:

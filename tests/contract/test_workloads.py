@@ -16,6 +16,7 @@ from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError
 from isobench.host.accounting import pids_with
 from isobench.run import catalog
+from isobench.run.workloads import select_workloads
 from isobench.workloads.measured import Measured, output_of
 from isobench.workloads.root import image_workload
 from tests.contract.opening import opened
@@ -94,7 +95,7 @@ def _parameters(*names: str) -> Iterator[object]:
 
 
 def _read(file: Path) -> Measured:
-    (found,) = catalog.select_workloads(str(file))
+    (found,) = select_workloads(str(file))
     return found
 
 
@@ -203,7 +204,7 @@ def test_the_one_of_the_tutorial(name: str) -> None:
 @pytest.mark.parametrize("workload", sorted(catalog.workloads()))
 def test_a_shipped_one(name: str, workload: str) -> None:
     """It is made of packages and gives each of its numbers."""
-    (found,) = catalog.select_workloads(workload)
+    (found,) = select_workloads(workload)
     with opened(name) as sandbox:
         values = found.measure(sandbox)
     assert {number.name for number in found.workload.numbers} | {"wall", "cpu", "host-cpu"} <= values.keys()

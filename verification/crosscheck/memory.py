@@ -17,6 +17,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from isobench.analysis.paired import interval
 from isobench.environments.docker._client import LABEL
 from isobench.run import catalog, lifecycle
@@ -101,8 +103,6 @@ def main() -> int:
                 theirs.append(one[1])
                 if not number % 2:
                     mine.append(ours(sandbox))
-    import numpy as np
-
     middles = [statistics.median(side) / 2**20 for side in (mine, plain, theirs)]
     found = interval((np.array(mine) - np.array(theirs)) / 2**20)
     print(f"free, {arguments.count} containers by hand         {middles[1]:8.2f} MiB each")

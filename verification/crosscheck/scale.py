@@ -104,9 +104,9 @@ def main() -> int:
     arguments = parser.parse_args()
     summary = (
         "from pathlib import Path; import sys; from isobench.results import store\n"
-        "from isobench.analysis import frames, verdicts\n"
+        "from isobench.analysis import frames\n"
     )
-    summary += "print(verdicts.summary(frames.samples(store.load(Path(sys.argv[1]))), 'process'))"
+    summary += "print(frames.summary(frames.samples(store.load(Path(sys.argv[1]))), 'process'))"
     with tempfile.TemporaryDirectory(prefix="isobench-scale-", dir="/var/tmp") as name:
         folder = Path(name)
         late = int(growing(folder / "grown", arguments.blocks))

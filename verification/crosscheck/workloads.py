@@ -22,6 +22,7 @@ from isobench.filesystem.mounts import unmount_below
 from isobench.images.archive import unpack
 from isobench.run import catalog, lifecycle
 from isobench.run.cell import TimedSandbox
+from isobench.run.workloads import select_workloads
 from isobench.workloads.measured import Measured
 from isobench.workloads.workload import ENVIRON
 from verification.crosscheck.floor import median_interval
@@ -38,7 +39,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="the ratios of ours to theirs, as data")
     arguments = parser.parse_args()
     found = {}
-    for workload in catalog.select_workloads(arguments.workloads):
+    for workload in select_workloads(arguments.workloads):
         found.update(measure(workload, arguments.rounds))
     if arguments.json:
         print(

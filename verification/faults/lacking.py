@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.host import machine
 from verification.faults.place import ISOBENCH, ROOT, Line, Tally
 
 if TYPE_CHECKING:
@@ -132,10 +134,6 @@ def paths(place: Place) -> Line:
 
 def layouts(place: Place) -> Line:
     """This host's cgroup layout and security modules, with which every environment passes or gives a reason."""
-    import json
-
-    from isobench.host import machine
-
     tally, before = Tally(place), place.before()
     code, said = place.call("doctor", "--json", "-e", "ladder,containers,vms", "--timeout", "20", timeout=400)
     findings = json.loads(said[said.index('{\n "schema"') :])["findings"]

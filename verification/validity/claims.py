@@ -31,7 +31,7 @@ def _costs(random: np.random.Generator, kind: str, blocks: int, scale: float) ->
 
 
 def _summary(costs: dict[tuple[str, str, str], np.ndarray]) -> pd.DataFrame:
-    return verdicts.summary(frames.samples(run_of(costs)), BASELINE)
+    return frames.summary(frames.samples(run_of(costs)), BASELINE)
 
 
 def _of_environments(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import itertools
 import math
 import time
@@ -14,6 +17,7 @@ import numpy as np
 from isobench.analysis.compare import compare
 from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.results import Results, load
+from isobench.commands import run
 from isobench.commands.compare import failing
 from isobench.core.errors import NothingMeasured
 from isobench.results import store
@@ -209,14 +213,12 @@ def g18(trials: int = 200, seed: int = 18) -> Line:
 def g20(runs: int = RUNS, blocks: int = 8) -> Line:
     """Real runs back to back, nothing changed between them: gates that fire between neighbours, and by how much a
     cost's ratio to its baseline differs from run to run, which the floor of a comparison stands for."""
-    from isobench.commands import run as command
-
     with TemporaryDirectory() as folder:
         began = time.monotonic()
         for _ in range(runs):
             if time.monotonic() - began < _MOST_SECONDS:
-                _measure(command, ["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
-                                   "--out", folder, "--quiet"])  # fmt: skip
+                _measure(["-e", "process,chroot,ns-all", "-s", "startup,syscall", "--blocks", str(blocks),
+                          "--out", folder, "--quiet"])  # fmt: skip
         taken = [one for one in map(load, store.find_runs(Path(folder))) if one.session.blocks_used >= FEWEST_PAIRS]
     found = [compare(a, b) for a, b in itertools.pairwise(taken)]
     promised = f"{runs} real runs back to back: ≤ 5 % of gates fire between neighbours"
@@ -233,16 +235,12 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
     return Line("G20", promised, said, fired <= 0.05 * len(found))  # fmt: skip
 
 
-def _measure(command: object, words: list[str]) -> None:
+def _measure(words: list[str]) -> None:
     """As `isobench run` does, with what it prints thrown away."""
-    import argparse
-    import contextlib
-    import io
-
     parser = argparse.ArgumentParser()
-    command.configure(parser)  # type: ignore[attr-defined]
+    run.configure(parser)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(NothingMeasured):  # a busy host: one run less
-        command.run(parser.parse_args(words))  # type: ignore[attr-defined]
+        run.run(parser.parse_args(words))
 
 
 ALL = (g17, g18, g24, g25, g26)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis import frames, paired, verdicts
+from isobench.analysis import frames, paired
 from isobench.contracts.launch import idle
 from isobench.environments.native.rungs import ENVIRONMENTS
 from isobench.images.rootfs import rootfs_path
 from isobench.probe.launcher import launched
+from isobench.results import store
 from isobench.run import catalog, lifecycle
 from isobench.run.observer import Observer
 from isobench.run.plan import Request
@@ -135,11 +136,9 @@ def _ratios(blocks: int, seed: int, loaded: set[int]) -> tuple[set[int], float]:
             writer = execute(request, None, observer)
         finally:
             observer.stop()
-        from isobench.results import store
-
         run = store.load(writer.path)
     marked = {block.index for block in run.session.blocks if block.marks and block.index}
-    table = verdicts.summary(frames.samples(run), "process")
+    table = frames.summary(frames.samples(run), "process")
     row = table[(table["metric"] == "ready") & (table["environment"] == "ns-all")]
     return marked, float(row["ratio"].iloc[0])
 

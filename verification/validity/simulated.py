@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from isobench.analysis import paired, verdicts
+from isobench.analysis import frames, paired
 from isobench.analysis.history import History, Night, Point
 from isobench.analysis.stopping import WidthStopper
 from isobench.analysis.trend import Alert, changes, evaluate
@@ -169,10 +169,10 @@ def g9(seed: int = 9) -> Line:
     random = np.random.default_rng(seed)
     base, other = _pair("normal", _BLOCKS, 1.2, 0.01, random)
     frame = _frame(base, other)
-    one = verdicts.summary(frame, "process")
-    two = verdicts.summary(frame.sample(frac=1, random_state=seed), "process")
+    one = frames.summary(frame, "process")
+    two = frames.summary(frame.sample(frac=1, random_state=seed), "process")
     rows = one.equals(two)
-    scaled = verdicts.summary(frame.assign(value=frame["value"] * 1000), "process")
+    scaled = frames.summary(frame.assign(value=frame["value"] * 1000), "process")
     units = np.allclose(scaled["median"], one["median"] * 1000) and np.allclose(scaled["ratio"], one["ratio"])
     cells = [Cell(name, "s") for name in "abcdefgh"]
     order = plan(cells, "a", seed, 3) == plan(cells[::-1], "a", seed, 3) != plan(cells, "a", seed + 1, 3)

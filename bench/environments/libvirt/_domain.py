@@ -114,8 +114,6 @@ class GuestInstance:
 
     def use(self) -> Use:
         """Its CPU time and memory as libvirt tells them (`isobench.contracts.capabilities.TellsUse`)."""
-        import libvirt
-
         wanted = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
         try:
             told = bounded(lambda: self._connection.domainListGetStats([self._domain], wanted))[0][1]

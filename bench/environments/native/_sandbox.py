@@ -21,6 +21,7 @@ from isobench.host.oom import MemoryWatch
 from isobench.images.archive import Unpacked
 from isobench.images.lower import copy_lower
 from isobench.images.rootfs import link_rootfs
+from isobench.images.seccomp import compile_default_profile
 from isobench.probe.launcher import MAY_NOT, ROOT_ONLY, launched
 
 if TYPE_CHECKING:
@@ -213,8 +214,6 @@ def _cgroup_options(parents: tuple[str, ...], number: int, files: Sequence[str])
 
 
 def _write_filter(workdir: Path) -> Path:
-    from isobench.images.seccomp import compile_default_profile  # wants ctypes, as no other rung does
-
     target = workdir / "seccomp.bpf"
     target.write_bytes(compile_default_profile())
     return target

@@ -22,7 +22,7 @@ from tests.unit.analysis.made import write_run
 def test_the_estimates_are_the_summary(tmp_path: Path) -> None:
     """Number by number what the verdicts make of the samples frame; all of it plain data, ready to be printed."""
     results = load(write_run(tmp_path))
-    frame = verdicts.summary(frames.samples(results.run), "process")
+    frame = frames.summary(frames.samples(results.run), "process")
     for row, (_, expected) in zip(results.estimates, frame.iterrows(), strict=True):
         for key, value in row._asdict().items():
             both_missing = isinstance(value, float) and math.isnan(value) and math.isnan(expected[key])
@@ -34,7 +34,7 @@ def test_the_estimates_are_the_summary(tmp_path: Path) -> None:
 def test_differences_are_of_one_scenario(tmp_path: Path) -> None:
     results = load(write_run(tmp_path, blocks=30))
     (one,) = results.differences("startup", [("docker", "chroot"), ("docker", "nothing")])
-    expected = verdicts.differences(results.samples, [("docker", "chroot")]).iloc[0]
+    expected = frames.differences(results.samples, [("docker", "chroot")]).iloc[0]
     assert (one.environment, one.compared_with) == ("docker", "chroot")
     assert (one.value, one.low, one.high) == tuple(expected[["value", "low", "high"]])
     assert results.differences("memory", [("docker", "chroot")]) == []

@@ -62,7 +62,7 @@ def _frame(logs: dict[tuple[str, str], np.ndarray], unit: str = "second") -> pd.
 
 def _summary(frame: pd.DataFrame, by: str | list[str]) -> Any:
     """The summary by environment, or by metric and environment."""
-    return verdicts.summary(frame, "process").set_index(by)
+    return frames.summary(frame, "process").set_index(by)
 
 
 def _quiet(
@@ -114,7 +114,7 @@ def test_n_is_pairs(tmp_path: Path) -> None:
 
 def test_a_benchmark_listed_three_times_counts_once() -> None:
     frame = _frame(_quiet(np.random.default_rng(4), 2, 2, 12, 0.02))
-    one, three = verdicts.summary(frame, "process"), verdicts.summary(pd.concat([frame] * 3), "process")
+    one, three = frames.summary(frame, "process"), frames.summary(pd.concat([frame] * 3), "process")
     assert one.equals(three)
 
 
@@ -157,7 +157,7 @@ def test_blocks_that_resemble_their_neighbours_count_for_less() -> None:
         for series in logs.values():
             for place in range(1, 20):
                 series[place] += 0.7 * series[place - 1]
-        table = verdicts.summary(_frame(logs), "process")
+        table = frames.summary(_frame(logs), "process")
         rows = table[~table["control"] & (table["environment"] != "process")]
         covered += [low <= 1 <= high for low, high in zip(rows["ratio_low"], rows["ratio_high"], strict=True)]
         effective += list(rows["effective"])
@@ -168,19 +168,19 @@ def test_a_run_summed_up(tmp_path: Path) -> None:
     """The ratios that were put in come out, the control is apart, and marked blocks and warm-ups do not count."""
     run = store.load(write_run(tmp_path, blocks=30))
     frame = frames.samples(run)
-    table = verdicts.summary(frame, "process").set_index("environment")
+    table = frames.summary(frame, "process").set_index("environment")
     assert table.loc["docker", "ratio"] == pytest.approx(200, rel=0.02)
     assert table.loc["docker", "verdict"] == "slower"
     assert table.loc["process@control", "control"] and table.loc["process", "ratio"] == 1
     assert set(table["n"]) == {30}
     frame.loc[frame["block"] <= 10, "excluded"] = True
-    assert set(verdicts.summary(frame, "process")["n"]) == {20}
+    assert set(frames.summary(frame, "process")["n"]) == {20}
 
 
 def test_differences_are_paired(tmp_path: Path) -> None:
     """docker less chroot, in seconds."""
     frame = frames.samples(store.load(write_run(tmp_path, blocks=30)))
-    table = verdicts.differences(frame, [("docker", "chroot"), ("docker", "nothing")])
+    table = frames.differences(frame, [("docker", "chroot"), ("docker", "nothing")])
     (row,) = (Difference(*one) for one in table.itertuples(index=False, name=None))
     assert (row.environment, row.compared_with, row.n) == ("docker", "chroot", 30)
     assert row.low < row.value < row.high and row.value == pytest.approx(0.1989, rel=0.02)
@@ -199,7 +199,7 @@ def test_a_dozen_independent_blocks_are_not_taken_for_drift() -> None:
         for name in ("a", "b")
     ]
     columns = ["scenario", "metric", "environment", "unit", "block", "value", "warmup", "control", "excluded"]
-    found = verdicts.differences(pd.DataFrame(rows, columns=columns), [("b", "a")])
+    found = frames.differences(pd.DataFrame(rows, columns=columns), [("b", "a")])
     assert ((found["high"] - found["low"]) < 0.03).all()
 
 

@@ -13,7 +13,7 @@ from isobench.contracts import plugins
 from isobench.contracts.mechanism import Mechanism
 from isobench.core.errors import UsageError
 from isobench.core.model import Metric
-from isobench.run import catalog
+from isobench.run import catalog, dependencies
 from tests.fake import FakeEnvironment, FakeScenario
 
 
@@ -122,8 +122,8 @@ def test_the_mechanism_of_another_package_is_asked(installed: Path) -> None:
     try:
         assert "swept isobench-x" in catalog.sweep("isobench-x")
         assert "otherctl" in catalog.programs()
-        assert "otherctl" in {tool.name for tool in catalog.tools()}
-        assert ("other-tools",) in {need.packages for need in catalog.wanted()}
+        assert "otherctl" in {tool.name for tool in dependencies.tools()}
+        assert ("other-tools",) in {need.packages for need in dependencies.wanted()}
     finally:
         catalog.environments.cache_clear()
 

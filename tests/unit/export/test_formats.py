@@ -14,7 +14,7 @@ import pytest
 from junitparser import JUnitXml, TestSuite
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from isobench.analysis import frames, verdicts
+from isobench.analysis import frames
 from isobench.analysis.results import Results
 from isobench.core.errors import UsageError
 from isobench.export import formats, openmetrics
@@ -66,7 +66,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def _medians(run: Run) -> dict[str, float]:
-    table = verdicts.summary(frames.samples(run), "process")
+    table = frames.summary(frames.samples(run), "process")
     kept = table[~table["control"].astype(bool)]
     return dict(zip(kept["environment"].astype(str), kept["median"].astype(float), strict=True))
 

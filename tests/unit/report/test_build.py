@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from isobench.analysis import frames, verdicts
+from isobench.analysis import frames
 from isobench.analysis.results import load as load_results
 from isobench.core.errors import StoreError, UsageError
 from isobench.report import format
@@ -83,7 +83,7 @@ def test_html_and_markdown_show_the_same_numbers(run: Path, tmp_path: Path) -> N
 
 def test_the_numbers_are_those_of_the_analysis(run: Path, tmp_path: Path) -> None:
     """The table of a metric shows exactly what `--json` gives: the summary, formatted."""
-    summary = verdicts.summary(frames.samples(load(run)), "process")
+    summary = frames.summary(frames.samples(load(run)), "process")
     rows = html_rows(render(run, tmp_path, ("html",))["html"].read_text())
     for _, row in summary[~summary["control"]].iterrows():
         if row["environment"] == "process":

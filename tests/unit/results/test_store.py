@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isobench.analysis import frames, verdicts
+from isobench.analysis import frames
 from isobench.core.errors import StoreError
 from isobench.core.model import Sample
 from isobench.results import journal, store
@@ -157,7 +157,7 @@ def test_zero_and_less_are_kept_whole(tmp_path: Path) -> None:
     suite = pyperf.BenchmarkSuite.load(str(writer.path / "suite.json"))
     assert suite.get_benchmark_names() == ["startup.ready/docker"]
     assert "1 benchmarks" in suite.get_metadata()["isobench_in_session_json"]
-    frame = verdicts.summary(frames.samples(run), "process")
+    frame = frames.summary(frames.samples(run), "process")
     row = frame[frame["metric"] == "pss"].iloc[0]
     assert (row["n"], row["median"]) == (20, 0.0)
 

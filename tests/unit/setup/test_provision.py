@@ -13,7 +13,7 @@ import pytest
 from isobench import cli
 from isobench.contracts.mechanism import Need
 from isobench.host import programs
-from isobench.run import catalog
+from isobench.run import dependencies
 from isobench.setup import apt, packages, provision
 
 FALSE_APT = """\
@@ -64,7 +64,7 @@ def test_a_broken_repository_costs_nothing_else(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is named, and what the lists know is installed, with nothing that would be removed for it."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc", "fio"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc", "fio"))
     false_apt(host)
     assert cli.main(["provision"]) == 0
     assert "The repository 'http://x' has no Release file" in capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_what_this_release_has_not_is_told_and_the_rest_installed(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By another name where there is one; with what is lost; the exit code is not that of a whole success."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("nowhere", "nowhere-new|somewhere-old", "fio"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("nowhere", "nowhere-new|somewhere-old", "fio"))
     false_apt(host)
     assert cli.main(["provision"]) == 1
     said = capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_one_package_that_fails_costs_no_other(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All are tried one by one, then."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc", "broken", "fio"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc", "broken", "fio"))
     false_apt(host, 'case "$*" in *broken*) echo "E: Sub-process dpkg returned an error code" >&2; exit 100;; esac')
     assert cli.main(["provision"]) == 1
     assert "not broken: apt did not install it: Sub-process dpkg returned" in capsys.readouterr().err
@@ -101,7 +101,7 @@ def test_a_lock_that_is_held_is_waited_for_once(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not once more for each package."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc", "fio", "kmod"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc", "fio", "kmod"))
     held = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (unattended-upgr)"
     false_apt(host, f"echo '{held}' >&2; exit 100")
     assert cli.main(["provision"]) == 1
@@ -115,7 +115,7 @@ def test_a_package_that_is_there_and_not_whole_is_installed_again(
     """Its program was removed by hand, or is hidden. Where that does not help, it is told, and provisioning ends."""
     there = host / "program"
     hidden = Need(("hidden",), lambda: False, "hiding")
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: (Need(("fio",), there.exists, "I/O"), hidden))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: (Need(("fio",), there.exists, "I/O"), hidden))
     false_apt(host, f"touch {there}")
     (host / "apt-cache").write_text(FALSE_POLICY.replace("Installed: (none)", "Installed: 1"))
     assert cli.main(["provision"]) == 1
@@ -129,7 +129,7 @@ def test_a_dry_run_changes_nothing(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """apt is asked, and told nothing; also not as root."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc"))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     false_apt(host)
     assert cli.main(["provision", "--dry-run"]) == 0
@@ -143,7 +143,7 @@ def test_without_apt_the_names_are_told(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another distribution: to install by hand."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc", "fio"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc", "fio"))
     monkeypatch.setattr(programs, "_ALSO", ())
     monkeypatch.setenv("PATH", str(host))
     assert cli.main(["provision"]) == 2
@@ -182,11 +182,11 @@ def test_what_would_remove_something_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_every_package_of_ours_is_known_to_this_release() -> None:
     """Where there is apt with lists: of each need one name, but for what the release really has not."""
-    names = [name for need in catalog.wanted(for_tests=True) for name in need.packages]
+    names = [name for need in dependencies.wanted(for_tests=True) for name in need.packages]
     known = apt.policy(names) if apt.is_here() else {}
     if "gcc" not in known:
         pytest.skip("no lists of packages here")
-    assert all(known.keys() & set(need.packages) for need in catalog.wanted())
+    assert all(known.keys() & set(need.packages) for need in dependencies.wanted())
 
 
 def test_tools_outside_of_path_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_list_of_sources_that_apt_cannot_read_is_told(
     host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And not that no package is to be found here."""
-    monkeypatch.setattr(catalog, "wanted", lambda for_tests: needs("gcc"))
+    monkeypatch.setattr(dependencies, "wanted", lambda for_tests: needs("gcc"))
     false_apt(host)
     (host / "apt-cache").write_text("#!/bin/sh\necho 'E: Malformed entry 1 in list file x.list' >&2; exit 100\n")
     assert cli.main(["provision", "--dry-run"]) == 2

@@ -14,6 +14,7 @@ import pytest
 from isobench.core.errors import UsageError
 from isobench.probe.build import SOURCES
 from isobench.run import catalog
+from isobench.run.workloads import select_workloads
 from isobench.workloads.file import line_of, read_workload
 from isobench.workloads.measured import TAKEN, Measured
 from tests.schemas import FOLDER
@@ -201,13 +202,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_one_of_another_package(package: Path) -> None:
     """It is found by its entry point, and measured like one that is shipped."""
     assert catalog.workloads()["theirs"] == package / "theirs.toml"
-    assert [one.name for one in catalog.select_workloads("sqlite,theirs")] == ["sqlite", "theirs"]
+    assert [one.name for one in select_workloads("sqlite,theirs")] == ["sqlite", "theirs"]
 
 
 def test_what_can_be_named(folder: Path) -> None:
     """Names and files; unknown ones, and those of two files or of a scenario, are refused."""
     mine = _written(folder, WHOLE)
-    assert [one.name for one in catalog.select_workloads(f"sqlite, {mine}")] == ["sqlite", "mine"]
+    assert [one.name for one in select_workloads(f"sqlite, {mine}")] == ["sqlite", "mine"]
     (folder / "io.toml").write_text(WHOLE)
     (folder / "tree/mine.toml").write_text('title = "x"\nroot.packages = ["x1"]\ndriver.command = "x"\n')
     for words, said in (
@@ -217,4 +218,4 @@ def test_what_can_be_named(folder: Path) -> None:
         (f"{mine},{folder}/tree/mine.toml", "have the same name"),
     ):
         with pytest.raises(UsageError, match=said):
-            catalog.select_workloads(words)
+            select_workloads(words)
