@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
-from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.paths import check_name, state_dir
@@ -37,8 +36,8 @@ def sweep(run: str) -> list[str]:
 
 
 def _image(sandbox: RuntimeSandbox) -> str:
-    """The name of the image that an instance is of: a given one, or that with the sandbox's root file system."""
-    return sandbox.image or f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
+    """The name of the image with the sandbox's root file system."""
+    return f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
 
 
 def _cgroup_of(run: str) -> str:
@@ -83,9 +82,6 @@ def _limits(sandbox: RuntimeSandbox) -> list[str]:
 class PodmanDriver(Driver):
     """`podman run`, with its own storage in the work folder."""
 
-    def __init__(self) -> None:
-        self._images: PodmanImages | None = None
-
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         runtime = sandbox.runtime
         check_name(_runroot(sandbox.run), runtime.tool.name, runtime.refused, "ISOBENCH_STATE")
@@ -103,11 +99,6 @@ class PodmanDriver(Driver):
             self._import(sandbox, archive)
             self._imported.add(archive)
 
-    def images(self, sandbox: RuntimeSandbox) -> PodmanImages:
-        if self._images is None:
-            self._images = PodmanImages(sandbox, self._podman(sandbox))
-        return self._images
-
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *_limits(sandbox)]
         options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
@@ -124,8 +115,6 @@ class PodmanDriver(Driver):
         return {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
-        if self._images is not None:
-            self._images.close()
         with suppress(MeasurementError):
             sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
             sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")

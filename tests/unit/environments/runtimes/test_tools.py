@@ -56,12 +56,10 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     """Images that are being copied, settings, runc's state: what stays if it is killed goes with the run."""
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     sandbox = _sandbox()
-    sandbox.workdir, sandbox.run, sandbox.given, sandbox.image = tmp_path / "work", "isobench-1-abcdef", None, ""
+    sandbox.workdir, sandbox.run, sandbox.given = tmp_path / "work", "isobench-1-abcdef", None
     sandbox.memory_limit, sandbox.limits = 0, NO_LIMITS
     podman = PodmanDriver()
     told = podman.environ(sandbox)
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
     assert told["XDG_RUNTIME_DIR"] == f"{tmp_path}/podman-abcdef"
     assert f"--runtime-flag=root={sandbox.workdir}/runc" in podman.command(sandbox, "NAME", ("ready",))
-    sandbox.image = "127.0.0.1:5000/run/image:latest"
-    assert podman.command(sandbox, "NAME", ("ready",))[-3:] == [sandbox.image, "/probe", "ready"]
