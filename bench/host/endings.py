@@ -1,4 +1,4 @@
-"""Ending processes that are known by what they are, never by a pid that another process may have by now."""
+"""Ending processes: known by what they are, never by a pid that another process may have by now; and with this one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from isobench.host.accounting import users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Before root's command: neither its processes nor its mounts outlive this process, however that ends."""
 
 
 def kill_all(is_wanted: Callable[[int], bool]) -> list[int]:

@@ -15,6 +15,7 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
+from isobench.host.endings import ENDS_WITH_US
 from isobench.host.programs import find
 from isobench.images.rootfs import MTIME
 
@@ -32,8 +33,6 @@ _OPTIONS = (
     *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT),
 )
 _SECONDS = 1800.0
-_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""Neither its processes nor their mounts outlive this process, however that ends."""
 
 
 def debian_tree(packages: Sequence[str]) -> Path:
@@ -60,7 +59,7 @@ def _build(folder: Path, packages: Sequence[str]) -> None:
         str(target),
         *_mirror(),
     ]
-    prefix = _ENDS_WITH_US if os.geteuid() == 0 else _ENDS_WITH_US[:3]
+    prefix = ENDS_WITH_US if os.geteuid() == 0 else ENDS_WITH_US[:3]
     try:
         done = subprocess.run(
             [*prefix, *command],

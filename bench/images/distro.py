@@ -16,8 +16,8 @@ from pathlib import Path
 from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
-from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import content_hash
+from isobench.host.endings import ENDS_WITH_US
 from isobench.host.programs import find
 from isobench.images.kernel import PACKAGES
 from isobench.probe.build import probe_path
@@ -55,6 +55,8 @@ ExecStart=/bin/sh -c 'printf + > /dev/ttyS0'
 [Install]
 WantedBy=sysinit.target
 """
+_INSTALL = 'mount -o "$1" "$2" /mnt && exec extlinux --install /mnt/boot/extlinux'
+"""The boot loader, into a mounted file system. Only this script sees the mount, which ends with it."""
 _LOADER = """\
 DEFAULT linux
 PROMPT 0
@@ -88,20 +90,16 @@ def _suite() -> str:
 
 def _build(target: Path, suite: str) -> None:
     with tempfile.TemporaryDirectory(prefix="isobench-distro-", dir=target.parent) as name:
-        tree, mounted = Path(name) / "tree", Path(name) / "mounted"
-        mounted.mkdir()
+        tree = Path(name) / "tree"
         packages = f"systemd-sysv,{PACKAGES[platform.machine()]}"
-        _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite, str(tree))
+        _run(*ENDS_WITH_US, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite,
+             str(tree))  # fmt: skip
         _furnish(tree)
         _partition(target)
         offset = _FIRST_SECTOR * 512
         _run("mke2fs", "-q", "-t", "ext4", "-O", "^64bit,^metadata_csum", "-d", str(tree), "-E", f"offset={offset}",
              str(target), f"{_SIZE_MIB - 1}M")  # fmt: skip
-        try:
-            _run("mount", "-o", f"loop,offset={offset}", str(target), str(mounted))
-            _run("extlinux", "--install", str(mounted / "boot/extlinux"))
-        finally:
-            unmount_below(mounted)
+        _run(*ENDS_WITH_US, "sh", "-c", _INSTALL, "sh", f"loop,offset={offset}", str(target))
         _write_boot_sector(target)
     target.chmod(0o644)
 

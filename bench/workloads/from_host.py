@@ -23,6 +23,7 @@ from isobench.core.errors import MeasurementError
 from isobench.core.remedies import as_root
 from isobench.core.streams import DeadlineReader
 from isobench.host.accounting import text_of
+from isobench.host.endings import ENDS_WITH_US
 from isobench.probe.on_host import lay_veth
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Instance, Sandbox
     from isobench.contracts.path import Path as NetworkPath
 
-_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 _SCRIPT = """set -e
 exec 3< "$1"; at=$2; on=$3; shift 3
 mount -t tmpfs -o mode=755 none "$at"
@@ -114,7 +114,7 @@ class Driver:
         """`words` are steps of the probe's verb `run`."""
         on = ",".join(map(str, cpus))
         self._command = [
-            *(*_ENDS_WITH_US, "sh", "-c", _SCRIPT, "sh"),
+            *(*ENDS_WITH_US, "sh", "-c", _SCRIPT, "sh"),
             *(str(archive), str(archive.parent), on, *words),
         ]
 

@@ -25,7 +25,7 @@ def mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(debian, "_ENDS_WITH_US", ())
+    monkeypatch.setattr(debian, "ENDS_WITH_US", ())
     return _script(tmp_path / "bin/mmdebstrap", MAKES.replace("{log}", str(tmp_path / "log")))
 
 
