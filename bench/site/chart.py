@@ -100,10 +100,10 @@ def draw(
 
 
 def _scale(course: Course, nights: int) -> Scale:
-    """By what was measured, and the interval of the middle night: a wide one must not flatten all others, and is cut
-    off. What was zero or less has no logarithm."""
+    """By what was measured, and nine in ten of the ends of intervals: a very wide one must not flatten all others, and
+    is cut off. What was zero or less has no logarithm."""
     low, high = (min(max(number, -_FAR), _FAR) for number in (min(course.numbers), max(course.numbers)))
-    below, above = _usual(course.lows, low), _usual(course.highs, high)
+    below, above = _most(course.lows, 0.1, low), _most(course.highs, 0.9, high)
     low = min(low, below) if below > 0 or low <= 0 else low
     high = max(high, above)
     if low <= 0:
@@ -116,11 +116,13 @@ def _scale(course: Course, nights: int) -> Scale:
     return Scale(low / room, high * room, True, nights)
 
 
-def _usual(ends: Sequence[float], otherwise: float) -> float:
-    """The middle one of the intervals' ends that are known."""
-    known = np.array(ends)
-    known = known[np.isfinite(known)]
-    return min(max(float(np.median(known)), -_FAR), _FAR) if len(known) else otherwise
+def _most(ends: Sequence[float], share: float, otherwise: float) -> float:
+    """A quantile of the intervals' ends that are known, the one nearer to their middle of two."""
+    known = np.sort([one for one in ends if math.isfinite(one)])
+    if not len(known):
+        return otherwise
+    at = share * (len(known) - 1)
+    return min(max(float(known[math.ceil(at) if share < 0.5 else math.floor(at)]), -_FAR), _FAR)
 
 
 def _ticks(scale: Scale, unit: str) -> list[float]:

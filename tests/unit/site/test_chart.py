@@ -73,12 +73,12 @@ def test_every_night_has_its_interval_at_its_dot(numbers: list[float], unit: str
 
 
 def test_the_usual_interval_is_not_cut_off() -> None:
-    """Blocks that differ by more than nights do: half of the bars or more end within the frame, a wild one does not."""
+    """Blocks that differ by more than nights do: nine in ten of the bars end within the frame, a wild one does not."""
     numbers = [1.0, 1.01, 0.99, 1.0, 1.0]
     given_course = course(numbers)._replace(lows=[0.7, 0.6, 0.7, 0.7, 0.01], highs=[1.4, 1.5, 1.4, 1.4, 90.0])
     found = bars(ET.fromstring(chart.draw(given_course, [night(n) for n in range(5)], [], None, "words")))
     within = [low < chart.BOTTOM and high > chart.TOP for _, low, high in found]
-    assert within == [True, False, True, True, False]
+    assert within == [True, True, True, True, False]
 
 
 def test_more_is_higher_and_a_little_noise_is_no_mountain() -> None:
