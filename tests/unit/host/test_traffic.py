@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -18,10 +19,13 @@ def _ip(*words: str) -> str:
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
+_NUMBERS = itertools.count()
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[int]:
     """A process in a network namespace of its own, to which a veth pair leads from this one."""
-    name = f"isot{os.getpid() % 10**6}"
+    name = f"isot{os.getpid() % 10**6}n{next(_NUMBERS)}"  # the kernel takes its time to remove the one before
     words = ["unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep 60"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"ready\n"
@@ -36,7 +40,7 @@ def elsewhere() -> Iterator[int]:
 def test_the_hosts_end_is_limited_meanwhile(elsewhere: int) -> None:
     """By the rate, and not any more afterwards."""
     end = host_end(elsewhere)
-    assert end == f"isot{os.getpid() % 10**6}"
+    assert end.startswith(f"isot{os.getpid() % 10**6}n")
     with held(end, 4 << 20):
         said = subprocess.run(["tc", "qdisc", "show", "dev", end], capture_output=True, text=True).stdout
         if "tbf" not in said:
