@@ -107,10 +107,9 @@ def test_two_have_different_ports_and_one_that_was_killed_is_started_again(tmp_p
         second.stop()
 
 
+@pytest.mark.root
 def test_a_folder_without_room_is_said(tmp_path: Path) -> None:
     """On a real file system that is too small."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(small)], check=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from isobench.contracts.capabilities import Part
 from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
+from isobench.environments._limits import in_a_cgroup
 from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
-from isobench.host.cgroups import Writes, is_unified, limits, make_parents, remove_parents
-from isobench.host.disks import disk_beneath
+from isobench.host.cgroups import is_unified, limits, make_parents, remove_parents
 from isobench.host.oom import MemoryWatch
 from isobench.images.archive import Unpacked
 from isobench.images.lower import copy_lower
@@ -163,18 +163,7 @@ class NativeSandbox:
 
     def _limits(self, launch: Launch) -> tuple[str, ...]:
         """What is written into the files of the instance's cgroup."""
-        given = launch.limits
-        writes = None
-        if given.write_bytes or given.write_operations:
-            writes = Writes(disk_beneath(self.data_folder()).number, given.write_bytes, given.write_operations)
-        return limits(
-            memory_bytes=launch.memory_bytes,
-            swap_bytes=given.swap_bytes,
-            cpu_percent=given.cpu_percent,
-            cpu_weight=given.cpu_weight,
-            processes=given.processes,
-            writes=writes,
-        )
+        return limits(**in_a_cgroup(launch.limits, launch.memory_bytes, self.data_folder()))
 
 
 _OPTIONS = "size=512m,mode=755"

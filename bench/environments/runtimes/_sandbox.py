@@ -12,10 +12,10 @@ from isobench.contracts.capabilities import Part
 from isobench.contracts.launch import NO_LIMITS
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
+from isobench.environments._limits import in_a_cgroup
 from isobench.filesystem.paths import check_may_run, check_name
 from isobench.host.accounting import cpu_seconds
-from isobench.host.cgroups import Writes, asked_here
-from isobench.host.disks import disk_beneath
+from isobench.host.cgroups import asked_here
 from isobench.host.oom import MemoryWatch
 from isobench.host.programs import find, output, version
 from isobench.images.archive import Unpacked
@@ -145,17 +145,7 @@ class RuntimeSandbox:
 
 def cgroup_files(sandbox: RuntimeSandbox) -> dict[str, str]:
     """What is written into the files of a cgroup for the limits of an instance, as this host names them."""
-    limits, writes = sandbox.limits, None
-    if limits.write_bytes or limits.write_operations:
-        writes = Writes(disk_beneath(sandbox.workdir).number, limits.write_bytes, limits.write_operations)
-    return asked_here(
-        memory_bytes=sandbox.memory_limit,
-        swap_bytes=limits.swap_bytes,
-        cpu_percent=limits.cpu_percent,
-        cpu_weight=limits.cpu_weight,
-        processes=limits.processes,
-        writes=writes,
-    )
+    return asked_here(**in_a_cgroup(sandbox.limits, sandbox.memory_limit, sandbox.workdir))
 
 
 def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
