@@ -47,8 +47,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("docker._sandbox", "runtimes._bundle", "runtimes._podman"):
         monkeypatch.setattr(f"isobench.environments.{module}.limits_swap", lambda: True)
         monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
-    for module in ("native._sandbox", "runtimes._sandbox"):
-        monkeypatch.setattr(f"isobench.environments.{module}.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
+    monkeypatch.setattr("isobench.environments._limits.disk_beneath", lambda folder: Disk("254:0", "/dev/vda"))
     monkeypatch.setattr(cgroups, "limits_swap", lambda: True)
 
 
