@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.core.text import clean
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ _OURS = 3.0
 I/O, and a daemon."""
 _CROWDED = 0.10
 """The share of the host's CPUs that others may use. Where CPUs are left over nobody waits for one, so that pressure
-tells nothing of them, but they share caches, memory and the frequency."""
+tells nothing of them, but they share caches, memory and the frequency. It is taken of what their processes spent, and
+of what this block cannot have spent, since not every process is visible (`isobench.host.others`)."""
 
 
 def marks(
     cells: Sequence[CellRecord],
     expected: Mapping[str, Collection[str]] | None = None,
     whole: Mapping[str, float] | None = None,
+    others: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Why this block is to be left out; empty for a clean one. `whole` has the counters over the block as one, for what
-    happened between its cells.
+    happened between its cells, and `others` the CPU seconds of other people's processes by their names.
 
     `expected` names, by scenario, the counters that the scenario drives itself (two processes that share a CPU wait for
     it): its cells do not count for their shares.
@@ -74,9 +77,19 @@ def marks(
         if share > limit:
             found.append(f"{words} ({min(share, 1.0):.0%} of the block)")  # readings are a little longer than cells
     crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (expected or {}).get(cell.scenario, ())])
-    if crowd > _CROWDED:
-        found.append(f"others kept CPUs busy ({crowd:.0%} of all)")
+    spent, known = _spent(others or {}, whole or {})
+    if max(crowd, spent) > _CROWDED:
+        found.append(f"others kept CPUs busy ({max(crowd, spent):.0%} of all{known})")
     return found
+
+
+def _spent(others: Mapping[str, float], whole: Mapping[str, float]) -> tuple[float, str]:
+    """The share of the host's CPUs that other people's processes spent, and who most of it."""
+    available = whole.get(Counter.BUSY, 0.0) + whole.get(Counter.IDLE, 0.0)
+    spent = sum(others.values())
+    if spent <= 0 or available <= 0:
+        return 0.0, ""
+    return min(spent / available, 1.0), f", most of it {clean(max(others, key=lambda name: others[name]), 20)}"
 
 
 def _crowd(cells: Sequence[CellRecord]) -> float:

@@ -100,3 +100,6 @@ class Mechanism(NamedTuple):
     keepers: tuple[Keeper, ...] = ()
     cgroups: tuple[str, ...] = ()
     """Cgroups below the root in which instances are put: where one is throttled by its CPU quota, so are they."""
+    daemons: tuple[str, ...] = ()
+    """Daemons of the host that work for instances, as patterns (fnmatch) of their names in /proc/PID/comm: their CPU
+    time disturbs no measurement."""

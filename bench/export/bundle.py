@@ -1,7 +1,8 @@
 """One archive of a run to send to somebody: its results and its report, without the names of the host and its users.
 
 Measured values stay unchanged. The host is renamed `host-` and eight digits of its id's hash, so that several runs of
-one machine can be recognised as such. Its name, and the names of home folders, are removed from every text.
+one machine can be recognised as such. Its name, the names of home folders, and those of other people's programs are
+removed from every text.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _TEXTS = ("command", "host", "fingerprint", "versions", "left_behind", "label", 
 _PARTS = ("environments", "beneath", "skips", "failures")
 """Fields that hold records with free text, and names chosen by isobench itself:"""
 _NAMES = frozenset({"name", "layer", "environment", "scenario", "compared_with"})
+_PROGRAM = re.compile(r", most of it .*(?=\)$)", re.DOTALL)
+"""The program that disturbed a block (isobench.analysis.gate)."""
 _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 
 
@@ -62,6 +65,8 @@ def anonymous(session: Session) -> Session:
         fields[key] = _every_text(fields[key], clean)
     for part in (part for key in _PARTS for part in fields[key]):
         part.update({key: _every_text(value, clean) for key, value in part.items() if key not in _NAMES})
+    for block in fields["blocks"]:
+        block["marks"] = [_PROGRAM.sub("", mark) for mark in block["marks"]]
     fields["host_id"] = f"host-{hashlib.sha256(session.host_id.encode()).hexdigest()[:8]}"
     return msgspec.convert(fields, type(session))
 

@@ -51,7 +51,7 @@ def _wrong_environment(one: object) -> list[str]:
 
 def _wrong_mechanism(one: Mechanism) -> list[str]:
     """What of a mechanism is of another type than `doctor`, `provision`, `clean` and the counters take."""
-    parts = {"programs": str, "tools": Tool, "needs": Need, "keepers": Keeper, "cgroups": str}
+    parts = {"programs": str, "tools": Tool, "needs": Need, "keepers": Keeper, "cgroups": str, "daemons": str}
     found = [wrong for name, kind in parts.items() for wrong in _odd_values(one, name, kind)]
     found += [f"its `{name}` is no tuple" for name in parts if not isinstance(getattr(one, name), tuple)]
     found += ["its `sweep` cannot be called"] * (not callable(one.sweep))

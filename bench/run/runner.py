@@ -18,6 +18,7 @@ from isobench.contracts.capabilities import ExpectsInterference
 from isobench.core.errors import NothingMeasured
 from isobench.core.model import CONTROL_SUFFIX, Sample
 from isobench.host import heartbeat, machine
+from isobench.host.others import Others
 from isobench.results.record import BlockRecord, CellRecord, FailureRecord, SkipRecord
 from isobench.results.store import RunWriter
 from isobench.run import session
@@ -54,7 +55,9 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
     Raises `RequiredMissing`, `NothingMeasured`, `StoreError`.
     """
     observer = observer or Observer()
-    machine.begin(cgroup for e in request.environments for mechanism in e.mechanisms for cgroup in mechanism.cgroups)
+    mechanisms = [mechanism for e in request.environments for mechanism in e.mechanisms]
+    machine.begin(cgroup for mechanism in mechanisms for cgroup in mechanism.cgroups)
+    others = Others({daemon for mechanism in mechanisms for daemon in mechanism.daemons})
     with ExitStack() as ending:
         with ExitStack() as stack:
             opened = open_all(request, stack, observer)
@@ -63,7 +66,7 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
             writer = RunWriter(request.results, session.begun(request, opened), units, request.before)
             observer.begins(writer)
             ending.callback(writer.finish)  # last, even after an interruption: the environments are closed first
-            _Blocks(request, opened.sandboxes, writer, stopper, observer).measure()
+            _Blocks(request, opened.sandboxes, writer, stopper, observer, others).measure()
         if request.sweep is not None:
             writer.amend(left_behind=request.sweep(request.workdir.name))
     if not writer.measured:
@@ -104,6 +107,7 @@ class _Blocks:
         writer: RunWriter,
         stopper: Stopper | None,
         observer: Observer,
+        others: Others,
     ) -> None:
         self._request = request
         self._sandboxes = sandboxes
@@ -112,6 +116,7 @@ class _Blocks:
         self._writer = writer
         self._stopper = stopper
         self._observer = observer
+        self._others = others
         self._backoff = Backoff()
         earlier = request.before.session.blocks if request.before else []
         self._used = request.before.session.blocks_used if request.before else 0
@@ -122,6 +127,7 @@ class _Blocks:
         """When a run that was resumed would have begun if it had never ended."""
         self._reading = machine.read()
         """The host's counters after the block before: a CPU taken off between two cells is seen by none of them."""
+        self._others.spent()  # what they spent while the environments were opened disturbed no block
 
     def measure(self) -> None:
         """Measure block 0 (the warm-up) and the others, and record the reason why it stopped."""
@@ -190,7 +196,8 @@ class _Blocks:
             CellRecord(*cell, one.started - self._began, one.seconds, one.inside, one.interference)
             for cell, one in done
         ]
-        found = marks(records, self._expected(), machine.delta(self._reading, machine.read()))
+        whole = machine.delta(self._reading, machine.read())
+        found = marks(records, self._expected(), whole, self._others.spent())
         self._reading = machine.read()
         return _Block(
             BlockRecord(index, began - self._began, seconds, records, found),
@@ -202,6 +209,7 @@ class _Blocks:
     def _measured(self, cell: Cell) -> Measured:
         self._observer.cell_begins(cell)
         found = measured(self._scenarios[cell.scenario], self._sandboxes[_environment(cell)])
+        self._others.look()
         self._observer.cell_ends(cell, found.values, found.failure or "")
         return found
 

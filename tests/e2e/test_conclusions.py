@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from isobench.results import store
@@ -40,6 +41,28 @@ def test_a_busy_host_concludes_nothing(tmp_path: Path) -> None:
     last = done.stderr.splitlines()[-1]
     assert "nothing can be concluded from 0 of 6 blocks" in last and "tasks waited for a CPU" in last
     assert len(store.load(next(store.find_runs(tmp_path / "results"))).session.blocks) == 1 + 9
+
+
+def test_other_peoples_work_is_seen_and_named(tmp_path: Path) -> None:
+    """Real work of real processes, on a fifth of the CPUs. Which program is named depends on what else runs here."""
+    program = tmp_path / "other-work"
+    program.write_text(f"#!{sys.executable}\nprint(1, flush=True)\nwhile True: pass\n")
+    program.chmod(0o755)
+    with ExitStack() as others:
+        for _ in range(1 + (os.cpu_count() or 1) // 5):
+            work = others.enter_context(subprocess.Popen([program], stdout=subprocess.PIPE))
+            others.callback(work.kill)
+            assert work.stdout is not None
+            work.stdout.readline()
+        done = subprocess.run(
+            [sys.executable, "-m", "isobench", *RUN, "--blocks", "1"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    run = store.load(next(store.find_runs(tmp_path / "results")))
+    assert all("others kept CPUs busy" in " ".join(block.marks) for block in run.session.blocks)
+    assert all("most of it" in " ".join(block.marks) for block in run.session.blocks)
 
 
 def test_exit_5_has_its_data(tmp_path: Path) -> None:

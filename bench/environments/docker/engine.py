@@ -39,6 +39,7 @@ MECHANISM = Mechanism(
     programs=("containerd-shim*",),
     engine=Engine("DOCKER_HOST", ("unix:///var/run/docker.sock", "unix:///run/docker.sock"), _chosen),
     keepers=(Keeper("containerd-shim", "container"),),
+    daemons=("dockerd*", "containerd*", "docker-proxy"),
     cgroups=("docker", "system.slice"),
     tools=(_DOCKERD_TOOL, _RUNC, _RUNSC),
     needs=(

@@ -35,6 +35,7 @@ LIBVIRT = Mechanism(
     engine=Engine("ISOBENCH_LIBVIRT_URI", ("qemu:///system", "qemu:///session")),
     keepers=(Keeper(QEMU[:15], "virtual machine"), Keeper("qemu-kvm", "virtual machine")),
     cgroups=("machine.slice", "machine"),
+    daemons=("libvirtd", "virt*d", "dnsmasq"),
     tools=(Tool("libvirtd", ("libvirt-daemon-system",)), _QEMU, QEMU_IMG, MKE2FS),
     needs=(
         Need((f"python{sys.version_info[0]}.{sys.version_info[1]}-dev", "python3-dev"), python_headers, _GUESTS),

@@ -24,6 +24,7 @@ MECHANISM = Mechanism(
     "containerd",
     _sweep,
     programs=("ctr", "containerd-shim*", "runc"),
+    daemons=("containerd*",),
     tools=(Tool("containerd", ("containerd",)),),
 )
 

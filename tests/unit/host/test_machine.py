@@ -208,6 +208,19 @@ def test_other_peoples_work_is_seen_where_cpus_are_left_over() -> None:
     assert marks(block(20.0, "density"), {"density": ["psi_cpu_seconds"]}) == []
 
 
+def test_other_peoples_processes_are_named() -> None:
+    """A build beside a guest keeps the second of two CPUs busy; nobody waits, and three CPUs could be our own."""
+
+    def said(others: dict[str, float]) -> list[str]:
+        cell = CellRecord("tcg", "startup", 0.0, 10.0, 9.0, {"busy_seconds": 19.0, "idle_seconds": 1.0})
+        return marks([cell], None, {"busy_seconds": 19.0, "idle_seconds": 1.0}, others)
+
+    assert said({"cc1": 8.0, "make": 0.5}) == ["others kept CPUs busy (42% of all, most of it cc1)"]
+    assert said({"cc1": 1.9}) == []
+    assert said({"make": -0.5}) == said({}) == []
+    assert said({"a\u202eb" + 40 * "c": 8.0})[0].count("\u202e") == 0
+
+
 def test_interrupts_disks_and_a_changed_frequency_limit_mark_a_block() -> None:
     """A network's packets, a disk that others use on a kernel without pressure, a power profile that is switched."""
 

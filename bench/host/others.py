@@ -1,0 +1,118 @@
+"""CPU time of other people's processes while a run measures.
+
+The counters of the whole host cannot tell them from isobench's own work: on two CPUs a build beside a guest without KVM
+keeps both busy, and hardly anybody waits for one. Processes are told apart by descent. Those of others existed before
+the run, or have an ancestor that did; everything else counts as the run's own, since an engine's instances are nobody's
+children.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_HOSTS_OWN = (
+    "systemd*",
+    "(sd-*",
+    "(udev-worker)",
+    "udevd",
+    "dbus-*",
+    "rsyslogd",
+    "auditd",
+    "polkitd",
+    "NetworkManager",
+)
+"""What reacts to everything on a host, instances that come and go included, by its name in /proc/PID/comm."""
+_EACH = 1.0
+"""Seconds between two looks: each reads one file of every process."""
+_KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD of a process's flags (include/linux/sched.h)."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Process(NamedTuple):
+    """One line of the process table."""
+
+    parent: int
+    name: str
+    started: int
+    """Clock ticks since boot. With the pid it names a process for good: pids are given again."""
+    seconds: float
+    """CPU time of all its threads, and of its ended children that it waited for."""
+
+
+class Others:
+    """Adds up the CPU time of other people's processes, by their names. `daemons` are patterns (fnmatch) of the names
+    of those that work for the run although they existed before it."""
+
+    def __init__(self, daemons: Collection[str] = ()) -> None:
+        self._serving = (*daemons, *_HOSTS_OWN)
+        self._before = self._first = table()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Count what was spent since the last look, unless that was just now."""
+        if time.monotonic() - self._looked >= _EACH:
+            self._count()
+
+    def spent(self) -> dict[str, float]:
+        """CPU seconds by process name since the last call."""
+        self._count()
+        spent, self._spent = self._spent, defaultdict(float)
+        return dict(spent)
+
+    def _count(self) -> None:
+        now, before = table(), self._before
+        others = {pid for pid in now if self._is_others(pid, now)}
+        for pid in others:
+            known = pid in before and before[pid].started == now[pid].started
+            self._spent[now[pid].name] += now[pid].seconds - (before[pid].seconds if known else 0.0)
+        for pid, ended in before.items():
+            is_same = pid in now and now[pid].started == ended.started
+            if not is_same and ended.parent in others and self._is_others(pid, before):
+                self._spent[now[ended.parent].name] -= ended.seconds  # its parent has it now, and it was counted then
+        self._before, self._looked = now, time.monotonic()
+
+    def _is_others(self, pid: int, processes: Mapping[int, Process]) -> bool:
+        own, path = os.getpid(), set[int]()
+        while pid > 1 and pid in processes and pid not in path:
+            one = processes[pid]
+            if pid == own or any(fnmatch.fnmatchcase(one.name, pattern) for pattern in self._serving):
+                return False
+            if pid in self._first and self._first[pid].started == one.started:
+                return True
+            path.add(pid)
+            pid = one.parent
+        return False
+
+
+def table() -> dict[int, Process]:
+    """Every process that is visible here by its pid, without the kernel's own threads."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal():
+            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
+                one = parse_stat(file.read())
+                if one is not None:
+                    found[int(entry)] = one
+    return found
+
+
+def parse_stat(line: bytes) -> Process | None:
+    """A process out of its /proc/PID/stat (proc(5)); None for a thread of the kernel, or what is no such line."""
+    head, _, rest = line.rpartition(b")")
+    name, fields = head.partition(b"(")[2].decode(errors="replace"), rest.split()
+    if len(fields) < 20 or not all(fields[at].isdigit() for at in (1, 6, 11, 12, 19)):
+        return None
+    if int(fields[6]) & _KERNEL_THREAD:
+        return None
+    spent = sum(int(ticks) for ticks in fields[11:15] if ticks.isdigit())
+    return Process(int(fields[1]), name, int(fields[19]), spent / _TICKS)
