@@ -31,4 +31,5 @@ done
 echo MODULES=list > "$root/etc/initramfs-tools/conf.d/lab"
 printf 'virtio_pci\nvirtio_blk\next4\n' >> "$root/etc/initramfs-tools/modules"
 chroot "$root" update-initramfs -u -k all
+chroot "$root" sh /tmp/lay/commands
 rm -rf "$root/tmp/lay"

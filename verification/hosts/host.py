@@ -10,16 +10,22 @@ FOLDER = Path(__file__).parent
 
 
 class Host(NamedTuple):
-    """Release and packages determine what is built, the kernel's arguments how it is booted."""
+    """Release, packages and commands determine what is built, the kernel's arguments how it is booted."""
 
     name: str
     about: str
+    disk: str
+    """The host whose disk it boots; its own name, where it does not boot another's."""
     release: str
     """Debian's code name."""
     python: str
     """The release's own Python, for which wheels are fetched: 3.13."""
     packages: tuple[str, ...]
     """In addition to those of every host (verification/hosts/image.py)."""
+    without: tuple[str, ...]
+    """Requirements of tests, by their names, that have no wheel for this Python yet."""
+    commands: tuple[str, ...]
+    """Run in the new tree at the end, by root's shell."""
     kernel: tuple[str, ...]
 
 
@@ -29,7 +35,9 @@ def known() -> dict[str, Host]:
 
 
 def read(file: Path) -> Host:
-    """One host."""
+    """One host. It says what its disk is made of, or names the host whose disk it boots."""
     values = tomllib.loads(file.read_text())
-    about, release, python = (values[key] for key in ("about", "release", "python"))
-    return Host(file.stem, about, release, python, tuple(values["packages"]), tuple(values["kernel"]))
+    disk = values.get("disk", file.stem)
+    made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())
+    lists = [tuple(made.get(key, ())) for key in ("packages", "without", "commands")]
+    return Host(file.stem, values["about"], disk, made["release"], made["python"], *lists, tuple(values["kernel"]))

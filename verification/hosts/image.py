@@ -7,6 +7,7 @@ where pip is. An image takes about 2 GB, the emulator 0.4 GB; a new image of a h
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,12 +44,12 @@ PACKAGES = (
 def build(host: Host) -> Path:
     """The folder with `disk.raw`, `vmlinuz`, `initrd` and the ssh `key`. Raises `Unavailable`, `BuildError`."""
     _look_for_tools()
-    requirements = _requirements()
-    made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, DISK)
+    requirements = [word for word in _requirements() if re.split("[^A-Za-z0-9_-]", word)[0] not in host.without]
+    made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, *host.commands, DISK)
     key = paths.content_hash(
         [*(word.encode() for word in made_of), (ROOT / "verification/hosts/dress.sh").read_bytes()]
     )
-    kind = f"host-{host.release}"
+    kind = f"host-{host.disk}"
     image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
     cache.drop_others(kind, key)
     return image
@@ -103,6 +104,7 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
     lay.mkdir()
     (lay / "hostname").write_text("lab\n")
     (lay / "requirements.txt").write_text("\n".join(requirements) + "\n")
+    (lay / "commands").write_text("\n".join(("set -eu", *host.commands)) + "\n")
     _wheels(host, requirements, lay / "wheels")
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key"))
     shutil.copy(folder / "key.pub", lay)

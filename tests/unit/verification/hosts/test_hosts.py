@@ -47,14 +47,15 @@ def test_every_host_is_read() -> None:
     assert all(one.name == name and one.about and one.release for name, one in hosts.items())
 
 
-def test_hosts_of_one_release_share_a_disk() -> None:
-    """They differ in how they are booted, so that their images have one key and do not push each other out."""
-    by_release: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
+def test_hosts_that_share_a_disk_differ_in_how_they_are_booted() -> None:
+    """What the disk is made of is the same, so that its image has one key and they do not push each other out."""
+    by_disk: dict[str, list[host.Host]] = {}
     for one in host.known().values():
-        by_release.setdefault(one.release, set()).add((one.python, one.packages))
-    assert all(len(made_of) == 1 for made_of in by_release.values())
-    kernels = [one.kernel for one in host.known().values() if one.release == "bookworm"]
-    assert len(kernels) == len(set(kernels)) >= 3
+        by_disk.setdefault(one.disk, []).append(one)
+    assert len(by_disk["debian-12"]) >= 3
+    for sharing in by_disk.values():
+        assert len({(one.release, one.python, one.packages, one.commands) for one in sharing}) == 1
+        assert len({one.kernel for one in sharing}) == len(sharing)
 
 
 def test_what_builds_the_documentation_is_not_laid_in() -> None:
