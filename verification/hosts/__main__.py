@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
         "--only",
         action="append",
         metavar="CHECK",
-        help="this check, its line joining those of before; may be given more than once, and they are run in that order",
+        help="this check, its line joining those of before; several are run in the order given",
     )
     parser.add_argument("--keep", action="store_true", help="leave the host on after its checks, until Ctrl-C")
     parser.add_argument("--shell", action="store_true", help="a shell in the host instead of the checks")

@@ -39,5 +39,6 @@ def read(file: Path) -> Host:
     values = tomllib.loads(file.read_text())
     disk = values.get("disk", file.stem)
     made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())
-    lists = [tuple(made.get(key, ())) for key in ("packages", "without", "commands")]
-    return Host(file.stem, values["about"], disk, made["release"], made["python"], *lists, tuple(values["kernel"]))
+    about, release, python = values["about"], made["release"], made["python"]
+    packages, without, commands = (tuple(made.get(key, ())) for key in ("packages", "without", "commands"))
+    return Host(file.stem, about, disk, release, python, packages, without, commands, tuple(values["kernel"]))

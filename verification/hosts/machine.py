@@ -95,7 +95,9 @@ class Machine:
         """Kernel, versions, what the host is made of."""
         asked = (
             "uname -r", "systemctl is-system-running", "stat --file-system --format=%T /sys/fs/cgroup",
-            "cat /sys/kernel/security/lsm; echo", "getenforce 2> /dev/null | sed 's/^/SELinux /'", "cat /sys/module/kvm_amd/parameters/npt | sed 's/^/nested paging /'",
+            "cat /sys/kernel/security/lsm; echo",
+            "getenforce 2> /dev/null | sed 's/^/SELinux /'",
+            "cat /sys/module/kvm_amd/parameters/npt | sed 's/^/nested paging /'",
             "dockerd --version | cut -d, -f1", "libvirtd --version", "qemu-system-x86_64 --version | head -1",
         )  # fmt: skip
         return ", ".join(self.run("; ".join(asked), 300).out.split("\n")).strip(", ")
