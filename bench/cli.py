@@ -12,7 +12,7 @@ import errno
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import isobench
 from isobench.core import terminal
@@ -20,7 +20,7 @@ from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggest
 from isobench.host.programs import search_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from typing import NoReturn
 
 argparse._ = str  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ exit codes:
   5    nothing was measured, or nothing can be concluded
   130  interrupted
 """
-LIMITED, INTERNAL_ERROR, INTERRUPTED = 1, 3, 130
+LIMITED, INTERNAL_ERROR = 1, 3
 ERROR_SCHEMA = 1
 
 
@@ -129,12 +129,10 @@ def main(words: Sequence[str]) -> int:
             code = end.code if isinstance(end.code, int) else 2
         sys.stdout.flush()  # a write error is reported here, not by Python at its exit
         return code
-    except IsobenchError as error:
-        return _failed(_Failure(error.reason, error.remedy, error.exit_code, error.document), as_data)
-    except Interrupted as stop:
-        return _failed(_Failure(stop.reason, stop.remedy, INTERRUPTED, stop.document), as_data)
+    except (IsobenchError, Interrupted) as error:
+        return _failed(error, as_data)
     except KeyboardInterrupt:
-        return _failed(_Failure("interrupted", "", INTERRUPTED), as_data)
+        return _failed(Interrupted("interrupted"), as_data)
     except Exception as error:
         failure = _host_failure(error)
         if failure is None and os.environ.get("ISOBENCH_DEBUG"):
@@ -142,17 +140,15 @@ def main(words: Sequence[str]) -> int:
         return _failed(failure or _unforeseen(error), as_data)
 
 
-class _Failure(NamedTuple):
-    """Why a command ended early."""
+class _Failure(IsobenchError):
+    """Why a command ended early, if isobench did not anticipate it."""
 
-    reason: str
-    remedy: str
-    exit_code: int
-    document: Mapping[str, object] = {}
-    """What can be printed as data nevertheless."""
+    def __init__(self, reason: str, remedy: str, exit_code: int) -> None:
+        super().__init__(reason, remedy=remedy)
+        self.exit_code = exit_code
 
 
-def _failed(failure: _Failure, as_data: bool) -> int:
+def _failed(failure: IsobenchError | Interrupted, as_data: bool) -> int:
     """Report it in one line, and as data if requested (docs/error.schema.json); returns the exit code."""
     remedy = f" ({failure.remedy})" if failure.remedy else ""
     terminal.paragraph(f"isobench: {failure.reason}{remedy}", errors=True)

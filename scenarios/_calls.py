@@ -8,9 +8,14 @@ answers ENOSYS is absent, unless the harness's own process on the same kernel fi
 from __future__ import annotations
 
 import errno
+import io
 import signal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isobench.contracts.answers import read_answers
+from isobench.images import seccomp
+from isobench.probe.on_host import probe_on_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,29 +91,20 @@ def _place_of(found: Calls, number: int, asked: int, said: int, same_kernel: boo
 
 @cache
 def _names() -> Mapping[int, str]:
-    from isobench.images.seccomp import names  # wants ctypes
-
-    return names()
+    return seccomp.names()
 
 
 @cache
 def _on_the_host() -> frozenset[int]:
     """The calls that are not absent for a process of the harness."""
-    import io
-
-    from isobench.contracts.answers import read_answers
-    from isobench.probe.on_host import probe_on_host
-
     _, told = read_answers(io.BytesIO(probe_on_host("surface", str(last()))))
     return frozenset(number for number, _, said in told["calls"] if said != errno.ENOSYS)
 
 
 def _against_docker(found: Calls) -> str:
     """Whether the filter denies what Docker's documentation says that its default profile denies."""
-    from isobench.images.seccomp import allowed
-
     denied = {*found.denied, *found.killed}
-    documented = {name for names in found for name in names if not allowed(name)}
+    documented = {name for names in found for name in names if not seccomp.allowed(name)}
     more, fewer = sorted(denied - documented), sorted(documented - denied)
     parts = [f"also denies {_listed(more)}"] if more else []
     parts += [f"lets through {_listed(fewer)}"] if fewer else []

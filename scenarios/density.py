@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, HasHarness, Part
 from isobench.contracts.launch import idle
@@ -54,13 +54,6 @@ def _idle(count: int) -> str:
     return f"{count} idle instance{'s' if count > 1 else ''}"
 
 
-class Reading(NamedTuple):
-    """Bytes of each count, in excess of those without instances; the daemons' in full."""
-
-    instances: int
-    counted: dict[str, float]
-
-
 class Density:
     """Idle instances, more and more of them in one block; the slopes by least squares over all steps."""
 
@@ -101,11 +94,14 @@ class Density:
             raise StoppedShort(reason, values)
         return values
 
-    def take(self, sandbox: Sandbox) -> tuple[list[Reading], str]:
-        """All counts, of either sign, and why they end before the last number of instances, or nothing."""
+    def take(self, sandbox: Sandbox) -> tuple[dict[int, dict[str, float]], str]:
+        """The bytes of each count by the number of instances, and why there are no more instances, or nothing.
+
+        In excess of those without instances, and of either sign; the daemons' in full.
+        """
         from isobench.host.capacity import Capacity
 
-        capacity, readings, reason = Capacity(), list[Reading](), ""
+        capacity, readings, reason = Capacity(), dict[int, dict[str, float]](), ""
         _await_rest()
         daemons = sandbox.daemons()
         empty = _count([], daemons) | {"daemons": 0.0}
@@ -119,7 +115,7 @@ class Density:
                 while len(living) < count:
                     living.append(stack.enter_context(sandbox.launch(idle(timeout=LIFETIME, watch_end=False))))
                 now = _count(living, daemons)
-                readings.append(Reading(count, {name: now[name] - empty.get(name, 0.0) for name in now}))
+                readings[count] = {name: now[name] - empty.get(name, 0.0) for name in now}
                 capacity.learn(count)
                 took = time.monotonic() - began
                 if took > PATIENCE and count < COUNTS[-1]:
@@ -129,14 +125,13 @@ class Density:
         return readings, reason
 
 
-def results(readings: Sequence[Reading]) -> dict[str, float]:
+def results(readings: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """The slopes, the intercept and the counts of every step, with their sign."""
     from statistics import linear_regression
 
     values: dict[str, float] = {}
-    names = sorted({name for reading in readings for name in reading.counted})
-    for name in names:
-        points = [(reading.instances, reading.counted[name]) for reading in readings if name in reading.counted]
+    for name in sorted({name for counted in readings.values() for name in counted}):
+        points = [(instances, counted[name]) for instances, counted in readings.items() if name in counted]
         if len(points) > 1:
             slope, intercept = linear_regression(*zip(*points, strict=True))
             values[name] = slope

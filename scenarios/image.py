@@ -10,8 +10,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, Lack
-from isobench.contracts.images import KINDS, KeepsImages
+from isobench.contracts.capabilities import Capability, KeepsImages, Lack
+from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.answers import answers, at_least, text, times
+from isobench.contracts.answers import answers, at_least, median, text, times
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
@@ -83,8 +83,6 @@ class CopyUp:
 
 
 def _medians(said: Iterable[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, float]:
-    from statistics import median
-
     values: dict[str, float] = {}
     for answer in said:
         name, batches = times(answer, known)

@@ -6,22 +6,17 @@ people do by hand: by tc, on the host's end of the veth pair, whoever has laid i
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from isobench.contracts.answers import first_answer
-from isobench.contracts.capabilities import Capability, HasAddress
-from isobench.contracts.launch import limited, working
-from isobench.contracts.path import own_namespace, paths_to
-from isobench.core.errors import MeasurementError, StoppedShort, Unavailable
+from isobench.contracts.capabilities import Capability
+from isobench.core.errors import StoppedShort, Unavailable
 from isobench.core.model import Metric
 from isobench.scenarios import limits, net
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
-    from isobench.contracts.environment import Instance, Sandbox
+    from isobench.contracts.environment import Sandbox
     from isobench.contracts.scenario import Scenario
 
 RATE = 4
@@ -42,39 +37,12 @@ class LimitNetwork:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        launch = limited(working(*net.server_words(sandbox)), receive_bytes=RATE << 20)
+        from isobench.scenarios import _net
+
         try:
-            with sandbox.launch(launch) as instance:
-                taken = _received(instance)
-                instance.wait()
+            return {f"received-{RATE}": _net.seconds_under_a_limit(sandbox, RATE << 20, net.OPERATIONS)}
         except Unavailable as error:  # this host limits no network
             raise StoppedShort(error.reason, {}) from error
-        return {f"received-{RATE}": taken}
-
-
-def _received(instance: Instance) -> float:
-    """The seconds of a MiB on the first path on which the instance's own server answers. Raises `MeasurementError`."""
-    from isobench.probe.on_host import lay_veth
-
-    server = net.server_in(first_answer(instance.stdout))
-    tried = "the host cannot lay a veth pair to it"
-    for path, address, ports in paths_to(instance, server.addresses, lay_veth):
-        with _held(instance):
-            found = net.client(address, ports.get("tcp", server.tcp), ports.get("udp", server.udp), server.token)
-        values = net.seconds_of("received", found)
-        if "received-mib" in values:
-            return values["received-mib"]
-        tried = f"{path}: {found[0].get('unavailable', 'no answer') if found else 'no answer'}"
-    raise MeasurementError(f"no path from the host: {tried}")
-
-
-def _held(instance: Instance) -> AbstractContextManager[None]:
-    """What the instance receives is limited meanwhile; of a guest it has been since it was started."""
-    from isobench.host.traffic import held, host_end
-
-    if isinstance(instance, HasAddress):
-        return nullcontext()
-    return held(host_end(own_namespace(instance) or 0), RATE << 20)
 
 
 SCENARIOS: tuple[Scenario, ...] = (LimitNetwork(),)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -221,8 +220,10 @@ class LimitMemory:
 
 
 def _end(had: Mapping[str, Any], size: int) -> str:
+    from isobench.core import signals
+
     if whole(had, "signal"):
-        return f"killed ({_signal(whole(had, 'signal'))})"
+        return f"killed ({signals.name_of(whole(had, 'signal'))})"
     return _error(had) or f"not enforced: it had {whole(had, 'bytes') >> 20} of {size} MiB"
 
 
@@ -252,12 +253,6 @@ def _hoarded(sandbox: Sandbox, size: int, *, swap: int = 0) -> dict[str, Any]:
         with suppress(OutOfMemory):  # as it should be; some mechanisms report it
             instance.wait()
     return had
-
-
-def _signal(number: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
 
 
 COUNT = 64

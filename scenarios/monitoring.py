@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.answers import first_answer, next_answer
+from isobench.contracts.answers import first_answer, median, next_answer
 from isobench.contracts.capabilities import Capability, Part, TellsUse
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import StoppedShort
@@ -74,8 +74,6 @@ class Monitoring:
 
 def _cost(sandbox: Sandbox, instance: TellsUse) -> dict[str, float]:
     """Of one reading of an idle instance; the first is not counted."""
-    from statistics import median
-
     instance.use()
     daemons = sandbox.daemons()
     taken = []
@@ -101,8 +99,6 @@ def _burn(instance: Instance) -> None:
 
 def _age(instance: Instance, told: TellsUse, pid: int) -> float:
     """How old the CPU time is that is told of a program that uses a CPU."""
-    from statistics import median
-
     began = cpu_seconds(pid) - told.use().cpu_seconds
     _burn(instance)
     ages = []

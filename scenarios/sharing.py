@@ -6,7 +6,7 @@ Two containers map the same page of the host's page cache; two virtual machines 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import first_answer, whole
 from isobench.contracts.capabilities import Capability, Part
@@ -45,31 +45,23 @@ class Sharing:
         with ExitStack() as stack:
             first, _ = _mapped(sandbox, stack)
             alone = process_memory(first.host_pids())
-            second, about = _mapped(sandbox, stack)
+            second, values = _mapped(sandbox, stack)
             both = process_memory({**first.host_pids(), **second.host_pids()})
             other = process_memory(second.host_pids())
             for instance in (first, second):
                 instance.wait()
-        values = {"file": about.size, "cached": about.cached}
         if alone.pss and other.pss:  # else the host's processes cannot be seen
-            values.update(alone=alone.pss, second=both.pss - alone.pss, shared=other.rss - other.uss)
-        return {name: float(value) for name, value in values.items()}
+            values["alone"] = float(alone.pss)
+            values["second"] = float(both.pss - alone.pss)
+            values["shared"] = float(other.rss - other.uss)
+        return values
 
 
-class _File(NamedTuple):
-    """Bytes: the size of the file, and how much of it is in the page cache."""
-
-    size: int
-    cached: int
-
-
-def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, _File]:
+def _mapped(sandbox: Sandbox, stack: ExitStack) -> tuple[Instance, dict[str, float]]:
+    """An instance that has the file mapped, with the file's size and how much of it is in the page cache, in bytes."""
     instance = stack.enter_context(sandbox.launch(working("map", FILE, disk=True)))
-    return instance, _file(first_answer(instance.stdout))
-
-
-def _file(answer: Mapping[str, Any]) -> _File:
-    return _File(whole(answer, "bytes"), whole(answer, "resident"))
+    answer = first_answer(instance.stdout)
+    return instance, {"file": float(whole(answer, "bytes")), "cached": float(whole(answer, "resident"))}
 
 
 SCENARIOS: tuple[Scenario, ...] = (Sharing(),)

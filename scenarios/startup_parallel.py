@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from isobench.contracts.answers import median
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import idle
 from isobench.core import deadlines
@@ -48,8 +49,6 @@ class StartupParallel:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        import statistics
-
         from isobench.host.capacity import Capacity
 
         values: dict[str, float] = {}
@@ -62,7 +61,7 @@ class StartupParallel:
                 capacity.learn(count)
             events = [instance.events for instance in instances]
             ready = sorted((e["ready"] - e["requested"]) / 1e9 for e in events)
-            values[f"median-{count}"] = statistics.median(ready)
+            values[f"median-{count}"] = median(ready)
             values[f"p99-{count}"] = ready[round(0.99 * (len(ready) - 1))]
             values[f"last-{count}"] = (max(e["ready"] for e in events) - min(e["requested"] for e in events)) / 1e9
             if count < AT_ONCE[-1]:

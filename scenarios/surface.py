@@ -15,7 +15,6 @@ from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
 from isobench.host.accounting import text_of
-from isobench.scenarios import _calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +44,8 @@ class Surface:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, in numbers where it can be counted and in names where they matter."""
+        from isobench.scenarios import _calls
+
         began = time.monotonic_ns()
         with sandbox.launch(working("surface", str(_calls.last()))) as instance:
             seen, told = at_least(2, answers(instance))[:2]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from isobench.contracts.answers import answers, at_least, only, text, times
+from isobench.contracts.answers import answers, at_least, median, only, text, times
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.model import Metric, Purpose
@@ -148,8 +148,6 @@ class Syscall:
 
     def _values(self, answer: Mapping[str, Any]) -> dict[str, float]:
         """Seconds by metric, from the nanoseconds of one operation's batches."""
-        from statistics import median
-
         name, batches = times(answer, self._operations)
         values = {name: median(batches) / 1e9}
         for suffix, share in self._quantiles.items():

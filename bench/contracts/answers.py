@@ -154,6 +154,14 @@ def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[f
     return name, batches
 
 
+def median(values: Iterable[float]) -> float:
+    """The middle of some values, or the mean of the two in the middle: the standard library's takes half a start of
+    Python to import, and every scenario is imported by `isobench list`."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
 def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and NANOSECONDS[0] < value < NANOSECONDS[1]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.contracts.environment import Sandbox
+    from isobench.contracts.images import Images
     from isobench.host.counters import Counter
     from isobench.host.use import Use
 
@@ -106,6 +107,13 @@ class PublishesPort(Protocol):
     def published_port(self) -> int:
         """Where a server in the instance has to listen, over TCP and UDP."""
         ...
+
+
+@runtime_checkable
+class KeepsImages(Protocol):
+    """A sandbox whose instances can be of an image that its engine has (`Capability.IMAGES`, `Launch.image`)."""
+
+    def images(self) -> Images: ...
 
 
 @runtime_checkable

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-KINDS = {
-    "scratch": "from scratch",
-    "busybox": "static busybox",
-    "distroless": "distroless-like",
-    "slim": "slim distribution",
-    "full": "full distribution",
-    "layers-1": "1 layer",
-    "layers-10": "10 layers",
-    "layers-50": "50 layers",
-    "layers-120": "120 layers",
-}
-"""The kinds of images by name (bench/images/kinds.py makes them): from the smallest to the largest of what people build
-on, and those that differ in their number of layers alone."""
 
 
 class Layer(NamedTuple):
@@ -88,10 +74,3 @@ class Images(Protocol):
     def disk_bytes(self, image: str) -> int | None:
         """What an image takes on the disk, in the blocks of its file system; None if that cannot be seen from here."""
         ...
-
-
-@runtime_checkable
-class KeepsImages(Protocol):
-    """A sandbox whose instances can be of an image that its engine has (`Capability.IMAGES`, `Launch.image`)."""
-
-    def images(self) -> Images: ...

@@ -35,6 +35,8 @@ class IsobenchError(Exception):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, or another signal that ends isobench, with the state that was reached (exit code 130)."""
 
+    exit_code = 130
+
     def __init__(self, reason: str, *, remedy: str = "", document: dict[str, object] | None = None) -> None:
         super().__init__(reason)
         self.reason = reason

@@ -64,20 +64,3 @@ class Metric(NamedTuple):
         if not math.isfinite(value):
             return False
         return value > 0 or self.sign == "any" or (value == 0 and self.sign == "zero")
-
-
-class Sample(NamedTuple):
-    """One value of one metric from one fresh instance. `environment` may end in CONTROL_SUFFIX. Seconds or bytes."""
-
-    block: int
-    environment: str
-    scenario: str
-    metric: str
-    value: float
-
-
-class Cell(NamedTuple):
-    """One measurement to take in a block: one scenario in one environment (or in the baseline's second copy)."""
-
-    environment: str
-    scenario: str

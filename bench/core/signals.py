@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 20.0
 """Seconds that cleanup has after the first signal, before another one may interrupt it; more on a slow host."""
+
+
+def name_of(number: int) -> str:
+    """SIGKILL for 9; "signal 99" where there is none of that number."""
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 class _State:

@@ -105,25 +105,24 @@ def output(
 def _cause(errors: str) -> str:
     """The end of what a program wrote to standard error, in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    lines = [line for line in lines if not _WARNING.search(line)] or lines
+    lines = [line for line in lines if not re.search(_WARNING, line)] or lines
     told = telling_line(lines)
     return ("; ".join(lines) if told in lines[-1:] else told)[-400:]
 
 
-_SAYS_NOTHING = re.compile(
-    r"additional information can be obtained|failed to create lxc_container|pid from pipe: eof|we can't allow that"
-    r"|\.(go|s):\d+ \+0x|<no Python frame>",
-    re.IGNORECASE,
+_SAYS_NOTHING = (
+    r"(?i)additional information can be obtained|failed to create lxc_container|pid from pipe: eof|we can't allow that"
+    r"|\.(go|s):\d+ \+0x|<no Python frame>"
 )
 """Matches the last line of LXC, runc, nspawn, and of what Go and Python print when they give up: the cause is above."""
-_WARNING = re.compile(r"\blevel=(warning|info|debug)\b", re.IGNORECASE)
+_WARNING = r"(?i)\blevel=(warning|info|debug)\b"
 """Matches a line of a program in Go that tells no cause."""
-_CAUSE = re.compile(r"fatal|error|denied|not permitted|failed|no such", re.IGNORECASE)
+_CAUSE = r"(?i)fatal|error|denied|not permitted|failed|no such"
 
 
 def telling_line(lines: Sequence[str]) -> str:
     """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
-    if not lines or not _SAYS_NOTHING.search(lines[-1]):
+    if not lines or not re.search(_SAYS_NOTHING, lines[-1]):
         return lines[-1] if lines else ""
-    causes = [line for line in lines if _CAUSE.search(line) and not _WARNING.search(line)]
+    causes = [line for line in lines if re.search(_CAUSE, line) and not re.search(_WARNING, line)]
     return causes[0] if causes else lines[-1]

@@ -40,7 +40,7 @@ class _Kind(NamedTuple):
 
 @cache
 def layers_of_kind(name: str) -> tuple[Layer, ...]:
-    """The layers of a kind (`isobench.contracts.images.KINDS`) in the cache, made now if they are not there.
+    """The layers of a kind (`isobench.contracts.image_kinds.KINDS`) in the cache, made now if they are not there.
 
     Raises `IsobenchError` if this host cannot make them.
     """

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from isobench.core.model import Sample
-
 NAME = "journal.jsonl"
+
+
+class Sample(NamedTuple):
+    """One value of one metric from one fresh instance, in seconds or bytes. `environment` may end in CONTROL_SUFFIX."""
+
+    block: int
+    environment: str
+    scenario: str
+    metric: str
+    value: float
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

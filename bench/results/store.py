@@ -27,7 +27,7 @@ from isobench.results.suite import LAST_BLOCK, Series, benchmark_name, check, de
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from isobench.core.model import Sample
+    from isobench.results.journal import Sample
     from isobench.results.record import BlockRecord, FailureRecord, PrunedRecord
 
 __all__ = ["Run", "RunWriter", "Series", "benchmark_name", "find_runs", "load", "load_session", "write_atomically"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.core.model import CONTROL_SUFFIX
 from isobench.results.record import SkipRecord
+from isobench.run.plan import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

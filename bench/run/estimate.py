@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.capabilities import TakesTime
 from isobench.core.errors import StoreError
-from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.core.model import CONTROL_SUFFIX
 from isobench.host import machine
 from isobench.results.store import find_runs, load_session
 from isobench.run import catalog
-from isobench.run.plan import applicable
+from isobench.run.plan import Cell, applicable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

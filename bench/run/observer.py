@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from isobench.core.model import Cell
     from isobench.results.record import BlockRecord, SkipRecord
     from isobench.results.store import RunWriter
+    from isobench.run.plan import Cell
 
 
 class Observer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.core.model import CONTROL_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
     from isobench.contracts.scenario import Scenario
     from isobench.results.store import Run
+
+
+class Cell(NamedTuple):
+    """One measurement to take in a block: one scenario in one environment (or in the baseline's second copy)."""
+
+    environment: str
+    scenario: str
 
 
 class Request(NamedTuple):

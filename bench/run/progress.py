@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from isobench.core import display, terminal
-from isobench.core.model import CONTROL_SUFFIX, Cell
+from isobench.core.model import CONTROL_SUFFIX
 from isobench.report import format
 from isobench.run.observer import Observer
+from isobench.run.plan import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,9 +16,10 @@ from isobench.analysis.gate import marks
 from isobench.contracts import sight
 from isobench.contracts.capabilities import ExpectsInterference
 from isobench.core.errors import NothingMeasured
-from isobench.core.model import CONTROL_SUFFIX, Sample
+from isobench.core.model import CONTROL_SUFFIX
 from isobench.host import heartbeat, machine
 from isobench.host.others import Others
+from isobench.results.journal import Sample
 from isobench.results.record import BlockRecord, CellRecord, FailureRecord, SkipRecord
 from isobench.results.store import RunWriter
 from isobench.run import session
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from isobench.contracts.environment import Sandbox
-    from isobench.core.model import Cell
     from isobench.host.counters import Counter
     from isobench.results.record import Session
     from isobench.results.store import Series
     from isobench.run.cell import Measured
-    from isobench.run.plan import Request
+    from isobench.run.plan import Cell, Request
 
 
 class Stopper(Protocol):

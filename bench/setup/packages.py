@@ -6,7 +6,7 @@ Detection does not use the package manager, so that other sources (an engine's o
 from __future__ import annotations
 
 import os
-import sysconfig
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -62,12 +62,14 @@ def _static_c_library() -> bool:
     said = _said(find("cc") or find("gcc"), "-print-file-name=libc.a")
     if said:
         return said.startswith("/")
-    triplet = str(sysconfig.get_config_var("MULTIARCH") or f"{os.uname().machine}-linux-gnu")
-    return any(_exists(f"{folder}/libc.a") for folder in (f"/usr/lib/{triplet}", "/usr/lib64", "/usr/lib"))
+    folders = (f"/usr/lib/{os.uname().machine}-linux-gnu", "/usr/lib64", "/usr/lib")
+    return any(_exists(f"{folder}/libc.a") for folder in folders)
 
 
 def python_headers() -> bool:
-    return _exists(f"{sysconfig.get_paths()['include']}/Python.h")
+    """Whether the headers of this Python are where its build has put them (as sysconfig says, which is slow)."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}"
+    return _exists(f"{sys.base_prefix}/include/{version}/Python.h")
 
 
 def libvirt_headers() -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import time
 from contextlib import suppress
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from isobench.contracts.answers import blame_memory, first_answer, next_answer, text, whole
 from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.launch import commands
+from isobench.core import signals
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric, Purpose
 from isobench.host.counters import Counter
@@ -352,16 +352,9 @@ def trouble(kind: str, answer: Mapping[str, Any]) -> MeasurementError | None:
 def _ending(answer: Mapping[str, Any]) -> str:
     """How a command ended, if not as it should."""
     if number := whole(answer, "signal"):
-        return f": it was killed by {_signal(number)}"
+        return f": it was killed by {signals.name_of(number)}"
     status = whole(answer, "status")
     return f": it exited with status {status}" if status else ""
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def output_of(answer: Mapping[str, Any], key: str = "output") -> str:

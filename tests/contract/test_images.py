@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.images import KINDS
+from isobench.contracts.image_kinds import KINDS
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.daemons import session

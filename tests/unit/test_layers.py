@@ -168,10 +168,21 @@ def test_nothing_slow_is_imported(words: str) -> None:
     assert {name for name in imported if name.startswith(tuple(f"isobench.{room}" for room in ROOMS))} == set()
 
 
-def test_a_list_does_not_import_what_runs_an_instance() -> None:
-    """Of each family of environments what it is; how it is run is in modules of their own."""
-    names = {name for name in _imported("list", "environments") if name.startswith("isobench.environments.")}
-    assert {name.rpartition(".")[2] for name in names if "._" in name} == {"_mechanism", "_runtime", "_storage"}
+@pytest.mark.parametrize(
+    ("what", "also"), [("environments", {"_mechanism", "_runtime", "_storage"}), ("scenarios", {"_fio"})]
+)
+def test_a_list_does_not_import_what_runs_an_instance(what: str, also: set[str]) -> None:
+    """Of environments and scenarios what they are; how they are run is in modules of their own."""
+    names = {name for name in _imported("list", what) if name.startswith(f"isobench.{what}.")}
+    assert len(names) > 15
+    assert {name.rpartition(".")[2] for name in names if "._" in name} == also
+
+
+def test_what_can_be_listed_is_said_without_the_lists() -> None:
+    """`isobench list` and the help do not become slower with each environment and scenario."""
+    for words in ([], ["list"], ["--help"]):
+        loaded = _imported(*words)
+        assert not {name for name in loaded if name.startswith(("isobench.environments.", "isobench.scenarios."))}
 
 
 @pytest.mark.parametrize("command", ["run", "nightly"])

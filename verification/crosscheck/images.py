@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isobench.contracts.images import KINDS
+from isobench.contracts.image_kinds import KINDS
 from isobench.images.kinds import layers_of_kind
 from isobench.run import catalog, lifecycle
 from verification.crosscheck._docker import docker, image_by_hand

@@ -75,8 +75,8 @@ def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float,
 def ours(sandbox: Sandbox) -> float:
     """The density scenario's slope of available memory, without what is no container's."""
     readings, _ = density.Density().take(sandbox)
-    counted = [one.counted["available"] - one.counted["harness"] - one.counted["daemons"] for one in readings]
-    return statistics.linear_regression([one.instances for one in readings], counted).slope
+    counted = [one["available"] - one["harness"] - one["daemons"] for one in readings.values()]
+    return statistics.linear_regression(list(readings), counted).slope
 
 
 def main() -> int:

@@ -12,9 +12,8 @@ from isobench.analysis import frames, paired
 from isobench.analysis.history import History, Night, Point
 from isobench.analysis.stopping import WidthStopper
 from isobench.analysis.trend import Alert, changes, evaluate
-from isobench.core.model import Cell
 from isobench.results.store import Series
-from isobench.run.plan import plan
+from isobench.run.plan import Cell, plan
 from verification.validity.noise import KINDS, drift, noise
 from verification.validity.promise import Line
 

@@ -167,7 +167,7 @@ class DockerSandbox:
         return self._with_lower
 
     def images(self) -> DockerImages:
-        """Images from a registry (`isobench.contracts.images.KeepsImages`)."""
+        """Images from a registry (`isobench.contracts.capabilities.KeepsImages`)."""
         if self._images is None:
             self._images = DockerImages(self._client, self._workdir)
         return self._images

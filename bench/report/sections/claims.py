@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.contracts.images import KINDS
+from isobench.contracts.image_kinds import KINDS
 from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
 from isobench.report.caveats import artefact

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.verdicts import centred
-from isobench.contracts.images import KINDS
+from isobench.contracts.image_kinds import KINDS
 from isobench.report import charts, format
 from isobench.report.blocks import Figure, Paragraph, Span, table
 from isobench.report.context import Section

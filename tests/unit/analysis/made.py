@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isobench.core.model import Sample
+from isobench.results.journal import Sample
 from isobench.results.record import SCHEMA, BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord, Session
 from isobench.results.store import RunWriter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import statistics
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from isobench.contracts.answers import (
     at_least,
     each_answer,
     first_answer,
+    median,
     only,
     read_answers,
     text,
@@ -199,3 +201,9 @@ def test_a_flood_is_not_waited_for(read: Callable[..., object]) -> None:
 
     with pytest.raises(Flood, match="more than 100 bytes"):
         read(Flooding(b"ready\n" + b"x" * 200), most=100)
+
+
+@pytest.mark.parametrize("values", [[3.0], [5.0, 1.0], [9.0, 1.0, 2.0], [4.0, 1.0, 3.0, 2.0], [1e-9, 1e18, 7.0]])
+def test_the_median_is_that_of_the_standard_library(values: list[float]) -> None:
+    """Which is not imported, because that takes as long as half a start."""
+    assert median(values) == statistics.median(values)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from isobench.core import deadlines
-from isobench.core.signals import ENDING, interruptible, orderly
+from isobench.core.signals import ENDING, interruptible, name_of, orderly
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +159,7 @@ ignore()
 sys.exit(130)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 130
+
+
+def test_a_number_has_a_name_or_none() -> None:
+    assert [name_of(number) for number in (9, 99)] == ["SIGKILL", "signal 99"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.contracts.images import KINDS
+from isobench.contracts.image_kinds import KINDS
 from isobench.core.errors import BuildError
 from isobench.images import kinds
 from isobench.images.archive import Content

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from isobench.analysis import frames
 from isobench.core.errors import StoreError
-from isobench.core.model import Sample
 from isobench.results import journal, store
+from isobench.results.journal import Sample
 from isobench.results.record import BlockRecord, CellRecord, FailureRecord, MetricRecord, ScenarioRecord
 from tests.unit.analysis.made import session as made_session
 from tests.unit.report.made import session

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from isobench.core.model import Cell
 from isobench.results import store
 from isobench.results.record import BlockRecord, CellRecord
 from isobench.run.estimate import block_seconds
+from isobench.run.plan import Cell
 from tests.fake import FakeEnvironment
 from tests.unit.analysis.made import write_run
 

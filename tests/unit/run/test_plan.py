@@ -7,8 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isobench.core.model import Cell
-from isobench.run.plan import plan
+from isobench.run.plan import Cell, plan
 
 names = st.lists(st.sampled_from(["process", "chroot", "docker", "tcg"]), min_size=1, unique=True)
 

@@ -13,9 +13,9 @@ import pytest
 
 from isobench.analysis.results import load
 from isobench.core.errors import Unavailable
-from isobench.core.model import Cell
 from isobench.results.record import BlockRecord, SkipRecord
 from isobench.run import progress as progress_of
+from isobench.run.plan import Cell
 from isobench.run.progress import Progress, intervals_so_far
 from isobench.run.runner import execute
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.images import KINDS, KeepsImages, Offer, Pulled
+from isobench.contracts.capabilities import KeepsImages
+from isobench.contracts.image_kinds import KINDS
+from isobench.contracts.images import Offer, Pulled
 from isobench.contracts.launch import Launch
 from isobench.core.errors import BuildError, MeasurementError
 from isobench.daemons import registry

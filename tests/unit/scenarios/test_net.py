@@ -11,8 +11,8 @@ import pytest
 from isobench.analysis.gate import marks
 from isobench.core.errors import MeasurementError, ProbeError
 from isobench.results.record import CellRecord
-from isobench.scenarios import net
-from isobench.scenarios.net import Net
+from isobench.scenarios import _net
+from isobench.scenarios.net import OPERATIONS, Net
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Role
@@ -37,16 +37,16 @@ def test_a_promised_path_that_does_not_answer_is_an_error() -> None:
     other, promised = _Instance(os.getpid()), _Instance(os.getpid())
     other.stdout, promised.stdout = io.BytesIO(answer), io.BytesIO(answer)
     promised.address = "127.0.0.1"
-    path, found = net._over_the_path(other)  # type: ignore[arg-type]
+    path, found = _net.over_the_path(other)  # type: ignore[arg-type]
     assert path.startswith("none") and found == []
     with pytest.raises(MeasurementError, match="a tap on a bridge of the host: Connection refused"):
-        net._over_the_path(promised)  # type: ignore[arg-type]
+        _net.over_the_path(promised)  # type: ignore[arg-type]
 
 
 def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None:
     """Nanoseconds become seconds under the name of the path."""
     found: list[dict[str, Any]] = [{"name": "tcp", "ns": [5.0, 7.0, 600.0]}, {"name": "udp", "unavailable": "no"}]
-    assert net.seconds_of("host", found) == {"host-tcp": pytest.approx(7e-9)}
+    assert _net.seconds_of("host", found, OPERATIONS) == {"host-tcp": pytest.approx(7e-9)}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_values_are_medians_in_seconds_and_what_is_missing_is_left_out() -> None
 def test_what_is_no_time_of_a_known_operation_is_an_error(answer: dict[str, Any]) -> None:
     """No zero and no stranger becomes a sample."""
     with pytest.raises(ProbeError):
-        net.seconds_of("loopback", [answer])
+        _net.seconds_of("loopback", [answer], OPERATIONS)
 
 
 TRUE = {"tcp": 1, "udp": 2, "token": "00ff", "addresses": ["192.0.2.7"]}
@@ -73,8 +73,8 @@ TRUE = {"tcp": 1, "udp": 2, "token": "00ff", "addresses": ["192.0.2.7"]}
 
 def test_what_the_server_says_of_itself() -> None:
     """Ports, token, addresses; no address is fine."""
-    assert net.server_in(TRUE) == (1, 2, "00ff", ("192.0.2.7",))
-    assert net.server_in({**TRUE, "addresses": []}).addresses == ()
+    assert _net.server_in(TRUE) == (1, 2, "00ff", ("192.0.2.7",))
+    assert _net.server_in({**TRUE, "addresses": []}).addresses == ()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_the_server_says_of_itself() -> None:
 def test_a_server_that_lies_about_itself_is_an_error(changes: dict[str, Any]) -> None:
     """Its words come to a command line: only what looks like ports, a token and addresses does."""
     with pytest.raises(ProbeError):
-        net.server_in({**TRUE, **changes})
+        _net.server_in({**TRUE, **changes})
 
 
 def _cell(scenario: str, waited: float) -> CellRecord:

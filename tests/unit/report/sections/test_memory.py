@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from isobench.core.model import Sample
 from isobench.report.blocks import Block, Paragraph, Table, plain
 from isobench.report.build import make_context
 from isobench.report.sections import memory
+from isobench.results.journal import Sample
 from isobench.results.record import BlockRecord, EnvironmentRecord, MetricRecord, ScenarioRecord
 from isobench.results.store import RunWriter
 from isobench.scenarios.density import Density

@@ -35,7 +35,7 @@ from isobench.probe import launcher
 from isobench.results import store
 from isobench.run import lifecycle
 from isobench.run.catalog import scenarios
-from isobench.scenarios import _fio, io_jobs, io_meta, net
+from isobench.scenarios import _fio, _net, io_jobs, io_meta, net
 from isobench.scenarios.io import JOBS as IO_JOBS
 from tests.fake import SayingSandbox
 from tests.unit.report.made import session
@@ -186,10 +186,10 @@ def test_answers_about_the_network(data: st.DataObject) -> None:
     """Times over a path, and what a server says of itself before it comes to a command line."""
     with contextlib.suppress(IsobenchError):
         for one in read(replaced(data, batches("tcp", "udp", "mib"))):
-            assert all(0 < value < float("inf") for value in net.seconds_of("host", [one]).values())
+            assert all(0 < value < float("inf") for value in _net.seconds_of("host", [one], net.OPERATIONS).values())
     with contextlib.suppress(IsobenchError):
         for one in read([replaced(data, SERVER)]):
-            server = net.server_in(one)
+            server = _net.server_in(one)
             assert not any("\0" in word or word.startswith("-") for word in (server.token, *server.addresses))
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from isobench.core.model import Sample
 from isobench.results import store
+from isobench.results.journal import Sample
 from isobench.results.record import BlockRecord, CellRecord, FailureRecord, SkipRecord
 from isobench.run import catalog
 from tests.unit.report.made import session
