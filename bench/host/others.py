@@ -49,11 +49,13 @@ class Process(NamedTuple):
 
 
 class Others:
-    """Adds up the CPU time of other people's processes, by their names. `daemons` are patterns (fnmatch) of the names
-    of those that work for the run although they existed before it."""
+    """Adds up the CPU time of other people's processes, by their names. Patterns (fnmatch) of names tell which work for
+    the run nevertheless: `daemons` that existed before it, and `programs` that were started since, whose parent may be
+    anybody who adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER)."""
 
-    def __init__(self, daemons: Collection[str] = ()) -> None:
+    def __init__(self, daemons: Collection[str] = (), programs: Collection[str] = ()) -> None:
         self._serving = (*daemons, *_HOSTS_OWN)
+        self._programs = tuple(programs)
         self._before = self._first = table()
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._looked = time.monotonic()
@@ -85,13 +87,19 @@ class Others:
         own, path = os.getpid(), set[int]()
         while pid > 1 and pid in processes and pid not in path:
             one = processes[pid]
-            if pid == own or any(fnmatch.fnmatchcase(one.name, pattern) for pattern in self._serving):
+            if pid == own or _is_called(one.name, self._serving):
                 return False
             if pid in self._first and self._first[pid].started == one.started:
                 return True
+            if _is_called(one.name, self._programs):
+                return False
             path.add(pid)
             pid = one.parent
         return False
+
+
+def _is_called(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def table() -> dict[int, Process]:

@@ -57,7 +57,10 @@ def execute(request: Request, stopper: Stopper | None = None, observer: Observer
     observer = observer or Observer()
     mechanisms = [mechanism for e in request.environments for mechanism in e.mechanisms]
     machine.begin(cgroup for mechanism in mechanisms for cgroup in mechanism.cgroups)
-    others = Others({daemon for mechanism in mechanisms for daemon in mechanism.daemons})
+    others = Others(
+        {daemon for mechanism in mechanisms for daemon in mechanism.daemons},
+        {program for mechanism in mechanisms for program in mechanism.programs},
+    )
     with ExitStack() as ending:
         with ExitStack() as stack:
             opened = open_all(request, stack, observer)

@@ -23,7 +23,7 @@ THEN_WAIT = "print(1, flush=True)\nimport sys\nsys.stdin.read()\n"
 RUN = """
 import json, subprocess, sys
 from isobench.host.others import Others
-others = Others({daemons!r})
+others = Others({daemons!r}, ["adopted*"])
 print("ready", flush=True)
 sys.stdin.readline()
 {own}
@@ -115,6 +115,20 @@ def test_a_daemon_that_works_for_the_run_is_not_others(tmp_path: Path, daemons: 
             spent = told(run)
         daemon.communicate()
     assert ("engined-1" in spent) == counts
+
+
+def test_an_instance_that_somebody_adopted_is_not_others(tmp_path: Path) -> None:
+    """Its parent is dead, so that it has that of another: of whoever adopts orphans, who existed before."""
+    with (
+        a_run() as run,
+        subprocess.Popen(
+            program(tmp_path, "adopted-vm", SPEND + THEN_WAIT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert "adopted-vm" not in told(run)
+        process.communicate()
 
 
 def test_the_table_agrees_with_the_kernel_s_own_clock() -> None:
