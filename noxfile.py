@@ -106,7 +106,7 @@ def hosts(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """The unit tests with the lowest versions that pyproject.toml allows of what it names."""
     session.install("--quiet", "uv")
-    extras = "docker,parquet,dev" + (",libvirt" if _has_libvirt_headers() else "")
+    extras = "docker,fleet,parquet,dev" + (",libvirt" if _has_libvirt_headers() else "")
     words = ("uv", "pip", "install", "--quiet", "--resolution", "lowest-direct", "-e", f".[{extras}]")
     session.run(*words, env={"VIRTUAL_ENV": session.virtualenv.location})
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/unit"]))
@@ -136,7 +136,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 def lock(session: nox.Session) -> None:
     """Write the lock file for CI: what pip chooses today for what the tests and the documentation want."""
-    extras = "docker,parquet,dev,docs" + (",libvirt" if _has_libvirt_headers() else "")
+    extras = "docker,fleet,parquet,dev,docs" + (",libvirt" if _has_libvirt_headers() else "")
     session.install("--quiet", "-e", f".[{extras}]")
     LOCK.write_text(str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True)))
 
@@ -154,7 +154,7 @@ def audit(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests that this host can run; in CI one that it could run and skips is a failure."""
-    words = prepare(session, "dev", "parquet")
+    words = prepare(session, "dev", "fleet", "parquet")
     session.run(*with_daemons(session), "python", "-m", "pytest", *words)
 
 
@@ -169,7 +169,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy, strict."""
-    prepare(session, "dev", "parquet")
+    prepare(session, "dev", "fleet", "parquet")
     session.run("mypy")
 
 

@@ -27,8 +27,8 @@ argparse._ = str  # type: ignore[attr-defined]
 """Its words stay English, as all of isobench's are: to ask for others takes a tenth of a start of Python."""
 
 _FIRST = (
-    "run", "report", "compare", "trend", "site", "nightly", "export", "runs", "prune", "list", "doctor", "clean",
-    "provision",
+    "run", "report", "compare", "trend", "site", "nightly", "fleet", "export", "runs", "prune", "list", "doctor",
+    "clean", "provision",
 )  # fmt: skip
 """The order of commands in the help; others follow."""
 

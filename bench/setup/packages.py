@@ -122,6 +122,7 @@ TEST_NEEDS: tuple[Need, ...] = (
     Need(("busybox-static", "busybox"), command("busybox"), "a check of I/O in a virtual machine"),
     Need(("cpio",), command("cpio"), "a check of I/O in a virtual machine"),
     Need(("prometheus",), command("promtool"), "the tests of the alert rules"),
+    Need(("openssh-server",), command("sshd"), "the tests of the fleet"),
     Need(("openssl",), command("openssl"), "a check of an engine behind TLS"),
     Need(("tzdata",), lambda: _exists("/usr/share/zoneinfo/Europe"), "a check of an image with time zones"),
     Need(("ca-certificates",), lambda: _exists("/etc/ssl/certs/ca-certificates.crt"), "a check of the same image"),

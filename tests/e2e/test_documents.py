@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ RUNS = ("A", "B", "A1", "A2", "A3", "B1", "B2", "B3", *(f"results/HOST/{name}" f
 """What the pages call a run's folder."""
 MEASURES = ("run", "nightly", "provision", "clean")
 """Commands that are run with --dry-run."""
-LACKING = {"doctor": (4,), "plugin": (1, 2), "provision": (1, 2), "runs": (2,)}
+LACKING = {"doctor": (4,), "fleet": (2,), "plugin": (1, 2), "provision": (1, 2), "runs": (2,)}
 """Exit codes that say that this host has not got what was required, or cannot get it; or that nobody can be asked."""
 SHOWN = [shown for page in PAGES if page.name != "plugins.md" for shown in commands(page)]
 
@@ -28,10 +29,12 @@ SHOWN = [shown for page in PAGES if page.name != "plugins.md" for shown in comma
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every run that the pages name is there: the committed example; the newest was interrupted. So
-    are a program and the tutorial's workload."""
+    are a program, the tutorial's workload and an inventory."""
     made = tmp_path_factory.mktemp("documents")
     shutil.copy("/usr/bin/env", made / "program")
     shutil.copy(ROOT / "docs/ping.toml", made)
+    here = f"ansible_connection: local, ansible_python_interpreter: {sys.executable}"
+    (made / "inventory.yml").write_text(f"rack1: {{hosts: {{here: {{{here}}}}}}}\n")
     for name in RUNS:
         shutil.copytree(ROOT / "reports/example/run", made / name)
     for name in ("before", "after"):
@@ -51,6 +54,8 @@ def test_it_works(
         return  # a command's name in a sentence
     if words[0] in MEASURES and "--dry-run" not in words:
         words.insert(1, "--dry-run")  # before what is a program's own
+    if words[:2] == ["fleet", "run"] and "--check" not in words:
+        words.insert(2, "--check")
     if words[:2] == ["runs", "rm"]:
         folder = Path(shutil.copytree(folder, tmp_path / "copy"))
     monkeypatch.chdir(folder)

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.documents import ROOT
-
-PARTS = ("bench", "scenarios", "isobench", "docs", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from the source archive, by the build backend that pyproject.toml asks for."""
-    folder = tmp_path_factory.mktemp("packaging")
-    tree, backend = folder / "tree", folder / "backend"
-    tree.mkdir()
-    shutil.copytree(ROOT, tree, symlinks=True, dirs_exist_ok=True, ignore=_only_parts)
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(backend), *wanted]
-    subprocess.run(pip, check=True, timeout=300, capture_output=True)
-    with tarfile.open(folder / _built(tree, backend, "build_sdist", folder)) as archive:
-        archive.extractall(folder / "unpacked")  # ours; Debian 12 has no filter yet
-    (unpacked,) = (folder / "unpacked").iterdir()
-    return folder / _built(unpacked, backend, "build_wheel", folder)
-
-
-def _only_parts(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name == "__pycache__" or (Path(folder) == ROOT and name not in PARTS)]
-
-
-def _built(tree: Path, backend: Path, what: str, to: Path) -> str:
-    command, environ = [sys.executable, "-c", BUILD, what, str(to)], {**os.environ, "PYTHONPATH": str(backend)}
-    done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
 
 
 def test_the_wheel_has_one_import_package(wheel: Path) -> None:
@@ -52,6 +20,12 @@ def test_the_wheel_has_one_import_package(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"isobench"}
     ours = {f"isobench/{file.relative_to(ROOT / 'bench')}" for file in (ROOT / "bench").rglob("*") if file.is_file()}
     ours |= {f"isobench/{file.relative_to(ROOT)}" for file in (ROOT / "scenarios").rglob("*") if file.is_file()}
+    collection = ROOT / "contrib/ansible"
+    ours |= {
+        f"isobench/fleet/collection/{f.relative_to(collection)}"
+        for s in ("yml", "md")
+        for f in collection.rglob(f"*.{s}")
+    }
     assert {name for name in names if ".dist-info/" not in name} == {n for n in ours if "__pycache__" not in n}
 
 

@@ -24,6 +24,7 @@ ONLY_IN = {
     "pandas": ("isobench.analysis", "isobench.report", "isobench.run.progress", "isobench.export"),
     "scipy": (),
     "matplotlib": ("isobench.report.charts",),
+    "ansible_runner": ("isobench.fleet.playing",),
     "docker": ("isobench.environments.docker._sdk",),
     "libvirt": ("isobench.environments.libvirt._connection",),
 }

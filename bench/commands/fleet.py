@@ -1,0 +1,168 @@
+"""isobench fleet: measure on many hosts with Ansible."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from isobench.core import terminal
+from isobench.core.errors import Interrupted, NothingMeasured, UsageError
+from isobench.core.quantities import seconds
+from isobench.core.signals import interruptible, orderly
+from isobench.core.text import clean
+from isobench.report import format
+from isobench.results.runs import RESULTS
+from isobench.run import catalog
+from isobench.run.choice import PROFILES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from isobench.fleet.playing import Night, Outcome
+    from isobench.fleet.turns import Place
+
+SCHEMA = 1
+SOME_FAILED = 1
+EXAMPLES = """\
+  isobench fleet run -i inventory.yml             a night on every host; again, and it completes what is missing
+  isobench fleet run -i inventory.yml -e process,docker -s startup --deadline 1h --at-most 2
+  isobench fleet run -i inventory.yml --check     what would be changed on the hosts
+  isobench fleet run -i inventory.yml --json      as data
+"""
+
+
+class HostRow(TypedDict):
+    """What became of one host. `reason` says why it was not measured, `run` is the run's folder, `changed` counts
+    Ansible's tasks that changed something."""
+
+    host: str
+    domain: str
+    state: Literal["measured", "already measured", "checked", "unreachable", "failed", "given up"]
+    reason: str
+    run: str | None
+    blocks: int
+    changed: int
+    seconds: float
+
+
+class RunDocument(TypedDict):
+    """What `isobench fleet run --json` prints. `night` is the label of the runs."""
+
+    schema: int
+    night: str
+    hosts: list[HostRow]
+
+
+def documents() -> dict[str, object]:
+    return {"fleet-run": RunDocument}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    run = kinds.add_parser("run", formatter_class=parser.formatter_class, help="measure on the hosts of an inventory")
+    run.add_argument("-i", "--inventory", type=Path, required=True, metavar="FILE", help="Ansible's inventory")
+    run.add_argument("-e", "--environments", default="", metavar="ENV,..", help="as of isobench run, on every host")
+    run.add_argument("-s", "--scenarios", default="", metavar="SCENARIO,..", help="likewise")
+    run.add_argument("--profile", choices=PROFILES, help="likewise")
+    run.add_argument("--blocks", type=int, metavar="N", help="likewise")
+    run.add_argument("--only", default="all", metavar="HOST,..", help="hosts or groups of the inventory (all)")
+    night = "name of the night, once for each host (the date, UTC)"
+    run.add_argument("--night", metavar="NAME", help=night)
+    run.add_argument("--deadline", type=seconds, metavar="3h", help="how long a host may measure (3h)")
+    run.add_argument("--at-once", type=_count, default=10, metavar="N", help="hosts at the same time (10)")
+    shared = "hosts at the same time that share an isobench_domain, as a power supply"
+    run.add_argument("--at-most", type=_count, metavar="N", help=shared)
+    run.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (results/)")
+    run.add_argument("--check", action="store_true", help="change nothing, and say what would be changed")
+    run.add_argument("--json", action="store_true", help="as JSON (docs/fleet-run.schema.json)")
+    run.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text[:10]) < 10**6:
+        raise UsageError(f"{text[:40]!r} is not a number of hosts", remedy="1 or more")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        from isobench.fleet import playing  # Ansible is an extra
+    except ImportError as error:
+        raise UsageError("Ansible is not installed", remedy="pip install 'isobench[fleet]'") from error
+    night = arguments.night or datetime.now(UTC).strftime("%Y-%m-%d")
+    places = playing.places(arguments.inventory, arguments.only)
+    planned = playing.Night(arguments.inventory, _variables(arguments, night), arguments.deadline, arguments.check)
+    rows: list[HostRow] = []
+    try:
+        with orderly(), interruptible():
+            for outcome in _played(arguments, places, planned):
+                rows.append(_row(outcome, arguments.out))
+                if not arguments.json:
+                    _print(rows[-1])
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; {format.count(len(rows), 'host')} of {len(places)} done",
+            remedy=f"the same command with --night {night} completes it",
+            document={"schema": SCHEMA, "night": night, "hosts": rows},
+        ) from None
+    return _concluded(arguments, night, rows)
+
+
+def _variables(arguments: argparse.Namespace, night: str) -> dict[str, object]:
+    """What the command line decides of the roles' variables. Raises `UsageError` for a name that nothing has."""
+    given = [("-e", arguments.environments), ("-s", arguments.scenarios)]
+    given += [("--profile", arguments.profile), ("--blocks", str(arguments.blocks or ""))]
+    if arguments.environments:
+        catalog.select_environments(arguments.environments)
+    if arguments.scenarios:
+        catalog.select_scenarios(arguments.scenarios)
+    words = [word for option, value in given if value for word in (option, value)]
+    variables: dict[str, object] = {"isobench_night": night, "isobench_fetched": str(arguments.out.absolute())}
+    variables |= {"isobench_arguments": words} if words else {}
+    return variables | ({"isobench_deadline": int(arguments.deadline) or 1} if arguments.deadline else {})
+
+
+def _played(arguments: argparse.Namespace, places: list[Place], night: Night) -> Iterator[Outcome]:
+    from isobench.fleet import playing, turns
+
+    stop = threading.Event()
+
+    def told(host: str, role: str) -> None:
+        if not arguments.quiet:
+            print(f"{clean(host)}: {role}", file=sys.stderr)
+
+    of_one_domain = arguments.at_most or len(places)
+    return turns.in_turn(
+        places, arguments.at_once, of_one_domain, lambda place: playing.play(place, night, told, stop.is_set), stop
+    )
+
+
+def _row(outcome: Outcome, results: Path) -> HostRow:
+    run = str(results / outcome.run) if outcome.run else None
+    return HostRow(
+        host=outcome.host, domain=outcome.domain, state=outcome.state, reason=outcome.reason, run=run,
+        blocks=outcome.blocks, changed=outcome.changed, seconds=outcome.seconds,
+    )  # fmt: skip
+
+
+def _print(row: HostRow) -> None:
+    what = row["reason"] or row["run"] or format.count(row["changed"], "task") + " would change something"
+    terminal.paragraph(f"{clean(row['host'])}: {row['state']}: {what}", indent=2)
+
+
+def _concluded(arguments: argparse.Namespace, night: str, rows: list[HostRow]) -> int:
+    document = RunDocument(schema=SCHEMA, night=night, hosts=rows)
+    done = sum(row["state"] in ("measured", "already measured", "checked") for row in rows)
+    if not done:
+        error = NothingMeasured(f"no host was measured; {clean(rows[0]['host'])}: {rows[0]['reason']}")
+        error.document = {**document}
+        raise error
+    if arguments.json:
+        terminal.print_json(document)
+    else:
+        print(f"{night}: {done} of {format.count(len(rows), 'host')}")
+    return 0 if done == len(rows) else SOME_FAILED

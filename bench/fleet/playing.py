@@ -1,0 +1,212 @@
+"""One host's night, played by ansible-runner: its progress, its deadline, and why it was not measured.
+
+Each host has an `ansible-playbook` of its own. So a host that hangs, or on which Ansible itself fails, costs no other
+host anything, and can be given up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import ansible_runner
+
+from isobench.core.errors import UsageError
+from isobench.core.text import clean
+from isobench.fleet.turns import Place
+from isobench.host.endings import has_variable, kill_all
+from isobench.host.programs import telling_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PLAYBOOK = "isobench.fleet.night"
+COLLECTION = Path(__file__).parent / "collection"
+USUAL_DEADLINE = 10800.0
+"""Seconds, as in the role `measure`."""
+BESIDE = 1800.0
+"""Seconds for everything but measuring (installing, fetching, cleaning) before a host is given up."""
+_POLL = 1
+"""Seconds between two looks at whether a host is to be given up."""
+
+State = Literal["measured", "already measured", "checked", "unreachable", "failed", "given up"]
+
+
+class Outcome(NamedTuple):
+    """What became of one host."""
+
+    host: str
+    domain: str
+    state: State
+    reason: str
+    """Why it was not measured."""
+    run: str
+    """Host id and stamp, as below the results folder; empty if there is none."""
+    blocks: int
+    changed: int
+    """Tasks that changed something on the host."""
+    seconds: float
+
+
+class Night(NamedTuple):
+    """What is the same for all hosts."""
+
+    inventory: Path
+    variables: Mapping[str, object]
+    """For the roles; they go before the inventory's."""
+    deadline: float | None = None
+    check: bool = False
+
+
+def places(inventory: Path, only: str = "all") -> list[Place]:
+    """The hosts of an inventory. Raises `UsageError` if Ansible cannot read it, or there is none."""
+    if not inventory.exists():
+        raise UsageError(f"{inventory} does not exist", remedy="an inventory of Ansible")
+    with TemporaryDirectory(prefix="isobench-") as folder:
+        said, errors, code = ansible_runner.run_command(
+            "ansible-inventory",
+            cmdline_args=["-i", str(inventory.absolute()), "--list", "--limit", only],
+            runner_mode="subprocess",
+            quiet=True,
+            **_here(Path(folder)),
+        )
+    lines = [line for line in errors.splitlines() if line.strip()]
+    if code:
+        raise UsageError(f"Ansible cannot read {inventory}: {clean(telling_line(lines))}")
+    groups = json.loads(said)
+    facts = groups.pop("_meta")["hostvars"]
+    names = sorted({name for group in groups.values() for name in group.get("hosts", ())})
+    if not names:
+        where = "" if only == "all" else f" that matches {only!r}"
+        raise UsageError(f"{inventory} has no host{where}", remedy=clean(lines[-1]) if lines else "")
+    return [_place(name, facts.get(name, {})) for name in names]
+
+
+def _place(name: str, facts: Mapping[str, object]) -> Place:
+    deadline = facts.get("isobench_deadline")
+    usable = isinstance(deadline, int | float) and deadline > 0
+    return Place(name, str(facts.get("isobench_domain", "")), float(str(deadline)) if usable else None)
+
+
+def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Callable[[], bool]) -> Outcome:
+    """Play one host's night. `told` gets the host and the name of each role that begins."""
+    began = time.monotonic()
+    most = (night.deadline or place.deadline or USUAL_DEADLINE) + BESIDE
+    seen = _Seen(told)
+    with TemporaryDirectory(prefix="isobench-", ignore_cleanup_errors=True) as folder:
+        try:
+            ended = ansible_runner.run(
+                playbook=PLAYBOOK,
+                inventory=[str(night.inventory.absolute())],
+                limit=place.name,
+                extravars=dict(night.variables),
+                cmdline="--check" if night.check else None,
+                settings={"pexpect_timeout": _POLL, "suppress_ansible_output": True},
+                quiet=True,
+                event_handler=seen.event,
+                cancel_callback=lambda: stop() or time.monotonic() - began > most,
+                **_here(Path(folder)),
+            )
+        finally:
+            _end_all(Path(folder))
+    seconds = time.monotonic() - began
+    state, reason = _ending(seen, ended.status, night.check, most)
+    run = "/".join(Path(str(seen.run.get("run", ""))).parts[-2:])
+    blocks = int(seen.run.get("blocks") or 0)
+    return Outcome(place.name, place.domain, state, reason, run, blocks, seen.changed, round(seconds, 1))
+
+
+def _here(folder: Path) -> dict[str, Any]:
+    """What every start of Ansible gets: this folder for its files, the user's settings, our collection."""
+    collections = [str(COLLECTION), *filter(None, [os.environ.get("ANSIBLE_COLLECTIONS_PATH")])]
+    return {
+        "private_data_dir": str(folder),
+        "project_dir": os.getcwd(),  # noqa: PTH109 (where Ansible looks for ansible.cfg, and ssh for keys)
+        "envvars": {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(collections),
+            _MARK: str(folder / "local"),
+        },
+    }
+
+
+_MARK = "ANSIBLE_LOCAL_TEMP"
+"""By this variable the processes of a play are known: ansible-playbook's workers have sessions of their own, and its
+connections outlive it."""
+
+
+def _end_all(folder: Path) -> None:
+    """End what is left of a play. A connection that ends takes with it what runs on the host, which ends in order."""
+    for _ in range(_TIMES):
+        if not kill_all(lambda pid: has_variable(pid, f"{_MARK}={folder / 'local'}")):
+            break
+        time.sleep(0.1)
+
+
+_TIMES = 50
+
+
+class _Seen:
+    """What Ansible's events have said of a host so far."""
+
+    def __init__(self, told: Callable[[str, str], None]) -> None:
+        self.reason = ""
+        self.unreachable = False
+        self.changed = 0
+        self.run: dict[str, Any] = {}
+        self.measured = False
+        """Whether the task that measures was played and changed something."""
+        self._told, self._role = told, ""
+        self._complaint = ""
+
+    def event(self, event: dict[str, Any]) -> bool:
+        """ansible-runner's handler; returns whether it keeps the event in a file."""
+        kind, data = event.get("event", ""), event.get("event_data") or {}
+        if kind == "runner_on_start" and data.get("role", "") not in ("", self._role, "settings"):
+            self._role = data["role"]
+            self._told(data.get("host", ""), self._role)
+        elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+            self.reason = self.reason or _reason(data.get("res") or {})
+            self.unreachable = self.unreachable or kind == "runner_on_unreachable"
+        elif kind == "runner_on_ok" and data.get("task") == "Measure":
+            self.measured = True
+        elif kind == "playbook_on_stats":
+            self.changed = sum((data.get("changed") or {}).values())
+            self.run = (data.get("artifact_data") or {}).get("isobench_run") or {}
+        elif kind in ("error", "verbose", "warning") and "ERROR" in event.get("stdout", ""):
+            self._complaint = self._complaint or event["stdout"]
+        return False
+
+    @property
+    def complaint(self) -> str:
+        """What Ansible itself said where it failed."""
+        return clean(re.sub(r"\x1b\[[0-9;]*m", "", self._complaint).strip())
+
+
+def _ending(seen: _Seen, status: str, check: bool, most: float) -> tuple[State, str]:
+    if status == "canceled":
+        return "given up", seen.reason or f"nothing was heard of it within {most:.0f} s"
+    if seen.unreachable:
+        return "unreachable", seen.reason
+    if seen.reason or status != "successful":
+        return "failed", seen.reason or seen.complaint or "ansible-playbook failed"
+    if check:
+        return "checked", ""
+    return ("measured" if seen.measured else "already measured"), ""
+
+
+def _reason(result: Mapping[str, Any]) -> str:
+    """Why a task failed, in one line: what it says, or the end of what its command wrote to standard error."""
+    said = str(result.get("msg") or "")
+    if result.get("module_stderr"):  # Ansible's Python on the host did not run
+        return clean(f"{said}: {str(result['module_stderr']).strip().splitlines()[0]}")
+    if said.startswith("non-zero return code") or not said:
+        said = str(result.get("stderr") or result.get("stdout") or said)
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return clean(telling_line(lines).removeprefix("isobench: ")) if lines else "it failed without a reason"
