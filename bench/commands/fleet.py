@@ -1,4 +1,4 @@
-"""isobench fleet: measure on many hosts with Ansible."""
+"""isobench fleet: measure on many hosts with Ansible, and hold hosts against each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from isobench.core import terminal
+from isobench.core import display, terminal
 from isobench.core.errors import Interrupted, NothingMeasured, UsageError
 from isobench.core.quantities import seconds
 from isobench.core.signals import interruptible, orderly
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from isobench.analysis.fleet import Fleet, Odd, Peers
     from isobench.fleet.playing import Night, Outcome
     from isobench.fleet.turns import Place
 
@@ -32,6 +33,7 @@ EXAMPLES = """\
   isobench fleet run -i inventory.yml -e process,docker -s startup --deadline 1h --at-most 2
   isobench fleet run -i inventory.yml --check     what would be changed on the hosts
   isobench fleet run -i inventory.yml --json      as data
+  isobench fleet report                           ratios over all hosts in results/, and the odd host
 """
 
 
@@ -58,7 +60,9 @@ class RunDocument(TypedDict):
 
 
 def documents() -> dict[str, object]:
-    return {"fleet-run": RunDocument}
+    from isobench.analysis.fleet import Fleet  # numpy
+
+    return {"fleet-run": RunDocument, "fleet-report": Fleet}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +84,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--check", action="store_true", help="change nothing, and say what would be changed")
     run.add_argument("--json", action="store_true", help="as JSON (docs/fleet-run.schema.json)")
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    report = kinds.add_parser("report", formatter_class=parser.formatter_class, help="hold hosts against each other")
+    report.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
+    report.add_argument("--json", action="store_true", help="as JSON (docs/fleet-report.schema.json)")
 
 
 def _count(text: str) -> int:
@@ -89,6 +96,10 @@ def _count(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    return _run(arguments) if arguments.what == "run" else _report(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         from isobench.fleet import playing  # Ansible is an extra
     except ImportError as error:
@@ -166,3 +177,77 @@ def _concluded(arguments: argparse.Namespace, night: str, rows: list[HostRow]) -
     else:
         print(f"{night}: {done} of {format.count(len(rows), 'host')}")
     return 0 if done == len(rows) else SOME_FAILED
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from isobench.analysis import fleet, history
+
+    if not arguments.results.is_dir():
+        raise UsageError(f"{arguments.results} is not a folder", remedy="isobench fleet run creates it")
+    found = fleet.evaluate(history.read(arguments.results), arguments.results)
+    if arguments.json:
+        terminal.print_json(found)
+    else:
+        _print_fleet(found)
+    return 0
+
+
+def _print_fleet(fleet: Fleet) -> None:
+    for problem in fleet.problems:
+        terminal.paragraph(f"isobench: left out: {problem}", errors=True)
+    hosts = sum(len(one.hosts) for one in fleet.peers)
+    print(f"{format.count(fleet.nights, 'run')} of {format.count(hosts, 'host')}")
+    for one in fleet.peers:
+        _print_peers(one)
+
+
+def _print_peers(peers: Peers) -> None:
+    """Hosts of one kind: who is odd, then each cost. A host alone has nobody to be held against."""
+    hosts = format.count(len(peers.hosts), "host")
+    terminal.paragraph(f"\n{hosts}: {clean(peers.hardware or 'unknown hardware')}; ratios to {clean(peers.baseline)}")
+    for odd in peers.odd:
+        terminal.paragraph(_sentence(odd), indent=2)
+    if len(peers.hosts) == 1:
+        terminal.paragraph("alone of its kind: nothing to hold it against")
+        return
+    for number, one in enumerate(peers.software if len(peers.software) > 1 else (), start=1):
+        facts = "; ".join(f"{name} {value or 'none'}" for name, value in one.facts.items())
+        terminal.paragraph(f"software {number}: {format.listing(one.hosts)}: {clean(facts)}", indent=2)
+    rows = [
+        (
+            f"{one.scenario}.{one.metric}/{one.environment}", one.hosts, format.ratio(one.median),
+            f"[{format.ratio(one.q25)}, {format.ratio(one.q75)}]",
+            f"{format.ratio(one.least)} {one.least_host}", f"{format.ratio(one.most)} {one.most_host}",
+            *([", ".join("–" if ratio is None else format.ratio(ratio) for ratio in one.by_software)] * several),
+        )
+        for several in [len(peers.software) > 1]
+        for one in peers.costs
+    ]  # fmt: skip
+    display.table(_COLUMNS if len(peers.software) > 1 else _COLUMNS[:-1], rows)
+
+
+_COLUMNS = (
+    display.Column("cost"),
+    display.Column("hosts", "right"),
+    display.Column("median", "right"),
+    display.Column("middle half", wraps=True),
+    display.Column("least", wraps=True),
+    display.Column("most", wraps=True),
+    display.Column("by software", wraps=True),
+)
+
+
+def _sentence(odd: Odd) -> str:
+    """Who is odd, in which costs, and in which facts it differs from its peers."""
+    costs = [
+        f"{one.scenario}.{one.metric}/{one.environment} {format.ratio(one.ratio)}, usually {format.ratio(one.usual)}"
+        for one in odd.costs
+    ]
+    facts = [f"{one.name} is {one.value or 'absent'}, usually {one.usual or 'absent'}" for one in odd.facts]
+    said = f"odd: {odd.host_id}: {'; '.join(costs[:_SHOWN])}"
+    said += f"; and {format.count(len(costs) - _SHOWN, 'more cost')}" if len(costs) > _SHOWN else ""
+    differs = "; ".join(clean(fact, 200) for fact in facts) if facts else "no known fact"
+    return f"{clean(said, 2000)}. What differs: {differs}"
+
+
+_SHOWN = 5

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.host import machine
-from verification.validity import claims, comparisons, live, nights, simulated
+from verification.validity import claims, comparisons, fleets, live, nights, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 FILE = Path("VALIDITY.md")
-SIMULATED = (*simulated.ALL, *claims.ALL, *comparisons.ALL, *nights.ALL)
+SIMULATED = (*simulated.ALL, *claims.ALL, *comparisons.ALL, *nights.ALL, *fleets.ALL)
 LIVE = (*live.ALL, *comparisons.LIVE)
 
 
