@@ -202,6 +202,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
+        self._action_max_length = _LONGEST_COMMAND  # argparse forgets how far commands are indented
 
     def _set_color(self, _color: bool) -> None:
         """No colours: output is made safe for terminals, which shows their codes. Asked for when help is printed only,
@@ -231,6 +232,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 _WIDEST_HELP = 120
+_LONGEST_COMMAND = 14
+"""Columns of the longest name of a command and what is before it."""
 
 
 class _Parser(argparse.ArgumentParser):

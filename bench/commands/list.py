@@ -1,4 +1,4 @@
-"""isobench list: list the environments, scenarios or metrics."""
+"""isobench list: list environments, scenarios, metrics or workloads."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     planned("--image", default="", metavar="IMAGE", help="an OCI or Docker archive, or a reference: run its program")
     planned("--cpus", type=int, metavar="N", help="CPUs of each workload's instances (the host's, 4 at most)")
     planned("--memory", type=size, metavar="1G", help="memory of each workload's instances (512M, or what it needs)")
-    planned("--profile", choices=PROFILES, default="default", help="quick, default or rigorous")
+    planned("--profile", choices=PROFILES, default="default", help="6 blocks, 20, or as many as it takes (default)")
     planned("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
     planned("--seed", type=int, help="determines the random order (default: random)")

@@ -20,11 +20,10 @@ Align = Literal["left", "right"]
 @dataclass(frozen=True)
 class Span:
     """Some words of one style. "small" goes on a line of its own where the format can; good, bad and neutral are
-    verdicts; "best" marks the cheapest of a column. `href` links inside the page (`#section`)."""
+    verdicts; "best" marks the cheapest of a column."""
 
     text: str
     style: Style = "plain"
-    href: str = ""
 
 
 Text: TypeAlias = str | Span | tuple[Span, ...]

@@ -144,13 +144,17 @@ def _block(block: Block, room: _Room) -> str:
         case Details():
             return _fold(block.summary, block.blocks, room)
         case Figure():
-            text = f"{_place('Figure', block, room)}**{escape(block.title)}**\n\n"
-            if room.pictures and block.anchor:
-                text += f"![{escape(block.title)}]({room.pictures}/{_file(block)})\n\n"
-            text += _line(escape(block.note))
-            if not room.folded:
-                return f"{text} Its numbers are in index.html."
-            return f"{text}\n\n{_fold('The numbers in this figure', [block.data], room)}"
+            return _figure(block, room)
+
+
+def _figure(figure: Figure, room: _Room) -> str:
+    text = f"{_place('Figure', figure, room)}**{escape(figure.title)}**\n\n"
+    if room.pictures and figure.anchor:
+        text += f"![{escape(figure.title)}]({room.pictures}/{_file(figure)})\n\n"
+    text += _line(escape(figure.note))
+    if not room.folded:
+        return f"{text} Its numbers are in index.html."
+    return f"{text}\n\n{_fold('The numbers in this figure', [figure.data], room)}"
 
 
 def _place(what: str, block: Figure | Table, room: _Room) -> str:

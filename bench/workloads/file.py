@@ -157,21 +157,8 @@ _REMEDY = "docs/workload.schema.json has every field"
 def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
     if not re.fullmatch(_NAME, name):
         raise _Wrong((), f"{name!r} cannot be a workload's name: small letters, digits and dashes, 40 at most")
-    if not (file.root.packages or file.root.files or file.root.folder or file.root.image):
-        raise _Wrong(("root",), "the root file system is empty: name packages, an image, files or a folder")
-    if file.root.packages and file.root.image:
-        raise _Wrong(("root", "image"), "the root file system is made of packages or of an image, not of both")
+    _check_root(file.root, folder)
     image = str(folder / file.root.image) if file.root.image.startswith((".", "/")) else file.root.image
-    for package in file.root.packages:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
-            raise _Wrong(("root", "packages"), f"{package!r} is no name of a package")
-    for place, source in file.root.files.items():
-        if not place.startswith("/") or ".." in place.split("/"):
-            raise _Wrong(("root", "files", place), f"{place!r} is no absolute place inside")
-        if not (folder / source).exists():
-            raise _Wrong(("root", "files", place), f"there is no {folder / source}")
-    if file.root.folder and not (folder / file.root.folder).is_dir():
-        raise _Wrong(("root", "folder"), f"there is no folder {folder / file.root.folder}")
     environ = file.environ
     return Workload(
         name=name,
@@ -196,6 +183,24 @@ def _workload(file: WorkloadFile, name: str, folder: Path) -> Workload:
         cpus=file.needs.cpus,
         packages=tuple(file.root.packages),
     )
+
+
+def _check_root(root: RootTable, folder: Path) -> None:
+    """Raise `_Wrong` if no root file system can be made of this."""
+    if not (root.packages or root.files or root.folder or root.image):
+        raise _Wrong(("root",), "the root file system is empty: name packages, an image, files or a folder")
+    if root.packages and root.image:
+        raise _Wrong(("root", "image"), "the root file system is made of packages or of an image, not of both")
+    for package in root.packages:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
+            raise _Wrong(("root", "packages"), f"{package!r} is no name of a package")
+    for place, source in root.files.items():
+        if not place.startswith("/") or ".." in place.split("/"):
+            raise _Wrong(("root", "files", place), f"{place!r} is no absolute place inside")
+        if not (folder / source).exists():
+            raise _Wrong(("root", "files", place), f"there is no {folder / source}")
+    if root.folder and not (folder / root.folder).is_dir():
+        raise _Wrong(("root", "folder"), f"there is no folder {folder / root.folder}")
 
 
 def _command(words: str | list[str], environ: dict[str, str], keys: tuple[str, ...]) -> Command:

@@ -29,33 +29,48 @@ def refusal(address: Address, error: Exception, seconds: float) -> Unavailable:
         versions = f"the Docker SDK {docker.__version__} does not work with requests {requests.__version__}"
         return Unavailable(f"{versions}: {said(error)}", remedy="pip install --upgrade 'docker>=7.1'")
     chain = list(_chain(error))
-    for one in chain:
-        if isinstance(one, ssl.SSLError):
-            remedy = "check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates"
-            return Unavailable(f"no secure connection to the Docker engine at {address}: {said(one)}", remedy=remedy)
-        if isinstance(one, PermissionError):
-            remedy = as_root("give this confined root access to the socket", "join the group docker")
-            return Unavailable(f"no permission to use {address}", remedy=remedy)
-        if isinstance(one, docker.errors.APIError):
-            return _answered(address, one.response.status_code if one.response is not None else 0, said(one))
-        if isinstance(one, docker.errors.InvalidVersion):
-            return Unavailable(
-                f"the Docker engine at {address} is too old: {said(one)}", remedy="install a newer Docker"
-            )
-        if isinstance(one, (TimeoutError, requests.Timeout)):
-            reason = f"the Docker engine at {address} did not answer within {seconds:.0f} s"
-            return Unavailable(reason, remedy=HUNG)
-    for one in chain:
-        if isinstance(one, requests.exceptions.JSONDecodeError):
-            reason = f"what answers at {address} is not a Docker engine; it says {_short(str(one.doc))!r}"
-            return Unavailable(reason, remedy=_LOOK)
-        if isinstance(one, (KeyError, TypeError, ValueError)) and not isinstance(one, requests.RequestException):
-            return Unavailable(f"what answers at {address} is not a Docker engine: {said(one)}", remedy=_LOOK)
-    for one in chain:
-        if isinstance(one, OSError) and not isinstance(one, requests.RequestException) and one.strerror:
-            reason = f"no Docker engine answers at {address}: {one.strerror}"
-            return Unavailable(reason, remedy=to_start("docker", "dockerd") if address.path else _LOOK)
-    return Unavailable(f"no connection to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+    found = (
+        *(_of_an_engine(address, one, seconds) for one in chain),
+        *(_of_another_program(address, one) for one in chain),
+        *(_of_nobody(address, one) for one in chain),
+    )
+    unknown = Unavailable(f"no connection to the Docker engine at {address}: {said(error)}", remedy=_LOOK)
+    return next(filter(None, found), unknown)
+
+
+def _of_an_engine(address: Address, error: BaseException, seconds: float) -> Unavailable | None:
+    """If there is an engine that refuses or does not answer."""
+    if isinstance(error, ssl.SSLError):
+        remedy = "check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates"
+        return Unavailable(f"no secure connection to the Docker engine at {address}: {said(error)}", remedy=remedy)
+    if isinstance(error, PermissionError):
+        remedy = as_root("give this confined root access to the socket", "join the group docker")
+        return Unavailable(f"no permission to use {address}", remedy=remedy)
+    if isinstance(error, docker.errors.APIError):
+        return _answered(address, error.response.status_code if error.response is not None else 0, said(error))
+    if isinstance(error, docker.errors.InvalidVersion):
+        return Unavailable(f"the Docker engine at {address} is too old: {said(error)}", remedy="install a newer Docker")
+    if isinstance(error, (TimeoutError, requests.Timeout)):
+        return Unavailable(f"the Docker engine at {address} did not answer within {seconds:.0f} s", remedy=HUNG)
+    return None
+
+
+def _of_another_program(address: Address, error: BaseException) -> Unavailable | None:
+    """If what answers is no engine."""
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        reason = f"what answers at {address} is not a Docker engine; it says {_short(str(error.doc))!r}"
+        return Unavailable(reason, remedy=_LOOK)
+    if isinstance(error, (KeyError, TypeError, ValueError)) and not isinstance(error, requests.RequestException):
+        return Unavailable(f"what answers at {address} is not a Docker engine: {said(error)}", remedy=_LOOK)
+    return None
+
+
+def _of_nobody(address: Address, error: BaseException) -> Unavailable | None:
+    """If nothing answers."""
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException) and error.strerror:
+        reason = f"no Docker engine answers at {address}: {error.strerror}"
+        return Unavailable(reason, remedy=to_start("docker", "dockerd") if address.path else _LOOK)
+    return None
 
 
 _LOOK = "check DOCKER_HOST, docker context ls, and any proxies"
