@@ -27,7 +27,7 @@ class LimitNetwork:
     """A MiB at a time over TCP, until the other end has all of it (`isobench.contracts.scenario.Scenario`)."""
 
     name = "limit-network"
-    title = "Limit of what is received: what was set and what was had"
+    title = "Limit of received bytes: set and reached"
     needs = frozenset({Capability.PROBE, Capability.LIMIT_NETWORK})
     groups = limits.GROUP
     typical_seconds = 4.0

@@ -1,6 +1,6 @@
 """Limits: what an instance has of what it was given, and what a program sees that wants more.
 
-Costs are absolute (CPU time in a second, bytes, seconds); how much of a limit was had is the report's to derive. For
+Costs are absolute (CPU time in a second, bytes, seconds); the report derives which share of a limit was reached. For
 that, a metric's name ends in what was set: percent of a CPU, MiB, MiB/s, operations a second. How many processes and
 files there were does not vary from block to block, so these are facts.
 """
@@ -46,7 +46,7 @@ class LimitCpu:
     """A quota of CPU time. An instance that keeps as many CPUs busy as the quota is of, in one instance each."""
 
     name = "limit-cpu"
-    title = "CPU quota: what was set and what was had"
+    title = "CPU quota: set and used"
     needs = frozenset({Capability.PROBE, Capability.LIMIT_CPU})
     groups = GROUP
     typical_seconds = 11.0
@@ -57,7 +57,7 @@ class LimitCpu:
         *(Metric(f"work-{percent}", "second", f"{_WORK}, with a quota of {percent} %") for percent in QUOTAS),
         Metric("work", "second", f"{_WORK}, without a limit"),
         *(
-            Metric(f"had-{percent}", "second", f"CPU time had in a second, with a quota of {percent} %, seen outside")
+            Metric(f"had-{percent}", "second", f"CPU time used per second with a quota of {percent} %, counted outside")
             for percent in QUOTAS
         ),
         *(
@@ -126,13 +126,13 @@ class CpuWeight:
     """Two instances that both want the same CPU, of which one has twice the weight."""
 
     name = "cpu-weight"
-    title = "CPU weight: what two competitors had"
+    title = "CPU weight: the shares of two competitors"
     needs = frozenset({Capability.PROBE, Capability.CPU_WEIGHT})
     groups = GROUP
     typical_seconds = 3.0
     expected_interference = LimitCpu.expected_interference
     metrics = tuple(
-        Metric(f"had-{weight}", "second", f"CPU time had in a second beside a competitor, with a weight of {weight}")
+        Metric(f"had-{weight}", "second", f"CPU time used per second beside a competitor, with a weight of {weight}")
         for weight in WEIGHTS
     )
 
@@ -178,7 +178,7 @@ class LimitMemory:
     """A limit of memory. A child of the program takes page after page, until the kernel ends it or refuses."""
 
     name = "limit-memory"
-    title = "Memory limit: what was set and what was had"
+    title = "Memory limit: set and usable"
     needs = frozenset({Capability.PROBE, Capability.LIMIT_MEMORY})
     groups = GROUP
     typical_seconds = 0.5
@@ -189,7 +189,7 @@ class LimitMemory:
             for size in SIZES
         ),
         *(
-            Metric(f"had-{size}", "byte", f"anonymous memory that a program had with a limit of {size} MiB")
+            Metric(f"had-{size}", "byte", f"anonymous memory that a program could use with a limit of {size} MiB")
             for size in SIZES
         ),
     )
@@ -224,7 +224,7 @@ def _end(had: Mapping[str, Any], size: int) -> str:
 
     if whole(had, "signal"):
         return f"killed ({signals.name_of(whole(had, 'signal'))})"
-    return _error(had) or f"not enforced: it had {whole(had, 'bytes') >> 20} of {size} MiB"
+    return _error(had) or f"not enforced: it got {whole(had, 'bytes') >> 20} of {size} MiB"
 
 
 def _with_swap(sandbox: Sandbox) -> str:
@@ -239,9 +239,7 @@ def _with_swap(sandbox: Sandbox) -> str:
         return "this kernel limits none (swapaccount=0)"
     size = min(SIZES)
     had = _hoarded(sandbox, size, swap=size)
-    return (
-        f"with {size} MiB of memory and as much of swap it had {whole(had, 'bytes') >> 20} MiB: {_end(had, 2 * size)}"
-    )
+    return f"with {size} MiB of memory and as much swap it got {whole(had, 'bytes') >> 20} MiB: {_end(had, 2 * size)}"
 
 
 def _hoarded(sandbox: Sandbox, size: int, *, swap: int = 0) -> dict[str, Any]:
@@ -296,7 +294,7 @@ class LimitDisk:
     """
 
     name = "limit-disk"
-    title = "Limit of writes to the disk: what was set and what was had"
+    title = "Limit of writes to the disk: set and reached"
     needs = frozenset({Capability.PROBE, Capability.ROOTFS, Capability.LIMIT_WRITES})
     groups = GROUP
     typical_seconds = 5.0
@@ -338,7 +336,7 @@ class LimitOperations:
     """A limit of the number of writes to the disk, past the page cache: in it several become one."""
 
     name = "limit-operations"
-    title = "Limit of writes a second: what was set and what was had"
+    title = "Limit of writes per second: set and reached"
     needs = LimitDisk.needs
     groups = GROUP
     typical_seconds = 2.0

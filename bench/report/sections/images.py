@@ -115,8 +115,8 @@ def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Fig
     title = "From the request for an image to the first byte of its first container"
     data = table(f"{title}: median of each part", ["image", *_PARTS, "sum"], rows)
     note = (
-        "Each part as a share of the sum, with the sum beside it. What is fetched early is unpacked while the rest "
-        "comes; unpack is what remains then. The registry is on the same host: no network is in it."
+        "Each part as a share of the sum, with the sum beside it. Layers that arrive early are unpacked while the rest "
+        "is fetched; unpack is what remains after that. The registry is on the same host: the times include no network."
     )
     return Figure(title, charts.stacked(bars, _PARTS, "second"), alt_of(title, data), note, data)
 
@@ -145,8 +145,8 @@ def _costs(context: Context, kinds: Sequence[str], name: str) -> Block:
         if any(found):
             rows.append([_kind_cell(kind), *(_cost_cell(context, kind, row) for row in found)])
     caption = (
-        f"{format.clean(context.title(name), 60)}: costs by kind of image, and how many times those of an image from "
-        "scratch; of the same files in several layers, how many times those in one. Compared within blocks [95 %]."
+        f"{format.clean(context.title(name), 60)}: costs by kind of image, with their ratio to an image from scratch, "
+        "or, for the same files in several layers, to one layer. Compared within blocks [95 %]."
     )
     return table(caption, ["image", *metrics], rows)
 

@@ -1,4 +1,4 @@
-"""Limits: what an instance had of what it was given, and what is not enforced.
+"""Limits: which share of each an instance could use, and which are not enforced.
 
 What was set is in a metric's name, after the hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second, writes
 a second.
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 MARGIN = 0.10
-"""A limit is kept if the whole interval of what was had lies this near to it. A quota is given anew ten times a second,
-and a window ends in the middle of one."""
+"""A limit is enforced if the whole interval of what an instance got lies this near to it. A quota is given anew ten
+times a second, and a window ends in the middle of one."""
 NONE = 1.5
-"""Where certainly more than so many times a limit was had, nobody enforces it. Between the two is a burst: QEMU lets a
-disk write ahead."""
+"""If an instance certainly got more than so many times a limit, it is not enforced. Between the two is a burst: QEMU
+lets a disk write ahead."""
 
 
 class _Kind(NamedTuple):
-    """A cost that says how much of a limit was had."""
+    """A cost that says which share of a limit an instance got."""
 
     scenario: str
     metric: str
     words: str
     """The limit, of so much."""
     share: Callable[[float, int], float]
-    """What was had of it, by the cost and what was set."""
+    """The share, from the cost and the limit."""
     beside: str = ""
     """A metric that is shown beside it, and what it is called."""
     called: str = ""
@@ -67,23 +67,24 @@ _KINDS = (
     _Kind("limit-operations", "direct", "{} writes a second", _of_rate),
 )
 _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_time)
-"""What is had of it is not in one metric, but in two: by the heavier one and by the lighter one."""
+"""Its share comes from two metrics: what the heavier and what the lighter of two competitors got."""
 _COUNTS = {"limit-processes": "processes", "limit-files": "open files"}
 _CAPTIONS = {
-    "limit-cpu": "CPU time that was had, as a share of the quota [95 %]. On a busy host less is had, "
-    "and of more than one CPU only if so many are free.",
+    "limit-cpu": "CPU time used, as a share of the quota [95 %]. On a busy host an instance gets less than its quota, "
+    "and more than one CPU only if so many are free.",
     "cpu-weight": "CPU time of the heavier of two competitors with weights of 1 and 2, as a share of twice the "
     "lighter's [95 %].",
-    "limit-memory": "Anonymous memory that one program had before the kernel ended it, as a share of the limit. In a "
-    "guest the limit is its memory, of which its kernel has a part.",
-    "limit-disk": "Bytes a second written to the disk, as a share of the limit.",
-    "limit-network": "Bytes a second received from the host over TCP, as a share of the limit; headers are within it.",
-    "limit-operations": "Writes of 4 KiB a second past the page cache, as a share of the limit.",
+    "limit-memory": "Anonymous memory that one program could use until the kernel stopped it, as a share of the limit. "
+    "The limit of a guest is its memory, part of which its kernel needs.",
+    "limit-disk": "Bytes per second written to the disk, as a share of the limit.",
+    "limit-network": "Bytes per second received from the host over TCP, as a share of the limit; that counts headers, "
+    "too.",
+    "limit-operations": "Writes of 4 KiB per second past the page cache, as a share of the limit.",
 }
 
 
 class _Had(NamedTuple):
-    """What one environment had of one limit."""
+    """What one environment gave of one limit."""
 
     kind: _Kind
     environment: str
@@ -124,7 +125,7 @@ def build(context: Context) -> list[Block]:
 
 
 def _all(context: Context) -> list[_Had]:
-    """Everything that was had of a limit, by kind."""
+    """Every limit in every environment, by kind."""
     return [*_had(context, _KINDS[0]), *_weighed(context), *(one for kind in _KINDS[1:] for one in _had(context, kind))]
 
 
@@ -205,7 +206,7 @@ def _sentences(context: Context, had: Sequence[_Had]) -> list[Block]:
         if words:
             said.append(f"{format.clean(context.title(name), 60)}: {words}.")
     if not said:
-        return [Paragraph("Fewer than six blocks: whether a limit is kept cannot be said.")] if had else []
+        return [Paragraph("Fewer than six blocks are too few to say whether a limit is enforced.")] if had else []
     return [Items(list["Text"](said))]
 
 
@@ -224,7 +225,7 @@ _VERBS = {
     "less": "gives less than",
     "more": "gives more than",
     "none": "does not enforce",
-    "": "leaves open whether it enforces",
+    "": "inconclusive:",
 }
 
 
@@ -245,9 +246,9 @@ def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
     if any(one.outcome == "none" and one.kind.metric == "syncfs" for one in had):
         blocks.append(
             Paragraph(
-                "What a program leaves in the page cache is written by the kernel's threads. Cgroup version 1 charges "
-                "that to nobody, so no limit holds it; version 2 charges it to the writer's cgroup. Where fsync is not "
-                "limited either, the file system answers it at once (a volatile overlay, as of podman run --rm)."
+                "The kernel's threads write what a program leaves in the page cache. Cgroup version 1 charges that to "
+                "nobody, so no limit applies; version 2 charges it to the writer's cgroup. Where fsync is not limited "
+                "either, the file system answers it at once (a volatile overlay, as of podman run --rm)."
             )
         )
     return blocks
@@ -262,7 +263,7 @@ def _ends(context: Context) -> list[Block]:
             rows.append(
                 [name_cell(context, record.name), format.clean(end, 60), format.clean(swap, 120) or format.MISSING]
             )
-    caption = "What becomes of a program that wants more memory than its limit, and with swap beside the limit."
+    caption = "What happens to a program that wants more memory than its limit, without and with swap."
     return [table(caption, ["environment", "at the limit", "with swap"], rows, left=3)] if rows else []
 
 
@@ -277,8 +278,8 @@ def _counts(context: Context) -> list[Block]:
                 rows.append([name_cell(context, record.name), what, *shown])
     if not rows:
         return []
-    caption = "How many there were with those that were there before, and the error that the program saw."
-    return [table(caption, ["environment", "of", "set", "had", "error"], rows, left=2)]
+    caption = "How many there could be, including those that were there before, and the error that the program got."
+    return [table(caption, ["environment", "limit of", "set", "reached", "error"], rows, left=2)]
 
 
-SECTION = Section(82, "limits", "Limits: what was set, and what was had", build, "Limits")
+SECTION = Section(82, "limits", "Limits: set and reached", build, "Limits")

@@ -105,9 +105,9 @@ def _calls(context: Context) -> list[Block]:
     ]
     left_out = format.clean(reaches[0].record.facts.get("surface.calls.left_out", ""), 200)
     caption = (
-        "System calls that libseccomp knows, each called once with arguments that do nothing. Let through are those "
-        "that the kernel's own code answered, most with an error. The seccomp filter is asked by itself, so that its "
-        "“no” is told from the kernel's to whoever lacks a capability. Left out, as they cannot be called harmlessly: "
+        "The system calls that libseccomp knows, each called once with arguments that do nothing. Those that the "
+        "kernel's own code answered are let through; most answers are errors. The seccomp filter is also queried "
+        "alone, to distinguish its refusals from the kernel's. Left out, because they cannot be called harmlessly: "
         f"{left_out}."
     )
     return [table(caption, ["environment", "kernel", "let through", *(_OUTCOMES[f] for f in facts)], rows, left=2)]
@@ -120,7 +120,7 @@ def _against_docker(context: Context) -> list[Block]:
         for record in context.session.environments
         if (profile := record.facts.get("surface.calls.profile", ""))
     ]
-    head = "What seccomp filters deny, held against the documentation of Docker's default profile:"
+    head = "What seccomp filters deny, compared with the documentation of Docker's default profile:"
     return [Paragraph(head), Items(said)] if said else []
 
 

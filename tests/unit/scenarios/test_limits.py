@@ -158,7 +158,7 @@ def test_a_limit_that_nobody_enforces_has_no_end() -> None:
     freely = [{"bytes": 512 << 20, "ns": 1, "signal": 0, "errno": 0}]
     assert BY_NAME["limit-memory"].measure(Box([freely] * 2)) == {"had-64": 512 << 20, "had-256": 512 << 20}
     assert BY_NAME["limit-memory"].facts(Box([freely])) == {
-        "end": "not enforced: it had 512 of 256 MiB",
+        "end": "not enforced: it got 512 of 256 MiB",
         "swap": "the host has none",
     }
     killed = [{"bytes": 1, "ns": 1, "signal": 9, "errno": 0}]
@@ -174,7 +174,7 @@ def test_with_swap_it_has_more_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     killed, more = ([{"bytes": size << 20, "ns": 1, "signal": 9, "errno": 0}] for size in (255, 127))
     box = Box([killed, more])
     told = BY_NAME["limit-memory"].facts(box)
-    assert told["swap"] == "with 64 MiB of memory and as much of swap it had 127 MiB: killed (SIGKILL)"
+    assert told["swap"] == "with 64 MiB of memory and as much swap it got 127 MiB: killed (SIGKILL)"
     assert (box.launched[1].memory_bytes, box.launched[1].limits.swap_bytes) == (64 << 20, 64 << 20)
     assert BY_NAME["limit-memory"].facts(GuestBox([killed]))["swap"] == "the guest has none of its own"
     monkeypatch.setattr("isobench.host.cgroups.limits_swap", lambda: False)

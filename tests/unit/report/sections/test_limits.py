@@ -82,7 +82,7 @@ def test_what_nobody_enforces_is_said_apart() -> None:
         "Not enforced:  20 % of a CPU in docker; twice the CPU time of a competitor in docker; "
         "4 MiB/s by the kernel's threads in ns-all."
     )
-    assert said[4].startswith("What a program leaves in the page cache is written by the kernel's threads.")
+    assert said[4].startswith("The kernel's threads write what a program leaves in the page cache.")
 
 
 def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
@@ -106,7 +106,7 @@ def test_every_cost_has_a_table_and_few_blocks_conclude_nothing() -> None:
     tables = all_tables(limits.build(_made()))
     assert {table.cost for table in tables if table.cost} == {f"{s}.{m}" for s, m in COSTS}
     said = _words(limits.build(_made(blocks=5)))
-    assert said == ["Fewer than six blocks: whether a limit is kept cannot be said."]
+    assert said == ["Fewer than six blocks are too few to say whether a limit is enforced."]
 
 
 def test_a_record_may_say_anything() -> None:
