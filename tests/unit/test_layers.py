@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -137,6 +138,16 @@ def test_heavy_packages_have_their_importers(name: str) -> None:
     for imported in _imports(_modules()[name]):
         owners = ONLY_IN.get(imported.split(".")[0])
         assert owners is None or name.startswith(owners), f"{name} imports {imported}"
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that came with another one may go with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["docker"], *extras["libvirt"], *extras["parquet"]]
+    declared = {line.partition(">=")[0].removesuffix("-python") for line in lines}
+    imported = {name.partition(".")[0] for file in _modules().values() for name in _imports(file)}
+    assert imported - sys.stdlib_module_names - {"isobench"} <= declared
 
 
 def test_the_package_has_one_name() -> None:
