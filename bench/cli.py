@@ -204,16 +204,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
         self._action_max_length = _LONGEST_COMMAND  # argparse forgets how far commands are indented
 
-    def _set_color(self, _color: bool) -> None:
-        """No colours: output is made safe for terminals, which shows their codes. Asked for when help is printed only,
-        since even to ask for none imports more than argparse itself."""
-
-    def __getattr__(self, name: str) -> Any:
-        """What `_set_color` sets, when it is first used."""
-        if name not in {"_theme", "_decolor"}:
-            raise AttributeError(name)
-        super()._set_color(False)  # type: ignore[misc]
-        return self.__dict__[name]
+    def _set_color(self, *_asked: object, **_more: object) -> None:
+        """No colours: output is made safe for terminals, which shows their codes. To ask Python for none (since 3.14)
+        takes as long as its own start."""
+        self._theme, self._decolor = _NoColours(), str
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         import textwrap
@@ -234,6 +228,13 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 _WIDEST_HELP = 120
 _LONGEST_COMMAND = 14
 """Columns of the longest name of a command and what is before it."""
+
+
+class _NoColours:
+    """A theme of argparse in which nothing has a colour."""
+
+    def __getattr__(self, part: str) -> str:
+        return ""
 
 
 class _Parser(argparse.ArgumentParser):
