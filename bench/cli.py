@@ -161,13 +161,16 @@ def _failed(failure: IsobenchError | Interrupted, as_data: bool) -> int:
 
 
 def _host_failure(error: Exception) -> _Failure | None:
-    """The failure if a limit of this host or process was reached, which is not an error of isobench."""
+    """The failure if it lies in this host, process or Python, which is not an error of isobench."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return _Failure("too many open files for this host's limit", "ulimit -n 1024", LIMITED)
     if _is_short_of_memory(error):
         return _Failure("too little memory for this process", "ulimit -v, or this host's", LIMITED)
     if isinstance(error, FileNotFoundError) and _is_gone():
         return _Failure("the folder that it was started in is gone", "cd elsewhere", UsageError.exit_code)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("isobench"):
+        missing = error.name.partition(".")[0]  # in a checkout nobody has installed what isobench needs
+        return _Failure(f"the Python package {missing} is not installed", "pip install .", UsageError.exit_code)
     return None
 
 

@@ -55,6 +55,8 @@ def test_a_parser_costs_no_colours(word: str) -> None:
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "too little memory"),
         (ImportError("x.so: failed to map segment from shared object"), 1, "too little memory"),
         (ImportError("cannot import name 'x'"), 3, "internal error: ImportError"),
+        (ModuleNotFoundError("No module named 'rich.text'", name="rich.text"), 2, "the Python package rich is not"),
+        (ModuleNotFoundError("No module named 'x'", name="isobench.x"), 3, "internal error: ModuleNotFoundError"),
         (OSError("no number"), 3, "internal error: OSError"),
         (ZeroDivisionError("division by zero"), 3, "internal error: ZeroDivisionError"),
         (KeyboardInterrupt(), 130, "interrupted"),
