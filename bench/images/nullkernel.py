@@ -11,16 +11,9 @@ from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.probe.build import compiled, compiler
 
-SOURCE = Path(__file__).with_name("nullkernel.S")
-FLAGS = (
-    "-m32",
-    "-nostdlib",
-    "-static",
-    "-no-pie",
-    "-ffreestanding",
-    "-Wl,-Ttext=0x100000,-z,max-page-size=4096,-estart",
-)
-"""Linked at 1 MiB, where multiboot loaders put a kernel; 32-bit, because multiboot starts in protected mode."""
+SOURCE, LAYOUT = (Path(__file__).with_name(f"nullkernel.{ending}") for ending in ("S", "ld"))
+FLAGS = ("-m32", "-nostdlib", "-static", "-no-pie", "-ffreestanding", "-Wl,--build-id=none,-n")
+"""32-bit, because multiboot starts in protected mode; without a page for the headers (-n)."""
 
 
 @cache
@@ -29,9 +22,9 @@ def null_kernel() -> Path:
     if platform.machine() not in ("x86_64", "i686"):
         raise Unavailable("the null kernel is multiboot code for x86-64 only")
     words = compiler()
-    key = content_hash([SOURCE.read_bytes(), " ".join(FLAGS).encode()])
+    key = content_hash([SOURCE.read_bytes(), LAYOUT.read_bytes(), " ".join(FLAGS).encode()])
     return cached("nullkernel", key, lambda folder: _build(words, folder / "nullkernel")) / "nullkernel"
 
 
 def _build(words: list[str], target: Path) -> None:
-    compiled(words, *FLAGS, "-o", str(target), str(SOURCE), what="the null kernel")
+    compiled(words, *FLAGS, "-T", str(LAYOUT), "-o", str(target), str(SOURCE), what="the null kernel")

@@ -18,6 +18,7 @@ from isobench.environments.libvirt._traces import log_folder
 from isobench.environments.libvirt.guest import Guest
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.host.accounting import pids_with
+from isobench.host.memory import process_memory
 from isobench.run import catalog
 from isobench.run.lifecycle import new_run_id
 from tests.contract.opening import inner, opened
@@ -110,6 +111,14 @@ def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tm
     assert {place for place in here.keys() | there.keys() if here.get(place) != there.get(place)} == STORAGE[
         suffix, lower
     ]
+
+
+@pytest.mark.root
+def test_a_null_kernel_uses_none_of_the_guest_s_memory() -> None:
+    """What its firmware uses is some MiB; QEMU itself takes 30 to 40."""
+    with opened("tcg-null") as sandbox, sandbox.launch(idle()) as instance:
+        guest = inner(sandbox).memory_mib << 20
+        assert process_memory(instance.host_pids()).pss < guest / 2
 
 
 @pytest.mark.root
