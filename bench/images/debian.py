@@ -35,25 +35,25 @@ _OPTIONS = (
 _SECONDS = 1800.0
 
 
-def debian_tree(packages: Sequence[str]) -> Path:
-    """The archive with these packages and what they depend on (about a minute, if it is not in the cache).
-
-    Raises `BuildError`, `Unavailable`.
-    """
+def debian_tree(packages: Sequence[str], without: Sequence[str] = ()) -> Path:
+    """The archive with these packages and what they depend on (about a minute, if it is not in the cache), but for the
+    files of these patterns (dpkg's `path-exclude`). Raises `BuildError`, `Unavailable`."""
     if find("mmdebstrap") is None:
         raise Unavailable("mmdebstrap is not installed", remedy="isobench provision, or apt-get install mmdebstrap")
     wanted = sorted(set(packages))
-    key = content_hash(word.encode() for word in (RELEASE, *_OPTIONS, *wanted))
-    return cached("debian", key, lambda folder: _build(folder, wanted)) / "tree.tar"
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in without]
+    key = content_hash(word.encode() for word in (RELEASE, *_OPTIONS, *wanted, *excluded))
+    return cached("debian", key, lambda folder: _build(folder, wanted, excluded)) / "tree.tar"
 
 
-def _build(folder: Path, packages: Sequence[str]) -> None:
+def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> None:
     target = folder / "tree.tar"
     environ = {**os.environ, "TMPDIR": str(folder), "SOURCE_DATE_EPOCH": str(MTIME), "LC_ALL": "C.UTF-8"}
     command = [
         "mmdebstrap",
         "--verbose",
         *_OPTIONS,
+        *options,
         f"--include={','.join(packages)}",
         RELEASE,
         str(target),

@@ -179,6 +179,7 @@ static _Noreturn void become(const struct step *step, int input, int output, int
         fail(report, "its working folder");
     if (step->has_user && (setgroups(0, NULL) < 0 || setgid(step->group) < 0 || setuid(step->user) < 0))
         fail(report, "its user");
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* whoever kills the probe; a change of the user would undo it */
     environ = (char **)step->environ;
     execvp(step->words[0], step->words);
     if (errno == ENOENT && strchr(step->words[0], '/') && access(step->words[0], F_OK) == 0)

@@ -60,3 +60,20 @@ def test_limits_are_measured_in_a_run(tmp_path: Path) -> None:
     facts = {record.name: record.facts for record in session.environments}
     assert facts["process"]["limit-files.had"] == facts["ns-all+cgroup"]["limit-processes.had"] == "64"
     assert facts["ns-all+cgroup"]["limit-memory.end"] == "killed (SIGKILL)"
+
+
+@pytest.mark.root
+@pytest.mark.tool("mmdebstrap")
+@pytest.mark.tool("fio")
+def test_neighbours_are_measured_in_a_run(tmp_path: Path) -> None:
+    """Alone and beside; a raw process has no limits, which is said, and what pressed is recorded."""
+    found = _values(tmp_path, "process", "neighbour-none,neighbour-memory,neighbour-memory-limited")
+    victims = {"start", "syscall", "round-trip", "read", "fsync", "read-p99", "fsync-p99", "redis"}
+    scenarios = ("neighbour-none", "neighbour-memory")
+    assert found == {(one, name): victims for one in scenarios for name in ("process", "process@control")}
+    session = store.load(next(store.find_runs(tmp_path / "results"))).session
+    (skip,) = session.skips
+    assert (skip.scenario, skip.reason) == ("neighbour-memory-limited", "isobench sets no limit of CPU time there")
+    (record,) = session.environments
+    assert "stress-ng" in record.facts["neighbour-memory.command"]
+    assert record.facts["neighbour-memory.matthews"] == "memory hog"

@@ -182,7 +182,7 @@ def test_nothing_slow_is_imported(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "also"), [("environments", {"_mechanism", "_runtime", "_storage"}), ("scenarios", {"_fio"})]
+    ("what", "also"), [("environments", {"_mechanism", "_runtime", "_storage"}), ("scenarios", {"_aggressors", "_fio"})]
 )
 def test_a_list_does_not_import_what_runs_an_instance(what: str, also: set[str]) -> None:
     """Of environments and scenarios what they are; how they are run is in modules of their own."""

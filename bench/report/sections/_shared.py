@@ -6,8 +6,9 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.analysis.verdicts import centred
 from isobench.core.model import BAND
 from isobench.report import charts, format, rules
 from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, plain, table
@@ -52,6 +53,28 @@ def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> 
     """One metric in every environment."""
     cells = [[name_cell(context, row.environment), *estimate_cells(context, row)] for row in rows]
     return replace(table(caption, ["environment", *ESTIMATE_COLUMNS], cells), cost=rows[0].name)
+
+
+class Ratio(NamedTuple):
+    """A cost of one scenario against that of another in the same environment, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def words(self) -> str:
+        return format.ratio_interval(self.value, self.low, self.high)
+
+
+def within_blocks(context: Context, metric: str, scenario: str, reference: str, environment: str) -> Ratio | None:
+    """The ratio of two scenarios, block by block; None where they share no block."""
+    here, there = (dict(zip(*context.values(one, metric, environment), strict=True)) for one in (scenario, reference))
+    logs = [math.log(here[b] / there[b]) for b in here if there.get(b, 0.0) > 0 < here[b] < math.inf]
+    if not logs:
+        return None
+    one = centred(logs, context.results.wanders)
+    return Ratio(*(math.exp(min(value, 700.0)) for value in (one.centre, one.low, one.high)))
 
 
 def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:

@@ -9,7 +9,7 @@ from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
-from isobench.report.sections import images, limits
+from isobench.report.sections import images, limits, neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,8 @@ def _cgroup(context: Context) -> Answer:
     adds = _rung(context, "ns-all+cgroup", "ns-all", "a fresh cgroup with limits adds").words
     held = limits.sentence(context, ("handmade", "ns-all+cgroup", "runc", "docker"))
     watched = _costs(context, "monitoring", "read", ["handmade", "docker", *VM_NAMES], "reading what an instance uses:")
-    words = "; ".join(filter(None, (adds, held, watched.words if watched is not OPEN else "")))
+    pressed = neighbours.sentence(context, ("docker", "handmade", "ns-all+cgroup"))
+    words = "; ".join(filter(None, (adds, held, watched.words if watched is not OPEN else "", pressed)))
     return Answer("measured", words) if words else OPEN
 
 

@@ -7,14 +7,13 @@ from scratch, and those that differ in their layers alone with the same files in
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from isobench.analysis.verdicts import centred
 from isobench.contracts.image_kinds import KINDS
 from isobench.report import charts, format
 from isobench.report.blocks import Figure, Paragraph, Span, table
 from isobench.report.context import Section
-from isobench.report.sections._shared import alt_of, scenario_details
+from isobench.report.sections._shared import alt_of, scenario_details, within_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
     from isobench.report.blocks import Block, Cell, Text
     from isobench.report.context import Context
+    from isobench.report.sections._shared import Ratio
 
 PREFIX = "image-"
 _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
@@ -31,18 +31,6 @@ _MOST_BARS = 30
 """More can neither be told apart nor be kept small; the tables have all."""
 _COUNTS = ("layers", "files", "packages")
 _NAMES = ("set-uid", "shells", "interpreters")
-
-
-class Ratio(NamedTuple):
-    """A cost of one kind of image against that of another, within blocks, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def words(self) -> str:
-        return format.ratio_interval(self.value, self.low, self.high)
 
 
 def build(context: Context) -> list[Block]:
@@ -59,14 +47,7 @@ def build(context: Context) -> list[Block]:
 
 def against(context: Context, metric: str, kind: str, reference: str, environment: str) -> Ratio | None:
     """A cost of one kind of image against that of another in the same engine; None where they share no block."""
-    here, there = (
-        dict(zip(*context.values(PREFIX + one, metric, environment), strict=True)) for one in (kind, reference)
-    )
-    logs = [math.log(here[b] / there[b]) for b in here if there.get(b, 0.0) > 0 < here[b] < math.inf]
-    if not logs:
-        return None
-    one = centred(logs, context.results.wanders)
-    return Ratio(*(math.exp(min(value, 700.0)) for value in (one.centre, one.low, one.high)))
+    return within_blocks(context, metric, PREFIX + kind, PREFIX + reference, environment)
 
 
 def told(context: Context, kind: str, fact: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -165,6 +166,25 @@ def test_a_server_that_does_not_mind_a_signal_is_killed() -> None:
     stubborn = "trap '' TERM; echo up; while :; do sleep 1; done"
     code, (_, stopped) = _ran(_step("sh", "-c", stubborn, options=("as=server", "line=up")), ["as=stop", "--"])
     assert code == 0 and stopped["ns"] > 4 * 10**9
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("user=65534:65534",), marks=pytest.mark.root)])
+def test_a_command_does_not_outlive_the_probe(options: tuple[str, ...]) -> None:
+    """Whoever kills that, and whoever the command is."""
+    words = _step("sh", "-c", "echo $$; exec sleep 600", options=("as=server", "line=\n", "cwd=/", *options))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([str(probe_path()), "run", *words], stdin=pipe, stdout=pipe) as probe:
+        assert probe.stdin is not None and probe.stdout is not None
+        probe.stdin.write(b"\n")
+        probe.stdin.flush()
+        assert probe.stdout.readline() == b"ready\n"
+        pid = int(json.loads(probe.stdout.readline())["output"])
+        command = os.pidfd_open(pid)
+        probe.kill()
+    try:
+        assert select.select([command], [], [], 60)[0]
+    finally:
+        os.close(command)
 
 
 def test_a_command_is_tried_until_it_succeeds(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ Whatever it is, the cell fails with a reason: never a sample, never an error of 
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from isobench.contracts.capabilities import Capability
 from isobench.core.errors import MeasurementError
 from isobench.run.catalog import scenarios
+from isobench.scenarios import _commands, _pressing
 from tests.fake import SayingSandbox
 
 READING = [scenario for scenario in scenarios().values() if Capability.PROBE in scenario.needs]
@@ -40,6 +43,14 @@ SAID: list[list[Any]] = [
     [{"tcp": 1, "udp": 1, "token": "00\0", "addresses": ["\0"]}],
     [{"effective": [], "namespaces": 7, "limits": "x"}],
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root file systems of aggressors are not made, and nothing is written back."""
+    monkeypatch.setattr(_commands, "made", lambda *packages: Path("/cache/workload-abc/root.tar"))
+    monkeypatch.setattr(_pressing, "refuses", lambda: "")
+    monkeypatch.setattr(os, "sync", lambda: None)
 
 
 def test_there_are_scenarios_to_ask() -> None:

@@ -1,0 +1,156 @@
+"""Running aggressors (`_aggressors.py`), in a root file system that every environment takes.
+
+Each is bounded before it begins, with and without limits of its instance: by how much it asks for, by resource limits,
+and by a time after which it ends itself, whoever has lost sight of it. It runs as a user of its own, for whom the
+kernel counts processes (it does not for root), and who cannot make itself dearer to the OOM killer than others. So a
+host survives it that has the reserves asked for here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import shutil
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from isobench.contracts.capabilities import Lack
+from isobench.contracts.launch import DEFAULT_TIMEOUT, Limits, commands
+from isobench.core import deadlines
+from isobench.filesystem.paths import work_root
+from isobench.host.capacity import PID_RESERVE, memory_reserve, pids_free
+from isobench.host.memory import available_memory
+from isobench.images.archive import identity
+from isobench.scenarios import _commands
+from isobench.scenarios._aggressors import FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from isobench.contracts.environment import Sandbox
+    from isobench.contracts.launch import Launch
+    from isobench.core.errors import IsobenchError
+    from isobench.scenarios._aggressors import Aggressor
+
+PACKAGES = ("fio", "stress-ng")
+"""Debian's, with what they depend on."""
+_WITHOUT = tuple(f"/usr/lib/*/{name}*" for name in ("libLLVM", "libgallium", "libz3"))
+"""What stress-ng would load for a GPU: more than half of all, of which every guest has a copy."""
+MEMORY, LIMITED_MEMORY = 512 << 20, 256 << 20
+"""Bytes that an aggressor's instance may have (a guest has so many), without limits and with them."""
+PROCESSES = 512
+"""Processes that an aggressor may have at most, by its resource limit."""
+_DISK_RESERVE = 2 << 30
+"""Bytes that must be free where instances write."""
+_USER = 60999
+"""A user that no distribution gives to anybody (systemd, "Users, Groups, UIDs and GIDs")."""
+_LIFETIME = 3 * DEFAULT_TIMEOUT
+"""Seconds from launch to gone: an aggressor outlives two instances beside it that take as long as they may."""
+_SETTLES = 0.3
+"""Seconds from its first work until it presses as it goes on to."""
+_MOST_WORKERS = 4
+"""Of one kind, where each has memory of its own."""
+_GUARD = (
+    "prlimit",
+    f"--nproc={PROCESSES}:{PROCESSES}",
+    f"--as={MEMORY}:{MEMORY}",
+    f"--fsize={FILE << 20}:{FILE << 20}",
+    "--core=0",
+    "--",
+)
+_STRESS_NG = ("--temp-path", ".", "--cache-size", "4m")
+"""Without the last it takes as much memory as the host's cache has before it begins: hundreds of megabytes."""
+_FIO = ("--ioengine=psync", "--thread", "--time_based", "--clocksource=clock_gettime", "--group_reporting")
+SAME_LIMITS = {"cpu_percent": 50}
+"""What every aggressor has with limits, beside its memory."""
+
+
+def command(aggressor: Aggressor, *, create_only: bool = False) -> tuple[str, ...]:
+    """Its command line. fio makes its files before, with the same words."""
+    cpus = len(os.sched_getaffinity(0))
+    given = {"CPUS": f"{cpus}", "WORKERS": f"{min(cpus, _MOST_WORKERS)}"}
+    words = tuple(given.get(word, word) for word in aggressor.words)
+    seconds = math.ceil(deadlines.scaled(_LIFETIME))
+    if not aggressor.is_fio:
+        return (*_GUARD, "stress-ng", *_STRESS_NG, "--timeout", f"{seconds}s", *words)
+    return (*_GUARD, "fio", *_FIO, f"--runtime={seconds}", *words, *(["--create_only=1"] if create_only else []))
+
+
+def lacks() -> Lack | None:
+    """Why no aggressor can be had on this host: its root file system, which is made now, or its reserves."""
+    refused = refuses()
+    return Lack(refused) if refused else _commands.lack(made())
+
+
+def refuses() -> str:
+    """Why this host has no room for an aggressor now; empty if it has."""
+    available, reserve = available_memory(), memory_reserve()
+    if available - 2 * MEMORY < reserve:
+        wants = f"{2 * MEMORY >> 20} MiB for an aggressor and its victim"
+        return f"{wants} would leave less than {reserve / 2**30:.1f} of {available / 2**30:.1f} GiB of memory"
+    if pids_free() - PROCESSES < PID_RESERVE:
+        return f"{PROCESSES} processes of an aggressor would leave fewer than {PID_RESERVE} process ids free"
+    free = shutil.disk_usage(work_root()).free
+    if free < _DISK_RESERVE:
+        return f"{work_root()} has {free / 2**30:.1f} GiB free, and {_DISK_RESERVE / 2**30:.0f} are kept for others"
+    return ""
+
+
+def made() -> Path | IsobenchError:
+    """The archive with the programs, or why there is none."""
+    return _commands.made(PACKAGES, _WITHOUT)
+
+
+def facts(aggressor: Aggressor, *, limited: bool) -> dict[str, str]:
+    """What is run, with which limits, and which bits."""
+    return {
+        "command": shlex.join(command(aggressor)),
+        "limits": _in_words(aggressor) if limited else f"none but {MEMORY >> 20} MiB of memory and its resource limits",
+        "programs": identity(_commands.archive(made())),
+        **({"matthews": aggressor.matthews} if aggressor.matthews else {}),
+    }
+
+
+def _in_words(aggressor: Aggressor) -> str:
+    given = {**SAME_LIMITS, **aggressor.limits}
+    words = [f"{given['cpu_percent']} % of a CPU", f"{LIMITED_MEMORY >> 20} MiB of memory"]
+    words += [f"{given['processes']} processes"] if "processes" in given else []
+    words += [f"{given['write_bytes'] >> 20} MiB/s of writes"] if "write_bytes" in given else []
+    return ", ".join(words)
+
+
+@contextmanager
+def pressing(aggressor: Aggressor, sandbox: Sandbox, *, limited: bool) -> Iterator[None]:
+    """An instance of the sandbox in which the aggressor presses meanwhile. Raises `MeasurementError` if it cannot be
+    started or ended early."""
+    with sandbox.launch(_launch(aggressor, limited=limited)) as instance:
+        os.sync()  # a guest's disk has been copied, which is not to be written back beside the victims
+        for number, (fails, _) in enumerate(_steps(aggressor)[:-1]):
+            _commands.do(instance, _WHO, fails, first=number == 0)
+        time.sleep(deadlines.stretched(_SETTLES))
+        yield
+        _commands.do(instance, _WHO, "ended before its victims did")
+        instance.wait()
+
+
+def _launch(aggressor: Aggressor, *, limited: bool) -> Launch:
+    words = [word for _, step in _steps(aggressor) for word in step]
+    memory = LIMITED_MEMORY if limited else MEMORY
+    cpus = len(os.sched_getaffinity(0))
+    launch = commands(_commands.archive(made()), *words, cpus=cpus, memory_bytes=memory, timeout=_LIFETIME)
+    return launch._replace(limits=Limits(**SAME_LIMITS, **aggressor.limits)) if limited else launch
+
+
+_WHO = "the aggressor"
+
+
+def _steps(aggressor: Aggressor) -> list[tuple[str, list[str]]]:
+    """Its steps, each with what is wrong if it fails."""
+    user = f"user={_USER}:{_USER}"
+    files = _commands.step(command(aggressor, create_only=True), user)
+    begin = _commands.server(command(aggressor), "Starting" if aggressor.is_fio else "dispatching hogs", user)
+    before = [("cannot make its files", files)] if aggressor.is_fio else []
+    return [*before, ("cannot begin", begin), ("", [*_commands.STOP])]
