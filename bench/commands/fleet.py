@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from datetime import UTC, datetime
@@ -100,13 +101,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    night = arguments.night or datetime.now(UTC).strftime("%Y-%m-%d")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", night):  # as in the role `settings`
+        remedy = "letters, digits, dots, dashes and underscores, a hundred at most"
+        raise UsageError(f"{night[:100]!r} cannot be the name of a night", remedy=remedy)
+    variables = _variables(arguments, night)
     try:
         from isobench.fleet import playing  # Ansible is an extra
     except ImportError as error:
         raise UsageError("Ansible is not installed", remedy="pip install 'isobench[fleet]'") from error
-    night = arguments.night or datetime.now(UTC).strftime("%Y-%m-%d")
     places = playing.places(arguments.inventory, arguments.only)
-    planned = playing.Night(arguments.inventory, _variables(arguments, night), arguments.deadline, arguments.check)
+    planned = playing.Night(arguments.inventory, variables, arguments.deadline, arguments.check)
     rows: list[HostRow] = []
     try:
         with orderly(), interruptible():

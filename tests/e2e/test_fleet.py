@@ -106,7 +106,7 @@ def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path,
     listed = inventory(
         tmp_path,
         {"birch": fleet.connection(hosts["birch"])},
-        isobench_source=str(source),
+        isobench_source=source.name,  # beside the inventory
         isobench_python=os.path.realpath(sys.executable),
         isobench_extras=[],
         isobench_pip_arguments="--no-deps --no-index",  # what it needs is here already

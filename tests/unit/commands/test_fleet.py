@@ -60,6 +60,7 @@ def test_the_same_as_data(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["run"], "required: -i/--inventory"),
         (["run", "-i", "x.yml", "--at-most", "0"], "'0' is not a number of hosts"),
         (["run", "-i", "x.yml", "--deadline", "soon"], "'soon' is not a duration"),
+        (["run", "-i", "x.yml", "--night", "../x"], "'../x' cannot be the name of a night"),
     ],
 )
 def test_what_it_refuses(here: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
