@@ -65,6 +65,8 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     fine = True
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
         booted.lay_in(tree)
+        if not arguments.shell and any(check.workloads for check in chosen):
+            booted.lay_in_cache(image.workloads(checks.WORKLOADS))
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return booted.off()

@@ -3,7 +3,7 @@
 The README's two commands want a network for pipx and nox, which a host of the lab has not: what they call is run by
 itself, in an environment with the dependencies laid in. One block: the question is what works, not what it costs; the
 one check that is about costs takes the six that an interval wants. Guests without KVM take minutes on an emulated CPU:
-`doctor` launches each, and one is measured.
+`doctor` launches each, and one is measured, apart from the others.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class Check(NamedTuple):
     command: str
     minutes: float
     afterwards: str = ""
+    workloads: bool = False
+    """Whether it needs the root file systems of `WORKLOADS`."""
 
 
 class Outcome(NamedTuple):
@@ -88,6 +90,12 @@ SHORT = "process,docker,kvm-null,kvm"
 KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
 STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
+DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
+FIRST_HERE = f"ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap,{KVM_STORAGE}"
+"""What only a host with KVM and cgroup version 2 can measure."""
+WORKLOADS = ("redis", "nginx", "sqlite", "python")
+"""Those that are over soon on an emulated CPU. Their root file systems are made here: a host reaches no mirror."""
+LIMITS = "ns-all+cgroup,handmade,runc,containerd,podman,lxc,nspawn,docker,kvm"
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
 rm -rf out/costs
@@ -98,13 +106,19 @@ CHECKS = (
     Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
     Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]' {_NO_SKIP}", 60),
     Check("doctor", "isobench doctor --json > out/doctor.json", 180),
-    Check("default", f"{_RUN} -e default".replace("--no-report ", ""), 180),
+    Check("default", f"{_RUN} -e {DEFAULT}".replace("--no-report ", ""), 180),
+    Check("without KVM", f"{_RUN} -e process,tcg -s startup,memory", 120),
     Check("costs", _COSTS, 180),
     Check("ladder", f"{_RUN} -e ladder,containers -s startup,memory", 180),
     Check("storage", f"{_RUN} -e {STORAGE} -s startup,io", 180),
     Check("network", f"{_RUN} -e {NETWORK} -s startup,net", 180),
+    Check("workloads", f"{_RUN} -e chroot,docker,kvm -w {','.join(WORKLOADS)}", 180, workloads=True),
+    Check("limits", f"{_RUN} -e {LIMITS} -s limits,monitoring", 180),
+    Check("images", f"{_RUN} -e docker -s image", 90),
+    Check("reach", f"{_RUN} -e process,handmade,docker,kvm -s surface", 60),
     Check("distributions", f"{_RUN} -e kvm-distro -s startup,memory", 180),
     Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
+    Check("the default scenarios", f"{_RUN} -e process,{FIRST_HERE} -s default", 240),
     Check("nightly by a timer", _NIGHTLY, 120),
     Check("compare", "set -- $(ls -d out/costs/*/* results/*/* | head -1); isobench compare $1 $1", 10),
     Check("kill -9 and clean", f"{_CUT_OFF} kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),

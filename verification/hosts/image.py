@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem import cache, paths
+from isobench.images import debian
+from isobench.run import catalog
+from isobench.workloads.file import read_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from verification.hosts.host import Host
 
@@ -36,7 +39,8 @@ PACKAGES = (
     "libvirt-daemon-system", "libvirt-clients", "libvirt-dev", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
     "dnsmasq-base", "apparmor", "apparmor-utils", "uidmap", "fuse-overlayfs", "slirp4netns", "libcap2-bin",
     "fio", "gcc", "libc6-dev", "make", "pkg-config", "python3", "python3-venv", "python3-dev", "python3-pip", "pipx",
-    "iproute2", "e2fsprogs", "cpio", "busybox-static",
+    "iproute2", "e2fsprogs", "cpio", "busybox-static", "mmdebstrap", "docker-registry", "rootlesskit",
+    "dbus-user-session",
 )  # fmt: skip
 """What every host has: what `isobench provision` would install, and the runtimes that it would not."""
 
@@ -68,6 +72,12 @@ def emulator() -> Path:
         _debian(release, folder / "tree", words)
 
     return cache.cached("host-emulator", key, unpack) / "tree"
+
+
+def workloads(names: Collection[str]) -> list[Path]:
+    """The root file systems of shipped workloads, as entries of the cache."""
+    found = [read_workload(catalog.workloads()[name]) for name in names]
+    return [debian.debian_tree(workload.packages).parent for workload in found]
 
 
 def tree() -> tuple[str, bytes]:
@@ -123,6 +133,7 @@ def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
     """A Debian tree. Its mounts are in a namespace of mmdebstrap's own and end with it."""
     options = ["--quiet", "--mode=root", "--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"]
     options += ["--dpkgopt=force-unsafe-io"]  # what is cut off is not kept
+    options += ["--aptopt=Acquire::Check-Valid-Until false"]  # a mirror may be behind
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     _run("mmdebstrap", *options, *words, release, str(tree), _mirror(), environ=environ)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from isobench.core.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from verification.hosts.host import Host
@@ -69,6 +69,21 @@ class Machine:
         done = self.run(f"mkdir -p /srv/isobench; cd /srv/isobench; tar -x; {install}", 900, stdin=tree)
         if done.code != 0:
             raise BuildError(f"isobench cannot be installed in the host: {(done.err or done.out).strip()[-500:]}")
+
+    def lay_in_cache(self, entries: Sequence[Path]) -> None:
+        """Copy entries of this machine's cache into the host's, which cannot make them: it reaches no mirror. Raises
+        `BuildError`."""
+        names = ["CACHEDIR.TAG", *(one.name for one in entries)]
+        pack = ["tar", "-c", "--owner=0", "--group=0", "-C", str(entries[0].parent), *names]
+        unpack = (
+            "install -d -m 711 /var/cache/isobench /var/cache/isobench/built && tar -x -C /var/cache/isobench/built"
+        )
+        with subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as packing:
+            done = subprocess.run(
+                [*self.ssh(), unpack], stdin=packing.stdout, capture_output=True, text=True, check=False
+            )
+        if packing.returncode != 0 or done.returncode != 0:
+            raise BuildError(f"root file systems cannot be laid in: {done.stderr.strip()[-300:]}")
 
     def fetch(self, names: str) -> None:
         """Copy folders of /srv/isobench into ours. Raises `BuildError`."""

@@ -25,7 +25,8 @@ Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's T
 that its KVM is real software on emulated hardware. This page shows what works there. What it costs there is meaningless
 elsewhere, because no block is excluded, whatever else the emulating machine was doing. A cell names the scenarios that
 were measured, or the reason why there are none. Not tested here: the network. A host of the lab has none, so
-dependencies are installed beforehand, and the README's two commands are run without pipx and nox.
+dependencies are installed beforehand, and the README's two commands are run without pipx and nox. Nor libvirt's modular
+daemons, which Debian does not package.
 """
 
 
@@ -61,7 +62,8 @@ def _environments(folder: Path) -> Iterable[tuple[str, str]]:
     measured: dict[str, set[str]] = defaultdict(set)
     failed: dict[tuple[str, str], str] = {}
     said: dict[str, Mapping[str, str]] = {}
-    for path in sorted(store.find_runs(folder / "results")):  # a newer run of the same cell replaces an older one
+    runs = [path for kept in ("results", "out/costs") for path in store.find_runs(folder / kept)]
+    for path in sorted(runs, key=lambda run: run.name):  # a newer run of the same cell replaces an older one
         session = store.load_session(path)
         broken = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
         cells = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
