@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from isobench.core.errors import BuildError
+from isobench.core.errors import BuildError, UsageError
 from isobench.daemons.address import address
 from isobench.filesystem import cache, mounts, paths
+from isobench.filesystem.files import atomic_write
 from isobench.filesystem.mounts import mount_points
 from isobench.run import lifecycle
 
@@ -277,3 +279,74 @@ def test_a_work_folder_whose_name_is_not_text(place: Path, monkeypatch: pytest.M
         shutil.copy("/bin/sleep", workdir / "probe")
         left = subprocess.Popen([str(workdir / "probe"), "600"])
     assert left.wait(60) == -signal.SIGKILL and not workdir.exists()
+
+
+def test_what_would_be_cleaned_is_only_said(place: Path) -> None:
+    (place / "state" / f"{NAME}.json").write_text("{}")
+    assert lifecycle.clean(nothing, dry_run=True) == [f"would clean {NAME}"]
+    assert lifecycle.dead_runs() == [NAME]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "7"])
+def test_a_state_file_that_was_cut_off_is_a_dead_runs(place: Path, text: str) -> None:
+    """Its machine went down while it was written: what carries the run's name is removed all the same."""
+    (place / "state" / f"{NAME}.json").write_text(text)
+    (place / "work" / NAME).mkdir()
+    assert lifecycle.clean(nothing) == [f"folder {place / 'work' / NAME}"]
+    assert lifecycle.dead_runs() == []
+
+
+def test_a_run_of_this_process_is_alive_too() -> None:
+    with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+        assert lifecycle.dead_runs() == [] and lifecycle.clean(nothing) == []
+        assert workdir.exists()
+
+
+def test_a_run_that_cannot_be_asked_whether_it_lives_is_left_alone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system without locks it may be alive, unless its other file says that it is dead."""
+
+    def no_locks(descriptor: int) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (place / "state" / f"{NAME}.json").write_text("{}")
+    monkeypatch.setattr(lifecycle, "try_lock", no_locks)
+    assert lifecycle.dead_runs() == [] and lifecycle.clean(nothing) == []
+
+
+@pytest.mark.parametrize("kept", ["work", "state"])
+def test_only_the_state_folder_must_have_locks(kept: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose state file is not locked would be taken for a dead one by the next."""
+
+    def without_locks(target: Path, parts: Any, *, mode: int = 0o644, lock: bool = False) -> int:
+        if lock and place / kept in target.parents:
+            raise OSError(errno.ENOLCK, "No locks available")
+        return atomic_write(target, parts, mode=mode, lock=lock)
+
+    monkeypatch.setattr(lifecycle, "atomic_write", without_locks)
+    if kept == "work":
+        with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+            assert (workdir / "run.json").exists() and lifecycle.dead_runs() == []
+        assert not workdir.exists()
+    else:
+        with pytest.raises(UsageError, match=r"cannot keep .*: No locks available"), lifecycle.workspace("x"):
+            pass
+    assert list(paths.state_dir().glob("isobench-*")) == []
+
+
+def test_a_work_folder_that_cannot_be_made_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the state file goes again."""
+
+    mkdir = Path.mkdir
+
+    def full(path: Path, *words: Any, **more: Any) -> None:
+        if path.parent == place / "work":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        mkdir(path, *words, **more)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UsageError, match=r"cannot work in .*: No space left") as told, lifecycle.workspace("x"):
+        pass
+    assert told.value.remedy == "set ISOBENCH_WORK"
+    assert list((place / "state").glob("isobench-*")) == []
