@@ -47,8 +47,8 @@ _DISK_RESERVE = 2 << 30
 """Bytes that must be free where instances write."""
 _USER = 60999
 """A user that no distribution gives to anybody (systemd, "Users, Groups, UIDs and GIDs")."""
-_LIFETIME = 3 * DEFAULT_TIMEOUT
-"""Seconds from launch to gone: an aggressor outlives two instances beside it that take as long as they may."""
+_LIFETIME = 4 * DEFAULT_TIMEOUT
+"""Seconds from launch to gone: an aggressor outlives three instances beside it that take as long as they may."""
 _SETTLES = 0.3
 """Seconds from its first work until it presses as it goes on to."""
 _MOST_WORKERS = 4

@@ -12,7 +12,7 @@ import pytest
 
 from isobench.analysis.gate import marks
 from isobench.contracts.capabilities import Lack
-from isobench.contracts.launch import Launch
+from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch
 from isobench.core.errors import BuildError, IsobenchError, MeasurementError, StoppedShort, Unavailable
 from isobench.host.counters import Counter
 from isobench.results.record import CellRecord
@@ -123,7 +123,7 @@ def test_every_aggressor_is_bounded(aggressor: Aggressor) -> None:
     assert f"--nproc={_pressing.PROCESSES}:{_pressing.PROCESSES}" in words
     assert f"--as={_pressing.MEMORY}:{_pressing.MEMORY}" in words
     line = " ".join(words).replace("--runtime=", "--timeout ")
-    assert int(line.partition("--timeout ")[2].split()[0].removesuffix("s")) == 360
+    assert int(line.partition("--timeout ")[2].split()[0].removesuffix("s")) == 4 * DEFAULT_TIMEOUT
 
 
 def test_with_limits_only_the_aggressor_is_limited() -> None:
@@ -245,6 +245,9 @@ def test_an_aggressor_marks_no_block_and_somebody_else_does() -> None:
     assert marks([alone, _cell("neighbour-cpu", STEAL=9.0)], expected)
     assert marks([alone, _cell("neighbour-cache-limited", RECLAIMED=9000.0)], expected)
     assert marks([alone, _cell("neighbour-cpu", THROTTLED=9.0)], expected)
+    whole: dict[str, float] = {Counter.BUSY: 19.0, Counter.IDLE: 1.0}
+    assert marks([alone, _cell("neighbour-cpu", PSI_CPU=9.0)], expected, whole) == []
+    assert "most of it cc1" in marks([alone, _cell("neighbour-cpu", PSI_CPU=9.0)], expected, whole, {"cc1": 3.0})[0]
 
 
 def test_what_is_recorded_of_it() -> None:
