@@ -26,13 +26,13 @@ _PROTOCOL = (
     "the second copy is the A/A control.",
     "A ratio is the Hodges–Lehmann centre of the log-ratios of environment to baseline within one block; its interval "
     "holds at 95 % (Wilcoxon inversion).",
-    f"Verdicts compare the interval with the band from {format.band(BAND)}, and an interval that leaves it is given as "
-    "wide as Holm's correction for the number of comparisons asks. "
+    f"Verdicts compare the interval with the band from {format.band(BAND)}. An interval outside the band is printed "
+    "wider, as Holm's correction for the number of comparisons requires. "
     "An interval that crosses an edge of the band is inconclusive, which is not the same as equal.",
     "All startup events are stamped on the host's monotonic clock; no guest clock is used.",
-    "Nothing is subtracted, no outlier is removed. The warm-up block is stored and not used. A block that a rule fixed "
-    "beforehand marks as disturbed is excluded whole.",
-    "The numbers hold for this host on this day. A ratio travels better to another host than an absolute value, and "
+    "Nothing is subtracted, and no outlier is removed. The warm-up block is stored and not used. A block that a rule "
+    "fixed beforehand marks as disturbed is excluded whole.",
+    "The numbers hold for this host on this day. A ratio is a better guide to another host than an absolute value, but "
     "neither replaces a run there.",
 )
 
