@@ -18,6 +18,7 @@ from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._daemons import engine_pids, is_of
 from isobench.environments.docker._leftovers import forget
 from isobench.environments.docker._plain import plain
+from isobench.environments.docker._sdk import docker
 from isobench.host.accounting import cpu_seconds, descendants, parent
 from isobench.host.use import Use
 from isobench.probe.launcher import watch_netns
@@ -136,6 +137,15 @@ class DockerInstance:
         if shim:
             self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
+    def _remove(self) -> None:
+        """Once more if it ends by itself while the engine kills it, which is then refused (moby, daemon/delete.go)."""
+        try:
+            self._client.remove_container(self._id, force=True, v=True)
+        except docker.errors.APIError as error:
+            if "is not running" not in str(error):
+                raise
+            self._client.remove_container(self._id, force=True, v=True)
+
     def destroy(self) -> None:
         """Remove the container, whatever state it is in, and stamp when everything is gone."""
         try:
@@ -143,7 +153,7 @@ class DockerInstance:
                 self._hang_up()
             if self._id:
                 with engine_errors("removing the container"):
-                    self._client.remove_container(self._id, force=True, v=True)
+                    self._remove()
                 self.events["removed"] = time.monotonic_ns()
                 if self._status is None:
                     forget(self._id)
