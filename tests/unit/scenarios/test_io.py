@@ -11,7 +11,7 @@ import pytest
 
 from isobench.core.errors import MeasurementError, ProbeError, StoppedShort
 from isobench.run.catalog import scenarios
-from isobench.scenarios import _fio, io_jobs
+from isobench.scenarios import _fio, io_jobs, neighbours
 from isobench.scenarios.io import JOBS
 from isobench.scenarios.io_jobs import IoJobs
 from tests.fake import FakeEnvironment, FakeSandbox
@@ -58,8 +58,9 @@ def test_a_job_file_says_what_its_metric_says(job: _fio.Job, scenario: str) -> N
 @needs_fio
 def test_every_job_file_is_one_that_fio_takes(tmp_path: Path) -> None:
     """fio reads each as it stands (--parse-only)."""
-    files = sorted(str(file) for file in Path(_fio.FOLDER).glob("*/*.fio"))
-    assert len(files) == len(ALL)
+    files = sorted(Path(_fio.FOLDER).glob("*/*.fio"))
+    jobs = {*ALL, *((job, "neighbours") for job in (neighbours._LAYOUT, *neighbours._JOBS))}
+    assert {(file.stem, file.parent.name) for file in files} == {(job.name, scenario) for job, scenario in jobs}
     done = subprocess.run(["fio", "--parse-only", *files], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
