@@ -79,8 +79,8 @@ class Others:
             self._spent[now[pid].name] += now[pid].seconds - (before[pid].seconds if known else 0.0)
         for pid, ended in before.items():
             is_same = pid in now and now[pid].started == ended.started
-            if not is_same and ended.parent in others and self._is_others(pid, before):
-                self._spent[now[ended.parent].name] -= ended.seconds  # its parent has it now, and it was counted then
+            if not is_same and ended.parent in others:
+                self._spent[now[ended.parent].name] -= ended.seconds  # its parent has it now, whoever it belonged to
         self._before, self._looked = now, time.monotonic()
 
     def _is_others(self, pid: int, processes: Mapping[int, Process]) -> bool:
