@@ -30,6 +30,8 @@ _HOSTS_OWN = (
     "NetworkManager",
 )
 """What reacts to everything on a host, instances that come and go included, by its name in /proc/PID/comm."""
+_REAPER = "probe"
+"""isobench's own, over private daemons: it adopts their instances, and has their CPU time when they have ended."""
 _EACH = 1.0
 """Seconds between two looks: each reads one file of every process."""
 _KERNEL_THREAD = 0x00200000
@@ -54,7 +56,7 @@ class Others:
     anybody who adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER)."""
 
     def __init__(self, daemons: Collection[str] = (), programs: Collection[str] = ()) -> None:
-        self._serving = (*daemons, *_HOSTS_OWN)
+        self._serving = (*daemons, *_HOSTS_OWN, _REAPER)
         self._programs = tuple(programs)
         self._before = self._first = table()
         self._spent: defaultdict[str, float] = defaultdict(float)
@@ -84,18 +86,26 @@ class Others:
         self._before, self._looked = now, time.monotonic()
 
     def _is_others(self, pid: int, processes: Mapping[int, Process]) -> bool:
-        own, path = os.getpid(), set[int]()
-        while pid > 1 and pid in processes and pid not in path:
-            one = processes[pid]
-            if pid == own or _is_called(one.name, self._serving):
+        line = _ancestry(pid, processes)
+        if os.getpid() in line:
+            return False
+        for one_pid, one in line.items():
+            if _is_called(one.name, self._serving):
                 return False
-            if pid in self._first and self._first[pid].started == one.started:
+            if one_pid in self._first and self._first[one_pid].started == one.started:
                 return True
             if _is_called(one.name, self._programs):
                 return False
-            path.add(pid)
-            pid = one.parent
         return False
+
+
+def _ancestry(pid: int, processes: Mapping[int, Process]) -> dict[int, Process]:
+    """A process, its parent and so on, without init, which adopts everybody."""
+    line: dict[int, Process] = {}
+    while pid > 1 and pid in processes and pid not in line:
+        line[pid] = processes[pid]
+        pid = processes[pid].parent
+    return line
 
 
 def _is_called(name: str, patterns: Collection[str]) -> bool:

@@ -13,6 +13,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from isobench.results import store
 from tests.e2e.test_commands import ROOT, isobench
 from tests.unit.test_json import obeys
@@ -63,6 +65,22 @@ def test_other_peoples_work_is_seen_and_named(tmp_path: Path) -> None:
     run = store.load(next(store.find_runs(tmp_path / "results")))
     assert all("others kept CPUs busy" in " ".join(block.marks) for block in run.session.blocks)
     assert all("most of it" in " ".join(block.marks) for block in run.session.blocks)
+
+
+@pytest.mark.root
+@pytest.mark.docker
+@pytest.mark.libvirt
+def test_its_own_work_is_nobody_elses(tmp_path: Path) -> None:
+    """Nor that of the daemons, private ones among them, and of what they adopt. Others may be at work here."""
+    done = subprocess.run(
+        [sys.executable, "-m", "isobench", "run", "-e", "process,docker,tcg-null", "-s", "startup", "--blocks", "1",
+         "--no-report", "--wait"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 5), done.stderr
+    for block in store.load(next(store.find_runs(tmp_path / "results"))).session.blocks:
+        assert not re.search("most of it (probe|docker|containerd|libvirtd|qemu|runc)", " ".join(block.marks))
 
 
 def test_exit_5_has_its_data(tmp_path: Path) -> None:

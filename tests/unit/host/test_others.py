@@ -23,6 +23,7 @@ THEN_WAIT = "print(1, flush=True)\nimport sys\nsys.stdin.read()\n"
 RUN = """
 import json, subprocess, sys
 from isobench.host.others import Others
+{before}
 others = Others({daemons!r}, ["adopted*"])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -40,9 +41,9 @@ def program(folder: Path, name: str, text: str) -> list[str]:
 
 
 @contextmanager
-def a_run(daemons: tuple[str, ...] = (), own: str = "") -> Iterator[subprocess.Popen[str]]:
+def a_run(daemons: tuple[str, ...] = (), own: str = "", before: str = "") -> Iterator[subprocess.Popen[str]]:
     """A process that looks at others from when it says so until it is told to tell."""
-    words = [sys.executable, "-c", RUN.format(daemons=daemons, own=textwrap.dedent(own))]
+    words = [sys.executable, "-c", RUN.format(daemons=daemons, own=textwrap.dedent(own), before=before)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -99,6 +100,17 @@ def test_a_run_s_own_work_is_not_others(tmp_path: Path) -> None:
     words = program(tmp_path, "instance", SPEND)
     with a_run(own=f"subprocess.run({words!r})\nsubprocess.run(['setsid', '--fork', '--wait', *{words!r}])") as run:
         assert "instance" not in told(run)
+
+
+def test_a_process_that_the_run_had_before_it_looked_is_not_others(tmp_path: Path) -> None:
+    """And what that starts."""
+    inner = program(tmp_path, "instance", SPEND)
+    words = program(
+        tmp_path, "launcher", f"import subprocess, sys\nsys.stdin.readline()\n{SPEND}subprocess.run({inner!r})\n"
+    )
+    before = f"launcher = subprocess.Popen({words!r}, stdin=subprocess.PIPE)"
+    with a_run(before=before, own="launcher.communicate(b'1')") as run:
+        assert not {"instance", "launcher"} & told(run).keys()
 
 
 @pytest.mark.parametrize(("daemons", "counts"), [((), True), (("enginew*",), True), (("engined*",), False)])
