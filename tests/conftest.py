@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +68,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remove what runs that were killed earlier left on this host: `clean` would find it for the tests that look."""
+    folders = {item.path.parent.name for item in session.items}
+    if folders & {"contract", "e2e"} and os.geteuid() == 0 and not session.config.option.collectonly:
+        subprocess.run([sys.executable, "-m", "isobench", "clean"], stdout=subprocess.DEVNULL, check=False)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 KEPT = image.ROOT / "build/hosts"
 """A folder a host: console, what each check said, results, reports."""
+RECORD = host.FOLDER / "record"
+"""A file a host: what HOSTS.md says of it. A check that is run on its own is added to those of before."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -56,9 +58,10 @@ def main(words: Sequence[str]) -> int:
 
 def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> bool:
     """Build, boot, lay in, check, power off; whether nothing failed. The page is written after each check."""
-    folder = KEPT / one.name
+    folder, record = KEPT / one.name, RECORD / f"{one.name}.json"
     if not arguments.shell and arguments.only is None:
         shutil.rmtree(folder, ignore_errors=True)
+        record.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     commit, tree = image.tree()
     print(f"{one.name}: {one.about}", flush=True)
@@ -74,11 +77,11 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
         for check in chosen:
             outcome = checks.carry_out(check, booted)
             booted.fetch("results reports out")
-            seen = table.seen(one.name, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)
-            table.write(image.ROOT / "HOSTS.md", KEPT, [known.name for known in checks.CHECKS])
+            seen = table.seen(record, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)
+            table.write(image.ROOT / "HOSTS.md", RECORD, [known.name for known in checks.CHECKS])
             mark = "PASS" if outcome.passed else "FAIL"
             print(f"  {mark}  {check.name:20} {outcome.minutes:5.1f} min  {outcome.note}", flush=True)
-            fine = fine and outcome.passed and not any(table.FAIL in word for word in seen.environments.values())
+            fine = fine and outcome.passed and not any(table.FAIL in str(cell) for cell in seen.environments.values())
         if arguments.keep:
             print(f"{one.name} stays on until Ctrl-C: {' '.join(booted.ssh())}", flush=True)
             signal.pause()

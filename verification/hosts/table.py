@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +13,7 @@ from isobench.results import store
 from isobench.run import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from verification.hosts.checks import Outcome
@@ -24,96 +24,126 @@ HEAD = """\
 Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's TCG with AMD's SVM and nested paging), so
 that its KVM is real software on emulated hardware. This page shows what works there. What it costs there is meaningless
 elsewhere, because no block is excluded, whatever else the emulating machine was doing. A cell names the scenarios that
-were measured, or the reason why there are none. Not tested here: the network. A host of the lab has none, so
-dependencies are installed beforehand, and the README's two commands are run without pipx and nox. Nor libvirt's modular
-daemons, which Debian does not package.
+were measured, or the reason why there are none; `verification/hosts/record/` says on which day. Not tested here: the
+network. A host of the lab has none, so dependencies are installed beforehand, and the README's two commands are run
+without pipx and nox. Nor libvirt's modular daemons, which Debian does not package.
 """
 
 
 FAIL = "**FAIL**"
 _NOT_RUN = "not run"
-KEPT = "seen.json"
-"""The page's data of a host, in the host's folder. A check that is run on its own is added to the others."""
 
 
-class Seen(NamedTuple):
-    """One host: its facts, the result of each check, and of each environment."""
+class Cell(msgspec.Struct):
+    """One environment on one host."""
 
-    host: str
+    measured: dict[str, str] = {}
+    """Scenario -> the day on which it was last measured without a failure."""
+    failed: dict[str, str] = {}
+    """Scenario -> the reason of a failure that nothing has mended since."""
+    said: str = ""
+    """Why it was skipped, and what would help."""
+
+    def add(self, newer: Cell) -> None:
+        """Let what is newer replace what it speaks of."""
+        self.measured |= newer.measured
+        self.failed = {name: reason for name, reason in self.failed.items() if name not in newer.measured}
+        self.failed |= newer.failed
+        self.said = newer.said or self.said
+
+    def __str__(self) -> str:
+        """The scenarios that were measured and what failed, or the reason why there are none."""
+        scenarios = ", ".join(sorted(self.measured.keys() - self.failed.keys()))
+        if self.failed:
+            reasons = "; ".join(f"{scenario}: {reason}" for scenario, reason in self.failed.items())
+            return f"{scenarios}; {FAIL} {reasons}".lstrip("; ")
+        return scenarios or self.said or _NOT_RUN
+
+
+class Seen(msgspec.Struct):
+    """One host: its facts, the result of each check, and of each environment. It is committed: results stay here."""
+
     about: str
-    checks: dict[str, str]
-    environments: dict[str, str]
+    checks: dict[str, str] = {}
+    environments: dict[str, Cell] = {}
 
 
-def seen(host: str, about: str, when: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
-    """The results of a host: its environments by the runs in its folder, and these and earlier outcomes of checks."""
-    kept = folder / KEPT
-    lines = Seen(**json.loads(kept.read_text())).checks if kept.exists() else {}
+def seen(file: Path, about: str, when: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
+    """Add to a host's record, `file`, these outcomes of checks, and the runs and the doctor's findings in `folder`."""
+    one = read(file) if file.exists() else Seen(about)
+    one.about = about
     for name, outcome in outcomes.items():
         mark = "" if outcome.passed else f"{FAIL} "
-        lines[name] = f"{mark}{outcome.note} ({outcome.minutes:.0f} min, {when})"
-    one = Seen(host, about, lines, dict(_environments(folder)))
-    kept.write_text(json.dumps(one._asdict(), indent=1))
+        one.checks[name] = f"{mark}{outcome.note} ({outcome.minutes:.0f} min, {when})"
+    for name, cell in _environments(folder).items():
+        one.environments.setdefault(name, Cell()).add(cell)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(one), indent=1) + b"\n")
     return one
 
 
-def _environments(folder: Path) -> Iterable[tuple[str, str]]:
-    """For each environment of the catalogue, what was measured, or why nothing was."""
-    measured: dict[str, set[str]] = defaultdict(set)
-    failed: dict[tuple[str, str], str] = {}
-    said: dict[str, Mapping[str, str]] = {}
-    runs = [path for kept in ("results", "out/costs") for path in store.find_runs(folder / kept)]
-    for path in sorted(runs, key=lambda run: run.name):  # a newer run of the same cell replaces an older one
-        session = store.load_session(path)
-        broken = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
-        cells = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
-        for environment, scenario in cells - broken.keys():
-            measured[environment].add(scenario)
-            failed.pop((environment, scenario), None)
-        failed |= broken
-        said |= {skip.environment: msgspec.to_builtins(skip) for skip in session.skips if not skip.scenario}
+def read(file: Path) -> Seen:
+    """A host's record. Raises `msgspec.DecodeError` for anything else."""
+    return msgspec.json.decode(file.read_bytes(), type=Seen)
+
+
+def _environments(folder: Path) -> dict[str, Cell]:
+    """What the runs and the doctor say of each environment."""
+    cells: dict[str, Cell] = defaultdict(Cell)
     doctor = folder / "out/doctor.json"
     found = json.loads(doctor.read_text() or "{}") if doctor.exists() else {}
     findings = found if isinstance(found, list) else found.get("findings", [])  # older files are a list
-    said |= {one["name"]: one for one in findings if one["kind"] == "environment"}
-    for name in catalog.environments():
-        reasons = [f"{scenario}: {reason}" for (environment, scenario), reason in failed.items() if environment == name]
-        yield name, _word(measured[name], "; ".join(reasons), said.get(name, {}))
+    for one in findings:
+        if one["kind"] == "environment":
+            cells[one["name"]].said = _said(one)
+    runs = [path for kept in ("results", "out/costs") for path in store.find_runs(folder / kept)]
+    for path in sorted(runs, key=lambda run: run.name):  # a newer run of the same cell replaces an older one
+        session = store.load_session(path)
+        failed = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
+        ran = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
+        for environment, scenario in ran - failed.keys():
+            cells[environment].add(Cell(measured={scenario: session.started[:10]}))
+        for (environment, scenario), reason in failed.items():
+            cells[environment].add(Cell(failed={scenario: reason}))
+        for skip in session.skips:
+            if not skip.scenario:
+                cells[skip.environment].add(Cell(said=_said(msgspec.to_builtins(skip))))
+    return cells
 
 
-def _word(measured: set[str], failed: str, said: Mapping[str, str]) -> str:
-    scenarios = ", ".join(sorted(measured))
-    if failed:
-        return f"{scenarios}; {FAIL} {failed}".lstrip("; ")
-    if scenarios:
-        return scenarios
-    if said.get("outcome") == "PASS":
+def _said(finding: Mapping[str, str]) -> str:
+    if finding.get("outcome") == "PASS":
         return "launched, not measured"
-    remedy = f" → {said['remedy']}" if said.get("remedy") else ""
-    mark = f"{FAIL} " if said.get("outcome") == "FAIL" else ""
-    return f"{mark}{said.get('reason', _NOT_RUN)}{remedy}"
+    remedy = f" → {finding['remedy']}" if finding.get("remedy") else ""
+    mark = f"{FAIL} " if finding.get("outcome") == "FAIL" else ""
+    return f"{mark}{finding['reason']}{remedy}"
 
 
-def write(file: Path, kept: Path, order: Sequence[str]) -> None:
-    """Write the page, with all hosts that have a folder in `kept`. `order` names the checks."""
-    hosts = [Seen(**json.loads(path.read_text())) for path in sorted(kept.glob(f"*/{KEPT}"))]
-    found = {name for one in hosts for name in one.checks}
-    checks = [name for name in order if name in found]
-    names = list(dict.fromkeys(name for one in hosts for name in one.environments))
-    environments = [name for name in names if any(one.environments.get(name, _NOT_RUN) != _NOT_RUN for one in hosts)]
-    parts = [HEAD, *(f"- **{one.host}**: {one.about}" for one in hosts), ""]
-    parts += _table("check", [one.host for one in hosts], checks, [one.checks for one in hosts])
-    parts += _table("environment", [one.host for one in hosts], environments, [one.environments for one in hosts])
-    rest = [name for name in (*order, *names) if name not in (*checks, *environments)]
+def write(file: Path, record: Path, order: Sequence[str]) -> None:
+    """Write the page from the hosts' records, the files in `record`. `order` names the checks."""
+    hosts = {path.stem: read(path) for path in sorted(record.glob("*.json"))}
+    environments = {
+        name: [str(one.environments.get(name, Cell())) for one in hosts.values()] for name in catalog.environments()
+    }
+    shown = {name: cells for name, cells in environments.items() if any(cell != _NOT_RUN for cell in cells)}
+    checks = {
+        name: [one.checks.get(name, _NOT_RUN) for one in hosts.values()]
+        for name in order
+        if any(name in one.checks for one in hosts.values())
+    }
+    parts = [HEAD, *(f"- **{name}**: {one.about}" for name, one in hosts.items()), ""]
+    parts += _table("check", hosts, checks)
+    parts += _table("environment", hosts, shown)
+    rest = [name for name in (*order, *environments) if name not in (*checks, *shown)]
     parts += [f"{_NOT_RUN.capitalize()} on any host yet: {', '.join(rest)}."] if rest else []
     file.write_text("\n".join(parts).rstrip() + "\n")
 
 
-def _table(kind: str, hosts: list[str], rows: list[str], columns: list[dict[str, str]]) -> list[str]:
+def _table(kind: str, hosts: Collection[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
     lines = [f"| {kind} | {' | '.join(hosts)} |", f"| --- |{' --- |' * len(hosts)}"]
-    for row in rows:
-        cells = (column.get(row, _NOT_RUN).replace("|", "\\|").replace("\n", " ") for column in columns)
-        lines.append(f"| {row} | {' | '.join(cells)} |")
+    for row, cells in rows.items():
+        written = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+        lines.append(f"| {row} | {' | '.join(written)} |")
     return [*lines, ""]
 
 

@@ -111,9 +111,9 @@ def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     found = {"kind": "environment", "outcome": "SKIP", "reason": "there is no /dev/kvm", "remedy": "modprobe kvm"}
     (folder / "out/doctor.json").write_text(json.dumps([{**found, "name": "kvm"}]))
     outcomes = {"doctor": checks.Outcome(True, "fine", 2.0), "default": checks.Outcome(False, "exit 1", 3.0)}
-    seen = table.seen("debian-13", "about it", "abc", outcomes, folder)
-    assert set(seen.environments) == set(catalog.environments())
-    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default", "ladder"])
+    seen = table.seen(tmp_path / "record/debian-13.json", "about it", "abc", outcomes, folder)
+    assert seen.environments["process"].measured == {"startup": record.started[:10]}
+    table.write(tmp_path / "HOSTS.md", tmp_path / "record", ["doctor", "default", "ladder"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert lines[-1].startswith("Not run on any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
     assert "| process | startup |" in lines
@@ -135,20 +135,26 @@ def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path
         block = BlockRecord(1, 0.0, 1.0, [CellRecord("docker", "startup", 0.0, 1.0, 0.5)])
         writer.add_block(block, [Sample(1, "docker", "startup", "ready", 0.1)], failures)
         writer.finish()
-    seen = table.seen("debian-13", "about it", "abc", {}, tmp_path / "debian-13")
-    assert seen.environments["docker"] == "startup"
-    assert seen.environments["kvm"] == "there is no /dev/kvm → modprobe kvm"
+    seen = table.seen(tmp_path / "debian-13.json", "about it", "abc", {}, tmp_path / "debian-13")
+    assert str(seen.environments["docker"]) == "startup"
+    assert str(seen.environments["kvm"]) == "there is no /dev/kvm → modprobe kvm"
 
 
 def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
-    """Another host, and another check of the same one."""
+    """Another host, another check of the same one, and environments whose runs are in no folder any more."""
+    record = tmp_path / "record"
     for name, check in (("debian-12", "doctor"), ("debian-13", "default"), ("debian-13", "doctor")):
-        (tmp_path / name).mkdir(exist_ok=True)
-        table.seen(name, "about", "abc", {check: checks.Outcome(True, f"{check} of {name}", 1.0)}, tmp_path / name)
-    table.write(tmp_path / "HOSTS.md", tmp_path, ["doctor", "default"])
+        outcomes = {check: checks.Outcome(True, f"{check} of {name}", 1.0)}
+        table.seen(record / f"{name}.json", "about", "abc", outcomes, tmp_path / "nothing")
+    one = table.read(record / "debian-12.json")
+    one.environments["kvm"] = table.Cell({"io": "2026-01-01", "net": "2026-01-01"}, {"io": "it broke"})
+    (record / "debian-12.json").write_bytes(msgspec.json.encode(one))
+    table.seen(record / "debian-12.json", "about", "abc", {}, tmp_path / "nothing")
+    table.write(tmp_path / "HOSTS.md", record, ["doctor", "default"])
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert "| doctor | doctor of debian-12 (1 min, abc) | doctor of debian-13 (1 min, abc) |" in lines
     assert "| default | not run | default of debian-13 (1 min, abc) |" in lines
+    assert "| kvm | net; **FAIL** io: it broke | not run |" in lines
 
 
 def test_what_is_built_ends_with_its_builder(tmp_path: Path) -> None:
