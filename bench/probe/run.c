@@ -6,6 +6,7 @@
  *   env=NAME=VALUE    a variable, any number of them; the command has no others
  *   user=UID:GID      the user and group it runs as, without other groups; by default the probe's
  *   cpus=COUNT        how many CPUs it may use: the first of those that the probe may; by default all of them
+ *   after=COUNT       how many CPUs before those are somebody else's
  *   keep=BYTES        how much of the end of its output is answered
  *   most=BYTES        how much it may write at most
  *   within=SECONDS    how long it may take to succeed or to become ready
@@ -53,7 +54,7 @@ struct step {
     enum kind kind;
     const char *cwd, *line;
     int has_user;
-    unsigned user, group, port, cpus;
+    unsigned user, group, port, cpus, after;
     unsigned long long keep, most, within;
     char *environ[MOST_WORDS + 1], *words[MOST_WORDS + 1];
 };
@@ -114,6 +115,8 @@ static int read_step(int argc, char **argv, struct step *step)
             step->port = (unsigned)strtoul(word + 5, NULL, 10);
         else if (strncmp(word, "cpus=", 5) == 0)
             step->cpus = (unsigned)strtoul(word + 5, NULL, 10);
+        else if (strncmp(word, "after=", 6) == 0)
+            step->after = (unsigned)strtoul(word + 6, NULL, 10);
         else if (strncmp(word, "line=", 5) == 0)
             step->line = word + 5;
         else if (strncmp(word, "within=", 7) == 0)
@@ -149,14 +152,16 @@ static _Noreturn void fail(int report, const char *what)
 }
 
 /* Only so many CPUs: it has as many in every environment, whatever the environment itself offers. */
-static int confine(unsigned count)
+static int confine(unsigned count, unsigned after)
 {
     cpu_set_t all, few;
     CPU_ZERO(&few);
     if (sched_getaffinity(0, sizeof all, &all) < 0)
         return -1;
     for (int cpu = 0; cpu < CPU_SETSIZE && count > 0; cpu++)
-        if (CPU_ISSET(cpu, &all)) {
+        if (CPU_ISSET(cpu, &all) && after > 0)
+            after--;
+        else if (CPU_ISSET(cpu, &all)) {
             CPU_SET(cpu, &few);
             count--;
         }
@@ -173,7 +178,7 @@ static _Noreturn void become(const struct step *step, int input, int output, int
         fail(report, "its standard streams");
     if (strcmp(root, "/") != 0 && chroot(root) < 0)
         fail(report, "chroot");
-    if (step->cpus && confine(step->cpus) < 0)
+    if (step->cpus && confine(step->cpus, step->after) < 0)
         fail(report, "its CPUs");
     if (chdir(step->cwd) < 0)
         fail(report, "its working folder");

@@ -133,10 +133,14 @@ class Measured:
             "command": shlex.join(driver[driver.index("--") + 1 :]),
             "root": self.identity,
             "allotted": self._allotted(),
-            **({"driver": self._where_it_is_driven(sandbox)} if self.workload.is_driven_from_host else {}),
+            **({"driver": self._where_it_is_driven()} if self.workload.server is not None else {}),
         }
 
-    def _where_it_is_driven(self, sandbox: Sandbox) -> str:
+    def _where_it_is_driven(self) -> str:
+        if not self.workload.is_driven_from_host:
+            own = self._drivers_own_cpus()
+            where = f"on CPUs of its own ({own} more)" if own else "on the CPUs of the instance"
+            return f"beside the server, {where}"
         cpus, are_its_own = self._drivers_cpus()
         those = f"CPUs {', '.join(map(str, cpus))}"
         return (
@@ -152,6 +156,7 @@ class Measured:
         steps = self._steps(port)
         words = [word for step in steps if step.kind != "from host" for word in step.words]
         cpus, memory = self.allotment
+        cpus += self._drivers_own_cpus()
         with sandbox.launch(commands(self.root.archive, *words, cpus=cpus, memory_bytes=memory)) as instance:
             done, loaded = list[_Done](), dict[str, float]()
             for step in steps:
@@ -198,15 +203,22 @@ class Measured:
         more = {"SERVER": address, "PORT": str(port)}
         return [word for step in self._drivers(len(self._drivers_cpus()[0]), more) for word in step.words]
 
-    def _drivers(self, cpus: int, more: Mapping[str, str]) -> list[_Step]:
-        """The warm-up, if there is one, and the driver, with these variables."""
-        work, steps = self.workload, []
+    def _drivers(self, cpus: int, more: Mapping[str, str], after: int = 0) -> list[_Step]:
+        """The warm-up, if there is one, and the driver, with these variables, on so many CPUs after so many others."""
+        work, steps = self.workload, list[_Step]()
+        on = [f"after={after}"] if after else []
         if work.warm_up is not None:
-            steps.append(_Step("warm-up", work.warm_up.step(self.root, cpus=cpus, more=more)))
-        return [*steps, _Step("driver", work.command.step(self.root, cpus=cpus, keep=self._kept(), more=more))]
+            steps.append(_Step("warm-up", work.warm_up.step(self.root, *on, cpus=cpus, more=more)))
+        return [*steps, _Step("driver", work.command.step(self.root, *on, cpus=cpus, keep=self._kept(), more=more))]
 
     def _drivers_cpus(self) -> tuple[list[int], bool]:
         return from_host.cpus_of_the_driver(self.allotment.cpus)
+
+    def _drivers_own_cpus(self) -> int:
+        """How many CPUs an instance has for a driver beside its server: as many as the server, if the host has them."""
+        if self.workload.server is None or self.workload.is_driven_from_host:
+            return 0
+        return max(0, min(self.allotment.cpus, _host_cpus() - self.allotment.cpus))
 
     def _kept(self) -> int:
         """Bytes of the driver's output that are kept."""
@@ -222,7 +234,8 @@ class Measured:
         if work.server is not None:
             steps += [_Step("server", words) for words in work.server.steps(root, cpus, port)]
         more = {**more, **({"SERVER": "127.0.0.1"} if own else {})}
-        drivers = self._drivers(cpus, more)
+        drivers_own = self._drivers_own_cpus()
+        drivers = self._drivers(drivers_own, more, after=cpus) if drivers_own else self._drivers(cpus, more)
         steps += [_Step("from host", drivers[-1].words)] if work.is_driven_from_host else drivers
         return [*steps, *([_Step("stop", ["as=stop", "--"])] if work.server is not None else [])]
 

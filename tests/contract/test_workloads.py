@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from isobench.run import catalog
 from isobench.run.workloads import select_workloads
 from isobench.workloads.measured import Measured, output_of
 from isobench.workloads.root import image_workload
+from isobench.workloads.workload import Allotment
 from tests.contract.opening import opened
 from tests.image import LAYERS, SHOWN, Entry, oci_archive
 
@@ -108,6 +110,29 @@ def test_a_server_and_its_driver(name: str, file: Path) -> None:
             values = workload.measure(sandbox)
             assert values["took"] == 0.0025
             assert {"first-answer", "wall", "cpu"} <= values.keys() and min(values.values()) >= 0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="wants two CPUs")
+@pytest.mark.tool("busybox")
+@pytest.mark.parametrize("name", list(_parameters("process", "handmade", "docker", "tcg")))
+def test_the_driver_has_a_cpu_of_its_own(name: str, tmp_path: Path) -> None:
+    """Where the host has one more than the server is given: each tells where it may run."""
+    shutil.copy(shutil.which("busybox") or "", tmp_path / "busybox")
+    where = "busybox grep Cpus_allowed_list: /proc/self/status"
+    (tmp_path / "where.toml").write_text(f"""
+title = "two CPUs"
+[root]
+files = {{ "/bin/busybox" = "busybox", "/bin/sh" = "busybox" }}
+[server]
+command = "{where} > /data/server; exec busybox sleep 60"
+ready = {{ command = "busybox test -s /data/server" }}
+[driver]
+command = "busybox cat /data/server; {where}"
+expect = '(?s)^Cpus_allowed_list:\\s(\\d+)\\n.*:\\s(?!\\1)\\d+$'
+""")
+    (workload,) = select_workloads(str(tmp_path / "where.toml"), Allotment(cpus=1))
+    with opened(name) as sandbox:
+        assert workload.measure(sandbox)["wall"] > 0
 
 
 @pytest.mark.parametrize("name", list(_parameters("process", "docker")))

@@ -259,7 +259,27 @@ def test_where_the_driver_was_is_told_as_the_report_reads_it(monkeypatch: pytest
     sandbox = Sandbox(Instance(b""))
     assert SHARED in from_host.facts(sandbox)["driver"]  # type: ignore[arg-type]
     assert SHARED not in Measured(work._replace(is_driven_from_host=True), Allotment(1)).facts(sandbox)["driver"]  # type: ignore[arg-type]
-    assert "driver" not in Measured(work).facts(sandbox)  # type: ignore[arg-type]
+    assert SHARED in Measured(work, Allotment(2)).facts(sandbox)["driver"]  # type: ignore[arg-type]
+    assert "on CPUs of its own (1 more)" in Measured(work, Allotment(1)).facts(sandbox)["driver"]  # type: ignore[arg-type]
+    assert "driver" not in Measured(work._replace(server=None)).facts(sandbox)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("host", "given", "own"), [(2, 2, 0), (2, 1, 1), (3, 2, 1), (8, 2, 2)])
+def test_the_driver_beside_its_server_has_cpus_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, host: int, given: int, own: int
+) -> None:
+    """As many as the server, if the host has them; the instance has both, and the driver those after the server's."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(host)))
+    work = Workload("x", "x", lambda: Root(Path("/x/w-1/root.tar")), Command(("ask",)))
+    work = work._replace(server=Server(Command(("serve",))), warm_up=Command(("warm",)))
+    said = b"ready\n" + (json.dumps(FINE).encode() + b"\n") * 4
+    sandbox = Sandbox(Instance(said))
+    Measured(work, Allotment(given)).measure(sandbox)  # type: ignore[arg-type]
+    (launch,) = sandbox.launches
+    assert launch.cpus == given + own
+    where = [word for word in launch.arguments if word.startswith(("cpus=", "after="))]
+    drivers = [f"after={given}", f"cpus={own}"] if own else [f"cpus={given}"]
+    assert where == [f"cpus={given}", *drivers, *drivers]
 
 
 @pytest.mark.parametrize(("requests", "made"), [(None, 1), (50, 50), (re.compile(r"(\d+) asked"), 30)])
