@@ -67,14 +67,14 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     print(f"{one.name}: {one.about}", flush=True)
     fine = True
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
-        booted.lay_in(tree)
+        booted.lay_in(tree, is_fresh=one.is_fresh)
         if not arguments.shell and any(check.workloads for check in chosen):
             booted.lay_in_cache(image.workloads(checks.WORKLOADS))
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return booted.off()
         about = f"{one.about}. {booted.facts()}"
-        for check in chosen:
+        for check in [check for check in chosen if check.is_fresh == one.is_fresh]:
             outcome = checks.carry_out(check, booted)
             booted.fetch("results reports out")
             seen = table.seen(record, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)

@@ -1,9 +1,9 @@
 """What each host runs, in this order: words for root's shell in /srv/isobench, and how long they may take.
 
-The README's two commands want a network for pipx and nox, which a host of the lab has not: what they call is run by
-itself, in an environment with the dependencies laid in. One block: the question is what works, not what it costs; the
-one check that is about costs takes the six that an interval wants. Guests without KVM take minutes on an emulated CPU:
-`doctor` launches each, and one is measured, apart from the others.
+The README's two commands want a network for pipx and nox, which only the fresh hosts have: on all others what they call
+is run by itself, in an environment with the dependencies laid in. One block: the question is what works, not what it
+costs; the one check that is about costs takes the six that an interval wants. Guests without KVM take minutes on an
+emulated CPU: `doctor` launches each, and one is measured, apart from the others.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Check(NamedTuple):
     afterwards: str = ""
     workloads: bool = False
     """Whether it needs the root file systems of `WORKLOADS`."""
+    is_fresh: bool = False
+    """Whether it is for a fresh host, which reaches mirrors, or for one that has all and reaches nothing."""
 
 
 class Outcome(NamedTuple):
@@ -102,6 +104,11 @@ rm -rf out/costs
 {_RUN.replace("1", "6")} -e {COSTS} -s startup,memory --out out/costs &&
 isobench export out/costs/*/* --to bundle --out out/costs.tar.gz
 """
+_PIPX = "apt-get update -qq && apt-get install -qq pipx > out/pipx.txt"
+_FIRST = "pipx run nox -s bench -- --provision -e process,ns-all,docker,kvm -s startup --blocks 2 --max-time 30m"
+_SECOND = (
+    "pipx run nox -s tests -- --provision tests/unit/core tests/contract/test_environments.py -k '[docker] or [kvm]'"
+)
 CHECKS = (
     Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
     Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]' {_NO_SKIP}", 60),
@@ -125,6 +132,8 @@ CHECKS = (
     Check("kill -9 and clean", f"{_CUT_OFF} kill -9 $!; sleep 5; isobench clean; {_LEFT}", 60),
     Check("an ordinary user", _USER, 120),
     Check("reboot in a run", _CUT_OFF, 60, f"isobench clean; {_LEFT}"),
+    Check("the README's first command", f"{_PIPX} && {_FIRST}", 240, is_fresh=True),
+    Check("the README's second command", f"{_PIPX} && {_SECOND}", 240, is_fresh=True),
 )
 
 

@@ -1,15 +1,26 @@
 #!/bin/sh
 # Called by mmdebstrap with the new tree, beside which the folder `lay` holds wheels and the key: makes of it a host
 # that boots, takes ssh with that key alone, reaches nothing, and has isobench's dependencies in /opt/isobench-python.
+# A fresh host has no wheels but `authorities`: it reaches the mirrors, and installs by itself what it needs.
 set -eu
 root=$1 lay=$2
 mkdir -p "$root/tmp/lay"
 cp -r "$lay"/. "$root/tmp/lay"
 
-chroot "$root" python3 -m venv /opt/isobench-python
-pip="chroot $root /opt/isobench-python/bin/pip install --quiet --no-index --find-links /tmp/lay/wheels"
-$pip --upgrade setuptools wheel
-$pip --no-build-isolation -r /tmp/lay/requirements.txt
+network='Address=10.0.2.15/24'
+: > "$root/etc/resolv.conf"
+if [ -e "$lay/authorities" ]; then
+    network="$network\nGateway=10.0.2.2"
+    echo "nameserver 10.0.2.3" > "$root/etc/resolv.conf"
+    cp "$lay/authorities" "$root/etc/ssl/certs/lab.crt"
+    printf '[global]\ncert = /etc/ssl/certs/lab.crt\ntimeout = 180\n' > "$root/etc/pip.conf"
+    sed -i /Install-Recommends/d "$root/etc/apt/apt.conf.d/99mmdebstrap" # the installer leaves it as it is
+else
+    chroot "$root" python3 -m venv /opt/isobench-python
+    pip="chroot $root /opt/isobench-python/bin/pip install --quiet --no-index --find-links /tmp/lay/wheels"
+    $pip --upgrade setuptools wheel
+    $pip --no-build-isolation -r /tmp/lay/requirements.txt
+fi
 
 install -d -m 700 "$root/root/.ssh"
 install -m 600 "$lay/key.pub" "$root/root/.ssh/authorized_keys"
@@ -18,10 +29,9 @@ printf 'UseDNS no\nMaxStartups 50\nMaxSessions 50\n' > "$root/etc/ssh/sshd_confi
 
 cat "$lay/hostname" > "$root/etc/hostname"
 echo "127.0.0.1 localhost $(cat "$lay/hostname")" > "$root/etc/hosts"
-: > "$root/etc/resolv.conf"
 echo "/dev/vda / ext4 defaults 0 1" > "$root/etc/fstab"
 mkdir -p "$root/etc/systemd/network"
-printf '[Match]\nDriver=virtio_net\nName=en*\n[Network]\nAddress=10.0.2.15/24\n' > "$root/etc/systemd/network/10-lab.network"
+printf "[Match]\nDriver=virtio_net\nName=en*\n[Network]\n$network\n" > "$root/etc/systemd/network/10-lab.network"
 chroot "$root" systemctl --quiet enable systemd-networkd
 for timer in apt-daily apt-daily-upgrade man-db e2scrub_all fstrim dpkg-db-backup; do
     chroot "$root" systemctl --quiet disable "$timer.timer" 2> /dev/null || true

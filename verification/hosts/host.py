@@ -27,6 +27,8 @@ class Host(NamedTuple):
     commands: tuple[str, ...]
     """Run in the new tree at the end, by root's shell."""
     kernel: tuple[str, ...]
+    is_fresh: bool = False
+    """It has what Debian's installer leaves, and reaches the mirrors that this machine reaches."""
 
 
 def known() -> dict[str, Host]:
@@ -41,4 +43,5 @@ def read(file: Path) -> Host:
     made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())
     about, release, python = values["about"], made["release"], made["python"]
     packages, without, commands = (tuple(made.get(key, ())) for key in ("packages", "without", "commands"))
-    return Host(file.stem, about, disk, release, python, packages, without, commands, tuple(values["kernel"]))
+    fresh = made.get("fresh", False)
+    return Host(file.stem, about, disk, release, python, packages, without, commands, tuple(values["kernel"]), fresh)

@@ -46,13 +46,22 @@ PACKAGES = (
     "dbus-user-session",
 )  # fmt: skip
 """What every host has: what `isobench provision` would install, and the runtimes that it would not."""
+FRESH = (
+    "systemd", "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "zstd", "kmod", "apparmor",
+    "openssh-server", "ca-certificates", "procps", "less", "iproute2",
+)  # fmt: skip
+"""What Debian's installer leaves of what matters here: no Python, no compiler, no engine."""
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Whom this machine trusts, for a fresh host, whose pip asks the same mirrors."""
 
 
 def build(host: Host) -> Path:
     """The folder with `disk.raw`, `vmlinuz`, `initrd` and the ssh `key`. Raises `Unavailable`, `BuildError`."""
     _look_for_tools()
     requirements = [word for word in _requirements() if re.split("[^A-Za-z0-9_-]", word)[0] not in host.without]
-    made_of = (*PACKAGES, *requirements, host.release, host.python, *host.packages, *host.commands, DISK)
+    if host.is_fresh:
+        requirements = []
+    made_of = (*_packages(host), *requirements, host.release, host.python, *host.commands, DISK)
     key = paths.content_hash(
         [*(word.encode() for word in made_of), (ROOT / "verification/hosts/dress.sh").read_bytes()]
     )
@@ -60,6 +69,10 @@ def build(host: Host) -> Path:
     image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
     cache.drop_others(kind, key)
     return image
+
+
+def _packages(host: Host) -> tuple[str, ...]:
+    return (*(FRESH if host.is_fresh else PACKAGES), *host.packages)
 
 
 def emulator() -> Path:
@@ -119,10 +132,13 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
     (lay / "hostname").write_text("lab\n")
     (lay / "requirements.txt").write_text("\n".join(requirements) + "\n")
     (lay / "commands").write_text("\n".join(("set -eu", *host.commands)) + "\n")
-    _wheels(host, requirements, lay / "wheels")
+    if host.is_fresh:
+        shutil.copy(AUTHORITIES, lay / "authorities")
+    else:
+        _wheels(host, requirements, lay / "wheels")
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key"))
     shutil.copy(folder / "key.pub", lay)
-    packages = ",".join((*PACKAGES, *host.packages))
+    packages = ",".join(_packages(host))
     dress = f'{ROOT}/verification/hosts/dress.sh "$1" {lay}'
     _debian(host.release, tree, ("--variant=minbase", f"--include={packages}", f"--customize-hook={dress}"))
     for name, pattern in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):

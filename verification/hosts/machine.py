@@ -63,9 +63,12 @@ class Machine:
             return Done(124, _text(late.stdout), _text(late.stderr), time.monotonic() - began)
         return Done(done.returncode, _text(done.stdout), _text(done.stderr), time.monotonic() - began)
 
-    def lay_in(self, tree: bytes) -> None:
-        """Unpack a tar archive into /srv/isobench and install it there. Raises `BuildError`."""
+    def lay_in(self, tree: bytes, *, is_fresh: bool = False) -> None:
+        """Unpack a tar archive into /srv/isobench, and install it there unless the host is fresh. Raises
+        `BuildError`."""
         install = "/opt/isobench-python/bin/pip install --quiet --no-index --no-deps --no-build-isolation --editable ."
+        if is_fresh:
+            install = "true"
         done = self.run(f"mkdir -p /srv/isobench; cd /srv/isobench; tar -x; {install}", 900, stdin=tree)
         if done.code != 0:
             raise BuildError(f"isobench cannot be installed in the host: {(done.err or done.out).strip()[-500:]}")
@@ -187,7 +190,7 @@ def _devices(host: Host, image: Path, port: int) -> list[str]:
         "-smp", str(CPUS), "-m", MEMORY,
         "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", words,
         "-drive", f"file={image / 'disk.raw'},if=virtio,format=raw,snapshot=on,cache=unsafe,aio=threads",
-        "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
+        "-netdev", f"user,id=n,restrict={'off' if host.is_fresh else 'on'},hostfwd=tcp:127.0.0.1:{port}-:22",
         "-device", "virtio-net-pci,netdev=n,romfile=", "-device", "virtio-rng-pci",
     ]  # fmt: skip
 

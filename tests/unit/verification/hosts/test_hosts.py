@@ -58,6 +58,21 @@ def test_hosts_that_share_a_disk_differ_in_how_they_are_booted() -> None:
         assert len({one.kernel for one in sharing}) == len(sharing)
 
 
+def test_a_fresh_host_has_to_install_what_the_others_have() -> None:
+    """It has no engine, no Python and no compiler, reaches the mirrors, and runs what the README says."""
+    hosts = host.known()
+    fresh, full = hosts["debian-13-fresh"], hosts["debian-13"]
+    assert fresh.is_fresh and not full.is_fresh and fresh.release == full.release
+    assert not {"docker.io", "python3", "gcc", "pipx"} & set(image._packages(fresh))
+    assert {"docker.io", "python3", "gcc", "pipx"} < set(image._packages(full))
+    devices = [" ".join(machine._devices(one, Path("/x"), 22)) for one in (fresh, full)]
+    assert ["restrict=off" in words for words in devices] == [True, False]
+    readme = (image.ROOT / "README.md").read_text()
+    for check in (check for check in checks.CHECKS if check.is_fresh):
+        _, command = check.command.split(" && pipx ")
+        assert f"pipx {command.partition('--provision')[0]}--provision " in readme
+
+
 def test_what_builds_the_documentation_is_not_laid_in() -> None:
     """No check wants it, and not all of it has wheels: what is laid in is chosen for another Python than this one's."""
     words = " ".join(image._requirements())
