@@ -85,7 +85,8 @@ class Machine:
             done = subprocess.run(
                 [*self.ssh(), unpack], stdin=packing.stdout, capture_output=True, text=True, check=False
             )
-        if packing.returncode != 0 or done.returncode != 0:
+        used_meanwhile = 1  # a run noted its use of an entry: the host's own isobench verifies what it gets
+        if packing.returncode not in (0, used_meanwhile) or done.returncode != 0:
             raise BuildError(f"root file systems cannot be laid in: {done.stderr.strip()[-300:]}")
 
     def fetch(self, names: str) -> None:
