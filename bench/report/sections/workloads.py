@@ -55,7 +55,7 @@ def _workload(context: Context, name: str) -> list[Block]:
     driver = format.clean(_fact(context, f"{name}.driver"), 200)
     blocks: list[Block] = [Heading(format.clean(record.title, 100))]
     if SHARED in driver:
-        blocks.append(Paragraph(f"This host is too small to keep them apart: the driver was {driver}."))
+        blocks.append(Paragraph(f"This host is too small to keep server and driver apart: the driver was {driver}."))
     blocks.append(Paragraph(answer(context, name, metrics)))
     if against:
         blocks.append(_ratios(context, name, metrics, against))
