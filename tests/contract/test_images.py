@@ -30,7 +30,11 @@ from isobench.run.cell import measured
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.contract.opening import inner, opened
 
-pytestmark = [pytest.mark.root, pytest.mark.docker, pytest.mark.tool("docker-registry")]
+pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
+ENGINES = [
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("podman", marks=pytest.mark.tool("podman")),
+]
 
 BY_KIND: dict[str, Image] = {one.kind: one for one in SCENARIOS if isinstance(one, Image)}
 
@@ -44,8 +48,10 @@ def present(client: Any) -> set[str]:
 
 
 def there(sandbox: Any) -> set[str]:
-    """The same by sandbox."""
-    return present(inner(sandbox)._client)
+    """The same by sandbox. Podman has a storage of the sandbox's own."""
+    if hasattr(inner(sandbox), "_client"):
+        return present(inner(sandbox)._client)
+    return {str(path) for path in (inner(sandbox).workdir / "storage/overlay").glob("*/diff")}
 
 
 def left(look: Callable[[], set[str]], before: set[str]) -> set[str]:
@@ -57,9 +63,9 @@ def left(look: Callable[[], set[str]], before: set[str]) -> set[str]:
 
 
 @contextmanager
-def box() -> Iterator[Any]:
-    """Docker's sandbox; in the end the engine has what it had."""
-    with opened("docker") as sandbox:
+def box(engine: str = "docker") -> Iterator[Any]:
+    """An engine's sandbox; in the end the engine has what it had."""
+    with opened(engine) as sandbox:
         before = there(sandbox)
         yield sandbox
         assert left(lambda: there(sandbox), before) == set()
@@ -70,28 +76,32 @@ def kept(sandbox: Any) -> Any:
     return sandbox.images()._registry
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["scratch", "distroless"])
-def test_every_cost_is_taken_of_an_image(kind: str) -> None:
+def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
     """All that the engine tells, twice: what the cell of one block made is no longer there for the next one's."""
-    with box() as sandbox:
+    with box(engine) as sandbox:
         scenario = BY_KIND[kind]
         assert scenario.lacks() is None
         facts = scenario.facts(sandbox)
         for _ in range(2):
             values = scenario.measure(sandbox)
             absent = {"pull-top"} if kind == "scratch" else set()
+            absent |= {"fetch", "unpack", "create"} if engine == "podman" else set()
             assert {metric.name for metric in scenario.metrics} - set(values) == absent
             assert all(value > 0 for value in values.values())
-            assert values["pull"] == pytest.approx(values["fetch"] + values["unpack"])
-            assert values["create"] < values["start"]
+            if engine == "docker":
+                assert values["pull"] == pytest.approx(values["fetch"] + values["unpack"])
+                assert values["create"] < values["start"]
             assert values["first-byte"] == values["pull"] + values["start"]
             assert values["disk"] >= composition_of_kind(kind).bytes
         assert int(facts["layers"]) == composition_of_kind(kind).layers
 
 
-def test_what_is_pushed_is_what_was_pulled() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_pushed_is_what_was_pulled(engine: str) -> None:
     """Compressed anew by the engine: the registry has all layers under the other name, of nearly the same size."""
-    with box() as sandbox:
+    with box(engine) as sandbox:
         BY_KIND["distroless"].measure(sandbox)
         offer = sandbox.images()._known["distroless"]
         repository = offer.elsewhere.partition("/")[2].rpartition(":")[0]
@@ -102,6 +112,7 @@ def test_what_is_pushed_is_what_was_pulled() -> None:
         assert len(sizes) == 4 and sum(sizes) == pytest.approx(offer.wire_bytes, rel=0.1)
 
 
+@pytest.mark.docker
 def test_a_layer_that_another_image_has_is_sent_all_the_same() -> None:
     """Every kind has the probe, and what was pushed of one is not there for the next."""
     with box() as sandbox:
@@ -109,6 +120,7 @@ def test_a_layer_that_another_image_has_is_sent_all_the_same() -> None:
             assert measured(BY_KIND[kind], sandbox).failure is None
 
 
+@pytest.mark.docker
 def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has its layers: the cell says so instead of giving a time."""
     with box() as sandbox:
@@ -140,10 +152,11 @@ def altered(blob: Path) -> None:
     blob.write_bytes(content)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("damage", [truncated, altered])
-def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any) -> None:
+def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, engine: str) -> None:
     """With the engine's words; nothing of it stays, and with the layer as it was the next cell gives values."""
-    with box() as sandbox:
+    with box(engine) as sandbox:
         scenario = BY_KIND["busybox"]
         scenario.facts(sandbox)
         blob = blob_of(sandbox, "busybox")
@@ -151,13 +164,14 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any) ->
         damage(blob)
         failed = measured(scenario, sandbox)
         assert failed.failure is not None and not failed.values
-        assert failed.failure.startswith("pulling the image: ")
-        assert re.search("verification failed|EOF", failed.failure)
+        assert failed.failure.startswith(("pulling the image: ", "podman pull: "))
+        assert re.search("verification failed|EOF|did not match", failed.failure)
         assert left(lambda: there(sandbox), before) == set()
         blob.write_bytes(whole)
         assert measured(scenario, sandbox).failure is None
 
 
+@pytest.mark.docker
 def test_a_registry_that_dies_in_the_middle_fails_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine tries for a while and gives up; for the next cell there is another registry."""
     with box() as sandbox:
@@ -180,6 +194,7 @@ def test_a_registry_that_dies_in_the_middle_fails_the_cell(monkeypatch: pytest.M
         assert measured(scenario, sandbox).failure is None
 
 
+@pytest.mark.docker
 def test_an_engine_without_room_fails_the_cell() -> None:
     """Where it keeps what it fetches, on a real file system that is too small."""
     with box() as sandbox:
@@ -216,6 +231,7 @@ with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
 """
 
 
+@pytest.mark.docker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> None:
     """After Ctrl-C at once, after kill -9 with `clean`: by every name that the engine had for them."""
@@ -235,6 +251,22 @@ def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> 
     assert session.orphans(workdir / "docker/images/registry") == [] and not workdir.exists()
     assert left(lambda: present(client), before) == set()
     client.close()
+
+
+@pytest.mark.tool("podman")
+def test_podman_notes_nothing_for_the_host() -> None:
+    """What it remembers of layers and registries is the sandbox's, also of the shared root file system."""
+    kept_by_host = Path("/var/lib/containers/cache")
+
+    def noted() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in kept_by_host.glob("*")}
+
+    before, was_there = noted(), kept_by_host.exists()
+    with box("podman") as sandbox:
+        BY_KIND["busybox"].measure(sandbox)
+        own = [path.stat().st_size for path in (inner(sandbox).workdir / "cache").iterdir()]
+        assert own and min(own) > 0
+    assert noted() == before and kept_by_host.exists() == was_there
 
 
 def test_there_is_a_scenario_for_every_kind() -> None:

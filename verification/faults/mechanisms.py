@@ -37,7 +37,7 @@ FAMILIES = {
     "native": Family("ns-all-user,ns-all+cgroup,handmade,process-tmpfs"),
     "oci": Family("runc,crun"),
     "containerd": Family("containerd"),
-    "podman": Family("podman"),
+    "podman": Family("podman", "startup,image-busybox"),
     "lxc": Family("lxc"),
     "nspawn": Family("nspawn,bubblewrap"),
     "docker": Family("docker,docker-nonet,docker-privileged", "startup,io-copy-up,image-busybox"),

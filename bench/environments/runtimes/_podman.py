@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
+from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
-from isobench.filesystem.paths import check_name, state_dir
+from isobench.filesystem.paths import check_name, state_dir, work_folder
+from isobench.host.capabilities import lacking
 from isobench.host.cgroups import limits_swap, remove, shares
 from isobench.host.disks import disk_beneath
 from isobench.host.endings import has_variable, kill_all
@@ -17,7 +21,6 @@ from isobench.images.rootfs import rootfs_tar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
@@ -28,6 +31,7 @@ def sweep(run: str) -> list[str]:
     """Remove what Podman keeps of a dead run outside its work folder."""
     folder, mark = _runroot(run), _mark(run)
     helpers = kill_all(lambda pid: has_variable(pid, mark)) if folder.is_dir() else []
+    _remove_made(run)
     removed = [*(f"killed process {pid} of Podman" for pid in helpers), *remove(_cgroup_of(run))]
     if not folder.is_dir():
         return removed
@@ -36,8 +40,8 @@ def sweep(run: str) -> list[str]:
 
 
 def _image(sandbox: RuntimeSandbox) -> str:
-    """The name of the image with the sandbox's root file system."""
-    return f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
+    """The name of the image that an instance is of: a given one, or that with the sandbox's root file system."""
+    return sandbox.image or f"{_IMAGE}:{sandbox.given.parent.name if sandbox.given is not None else 'latest'}"
 
 
 def _cgroup_of(run: str) -> str:
@@ -79,25 +83,75 @@ def _limits(sandbox: RuntimeSandbox) -> list[str]:
     return options
 
 
+_CACHE = Path("/var/lib/containers/cache")
+"""What Podman as root notes of layers and of where it has seen them: for the whole host, and no setting moves it."""
+_MADE = "made"
+
+
+def _with_own_cache(sandbox: RuntimeSandbox) -> list[str]:
+    """Words before a command that copies images: it has the sandbox's cache, in a mount namespace that ends with it.
+
+    Nothing without CAP_SYS_ADMIN: Podman's cache is in the user's home then, which is the work folder.
+    """
+    own = sandbox.workdir / "cache"
+    mounted = 'mount --bind "$0" "$1" && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", mounted, str(own), str(_CACHE)] if own.is_dir() else []
+
+
+def _make_cache(workdir: Path) -> None:
+    """Make the sandbox's own cache, and the host's folder over which it is mounted, if the host has none yet."""
+    if "CAP_SYS_ADMIN" in lacking():
+        return
+    (workdir / "cache").mkdir(mode=0o700)
+    made = [path for path in (_CACHE, _CACHE.parent) if not path.exists()]
+    (workdir / _MADE).write_text("".join(f"{path}\n" for path in made))
+    _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _remove_made(run: str) -> None:
+    """Remove the host's folder if it was made for the run, unless something is in it by now."""
+    work = work_folder(run)
+    for file in work.glob(f"podman*/{_MADE}") if work is not None else ():
+        for path in file.read_text().splitlines():
+            with suppress(OSError):
+                Path(path).rmdir()
+
+
 class PodmanDriver(Driver):
     """`podman run`, with its own storage in the work folder."""
+
+    def __init__(self) -> None:
+        self._images: PodmanImages | None = None
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         runtime = sandbox.runtime
         check_name(_runroot(sandbox.run), runtime.tool.name, runtime.refused, "ISOBENCH_STATE")
         _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
+        _make_cache(sandbox.workdir)
         self._imported: set[Path] = set()
         self._import(sandbox, rootfs_tar())
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        words = (*self._podman(sandbox), "import", "--quiet", "-", _image(sandbox))
         with archive.open("rb") as file:  # a path with a colon would count as an address
-            sandbox.tool(*words, timeout=deadlines.stretched(300), stdin=file.fileno())
+            self._copied(sandbox, "import", "--quiet", "-", _image(sandbox), stdin=file.fileno())
+
+    def _copied(self, sandbox: RuntimeSandbox, *words: str, stdin: int | None = None) -> str:
+        """Have Podman do what reads or writes images; returns its output. Raises `MeasurementError`."""
+        command = [*_with_own_cache(sandbox), *self._podman(sandbox), *words]
+        try:
+            return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin)
+        except MeasurementError as error:  # which names the first of many words
+            raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}") from error
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:
             self._import(sandbox, archive)
             self._imported.add(archive)
+
+    def images(self, sandbox: RuntimeSandbox) -> PodmanImages:
+        if self._images is None:
+            self._images = PodmanImages(sandbox.workdir, partial(self._copied, sandbox))
+        return self._images
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *_limits(sandbox)]
@@ -115,6 +169,8 @@ class PodmanDriver(Driver):
         return {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
+        if self._images is not None:
+            self._images.close()
         with suppress(MeasurementError):
             sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
             sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.capabilities import Part
     from isobench.contracts.environment import Layer, Role
+    from isobench.contracts.images import Images
     from isobench.contracts.mechanism import Mechanism, Tool
     from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
@@ -70,6 +71,10 @@ class Driver:
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         """Untimed: `sandbox` has the root file system of this archive in its `root`, fresh for one instance."""
         sandbox.root = sandbox.unpacked.fresh(archive)
+
+    def images(self, sandbox: RuntimeSandbox) -> Images:
+        """The images of a runtime with `Capability.IMAGES`."""
+        raise TypeError(f"{type(self).__name__} keeps no images")
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         """The command line of one instance."""

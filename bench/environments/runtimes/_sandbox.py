@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.contracts.environment import Role
+    from isobench.contracts.images import Images
     from isobench.contracts.launch import Launch
     from isobench.environments.runtimes._runtime import Driver, Runtime
     from isobench.probe.launcher import LaunchedInstance, NetnsWatch
@@ -64,10 +65,16 @@ class RuntimeSandbox:
         self.limits = NO_LIMITS
         self.given: Path | None = None
         """The archive of the root file system, if it is not the shared one."""
+        self.image = ""
+        """The image that the instance is of, if it is one of a registry."""
         self.unpacked = Unpacked(self.workdir)
         self.run = workdir.parent.name
         self._numbers = itertools.count(1)  # threads may share it
         link_rootfs(self.root)
+
+    def images(self) -> Images:
+        """Images from a registry (`isobench.contracts.images.KeepsImages`), of a runtime that has them."""
+        return self.driver.images(self)
 
     def daemons(self) -> list[int]:
         return self.driver.engine()
@@ -127,6 +134,7 @@ class RuntimeSandbox:
     def _with(self, launch: Launch) -> RuntimeSandbox:
         """This sandbox with the root file system and the limits that an instance is given."""
         other = copy.copy(self)
+        other.image = launch.image
         other.memory_limit, other.limits = launch.memory_bytes, launch.limits
         if launch.root is not None:
             other.given = launch.root

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Keeper, Mechanism, Tool
+from isobench.environments._mechanism import REGISTRY
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ MECHANISM = Mechanism(
 class Podman(Runtime):
     """`podman run` (`_podman.py`)."""
 
-    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
+    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.IMAGES, Capability.LIMIT_FILES}
     tool = _TOOL
-    mechanisms = (MECHANISM,)
+    mechanisms = (MECHANISM, REGISTRY)
     runs_in_work = False
     refused = r"[^\x00-\x7f]|[:,\\]"
     """Its storage joins paths by colons and options by commas, and its conmon runs without a locale."""

@@ -1,0 +1,46 @@
+"""Images in Podman, each call a command of its client: `podman pull`, `load`, `push` and `rmi`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from isobench.contracts.images import Pulled
+from isobench.environments._offers import LABEL, Offers, allocated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class PodmanImages(Offers):
+    """What `isobench.contracts.images.Images` says, of one storage of the sandbox's own: there is nobody else whose
+    layers could be reused."""
+
+    def __init__(self, workdir: Path, said: Callable[..., str]) -> None:
+        """`said` is what a command of Podman says; it raises `MeasurementError` if the command fails."""
+        super().__init__(workdir, {})
+        self._said = said
+
+    def clear(self, name: str) -> None:
+        known = self._said("images", "--quiet", "--no-trunc", f"--filter=label={LABEL}={name}").split()
+        if known:
+            self._said("rmi", "--force", *dict.fromkeys(known))
+
+    def pull(self, image: str) -> Pulled:
+        """Podman says neither when all has come nor what it had."""
+        self._said("pull", "--quiet", "--tls-verify=false", image)
+        return Pulled()
+
+    def load(self, archive: Path) -> None:
+        self._said("load", "--quiet", f"--input={archive}")
+
+    def push(self, image: str, elsewhere: str) -> None:
+        self._said("push", "--quiet", "--tls-verify=false", image, f"docker://{elsewhere}")
+
+    def remove(self, image: str) -> None:
+        self._said("rmi", image)
+
+    def disk_bytes(self, image: str) -> int | None:
+        form = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
+        folders = self._said("image", "inspect", "--format", form, image).strip().split(":")
+        return allocated([folder for folder in folders if folder.startswith("/")])
