@@ -1,1 +1,1 @@
-"""What environments and scenarios are to the rest: the protocols, and the probe's answers read with bounds."""
+"""The protocols of environments and scenarios, and bounded reading of the probe's answers."""

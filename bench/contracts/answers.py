@@ -1,7 +1,7 @@
-"""Reading what a working verb of the probe answers: JSON, one object a line, after the ready line.
+"""Reads the answers of a working verb of the probe: JSON, one object per line, after the ready line.
 
-The bytes come out of an instance that may be broken, cut off, or lie: everything is bounded, and anything that is
-not an answer is a `ProbeError`.
+The bytes come from an instance that may be broken, cut off or hostile: everything is bounded, and anything that is not
+an answer is a `ProbeError`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 """More than any verb answers (1 MiB)."""
 MOST_DEPTH = 20
-"""Deeper than any answer is nested: what is nested as deeply as it can be read cannot be shown any more."""
+"""Deeper than any answer is nested. Python reads JSON that is nested too deeply to be printed again."""
 NANOSECONDS = (1e-6, 1e18)
-"""Shorter than anything takes, and longer (30 years): what lies between stays positive and finite in seconds."""
+"""Bounds of a time: below any operation's, and 30 years. In between, it stays positive and finite in seconds."""
 
 
 class Flood(ProbeError):
-    """More than any verb answers, and no end in sight."""
+    """The probe wrote more than any verb answers, and goes on."""
 
 
 def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any]]:
-    """All that the instance answers until it ends, waited for included.
+    """All answers of an instance; waits for its end.
 
     Raises `ProbeError` on an error answer, on garbage, on a line that was cut off, on more than `most` bytes and on a
-    bad exit status; `DeadlineExceeded` (from the stream) when it does not end in time; `OutOfMemory` in place of any
-    `ProbeError` where the instance knows that it was OOM-killed.
+    bad exit status; `DeadlineExceeded` (from the stream) if it does not end in time; `OutOfMemory` in place of any
+    `ProbeError` if the instance knows that it was OOM-killed.
     """
     try:
         said = read_answers(instance.stdout, most=most)
-    except Flood:  # it goes on: its end is not worth waiting for
+    except Flood:  # it goes on writing, and waiting for its end would take until the deadline
         raise
     except ProbeError as broken:
         blame_memory(instance, broken)
@@ -50,7 +50,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
 
 
 def blame_memory(instance: Instance, broken: MeasurementError) -> None:
-    """Raise `OutOfMemory` where that is why the answer is broken; any other end leaves the broken answer the reason."""
+    """Raise `OutOfMemory` if that is why the answer is broken; otherwise the broken answer remains the error."""
     try:
         instance.wait()
     except OutOfMemory as error:
@@ -88,7 +88,7 @@ def next_answer(stream: BinaryIO, *, most: int = MOST_BYTES) -> dict[str, Any]:
 
 
 def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[str, Any]]:
-    """The answers as they come, of a probe that waits now and then; waits for its end. Raises like `answers`."""
+    """The answers as they arrive, of a probe that pauses between them; waits for its end. Raises as `answers` does."""
     first = instance.stdout.readline(most)
     if first.rstrip(b"\r\n") != b"ready":
         raise ProbeError("the probe did not send the ready line first", console=_tail(first))
@@ -109,14 +109,14 @@ def each_answer(instance: Instance, *, most: int = MOST_BYTES) -> Iterator[dict[
 
 
 def only(said: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The one answer of a verb that gives one. Raises `ProbeError`."""
+    """The answer of a verb that gives exactly one. Raises `ProbeError`."""
     if len(said) != 1:
         raise ProbeError(f"the probe sent {len(said)} answers instead of one", console=_shown(said))
     return said[0]
 
 
 def at_least(count: int, said: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """The answers of a verb that gives so many or more. Raises `ProbeError`."""
+    """The answers of a verb that gives at least `count`. Raises `ProbeError`."""
     if len(said) < count:
         reason = f"the probe answered {len(said)} times instead of at least {count}"
         raise ProbeError(reason, console=_shown(said))
@@ -124,7 +124,7 @@ def at_least(count: int, said: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[
 
 
 def text(answer: Mapping[str, Any], key: str) -> str:
-    """The text of this name in an answer. Raises `ProbeError`."""
+    """The text under this key of an answer. Raises `ProbeError`."""
     found = answer.get(key)
     if not isinstance(found, str):
         raise ProbeError(f"the probe's answer has no text {key!r}", console=_shown(answer))
@@ -132,8 +132,8 @@ def text(answer: Mapping[str, Any], key: str) -> str:
 
 
 def whole(answer: Mapping[str, Any], key: str) -> int:
-    """The number of this name in an answer, of bytes or pages or of a port: whole, and not below 0, nor above what 63
-    bits hold. Raises `ProbeError`."""
+    """The whole number under this key of an answer (bytes, pages, a port), from 0 to the largest of 63 bits. Raises
+    `ProbeError`."""
     found = answer.get(key)
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < 1 << 63:
         raise ProbeError(f"the probe's answer has no whole number {key!r}", console=_shown(answer))
@@ -141,7 +141,7 @@ def whole(answer: Mapping[str, Any], key: str) -> int:
 
 
 def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[float]]:
-    """What an answer says of an operation: its name, one of these, and the nanoseconds of its batches, one or more.
+    """An operation's name, which must be one of `known`, and the nanoseconds of its batches, at least one.
 
     Raises `ProbeError`.
     """
@@ -155,8 +155,8 @@ def times(answer: Mapping[str, Any], known: Container[str]) -> tuple[str, list[f
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle of some values, or the mean of the two in the middle: the standard library's takes half a start of
-    Python to import, and every scenario is imported by `isobench list`."""
+    """The median. Importing the standard library's takes half of Python's start-up time, and `isobench list` imports
+    every scenario."""
     ordered = sorted(values)
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
@@ -187,7 +187,7 @@ def _answer(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line.decode(), parse_float=_finite, parse_int=_bounded, parse_constant=_finite)
         if b"\\u" in line:
-            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text: it cannot be kept
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair cannot be written as UTF-8
     except (ValueError, RecursionError):
         raise ProbeError("the probe answered with something that is not JSON", console=_tail(line)) from None
     if _is_deep(found):
@@ -222,7 +222,7 @@ def _finite(text: str) -> float:
 
 
 def _bounded(text: str) -> int:
-    """What is longer than any float cannot be reckoned with."""
+    """Refuses an integer that is larger than any float."""
     if len(text) > 300:
         raise ValueError(text[:20])
     return int(text)

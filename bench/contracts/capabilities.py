@@ -1,7 +1,7 @@
 """Optional capabilities of sandboxes, instances and scenarios: one small protocol each.
 
-Whoever wants to know asks by `isinstance`, never by name. A class has a capability by having its members; there is
-nothing to inherit from. What is asked for is never asked for between `requested` and `gone` of an instance.
+Test for a capability with `isinstance`, never by name. A class has a capability if it has the members; there is nothing
+to inherit from. They are never called within a timed interval of an instance.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class Capability(StrEnum):
     PROBE = "probe"
     """The probe itself runs, with all its verbs."""
     ROOTFS = "rootfs"
-    """It has the shared root file system (with fio inside) and storage of its own."""
+    """It has the shared root file system (which contains fio) and storage of its own."""
     LOWER = "lower"
     """Files of known sizes come with the environment's storage (bench/images/lower.py), for the verb `copyup`."""
     COMMAND = "command"
-    """It runs commands of a root file system that it is given (`Launch.root`), for the verb `run`."""
+    """It runs commands in a given root file system (`Launch.root`), for the verb `run`."""
     IMAGES = "images"
     """Its engine keeps images, which it fetches from a registry (`isobench.contracts.images`, `Launch.image`)."""
     LIMIT_CPU = "limit-cpu"
     """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
     CPU_WEIGHT = "cpu-weight"
-    """It gives an instance a larger or smaller share of a CPU (`Limits.cpu_weight`)."""
+    """It sets the weight of an instance that competes for a CPU (`Limits.cpu_weight`)."""
     LIMIT_MEMORY = "limit-memory"
     """It limits the memory of an instance (`Launch.memory_bytes`)."""
     LIMIT_PROCESSES = "limit-processes"
@@ -47,8 +47,8 @@ class Capability(StrEnum):
     """It limits what an instance writes to the disk (`Limits.write_bytes`, `Limits.write_operations`)."""
 
     LIMIT_NETWORK = "limit-network"
-    """What an instance receives from the host can be limited: on the veth pair of its own network namespace, or by the
-    environment (`Limits.receive_bytes`)."""
+    """The rate at which an instance receives from the host can be limited: on the veth pair of its own network
+    namespace, or by the environment (`Limits.receive_bytes`)."""
 
 
 OF_A_CGROUP = frozenset(
@@ -111,7 +111,7 @@ class PublishesPort(Protocol):
 
 @runtime_checkable
 class KeepsImages(Protocol):
-    """A sandbox whose instances can be of an image that its engine has (`Capability.IMAGES`, `Launch.image`)."""
+    """A sandbox that can start instances of an image in its engine (`Capability.IMAGES`, `Launch.image`)."""
 
     def images(self) -> Images: ...
 
@@ -161,11 +161,11 @@ class HasSteps(Protocol):
 
 @runtime_checkable
 class TellsUse(Protocol):
-    """An instance whose mechanism tells how much of the host it uses, as to whoever monitors it."""
+    """An instance whose mechanism reports how much of the host it uses, as to a monitoring tool."""
 
     @property
     def use_told_by(self) -> str:
-        """What tells it, for the record: files of a cgroup, an engine's API."""
+        """The source of the report, for the record: files of a cgroup, an engine's API."""
         ...
 
     def use(self) -> Use:
@@ -178,8 +178,8 @@ class TellsFacts(Protocol):
     """A scenario that reports facts of each environment, untimed, once per run."""
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """Texts by name, kept with the environment's own facts under `SCENARIO.NAME`: the kernel as an instance sees
-        it, operations that do not exist there and why. Raises `MeasurementError`."""
+        """Texts by name, stored with the environment's own facts as `SCENARIO.NAME`: the kernel as an instance sees it,
+        operations that do not exist there and why. Raises `MeasurementError`."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The three protocols between the harness and a mechanism of isolation.
 
 An environment opens into a sandbox (slow, never timed); a sandbox launches instances (the timed path). What only some
-of them can do is in `isobench.contracts.capabilities`.
+can do is in `isobench.contracts.capabilities`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Role = Literal["payload", "helper"]
 """Whether a process of the host is the program itself (QEMU for a guest), or serves it alone."""
 
 LAYERS: tuple[Layer, ...] = get_args(Layer)
-"""How much stands between the program and the host, from least to most: the order of the catalogue."""
+"""How much lies between the program and the host, from least to most: the order of the catalogue."""
 
 
 @runtime_checkable
 class Instance(Protocol):
-    """One running program inside a sandbox; it has said its ready line when `launch` hands it over.
+    """One running program inside a sandbox. When `launch` returns it, it has sent its ready line.
 
-    Every blocking call ends by the deadline given at launch, with `DeadlineExceeded`. Leaving the `with` block
-    destroys it whatever state it is in, and stamps `gone`.
+    Every blocking call raises `DeadlineExceeded` at the deadline given at launch. Leaving the `with` block destroys the
+    instance in any state, and stamps `gone`.
     """
 
     @property
@@ -41,7 +41,7 @@ class Instance(Protocol):
 
     @property
     def stdout(self) -> BinaryIO:
-        """What the program writes, from its first byte on (the ready line included). Ends when the program ends."""
+        """What the program writes, from its first byte on (including the ready line). Ends when the program ends."""
         ...
 
     @property
@@ -51,9 +51,9 @@ class Instance(Protocol):
 
     @property
     def cpu(self) -> Mapping[str, float]:
-        """CPU seconds spent on the host because of this instance, by the process ("launcher", "payload", ...).
+        """CPU seconds spent on the host because of this instance, by process ("launcher", "payload", ...).
 
-        Complete once the `with` block is left. A mechanism that cannot tell leaves a key out.
+        Complete once the `with` block is left. If the mechanism cannot determine a part, its key is missing.
         """
         ...
 
@@ -71,9 +71,9 @@ class Sandbox(Protocol):
     """An environment that has been prepared: images built, disks made."""
 
     def launch(self, launch: Launch, /) -> AbstractContextManager[Instance]:
-        """Start the probe in a fresh instance, as the record says; enter when its first byte has arrived.
+        """Start the probe in a fresh instance as `launch` says; enters once its first byte has arrived.
 
-        Raises `MeasurementError` when it does not get that far, with the last lines of its console.
+        Raises `MeasurementError` with the last lines of its console if that fails.
         """
         ...
 

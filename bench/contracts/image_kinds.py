@@ -13,5 +13,5 @@ KINDS = {
     "layers-50": "50 layers",
     "layers-120": "120 layers",
 }
-"""The kinds of images by name (bench/images/kinds.py makes them): from the smallest to the largest of what people build
-on, and those that differ in their number of layers alone."""
+"""The kinds of images by name (bench/images/kinds.py makes them): common base images from the smallest to the largest,
+and images that differ only in their number of layers."""

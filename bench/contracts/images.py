@@ -21,38 +21,38 @@ class Layer(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """One image that an engine can have, by its names in the registry of its sandbox."""
+    """One image that an engine can fetch, by its names in the registry of its sandbox."""
 
     image: str
     below: str
     """The same image without its uppermost layer; empty if it has only one."""
     elsewhere: str
-    """A name under which the registry has nothing: where the image can be pushed to."""
+    """A name that is free in the registry, to which the image can be pushed."""
     archive: Path
     """The image as a file, under the first name."""
     wire_bytes: int
-    """What the registry sends to somebody who has nothing of it, by its own manifest."""
+    """Bytes that the registry sends to a client that has none of the layers, by the manifest."""
 
 
 class Pulled(NamedTuple):
-    """What an engine says of an image that it has fetched."""
+    """What an engine reports about an image that it has fetched."""
 
     fetched: float | None = None
-    """When the last byte had come, on the monotonic clock; None if it does not say."""
+    """When the last byte had arrived, on the monotonic clock; None if it does not report that."""
     reused: int | None = None
-    """How many layers it had already; None if it does not say."""
+    """How many layers it already had; None if it does not report that."""
 
 
 class Images(Protocol):
-    """The images of a sandbox. A call returns when the engine says that it is done, and raises `MeasurementError` with
-    the engine's reason if it is not."""
+    """The images of a sandbox. A call returns when the engine reports success, and raises `MeasurementError` with the
+    engine's reason otherwise."""
 
     def offer(self, name: str, layers: Sequence[Layer]) -> Offer:
-        """Have an image with these layers in the registry, and nothing under the name `elsewhere`; untimed."""
+        """Put an image with these layers into the registry, and free the name `elsewhere` there; untimed."""
         ...
 
     def clear(self, name: str) -> None:
-        """Have nothing of an offered image in the engine, whatever is there of it; untimed."""
+        """Remove an offered image from the engine, with any part of it that is there; untimed."""
         ...
 
     def pull(self, image: str) -> Pulled:
@@ -64,7 +64,7 @@ class Images(Protocol):
         ...
 
     def push(self, image: str, elsewhere: str) -> None:
-        """Send an image to a registry under another name."""
+        """Send an image to its registry under another name."""
         ...
 
     def remove(self, image: str) -> None:
@@ -72,5 +72,5 @@ class Images(Protocol):
         ...
 
     def disk_bytes(self, image: str) -> int | None:
-        """What an image takes on the disk, in the blocks of its file system; None if that cannot be seen from here."""
+        """Bytes of the blocks that an image takes on the disk; None if that cannot be observed from here."""
         ...

@@ -1,4 +1,5 @@
-"""What an instance will do: everything that `Sandbox.launch` has to know, so that no environment reads the verb."""
+"""What an instance will do: all that `Sandbox.launch` has to know, so that no environment interprets the probe's
+verb."""
 
 from __future__ import annotations
 
@@ -10,18 +11,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_TIMEOUT = LIFETIME
-"""Seconds from launch to gone where the caller says nothing; a run says what its host needs
-(bench/core/deadlines.py)."""
+"""Seconds from launch to gone if the caller gives none; a run gives what its host needs (bench/core/deadlines.py)."""
 
 
 class Limits(NamedTuple):
-    """What an instance may use at most, set by the environment's own means. 0: as for any instance. An environment is
-    given only those that are among its capabilities; memory is `Launch.memory_bytes`."""
+    """What an instance may use at most, enforced by the environment's own means. 0: the environment's default. An
+    environment gets only the limits that are among its capabilities; memory is `Launch.memory_bytes`."""
 
     cpu_percent: int = 0
     """CPU time, in percent of one CPU."""
     cpu_weight: int = 0
-    """Its share of a CPU that others want as well, in percent of the usual one."""
+    """Its weight when it competes for a CPU, in percent of the default weight."""
     processes: int = 0
     """Processes and threads at the same time, the probe included."""
     open_files: int = 0
@@ -31,16 +31,16 @@ class Limits(NamedTuple):
     write_operations: int = 0
     """Writes a second to the disk."""
     receive_bytes: int = 0
-    """Bytes a second that it may receive over its network card (of a guest; a veth pair is limited by the harness)."""
+    """Bytes a second that a guest may receive over its network card (a veth pair is limited by the harness)."""
     swap_bytes: int = 0
-    """What may be swapped of it beside a limit of memory."""
+    """Bytes of it that may be swapped out, in addition to its memory limit."""
 
 
 NO_LIMITS = Limits()
 
 
 class Launch(NamedTuple):
-    """One instance to come. Made by `idle` or `working`."""
+    """A request for one instance. Made by `idle` or `working`."""
 
     arguments: tuple[str, ...]
     """The probe's arguments: its verb and the verb's words."""
@@ -53,19 +53,19 @@ class Launch(NamedTuple):
     needs_lower: bool = False
     """It uses the files of known sizes that come with the storage (LOWER)."""
     watch_end: bool = True
-    """Whether its end is timed. If not, `gone` need not wait for what the kernel frees by itself, and the harness keeps
-    no process to watch for that. Everything is removed nevertheless."""
+    """Whether its end is timed. If not, `gone` need not wait for what the kernel frees asynchronously, and the harness
+    needs no process to watch that. Everything is removed in either case."""
     root: Path | None = None
-    """The archive of the root file system that the instance has instead of the shared one (bench/images/archive.py).
-    Only environments with `Capability.COMMAND` are given one; they unpack or import it on first use."""
+    """The archive of a root file system to use instead of the shared one (bench/images/archive.py). Only environments
+    with `Capability.COMMAND` get one; they unpack or import it on first use."""
     image: str = ""
-    """The engine's name of the image that the instance has instead of the shared root file system. Only environments
-    with `Capability.IMAGES` are given one."""
+    """The engine's name of an image to use instead of the shared root file system. Only environments with
+    `Capability.IMAGES` get one."""
     cpus: int = 0
-    """How many CPUs a guest has; 0: as many as any guest."""
+    """How many CPUs a guest has; 0: the default."""
     memory_bytes: int = 0
-    """The memory of an instance: a guest's own, or the limit of its cgroup if the environment makes one, with no
-    swap beside it unless `limits` give some; 0: as for any instance."""
+    """Memory of the instance: a guest's own, or the limit of its cgroup if the environment makes one. It has no swap in
+    addition unless `limits` allow some. 0: the default."""
     limits: Limits = NO_LIMITS
 
 
@@ -85,12 +85,12 @@ def of_image(image: str) -> Launch:
 
 
 def limited(launch: Launch, *, memory_bytes: int = 0, cpus: int = 0, **limits: int) -> Launch:
-    """The same instance with other limits (`Limits`), other memory or another number of CPUs."""
+    """The same request with other limits (`Limits`), other memory or another number of CPUs."""
     return launch._replace(memory_bytes=memory_bytes, cpus=cpus, limits=Limits(**limits))
 
 
 def commands(
     root: Path, *arguments: str, cpus: int = 0, memory_bytes: int = 0, timeout: float = DEFAULT_TIMEOUT
 ) -> Launch:
-    """An instance with this root file system, whose probe runs commands of it (bench/probe/run.c)."""
+    """An instance with this root file system, in which the probe runs commands (bench/probe/run.c)."""
     return Launch(("run", *arguments), timeout, needs_disk=True, root=root, cpus=cpus, memory_bytes=memory_bytes)

@@ -1,6 +1,6 @@
 """What an environment uses of the host: programs, packages, and what removes the leftovers of a dead run.
 
-`doctor`, `provision`, `clean` and the end of every run go by these records, also for environments of other packages.
+`doctor`, `provision`, `clean` and the end of every run use these records, also for environments of other packages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Need(NamedTuple):
     """A dependency of runs."""
 
     packages: tuple[str, ...]
-    """Its package names over the releases of Debian and Ubuntu; the first that apt knows is installed."""
+    """Its package's names in different releases of Debian and Ubuntu; the first that apt knows is installed."""
     present: Callable[[], bool]
     """Whether it is present, however it was installed."""
     lost: str
@@ -46,32 +46,32 @@ class Tool(NamedTuple):
 
 
 class Engine(NamedTuple):
-    """A daemon that instances are asked of, chosen by an environment variable.
+    """A daemon that creates instances. An environment variable chooses which one.
 
-    A run records which one it used, and `clean` goes only to one that it knows without the record: the system's, a
-    private one of isobench's, or the one that is used from here.
+    A run records which one it used. `clean` contacts that one only if it also knows it from elsewhere: as the system's,
+    a private one of isobench's, or the one that is chosen now.
     """
 
     variable: str
-    """What chooses it."""
+    """The name of that variable."""
     usual: tuple[str, ...]
-    """The addresses of the system's own."""
+    """The addresses of the system's daemon."""
     chosen: Callable[[], str] | None = None
-    """Tells the address that is used from here, where more than the variable tells it. Raises `Unavailable` where it
-    cannot be known: nothing is made there."""
+    """Returns the address that is chosen now, if more than the variable decides. Raises `Unavailable` if it cannot be
+    determined: nothing was created there then."""
 
 
 class Keeper(NamedTuple):
-    """A process that keeps an instance, whoever started it: other people's disturb a measurement."""
+    """A process that holds an instance. Those of other people disturb a measurement."""
 
     process: str
-    """What it is called in /proc/PID/comm, which has fifteen letters."""
+    """Its name in /proc/PID/comm, which has at most fifteen characters."""
     kind: str
-    """What it keeps: "container", "virtual machine"."""
+    """What it holds: "container", "virtual machine"."""
 
 
 def command(*names: str) -> Callable[[], bool]:
-    """A function that tells whether one of these programs is present."""
+    """A function that returns whether one of these programs is present."""
 
     def present() -> bool:
         return any(find(name) is not None for name in names)
@@ -80,26 +80,26 @@ def command(*names: str) -> Callable[[], bool]:
 
 
 def leaves_nothing(run: str) -> list[str]:
-    """The sweep of a mechanism whose instances are descendants of the launcher and create nothing elsewhere."""
+    """The `sweep` of a mechanism whose instances are descendants of the launcher and create nothing elsewhere."""
     return []
 
 
 class Mechanism(NamedTuple):
-    """One way to isolate, as the host sees it. Several environments may share one, and one may have several."""
+    """One way to isolate, as the host sees it. Environments may share one, and an environment may use several."""
 
     name: str
     sweep: Callable[[str], list[str]] = leaves_nothing
     """Removes what a dead run of this name (`isobench-<run id>`) left behind in the mechanism, and returns what it
     removed, one line each. Raises `Unavailable` if the mechanism was used and does not answer."""
     programs: tuple[str, ...] = ()
-    """Programs that are started with the run's folder or an instance's name on their command line, as patterns
-    (fnmatch) that begin with a letter. One of a dead run is killed, if it is of these."""
+    """Programs that have the run's folder or an instance's name on their command line, as patterns (fnmatch) that begin
+    with a letter. Of a dead run, only processes of these programs are killed."""
     tools: tuple[Tool, ...] = ()
     needs: tuple[Need, ...] = ()
     engine: Engine | None = None
     keepers: tuple[Keeper, ...] = ()
     cgroups: tuple[str, ...] = ()
-    """Cgroups below the root in which instances are put: where one is throttled by its CPU quota, so are they."""
+    """Cgroups below the root that contain the instances: if one is throttled by its CPU quota, so are the instances."""
     daemons: tuple[str, ...] = ()
     """Daemons of the host that work for instances, as patterns (fnmatch) of their names in /proc/PID/comm: their CPU
-    time disturbs no measurement."""
+    time does not count as a disturbance."""

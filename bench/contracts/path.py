@@ -16,7 +16,7 @@ HOST_NETWORK = "the host's own network, over its loopback"
 
 
 class Path(NamedTuple):
-    """One path: what it is, where it leads, and the ports by protocol if they are not the server's own."""
+    """One path: a description, its address, and the ports by protocol if they are not the server's own."""
 
     words: str
     address: str
@@ -26,8 +26,8 @@ class Path(NamedTuple):
 def paths_to(instance: Instance, addresses: Sequence[str], lay_veth: Callable[[int], Sequence[str]]) -> Iterator[Path]:
     """The paths to try, the environment's own first. `addresses` are the instance's other than its loopback's.
 
-    `lay_veth` lays a veth pair into the network namespace of a process and returns the addresses of its end there. It
-    is called only where there is no other path.
+    `lay_veth` creates a veth pair into the network namespace of a process and returns the addresses of its end there.
+    It is called only if there is no other path.
     """
     if isinstance(instance, HasPublished):
         yield Path("a port published on the host's loopback", "127.0.0.1", instance.published())
@@ -46,10 +46,10 @@ def paths_to(instance: Instance, addresses: Sequence[str], lay_veth: Callable[[i
 
 
 def own_namespace(instance: Instance) -> int | None:
-    """A process in the instance's own network namespace; None where it is the host's, 0 where no process says.
+    """A process in the instance's own network namespace; None if that is the host's, 0 if no process shows it.
 
-    A guest's VMM lives in the host's namespace, which says nothing of the guest: whether the server that answers at
-    an address is the instance's own is for the server to say.
+    A guest's VMM is in the host's namespace, which says nothing about the guest: the server's answer has to show
+    whether it is the instance's own.
     """
     host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 (a link to no file)
     pids = [pid for pid, role in instance.host_pids().items() if role == "payload"]

@@ -1,7 +1,7 @@
-"""Finding plug-ins, in the package's own folders and by entry points, and checking that they keep their contract.
+"""Finds plug-ins, in the package's own folders and by entry points, and checks that they keep their contract.
 
 A module exports one plug-in, or a tuple of them, under a fixed name. Nothing here imports `inspect` or
-`importlib.metadata` unless it has to: `isobench list` starts within a few starts of Python.
+`importlib.metadata` unless it has to: `isobench list` may take only four times as long as `python -c pass`.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def wrong_members(one: object, contract: type, types: Mapping[str, type | tuple[
 def find(kind: Kind, package: ModuleType, broken: list[str] | None = None) -> dict[str, Any]:
     """Every plug-in of a kind by its name.
 
-    Raises `UsageError`, which says what is wrong and with whom, for a plug-in that does not load or does not keep its
-    contract, and for a name that is twice; with `broken` these are left out, and told there.
+    Raises `UsageError` for a plug-in that does not load or does not keep its contract, and for a name that is used
+    twice. With `broken` these are left out, and the messages are added there.
     """
     found: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -81,7 +81,7 @@ def find(kind: Kind, package: ModuleType, broken: list[str] | None = None) -> di
 
 
 def exported(module: object, kind: Kind) -> tuple[Any, ...]:
-    """What a module, or an object that an entry point names, has of this kind."""
+    """The plug-ins of this kind in a module, or in an object that an entry point names."""
     found = getattr(module, kind.attribute, module)
     return tuple(found) if isinstance(found, (tuple, list)) and not hasattr(found, "_fields") else (found,)
 
@@ -97,7 +97,7 @@ def _name(kind: Kind, origin: str, one: Any) -> str:
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
-    """The package's modules, and those of the packages in it, but for names that begin with `_`.
+    """The package's modules, and those of the packages in it, except names that begin with `_`.
 
     Not by pkgutil, which imports `inspect`: a tenth of what `isobench list` may take.
     """

@@ -1,4 +1,4 @@
-"""The protocol of scenarios: which metrics one takes, what it needs, and how it takes one sample of each."""
+"""The protocol of scenarios: which metrics a scenario takes, what it needs, and how it takes one sample of each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Scenario(Protocol):
-    """One family of measures. It knows no environment by name.
+    """One family of measurements. It knows no environment by name.
 
-    One without metrics tells facts alone (`isobench.contracts.capabilities.TellsFacts`) and has no cell in a block:
-    what a program inside can reach is no cost, and does not vary from block to block.
+    A scenario without metrics reports facts only (`isobench.contracts.capabilities.TellsFacts`) and has no cell in a
+    block: what a program inside can reach is not a cost, and does not vary from block to block.
     """
 
     @property
@@ -37,6 +37,6 @@ class Scenario(Protocol):
         ...
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        """Launch what it takes and give one sample of each metric, by name. A metric that does not exist in this
-        environment (no cgroup, no such event) is omitted. Raises `MeasurementError`."""
+        """Launch the instances it needs and return one sample of each metric, by name. A metric that does not exist in
+        this environment (no cgroup, no such event) is omitted. Raises `MeasurementError`."""
         ...

@@ -55,9 +55,9 @@ def ready() -> float:
 
 
 def first() -> float:
-    """Seconds that the first instance of an environment has to become ready; the others' deadline is learned from it.
+    """Seconds that the first instance of an environment has to become ready. The others' deadline is learned from it.
 
-    A guest without KVM on an emulated CPU is emulated twice: slower than a raw process is, by about the square.
+    A guest without KVM on an emulated CPU is emulated twice: its slowdown is about the square of a raw process's.
     """
     return READY * min(_MOST, max(1.0, _learned) ** 2) if _chosen is None else ready()
 
@@ -73,9 +73,9 @@ def stretched(usual: float) -> float:
 
 
 def within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
-    """What a call returns that has no deadline of its own, or one for each byte only. Raises `TimeoutError`.
+    """Call a function that has no deadline of its own, or only one per byte. Raises `TimeoutError`.
 
-    The thread that calls then remains until the call ends.
+    After that error its thread remains until the call ends.
     """
     import threading
 

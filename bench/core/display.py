@@ -1,4 +1,5 @@
-"""What rich draws: tables, words in colour, the foot of a terminal. Foreign text is cleaned; a pipe gets all of it."""
+"""What rich draws: tables, colours, live lines at the bottom of a terminal. Untrusted text is cleaned; a pipe gets all
+of it."""
 
 from __future__ import annotations
 
@@ -30,9 +31,9 @@ _ECHO = 3
 
 
 def console(*, errors: bool = False) -> Console:
-    """Rich's console on standard output or standard error. It is only given `rich.text.Text`, as from `cell`.
+    """Rich's console on standard output or standard error. Give it only `rich.text.Text`, as from `cell`.
 
-    Where nobody looks (a file, a pipe) it is as wide as its words, so that nothing is cut off or wrapped.
+    In a file or a pipe it is as wide as its text, so that nothing is cut off or wrapped.
     """
     stream = sys.stderr if errors else sys.stdout
     out = _Raw(stream) if isinstance(stream, terminal.Stream) else stream
@@ -77,10 +78,11 @@ class Column(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A table. Rows with the same first word belong together.
+    """A table. Rows with the same first cell form a group.
 
-    In a pipe every row is on one line. A terminal's width is kept: sentences wrap, names stay whole, and if there is no
-    room for all columns, the first one becomes a line above its rows. Intervals wrap only if that is not enough.
+    In a pipe every row is one line. On a terminal the table fits the width: sentences wrap, names stay whole, and if
+    there is no room for all columns, the first one becomes a line above its group. Intervals wrap only if that is not
+    enough.
     """
 
     columns: Sequence[Column]
@@ -136,13 +138,12 @@ def _rich_table(
 
 
 def cell(words: object, style: str = "") -> Text:
-    """Foreign text as rich may print it: no markup, nothing that moves the cursor."""
+    """Untrusted text as rich may print it: no markup, nothing that moves the cursor."""
     return Text(clean(str(words), 1000), style=style)
 
 
 class Foot:
-    """Lines at the foot of a terminal on standard error, which are only redrawn on request; messages stay above
-    them."""
+    """Lines at the bottom of a terminal on standard error, redrawn only on request; messages stay above them."""
 
     def __init__(self) -> None:
         self._live = Live(
@@ -154,7 +155,7 @@ class Foot:
         )
 
     def draw(self, *lines: RenderableType) -> None:
-        """Replace the lines by these; words are cut to the width."""
+        """Replace the lines by these, each cut to the terminal's width."""
         for line in lines:
             if isinstance(line, Text):
                 line.no_wrap, line.overflow = True, "ellipsis"
@@ -173,7 +174,7 @@ class Foot:
 
 
 class _Raw:
-    """A stream for rich, whose text has been made visible already and whose colours must pass."""
+    """A stream for rich: its text is already cleaned, and its colours must pass."""
 
     def __init__(self, stream: terminal.Stream) -> None:
         self._stream = stream

@@ -42,7 +42,7 @@ class Purpose(NamedTuple):
     """Something that people choose an isolation for: a column of the report's verdict."""
 
     order: int
-    """Where its column comes."""
+    """Position of its column, ascending."""
     title: str
     """Its name: "Startup"."""
     number: str
@@ -57,7 +57,8 @@ class Metric(NamedTuple):
     meaning: str
     sign: Sign = "positive"
     purpose: Purpose | None = None
-    """What it stands for in the verdict; of several metrics with one purpose the first that was measured does."""
+    """The purpose that it represents in the verdict. Of several metrics with one purpose, the first that was measured
+    counts."""
 
     def can_be(self, value: float) -> bool:
         """Whether this is a value of the metric."""

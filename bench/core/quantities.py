@@ -1,4 +1,4 @@
-"""Durations and sizes in the words of a command line."""
+"""Durations and sizes as written on a command line."""
 
 from __future__ import annotations
 

@@ -18,14 +18,16 @@ def to_start(service: str, program: str) -> str:
 
 
 def as_root(confined: str, otherwise: str = "") -> str:
-    """The remedy of a missing permission: `confined` for a root that is refused, `otherwise` for anybody else."""
+    """The remedy of a missing permission: `confined` for root in a container that lacks it, `otherwise` for other
+    users."""
     if os.geteuid() == 0:
         return confined
     return f"run isobench as root, or {otherwise}" if otherwise else "run isobench as root"
 
 
 def mends(error: OSError, elsewhere: str) -> str:
-    """The remedy if a file could not be created or written; `elsewhere` names the setting of another place."""
+    """The remedy if a file could not be created or written; `elsewhere` names the option or variable for another
+    place."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"free space there, or choose another place: {elsewhere}"
     if error.errno in (errno.EMFILE, errno.ENFILE):

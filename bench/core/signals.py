@@ -23,7 +23,7 @@ PATIENCE = 20.0
 
 
 def name_of(number: int) -> str:
-    """SIGKILL for 9; "signal 99" where there is none of that number."""
+    """SIGKILL for 9; "signal 99" for a number without a name."""
     with suppress(ValueError):
         return signal.Signals(number).name
     return f"signal {number}"

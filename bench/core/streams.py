@@ -11,7 +11,7 @@ from isobench.core.errors import DeadlineExceeded
 
 
 class DeadlineReader(io.RawIOBase):
-    """Reads a descriptor (pipe or socket) until its end; raises `DeadlineExceeded` once the deadline is over.
+    """Reads a descriptor (pipe or socket) until its end; raises `DeadlineExceeded` once the deadline has passed.
 
     `deadline` is a value of `time.monotonic()`. Owns the descriptor.
     """

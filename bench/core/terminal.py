@@ -1,7 +1,7 @@
 """Standard output and standard error: no text can harm a terminal or fail because of the encoding.
 
-`prepare` puts this in place for the whole program, so that no place that prints has to think of it: control characters
-in what is printed are made visible, and what the output's encoding does not have is written in plain letters.
+`prepare` sets this up for the whole program, so that code that prints need not care: control characters are made
+visible, and what the output's encoding lacks is written in plain letters.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ErrorStream(Stream):
 
 
 def prepare() -> None:
-    """Replace the standard streams of this process. A stream that is closed becomes one that nobody reads."""
+    """Replace the standard streams of this process. A closed one is opened on /dev/null."""
     for number in (0, 1, 2):  # otherwise the next file that is opened becomes the stream
         try:
             os.fstat(number)
@@ -112,7 +112,7 @@ def is_live(stream: TextIO) -> bool:
 
 
 def width(*, errors: bool = False) -> int:
-    """The columns of the terminal behind standard output or error: as COLUMNS says, as the terminal does, or eighty."""
+    """The columns of the terminal behind standard output or error: from COLUMNS, else from the terminal, else 80."""
     value = os.environ.get("COLUMNS", "")
     if value.isdecimal() and int(value) > 0:
         return int(value)

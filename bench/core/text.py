@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 NOT_UTF8 = "[\udc80-\udcff]"
-"""Matches what a path has where it is not UTF-8 (PEP 383)."""
+"""Matches the bytes of a path that are not UTF-8, as Python represents them (PEP 383)."""
 _BREAKS = r"[\r\n\t\v\f\x85\u2028\u2029]+"
-"""Compiled when it is used: that takes a fifth of a start of Python."""
+"""Compiled on first use, because that takes a fifth of Python's start-up time."""
 
 
 def clean(text: str, limit: int = 300) -> str:

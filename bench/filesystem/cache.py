@@ -78,7 +78,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
 
 
 def drop_others(kind: str, key: str) -> None:
-    """Remove entries of this kind with other keys: for those that are too large to keep more than one."""
+    """Remove entries of this kind with other keys, if one is so large that only one should be kept."""
     for old in _built().glob(f"{kind}-*"):
         if re.fullmatch(rf"{re.escape(kind)}-[0-9a-f]{{16}}", old.name) and old.name != f"{kind}-{key}":
             shutil.rmtree(old)
@@ -110,7 +110,7 @@ def _allocated(entry: Path) -> int:
 
 
 def found(thing: str, inside: str) -> list[Path]:
-    """What matches these patterns in the cache: undamaged entries of isobench, and folders that somebody put there."""
+    """What matches these patterns in the cache: undamaged entries of isobench, and folders that a user put there."""
     made = [one for one in (cache_dir() / "built").glob(thing) if not damage_of(one)]
     put = [one for one in cache_dir().glob(thing) if not trouble(one.lstat()) and one.is_dir()]
     return [file for one in (*made, *put) for file in one.glob(inside)]

@@ -158,13 +158,13 @@ def _others_write(found: os.stat_result) -> bool:
 
 
 def _is_private(group: int) -> bool:
-    """Whether a group is this user's own: called like the user, as pam_umask(8) has it, and without other members. On
-    some systems all users' first group is the same (users)."""
+    """Whether a group is this user's own: it has the user's name, as pam_umask(8) requires, and no other members. On
+    some systems all users have the same first group (users)."""
     if group != os.getegid():
         return False
     try:
         user, found = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(group)
-    except KeyError:  # without names, as in many containers, it is told by its number
+    except KeyError:  # there are no names, as in many containers: compare the numbers
         return group == os.geteuid()
     return found.gr_name == user and {*found.gr_mem} <= {user}
 

@@ -98,7 +98,7 @@ def check_may_run(place: Path, name: str) -> None:
 
 
 def check_name(place: Path, program: str, refused: str, name: str) -> None:
-    """Raise `Unavailable` if this program cannot be given this path: it has a character that matches `refused`."""
+    """Raise `Unavailable` if this program cannot use this path: it contains a character that matches `refused`."""
     found = re.search(refused, str(place))
     if found:
         letter = f"the byte {ord(found[0]) - 0xDC00:#x}" if found[0] >= "\udc00" else repr(found[0])

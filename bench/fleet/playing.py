@@ -1,7 +1,7 @@
-"""One host's night, played by ansible-runner: its progress, its deadline, and why it was not measured.
+"""One host's night, run by ansible-runner: its progress, its deadline, and why it was not measured.
 
-Each host has an `ansible-playbook` of its own. So a host that hangs, or on which Ansible itself fails, costs no other
-host anything, and can be given up.
+Each host has an `ansible-playbook` of its own. So a host that hangs, or on which Ansible itself fails, affects no other
+host, and can be given up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ USUAL_DEADLINE = 10800.0
 BESIDE = 1800.0
 """Seconds for everything but measuring (installing, fetching, cleaning) before a host is given up."""
 _POLL = 1
-"""Seconds between two looks at whether a host is to be given up."""
+"""Seconds between checks whether a host is to be given up."""
 
 State = Literal["measured", "already measured", "checked", "unreachable", "failed", "given up"]
 
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     reason: str
     """Why it was not measured."""
     run: str
-    """Host id and stamp, as below the results folder; empty if there is none."""
+    """The run as HOST_ID/STAMP below the results folder; empty if there is none."""
     blocks: int
     changed: int
     """Tasks that changed something on the host."""
@@ -59,7 +59,7 @@ class Night(NamedTuple):
 
     inventory: Path
     variables: Mapping[str, object]
-    """For the roles; they go before the inventory's."""
+    """Variables for the roles; they take precedence over the inventory's."""
     deadline: float | None = None
     check: bool = False
 
@@ -95,7 +95,8 @@ def _place(name: str, facts: Mapping[str, object]) -> Place:
 
 
 def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Callable[[], bool]) -> Outcome:
-    """Play one host's night. `told` gets the host and the name of each role that begins."""
+    """Run one host's night. `told` is called with the host and the name of each role that begins. `stop` returns
+    whether to give up."""
     began = time.monotonic()
     most = (night.deadline or place.deadline or USUAL_DEADLINE) + BESIDE
     seen = _Seen(told)
@@ -123,7 +124,7 @@ def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Cal
 
 
 def _here(folder: Path) -> dict[str, Any]:
-    """What every start of Ansible gets: this folder for its files, the user's settings, our collection."""
+    """The arguments of every start of Ansible: this folder for its files, the user's settings, our collection."""
     collections = [str(COLLECTION), *filter(None, [os.environ.get("ANSIBLE_COLLECTIONS_PATH")])]
     return {
         "private_data_dir": str(folder),
@@ -137,12 +138,13 @@ def _here(folder: Path) -> dict[str, Any]:
 
 
 _MARK = "ANSIBLE_LOCAL_TEMP"
-"""By this variable the processes of a play are known: ansible-playbook's workers have sessions of their own, and its
+"""This variable identifies the processes of a play: ansible-playbook's workers have sessions of their own, and its
 connections outlive it."""
 
 
 def _end_all(folder: Path) -> None:
-    """End what is left of a play. A connection that ends takes with it what runs on the host, which ends in order."""
+    """End what is left of a play. When a connection ends, the kernel hangs up what runs on the host, which cleans up
+    and ends."""
     for _ in range(_TIMES):
         if not kill_all(lambda pid: has_variable(pid, f"{_MARK}={folder / 'local'}")):
             break
@@ -153,7 +155,7 @@ _TIMES = 50
 
 
 class _Seen:
-    """What Ansible's events have said of a host so far."""
+    """What Ansible's events have reported about a host so far."""
 
     def __init__(self, told: Callable[[str, str], None]) -> None:
         self.reason = ""
@@ -161,7 +163,7 @@ class _Seen:
         self.changed = 0
         self.run: dict[str, Any] = {}
         self.measured = False
-        """Whether the task that measures was played and changed something."""
+        """Whether the task that measures has run and changed something."""
         self._told, self._role = told, ""
         self._complaint = ""
 
@@ -185,7 +187,7 @@ class _Seen:
 
     @property
     def complaint(self) -> str:
-        """What Ansible itself said where it failed."""
+        """Ansible's own message, if it failed itself."""
         return clean(re.sub(r"\x1b\[[0-9;]*m", "", self._complaint).strip())
 
 

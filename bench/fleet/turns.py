@@ -1,4 +1,4 @@
-"""Whose turn it is: so many hosts at once, and so many of one domain."""
+"""Schedules hosts: at most so many at once, and so many of one domain."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ Result = TypeVar("Result")
 
 
 class Place(NamedTuple):
-    """A host as the inventory names it."""
+    """A host of the inventory."""
 
     name: str
     domain: str = ""
-    """What it shares with others, as a power supply or a switch: `isobench_domain`. Hosts without one share one."""
+    """What it shares with other hosts, such as a power supply or a switch: `isobench_domain`. Hosts without it count as
+    one domain."""
     deadline: float | None = None
-    """Seconds that it may measure, if the inventory says that: `isobench_deadline`."""
+    """Seconds that it may measure, if the inventory sets them: `isobench_deadline`."""
 
 
 def in_turn(
     places: Sequence[Place], at_once: int, of_one_domain: int, work: Callable[[Place], Result], stop: Event
 ) -> Iterator[Result]:
-    """Work on each host in a thread of its own; the results in the order in which they are there.
+    """Call `work` for each host in a thread of its own; yields results as they complete.
 
-    Sets `stop` if it is interrupted or left early, and waits for what is at work, which has to look at it.
+    If interrupted or left early, it sets `stop`, which `work` has to check, and waits for the running calls.
     """
     waiting, working = list(places), dict[Future[Result], Place]()
     with ThreadPoolExecutor(at_once) as pool:
@@ -48,7 +49,7 @@ def in_turn(
 def _next(
     waiting: Sequence[Place], working: dict[Future[Result], Place], at_once: int, of_one_domain: int
 ) -> list[Place]:
-    """The hosts whose turn it is, in their order."""
+    """The hosts that may start now, in their order."""
     taken, chosen = Counter(place.domain for place in working.values()), list[Place]()
     for place in waiting:
         if len(working) + len(chosen) < at_once and taken[place.domain] < of_one_domain:

@@ -53,8 +53,8 @@ class LaunchedInstance:
         self.steps: dict[str, float] = {}
         """Seconds that each isolating step of the start took, by name."""
         self.means: dict[str, int] = {}
-        """What the launcher can use here (clone3, a child created inside its cgroup, a watch on network namespaces): 0
-        for what is refused."""
+        """What the launcher can use here (clone3, a child created inside its cgroup, a watch on network namespaces); 0
+        if it is refused."""
         self.elsewhere: Mapping[int, Role] = {}
         """Processes of this instance that a daemon started, and which are therefore not the launcher's descendants."""
         self.watchers: list[int] = []
@@ -86,7 +86,7 @@ class LaunchedInstance:
 
     @property
     def use_told_by(self) -> str:
-        """What tells its use (`isobench.contracts.capabilities.TellsUse`)."""
+        """The source of `use` (`isobench.contracts.capabilities.TellsUse`)."""
         return self._use.words
 
     def use(self) -> Use:
@@ -129,8 +129,8 @@ class LaunchedInstance:
         return parse_message(message, kind, self.console)
 
     def _receive(self, deadline: float) -> bytes:
-        """The next message. What is written to standard error meanwhile is read: a writer waits while its pipe is full,
-        and a tool that fails with many words would hang."""
+        """The next message. Standard error is read meanwhile: a writer blocks while its pipe is full, so a tool that
+        fails with a long message would hang."""
         if self._control.fileno() < 0:
             raise OSError(errno.EBADF, "it has ended")
         waiting = select.poll()
@@ -198,7 +198,7 @@ class _Pipes:
             os.close(descriptor)
 
     def read_errors(self) -> bool:
-        """Read what is there of standard error; whether there may be more later."""
+        """Read what standard error has now; returns whether there may be more later."""
         try:
             words = os.read(self.errors, 1 << 16)
         except OSError:  # nothing is there now
@@ -216,7 +216,7 @@ class _Pipes:
 
 
 ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-"""The environment of an instance: what is set where isobench is called could change what is measured."""
+"""The environment of an instance. The caller's own variables could change what is measured."""
 
 
 @contextmanager
@@ -297,7 +297,7 @@ def watch_netns(timeout: float) -> NetnsWatch | None:
 
 
 def blind() -> str:
-    """Why there is no such watch; empty if there is. Known once one was requested."""
+    """Why there is no such watch; empty if there is one. Known after the first request."""
     if os.geteuid() != 0:
         return ROOT_ONLY
     return "" if _may_watch else MAY_NOT

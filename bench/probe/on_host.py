@@ -23,8 +23,8 @@ def probe_on_host(*arguments: str) -> bytes:
 
 
 def lay_veth(pid: int) -> list[str]:
-    """Lay a veth pair into the network namespace of a process, which removes it at its end: the address of the end
-    there; nothing if that is not allowed."""
+    """Create a veth pair into the network namespace of a process; the kernel removes it with the namespace. Returns the
+    address of the end there, or nothing if that is not allowed."""
     try:
         return [str(json.loads(probe_on_host("net", "veth", str(pid)).splitlines()[-1])["address"])]
     except (ProbeError, ValueError, LookupError, TypeError):

@@ -1,6 +1,6 @@
 """The journal of an unfinished run: one line per block, appended and synced, so that a block costs only its own size.
 
-The journal has what the record and the suite do not have yet. At the end of a run they are made from it, and it is
+The journal has what is not yet in the record and the suite. At the end of a run they are made from it, and it is
 removed; if a run was killed, the next reader does that (`isobench.results.store.load`). The writer holds a lock on it,
 so that a reader can distinguish a live run from a dead one.
 """
@@ -61,9 +61,9 @@ class Journal:
             try_lock(self._file.fileno())
 
     def append(self, entry: Entry) -> None:
-        """Append a line, or nothing: also if it is interrupted.
+        """Append a whole line or nothing, even if interrupted.
 
-        A journal that was removed or moved is not continued: what follows would be lost with it, or not be found.
+        Raises `FileNotFoundError` if the journal was removed or moved: further blocks would be lost with it.
         """
         if not self._is_in_place():
             raise FileNotFoundError(errno.ENOENT, "its folder has been removed or moved, with these blocks")
@@ -83,7 +83,7 @@ class Journal:
             return False
 
     def sync(self) -> None:
-        """Sync the line to the disk. That takes seconds where others write; an interruption leaves the line there."""
+        """Sync the line to the disk. That takes seconds if others write much; an interruption keeps the line."""
         try:
             sync(self._file.fileno())
         except OSError:  # a disk may say only now that it is full

@@ -1,7 +1,7 @@
 """Removing the values of a run: its record keeps what remains of each cost, and its suite goes.
 
-The record is replaced in one step, and says that the values are gone; only then is the suite removed. So a crash leaves
-either a whole run, or a pruned one with a suite that nobody reads and that `remove_suite` removes.
+First the record is replaced atomically by one that says that the values are gone; only then is the suite removed. So a
+crash leaves either a whole run, or a pruned one with a suite that is never read and that `remove_suite` removes.
 """
 
 from __future__ import annotations

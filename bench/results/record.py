@@ -15,7 +15,7 @@ class _Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PurposeRecord(_Frozen, frozen=True):
-    """What people choose an isolation for (`isobench.core.model.Purpose`)."""
+    """A purpose as defined at the time of the run (`isobench.core.model.Purpose`)."""
 
     order: int
     title: str
@@ -29,13 +29,13 @@ class MetricRecord(_Frozen, frozen=True):
     unit: Unit
     meaning: str
     sign: Sign = "positive"
-    """In runs older than this field, values of zero and less are missing from every metric."""
+    """In runs older than this field, every metric lacks its values of zero and less."""
     purpose: PurposeRecord | None = None
-    """No metric of a run older than this field has one."""
+    """None in runs older than this field."""
 
 
 class SeriesRecord(_Frozen, frozen=True):
-    """One benchmark, whole. Seconds or bytes; `blocks` ascends."""
+    """One whole benchmark. Values in seconds or bytes; `blocks` ascends."""
 
     name: str
     unit: Unit
@@ -125,8 +125,8 @@ class LevelRecord(_Frozen, frozen=True, array_like=True):
 
 
 class RatioRecord(_Frozen, frozen=True, array_like=True):
-    """A cost's ratio to the baseline, as `isobench.analysis.verdicts.rows` has it; no interval from fewer than six
-    pairs."""
+    """A cost's ratio to the baseline, as `isobench.analysis.verdicts.rows` computes it; fewer than six pairs give no
+    interval."""
 
     n: int
     ratio: float
@@ -137,25 +137,25 @@ class RatioRecord(_Frozen, frozen=True, array_like=True):
     mde: float | None
     effective: float | None
     strayed: float
-    """By how much (a logarithm) a failed A/A control widens the interval on either side; 0 if it passed."""
+    """By how much a failed A/A control widens the interval on either side, as a logarithm; 0 if it passed."""
     level: LevelRecord | None
 
 
 class CostRecord(_Frozen, frozen=True, array_like=True):
-    """What remains of one cost when its values are pruned: seconds, bytes, or ratios to the baseline. It is written as
-    a list: with the names of its fields it would be larger than the values of a short run."""
+    """What remains of one cost when its values are pruned: seconds, bytes, or ratios to the baseline. Written as a
+    list, since the names of its fields would take more space than the values of a short run."""
 
     name: str
     """`<scenario>.<metric>/<environment>`."""
     unit: Unit
     taken: int
-    """Values that counted."""
+    """How many values counted."""
     median: float
     q25: float
     q75: float
     minimum: float
     night: tuple[float, float | None, float | None, float | None]
-    """Value, ratio, and the ends of the interval, as a history has them (`isobench.analysis.history.Point`)."""
+    """Value, ratio, and the ends of the interval, as in a history (`isobench.analysis.history.Point`)."""
     ratio: RatioRecord | None = None
     level: LevelRecord | None = None
     """Of the values; None if one is not positive, or for fewer than six."""
@@ -200,7 +200,7 @@ class Session(_Frozen, frozen=True):
     scenarios: list[ScenarioRecord]
     skips: list[SkipRecord] = []
     beneath: list[EnvironmentRecord] = []
-    """Rungs that were not run, but lie beneath one that was: the ladder names them where it skips rungs."""
+    """Rungs that were not run, but are below one that was: the ladder names them where it skips rungs."""
     failures: list[FailureRecord] = []
     blocks: list[BlockRecord] = []
     finished: str = ""

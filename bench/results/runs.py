@@ -22,7 +22,8 @@ HELP = "a run's folder, label, tag or time, latest or previous"
 
 
 def label(text: str) -> str:
-    """A run's label: one line of printable text that has no other meaning and can be part of a list."""
+    """Check a run's label: one line of printable text, not a reserved word, without commas and slashes. Raises
+    `UsageError`."""
     text = text.strip()
     if not text or len(text) > _LONGEST_LABEL or not text.isprintable():
         raise UsageError(

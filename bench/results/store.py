@@ -40,7 +40,7 @@ _LONGEST = 1e10
 """Seconds: three hundred years."""
 _MOST_BYTES = 1 << 29
 _MOST_PARTS = 1 << 25
-"""Limits of a file's size and number of values: a larger file was written to exhaust the reader's memory."""
+"""Limits of a file's size and number of values, so that no file exhausts the reader's memory."""
 
 
 class Run(NamedTuple):
@@ -69,7 +69,7 @@ class RunWriter:
         self.blocks = 0
         """How many are on disk, the warm-up block's included."""
         self.left_out = 0
-        """How many of them are marked, without that."""
+        """How many of them are marked, without the warm-up block."""
         self._units = units
         self._series: dict[str, tuple[Series, array[int], array[float]]] = {}
         self._marked: set[int] = set()
@@ -98,7 +98,7 @@ class RunWriter:
             self._journal.append(entry)
             try:
                 self._journal.sync()
-            except KeyboardInterrupt:  # the block is whole: the interruption falls between two
+            except KeyboardInterrupt:  # the block is complete: the interruption counts as one between two blocks
                 self._add(entry)
                 raise
         self._add(entry)
@@ -287,7 +287,7 @@ def save(run: Run) -> None:
 
 def _session_text(session: Session) -> Iterator[bytes]:
     """The record as readable JSON, one value per line; its blocks last, one at a time. What remains of a pruned run has
-    a line for each cost: it is to be small."""
+    one line per cost, to be small."""
     fields = msgspec.to_builtins(msgspec.structs.replace(session, blocks=[], pruned=None))
     del fields["blocks"], fields["pruned"]
     yield _indented(msgspec.json.encode(fields), 0).removesuffix(b"\n}")
@@ -305,7 +305,7 @@ def _session_text(session: Session) -> Iterator[bytes]:
 
 
 def _indented(text: bytes, depth: int) -> bytes:
-    """A space a level, `depth` levels down."""
+    """Indent with one space per level, starting `depth` levels down."""
     margin = b" " * depth
     return margin + msgspec.json.format(text, indent=1).replace(b"\n", b"\n" + margin)
 
@@ -339,7 +339,7 @@ def _check_plain(session: Session) -> None:
 
 
 def _check_remains(pruned: PrunedRecord) -> None:
-    """Raises `ValueError` for what no pruned run has."""
+    """Raises `ValueError` for values that no pruned run has."""
     names = set()
     for cost in pruned.costs:
         named(cost.name, cost.unit)

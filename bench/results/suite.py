@@ -1,8 +1,8 @@
 """Series of values, and the part of pyperf's file format (version 1.0, pyperf `_bench.py`) that isobench writes.
 
-Written and read with msgspec, because a run with a million samples must load in seconds; the tests hold it against
-pyperf itself. pyperf's values are positive. A series that has another value is not in the suite at all, for a median
-over the rest would be wrong: it is whole in the session record (`Session.not_in_suite`).
+Written and read with msgspec, because a run with a million samples must load in seconds; the tests compare it with
+pyperf itself. pyperf's values are positive. A series with any other value is not in the suite at all, since a median
+over the rest would be wrong; the session record has all of it (`Session.not_in_suite`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = re.compile(r"(?P<scenario>[a-z0-9-]+)\.(?P<metric>[A-Za-z0-9_.+-]+)/(?P<
 _LONGEST_NAME = 300
 _UNITS: dict[str, Unit] = {"second": "second", "byte": "byte"}
 _SMALLEST, _LARGEST = 1e-15, 1e19
-"""Less than a millionth of a nanosecond, and more bytes than 64 bits count: neither was measured."""
+"""Bounds of a value that was measured: a millionth of a nanosecond, and as many bytes as 64 bits count."""
 LAST_BLOCK = 10**8
 
 
@@ -55,7 +55,7 @@ def benchmark_name(scenario: str, metric: str, environment: str) -> str:
 
 
 def named(name: str, unit: str) -> Series:
-    """An empty series of this benchmark. Raises `ValueError` where no run writes such a name or unit."""
+    """An empty series of this benchmark. Raises `ValueError` if no run writes such a name or unit."""
     scenario, metric, environment, known = _parts(name, unit)
     return Series(scenario, metric, environment, known, [], [], [])
 
@@ -71,7 +71,7 @@ def _parts(name: str, unit: str) -> tuple[str, str, str, Unit]:
 
 
 def check(series: Iterable[Series]) -> list[Series]:
-    """These series, as they may go into a run. Raises `ValueError` with what is wrong with one of them."""
+    """The series, checked. Raises `ValueError` if they cannot be those of one run."""
     units: dict[tuple[str, str], str] = {}
     found: dict[str, Series] = {}
     usual: list[int] = []
@@ -111,7 +111,7 @@ def _check_closely(name: str, values: list[float]) -> None:
 
 
 class _Circumstances(msgspec.Struct, omit_defaults=True):
-    """Of the metadata of a run what is used: a dictionary of all of it takes longer than the rest of reading."""
+    """The metadata of a run that are used. Decoding all of them would take longer than everything else."""
 
     block: int | float | str | None = None
 
@@ -148,7 +148,7 @@ def encode(series: Iterable[Series], run_id: str, elsewhere: int) -> Iterator[by
 
 
 def decode(text: bytes) -> list[Series]:
-    """The series of a suite. Raises `ValueError` (of msgspec, where it is no pyperf suite)."""
+    """The series of a suite. Raises `ValueError` (msgspec's, if it is not a pyperf suite)."""
     return [_series(benchmark) for benchmark in _DECODER.decode(text).benchmarks]
 
 
