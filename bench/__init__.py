@@ -22,5 +22,5 @@ def _leave_current_folder() -> None:
         del sys.path[0]
 
 
-if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # what Python calls a program that it is still looking for
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # so while Python is still looking for the module
     _leave_current_folder()

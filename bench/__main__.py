@@ -19,11 +19,11 @@ def main() -> int:
         signals = sys.modules.get("isobench.core.signals")  # a command that has handled no signal need not import it
         if signals is not None:
             signals.ignore()
-        gc.freeze()  # what is left goes with the process: not searched for garbage, which takes a third of a start
+        gc.freeze()  # the process ends: searching for garbage would take a third of the start-up time
 
 
 _OBJECTS = 20_000
-"""Further objects after which garbage is looked for: imports make tens of thousands, and all of them stay."""
+"""New objects before the next garbage collection: imports create tens of thousands, which all stay."""
 
 
 if __name__ == "__main__":

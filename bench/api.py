@@ -1,14 +1,13 @@
-"""What a plug-in imports, and all that it imports: environments, scenarios, sections of the report, export formats.
+"""Everything that a plug-in imports: for environments, scenarios, sections of the report, export formats.
 
 Compatibility. `API_VERSION` is (major, minor). Within one major version nothing in `__all__` is removed or changes its
 meaning, no member is added to `Environment`, `Sandbox`, `Instance` or `Scenario` that a plug-in would have to have, and
 no field of a record (`Launch`, `Mechanism`, `Engine`, `Keeper`, `Need`, `Tool`, `Metric`, `Purpose`, `Section`,
-`Format`) is added without a default.
-What can newly be done comes as a protocol of its own, or as a field with a default, and raises the minor version.
-Something that is to go is named in the changelog one minor release of isobench before. Whatever is not in `__all__`,
-though it can be reached, may change at any time. `isobench plugin check MODULE` tests a plug-in against this version.
+`Format`) is added without a default. New abilities are added as protocols of their own or as fields with defaults, and
+raise the minor version. A removal is announced in the changelog one minor release of isobench before. Whatever is not
+in `__all__` may change at any time. `isobench plugin check MODULE` tests a plug-in against this version.
 
-What is large is imported when it is first asked for, since `isobench list` imports every plug-in.
+Large modules are imported on first use, since `isobench list` imports every plug-in.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     from isobench.report.context import Context, Section
 
 API_VERSION = (1, 2)
-"""Of this module; isobench has a version of its own."""
+"""The version of this module, independent of isobench's."""
 
 __all__ = [
     "API_VERSION",
@@ -144,7 +143,7 @@ _LATER = {
     **dict.fromkeys(("Context", "Section"), "report.context"),
     **dict.fromkeys(("Block", "Heading", "Items", "Paragraph", "Span", "Table", "table"), "report.blocks"),
 }
-"""Name -> the module that it is fetched from when it is asked for."""
+"""Name -> the module that it is imported from on first use."""
 
 
 def __getattr__(name: str) -> object:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 argparse._ = str  # type: ignore[attr-defined]
-"""Its words stay English, as all of isobench's are: to ask for others takes a tenth of a start of Python."""
+"""argparse's messages stay English, like isobench's: looking for a translation takes a tenth of Python's start-up."""
 
 _FIRST = (
     "run", "report", "compare", "trend", "site", "nightly", "fleet", "export", "runs", "prune", "list", "doctor",
@@ -43,7 +43,7 @@ def _commands() -> tuple[str, ...]:
 
 
 def _summary(command: str) -> str:
-    """The first line of its module. That is not imported: help would import everything that any command uses."""
+    """The first line of its module, read without importing it: help would import everything that any command uses."""
     with open(f"{_FOLDER}/{command}.py", encoding="utf-8") as source:
         return source.readline().strip().strip('"').removeprefix(f"isobench {command}: ").removesuffix(".")
 
@@ -169,7 +169,7 @@ def _host_failure(error: Exception) -> _Failure | None:
     if isinstance(error, FileNotFoundError) and _is_gone():
         return _Failure("the folder that it was started in is gone", "cd elsewhere", UsageError.exit_code)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("isobench"):
-        missing = error.name.partition(".")[0]  # in a checkout nobody has installed what isobench needs
+        missing = error.name.partition(".")[0]  # in a checkout the dependencies may not be installed
         return _Failure(f"the Python package {missing} is not installed", "pip install .", UsageError.exit_code)
     return None
 
@@ -208,8 +208,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         self._action_max_length = _LONGEST_COMMAND  # argparse forgets how far commands are indented
 
     def _set_color(self, *_asked: object, **_more: object) -> None:
-        """No colours: output is made safe for terminals, which shows their codes. To ask Python for none (since 3.14)
-        takes as long as its own start."""
+        """No colours: isobench makes control characters visible, which would show their codes. Python's own switch
+        (since 3.14) takes as long as a start of Python."""
         self._theme, self._decolor = _NoColours(), str
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -264,7 +264,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     own = _own(words)
     arguments, rest = parser.parse_known_args(own)
     if hasattr(arguments, "words") and not any(word.startswith("-") for word in rest):
-        arguments.words += rest  # argparse has taken its words already where an option is between them
+        arguments.words += rest  # argparse has already consumed its words if an option is between them
         rest = []
     if not rest and len(own) < len(words):
         program = list(words[len(own) + 1 :])
@@ -297,8 +297,8 @@ def whole_parser() -> argparse.ArgumentParser:
 
 
 def _parser(chosen: Collection[str], known: Iterable[str]) -> argparse.ArgumentParser:
-    """The parser of these commands. Only the chosen ones have their options: a parser takes as long to make as a module
-    to import, and both are more than `list` needs of the other commands."""
+    """The parser of these commands. Only the chosen ones have their options: importing a module and making its parser
+    take too long to do for every command."""
     parser = _Parser(
         prog="isobench",
         description="Measures what isolation costs: processes, chroot, namespaces, containers, virtual machines.",

@@ -87,7 +87,7 @@ def _read(path: str, text: bytes) -> Mapping[str, object]:
 
     from isobench.filesystem.ownership import strangers
 
-    problem = strangers(Path(path))  # options say what is written where, and anybody may lay a file into /tmp
+    problem = strangers(Path(path))  # options say what is written where, and anybody may put a file into /tmp
     if problem:
         raise UsageError(
             f"{path} {problem}: it is refused",

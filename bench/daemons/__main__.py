@@ -60,8 +60,8 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _await_end(pid: int) -> None:
-    """Python handles no signal that arrives right before a blocking wait until that returns; poll(2) on the wakeup
-    descriptor misses none."""
+    """Wait for the command. Python handles a signal that arrives just before a blocking wait only after that wait;
+    poll(2) on the wakeup descriptor misses none."""
     told, telling = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     ended = os.pidfd_open(pid)
     before = signal.set_wakeup_fd(telling)

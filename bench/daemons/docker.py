@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _REFUSED = rf"{NOT_UTF8}|[:,\\%?#\n]"
-"""Matches what has a meaning of its own in an overlay's options, an address or one of Go's formats."""
+"""Matches characters with a special meaning in overlay options, addresses or Go's format strings."""
 
 
 def address(state: Path) -> str:

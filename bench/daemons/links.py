@@ -67,7 +67,7 @@ def recorded(data: Path) -> set[str]:
 
 
 def _links() -> list[dict[str, Any]]:
-    """Of the kind of these pairs."""
+    """All veth interfaces, as `ip` describes them; none if that fails."""
     words = ["ip", "-json", "link", "show", "type", "veth"]
     with suppress(OSError, ValueError):
         done = subprocess.run(words, check=False, capture_output=True, process_group=0)

@@ -4,9 +4,8 @@ dockerd creates a bridge, interfaces on it, chains and rules, turns forwarding o
 none of that. The previous state is recorded in a file, locked as long as its session lives, so that the next session
 can restore it after a kill. Changes of others, and everything that existed before, are not touched.
 
-All dockerds of a network share its bridge and chains. Where one that started later still runs, the one that ends leaves
-them to it. If that one is another session's, it inherits the older record, and restores it when it ends. What a dockerd
-had that was there before is in the record, and is restored at once.
+All dockerds of a network namespace share its bridge and chains. If one that started later still runs, the one that ends
+leaves them to it. If that one belongs to another session, it inherits the older record, and restores it when it ends.
 """
 
 from __future__ import annotations
@@ -169,7 +168,7 @@ def _began(pid: int) -> float:
 
 
 def _hand_over(kept: Mapping[str, Any], state: Path, others: Sequence[int]) -> None:
-    """Leave the network to another session's dockerd, or to the host's own, for which it is then to stay."""
+    """Leave the bridge and chains to another session's dockerd with the record, or to the host's own for good."""
     for name in _links_left(kept, state):
         subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True, process_group=0)
     for pid in others:
@@ -310,14 +309,14 @@ def _within(source: str, subnet: str) -> bool:
 
 
 def _subnets() -> list[str]:
-    """The bridge's."""
+    """The subnets of the bridge."""
     words = ["ip", "-oneline", "address", "show", "dev", _BRIDGE]
     fields = subprocess.run(words, check=False, capture_output=True, errors="replace", process_group=0).stdout.split()
     return [after for word, after in pairwise(fields) if word in ("inet", "inet6")]
 
 
 def _saved(tool: str) -> str | None:
-    """All rules; None if they cannot be read, in which case they are not touched."""
+    """All rules; None if they cannot be read: then they are not touched."""
     if find(f"{tool}-save") is None:
         return None
     done = subprocess.run([f"{tool}-save"], check=False, capture_output=True, errors="replace", process_group=0)

@@ -34,7 +34,7 @@ _STORED = "data/docker/registry/v2/repositories"
 
 
 class Registry:
-    """A running registry. Its answers that say no are a `MeasurementError` with its own words."""
+    """A running registry. If it refuses something, that is a `MeasurementError` with its own message."""
 
     def __init__(self, daemon: daemons.Daemon, state: Path) -> None:
         self._daemon = daemon
@@ -50,7 +50,7 @@ class Registry:
         return int(self.address.rpartition(":")[2])
 
     def answers(self) -> bool:
-        """Whether it is there: somebody may have killed it."""
+        """Whether it still runs and answers: it may have been killed."""
         try:
             return _status(self.port, "/v2/") == http.client.OK
         except (OSError, http.client.HTTPException):
@@ -70,17 +70,17 @@ class Registry:
             self._said("PUT", upload, file, {**headers, "Content-Length": str(blob.stat().st_size)})
 
     def put_manifest(self, repository: str, tag: str, manifest: bytes, kind: str) -> None:
-        """Name an image whose blobs are there."""
+        """Tag an image whose blobs have been uploaded."""
         self._said("PUT", f"/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": kind})
 
     def manifest(self, repository: str, tag: str, kind: str) -> dict[str, Any]:
-        """What a client is told of an image."""
+        """The manifest of an image, as a client receives it."""
         answer = self._said("GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": kind})
         return dict(json.loads(answer.content))
 
     def forget(self, repository: str) -> None:
-        """Remove a repository, or all in this folder, so that the next push uploads everything anew.
-        The registry keeps no list of them but their folders."""
+        """Remove a repository, or all in this folder, so that the next push uploads everything anew. The registry has
+        no list of repositories other than their folders."""
         remove_tree(self.state / _STORED / repository)
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Registry:
     def _said(
         self, method: str, path: str, body: bytes | BinaryIO = b"", headers: Mapping[str, str] | None = None
     ) -> _Answer:
-        """What it answers. Raises `MeasurementError` if that is an error, or if nobody answers."""
+        """The answer to a request. Raises `MeasurementError` if it is an error, or if there is none."""
         answer = self._answer(method, path, body, headers or {})
         if answer.status >= http.client.MULTIPLE_CHOICES:
             raise MeasurementError(f"{self._name}: {_reason(answer)}")
@@ -114,7 +114,7 @@ class Registry:
 
 
 class _Answer(NamedTuple):
-    """What of an answer is used."""
+    """The parts of an answer that are used."""
 
     status: int
     location: str
@@ -122,7 +122,8 @@ class _Answer(NamedTuple):
 
 
 def _reason(answer: _Answer) -> str:
-    """Its own words (OCI distribution specification, "Error Codes"), and why it could not keep what it was given."""
+    """Its own message (OCI distribution specification, "Error Codes"), and for an internal error the cause (a full
+    disk)."""
     try:
         error = json.loads(answer.content)["errors"][0]
         words, detail = str(error["message"]), error.get("detail")
@@ -134,8 +135,8 @@ def _reason(answer: _Answer) -> str:
 
 
 def start(state: Path) -> Registry:
-    """Start a registry with everything that it keeps in this folder, which is made for this user alone if it is not
-    there. Raises `Unavailable`."""
+    """Start a registry that keeps everything in this folder, which is created for this user only. Raises
+    `Unavailable`."""
     program = find(PROGRAM)
     if program is None:
         raise Unavailable(f"{PROGRAM} is not installed", remedy=REMEDY)
@@ -156,7 +157,7 @@ def start(state: Path) -> Registry:
 
 
 def _configuration(state: Path) -> dict[str, Any]:
-    """Without a cache of what is stored, as the harness removes repositories; without a line for each request."""
+    """No cache of blobs, because the harness removes repositories itself; no access log."""
     return {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},

@@ -12,12 +12,12 @@ TASKS = "io.containerd.runtime.v2.task"
 
 
 def remove_socket(address: str, namespace: str, container: str) -> None:
-    """The socket of a container whose shim is gone, in the containerd that listens at this address."""
+    """Remove the socket of a container whose shim is gone; `address` is where its containerd listens."""
     digest = hashlib.sha256(f"{address}/{namespace}/{container}".encode()).hexdigest()
     (SOCKETS / digest).unlink(missing_ok=True)
 
 
 def remove_sockets(address: str, state: Path) -> None:
-    """The sockets of all containers of an ended containerd, by its `state`."""
+    """Remove the sockets of all containers of a containerd that has ended; `state` is its folder of that name."""
     for folder in (state / TASKS).glob("*/*"):
         remove_socket(address, folder.parent.name, folder.name)

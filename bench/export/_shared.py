@@ -1,4 +1,4 @@
-"""What the formats share: the run's estimates, and words that nothing takes for more than words."""
+"""What the formats share: the run's estimates, and text that no other program interprets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """One format: its name for `--to`, what its file is called after its dot, and what makes the bytes of the file."""
+    """One format: its name for `--to`, the extension of its file, and the function that makes the file's bytes."""
 
     name: str
     suffix: str
     write: Callable[[Results], bytes]
     binary: bool = False
-    """Whether it is no text, which a terminal is not given."""
+    """Whether it is binary, and therefore not written to a terminal."""
 
 
 def estimates(results: Results) -> list[Estimate]:

@@ -39,7 +39,7 @@ _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 def bundle(run: Run) -> bytes:
     """A gzipped tar archive with one folder: suite.json, session.json, report.md with its drawings,
     index.html."""
-    from isobench.report import build  # numpy, too, while a night that only asks for the exports' names is measured
+    from isobench.report import build  # slow: it imports numpy, and most callers only list the formats
 
     session = anonymous(run.session)
     with tempfile.TemporaryDirectory(prefix="isobench-bundle-") as name:

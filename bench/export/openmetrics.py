@@ -1,4 +1,4 @@
-"""OpenMetrics, for Prometheus: what a run measured and how it went; of a night also what the trend says.
+"""OpenMetrics, for Prometheus: what a run measured and how it went; for a night also the trend's alerts.
 
 node_exporter's textfile collector reads it, too. contrib/prometheus has alert rules, contrib/grafana a dashboard.
 """
@@ -57,7 +57,8 @@ def write(results: Results) -> bytes:
 
 
 def write_night(results: Results, alerts: Sequence[Alert], watched: int) -> bytes:
-    """The same, and which of these alerts of the run's machine are news. `watched` is the number of its series."""
+    """The same, and the new ones among the machine's `alerts`. `watched` is the number of its series that have a
+    trend."""
     host = {"host": results.session.host_id}
     samples = [*_of_run(results), ("isobench_trend_watched_series", host, float(watched))]
     for alert in alerts:
@@ -73,7 +74,7 @@ def _of_run(results: Results) -> list[Sample]:
         ("isobench_run_blocks_used", host, float(session.blocks_used)),
         ("isobench_run_failed_cells", host, float(sum(failure.block > 0 for failure in session.failures))),
     ]
-    with suppress(ValueError):  # a record may have a time that is none
+    with suppress(ValueError):  # a damaged record may have an invalid time
         began = datetime.fromisoformat(session.started).timestamp()
         samples.append(("isobench_run_start_time_seconds", host, began))
     for row in estimates(results):
@@ -91,7 +92,7 @@ def _labels(row: Estimate) -> dict[str, str]:
 
 
 def _of_alert(alert: Alert, host: dict[str, str]) -> Iterable[Sample]:
-    """A cost that changed has a sample, and each of the baseline's costs that moved together, and each fact."""
+    """One sample for each cost that changed, also among baseline costs that moved together, and for each fact."""
     for what in alert.what:
         if alert.kind == "fingerprint":
             yield "isobench_trend_fact_changed", {**host, "fact": what}, 1.0
@@ -107,7 +108,7 @@ def _of_alert(alert: Alert, host: dict[str, str]) -> Iterable[Sample]:
 
 
 def _written(samples: Iterable[Sample]) -> bytes:
-    """A family at a time, as the format asks; of two samples with the same labels the last one counts."""
+    """One family after the other, as the format requires; of two samples with the same labels the last one counts."""
     found: dict[str, dict[str, float]] = {}
     for name, labels, value in samples:
         found.setdefault(name, {})[_text(labels)] = value

@@ -99,7 +99,7 @@ def _failure(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """An environment with English messages and no prompts."""
+    """Run a command with English messages and without prompts."""
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
     program = find(words[0])
     if program is None:

@@ -1,1 +1,1 @@
-"""Real programs: what a workload is, how its root file system is made, and how it is measured in an environment."""
+"""Real programs as workloads: their description, their root file system, and how they are measured."""

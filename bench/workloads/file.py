@@ -53,14 +53,14 @@ class ReadyTable(_Table, frozen=True, kw_only=True):
 
 
 class ServerTable(_Table, frozen=True, kw_only=True):
-    """A command that goes on, in the foreground, while the driver runs."""
+    """A command that keeps running, in the foreground, while the driver runs."""
 
     command: Words
     ready: ReadyTable
 
 
 class DriverTable(_Table, frozen=True, kw_only=True):
-    """What is timed: the program, or what asks the server."""
+    """What is timed: the program, or the client that drives the server."""
 
     command: Words
     where: Annotated[
@@ -91,7 +91,7 @@ class NumberTable(_Table, frozen=True, kw_only=True):
 
 
 class NeedsTable(_Table, frozen=True, kw_only=True):
-    """What it cannot do without."""
+    """What an instance must have at least."""
 
     cpus: Annotated[int, msgspec.Meta(ge=1)] = 1
     memory: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]*[MG]$", description="256M or 1G")] = ""
@@ -132,7 +132,7 @@ class _Wrong(Exception):
 
 
 def read_workload(path: Path, name: str = "") -> Workload:
-    """The workload of a file; it is called like the file unless it is named. Raises `UsageError` with file and line."""
+    """The workload of a file; its name is the file's by default. Raises `UsageError` with file and line."""
     try:
         text = read_regular(path, _MOST_BYTES).decode()
         parsed = msgspec.convert(tomllib.loads(text), WorkloadFile)
@@ -193,10 +193,10 @@ def _check_root(root: RootTable, folder: Path) -> None:
         raise _Wrong(("root", "image"), "the root file system is made of packages or of an image, not of both")
     for package in root.packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", package):
-            raise _Wrong(("root", "packages"), f"{package!r} is no name of a package")
+            raise _Wrong(("root", "packages"), f"{package!r} is not a package's name")
     for place, source in root.files.items():
         if not place.startswith("/") or ".." in place.split("/"):
-            raise _Wrong(("root", "files", place), f"{place!r} is no absolute place inside")
+            raise _Wrong(("root", "files", place), f"{place!r} is not an absolute path")
         if not (folder / source).exists():
             raise _Wrong(("root", "files", place), f"there is no {folder / source}")
     if root.folder and not (folder / root.folder).is_dir():
@@ -219,7 +219,7 @@ def _server(table: ServerTable, environ: dict[str, str]) -> Server:
 
 
 def _is_driven_from_host(file: WorkloadFile) -> bool:
-    """Whether the driver is on the host; the server has to be one that it can reach there."""
+    """Whether the driver is on the host. Raises `_Wrong` if it could not reach the server from there."""
     if file.driver.where == "instance":
         return False
     keys = ("driver", "where")
@@ -252,7 +252,7 @@ def _requests(given: int | str) -> int | re.Pattern[str] | None:
     if isinstance(given, str):
         return _pattern(given, keys, groups=1)
     if given < 0:
-        raise _Wrong(keys, f"{given} is no number of requests")
+        raise _Wrong(keys, f"{given} is not a number of requests")
     return given or None
 
 
@@ -260,7 +260,7 @@ def _pattern(text: str, keys: Sequence[str | int], groups: int = 0) -> re.Patter
     try:
         found = re.compile(text, re.MULTILINE)
     except re.error as error:
-        raise _Wrong(keys, f"{text!r} is no regular expression: {error}") from error
+        raise _Wrong(keys, f"{text!r} is not a regular expression: {error}") from error
     if found.groups < groups:
         raise _Wrong(keys, f"{text!r} has no group in parentheses, which would be the number")
     return found
@@ -271,7 +271,7 @@ def _bytes(size: str) -> int:
 
 
 def _located(message: str) -> _Wrong:
-    """msgspec's message in words, and the keys out of the place it names (`$.numbers[0].unit`)."""
+    """msgspec's message in plain words, and the keys of the place that it names (`$.numbers[0].unit`)."""
     reason, _, place = message.partition(" - at ")
     keys: list[str | int] = []
     for key, index in re.findall(r"\.(\w+)|\[(\d+|\.\.\.)\]", place.strip("`")):
@@ -280,7 +280,9 @@ def _located(message: str) -> _Wrong:
     missing = re.search(r"missing required field `([^`]*)`", reason)
     where = ".".join(str(key) for key in keys if isinstance(key, str))
     if unknown:
-        return _Wrong([*keys, unknown[1]], f"{'.'.join(filter(None, (where, unknown[1])))} is no field of a workload")
+        return _Wrong(
+            [*keys, unknown[1]], f"{'.'.join(filter(None, (where, unknown[1])))} is not a field of a workload"
+        )
     if missing:
         return _Wrong(keys, f"{'.'.join(filter(None, (where, missing[1])))} is missing")
     reason = reason.replace("`", "")
@@ -288,7 +290,7 @@ def _located(message: str) -> _Wrong:
 
 
 def line_of(text: str, keys: Sequence[str | int]) -> int:
-    """The line of a key, or of the table closest to it, in TOML as people write it: a header or a key on each line."""
+    """The line of a key, or of the innermost table that contains it, in TOML with one header or key per line."""
     places: dict[tuple[str | int, ...], int] = {}
     header: tuple[str | int, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,7 +1,7 @@
 """A driver that runs on the host and reaches the server in the instance through the environment's own network path.
 
-It runs in the same root file system, which is unpacked into memory, in a mount and a PID namespace of its own: whatever
-ends this process ends the driver, and nothing of it remains.
+It runs in the same root file system, unpacked into memory, in a mount and a PID namespace of its own: if this process
+ends for any reason, so does the driver, and nothing remains.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ exec 3<&-
 mount --rbind /dev "$at/dev"; mount -t proc proc "$at/proc"
 ISOBENCH_ROOT=$at exec taskset --cpu-list "$on" "$at/probe" run "$@" """
 _CONNECTED_SECONDS = 10.0
-"""How long a path may be without an answer: a guest's address may still be unknown."""
+"""Seconds that a path may stay silent: a guest's address may not answer yet."""
 
 
 def port_for(sandbox: Sandbox, wanted: int) -> int:
     """The port at which the server has to listen: the one that the environment publishes, else the wanted one, or any
-    other where somebody on the host has that."""
+    free one if that is in use on the host."""
     if isinstance(sandbox, PublishesPort):
         return sandbox.published_port
     for port in (wanted, 0):
@@ -95,20 +95,20 @@ def _addresses(instance: Instance) -> list[str]:
 
 
 def local_addresses(trie: str) -> list[str]:
-    """The addresses that /proc/net/fib_trie has as a host's own, once each and in its order."""
+    """The local addresses in the text of /proc/net/fib_trie, once each and in its order."""
     found = re.findall(r"\|-- (\d+\.\d+\.\d+\.\d+)\n\s+/32 host LOCAL", trie)
     return [address for address in dict.fromkeys(found) if not address.startswith("127.")]
 
 
 def cpus_of_the_driver(given: int) -> tuple[list[int], bool]:
-    """The host's CPUs for the driver if an instance is given the first so many, and whether they are its own: all of
-    them where the host has no other."""
+    """The host's CPUs for the driver if the instance gets the first `given`, and whether the driver has them alone. If
+    the host has no others, it shares all of them."""
     may = sorted(os.sched_getaffinity(0))
     return (may[given:], True) if len(may) > given else (may, False)
 
 
 class Driver:
-    """One driver on the host. Entered when its root file system is there; each of its steps begins by `step`."""
+    """One driver on the host. Entering waits for its root file system; `step` runs its next step."""
 
     def __init__(self, archive: Path, words: Sequence[str], cpus: Sequence[int]) -> None:
         """`words` are steps of the probe's verb `run`."""
@@ -138,7 +138,7 @@ class Driver:
         return self
 
     def step(self) -> dict[str, Any]:
-        """Do the next step: what the probe says of it. Raises `DeadlineExceeded`, `ProbeError`."""
+        """Run the next step; returns the probe's answer. Raises `DeadlineExceeded`, `ProbeError`."""
         assert self._process.stdin is not None
         with suppress(OSError):  # one that has ended says why
             self._process.stdin.write(b"\n")
@@ -150,7 +150,7 @@ class Driver:
         self._end()
 
     def _end(self) -> str:
-        """Kill it, and close its streams: the last line that it wrote to standard error."""
+        """Kill it and close its streams; returns the last line that it wrote to standard error."""
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         _, errors = self._process.communicate()  # closes them, too

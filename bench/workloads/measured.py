@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from isobench.workloads.workload import Root, Workload
 
 _TERMINAL = re.compile(r"\b(tty|terminal|TERM)\b|inappropriate ioctl", re.IGNORECASE)
-"""What programs say that want a terminal."""
+"""Matches error messages of programs that need a terminal."""
 
 
 _AFTER_OTHERS = 60
-"""Where the report's verdict has a workload: after what isobench measures of every isolation."""
+"""The position of a workload's column in the report's verdict: after those of the other scenarios."""
 _CPU = "CPU time of the program and its children, as the kernel beneath it counts"
 _OF_A_PROGRAM = (
     Metric("wall", "second", "from the start of the program to its end, by the clock inside"),
@@ -60,7 +60,7 @@ TAKEN = frozenset(
     metric.name
     for metric in (*_OF_A_PROGRAM, *_OF_A_SERVER, *under_load.MEMORY, under_load.CGROUP_PEAK, *under_load.CPU)
 )
-"""The names of metrics that every workload has: its own numbers are called otherwise."""
+"""The names of metrics that every workload has; its own numbers must have other names."""
 
 
 class Measured:
@@ -71,12 +71,12 @@ class Measured:
     sees = under_load.SEES
 
     def __init__(self, workload: Workload, chosen: Allotment = UNCHOSEN, origin: Path | None = None) -> None:
-        """`chosen` is what instances are to be given; `origin` is the workload's file, if it has one."""
+        """`chosen` is what each instance gets; `origin` is the workload's file, if it has one."""
         self.workload = workload
         self.origin = origin
         cpus = chosen.cpus or max(workload.cpus, min(MOST_CPUS, _host_cpus()))
         self.allotment = Allotment(cpus, chosen.memory_bytes or max(workload.memory_bytes, FEWEST_BYTES))
-        # a program may have more threads than there are CPUs, and wait for its disk; requests are interrupts
+        # a program may have more threads than CPUs, and wait for its disk; requests cause interrupts
         packets = {Counter.INTERRUPTS} if workload.server else set()
         self.expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, *packets})
         self.name = workload.name
@@ -105,18 +105,18 @@ class Measured:
 
     @property
     def identity(self) -> str:
-        """What tells its root file system from one with other content."""
+        """Identifies the content of its root file system."""
         return identity(self.root.archive)
 
     def lacks(self) -> Lack | None:
-        """CPUs or memory, or its root file system, which is made now."""
+        """Checks CPUs, memory, and the root file system, which it makes."""
         lacking = self._lacking()
         if lacking:
             return Lack(lacking, "choose with --cpus and --memory")
         return Lack(self._made.reason, self._made.remedy) if isinstance(self._made, IsobenchError) else None
 
     def _lacking(self) -> str:
-        """Why an instance cannot be given what it is to be given; empty if it can."""
+        """Why an instance cannot get its CPUs and memory on this host; empty if it can."""
         cpus, memory = self.allotment
         if cpus < self.workload.cpus or memory < self.workload.memory_bytes:
             needed = f"{self.workload.cpus} CPUs and {self.workload.memory_bytes >> 20} MiB"
@@ -127,7 +127,7 @@ class Measured:
         return f"it is to have {memory >> 20} MiB, and the host has {host >> 20} MiB" if memory > host else ""
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """What is run, and which bits."""
+        """The command, and the identity of the root file system."""
         driver = next(step.words for step in self._steps() if step.kind in ("driver", "from host"))
         return {
             "command": shlex.join(driver[driver.index("--") + 1 :]),
@@ -173,7 +173,7 @@ class Measured:
     def _driven(
         self, step: _Step, instance: Instance, sandbox: Sandbox, port: int, *, first: bool
     ) -> tuple[_Done, dict[str, float]]:
-        """Have the driver done, and what the host spent meanwhile."""
+        """Run the driver; returns its step, and what the host spent meanwhile."""
         if step.kind == "driver":
             before = under_load.spent(instance, sandbox)
             done = _done(step, instance, first=first, if_it_fails=self.workload.if_it_fails)
@@ -192,7 +192,7 @@ class Measured:
         return done, costs | under_load.memory_of(instance, is_served=self.workload.server is not None)
 
     def _port(self, sandbox: Sandbox) -> int:
-        """Where the server has to listen for a driver on the host; 0: at its own port, nobody else needs it."""
+        """Where the server has to listen for a driver on the host; 0: at its own port."""
         server = self.workload.server
         if server is None or not self.workload.is_driven_from_host:
             return 0
@@ -252,7 +252,7 @@ class Measured:
             "wall": whole(driver.answer, "ns") / 1e9,
             "cpu": sum(whole(one.answer, "cpu_ns") for one in counted) / 1e9,
         }
-        peak = whole(counted[-1].answer, "peak")  # a kernel that does not count it says 0
+        peak = whole(counted[-1].answer, "peak")  # 0 from a kernel that does not count it
         return {**costs, **({"peak": float(peak)} if peak else {})}
 
     def _numbers(self, done: Sequence[_Done]) -> dict[str, float]:
@@ -293,7 +293,8 @@ def _host_memory() -> int:
 
 
 def _done(step: _Step, instance: Instance, *, first: bool, if_it_fails: str) -> _Done:
-    """Have the probe do a step. Raises `MeasurementError` if it fails, with what to do if the command itself did."""
+    """Have the probe run a step. Raises `MeasurementError` if it fails; if the command itself failed, `if_it_fails` is
+    the remedy."""
     asked = time.monotonic_ns()
     try:
         with suppress(OSError):  # an instance that has ended says why

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 
 _OWN = ("dev", "proc", "run", "sys")
-"""Folders of the root file system that no container takes from an image."""
+"""Folders that a container does not take from its image."""
 _IF_IT_FAILS = "it finds only itself and its libraries there; if it needs other files, use --image or -w FILE.toml"
 
 
 def program_workload(words: Sequence[str]) -> Workload:
-    """The workload that runs this command line. Raises `UsageError` for what is no program, or not a program alone."""
+    """The workload that runs this command line. Raises `UsageError` if it is not a compiled program that runs by
+    itself."""
     path = _found(words[0])
     program = path.resolve()
     if not is_program(program):
-        reason = f"{path} is no compiled program: what a script's interpreter needs beside its libraries is not known"
+        reason = f"{path} is not a compiled program: which files a script's interpreter needs is not known"
         raise UsageError(reason, remedy="name a compiled program")
     needed = closure_of(program)
     if needed.missing:
@@ -73,12 +74,12 @@ def _found(word: str) -> Path:
 
 
 def _shown(libraries: Iterable[str]) -> dict[str, str]:
-    """Where the loader has to look for what it would not find by itself."""
+    """The variable that tells the loader where the libraries are."""
     folders = dict.fromkeys(os.path.dirname(path) for path in libraries)  # noqa: PTH120
     return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
 
 
 def scenario_name(kind: str, word: str) -> str:
-    """A scenario's name, which no other scenario has."""
+    """A name for the scenario that no other scenario has."""
     plain = re.sub(r"[^a-z0-9+._-]+", "-", word.lower()).strip("-.")
     return f"{kind}-{plain[:40] or 'nameless'}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def root_of(
     packages: Sequence[str] = (), files: Mapping[str, Path] | None = None, folder: Path | None = None, image: str = ""
 ) -> Callable[[], Root]:
-    """What makes the root file system when it is first needed."""
+    """A function that makes the root file system on first use."""
 
     def make() -> Root:
         found: dict[Path, Path] = {}
@@ -42,7 +42,7 @@ def root_of(
 
 
 def image_workload(image: str, words: Sequence[str]) -> Workload:
-    """The program of an image, with these arguments or its own."""
+    """The workload that runs an image's program, with these arguments or its own."""
     name = re.split(r"[@:]", image.rstrip("/").rpartition("/")[2])[0].removesuffix(".tar")
     title = clean(shlex.join([image, *words]), 80)
     its_root = root_of(image=image)
@@ -57,7 +57,7 @@ def image_workload(image: str, words: Sequence[str]) -> Workload:
 
 
 def _add(place: Path, source: Path, files: dict[Path, Path], links: dict[Path, str]) -> None:
-    """A file at a place, or everything below a folder; links stay links."""
+    """Add a file at a place, or everything below a folder; links stay links."""
     if source.is_file():
         files[place] = source
         return

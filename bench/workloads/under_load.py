@@ -1,4 +1,4 @@
-"""What the host spends on an instance while its driver runs: CPU time by who spends it, and memory at the end of it."""
+"""What the host spends on an instance while its driver runs: CPU time by process, and memory at its end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Spent(NamedTuple):
 
 
 def spent(instance: Instance, sandbox: Sandbox) -> Spent:
-    """A reading for `cpu_between`. What is below a process of the payload is payload, whatever its name."""
+    """A reading for `cpu_between`. Descendants of the payload count as payload, whatever their names."""
     pids = instance.host_pids()
     payload = {pid for pid, role in pids.items() if role == "payload"}
     payload.update(below for pid in tuple(payload) for below in descendants(pid))
@@ -69,7 +69,7 @@ def spent(instance: Instance, sandbox: Sandbox) -> Spent:
 
 
 def cpu_between(before: Spent, after: Spent, requests: float) -> dict[str, float]:
-    """The metrics `CPU`, by the number of requests. Parts that the instance does not have are left out."""
+    """The metrics `CPU`, divided by the number of requests. Parts that the instance does not have are left out."""
     parts = {part: max(0.0, seconds - before.parts[part]) for part, seconds in after.parts.items() if seconds}
     if before.kernel:
         parts["kernel"] = max(0.0, spent_between(before.kernel, after.kernel))
@@ -78,7 +78,7 @@ def cpu_between(before: Spent, after: Spent, requests: float) -> dict[str, float
 
 
 def memory_of(instance: Instance, *, is_served: bool) -> dict[str, float]:
-    """The metrics `MEMORY`, if there is a server to be still there, and `CGROUP_PEAK`."""
+    """The metrics `MEMORY`, if there is a server (a program has already exited), and `CGROUP_PEAK`."""
     cgroup = cgroup_memory(instance)
     found = {} if cgroup is None else {"cgroup": cgroup.total, "cgroup-peak": cgroup.peak or 0}
     if is_served:

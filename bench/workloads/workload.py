@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRON: Mapping[str, str] = {"PATH": PATH, "HOME": "/root"}
-"""The variables of every command, in every environment: what an engine sets in addition is not passed on."""
+"""The variables of every command, in every environment. Those that an engine adds are not passed on."""
 MOST_OUTPUT = 64 << 20
-"""Bytes that a command may write: one that writes more is taken for one that never stops."""
+"""Bytes that a command may write: more counts as output without end."""
 SHOWN = 2000
-"""Bytes of the end of its output that are kept of a command that fails."""
+"""Bytes that are kept of the end of a failed command's output."""
 READ = 65536
-"""Bytes of the end of the driver's output that numbers are read from."""
+"""Bytes of the end of the driver's output from which numbers are read."""
 READY_SECONDS = 60.0
 """How long a server may take to become ready."""
 
 
 FEWEST_BYTES, MOST_CPUS = 512 << 20, 4
-"""The memory of an instance at least, and its CPUs at most, unless somebody chooses."""
+"""The least memory and the most CPUs of an instance, unless the user chooses."""
 
 
 class Allotment(NamedTuple):
-    """What an instance is given, the same in every environment. 0: nobody has chosen."""
+    """What an instance gets, the same in every environment. 0: not chosen."""
 
     cpus: int = 0
     memory_bytes: int = 0
@@ -44,7 +44,7 @@ UNCHOSEN = Allotment()
 
 
 class Root(NamedTuple):
-    """A root file system: its archive, and what an image says about how its program is run."""
+    """A root file system: its archive, and the image's configuration for running its program."""
 
     archive: Path
     environ: Mapping[str, str] = {}
@@ -54,7 +54,7 @@ class Root(NamedTuple):
     """The user and the group of commands; the probe's if there is none."""
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
-    """What follows the entry point if nobody says anything else."""
+    """The image's default arguments of its entry point."""
 
 
 class Command(NamedTuple):
@@ -64,7 +64,7 @@ class Command(NamedTuple):
     environ: Mapping[str, str] = {}
     """Variables in addition to `ENVIRON` and to those of the image."""
     is_entered: bool = False
-    """The words are arguments of the image's entry point."""
+    """Whether the words are arguments of the image's entry point."""
 
     def step(
         self, root: Root, *options: str, cpus: int, keep: int = SHOWN, more: Mapping[str, str] | None = None
@@ -79,8 +79,8 @@ class Command(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A command that goes on while the driver runs, and how it shows that it is ready: a port of 127.0.0.1 that accepts
-    connections, a text in its output, or a command that succeeds."""
+    """A command that keeps running while the driver runs, and how it shows that it is ready: a port of 127.0.0.1 that
+    accepts connections, a text in its output, or a command that succeeds."""
 
     command: Command
     port: int = 0
@@ -107,9 +107,9 @@ class Number(NamedTuple):
     pattern: re.Pattern[str] | None = None
     path: tuple[str, ...] = ()
     factor: float = 1.0
-    """What the number is multiplied by to be in seconds or bytes."""
+    """The factor that converts the number to seconds or bytes."""
     is_rate: bool = False
-    """The number is so many a second: the cost is the seconds of one."""
+    """Whether the number is a rate per second: the cost is then the seconds of one."""
 
     def read(self, output: str) -> float:
         """Its value in seconds or bytes. Raises `MeasurementError` if the output has none."""
@@ -119,7 +119,7 @@ class Number(NamedTuple):
             return self.factor / value if self.is_rate else self.factor * value
         except (TypeError, ValueError, ZeroDivisionError, OverflowError):
             raise MeasurementError(
-                f"{self.name} is {found!r:.80}, which is no number", console=output[-SHOWN:]
+                f"{self.name} is {found!r:.80}, which is not a number", console=output[-SHOWN:]
             ) from None
 
 
@@ -131,7 +131,7 @@ class Workload(NamedTuple):
     title: str
     root: Callable[[], Root]
     command: Command
-    """What is timed: the program, or if there is a server its driver."""
+    """What is timed: the program, or the server's driver."""
     prepare: tuple[Command, ...] = ()
     """Run before, in each instance, and not timed."""
     server: Server | None = None
@@ -141,7 +141,7 @@ class Workload(NamedTuple):
     expect: re.Pattern[str] | None = None
     """What the output of a correct answer contains."""
     is_driven_from_host: bool = False
-    """The driver runs on the host, and reaches the server at `$SERVER`, port `$PORT`."""
+    """Whether the driver runs on the host, and reaches the server at `$SERVER`, port `$PORT`."""
     requests: int | re.Pattern[str] | None = None
     """How many requests the driver makes, or a pattern whose first groups in its output add up to that."""
     memory_bytes: int = 0
@@ -154,8 +154,8 @@ class Workload(NamedTuple):
     """What to do if one of its commands fails, in words."""
 
     def requested(self, output: str) -> float:
-        """How many requests the driver made, by its output; 1 if nobody counts. Raises `MeasurementError` if the output
-        does not say."""
+        """How many requests the driver made, from its output; 1 if they are not counted. Raises `MeasurementError` if
+        the output does not tell."""
         if self.requests is None or isinstance(self.requests, int):
             return float(self.requests or 1)
         try:
@@ -182,7 +182,7 @@ def _looked_up(path: tuple[str, ...], output: str) -> Any:
         for key in path:
             value = value[int(key)] if isinstance(value, list) else value[key]
     except (ValueError, RecursionError):
-        raise MeasurementError("the output is no JSON", console=output[-SHOWN:]) from None
+        raise MeasurementError("the output is not JSON", console=output[-SHOWN:]) from None
     except (KeyError, IndexError, TypeError):
         reason = f"the JSON of the output has no {'.'.join(path)}"
         raise MeasurementError(reason, console=output[-SHOWN:]) from None

@@ -107,7 +107,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (f"{tmp_path}/none", "there is no program"),
         (str(tmp_path), "there is no program"),
         (str(data), "is not executable"),
-        (str(script), "is no compiled program"),
+        (str(script), "is not a compiled program"),
         (str(foreign), "does not run on this machine"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -26,15 +26,15 @@ def test_by_pattern_and_by_path() -> None:
     ("number", "output", "said"),
     [
         (_pattern("took (.*)"), "nothing", "nothing that matches"),
-        (_pattern("took (.*)"), "took long", "'long', which is no number"),
-        (_pattern("took(x)?"), "took", "None, which is no number"),
-        (_pattern("(0)", is_rate=True), "0", "'0', which is no number"),
-        (Number("n", "second", "", path=("a",)), "no", "the output is no JSON"),
+        (_pattern("took (.*)"), "took long", "'long', which is not a number"),
+        (_pattern("took(x)?"), "took", "None, which is not a number"),
+        (_pattern("(0)", is_rate=True), "0", "'0', which is not a number"),
+        (Number("n", "second", "", path=("a",)), "no", "the output is not JSON"),
         (Number("n", "second", "", path=("a", "b")), '{"a": {}}', "has no a.b"),
         (Number("n", "second", "", path=("a", "x")), '{"a": [1]}', "no JSON|has no a.x"),
         (Number("n", "second", "", path=("a", "x")), '{"a": 7}', "has no a.x"),
-        (Number("n", "second", "", path=("a",)), '{"a": {}}', "which is no number"),
-        (Number("n", "second", "", path=("a",)), "[" * 100000, "the output is no JSON"),
+        (Number("n", "second", "", path=("a",)), '{"a": {}}', "which is not a number"),
+        (Number("n", "second", "", path=("a",)), "[" * 100000, "the output is not JSON"),
     ],
 )
 def test_output_that_has_none(number: Number, output: str, said: str) -> None:
