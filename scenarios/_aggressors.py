@@ -1,5 +1,5 @@
-"""The aggressors, stress-ng and fio of Debian: what each does and presses, and which limits hold it (`_pressing.py`
-runs them)."""
+"""The aggressors, Debian's stress-ng and fio: what each does, which resource it loads, and which limits contain it
+(`_pressing.py` runs them)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = 128
 
 
 class Aggressor(NamedTuple):
-    """One kind of neighbour that nobody wants."""
+    """One kind of noisy neighbour."""
 
     name: str
     does: str
@@ -27,7 +27,7 @@ class Aggressor(NamedTuple):
     presses: frozenset[Counter]
     """The interference counters that it drives."""
     limits: Mapping[str, int] = {}
-    """With limits it has these (`Limits`) beside those that all have."""
+    """Its limits (`Limits`), in addition to those that all aggressors have."""
     needs: frozenset[Capability] = frozenset()
     """What an environment must be able to limit for these."""
     matthews: str = ""

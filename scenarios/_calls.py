@@ -1,8 +1,8 @@
-"""Which system calls are let through in an instance, from what became of each there (bench/probe/calls.c).
+"""Which system calls an instance permits, from the outcome of each there (bench/probe/calls.c).
 
-Let through means that the kernel's own code answered. Denied is what a seccomp filter answered, or killed for; refused
-is what the kernel itself did not permit (EPERM, EACCES: a capability is missing, or the kernel is locked). A call that
-answers ENOSYS is absent, unless the harness's own process on the same kernel finds it there: then a filter has said so.
+Let through: the kernel's own code answered. Denied: a seccomp filter answered, or killed the caller. Refused: the
+kernel itself did not permit it (EPERM, EACCES: a capability is missing, or the kernel is locked down). A call that
+answers ENOSYS is absent, unless a process of the harness on the same kernel can make it: then a filter denied it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _REFUSED = (errno.EPERM, errno.EACCES)
 
 
 class Calls(NamedTuple):
-    """The names of the system calls, by what became of them."""
+    """The names of the system calls, by their outcome."""
 
     let_through: list[str]
     denied: list[str]
-    """By a filter, with an error; killed for are those of `killed`."""
+    """By a filter, with an error; those for which it kills the caller are in `killed`."""
     killed: list[str]
     refused: list[str]
     absent: list[str]
     unknown: list[str]
-    """What the probe could not find out."""
+    """Those whose outcome the probe could not determine."""
 
 
 def last() -> int:
@@ -48,8 +48,8 @@ def last() -> int:
 
 
 def facts(seen: Any, *, same_kernel: bool, filtered: bool) -> dict[str, str]:
-    """What became of the calls, in numbers and names; `filtered`: there is a seccomp filter. Raises `TypeError` and
-    `ValueError` if this is no answer of the probe's."""
+    """The outcomes of the calls as counts and names; `filtered`: there is a seccomp filter. Raises `TypeError` and
+    `ValueError` if this is not an answer of the probe's."""
     found = sorted_out(((int(number), int(asked), int(said)) for number, asked, said in seen), same_kernel=same_kernel)
     tried = {name for names in found for name in names}
     told = {
@@ -66,8 +66,8 @@ def _left_out(names: Iterable[str]) -> list[str]:
 
 
 def sorted_out(outcomes: Iterable[tuple[int, int, int]], *, same_kernel: bool) -> Calls:
-    """Each call once. An outcome is its number, the answer of the filter alone (0: it lets it through), and that of the
-    call: an errno, or a signal as a negative number."""
+    """Each call once. An outcome has its number, the filter's answer (0: let through), and the call's result: an errno,
+    or a signal as a negative number."""
     found = Calls([], [], [], [], [], [])
     for number, asked, said in outcomes:
         if number in _names():
@@ -96,13 +96,13 @@ def _names() -> Mapping[int, str]:
 
 @cache
 def _on_the_host() -> frozenset[int]:
-    """The calls that are not absent for a process of the harness."""
+    """The calls that a process of the harness can make."""
     _, told = read_answers(io.BytesIO(probe_on_host("surface", str(last()))))
     return frozenset(number for number, _, said in told["calls"] if said != errno.ENOSYS)
 
 
 def _against_docker(found: Calls) -> str:
-    """Whether the filter denies what Docker's documentation says that its default profile denies."""
+    """Whether the filter denies the calls that Docker's default profile denies according to its documentation."""
     denied = {*found.denied, *found.killed}
     documented = {name for names in found for name in names if not seccomp.allowed(name)}
     more, fewer = sorted(denied - documented), sorted(documented - denied)

@@ -1,5 +1,5 @@
 """Commands in a root file system, step by step (the probe's verb `run`, bench/probe/run.c), for scenarios that need a
-program of Debian's beside the probe."""
+Debian program in addition to the probe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _READY_SECONDS = 60.0
 
 @cache
 def made(packages: tuple[str, ...], without: tuple[str, ...] = ()) -> Path | IsobenchError:
-    """The archive of a root file system with these packages of Debian, but for some files; or why there is none."""
+    """The archive of a root file system with these Debian packages, without some of their files; or why there is
+    none."""
     try:
         return archive_of({}, {}, debian_tree(packages, without))
     except IsobenchError as error:
@@ -40,26 +41,27 @@ def lack(found: Path | IsobenchError) -> Lack | None:
 
 
 def archive(found: Path | IsobenchError) -> Path:
-    """It, if it could be made. Raises `IsobenchError`."""
+    """The archive, if it could be made. Raises `IsobenchError`."""
     if isinstance(found, IsobenchError):
         raise found
     return found
 
 
 def step(words: tuple[str, ...], *options: str) -> list[str]:
-    """A command that is run once, in the folder that is fresh for each instance."""
+    """A command that is run once, in a folder that is fresh for each instance."""
     return [*options, "cwd=/data", "env=PATH=/usr/sbin:/usr/bin:/sbin:/bin", f"words={len(words)}", "--", *words]
 
 
 def server(words: tuple[str, ...], line: str, *options: str) -> list[str]:
-    """A command that goes on, and has begun once its output has this text."""
+    """A command that keeps running, and is ready once its output contains this text."""
     return step(words, "as=server", f"within={deadlines.stretched(_READY_SECONDS):.0f}", f"line={line}", *options)
 
 
 def do(instance: Instance, who: str, fails: str, *, first: bool = False) -> str:
-    """Have the probe do its next step: the end of its output.
+    """Have the probe run its next step; returns the end of its output.
 
-    Raises `MeasurementError` if it failed: who does, what that is in words, and the line that tells why.
+    Raises `MeasurementError` if it failed: with `who` and `fails` as the start of the reason, and the line of its
+    output that explains it.
     """
     try:
         with suppress(OSError):  # an instance that has ended says why
@@ -70,7 +72,7 @@ def do(instance: Instance, who: str, fails: str, *, first: bool = False) -> str:
     except MeasurementError as broken:
         blame_memory(instance, broken)
         raise MeasurementError(f"{who}: {broken.reason}", console=broken.console) from broken
-    if is_wrong:  # one that was ended has not failed by that
+    if is_wrong:  # being stopped is not a failure
         line = telling_line([line.strip() for line in said.splitlines() if line.strip()])
         raise MeasurementError(f"{who} {fails}{f': {line[:200]}' if line else ''}", console=said)
     return said

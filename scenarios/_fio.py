@@ -1,7 +1,7 @@
-"""fio's job files (scenarios/fio/SCENARIO/METRIC.fio), the command line that they are, and the costs in fio's answer.
+"""fio's job files (scenarios/fio/SCENARIO/METRIC.fio) as a command line, and the costs in fio's answer.
 
-A job file stands for itself: `fio scenarios/fio/io-direct/randread-4k-qd1.fio` is the same job by hand. Its first line
-says in a comment what it does.
+A job file is complete: `fio scenarios/fio/io-direct/randread-4k-qd1.fio` runs the same job by hand. Its first line says
+in a comment what it does.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Job(NamedTuple):
         return bool({"--fsync=1", "--fdatasync=1"} & set(self.options))
 
     def words(self, runtime: str = "") -> list[str]:
-        """Its part of a command line with several jobs; `runtime` replaces its own."""
+        """Its part of a command line with several jobs; `runtime` replaces the job's own."""
         own = f"--runtime={runtime}"
         options = [own if runtime and option.startswith("--runtime=") else option for option in self.options]
         return [f"--name={self.name}", "--stonewall", *options]
@@ -64,7 +64,7 @@ def read_job(scenario: str, name: str) -> Job:
 
 
 def lacks_fio() -> Lack | None:
-    """Why this host has no fio that could be run, and the remedy."""
+    """Why this host has no usable fio, and the remedy."""
     from isobench.images.fio import host_fio
 
     fio = host_fio()
@@ -72,7 +72,7 @@ def lacks_fio() -> Lack | None:
 
 
 def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """fio's jobs by name. Raises `ProbeError` if this is not an answer of fio."""
+    """fio's jobs by name. Raises `ProbeError` if this is not fio's answer."""
     try:
         return {str(job["jobname"]): job for job in document["jobs"]}
     except (KeyError, TypeError) as error:
@@ -80,12 +80,12 @@ def results(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 class NothingTimed(MeasurementError):
-    """A job ended before it had done what its costs are made of. The other jobs of its cell have theirs."""
+    """A job ended before it timed anything. The other jobs of its cell keep their costs."""
 
 
 def told(values: Mapping[str, float], untimed: Sequence[NothingTimed]) -> Mapping[str, float]:
-    """The values of a cell some of whose jobs timed nothing. Raises `StoppedShort` with the others' values and the
-    reasons; where no job timed anything, the first of them."""
+    """The values of a cell. If some jobs timed nothing, raises `StoppedShort` with the others' values and the reasons;
+    if none did, raises the first `NothingTimed`."""
     if untimed and not values:
         raise untimed[0]
     if untimed:
@@ -96,10 +96,9 @@ def told(values: Mapping[str, float], untimed: Sequence[NothingTimed]) -> Mappin
 def costs(job: Job, result: Mapping[str, Any], percentiles: Iterable[str], *, cpu: bool = False) -> dict[str, float]:
     """Seconds of one operation by metric: the inverse of the rate, percentiles of the latency, CPU time.
 
-    The latency is that from submission to completion; fio's own default leaves the submission out, which is where
-    most of the time goes when a queue is served at once (a tmpfs). Where each write is synced, the percentiles are the
-    sync's: it is what takes the time, and fio has no latency of both together. Raises `ProbeError`, `MeasurementError`,
-    `NothingTimed`.
+    Latency is from submission to completion. fio's default excludes the submission, where most of the time goes if
+    requests complete at once (a tmpfs). If each write is synced, the percentiles are the sync's: it takes the time, and
+    fio has no latency of both together. Raises `ProbeError`, `MeasurementError`, `NothingTimed`.
     """
     try:
         if result["error"] != 0:

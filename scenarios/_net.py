@@ -1,4 +1,4 @@
-"""The server in an instance, the host's client, and what both say (bench/probe/net.c)."""
+"""The server in an instance, the client on the host, and their answers (bench/probe/net.c)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Server(NamedTuple):
 
 
 def server_in(answer: Mapping[str, Any]) -> Server:
-    """Parse strictly, because these words go to a command line on the host. Raises `ProbeError`."""
+    """Parse strictly, because these words become part of a command line on the host. Raises `ProbeError`."""
     token, addresses = text(answer, "token"), answer.get("addresses", [])
     if not re.fullmatch("[0-9a-f]{1,64}", token):
         raise ProbeError("the server in the instance sent no token")
@@ -45,7 +45,7 @@ def server_in(answer: Mapping[str, Any]) -> Server:
 
 
 def server_words(sandbox: Sandbox) -> tuple[str, ...]:
-    """The server, on the published port if there is one, else on any."""
+    """The server's arguments, with the published port if there is one, else with any port."""
     return ("net", "server", *([str(sandbox.published_port)] if isinstance(sandbox, PublishesPort) else []))
 
 
@@ -54,8 +54,8 @@ def over_the_path(
 ) -> tuple[str, list[dict[str, Any]]]:
     """The first path from the host on which the instance's own server answers, and the client's results on it.
 
-    Without one, "none" with the reasons, and no results. Raises `MeasurementError` where the environment is there for
-    the path. `meanwhile` is entered once there is a path, while the client runs.
+    Without one, "none" with the reasons, and no results. Raises `MeasurementError` if providing the path is the purpose
+    of the environment. `meanwhile` is entered once there is a path, while the client runs.
     """
     server = server_in(first_answer(instance.stdout))
     tried = [] if server.addresses else ["the instance has no address other than its loopback's"]
@@ -84,7 +84,7 @@ def seconds_under_a_limit(sandbox: Sandbox, bytes_per_second: int, known: Contai
 
 
 def _limited(instance: Instance, bytes_per_second: int) -> AbstractContextManager[None]:
-    """What the instance receives is limited meanwhile; of a guest it has been since it was started."""
+    """Limit what the instance receives meanwhile; a guest's limit is set when it starts."""
     if isinstance(instance, HasAddress):
         return nullcontext()
     return held(host_end(own_namespace(instance) or 0), bytes_per_second)

@@ -1,9 +1,9 @@
-"""Running aggressors (`_aggressors.py`), in a root file system that every environment takes.
+"""Runs aggressors (`_aggressors.py`) in a root file system that every environment can use.
 
-Each is bounded before it begins, with and without limits of its instance: by how much it asks for, by resource limits,
-and by a time after which it ends itself, whoever has lost sight of it. It runs as a user of its own, for whom the
-kernel counts processes (it does not for root), and who cannot make itself dearer to the OOM killer than others. So a
-host survives it that has the reserves asked for here.
+Each is bounded before it begins, with or without limits of its instance: by how much it asks for, by resource limits,
+and by a time after which it ends even if nobody stops it. It runs as a user of its own, because the kernel does not
+limit root's processes, and because a normal user cannot lower its OOM score. So a host with the reserves required here
+survives it.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
     from isobench.scenarios._aggressors import Aggressor
 
 PACKAGES = ("fio", "stress-ng")
-"""Debian's, with what they depend on."""
+"""Debian packages, installed with their dependencies."""
 _WITHOUT = tuple(f"/usr/lib/*/{name}*" for name in ("libLLVM", "libgallium", "libz3"))
-"""What stress-ng would load for a GPU: more than half of all, of which every guest has a copy."""
+"""Files that stress-ng needs only for a GPU: more than half of the archive, of which every guest has a copy."""
 MEMORY, LIMITED_MEMORY = 512 << 20, 256 << 20
-"""Bytes that an aggressor's instance may have (a guest has so many), without limits and with them."""
+"""Bytes of memory of an aggressor's instance, without limits and with them."""
 PROCESSES = 512
 """Processes that an aggressor may have at most, by its resource limit."""
 _DISK_RESERVE = 2 << 30
 """Bytes that must be free where instances write."""
 _USER = 60999
-"""A user that no distribution gives to anybody (systemd, "Users, Groups, UIDs and GIDs")."""
+"""A user id that no distribution assigns (systemd, "Users, Groups, UIDs and GIDs")."""
 _LIFETIME = 4 * DEFAULT_TIMEOUT
-"""Seconds from launch to gone: an aggressor outlives three instances beside it that take as long as they may."""
+"""Seconds from launch to gone: an aggressor outlives three victims that take as long as they may."""
 _SETTLES = 0.3
-"""Seconds from its first work until it presses as it goes on to."""
+"""Seconds from its start until its load is steady."""
 _MOST_WORKERS = 4
-"""Of one kind, where each has memory of its own."""
+"""The most workers of an aggressor whose workers have memory of their own each."""
 _GUARD = (
     "prlimit",
     f"--nproc={PROCESSES}:{PROCESSES}",
@@ -62,14 +62,14 @@ _GUARD = (
     "--",
 )
 _STRESS_NG = ("--temp-path", ".", "--cache-size", "4m")
-"""Without the last it takes as much memory as the host's cache has before it begins: hundreds of megabytes."""
+"""Without the last option it first allocates as much memory as the host's CPU cache: hundreds of megabytes."""
 _FIO = ("--ioengine=psync", "--thread", "--time_based", "--clocksource=clock_gettime", "--group_reporting")
 SAME_LIMITS = {"cpu_percent": 50}
-"""What every aggressor has with limits, beside its memory."""
+"""The limits of every aggressor, in addition to its memory."""
 
 
 def command(aggressor: Aggressor, *, create_only: bool = False) -> tuple[str, ...]:
-    """Its command line. fio makes its files before, with the same words."""
+    """Its command line. With `create_only`, fio's to create its files beforehand."""
     cpus = len(os.sched_getaffinity(0))
     given = {"CPUS": f"{cpus}", "WORKERS": f"{min(cpus, _MOST_WORKERS)}"}
     words = tuple(given.get(word, word) for word in aggressor.words)
@@ -80,7 +80,7 @@ def command(aggressor: Aggressor, *, create_only: bool = False) -> tuple[str, ..
 
 
 def lacks() -> Lack | None:
-    """Why no aggressor can be had on this host: its root file system, which is made now, or its reserves."""
+    """Why this host cannot run an aggressor: its root file system, which is made now, or the host's reserves."""
     refused = refuses()
     return Lack(refused) if refused else _commands.lack(made())
 
@@ -105,7 +105,7 @@ def made() -> Path | IsobenchError:
 
 
 def facts(aggressor: Aggressor, *, limited: bool) -> dict[str, str]:
-    """What is run, with which limits, and which bits."""
+    """The command, the limits, and the identity of the root file system."""
     return {
         "command": shlex.join(command(aggressor)),
         "limits": _in_words(aggressor) if limited else f"none but {MEMORY >> 20} MiB of memory and its resource limits",
@@ -124,10 +124,10 @@ def _in_words(aggressor: Aggressor) -> str:
 
 @contextmanager
 def pressing(aggressor: Aggressor, sandbox: Sandbox, *, limited: bool) -> Iterator[None]:
-    """An instance of the sandbox in which the aggressor presses meanwhile. Raises `MeasurementError` if it cannot be
-    started or ended early."""
+    """Run the aggressor in an instance of the sandbox meanwhile. Raises `MeasurementError` if it cannot be started or
+    ended early."""
     with sandbox.launch(_launch(aggressor, limited=limited)) as instance:
-        os.sync()  # a guest's disk has been copied, which is not to be written back beside the victims
+        os.sync()  # otherwise the copy of a guest's disk would be written back while the victims run
         for number, (fails, _) in enumerate(_steps(aggressor)[:-1]):
             _commands.do(instance, _WHO, fails, first=number == 0)
         time.sleep(deadlines.stretched(_SETTLES))
@@ -148,7 +148,7 @@ _WHO = "the aggressor"
 
 
 def _steps(aggressor: Aggressor) -> list[tuple[str, list[str]]]:
-    """Its steps, each with what is wrong if it fails."""
+    """Its steps, each with the description of its failure."""
     user = f"user={_USER}:{_USER}"
     files = _commands.step(command(aggressor, create_only=True), user)
     begin = _commands.server(command(aggressor), "Starting" if aggressor.is_fio else "dispatching hogs", user)

@@ -1,7 +1,7 @@
 """Redis as a victim: Debian's server and its own load generator in one instance, over a unix socket.
 
-The root file system is that of the workload `redis` (bench/workloads/shipped/redis.toml), out of the same cache. No
-port is used, because a raw process has the host's.
+The root file system is that of the workload `redis` (bench/workloads/shipped/redis.toml), from the same cache. No port
+is used, because a raw process would use the host's.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _idle(count: int) -> str:
 
 
 class Density:
-    """Idle instances, more and more of them in one block; the slopes by least squares over all steps."""
+    """An increasing number of idle instances in one block; the slopes by least squares over all steps."""
 
     name = "density"
     title = "Many idle instances"
@@ -97,7 +97,7 @@ class Density:
     def take(self, sandbox: Sandbox) -> tuple[dict[int, dict[str, float]], str]:
         """The bytes of each count by the number of instances, and why there are no more instances, or nothing.
 
-        In excess of those without instances, and of either sign; the daemons' in full.
+        Differences from the count without instances, of either sign; the daemons' are absolute.
         """
         from isobench.host.capacity import Capacity
 
@@ -121,7 +121,7 @@ class Density:
                 if took > PATIENCE and count < COUNTS[-1]:
                     reason = f"stopped at {count} instances: they took {took:.0f} s, more than {PATIENCE:.0f}"
                     break
-        _await_rest()  # network namespaces are freed asynchronously: not while the next cell is timed
+        _await_rest()  # network namespaces are freed asynchronously, which must not disturb the next cell
         return readings, reason
 
 
@@ -164,7 +164,7 @@ def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, floa
     parts = {part: float(host[key]) for part, (key, _) in _PARTS.items() if key in host}
     found.update(parts, kernel=sum(parts.values()))
     pss = sum(process_memory(one.host_pids()).pss for one in living)
-    if pss:  # an instance whose processes cannot be seen takes more than nothing
+    if pss:  # an instance whose processes cannot be seen does not take zero bytes
         found["pss"] = float(pss)
     cgroups = [cgroup for one in living if (cgroup := cgroup_memory(one)) is not None]
     if cgroups:

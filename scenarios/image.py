@@ -1,7 +1,7 @@
-"""Images: from a registry to the first byte of a container, and what each kind takes and exposes.
+"""Images: from a registry to the first byte of a container, and what each kind takes and contains.
 
 Each kind is a scenario, so that the kinds follow each other in random order within a block. The registry is on the same
-host: what is measured is the engine's work, and no network. All costs are absolute, as no raw process has an image.
+host: the engine's work is measured, not a network. All costs are absolute, since a raw process has no image.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
 
 _METRICS = (
-    Metric("first-byte", "second", "fetching an image of which nothing is there, and starting its first container"),
+    Metric(
+        "first-byte", "second", "fetching an image of which the engine has nothing, and starting its first container"
+    ),
     Metric("pull", "second", "fetching and unpacking it"),
-    Metric("fetch", "second", "until its last byte has come; layers that came earlier are unpacked meanwhile"),
+    Metric("fetch", "second", "until its last byte has arrived; earlier layers are unpacked meanwhile"),
     Metric("unpack", "second", "from then until it can be run"),
     Metric("create", "second", "from the request for its first container until the engine has created it"),
     Metric("start", "second", "from the request for its first container to the first byte"),
-    Metric("pull-top", "second", "fetching and unpacking it where all layers but the uppermost are there"),
-    Metric("load", "second", "taking it from an archive"),
+    Metric("pull-top", "second", "fetching and unpacking it if the engine has all layers but the uppermost"),
+    Metric("load", "second", "loading it from an archive"),
     Metric("push", "second", "sending it to a registry that has nothing of it"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
@@ -47,7 +49,7 @@ class Image:
     metrics = _METRICS
     typical_seconds = 10.0
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
-    """Unpacking waits for CPUs and for the disk, and packets of the loopback are interrupts."""
+    """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
 
     def __init__(self, kind: str, title: str) -> None:
         self.name = f"image-{kind}"
@@ -55,7 +57,7 @@ class Image:
         self.kind = kind
 
     def lacks(self) -> Lack | None:
-        """The registry, or what the image is made of; it is made now."""
+        """Checks the registry program, and the image's layers, which it makes."""
         from isobench.daemons import registry
         from isobench.host.programs import find
         from isobench.images.kinds import layers_of_kind
@@ -69,7 +71,7 @@ class Image:
         return None
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """What the image is made of, and what the registry says that it sends."""
+        """The image's contents, and its size in the registry."""
         from isobench.images.kinds import composition_of_kind, made_of
 
         found = composition_of_kind(self.kind)
@@ -96,13 +98,13 @@ class Image:
                 **_with_the_layers_below(images, offer, self.kind),
             }
         finally:
-            with suppress(MeasurementError):  # the next cell says so
+            with suppress(MeasurementError):  # the next cell reports it
                 images.clear(self.kind)
 
 
 def _images(sandbox: Sandbox) -> Images:
     if not isinstance(sandbox, KeepsImages):
-        raise MeasurementError("its sandbox keeps no images")
+        raise MeasurementError("its sandbox has no images")
     return sandbox.images()
 
 
@@ -113,7 +115,7 @@ def _offered(images: Images, kind: str) -> Offer:
 
 
 def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:
-    """Pull it with nothing of it there, and start one container."""
+    """Pull it while nothing of it is in the engine, and start one container."""
     began = time.monotonic()
     pulled = images.pull(offer.image)
     ended = time.monotonic()
@@ -129,13 +131,14 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9
-    if "attached" in events:  # only engines say when they have created it; of a client that would be its own process
+    if "attached" in events:  # only engines report `created`; for a client it is its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
 
 
 def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str, float]:
-    """Pull it where an image with all its layers but the uppermost is there; nothing if it has only one."""
+    """Pull it while an image with all its layers but the uppermost is in the engine; nothing if it has only one
+    layer."""
     if not offer.below:
         return {}
     images.clear(kind)

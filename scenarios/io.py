@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 JOBS = tuple(
     read_job("io", name) for name in ("seqwrite-1m", "seqread-1m", "randread-4k", "randwrite-4k", "write-fsync-4k")
 )
-"""In their order: the first lays out the file."""
+"""In the order in which they run: the first lays out the file."""
 
 _TAIL = "p99"
 _PURPOSES = {"randread-4k": Purpose(40, "I/O", "4 KiB random read")}
 
 
 class Io:
-    """One fio in one instance, its jobs one after the other."""
+    """One fio in one instance that runs its jobs one after the other."""
 
     name = "io"
     title = "I/O"

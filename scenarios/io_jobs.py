@@ -1,16 +1,16 @@
 """I/O with fio in depth: rates, latency percentiles and CPU time of one operation. Opt-in.
 
-`io-direct` goes past the instance's page cache, `io-buffered` through it: what is there already, what is there not, and
-what is written and synced. One instance does all jobs of a scenario on one file, so that it is laid out once.
+`io-direct` bypasses the instance's page cache. `io-buffered` uses it: with cached data, with data that are not cached,
+and with synced writes. One instance runs all jobs of a scenario on one file, which is laid out once.
 
-A guest's own CPU time is not what its direct I/O costs the host: QEMU's is. The harness counts it from one answer to
-the next, so that each job has a fio of its own there, and takes off what a fio with one operation costs, which is its
-start and its end: the mean of the two right before and right after the job, because a CPU that becomes slower between
-them makes them dearer than what they stand for. Elsewhere the CPU time of the instance is the host's. What goes through
-a page cache is written back later, whoever waits then: no such count there.
+What a guest's direct I/O costs the host is not the guest's own CPU time but QEMU's. The harness counts that from one
+answer to the next, so each job has a fio of its own there. It subtracts the cost of fio's start and end, measured as a
+fio with one operation: the mean of the two right before and right after the job, because the CPU's speed may drift. In
+other environments the instance's CPU time is the host's. Buffered writes reach the disk later, at somebody else's
+expense, so they have no such count.
 
-Cold means that nothing of the file is in the instance's page cache when the job begins, counted by mincore, after the
-instance has dropped it and the host has dropped all of its caches. Where a page stays (a tmpfs) or the host's caches
+Cold means that nothing of the file is in the instance's page cache when the job begins, verified by mincore, after the
+instance has dropped it and the host has dropped all of its caches. If a page stays (a tmpfs) or the host's caches
 cannot be dropped, there is no cold sample, and `facts` says so.
 """
 
@@ -72,7 +72,7 @@ class Said(NamedTuple):
 
     jobs: Mapping[str, Mapping[str, Any]]
     spent: Mapping[str, Sequence[float]]
-    """CPU seconds of QEMU and its helpers while each fio of that job ran; zeros where the instance is no guest."""
+    """CPU seconds of QEMU and its helpers while each fio of that job ran; zeros if the instance is not a guest."""
     version: str
     temperatures: Sequence[str]
     cold: bool
@@ -84,12 +84,12 @@ class IoJobs:
 
     needs = frozenset({Capability.PROBE, Capability.ROOTFS})
     groups: frozenset[str] = frozenset()
-    expected_interference = frozenset({Counter.PSI_IO})  # a queue of 32 waits, whatever else the host does
+    expected_interference = frozenset({Counter.PSI_IO})  # a queue of 32 waits even on an idle host
 
     def __init__(
         self, name: str, title: str, steps: Sequence[tuple[str, Sequence[str]]], *, on_host: bool = False
     ) -> None:
-        """`on_host`: a step is one job, whose CPU time on the host is counted too."""
+        """`on_host`: each step is one job, whose CPU time on the host is counted too."""
         self.name = name
         self.title = title
         self.steps = [Step(before, tuple(read_job(name, job) for job in jobs)) for before, jobs in steps]
@@ -135,8 +135,8 @@ class IoJobs:
     def jobs(self) -> list[Job]:
         """All job files in the order in which they run.
 
-        Starts are between all of them. The first of two also empties the page cache, and the last of two may see the
-        guest gone: neither counts.
+        Before, between and after them are fios with one operation. Of the first two, the earlier one also drops what
+        the layout left in the page cache, and of the last two the later one may see the guest gone: neither counts.
         """
         start = [self.start] if self.start else []
         return [self.layout, *start, *start, *(job for step in self.steps for job in (*step.jobs, *start)), *start]
@@ -161,7 +161,7 @@ class IoJobs:
             for answer in each_answer(instance, most=MOST_BYTES):
                 if answer.get("cold") == "inside":
                     outside, inside = _drop_outside(), str(answer.get("all_caches") or "dropped")
-                    with suppress(OSError):  # an instance that has died says so where it is read
+                    with suppress(OSError):  # if the instance has died, reading from it reports that
                         instance.stdin.write(b"\n")
                 elif "cold" in answer:
                     cold = cold and outside and whole(answer, "resident") == 0
@@ -187,15 +187,15 @@ def _spent(instance: Instance) -> float:
 
 
 def _cpu_on_host(job: Job, starts: Sequence[float], said: Said) -> float:
-    """CPU seconds of one operation of a guest's on the host, those of the starts beside it taken off.
+    """CPU seconds of one operation of a guest on the host, without those of fio's start and end.
 
-    A difference, with its sign: what varies from one start to the next is in it, and in its interval.
+    A difference of either sign: it includes the variation from one start to the next, and so does its interval.
     """
     return (said.spent[job.name][0] - sum(starts) / len(starts)) / operations(job, said.jobs[job.name])
 
 
 def _drop_outside() -> bool:
-    """Drop the host's caches. Tried again, because pages that others read meanwhile look as if nothing was dropped."""
+    """Drop the host's caches. Retried, because pages that others read meanwhile look as if nothing was dropped."""
     from isobench.host.machine import drop_caches
 
     return any(drop_caches() for _ in range(3))

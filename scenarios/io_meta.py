@@ -1,9 +1,9 @@
-"""Metadata: many small files on the environment's own storage, and files that came with the root file system.
+"""Metadata: many small files on the environment's own storage, and files of the root file system.
 
-A sample is the median of one instance's batches, as with system calls. ext4 gives no inode out again that was deleted
-within the last minutes, and steps over each of them: creating a file cost 20 µs on a fresh part of the disk and 160 µs
-where earlier instances had created and deleted some thousand. So the probe has its folders put on another part of the
-disk each time, by the flag for top-level folders; `facts` says whether that could be set.
+A sample is the median of one instance's batches, as with system calls. ext4 does not reuse an inode that was deleted
+within the last minutes, and skips each of them: creating a file took 20 µs on a fresh part of the disk, and 160 µs
+where earlier instances had created and deleted some thousand. So the probe sets the flag for top-level folders, which
+puts its folders on another part of the disk each time; `facts` says whether that worked.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CopyUp:
     title = "Copy-up"
     needs = frozenset({Capability.PROBE, Capability.LOWER})
     groups: frozenset[str] = frozenset()
-    expected_interference = frozenset({Counter.PSI_IO})  # the copy is brought to the disk
+    expected_interference = frozenset({Counter.PSI_IO})  # the copy is written to the disk
     metrics = tuple(Metric(name, "second", meaning) for name, meaning in COPY_UP.items())
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:

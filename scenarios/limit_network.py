@@ -1,7 +1,7 @@
-"""A limit of what an instance receives from the host, beside what it had (bench/probe/net.c is both ends).
+"""A limit of what an instance receives from the host, and the rate that it got (bench/probe/net.c is both ends).
 
-The instance's path from the host is that of the scenario `net`. No runtime limits a network, so the harness does, as
-people do by hand: by tc, on the host's end of the veth pair, whoever has laid it. A guest's tap is limited by libvirt.
+The instance's path from the host is that of the scenario `net`. Runtimes do not limit a network, so the harness does,
+as people do by hand: with tc, on the host's end of the veth pair. A guest's tap is limited by libvirt.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LimitNetwork:
 
         try:
             return {f"received-{RATE}": _net.seconds_under_a_limit(sandbox, RATE << 20, net.OPERATIONS)}
-        except Unavailable as error:  # this host limits no network
+        except Unavailable as error:  # this host cannot limit a network
             raise StoppedShort(error.reason, {}) from error
 
 

@@ -1,8 +1,8 @@
-"""Limits: what an instance has of what it was given, and what a program sees that wants more.
+"""Limits: how much of its limit an instance can use, and what a program sees that wants more.
 
-Costs are absolute (CPU time in a second, bytes, seconds); the report derives which share of a limit was reached. For
-that, a metric's name ends in what was set: percent of a CPU, MiB, MiB/s, operations a second. How many processes and
-files there were does not vary from block to block, so these are facts.
+Costs are absolute (CPU time in a second, bytes, seconds); the report derives the share of the limit that was reached.
+For that, a metric's name ends in the limit: percent of a CPU, MiB, MiB/s, operations a second. The numbers of processes
+and files do not vary from block to block, so they are facts.
 """
 
 from __future__ import annotations
@@ -32,18 +32,17 @@ GROUP = frozenset({"limits"})
 QUOTAS: tuple[int, ...] = (20, 50, 150)
 """Percent of one CPU."""
 WINDOW = 2.0
-"""Seconds in which the CPU time is counted: many of the kernel's periods of 0.1 s, in each of which a quota is given
-anew."""
+"""Seconds in which the CPU time is counted: many of the kernel's periods of 0.1 s, each of which has a new quota."""
 _REST = 0.3
-"""Seconds after which a quota is what it goes on to be: a fresh cgroup begins with one that it has not used, and an
-instance that was held back gets its next one."""
+"""Seconds after which a quota is in steady state: a fresh cgroup begins with an unused quota, and a throttled instance
+waits for the next period."""
 _ROUNDS = 200_000_000
 """The fixed piece of work: about 0.25 s of a CPU."""
 _WORK = f"a fixed piece of work ({_ROUNDS // 10**6} million steps)"
 
 
 class LimitCpu:
-    """A quota of CPU time. An instance that keeps as many CPUs busy as the quota is of, in one instance each."""
+    """A quota of CPU time. One instance per quota keeps as many CPUs busy as the quota allows."""
 
     name = "limit-cpu"
     title = "CPU quota: set and used"
@@ -52,7 +51,7 @@ class LimitCpu:
     typical_seconds = 11.0
     sees: Mapping[Part, tuple[str, ...]] = {Part.PROCESSES: ("had-*",)}
     expected_interference = frozenset({Counter.PSI_CPU, Counter.THROTTLED})
-    """A throttled task waits for a CPU, and an engine's cgroup says that it was throttled."""
+    """A throttled task waits for a CPU, and an engine's cgroup reports that it was throttled."""
     metrics = (
         *(Metric(f"work-{percent}", "second", f"{_WORK}, with a quota of {percent} %") for percent in QUOTAS),
         Metric("work", "second", f"{_WORK}, without a limit"),
@@ -81,7 +80,7 @@ def _threads(percent: int) -> int:
 
 
 def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
-    """What one instance has with this quota; with 0, without any limit, only how long the work takes."""
+    """What one instance gets with this quota; 0 is without a limit, which only times the work."""
     threads = _threads(percent)
     launch = limited(working("burn", str(threads), str(_ROUNDS)), cpus=threads, cpu_percent=percent)
     with sandbox.launch(launch) as instance:
@@ -99,14 +98,14 @@ def _burnt(sandbox: Sandbox, percent: int) -> dict[str, float]:
 
 
 def go_on(instance: Instance) -> None:
-    with suppress(OSError):  # an instance that has ended says why
+    with suppress(OSError):  # if it has ended, reading from it reports why
         instance.stdin.write(b"\n")
 
 
 def _had_meanwhile(*instances: Instance) -> list[float]:
-    """CPU seconds of each program, or of the VMM that runs it, in a second of the host's clock; 0 if it cannot be seen.
+    """CPU seconds of each program, or of the VMM that runs it, per second of the host's clock; 0 if it cannot be seen.
 
-    Not by the clocks inside: a guest counts the time in which its host did not let it run.
+    Not by the clocks inside: a guest also counts time in which its host did not run it.
     """
     before, began = [_cpu_seconds(instance) for instance in instances], time.monotonic()
     time.sleep(WINDOW)
@@ -119,11 +118,11 @@ def _cpu_seconds(instance: Instance) -> float:
 
 
 WEIGHTS = (1, 2)
-"""Of two instances that compete, as multiples of the usual weight."""
+"""The weights of two competing instances, as multiples of the default."""
 
 
 class CpuWeight:
-    """Two instances that both want the same CPU, of which one has twice the weight."""
+    """Two instances that compete for one CPU; one has twice the weight."""
 
     name = "cpu-weight"
     title = "CPU weight: the shares of two competitors"
@@ -160,7 +159,7 @@ class CpuWeight:
 
 
 def _confined(instance: Instance) -> bool:
-    """Have the program, or the VMM that runs it, run on the last CPU of this process alone; whether it can be seen."""
+    """Confine the program, or the VMM that runs it, to the last CPU of this process; returns whether it can be seen."""
     cpu = max(os.sched_getaffinity(0))
     pids = [pid for pid, role in instance.host_pids().items() if role == "payload"]
     for pid in pids:
@@ -175,7 +174,7 @@ SIZES = (64, 256)
 
 
 class LimitMemory:
-    """A limit of memory. A child of the program takes page after page, until the kernel ends it or refuses."""
+    """A limit of memory. A child of the program takes page after page, until the kernel kills it or refuses."""
 
     name = "limit-memory"
     title = "Memory limit: set and usable"
@@ -228,7 +227,7 @@ def _end(had: Mapping[str, Any], size: int) -> str:
 
 
 def _with_swap(sandbox: Sandbox) -> str:
-    """What a program has that may have as much swapped as it has in memory."""
+    """How much a program can use whose swap limit is as large as its memory limit."""
     from isobench.host.cgroups import limits_swap
 
     if isinstance(sandbox, GivesMemory):
@@ -243,22 +242,23 @@ def _with_swap(sandbox: Sandbox) -> str:
 
 
 def _hoarded(sandbox: Sandbox, size: int, *, swap: int = 0) -> dict[str, Any]:
-    """What a child had with a limit of so many MiB, and of swap beside it. It stops by itself at twice as much."""
+    """What a child could use with this memory limit and this swap limit, both in MiB. It stops by itself at twice their
+    sum."""
     most = str((size + swap) << 21)
     launch = limited(working("hoard", most), memory_bytes=size << 20, swap_bytes=swap << 20)
     with sandbox.launch(launch) as instance:
         had = first_answer(instance.stdout)
-        with suppress(OutOfMemory):  # as it should be; some mechanisms report it
+        with suppress(OutOfMemory):  # expected; some mechanisms report it
             instance.wait()
     return had
 
 
 COUNT = 64
-"""The limit of processes and of open files: more than an empty container has."""
+"""The limit of processes and of open files: more than an idle container has."""
 
 
 class LimitCount:
-    """A limit of processes or of open files: how many there were, and the error that the program sees."""
+    """A limit of processes or of open files: how many the program could have, and the error that it sees."""
 
     groups = GROUP
     metrics: tuple[Metric, ...] = ()
@@ -288,9 +288,9 @@ _WRITTEN = 8
 
 
 class LimitDisk:
-    """A limit of writes to the disk: past the page cache, and through it until all is on the disk.
+    """A limit of writes to the disk: direct, and through the page cache until all is on the disk.
 
-    What the kernel's threads write back is nobody's in cgroup version 1, and so not limited.
+    In cgroup version 1, writeback by the kernel's threads belongs to no cgroup, and so is not limited.
     """
 
     name = "limit-disk"
@@ -309,7 +309,7 @@ class LimitDisk:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         try:
             direct, fsync, syncfs = (_wrote(sandbox, how) for how in ("direct", "fsync", "syncfs"))
-        except Unavailable as error:  # no limit can be set for what lies on no disk
+        except Unavailable as error:  # writes cannot be limited if the folder is not on a disk
             raise StoppedShort(error.reason, {}) from error
         seconds = {
             "direct": whole(direct, "written") / 1e9,
@@ -329,11 +329,11 @@ def _wrote(sandbox: Sandbox, how: str) -> Mapping[str, Any]:
 OPERATIONS = 50
 """Writes a second."""
 _PIECE = 4096
-"""Bytes of each: so few that no limit of bytes matters."""
+"""Bytes of each: so few that a limit of bytes does not matter."""
 
 
 class LimitOperations:
-    """A limit of the number of writes to the disk, past the page cache: in it several become one."""
+    """A limit of the number of direct writes to the disk: the page cache would merge several into one."""
 
     name = "limit-operations"
     title = "Limit of writes per second: set and reached"
@@ -361,7 +361,7 @@ class LimitOperations:
 
 
 def _error(answer: Mapping[str, Any]) -> str:
-    """The name and the words of the error in an answer; empty if there was none."""
+    """The name and the message of the error in an answer; empty if there was none."""
     number = whole(answer, "errno")
     if number and number not in errno.errorcode:
         raise ProbeError(f"the probe answered with an error {number} that does not exist")

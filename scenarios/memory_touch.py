@@ -1,6 +1,6 @@
-"""Memory given, used and really spent: after the start, after the instance has used it, and after it returned it.
+"""Memory given and memory spent: after the start, after the instance has used it, and after it has freed it.
 
-What a guest's kernel has once been given its host does not get back; what a process frees is free.
+The host does not get back what a guest's kernel has once used; what a process frees is free.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What it costs to read how much an instance uses, and how old that is once it has been read.
+"""The cost of reading how much an instance uses, and the age of that reading.
 
-It is read as whoever monitors the instance would: from the files of its cgroup, the engine's API, libvirt. Its age is
-told by the clock of the program itself (or of the VMM that runs it), which is read to the nanosecond: how long ago that
-clock showed what was read.
+It is read as a monitoring tool would: from the files of the cgroup, the engine's API, libvirt. Its age comes from the
+CPU clock of the program itself (or of the VMM that runs it), which has nanoseconds: how long ago that clock showed the
+value.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario
 
 READINGS = 5
-"""Of an idle instance, and of a busy one. An engine may take a second for each."""
+"""Readings of an idle instance, and of a busy one. An engine may take a second for each."""
 _GLANCE = 0.005
-"""Seconds between two looks at the program's own clock."""
+"""Seconds between two readings of the program's own clock."""
 
 
 class Monitoring:
@@ -73,7 +73,7 @@ class Monitoring:
 
 
 def _cost(sandbox: Sandbox, instance: TellsUse) -> dict[str, float]:
-    """Of one reading of an idle instance; the first is not counted."""
+    """The cost of one reading of an idle instance; the first one does not count."""
     instance.use()
     daemons = sandbox.daemons()
     taken = []
@@ -92,13 +92,13 @@ def _payload(instance: Instance) -> int:
 
 
 def _burn(instance: Instance) -> None:
-    """Have the program use a CPU from now on."""
+    """Keep the program busy from now on."""
     limits.go_on(instance)
     first_answer(instance.stdout)
 
 
 def _age(instance: Instance, told: TellsUse, pid: int) -> float:
-    """How old the CPU time is that is told of a program that uses a CPU."""
+    """The age of the reported CPU time of a busy program, in seconds."""
     began = cpu_seconds(pid) - told.use().cpu_seconds
     _burn(instance)
     ages = []
@@ -112,7 +112,7 @@ def _age(instance: Instance, told: TellsUse, pid: int) -> float:
 
 @contextmanager
 def _clock(pid: int) -> Iterator[Sequence[tuple[float, float]]]:
-    """What the clock of a process shows: moments and its CPU seconds, one pair every few milliseconds."""
+    """Readings of a process's CPU clock: pairs of time and CPU seconds, every few milliseconds."""
     from threading import Event, Thread
 
     seen, enough = [(time.monotonic(), cpu_seconds(pid))], Event()
@@ -131,8 +131,8 @@ def _clock(pid: int) -> Iterator[Sequence[tuple[float, float]]]:
 
 
 def when(seen: Sequence[tuple[float, float]], cpu: float) -> float:
-    """The moment at which a clock showed so many CPU seconds: between the two looks that it lies between, or the first
-    or the last look if it lies before or after all."""
+    """When a clock showed so many CPU seconds: interpolated between two readings, or the time of the first or last one
+    if it is outside all of them."""
     before = seen[0]
     for moment in seen:
         if moment[1] >= cpu:

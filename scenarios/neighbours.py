@@ -1,9 +1,9 @@
-"""Neighbours: what an instance costs beside another of the same kind that takes all that it can get.
+"""Noisy neighbours: what an instance costs beside another of the same kind that takes all that it can get.
 
-The victims are what other scenarios measure, here in their mean instead of their median: who has to give a CPU away is
-slow in a few batches only. Alone and beside each aggressor they are measured in the same blocks, each in a scenario of
-its own, so that they follow each other in random order and one that fails fails alone. With limits only the aggressor
-is limited, so that there is one cost alone to compare with.
+The victims are measurements of other scenarios, here as means instead of medians: a victim that loses its CPU is slow
+in a few batches only. Alone and beside each aggressor they are measured in the same blocks, each in a scenario of its
+own, so that these follow each other in random order and fail separately. Only the aggressor is ever limited, so that
+the cost alone is the same reference for all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from isobench.scenarios._aggressors import Aggressor
 
 _CALLS = {"getppid": "syscall", "tcp": "round-trip"}
-"""The probe's operation -> the victim that it is."""
+"""The probe's operation -> the victim's metric."""
 _LAYOUT = read_job("neighbours", "layout")
 _JOBS = tuple(read_job("neighbours", name) for name in ("read", "fsync"))
 _TAIL = "p99"
@@ -38,7 +38,9 @@ _OF = {True: " of the sync alone", False: " of one operation"}
 _METRICS = (
     Metric("start", "second", "from the request for one more instance to its first byte"),
     Metric("syscall", "second", "one trivial system call, the mean of 400 batches"),
-    Metric("round-trip", "second", "sending 1 byte over TCP and getting it back on the loopback, the mean of as many"),
+    Metric(
+        "round-trip", "second", "sending 1 byte over TCP on the loopback and getting it back, the mean of 400 batches"
+    ),
     *(Metric(job.name, "second", f"one operation: {job.meaning}") for job in _JOBS),
     *(
         Metric(f"{job.name}-{_TAIL}", "second", f"99th percentile{_OF[job.syncs]}: {job.meaning}", "zero")
@@ -84,7 +86,7 @@ class Beside:
         try:
             with self._beside(sandbox):
                 return _victims(sandbox)
-        except Unavailable as error:  # a limit that cannot be set
+        except Unavailable as error:  # the limit cannot be set
             raise StoppedShort(error.reason, {}) from error
 
     def _beside(self, sandbox: Sandbox) -> AbstractContextManager[None]:
@@ -95,7 +97,8 @@ class Beside:
         return _pressing.pressing(self._aggressor, sandbox, limited=self._limited)
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The aggressor's command line and its limits; alone, which victims do not exist there."""
+        """The aggressor's command line and its limits; for the scenario without one, which victims do not exist
+        there."""
         from isobench.scenarios import _pressing
 
         if self._aggressor is not None:
@@ -107,7 +110,7 @@ class Beside:
 
 
 def _victims(sandbox: Sandbox) -> dict[str, float]:
-    """Three instances: one that makes system calls, whose start counts, too, one that reads and syncs, and redis."""
+    """Three instances: one that makes system calls and whose start is timed, one that reads and syncs, and redis."""
     from isobench.scenarios import _redis
 
     with sandbox.launch(working("syscall", "--batches=400", "--pin", *_CALLS)) as instance:

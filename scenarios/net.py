@@ -1,11 +1,11 @@
 """What the network costs: inside an instance over its loopback, and over the path between the host and the instance.
 
-The probe is both ends (bench/probe/net.c): a server in the instance that knows a token, a client in the instance or on
-the host. Each end stays on the first CPU that it may use. The path from the host is the one that there is: a port of
-the host's loopback where the environment publishes one, or a guest's address behind its tap (no other then, and an
-error where nothing answers there); the loopback where the instance shares the host's network, an address of the
-instance where the host reaches one (a Docker bridge), else a veth pair laid into its network namespace, untimed;
-`facts` say which. Where there is none (a guest without a network card) the `host-` metrics do not exist.
+The probe is both ends (bench/probe/net.c): a server in the instance that requires a token, a client in the instance or
+on the host. Each end stays on the first CPU that it may use. If the environment publishes a port or has a tap, that is
+the path from the host, and it is an error if nothing answers there. Otherwise the path is the loopback if the instance
+shares the host's network, an address of the instance if the host reaches one (a Docker bridge), else a veth pair that
+is created into its network namespace, untimed; `facts` say which. Without a path (a guest without a network card) the
+`host-` metrics do not exist.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Net:
     groups: frozenset[str] = frozenset()
     expected_interference = frozenset(
         {Counter.PSI_CPU, Counter.INTERRUPTS}
-    )  # its two ends share a CPU; packets are interrupts
+    )  # its two ends share a CPU; packets cause interrupts
     metrics = tuple(
         Metric(f"{path}-{what}", "second", f"{meaning}, {where}")
         for path, where in _PATHS.items()
@@ -65,7 +65,7 @@ class Net:
         return values
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The path from the host to the instances of this sandbox, and why there is no loopback, if so."""
+        """The path from the host to the instances of this sandbox, and why there is no loopback if there is none."""
         from isobench.scenarios import _net
 
         with sandbox.launch(working("net", "loopback")) as instance:

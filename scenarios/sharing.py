@@ -50,7 +50,7 @@ class Sharing:
             other = process_memory(second.host_pids())
             for instance in (first, second):
                 instance.wait()
-        if alone.pss and other.pss:  # else the host's processes cannot be seen
+        if alone.pss and other.pss:  # otherwise the host's processes cannot be seen
             values["alone"] = float(alone.pss)
             values["second"] = float(both.pss - alone.pss)
             values["shared"] = float(other.rss - other.uss)

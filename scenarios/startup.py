@@ -79,7 +79,7 @@ class Startup:
         before = kernel_threads()
         with sandbox.launch(idle()) as instance:
             status = instance.wait()
-        if status != 0:  # killed while it waited: its end is not what an end costs
+        if status != 0:  # killed while it waited: that is not the cost of a normal end
             raise MeasurementError(f"it exited with status {status} instead of 0")
         kernel = {"kernel": spent_between(before, kernel_threads())} if before else {}
         steps = steps_of(instance.events, instance.steps if isinstance(instance, HasSteps) else {})

@@ -27,7 +27,7 @@ PATIENCE = 20.0
 """Seconds: if a step took longer, the next one is not taken."""
 
 _EXPECTED = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
-"""Many instances at once wait for the CPUs and the disk by themselves."""
+"""Many instances at once wait for the CPUs and the disk even on an idle host."""
 
 
 class StartupParallel:

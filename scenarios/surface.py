@@ -1,7 +1,7 @@
-"""What a program inside can still reach, and the state it is started with: facts, kept with the environment.
+"""What a program inside can still reach, and the state it is started with, as facts of the environment.
 
-Nothing of it is a cost, so there is no metric. What was seen stands beside what the same environment costs: a weaker
-boundary is the other side of a cheap one. Which system calls are let through is in `_calls.py`.
+None of it is a cost, so there is no metric. The report shows it beside the costs of the same environment: a cheap
+boundary may be a weak one. Which system calls are let through is in `_calls.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HARMLESS = frozenset(
     f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "console")
 )
-"""Devices that every container has: they reach nothing of the host."""
+"""Devices that every container has; they give no access to the host."""
 
 
 class Surface:
@@ -43,7 +43,7 @@ class Surface:
         return {}
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """What one instance sees, in numbers where it can be counted and in names where they matter."""
+        """What one instance sees, as counts, and as names where these matter."""
         from isobench.scenarios import _calls
 
         began = time.monotonic_ns()
@@ -110,7 +110,7 @@ def _has_same_build(seen: Mapping[str, Any]) -> bool:
 
 
 def _shares_clock(seen: Mapping[str, Any], began: int) -> bool:
-    """Whether its kernel is of the same build, and its monotonic clock goes with the host's: systemd-nspawn makes up a
+    """Whether its kernel is the same build and its monotonic clock agrees with the host's. systemd-nspawn invents a
     boot id, and a kernel that was booted later has a clock that began later."""
     return _has_same_build(seen) and began <= int(seen["clock"]) <= time.monotonic_ns()
 

@@ -1,10 +1,11 @@
-"""What system calls cost inside an instance: the probe repeats each one in batches and sends every batch.
+"""What system calls cost inside an instance: the probe repeats each one in batches and reports every batch.
 
 A sample is the median of one instance's batches. Nothing is subtracted: the loop around a call costs less than a
-nanosecond, and what an empty one costs is in every answer of the probe (bench/probe/syscalls.c).
+nanosecond, and every answer of the probe includes the cost of an empty loop (bench/probe/syscalls.c).
 
-The usual scenario keeps an instance on one CPU. Left alone, the scheduler puts the child of a fork here or there, which
-varied its cost between instances by a factor of two and says nothing of isolation; `syscall-all` leaves it alone.
+The scenario `syscall` keeps an instance on one CPU. Otherwise the scheduler may move the child of a fork to another
+one, which varied its cost between instances by a factor of two and says nothing about isolation; `syscall-all` does not
+pin.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ USUAL = (
     "vfork-exec",
     "pipe",
 )
-"""The operations of a plain run: each kind of work once."""
+"""The operations of the scenario `syscall`: each kind of work once."""
 
 _PURPOSES = {"getppid": Purpose(30, "System call", "one trivial call")}
 _QUANTILES = {"p95": 0.95, "p99": 0.99}
@@ -78,8 +79,8 @@ _STABLE_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_ts
 
 
 class Syscall:
-    """The medians of some operations (`isobench.contracts.scenario.Scenario`), and perhaps p95 and p99
-    of their batches."""
+    """The medians of some operations (`isobench.contracts.scenario.Scenario`), with `quantiles` also p95 and p99 of
+    their batches."""
 
     needs = frozenset({Capability.PROBE})
 
@@ -156,11 +157,12 @@ class Syscall:
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that at least this share of them does not exceed: always one that was measured."""
+    """The smallest value that at least this share of the values does not exceed: always one that was measured
+    (nearest-rank method)."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
-_PAIRS = (Counter.PSI_CPU,)  # two processes on one CPU wait for it, and for long where all pairs are measured
+_PAIRS = (Counter.PSI_CPU,)  # two processes on one CPU wait for it, which adds up if all pairs are measured
 
 SCENARIOS: tuple[Scenario, ...] = (
     Syscall("syscall", "System calls", USUAL, options=("--pin",), groups=("default",)),

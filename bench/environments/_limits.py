@@ -1,4 +1,4 @@
-"""The limits of an instance as the files of its cgroup want them, whoever writes these."""
+"""The limits of an instance as values for the files of its cgroup."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def in_a_cgroup(limits: Limits, memory_bytes: int, folder: Path) -> dict[str, Any]:
-    """What `isobench.host.cgroups.asked` takes; `folder` lies on the disk to which writes are limited.
+    """The arguments of `isobench.host.cgroups.asked`; `folder` is on the disk to which writes are limited.
 
-    Raises `Unavailable` if writes are to be limited and it lies on no disk.
+    Raises `Unavailable` if writes are to be limited and the folder is not on a disk.
     """
     writes = None
     if limits.write_bytes or limits.write_operations:

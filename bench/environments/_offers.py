@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from isobench.images.layers import Layered
 
 LABEL = "isobench.image"
-"""Carried by every image that is offered; its value is the image's name."""
+"""The label of every image that is offered; its value is the image's name."""
 _WHOLE, _BELOW = "latest", "below"
-"""The tags of an image, and of the same without its uppermost layer."""
+"""The tags of an image, and of the same image without its uppermost layer."""
 
 
 class Offers:
-    """What a registry of the sandbox's own has, in its work folder."""
+    """The sandbox's own registry, in its work folder, and the images in it."""
 
     def __init__(self, workdir: Path, labels: Mapping[str, str]) -> None:
-        """`labels` say of every image whose it is."""
+        """`labels` mark every image as the run's."""
         self._place = workdir / "images"
         self._run = workdir.parent.name.lower()  # a reference must be lower case
         self._pushed = f"{self._run}/pushed"
@@ -36,12 +36,12 @@ class Offers:
         self._known: dict[str, Offer] = {}
 
     def offer(self, name: str, layers: Sequence[Layer]) -> Offer:
-        """What `isobench.contracts.images.Images` says. Starts the registry if none answers: whoever ended it, the next
-        block goes on."""
+        """See `isobench.contracts.images.Images`. Starts the registry if none answers, so that the next block works
+        even if it was killed."""
         kept = self._running()
         if name not in self._known:
             self._known[name] = self._put(kept, name, layers)
-        kept.forget(self._pushed)  # of every image: an engine would have a layer linked that another one has, too
+        kept.forget(self._pushed)  # of every image: an engine would link a layer that another one has, too
         return self._known[name]
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ class Offers:
         if self._registry is not None and self._registry.answers():
             return self._registry
         self.close()
-        self._known.clear()  # its port is another one now
+        self._known.clear()  # it has another port now
         self._place.mkdir(mode=0o700, exist_ok=True)
         self._registry = registry.start(self._place / "registry")
         return self._registry
@@ -72,7 +72,7 @@ class Offers:
         return Offer(
             image=f"{reference}:{_WHOLE}",
             below=f"{reference}:{_BELOW}" if len(layers) > 1 else "",
-            # Another name of the registry: an engine knows what it has pulled from one, and would have that linked.
+            # Another name of the registry: under this one the engine knows what it has pulled, and would only link it.
             elsewhere=f"localhost:{kept.port}/{self._pushed}/{name}:{_WHOLE}",
             archive=archive,
             wire_bytes=len(image.manifest) + sum(sizes),
@@ -80,7 +80,8 @@ class Offers:
 
 
 def allocated(folders: Sequence[str]) -> int | None:
-    """The bytes of the blocks that the folders of an image's layers take, each file once; None if they are not here."""
+    """The bytes of the blocks that the folders of an image's layers take, each file once; None if they are not on this
+    host."""
     if not folders or not all(map(os.path.isdir, folders)):
         return None
     blocks: dict[tuple[int, int], int] = {}

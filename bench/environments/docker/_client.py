@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from isobench.daemons.address import Address, Tls
 
 LABEL = "isobench.run"
-"""Carried by every container, image and volume; its value is the run's name."""
+"""The label of every container, image and volume; its value is the run's name."""
 
 _ANSWER_SECONDS = 60.0
 """How long the engine may take to answer before it counts as hung."""
@@ -58,7 +58,7 @@ def connect() -> Any:
 
 @contextmanager
 def connected(host_config: Mapping[str, Any]) -> Iterator[Any]:
-    """A client of the engine, for containers that would be configured so. Raises `Unavailable`."""
+    """A client of the engine, for containers with this configuration. Raises `Unavailable`."""
     with closing(connect()) as client:
         require(client, host_config)
         yield client
@@ -73,7 +73,7 @@ def _client(engine: Address, seconds: float, version: str) -> Any:
         # REQUESTS_CA_BUNDLE would replace the engine's own certificate authority; proxies are kept.
         client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
         client.trust_env = False
-    # Nothing is pulled but from a private registry, so no credentials are needed, and no credential helper may run.
+    # Images are pulled only from a private registry, so no credentials are needed, and no credential helper may run.
     client._auth_configs = docker.auth.AuthConfig({})
     return client
 

@@ -98,7 +98,7 @@ class DockerInstance:
     use_told_by = "the engine's API: stats, one-shot"
 
     def use(self) -> Use:
-        """Its CPU time and memory as the engine tells them (`isobench.contracts.capabilities.TellsUse`)."""
+        """Its CPU time and memory as the engine reports them (`isobench.contracts.capabilities.TellsUse`)."""
         with engine_errors("asking for what it uses"):
             told = self._client.stats(self._id, stream=False, one_shot=True)
             return Use(int(told["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9, int(told["memory_stats"]["usage"]))
@@ -138,7 +138,8 @@ class DockerInstance:
             self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
 
     def _remove(self) -> None:
-        """Once more if it ends by itself while the engine kills it, which is then refused (moby, daemon/delete.go)."""
+        """Ask twice if the container ends by itself while the engine kills it: the engine refuses then (moby,
+        daemon/delete.go)."""
         try:
             self._client.remove_container(self._id, force=True, v=True)
         except docker.errors.APIError as error:

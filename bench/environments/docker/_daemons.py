@@ -1,4 +1,4 @@
-"""dockerd and containerd: which processes they are, what is in sight of them, and where containerd listens."""
+"""dockerd and containerd: which processes they are, what of them can be observed, and where containerd listens."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _DOCKERD = frozenset({"dockerd"})
 CONTAINERD = frozenset({"containerd", "docker-containe"})
-"""The daemons' names in /proc/PID/comm, which is cut to fifteen letters."""
+"""The daemons' names in /proc/PID/comm, which has at most fifteen characters."""
 
 
 def engine() -> list[Server]:
-    """dockerd and its containerd, each verified, or the reason why it is not known."""
+    """dockerd and its containerd, each verified, or the reason why it is unknown."""
     try:
         where = engine_address()
     except IsobenchError as error:

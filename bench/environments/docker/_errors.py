@@ -56,7 +56,7 @@ def _of_an_engine(address: Address, error: BaseException, seconds: float) -> Una
 
 
 def _of_another_program(address: Address, error: BaseException) -> Unavailable | None:
-    """If what answers is no engine."""
+    """If what answers is not an engine."""
     if isinstance(error, requests.exceptions.JSONDecodeError):
         reason = f"what answers at {address} is not a Docker engine; it says {_short(str(error.doc))!r}"
         return Unavailable(reason, remedy=_LOOK)

@@ -1,4 +1,4 @@
-"""Images in Docker, asked for over its API as by `docker pull`, `load`, `push` and `rmi`."""
+"""Images in Docker, over its API as with `docker pull`, `load`, `push` and `rmi`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DockerImages(Offers):
-    """What `isobench.contracts.images.Images` says, of one engine."""
+    """The images of one engine (`isobench.contracts.images.Images`)."""
 
     def __init__(self, client: Any, workdir: Path) -> None:
         super().__init__(workdir, {LABEL: workdir.parent.name})
@@ -68,11 +68,11 @@ class DockerImages(Offers):
 
 
 _NOT_SENT = ("Layer already exists", "Mounted from")
-"""What the engine says of a layer that it need not send."""
+"""The engine's messages about a layer that it need not send."""
 
 
 def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines of an answer that comes while the engine works. Raises `MeasurementError` for one with an error."""
+    """The lines of the engine's progress report. Raises `MeasurementError` for one with an error."""
     for line in lines:
         if "error" in line:
             raise MeasurementError(f"{doing}: {' '.join(str(line['error']).split())[:300]}")

@@ -1,4 +1,4 @@
-"""Containers with a published port: where it is published, and which processes pass on what comes in there."""
+"""Containers with a published port: where it is published, and which processes forward its connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Docker SDK, and the libraries in whose words it fails. This module can be imported without them.
+"""The Docker SDK, and the libraries whose exceptions it raises. This module can be imported without them.
 
 Signals that arrive during their import are delivered after it. An import that is interrupted by Ctrl-C leaves half a
 package in `sys.modules`, which cannot be imported again, and the sweep at the end of the run needs it.

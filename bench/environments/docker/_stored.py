@@ -1,4 +1,4 @@
-"""Containers with storage of their own beside the overlay.
+"""Containers with storage of their own in addition to the overlay.
 
 It is created before the container is requested and removed after it, so that the startup metrics include its mount but
 not its creation.

@@ -1,4 +1,4 @@
-"""libvirt's daemons and QEMU's processes: which they are, and the root folder and the user that they have."""
+"""libvirt's daemons and QEMU's processes: which they are, and their root folder and user."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class GuestInstance:
             self._watch_end()
 
     def _watch_end(self) -> None:
-        """A guest may have ended by itself since its first byte; what it said is still to be read."""
+        """A guest may have ended by itself since its first byte; its output can still be read."""
         try:
             self._pidfd = os.pidfd_open(self.qemu)
         except ProcessLookupError:
@@ -113,7 +113,7 @@ class GuestInstance:
     use_told_by = "libvirt: virConnectGetAllDomainStats, as of virsh domstats"
 
     def use(self) -> Use:
-        """Its CPU time and memory as libvirt tells them (`isobench.contracts.capabilities.TellsUse`)."""
+        """Its CPU time and memory as libvirt reports them (`isobench.contracts.capabilities.TellsUse`)."""
         wanted = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
         try:
             told = bounded(lambda: self._connection.domainListGetStats([self._domain], wanted))[0][1]

@@ -158,7 +158,7 @@ class TapInstance(GuestInstance):
 
 
 def parse_refused_limit(reason: str) -> str:
-    """What tc has refused libvirt, and why; empty if something else has failed."""
+    """The tc command of libvirt's that failed, and why; empty if something else failed."""
     found = re.search(r"\((tc [^()]{1,200})\)[^:]{0,100}:\s*(?:Error: )?([^\n]{1,200})", reason)
     return f"{found[1]}: {found[2]}" if found else ""
 

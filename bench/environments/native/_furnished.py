@@ -1,4 +1,4 @@
-"""What a root file system that a program runs from as a folder of the host has to have beside its files."""
+"""What a program needs besides the files of its root file system, if that is a folder of the host: devices, /proc."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ _LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/se
 
 
 def make_devices(folder: Path) -> None:
-    """The devices, links and shared memory of a container's /dev, as far as they are not there. Raises
-    `MeasurementError`."""
+    """Create the devices, links and shared memory of a container's /dev that are missing. Raises `MeasurementError`."""
     try:
         for name, numbers in _DEVICES.items():
             with suppress(FileExistsError):
@@ -46,7 +45,7 @@ def make_devices(folder: Path) -> None:
 
 
 def mount_proc(folder: Path) -> None:
-    """The host's /proc. Raises `MeasurementError`."""
+    """Mount the host's /proc. Raises `MeasurementError`."""
     try:
         output(["mount", "-t", "proc", "-o", "nosuid,noexec,nodev", "proc", str(folder)], deadlines.stretched(30))
     except MeasurementError as error:

@@ -162,7 +162,7 @@ class NativeSandbox:
         return options
 
     def _limits(self, launch: Launch) -> tuple[str, ...]:
-        """What is written into the files of the instance's cgroup."""
+        """The values for the files of the instance's cgroup."""
         return limits(**in_a_cgroup(launch.limits, launch.memory_bytes, self.data_folder()))
 
 

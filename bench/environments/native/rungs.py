@@ -70,7 +70,7 @@ class Native:
             self.capabilities = self.capabilities - {Capability.LIMIT_NETWORK}
         if not isolation.cgroup:
             self.capabilities = self.capabilities - OF_A_CGROUP
-        if isolation.pivot and not isolation.mounts:  # its root is without the /proc that is mounted below the old one
+        if isolation.pivot and not isolation.mounts:  # its new root lacks the /proc that is mounted below the old one
             self.capabilities = self.capabilities - {Capability.COMMAND}
 
     @property

@@ -19,7 +19,7 @@ class NativeTmpfs(Native):
 
     needs_root = True
     capabilities = Native.capabilities - {Capability.COMMAND}
-    """Its memory is not within a root that is given."""
+    """A given root file system is not on its tmpfs."""
 
     def sandbox(self, workdir: Path) -> TmpfsSandbox:
         from isobench.environments.native._sandbox import TmpfsSandbox

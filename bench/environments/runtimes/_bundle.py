@@ -1,4 +1,4 @@
-"""OCI bundles: their configuration, how an OCI runtime runs one, and what is removed of a dead run."""
+"""OCI bundles: their configuration, how an OCI runtime runs one, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _resource_limits(limits: Limits) -> list[dict[str, Any]]:
 
 
 def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
-    """What the instance's cgroup limits."""
+    """The limits of the instance's cgroup."""
     limits = sandbox.limits
     cpu = {"shares": shares(limits.cpu_weight or 100)}
     if limits.cpu_percent:
@@ -126,7 +126,7 @@ class BundleDriver(Driver):
     """`TOOL run`, with a bundle for each instance."""
 
     def __init__(self, tool: str, options: Sequence[str]) -> None:
-        """`options` of the tool are those of a host on which it can have no cgroup."""
+        """`options` of the tool are for a host on which it cannot have a cgroup."""
         self._tool = tool
         self._options = tuple(options)
 

@@ -1,4 +1,4 @@
-"""What is asked of containerd through its client `ctr`: to run an instance, and to remove what is left of a run."""
+"""Using containerd through its client `ctr`: running an instance, and cleaning up after a run."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _said(run: str, where: str, *words: str) -> str:
 
 
 def _try(run: str, where: str, *words: str) -> None:
-    """Do what may have been done already; the caller checks the result."""
+    """Try something that may already have been done; the caller checks the result."""
     with suppress(Unavailable):
         _said(run, where, *words)
 

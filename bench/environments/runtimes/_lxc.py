@@ -1,4 +1,4 @@
-"""How LXC runs an instance, and what is removed of a dead run."""
+"""How LXC runs an instance, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _LOCKS = "/run/lxc/lock"
 def sweep(run: str) -> list[str]:
     """Remove the cgroups of a dead run's containers and the folder of their locks.
 
-    LXC names those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; isobench names the one for ending monitors.
+    LXC names those cgroups `lxc.monitor.NAME` and `lxc.payload.NAME`; isobench names the one to which ending monitors
+    move.
     """
     removed = [*remove(f"lxc.*.{run}-*"), *remove(_pivot_of(run))]
     locks = Path(f"{_LOCKS}{work_root().resolve()}/{run}")
@@ -36,7 +37,7 @@ def sweep(run: str) -> list[str]:
 
 
 def _remove_empty_parents(folder: Path) -> None:
-    """LXC creates all of them for the first container in a folder."""
+    """Remove the folders that LXC creates for the first container, as far as they are empty."""
     for parent in folder.parents:
         if str(parent) == _LOCKS:
             return

@@ -1,4 +1,4 @@
-"""How systemd-nspawn runs an instance, and what is removed of a dead run."""
+"""How systemd-nspawn runs an instance, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def _own_tree(sandbox: RuntimeSandbox, name: str) -> Path:
-    """A linked tree for each instance: nspawn refuses a second instance in the same tree as busy. A given root file
-    system has one instance at a time."""
+    """A tree of hard links for each instance: nspawn refuses a second instance in the same tree as busy. A given root
+    file system has only one instance at a time."""
     if sandbox.given is not None:
         return sandbox.root
     tree = sandbox.workdir / f"root-{name}"
@@ -37,7 +37,7 @@ def _cgroup_of(run: str) -> str:
 
 
 def _limits_of(run: str) -> str:
-    """The cgroup above those that limit one instance each; version 2 lets no process into one that has such below."""
+    """The parent of the cgroups that limit one instance each. In version 2 it cannot itself contain processes."""
     return f"{run}-nspawn-limits"
 
 
@@ -72,8 +72,8 @@ class NspawnDriver(Driver):
 
     @contextmanager
     def started_in(self, sandbox: RuntimeSandbox, name: str) -> Iterator[Sequence[Path]]:
-        """With limits, a cgroup that has them (on version 1 one beside the other), as a unit of systemd has those of a
-        container that it starts. So nspawn's own processes are within them, too."""
+        """With limits, a cgroup that has them (with version 1 one per hierarchy), as a systemd unit limits the
+        container that it starts. So the limits include nspawn's own processes."""
         own, files = make_own(_cgroup_of(sandbox.run)), cgroup_files(sandbox)
         if not files:
             yield own
@@ -82,7 +82,7 @@ class NspawnDriver(Driver):
             yield folders if is_version_2() else (*own, *folders)
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """It hides /tmp, where a program of a root file system that an instance is given may be."""
+        """Keep nspawn from mounting over /tmp, where a given root file system may have its program."""
         return {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"} if sandbox.given is not None else {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:

@@ -1,4 +1,4 @@
-"""How Podman runs an instance, and what is removed of a dead run."""
+"""How Podman runs an instance, and cleaning up after a dead run."""
 
 from __future__ import annotations
 
@@ -55,16 +55,17 @@ def _runroot(run: str) -> Path:
 
 
 def _mark(run: str) -> str:
-    """A variable of all that Podman starts for a run, for it to be found by: a helper need not name the run.
+    """A variable in the environment of everything that Podman starts for a run. It identifies helpers whose command
+    lines do not name the run.
 
-    Without CAP_SYS_ADMIN, Podman keeps the user namespace open that it works in, by a process that never ends. The
-    variable also keeps it from making folders in /run/user or /tmp then.
+    Without CAP_SYS_ADMIN, a process of Podman's that never ends keeps its user namespace open. The variable also keeps
+    Podman from creating folders in /run/user or /tmp then.
     """
     return f"XDG_RUNTIME_DIR={_runroot(run)}"
 
 
 def _limits(sandbox: RuntimeSandbox) -> list[str]:
-    """Options of `podman run`. Of open files and processes its defaults may exceed the host's."""
+    """Options of `podman run`. Its defaults for open files and processes may exceed the host's limits."""
     limits = sandbox.limits
     most = limits.open_files or 1024
     options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
@@ -159,8 +160,8 @@ class PodmanDriver(Driver):
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """If it were killed, copies of images would stay in /var/tmp. Without CAP_SYS_ADMIN it follows the settings in
-        the user's home, and makes ~/.config/cni."""
+        """Folders in the work folder: a killed Podman would leave copies of images in /var/tmp, and without
+        CAP_SYS_ADMIN it reads the settings in the user's home and creates ~/.config/cni."""
         own = dict.fromkeys(("HOME", "TMPDIR"), str(sandbox.workdir))
         return {**own, **dict([_mark(sandbox.run).split("=", 1)])}
 

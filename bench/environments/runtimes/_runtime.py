@@ -34,7 +34,7 @@ class Runtime:
     runs_in_work = True
     """Whether the probe runs from the root file system in the work folder, not from the tool's own storage."""
     refused = NOT_UTF8
-    """Matches what the tool's configuration or command line cannot express of a path."""
+    """Matches characters of a path that the tool's configuration or command line cannot express."""
     own_network = True
     """Whether its instances get a network namespace, whose end has to be awaited."""
 
@@ -69,7 +69,7 @@ class Driver:
         """Create what the runtime needs besides the root file system in `sandbox.root`; untimed."""
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
-        """Untimed: `sandbox` has the root file system of this archive in its `root`, fresh for one instance."""
+        """Unpack this archive as the root file system `sandbox.root`, fresh for one instance; untimed."""
         sandbox.root = sandbox.unpacked.fresh(archive)
 
     def images(self, sandbox: RuntimeSandbox) -> Images:
@@ -89,14 +89,14 @@ class Driver:
         return nullcontext(())
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        """What is particular to its instances on this host."""
+        """Facts about its instances on this host."""
         return {}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         """Undo what `prepare` did outside the work folder."""
 
     def destroy(self, sandbox: RuntimeSandbox, name: str) -> None:
-        """Remove what an instance that did not exit by itself has outside its launcher's descendants."""
+        """Remove what an instance that did not exit by itself has left outside its launcher's descendants."""
 
     def elsewhere(self, name: str) -> Mapping[int, Role]:
         """The processes that a daemon started for an instance; most runtimes start everything themselves."""

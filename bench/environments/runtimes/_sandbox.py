@@ -61,7 +61,7 @@ class RuntimeSandbox:
         self.workdir = workdir.resolve()  # runc refuses a root that is reached through a symbolic link
         self.root = self.workdir / "root"
         self.memory_limit = 0
-        """The limit of memory, if an instance is to have another than usual."""
+        """The memory limit of an instance, if it is not the default."""
         self.limits = NO_LIMITS
         self.given: Path | None = None
         """The archive of the root file system, if it is not the shared one."""
@@ -132,7 +132,7 @@ class RuntimeSandbox:
                 watch.close()
 
     def _with(self, launch: Launch) -> RuntimeSandbox:
-        """This sandbox with the root file system and the limits that an instance is given."""
+        """This sandbox with the root file system and the limits of a launch."""
         other = copy.copy(self)
         other.image = launch.image
         other.memory_limit, other.limits = launch.memory_bytes, launch.limits
@@ -152,7 +152,7 @@ class RuntimeSandbox:
 
 
 def cgroup_files(sandbox: RuntimeSandbox) -> dict[str, str]:
-    """What is written into the files of a cgroup for the limits of an instance, as this host names them."""
+    """The files of a cgroup, by this host's names, and their values for the limits of an instance."""
     return asked_here(**in_a_cgroup(sandbox.limits, sandbox.memory_limit, sandbox.workdir))
 
 
@@ -161,7 +161,7 @@ def _spent(elsewhere: Mapping[int, Role], wanted: str) -> float:
 
 
 def _account(cpu: dict[str, float], spent: Mapping[str, float], engine: float) -> None:
-    """Account the CPU time if a daemon did the work: what the launcher started was only its client."""
+    """Account for the CPU time if a daemon did the work and the launcher started only its client."""
     cpu["launcher"] = cpu.get("launcher", 0.0) + cpu.get("payload", 0.0)
     cpu.update(spent, engine=max(0.0, engine))
 

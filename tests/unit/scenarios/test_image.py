@@ -102,7 +102,7 @@ class FakeSandbox:
 
 
 class Sealed:
-    """A sandbox whose engine keeps no images."""
+    """A sandbox whose engine does not keep images."""
 
     def daemons(self) -> list[int]:
         return []
@@ -184,7 +184,7 @@ def test_what_a_run_times_keeps_images_too(monkeypatch: pytest.MonkeyPatch) -> N
     """The runner's own sandbox has them as the engine's has; one without them is told from it."""
     box = sandbox(monkeypatch)
     assert isinstance(TimedSandbox(box), KeepsImages) and TimedSandbox(box).images() is box.images()  # type: ignore[attr-defined]
-    with pytest.raises(MeasurementError, match="keeps no images"):
+    with pytest.raises(MeasurementError, match="has no images"):
         BUSYBOX.measure(Sealed())
 
 
