@@ -1,1 +1,1 @@
-"""What holds isobench to its word: other tools, simulations, faults, whole hosts. Not part of the package."""
+"""Checks of isobench's claims: other tools, simulations, injected faults, whole hosts. Not part of the package."""

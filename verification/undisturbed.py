@@ -1,4 +1,4 @@
-"""isobench on a host that nothing disturbs: no block is left out, however busy the machine is that a test runs on.
+"""isobench without the gate for disturbed blocks: none is excluded, however busy the machine is.
 
 python -m verification.undisturbed WORDS…
 """

@@ -1,6 +1,6 @@
-"""What a night is worth, once it is measured: its trend, comparison, report, exports and summary.
+"""The evaluation of a measured night: trend, comparison, report, exports and summary.
 
-`isobench nightly` imports this only then: numpy would be in memory while the night is measured.
+`isobench nightly` imports this only after measuring, so that numpy is not in memory meanwhile.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def report(night: Night, folder: Path, tonight: Results, other: Results | None) 
 
 
 def export(folder: Path, tonight: Results, trend: Trend) -> None:
-    """Write every export that this run allows; what cannot be written is told and does not fail the night. The one for
-    Prometheus also has the news of the trend."""
+    """Write every export that this run allows. One that cannot be written is reported and does not fail the night. The
+    one for Prometheus includes the trend's new alerts."""
     ours = machine(tonight.session.host_id, tonight.session.fingerprint)
     alerts = [alert for alert in trend.alerts if alert.machine == ours]
     for one in formats().values():

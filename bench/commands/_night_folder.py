@@ -1,4 +1,4 @@
-"""The folder of a night: its files, written as to a pipe, and removed when the next night begins."""
+"""The folder of a night: its files are written as to a pipe, and removed when the next night begins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN = ("doctor.txt", "run.txt", "trend.json", "compare.txt", "summary.md")
 """The files of a night, besides the report's files and the exports."""
 
 MARK = ".isobench-night"
-"""In a folder whose files are those of a night."""
+"""Marks a folder whose files are those of a night."""
 
 
 def forget(folder: Path) -> None:
@@ -40,7 +40,7 @@ def forget(folder: Path) -> None:
 
 
 def keep(file: Path, words: Sequence[RenderableType], show: bool = True) -> None:
-    """Write it to a file, as to a pipe, and show it unless data is wanted."""
+    """Write this to a file, as to a pipe, and with `show` also to standard output."""
     write(file, display.text(*words))
     if show:
         display.tell(*words)

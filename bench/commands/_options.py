@@ -9,8 +9,8 @@ from isobench.core.quantities import timeout
 
 
 class Given(argparse.Action):
-    """An option that is recorded as given, because a resumed run keeps its own plan. A list (`NAME,..`) that is given
-    in several parts is all of them."""
+    """An option that is recorded as given, because a resumed run keeps its own plan. A list (`NAME,..`) may be given
+    several times; the parts are joined."""
 
     def __call__(
         self,

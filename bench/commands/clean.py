@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _BOUND = 4 << 30
-"""Bytes: some twenty root file systems of Debian packages."""
+"""Default size of the cache in bytes: room for some twenty root file systems of Debian packages."""
 EXAMPLES = """\
   isobench clean --dry-run                        what a killed run left behind
   isobench clean                                  remove it
-  isobench clean --cache                          and from the cache what was not used lately, down to 4 GiB
+  isobench clean --cache                          also trim the cache to 4 GiB, least recently used first
 """
 
 
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         const=_BOUND,
         type=size,
         metavar="4G",
-        help="also reduce the cache to this size, by what was used least recently (4G)",
+        help="also trim the cache to this size, least recently used first (4G)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     parser.add_argument("--json", action="store_true", help="as JSON (docs/clean.schema.json)")

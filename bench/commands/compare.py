@@ -31,8 +31,9 @@ FAILING = {
     "faster": ("faster", "less"),
     "change": ("slower", "more", "faster", "less"),
 }
-"""--fail-on -> the verdicts on environments that make the exit code 1. A cost that is missing from B, or has too few
-blocks left there, does so with each of them, because it can no longer be checked; a new cost does so with `change`."""
+"""--fail-on -> the verdicts on environments for which the exit code is 1. With each of them, a cost that is missing
+from B or has too few blocks there also counts, because it can no longer be checked; with `change` a new cost counts,
+too."""
 
 
 EXAMPLES = """\
@@ -111,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def failing(found: Comparison, gate: str) -> list[str]:
-    """Why the gate fails: first changes, the largest first, then costs that are gone, lost or new. Where nothing at all
-    can be compared no cost is lost by itself."""
+    """Why the gate fires: first changes, the largest first, then costs that are gone, lost or new. If nothing at all
+    can be compared, no single cost counts as lost."""
     changes = [one for one in found.changed() if one.verdict in FAILING[gate]]
     reasons = [f"{one.benchmark} {_ratio(one, found.band)}: {one.verdict}" for one in changes]
     new = set(found.only_in_b)

@@ -1,4 +1,4 @@
-"""isobench fleet: measure on many hosts with Ansible, and hold hosts against each other."""
+"""isobench fleet: measure on many hosts with Ansible, and compare them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 SOME_FAILED = 1
 EXAMPLES = """\
-  isobench fleet run -i inventory.yml             a night on every host; again, and it completes what is missing
+  isobench fleet run -i inventory.yml             a night on every host; run again, it completes what is missing
   isobench fleet run -i inventory.yml -e process,docker -s startup --deadline 1h --at-most 2
   isobench fleet run -i inventory.yml --check     what would be changed on the hosts
   isobench fleet run -i inventory.yml --json      as data
@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     run = kinds.add_parser("run", formatter_class=parser.formatter_class, help="measure on the hosts of an inventory")
     run.add_argument("-i", "--inventory", type=Path, required=True, metavar="FILE", help="Ansible's inventory")
-    run.add_argument("-e", "--environments", default="", metavar="ENV,..", help="as of isobench run, on every host")
+    run.add_argument("-e", "--environments", default="", metavar="ENV,..", help="as in isobench run, on every host")
     run.add_argument("-s", "--scenarios", default="", metavar="SCENARIO,..", help="likewise")
     run.add_argument("--profile", choices=PROFILES, help="likewise")
     run.add_argument("--blocks", type=int, metavar="N", help="likewise")
@@ -79,13 +79,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--night", metavar="NAME", help=night)
     run.add_argument("--deadline", type=seconds, metavar="3h", help="how long a host may measure (3h)")
     run.add_argument("--at-once", type=_count, default=10, metavar="N", help="hosts at the same time (10)")
-    shared = "hosts at the same time that share an isobench_domain, as a power supply"
+    shared = "hosts at the same time that share an isobench_domain, such as a power supply"
     run.add_argument("--at-most", type=_count, metavar="N", help=shared)
     run.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="results folder (results/)")
     run.add_argument("--check", action="store_true", help="change nothing, and say what would be changed")
     run.add_argument("--json", action="store_true", help="as JSON (docs/fleet-run.schema.json)")
     run.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    report = kinds.add_parser("report", formatter_class=parser.formatter_class, help="hold hosts against each other")
+    report = kinds.add_parser("report", formatter_class=parser.formatter_class, help="compare hosts with each other")
     report.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
     report.add_argument("--json", action="store_true", help="as JSON (docs/fleet-report.schema.json)")
 
@@ -129,7 +129,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _variables(arguments: argparse.Namespace, night: str) -> dict[str, object]:
-    """What the command line decides of the roles' variables. Raises `UsageError` for a name that nothing has."""
+    """The roles' variables that the command line sets. Raises `UsageError` for an unknown name."""
     given = [("-e", arguments.environments), ("-s", arguments.scenarios)]
     given += [("--profile", arguments.profile), ("--blocks", str(arguments.blocks or ""))]
     if arguments.environments:
@@ -207,13 +207,13 @@ def _print_fleet(fleet: Fleet) -> None:
 
 
 def _print_peers(peers: Peers) -> None:
-    """Hosts of one kind: who is odd, then each cost. A host alone has nobody to be held against."""
+    """Hosts of one kind: the odd ones, then each cost. A single host has no peers to be compared with."""
     hosts = format.count(len(peers.hosts), "host")
     terminal.paragraph(f"\n{hosts}: {clean(peers.hardware or 'unknown hardware')}; ratios to {clean(peers.baseline)}")
     for odd in peers.odd:
         terminal.paragraph(_sentence(odd), indent=2)
     if len(peers.hosts) == 1:
-        terminal.paragraph("alone of its kind: nothing to hold it against")
+        terminal.paragraph("alone of its kind: no other host to compare it with")
         return
     for number, one in enumerate(peers.software if len(peers.software) > 1 else (), start=1):
         facts = "; ".join(f"{name} {value or 'none'}" for name, value in one.facts.items())
@@ -243,7 +243,7 @@ _COLUMNS = (
 
 
 def _sentence(odd: Odd) -> str:
-    """Who is odd, in which costs, and in which facts it differs from its peers."""
+    """An odd host: in which costs it is odd, and in which facts it differs from its peers."""
     costs = [
         f"{one.scenario}.{one.metric}/{one.environment} {format.ratio(one.ratio)}, usually {format.ratio(one.usual)}"
         for one in odd.costs

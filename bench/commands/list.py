@@ -111,7 +111,7 @@ _MEANINGS = {
 
 
 def _overview() -> None:
-    """What can be listed, and the groups that can be named like environments. No plug-in is imported for that."""
+    """What can be listed, and the groups that can be named like environments. This imports no plug-in."""
     for kind, meaning in _MEANINGS.items():
         print(f"isobench list {kind:12}  {meaning}")
     print("\ngroups of environments, for -e:")

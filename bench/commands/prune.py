@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     results: Path = arguments.results
     if arguments.keep is None:
-        raise UsageError("how many runs of each host keep their values is not given", remedy="--keep 90")
+        raise UsageError("--keep is missing: how many runs of each host keep their values", remedy="--keep 90")
     if not results.is_dir():
         raise UsageError(f"{results} is not a folder", remedy="isobench run creates it")
     if (results / store.SESSION).exists():

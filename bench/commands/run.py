@@ -114,7 +114,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     planned("--blocks", type=int, metavar="N", help="number of blocks after the warm-up")
     parser.add_argument("--max-time", type=seconds, metavar="20m", help="do not start a block that would end later")
     planned("--seed", type=int, help="determines the random order (default: random)")
-    planned("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are taken to ({BASELINE})")
+    planned("--baseline", default=BASELINE, metavar="ENV", help=f"what ratios are relative to ({BASELINE})")
     planned("--require", default="", metavar="ENV,..", help="exit 4 if one of these is unavailable")
     parser.add_argument("--label", type=runs.label, metavar="TEXT", help="label of this run")
     parser.add_argument(
@@ -155,7 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    """What the options ask for. Raises `UsageError`."""
+    """The request that the options make. Raises `UsageError`."""
     run_id = lifecycle.new_run_id()
     if arguments.resume is None:
         return new_request(_choice(arguments), _terms(arguments), run_id)
@@ -235,7 +235,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     deadlines.begin(request.timeout)
     try:
         path = measurement.execute(request, progress, wait=arguments.wait)
-        from isobench.run.outcome import concluded  # pandas and all: not before the measurement has ended
+        from isobench.run.outcome import concluded  # imports pandas: not before the measurement has ended
 
         return concluded(path, request.max_blocks, _terms(arguments).reports)
     except KeyboardInterrupt:
@@ -246,7 +246,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
 
 
 def _interrupted(progress: Progress) -> Interrupted:
-    """Where the finished blocks of an interrupted run are, and how it goes on."""
+    """The message of an interrupted run: where its finished blocks are, and how to continue."""
     writer = progress.writer
     if writer is None:
         return Interrupted("interrupted", document=_begun(None))

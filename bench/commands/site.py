@@ -25,7 +25,7 @@ EXAMPLES = """\
 
 class MachineRow(TypedDict):
     """One machine: a host id and its hardware. `page` is its page, `news` what its newest run confirmed, `gone` the
-    environments of the run before that are not in the newest."""
+    environments of the previous run that the newest lacks."""
 
     host_id: str
     hardware: str
@@ -37,8 +37,8 @@ class MachineRow(TypedDict):
 
 
 class Document(TypedDict):
-    """What `isobench site --json` prints. `written` are files that were not there before, or were others; `problems`
-    are runs that were left out, with the reason."""
+    """What `isobench site --json` prints. `written` counts new and changed files; `problems` are runs that were left
+    out, with the reason."""
 
     schema: int
     site: str

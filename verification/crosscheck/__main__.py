@@ -1,7 +1,8 @@
-"""`python -m verification.crosscheck [PART...]`: prints ours, theirs and the ratio of every part; 1 where one differs.
+"""`python -m verification.crosscheck [PART...]`: prints ours, theirs and their ratio for every part; exits with 1 if
+one differs.
 
-A part is a module of this folder with a `main`, run in a process of its own (some pin themselves to a CPU). `floor` is
-left out unless named: it has a session of its own.
+A part is a module of this folder with a `main`, run in a process of its own (some pin themselves to a CPU). `floor`
+runs only if it is named, since it has a nox session of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 
 def parts() -> list[str]:
-    """The parts there are, by name."""
+    """The names of all parts."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_"))
 
 

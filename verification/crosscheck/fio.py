@@ -1,11 +1,11 @@
 """`nox -s crosscheck`: isobench's fio figures against fio run by hand on the same job files.
 
-By hand means: on the host, fio itself; in a container, `docker run` of the same image with the command-line client;
-in a guest, QEMU with its own command line, the same kernel, a copy of the same disk, busybox as init and modprobe's
-list of modules, so that neither libvirt nor the probe nor isobench's initramfs is involved. The two sides take turns
-in random order. Each lays out the file, then runs the one job. By hand, fio runs in the folder of the file: it
-applies `--directory` only to the first of several job files, so the second would create another file. Exits with 1 if
-an interval lies wholly outside the band.
+By hand means: on the host, fio itself; in a container, `docker run` of the same image with the command-line client; in
+a guest, QEMU with a command line of its own, the same kernel, a copy of the same disk, busybox as init and modprobe's
+list of modules, so that neither libvirt nor the probe nor isobench's initramfs is involved. The two sides take turns in
+random order. Each lays out the file, then runs the one job. By hand, fio runs in the folder of the file: it applies
+`--directory` only to the first of several job files, so the second would create another file. Exits with 1 if an
+interval lies entirely outside the band.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def in_a_container(image: str, job: str) -> float:
 
 
 def in_a_guest(folder: Path, job: str) -> float:
-    """The same in a QEMU of one's own."""
+    """The same in a QEMU that is started by hand."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         here = Path(name)
         disk, said = here / "disk", here / "said"
@@ -141,7 +141,7 @@ def _files(job: str) -> tuple[Path, Path]:
 
 
 def _by_hand(said: str, job: str) -> float:
-    """The last of the documents that fio wrote."""
+    """Nanoseconds from the last of the documents that fio wrote."""
     document: dict[str, object] = {}
     at = said.find("{")
     while at >= 0:
@@ -151,7 +151,8 @@ def _by_hand(said: str, job: str) -> float:
 
 
 def _nanoseconds(document: dict[str, object], name: str) -> float:
-    """Time by operations of the side that did something: not as scenarios/_fio.py takes it, but the same figure."""
+    """Run time divided by the number of operations, of reads or writes: computed in another way than in
+    scenarios/_fio.py, but the same quantity."""
     (job,) = (job for job in document["jobs"] if job["jobname"] == name)  # type: ignore[attr-defined]
     side = max((job["read"], job["write"]), key=lambda one: one["total_ios"])
     return float(side["runtime"]) * 1e6 / float(side["total_ios"])

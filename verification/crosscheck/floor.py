@@ -44,7 +44,7 @@ FLAG_BITS = {
     "net": 0x40000000,
     "time": 0x00000080,
 }
-"""The CLONE_NEW* flags of sched.h, written out again on purpose: this side is independent."""
+"""The CLONE_NEW* flags of sched.h, repeated on purpose: this side shares no code with the launcher."""
 
 CLEANUP_SECONDS = 0.3
 """The loop cannot observe when the kernel has freed a network namespace, and the next start must not compete with that.
@@ -54,7 +54,7 @@ RUNGS = ("process", "ns-mnt", "ns-uts", "ns-ipc", "ns-pid", "ns-net", "ns-cgroup
 
 
 class Floor:
-    """The C loop, in a fresh process for each start, as isobench's launcher is."""
+    """The C loop, in a fresh process for each start, like isobench's launcher."""
 
     def __init__(self, program: Path, workdir: Path) -> None:
         self._binary = workdir / "floor"
@@ -63,7 +63,8 @@ class Floor:
         subprocess.run(["cc", *FLAGS, "-o", str(self._binary), str(source)], check=True)
 
     def start(self, namespaces: Sequence[str]) -> float:
-        """Seconds from the request to the first byte of one start, after another that is not timed, as in ours."""
+        """Seconds from the request to the first byte of one start. An untimed start precedes it, as on isobench's
+        side."""
         flags = sum(FLAG_BITS[name] for name in namespaces)
         lines = ["spawn", f"clone {flags:x}" if flags else "spawn"]
         with subprocess.Popen(
@@ -127,7 +128,8 @@ class Found(NamedTuple):
 
 
 def measure(names: Sequence[str], pairs: int, restarts: int, seed: int) -> list[Found]:
-    """Measure so many pairs of each rung in each restart, for which the loop is rebuilt and the rungs are reopened."""
+    """Measure `pairs` pairs of each rung in each of `restarts` restarts, for which the loop is rebuilt and the rungs
+    are reopened."""
     runs = [compare(names, pairs, seed + restart) for restart in range(restarts)]
     found = []
     for rung in zip(*runs, strict=True):
@@ -142,9 +144,9 @@ def measure(names: Sequence[str], pairs: int, restarts: int, seed: int) -> list[
 def over_restarts(logs: Sequence[float]) -> tuple[float, float, float]:
     """The ratio and its 95 % interval (low, centre, high) from one logarithm per restart.
 
-    Something that a restart settles (which pages its programs get is the likeliest) moves all of its starts by up to
-    4 %, seen with 3,000 pairs a restart: however many pairs, their own interval knows nothing of it (Kalibera and Jones
-    2013).
+    A restart as a whole moves all of its starts by up to 4 %, seen with 3,000 pairs per restart; the likeliest cause is
+    which pages its programs get. The interval over pairs does not include that, however many there are (Kalibera and
+    Jones 2013).
     """
     found = paired.interval(np.array(logs))
     return math.exp(found.low), math.exp(found.centre), math.exp(found.high)

@@ -1,8 +1,8 @@
 """`docker` startup against hyperfine timing `docker run --rm` on the same image, in the same minutes, interleaved.
 
 isobench's time is from requested to removed, less the time in which the harness inspected the container. hyperfine's is
-the wall time of a client, which has to start first. That part is measured by the same hyperfine with
-`docker image inspect` of the same image, a client that starts, sends one request and exits.
+the wall time of a client, including the client's own start. That part is measured with hyperfine, too:
+`docker image inspect` of the same image starts, sends one request and exits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def measure() -> tuple[list[float], list[float], list[float]]:
                 with sandbox.launch(idle(timeout=60)) as instance:
                     instance.wait()
                 events = instance.events
-                held = events["released"] - events["ready"]  # the harness looked at the container meanwhile
+                held = events["released"] - events["ready"]  # the harness inspected the container meanwhile
                 taken = (events["removed"] - events["requested"] - held) / 1e9
                 whole_run = _hyperfine(f"docker run --rm {image} /probe ready")
                 look = _hyperfine(f"docker image inspect {image}")

@@ -1,9 +1,8 @@
 """Pulling and loading an image with `docker pull` and `docker load`, and its sizes by skopeo and du, against `image-…`.
 
-The two sides take turns, each with nothing of the image there. A client has to start first: that part is measured by
-`docker image inspect` of another image, in each round. What skopeo copies into a folder is what a registry sends, by
-another program than Docker. Exits with 1 if a size is not the same, or if the interval of a ratio lies wholly outside
-the band.
+The two sides take turns, each while the engine has nothing of the image. The start of the client is measured with
+`docker image inspect` of another image, in each round. skopeo copies into a folder what a registry sends, independently
+of Docker. Exits with 1 if the sizes differ, or if the interval of a ratio lies entirely outside the band.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ BAND = 0.10
 
 
 def compare(what: str, clear: Do, ours: Do, by_hand: Do, client: Do, rounds: int) -> bool:
-    """Print both sides and the ratio over the rounds; whether they differ."""
+    """Print both sides and the ratio over the rounds; returns whether they differ."""
     taken: dict[Do, list[float]] = {ours: [], by_hand: [], client: []}
     for number in range(rounds + 1):
         for side in (ours, by_hand, client) if number % 2 else (client, by_hand, ours):
@@ -51,7 +50,7 @@ def compare(what: str, clear: Do, ours: Do, by_hand: Do, client: Do, rounds: int
 
 
 def same(what: str, ours: int, theirs: int) -> bool:
-    """Print two sizes; whether they differ."""
+    """Print two sizes; returns whether they differ."""
     print(f"{what:16} ours {ours}, by hand {theirs} bytes", flush=True)
     return ours != theirs
 
@@ -64,7 +63,7 @@ def sent(offer: Offer, folder: Path) -> int:
 
 
 def on_disk(image: str) -> int:
-    """What du counts of the folders that the engine names."""
+    """The size of the folders that the engine names, according to du."""
     form = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
     folders = docker("image", "inspect", "--format", form, image).split(":")
     words = ["du", "--summarize", "--total", "--block-size=1", *(f for f in folders if f.startswith("/"))]
@@ -84,7 +83,7 @@ def main() -> int:
 
 
 def differences(sandbox: Any, folder: Path, kind: str, other: str, rounds: int) -> list[bool]:
-    """Of each quantity, whether it differs."""
+    """Whether each quantity differs."""
     images = sandbox.images()
     offer = images.offer(kind, layers_of_kind(kind))
     clear, client = partial(images.clear, kind), partial(docker, "image", "inspect", other)

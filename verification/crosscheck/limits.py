@@ -1,10 +1,10 @@
 """A quota of 20 % of a CPU, limits of writes (4 MiB/s, 50 a second) and of 4 MiB/s that are received, set by hand,
 against `limit-cpu`, `limit-disk`, `limit-operations` and `limit-network`.
 
-By hand is a shell: it makes a cgroup, writes the limit into its file, joins it and runs a loop of its own, or dd; and a
-tbf by tc on a veth pair, over which Python sends to Python. The CPU time is that which the cgroup's own file counts
-(cpuacct.usage, usage_usec of cpu.stat), not a process's clock. With Docker it is `docker run --cpus 0.2`. The two sides
-take turns. Exits with 1 if an interval lies wholly outside the band.
+By hand means a shell that makes a cgroup, writes the limit into its file, joins it and runs a loop or dd. For the
+network it is tc's tbf on a veth pair, over which Python sends to Python, and for Docker `docker run --cpus 0.2`. CPU
+time is read from the cgroup's own file (cpuacct.usage, usage_usec of cpu.stat), not from a process's clock. The two
+sides take turns. Exits with 1 if an interval lies entirely outside the band.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _JOIN = 'for folder in "$@"; do echo $$ > "$folder/cgroup.procs"; done'
 
 
 def usage(folder: Path) -> float:
-    """CPU seconds that a cgroup's own file counts."""
+    """CPU seconds according to the cgroup's own file."""
     if IS_VERSION_2:
         found = re.search(r"^usage_usec (\d+)$", text_of(folder / "cpu.stat"), re.MULTILINE)
         return int(found[1]) / 1e6 if found else 0.0
@@ -51,7 +51,7 @@ def usage(folder: Path) -> float:
 
 
 def share(folder: Path) -> float:
-    """CPU seconds a second of the cgroup that counts in this folder."""
+    """CPU seconds per second of the cgroup with this folder."""
     before, began = usage(folder), time.monotonic()
     time.sleep(SECONDS)
     after, ended = usage(folder), time.monotonic()
@@ -59,8 +59,8 @@ def share(folder: Path) -> float:
 
 
 def cgroup(run: str, *controllers: str) -> list[Path]:
-    """A cgroup beneath the run's own, which is removed with it: one folder on version 2, one a controller on version
-    1."""
+    """A cgroup below the run's own, which is removed with it: one folder with version 2, one per controller with
+    version 1."""
     roots = [ROOT] if IS_VERSION_2 else [ROOT / controller for controller in controllers]
     folders = [root / run / "by-hand" for root in roots]
     for folder in folders:
@@ -87,7 +87,7 @@ def loop_by_hand(run: str) -> float:
 
 
 def dd_by_hand(run: str, workdir: Path, limit: str, size: str, count: int) -> float:
-    """Seconds of a piece that dd writes past the page cache in a cgroup with this limit ("bps=4194304")."""
+    """Seconds per piece of `size` that dd writes directly in a cgroup with this limit ("bps=4194304")."""
     folders = cgroup(run, "blkio")
     number, file = disk_beneath(workdir).number, workdir / "dd"
     what, _, rate = limit.partition("=")
@@ -119,7 +119,8 @@ _BY_HAND = ("burst", "32kb", "latency", "50ms")
 
 
 def tbf_by_hand() -> float:
-    """Seconds of a MiB that a socket sends to a process in a network namespace, over a veth pair with a tbf by hand."""
+    """Seconds per MiB that a socket sends to a process in a network namespace, over a veth pair with a tbf made by
+    hand."""
     name, there = f"byhand{secrets.token_hex(3)}", "10.214.0"
     with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as holder:
         inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
@@ -149,7 +150,7 @@ def tbf_by_hand() -> float:
 
 
 def remove(folders: list[Path]) -> None:
-    """As soon as nobody is in it any more."""
+    """Remove the folders of a cgroup as soon as no process is in it any more."""
     for folder in folders:
         for _ in range(100):
             try:
@@ -196,7 +197,7 @@ def network(sandbox: Sandbox) -> float:
 
 
 def compare(what: str, ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> bool:
-    """Print both sides and the ratio over the rounds, in which they take turns; whether they differ."""
+    """Measure both sides in turns, print them and their ratio over the rounds; returns whether they differ."""
     mine: list[float] = []
     other: list[float] = []
     for number in range(rounds):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Sandbox
 
 SETTLE_SECONDS = 4.0
-"""Seconds until the memory of what ended is freed, and what started has settled."""
+"""Seconds until the memory of ended processes is freed, and that of started ones has settled."""
 MOST_NOISE = 0.1
 """Half the interval's width as a share of a container's memory; a wider interval would agree with anything."""
 
@@ -41,20 +41,21 @@ def free_bytes() -> int:
 
 
 def at_hand_bytes() -> int:
-    """The free pages on the CPUs' own lists."""
+    """Bytes of the free pages on the CPUs' own lists."""
     words = ["awk", '$1 == "count:" { pages += $2 } END { print pages }', "/proc/zoneinfo"]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * os.sysconf("SC_PAGE_SIZE")
 
 
 def daemons_bytes(pids: list[int]) -> int:
-    """The proportional set size of the dockerd and containerd that serve here, of possibly several on the host."""
+    """The PSS of the dockerd and containerd in use; there may be others on the host."""
     files = [f"/proc/{pid}/smaps_rollup" for pid in pids]
     words = ["awk", '$1 == "Pss:" { kib += $2 } END { print kib }', *files]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) * 1024
 
 
 def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float, float]:
-    """Bytes a container, by `free`, and corrected: `docker run` one after the other. They carry the run's name."""
+    """Bytes per container according to `free`, and the same corrected. The containers are started one after the other
+    with `docker run`, and carry the run's name."""
     time.sleep(SETTLE_SECONDS)
     before, at_hand, daemons = free_bytes(), at_hand_bytes(), daemons_bytes(engine)
     names = []
@@ -73,7 +74,7 @@ def by_hand(image: str, run: str, count: int, engine: list[int]) -> tuple[float,
 
 
 def ours(sandbox: Sandbox) -> float:
-    """The density scenario's slope of available memory, without what is no container's."""
+    """The density scenario's slope of available memory, without the parts that do not belong to a container."""
     readings, _ = density.Density().take(sandbox)
     counted = [one["available"] - one["harness"] - one["daemons"] for one in readings.values()]
     return statistics.linear_regression(list(readings), counted).slope

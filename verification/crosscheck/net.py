@@ -1,8 +1,8 @@
 """`nox -s crosscheck`: isobench's loopback figures against references that share none of its code.
 
 Request and response, and connections, against plain C loops (syscalls.c); bulk against iperf3. The two sides take turns
-on one CPU, as in `verification.crosscheck.syscalls`. Exits with 1 if an interval lies wholly outside the band.
-iperf3 does more per MiB than isobench (a pselect before each read and write of 64 KiB), so its band is wider.
+on one CPU, as in `verification.crosscheck.syscalls`. Exits with 1 if an interval lies entirely outside the band. iperf3
+does more per MiB than isobench (a pselect before each read and write of 64 KiB), so its band is wider.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def ours(sandbox: Sandbox, operation: str) -> float:
 
 
 def iperf3() -> float:
-    """Nanoseconds of one MiB as iperf3 takes them in a second, in writes of 64 KiB as ours are."""
+    """Nanoseconds per MiB according to a second of iperf3, with writes of 64 KiB like ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     with subprocess.Popen(["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", port], stdout=subprocess.DEVNULL) as server:
         try:
-            time.sleep(0.2)  # it says nothing once it listens when its output is no terminal
+            time.sleep(0.2)  # it prints nothing when it begins to listen if its output is not a terminal
             command = ["iperf3", "-c", "127.0.0.1", "-p", port, "-t", "1", "-l", "64K", "-N", "-J"]
             ended = subprocess.run(command, capture_output=True, check=True, timeout=30)
         finally:

@@ -1,10 +1,10 @@
 """Time and memory of large runs: measuring 5,000 blocks, reading a million samples, a thousand nights.
 
-Each is measured in a process of its own; what is read is synthetic, what is written is a real run. The claims: the
-time between blocks is the same for the last of 5,000 blocks as for the first, and at most three times what remains on
-disk is written in all; the summary of 1,000,000 samples takes under 10 s and 1 GB, its report under 20 s; `isobench
-trend` over 1,000 nights of 300 series takes under 10 s and 1 GB; the report of a run of 10,000 environments takes
-under 20 s.
+Each is measured in a process of its own. The data that are read are synthetic; the run that is written is real. The
+claims: the time between blocks is the same at the end of 5,000 blocks as at their beginning, and in total at most three
+times the final size is written; the summary of 1,000,000 samples takes under 10 s and 1 GB, its report under 20 s;
+`isobench trend` over 1,000 nights of 300 series takes under 10 s and 1 GB; the report of a run of 10,000 environments
+takes under 20 s.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def write(
     fingerprint: Mapping[str, str] | None = None,
     level: Callable[[str, str], float] = lambda metric, environment: 1.0,
 ) -> None:
-    """A run folder as the runner leaves it, made at once; `level` is how many times the usual a cost is that night."""
+    """Write a run folder as the runner would. `level` is the factor by which a cost differs from its usual value that
+    night."""
     random = np.random.default_rng(seed)
     metrics = [f"m{n}" for n in range(max(1, series // len(environments)))]
     benchmarks = []
@@ -82,7 +83,8 @@ print(dict(line.split(": ") for line in open("/proc/self/io").read().splitlines(
 
 
 def growing(results: Path, blocks: int) -> bool:
-    """A real run of so many blocks: what lies between two of them at its beginning and at its end; what is written."""
+    """Measure so many real blocks: print the time between blocks at the beginning and at the end, and the bytes
+    written."""
     done = subprocess.run([sys.executable, "-c", _RUN, str(blocks), str(results)], stdout=subprocess.PIPE, check=True)
     (path,) = find_runs(results)
     taken = load_session(path).blocks[1:]

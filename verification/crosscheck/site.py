@@ -1,9 +1,9 @@
-"""Time and size of the site of a large history: hosts by nights by costs, and a night more.
+"""Time and size of the site of a large history (hosts × nights × costs), and of an update after one more night.
 
-The history is made: every host has steps in some costs, a change of its kernel, and one environment that comes late.
-The claims: 10 hosts, 1,000 nights and 300 costs are built in under a minute once the runs have been read (`isobench
-trend` or the first build does that), the first page is under 200 kB, and a night of one host takes a quarter of the
-time at most and leaves the others' pages as they are.
+The history is synthetic: every host has steps in some costs, a change of its kernel, and one environment that is added
+later. The claims: 10 hosts, 1,000 nights and 300 costs are built in under a minute once the runs have been read
+(`isobench trend` or the first build does that), the first page is under 200 kB, and one more night on one host takes at
+most a quarter of the time and leaves the pages of other hosts unchanged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _FIRST_PAGE = 200_000
 
 
 def level(host: int, night: int, metric: str, environment: str) -> float:
-    """A third of the metrics of a third of the hosts step once in an environment that is theirs; all metrics of docker
-    do on every host with its kernel."""
+    """The factor of a cost: on a third of the hosts a third of the metrics step once in one environment; on every host
+    all metrics of docker step with its kernel."""
     usual = float(_COSTS[environment])
     number = int(metric[1:])
     if environment == "docker" and night >= 600 + host:

@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def seconds(words: tuple[str, ...]) -> float:
-    """One start, from before the fork until it has ended; NaN where it fails (click need not be installed)."""
+    """Seconds of one start, from before the fork until its end; NaN if it fails (click need not be installed)."""
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return time.perf_counter() - began if done.returncode == 0 else float("nan")

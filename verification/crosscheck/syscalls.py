@@ -1,12 +1,11 @@
 """`nox -s crosscheck`: isobench's system call figures against references that share none of its code.
 
 The references are loops in the manner of lmbench (syscalls.c) and `perf bench syscall basic`. Everything runs on one
-CPU, so that where the scheduler puts a child is not what is compared; ours and theirs take turns in random order, and
-the paired ratio is shown with its 95 % interval. perf times its getppid loop as it is, as isobench does: nothing is
-subtracted on either side. The references run about 2 % slower because their loops last milliseconds and so contain the
-timer's interrupts; perf's run is long, because short ones of its gave means that varied by a tenth.
-A row says "agrees" where the whole interval lies inside the band, "differs" where it lies outside, and "too noisy to
-tell" otherwise. Exits with 1 where one differs.
+CPU, so that the scheduler's placement of children has no influence; ours and theirs take turns in random order, and the
+paired ratio is shown with its 95 % interval. Neither perf nor isobench subtracts anything from the loop. The references
+run about 2 % slower, because their loops last milliseconds and so include the timer's interrupts. perf's run is long,
+because short ones gave means that varied by a tenth. A row says "agrees" if the whole interval lies inside the band,
+"differs" if it lies outside, and "too noisy to tell" otherwise. Exits with 1 if one differs.
 """
 
 from __future__ import annotations
@@ -64,7 +63,8 @@ OPERATIONS = (
     "sendfile",
     "mount",
 )
-"""All of ours but `pipe-2cpu`, as everything here is on one CPU; each the same work, written twice."""
+"""All of ours except `pipe-2cpu`, since everything here is on one CPU. Both sides do the same work with independent
+code."""
 
 AGREES, DIFFERS, NOISY = "agrees", "differs", "too noisy to tell"
 PERF_CALLS = 2_000_000

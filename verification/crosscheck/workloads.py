@@ -1,8 +1,8 @@
 """The workloads `redis` and `postgres` in `chroot` against the same server and the same load generator started by hand
 in the same root file system, interleaved.
 
-By hand means chroot(8) and a shell's means: an empty /data and what prepares it, the server in the background, its
-client until it answers, the load generator, SIGTERM. The numbers are read from the output in the same way.
+By hand means chroot(8) and a shell: preparing an empty /data, starting the server in the background, asking until it
+answers, the load generator, SIGTERM. The numbers are read from the output in the same way.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def measure(workload: Measured, rounds: int) -> dict[str, tuple[float, float, float]]:
-    """Of each number the ratio of ours to theirs over the rounds, with its interval; the order alternates."""
+    """The ratio of ours to theirs over the rounds for each number, with its interval; the order alternates."""
     names = [number.name for number in workload.workload.numbers]
     ratios: dict[str, list[float]] = {name: [] for name in names}
     with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:

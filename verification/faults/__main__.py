@@ -1,8 +1,8 @@
 """`python -m verification.faults [ROW…]`: injects every fault for real, and writes RELIABILITY.md, one line per fault.
 
-Without names, all faults are injected and the file is written anew. With names, only their lines are replaced.
-Needs root. Everything happens apart (verification/faults/apart.py) with engines of its own, which end with it;
-host-wide are only the clock (stepped by 0.2 s and back) and a CPU (off for a second).
+Without names, all faults are injected and the file is written anew. With names, only their lines are replaced. Needs
+root. Everything happens in namespaces of its own (verification/faults/apart.py) with engines that end with it. Only the
+clock (stepped by 0.2 s and back) and a CPU (off for a second) affect the whole host.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A separate host for the faults: everything that exists in it was created by what was started in it.
+"""A separate host for the faults: everything in it was created by a program that was started in it.
 
 Namespaces (mount, pid, network, IPC, cgroup), a cgroup tree that begins at a cgroup of its own, and an empty /run and
-/dev/shm. What no namespace divides (loop devices), leaks.py tells by the folder that it looks at.
+/dev/shm. Loop devices have no namespace; leaks.py identifies them by their folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("/sys/fs/cgroup")
 HARNESS = "harness"
-"""The cgroup in that tree in which everything starts: with a process in the root, version 2 could set no limits."""
+"""The cgroup in that tree in which everything starts: with a process in the root, version 2 could not set limits."""
 
 _ENDING = 10.0
 """Seconds that processes may take to end after their first one."""
@@ -56,7 +56,7 @@ def remove(name: str) -> None:
 
 
 def _trees() -> Iterator[tuple[Path, str]]:
-    """Where each cgroup hierarchy of this host is mounted, and the arguments with which mount(8) mounts it."""
+    """Where each cgroup hierarchy of this host is mounted, and the arguments of mount(8) for it."""
     for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         before, _, after = line.partition(" - ")
         point, (kind, _, options) = Path(before.split(" ")[4]), after.split(" ")

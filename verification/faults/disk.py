@@ -136,7 +136,7 @@ def full_work(place: Place) -> Line:
 
 @contextmanager
 def _kernel(cache: Path) -> Iterator[None]:
-    """The kernel was downloaded, not built: it is there before the disk is full."""
+    """A guest's kernel is downloaded, not built, so it is mounted into the cache beforehand."""
     kernels = {image.parents[1] for image in found("kernel-*", "boot/vmlinuz-*")}
     for kernel in kernels:
         (cache / kernel.name).mkdir()

@@ -1,4 +1,4 @@
-"""Engines for the faults alone: dockerd and libvirtd, which can be killed and restarted, and their instances."""
+"""Engines for the faults only: dockerd and libvirtd, which can be killed and restarted, and their instances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QEMU += "remember_owner = 0\nnamespaces = []\n"
 
 
 class Engine:
-    """One daemon. It has no init above it: what it leaves when it is killed stays, as on a host with systemd."""
+    """One daemon. No guard cleans up after it: what it leaves when it is killed stays, as on a host with systemd."""
 
     def __init__(self, command: list[str], path: Path, log: Path) -> None:
         self.command = command

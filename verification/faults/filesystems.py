@@ -53,7 +53,7 @@ def kinds(place: Place) -> Line:
             before = place.before()
             with _folder(place, kind) as value:
                 environ = {f"ISOBENCH_{name}": value}
-                if kind == "noexec" and name == "WORK":  # what needs to run nothing there is measured
+                if kind == "noexec" and name == "WORK":  # what runs no program there is still measured
                     environ["ISOBENCH_RUN_BASELINE"] = "handmade"
                 got, said = place.call(*RUN, ENVIRONMENTS, timeout=200, **environ)
                 wrong = "" if got == code and words in said else f"{kind} {name}: exit code {got}: {said[-300:]}"

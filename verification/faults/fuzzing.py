@@ -17,14 +17,15 @@ EXAMPLES = 10_000
 
 
 class _Background:
-    """Fuzzing takes minutes of CPU and nothing of the other rows, so it starts before them and is read at the end."""
+    """Fuzzing takes minutes of CPU and needs nothing from the other rows, so it starts before them and is read at the
+    end."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         tests = f"{sys.executable} -m pytest -q -p no:cacheprovider tests/unit/verification/faults/test_fuzz.py"
-        script = f"mount -t tmpfs shm /dev/shm && exec {tests}"  # what it keeps there is no leak of another row
+        script = f"mount -t tmpfs shm /dev/shm && exec {tests}"  # not a leak of another row
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
         environ = {**os.environ, "ISOBENCH_FUZZ_EXAMPLES": str(EXAMPLES)}
         pipe = subprocess.PIPE

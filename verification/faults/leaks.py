@@ -1,7 +1,7 @@
 """What exists on this host, counted without isobench's own bookkeeping: nothing here imports `isobench`.
 
-The faults run apart (verification/faults/apart.py), so that whatever is seen there is theirs: whole trees are compared,
-and no name is looked for. What the kernel keeps host-wide all the same (loop devices) is told by the place's folder.
+The faults run in namespaces of their own (verification/faults/apart.py), so everything there is theirs: whole trees are
+compared, without looking for names. Loop devices, which are host-wide, are identified by the place's folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE = 15.0
 
 
 class Where(NamedTuple):
-    """Where to look: the place's folder, the engines' sockets (empty: none runs), and what is nobody's business.
+    """Where to look: the place's folder, the engines' sockets (empty: none runs), and what to ignore.
 
     Beside the place's folder is that of the faults' own Docker (verification/faults/engines.py).
     """
@@ -34,7 +34,8 @@ class Where(NamedTuple):
     docker: str
     libvirt: str
     ignored: tuple[str, ...] = trees.ENGINES_OWN
-    """Patterns of a whole "KIND WHAT": where others are at work, what they make; apart, what the engines keep."""
+    """Patterns of whole "KIND WHAT" texts to ignore: what other programs make, and what the engines keep for
+    themselves."""
 
 
 LOGS = Path("/var/log/libvirt/qemu")
@@ -64,7 +65,7 @@ def left(where: Where, before: Found, patience: float = PATIENCE) -> list[str]:
 
 
 def _processes() -> Found:
-    """Every process but this one and its helpers' kin, and the namespaces they are in, by inode."""
+    """Every process except this one and its helpers, and the namespaces that they are in, by inode."""
     found: Found = set()
     own = os.getpid()
     for entry in Path("/proc").glob("[0-9]*"):
@@ -82,26 +83,26 @@ def _processes() -> Found:
 
 
 def _is_marked(entry: Path) -> bool:
-    """A child of this process that is isobench itself, not a helper of the counting."""
+    """Whether a child of this process is isobench itself, not a helper of the counting."""
     return b"\0bench\0" in (entry / "cmdline").read_bytes()
 
 
 def _mounts() -> Found:
-    """Except those that dockerd creates for itself with the first network."""
+    """All mounts except those that dockerd creates for itself with the first network."""
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     points = [line.split()[4] for line in lines]
     return {("mount", point) for point in points if not point.endswith("/docker/run/exec/netns/default")}
 
 
 def _sockets() -> Found:
-    """Unix sockets with a name that somebody but the engines listens on or is connected to."""
+    """Unix sockets with a name on which a process other than the engines listens or is connected."""
     rows = [line.split(None, 7) for line in Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]]
     engines = _sockets_of_engines()
     return {("socket", row[7]) for row in rows if len(row) == 8 and row[6] not in engines}
 
 
 def _sockets_of_engines() -> set[str]:
-    """The inodes of the daemons' own sockets: each has others after it was started again."""
+    """The inodes of the daemons' own sockets, which change with every restart."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -126,7 +127,8 @@ def _loops(folder: Path) -> Found:
 
 
 def _files(folder: Path) -> Found:
-    """Everything under the place but results, reports, logs and the cache's finished parts; libvirt's of domains."""
+    """Everything under the place except results, reports, logs and finished entries of the cache; and libvirt's logs of
+    domains."""
     found: Found = set()
     for top in ("state", "work", "tmp"):
         found |= {("file", str(path)) for path in (folder / top).rglob("*") if path.name != "isobench.lock"}
@@ -136,9 +138,9 @@ def _files(folder: Path) -> Found:
 
 
 def _engines_files(folder: Path) -> Found:
-    """What Docker and its containerd keep on disk and in their state, but for what they write about themselves.
+    """What Docker and its containerd keep on disk and in their state, except what they write about themselves.
 
-    And what is registered with that containerd, asked with its own client.
+    Also what is registered with that containerd, according to its own client.
     """
     found = {one for one in trees.files(folder) if not _BOOKS.search(one[1])}
     address = folder / "run/exec/containerd/containerd.sock"
@@ -153,7 +155,7 @@ _BOOKS = re.compile(r"/(?!)")
 
 
 def _docker(address: str) -> Found:
-    """Asked for without the SDK."""
+    """What Docker lists over its API, without the SDK."""
     found: Found = set()
     if not address:
         return found
@@ -184,7 +186,7 @@ class _Unix(http.client.HTTPConnection):
 
 
 def _get(address: str, path: str) -> Any:
-    """The engine's answer. A restarting engine is waited for; one that stays down cannot be counted."""
+    """The engine's answer. Waits for a restarting engine, and raises if it stays down."""
     deadline = time.monotonic() + PATIENCE
     while True:
         connection = _Unix(address.removeprefix("unix://"))
@@ -200,7 +202,7 @@ def _get(address: str, path: str) -> Any:
 
 
 def _domains(uri: str) -> Found:
-    """Asked for with virsh; its networks and pools as well."""
+    """Domains, networks and pools according to virsh."""
     found: Found = set()
     for kind, words in (("domain", "list"), ("libvirt network", "net-list"), ("pool", "pool-list")) if uri else ():
         found |= {(kind, name) for name in _virsh(uri, words).split()}

@@ -1,4 +1,4 @@
-"""Every mechanism of the catalogue, undisturbed and with the harness killed: nothing of it stays on the host."""
+"""Every mechanism of the catalogue, undisturbed and with the harness killed: nothing stays on the host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEXT = ("run", "-e", "process", "-s", "startup", "--blocks", "1", "--no-report",
 
 
 class Family(NamedTuple):
-    """Environments of one or a few mechanisms, and scenarios that make them use what they have."""
+    """Environments of one or a few mechanisms, and scenarios that exercise them."""
 
     environments: str
     scenarios: str = "startup"
@@ -57,7 +57,7 @@ _MINUTES = "isobench.environments.libvirt.distro"
 
 
 def _others() -> dict[str, Family]:
-    """All environments of the modules that no family above belongs to."""
+    """The environments of all other modules, by module."""
     known = catalog.environments()
     chosen = [name for family in FAMILIES.values() for name in family.environments.split(",")]
     covered = {_MINUTES, *(type(known[name]).__module__ for name in chosen)}
@@ -85,7 +85,7 @@ def undisturbed(place: Place) -> Line:
 
 
 def killed(place: Place, name: str) -> Line:
-    """kill -9 of the harness at any moment, half of them among the blocks.
+    """kill -9 of the harness at random moments, half of them during the blocks.
 
     Half of the time the next start cleans up, half of the time `isobench clean`.
     """
@@ -118,7 +118,7 @@ def killed(place: Place, name: str) -> Line:
 
 
 def absent(place: Place, family: Family) -> dict[str, str]:
-    """The environments of a family that cannot be had on this host, and why: nothing is shown of them."""
+    """The environments of a family that this host cannot run, and why: the row shows nothing about them."""
     _, said = place.call("doctor", "-e", family.environments, "--json")
     findings = json.JSONDecoder().raw_decode(said[said.index("{") :])[0]["findings"]
     return {

@@ -1,4 +1,4 @@
-"""Others on the same host: a second run, a stale lock, `clean` beside a living run, and things with similar names."""
+"""Others on the same host: a second run, a stale lock, `clean` during a live run, and objects with similar names."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def clean_beside(place: Place) -> Line:
 
 
 def decoys(place: Place) -> Line:
-    """Other people's things with names like a dead run's: `clean` removes only the dead run's."""
+    """Other people's objects with names like a dead run's: `clean` removes only the dead run's."""
     tally, before = Tally(place), place.before()
     process = place.start(
         "run", "-e", "process,handmade,docker,tcg-null", "-s", "startup", "--no-report", "--blocks", "500"
@@ -98,7 +98,7 @@ def decoys(place: Place) -> Line:
 
 
 class _Decoys:
-    """Things next to what a dead run left, with its name plus or minus a letter."""
+    """Objects next to what a dead run left, with its name plus or minus a letter."""
 
     def __init__(self, place: Place, name: str) -> None:
         self._place = place
@@ -118,7 +118,7 @@ class _Decoys:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(self._mount)], check=True)
         inside = work / name
         self._processes = [
-            subprocess.Popen(["sleep", "601"], cwd=inside),  # somebody who looks at what is there
+            subprocess.Popen(["sleep", "601"], cwd=inside),  # a user who looks around there
             subprocess.Popen(["sleep", "602"], cwd=self._folders[0]),
             subprocess.Popen(["sh", "-c", "read wait", f"{work}/{name}0/theirs"], stdin=subprocess.PIPE),
         ]

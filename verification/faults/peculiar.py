@@ -1,4 +1,4 @@
-"""Hosts with peculiarities: if something small is missing, only what needs it is unavailable."""
+"""Peculiar hosts: if something small is missing, only what needs it is unavailable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUNGS = "process,chroot,ns-all,ns-time,handmade,docker-nonet,tcg-null"
 
 
 class Host(NamedTuple):
-    """One peculiarity: what goes before the command, what is in its environment, and what must come of it."""
+    """One peculiarity: words before the command, additions to its environment, and the expected outcome."""
 
     name: str
     before: tuple[str, ...] = ()
@@ -30,11 +30,11 @@ class Host(NamedTuple):
     lost: frozenset[str] = frozenset()
     """The environments that may not pass, each with a reason."""
     says: str = ""
-    """What must be said."""
+    """Text that the output must contain."""
 
 
 def peculiarities(place: Place) -> Line:
-    """Every one of them asked by `doctor`; and provisioning where apt would remove something, or is broken."""
+    """`doctor` on each of them; and provisioning if apt would remove something, or is broken."""
     tally = Tally(place)
     for host in _hosts(place):
         before = place.before()
@@ -127,7 +127,7 @@ def _conflict(place: Place) -> str:
 
 
 def _broken_apt(place: Place) -> str:
-    """An apt that cannot read its lists: a dry run asks it all the same, and changes nothing."""
+    """An apt that cannot read its lists: a dry run still asks it, and changes nothing."""
     folder = place.folder / "broken"
     folder.mkdir()
     called = folder / "called"

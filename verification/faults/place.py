@@ -103,7 +103,7 @@ class Place:
         return leaks.take(self.where)
 
     def start(self, *words: str, program: Sequence[str] = ISOBENCH, **environ: str) -> subprocess.Popen[bytes]:
-        """Begin `isobench WORDS`; what it says goes to the file `said`."""
+        """Start `isobench WORDS`; its output goes to the file `said`."""
         with self.said.open("wb") as said:
             return subprocess.Popen(
                 [*program, *words],
@@ -116,7 +116,7 @@ class Place:
             )
 
     def call(self, *words: str, timeout: float = 300, **environ: str) -> tuple[int, str]:
-        """Run `isobench WORDS` to its end; exit code and all it said."""
+        """Run `isobench WORDS` to its end; returns the exit code and all output."""
         process = self.start(*words, **environ)
         return process.wait(timeout), self.said.read_text(errors="replace")
 
@@ -125,13 +125,13 @@ class Place:
         return self.folder / "said"
 
     def block(self) -> int:
-        """The block that the run is at, by what it says; -1 before the warm-up."""
+        """The current block according to the output; 0 in the warm-up, -1 before it."""
         text = self.said.read_text(errors="replace") if self.said.exists() else ""
         numbers = [int(n) for n in re.findall(r"^block (\d+) of", text, re.MULTILINE)]
         return numbers[-1] if numbers else (0 if "warm-up block" in text else -1)
 
     def await_block(self, number: int, process: subprocess.Popen[bytes], timeout: float = 120) -> None:
-        """Wait until a run has come to this block."""
+        """Wait until a run has reached this block."""
         self.await_that(lambda: self.block() >= number or process.poll() is not None, f"block {number}", timeout)
         if process.poll() is not None:
             raise RuntimeError(f"the run ended early: {self.said.read_text(errors='replace')[-500:]}")
@@ -144,7 +144,7 @@ class Place:
             time.sleep(0.01)
 
     def runs(self) -> list[store.Run]:
-        """Every run under the results folder, loaded. Raises what the store raises."""
+        """Every run under the results folder, loaded. Raises `StoreError`."""
         folder = self.folder / "results"
         return [store.load(path) for path in store.find_runs(folder)] if folder.exists() else []
 

@@ -1,7 +1,7 @@
 """`python -m verification.faults.refusing CALL=ERROR… -- COMMAND…`: a command whose system calls of these names fail.
 
-As on a file system, of a network or a user's program, that has no such operation. By a seccomp filter, written by hand
-for x86-64 and arm64 (seccomp(2), Documentation/userspace-api/seccomp_filter.rst), which all that is started inherits.
+As on a network or FUSE file system without such an operation. A seccomp filter does that, written by hand for x86-64
+and arm64 (seccomp(2), Documentation/userspace-api/seccomp_filter.rst); all child processes inherit it.
 """
 
 from __future__ import annotations

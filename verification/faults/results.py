@@ -1,7 +1,7 @@
 """Hostile run folders (verification/faults/kinds.py) under every command that reads results.
 
-Each ends with 0, 2 or 5 and a line that says why, in a minute of CPU time and four gigabytes, and prints nothing that a
-terminal obeys. One process a kind, forked when everything is imported.
+Each exits with 0, 2 or 5 and one line that says why, within a minute of CPU time and four gigabytes, and prints no
+terminal control sequence. Each kind has a process of its own, forked once everything is imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def commands(good: Path, bad: Path) -> list[list[str]]:
-    """All that read a run or a history of runs."""
+    """All commands that read a run or a history of runs."""
     results = str(good.parent.parent)
     return [
         ["report", str(bad), "--out", "out"],
@@ -47,7 +47,7 @@ def commands(good: Path, bad: Path) -> list[list[str]]:
 
 
 def hostile(place: Place) -> Line:
-    """A good run and beside it, one after the other, every kind."""
+    """A good run, and beside it every kind in turn."""
     tally = Tally(place)
     words = ("run", "-e", "process,ns-mnt", "-s", "startup,memory", "--no-report", "--blocks", "6", "-q")
     before = place.before()
@@ -101,7 +101,7 @@ def _folders(results: bytes) -> list[bytes]:
 
 
 def _child(good: Path, bad: Path, folder: Path, said: Path) -> int:
-    """Every command in this process; 0 where all ended as they should."""
+    """Run every command in this process; returns 0 if all ended as they should."""
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
     os.chdir(folder)
     file = os.open(said, os.O_CREAT | os.O_RDWR | os.O_APPEND)
@@ -128,7 +128,7 @@ def _child(good: Path, bad: Path, folder: Path, said: Path) -> int:
 
 
 def _import_all(good: Path, folder: Path) -> None:
-    """So that a fork has it."""
+    """Import everything, so that each fork has it."""
     target = folder / "imported"
     for words in commands(good, good)[:5]:
         null = os.open(os.devnull, os.O_WRONLY)

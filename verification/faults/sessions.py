@@ -94,7 +94,7 @@ def _start(place: Place, *words: str) -> subprocess.Popen[bytes]:
 
 
 def _await_results(place: Place, process: subprocess.Popen[bytes]) -> None:
-    """Its command has measured, and ends."""
+    """Wait until the session's command has measured and is about to end."""
 
     def told() -> bool:
         return "results:" in place.said.read_text(errors="replace") or process.poll() is not None

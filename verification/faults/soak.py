@@ -1,4 +1,4 @@
-"""Hundreds of blocks in one run: nothing of the harness grows from the first to the last, and it gets no slower."""
+"""Hundreds of blocks in one run: the harness does not grow from the first to the last, and does not become slower."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ EVERY = 100
 
 
 MOST_SHARE = 0.02
-"""How much of a block's time the harness may take more at the end. Some, because the results are put on disk whole and
-at once after every block, at a millisecond a megabyte: the one thing that grows, and with blocks of half a second it
-shows."""
+"""By how much the harness's share of a block's time may grow from the first block to the last."""
 
 
 class Grows(NamedTuple):
-    """A quantity that is inspected: its unit, and by how much a cell may increase it.
+    """A quantity that is watched: its unit, and by how much each cell may increase it.
 
-    Of memory some: what a cell has become in the files (its record, its samples) is kept until the run ends.
+    Memory may grow a little: what the analysis during the run needs of each cell is kept until its end.
     """
 
     unit: str
@@ -103,7 +101,7 @@ def _look(pid: int, place: Place) -> dict[str, float]:
 
 
 def _harness_shares(place: Place) -> list[tuple[int, float]]:
-    """The part of each unmarked block's time, its writing included, that was spent outside instances."""
+    """The share of each unmarked block's time, including writing it, that was spent outside instances."""
     return [
         (block.index, 1 - sum(cell.inside for cell in block.cells) / (after.started - block.started))
         for block, after in pairwise(place.last_run().session.blocks)
@@ -112,7 +110,8 @@ def _harness_shares(place: Place) -> list[tuple[int, float]]:
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """By least squares, and the lower end of its 95 % interval, without the first tenth, which fills caches."""
+    """The slope by least squares, and the lower end of its 95 % interval, without the first tenth, which fills
+    caches."""
     from scipy import stats
 
     kept = points[len(points) // 10 :]

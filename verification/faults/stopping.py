@@ -1,4 +1,4 @@
-"""The run itself is stopped by signals at random moments: what is on disk then, and what survives."""
+"""Signals at random moments of a run: what is on disk then, and which processes survive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = 4.5
 
 
 def signals(place: Place, each: int = 6, seed: int = 1) -> Line:
-    """Every second time another signal follows, as from an impatient user."""
+    """Every second time another signal follows, as if from an impatient user."""
     tally, dice = Tally(place), random.Random(seed)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         for turn in range(each):
@@ -57,7 +57,7 @@ def signals_at_the_end(place: Place, each: int = 4, seed: int = 2) -> Line:
 
 
 def _let_run(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Let it run for so long, or to its end."""
+    """Let it run for so many seconds, or to its end."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
 

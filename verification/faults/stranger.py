@@ -1,4 +1,4 @@
-"""A hostile local user, who really is another user: the files he plants, the locks he holds, the folders he swaps, and
+"""A hostile local user, with a user id of his own: the files he plants, the locks he holds, the folders he swaps, and
 the runs he pretends to be."""
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def planted(place: Place) -> Line:
 
 
 def swapped(place: Place, times: int = 6) -> Line:
-    """Runs are killed and cleaned while he swaps everything of theirs that he can reach for a link."""
+    """Runs are killed and cleaned while he replaces every folder of theirs that he can reach by a link."""
     tally, his = Tally(place), _His(place)
     victim = place.folder / "roots"
     inner = victim / "process/root/data"
@@ -117,7 +117,7 @@ def cache(place: Place) -> Line:
 
 
 def _spoilt(ours: Path, his: _His) -> Iterator[tuple[str, Callable[[], object], bool]]:
-    """What happens to the cache, how, and whether it is refused then (or built again)."""
+    """Each kind of damage to the cache, how it is done, and whether the cache is refused then (or rebuilt)."""
 
     def program() -> Path:
         return next(ours.glob("built/probe-*/probe"))
@@ -182,7 +182,7 @@ def squatted(place: Place) -> Line:
 
 
 class _His:
-    """What the stranger has: a folder that he shares with root, one of his own, and files that would show a success."""
+    """The stranger: a folder that he shares with root, one of his own, and files that would show that he succeeded."""
 
     def __init__(self, place: Place) -> None:
         self.shared = place.folder / "shared"
@@ -210,7 +210,7 @@ class _His:
         self._started.append(subprocess.Popen(command, cwd=where, start_new_session=True))
 
     def ends(self) -> None:
-        """All that runs as him: here nobody else does."""
+        """Kill every process of his user."""
         self._started.clear()
         for _ in range(2):
             subprocess.run([*_AS, "kill", "-KILL", "-1"], check=False, capture_output=True)
@@ -227,7 +227,7 @@ class _His:
         return seen
 
     def touched(self, seen: dict[str, str]) -> str:
-        """What is wrong now: his program was run, or one of his files has changed."""
+        """What went wrong: his program was run, or one of his files has changed."""
         if self.executed.exists():
             self.executed.unlink()
             return "his program was executed"

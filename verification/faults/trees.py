@@ -71,9 +71,9 @@ _ASKED = (
 
 
 def _rules() -> Found:
-    """Each line of what the tools say, after the table that it is in; counters and comments left out.
+    """Each line of the tools' output, prefixed by its table, without counters and comments.
 
-    A table that is there with its chains open and empty says no more than one that is not.
+    An existing table whose chains are empty and accept everything counts like a missing one.
     """
     found: Found = set()
     for kind, words in _ASKED:

@@ -1,6 +1,6 @@
 """`python -m verification.hosts [HOST…] [--keep | --shell]`: boots whole hosts, runs isobench in them, writes HOSTS.md.
 
-Wants root, mmdebstrap, 10 GB of disk and 9 GB of memory; hours a host. One host at a time.
+Needs root, mmdebstrap, 10 GB of disk and 9 GB of memory; takes hours per host. One host at a time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from verification.hosts.host import Host
 
 KEPT = image.ROOT / "build/hosts"
-"""A folder a host: console, what each check said, results, reports."""
+"""One folder per host: console, the output of each check, results, reports."""
 RECORD = host.FOLDER / "record"
-"""A file a host: what HOSTS.md says of it. A check that is run on its own is added to those of before."""
+"""One file per host with its part of HOSTS.md. A check that is run on its own is added to the earlier ones."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> int:
         "--only",
         action="append",
         metavar="CHECK",
-        help="this check, its line joining those of before; several are run in the order given",
+        help="only this check, whose line is added to the earlier ones; several are run in the order given",
     )
     parser.add_argument("--keep", action="store_true", help="leave the host on after its checks, until Ctrl-C")
     parser.add_argument("--shell", action="store_true", help="a shell in the host instead of the checks")
@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespace) -> bool:
-    """Build, boot, lay in, check, power off; whether nothing failed. The page is written after each check."""
+    """Build, boot, install, check, power off; returns whether nothing failed. The page is written after each check."""
     folder, record = KEPT / one.name, RECORD / f"{one.name}.json"
     if not arguments.shell and arguments.only is None:
         shutil.rmtree(folder, ignore_errors=True)

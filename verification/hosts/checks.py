@@ -1,9 +1,9 @@
-"""What each host runs, in this order: words for root's shell in /srv/isobench, and how long they may take.
+"""What each host runs, in this order: commands for root's shell in /srv/isobench, and how long they may take.
 
-The README's two commands want a network for pipx and nox, which only the fresh hosts have: on all others what they call
-is run by itself, in an environment with the dependencies laid in. One block: the question is what works, not what it
-costs; the one check that is about costs takes the six that an interval wants. Guests without KVM take minutes on an
-emulated CPU: `doctor` launches each, and one is measured, apart from the others.
+The README's two commands need a network for pipx and nox, which only the fresh hosts have: on all others the commands
+that they call are run directly, in an environment with the dependencies installed. Most checks take one block, because
+the question is what works, not what it costs; the one check of costs takes the six that an interval needs. Guests
+without KVM take minutes on an emulated CPU: `doctor` launches each, and one is measured, separately.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from verification.hosts.machine import Done, Machine
 
 _RUN = "python -m verification.undisturbed run --quiet --no-report --blocks 1"
-"""No block is excluded and replaced, because most would be: an emulated CPU pauses whenever its machine does something
-else."""
+"""Excluding disturbed blocks would exclude most: an emulated CPU pauses whenever its machine does something else."""
 _TESTS = "python -m pytest -q -p no:cacheprovider tests/contract"
 _NO_SKIP = "| tee out/tests.txt; tail -1 out/tests.txt | grep passed | grep -vE 'skipped|failed|error'"
 """pytest counts a skip as a success, but here a test that is named must run."""
@@ -68,7 +67,7 @@ exit $code
 
 
 class Check(NamedTuple):
-    """Passes where the command ends with 0, and where it names an `afterwards`, that does, too, after a reboot."""
+    """A check passes if `command` exits with 0 and so does `afterwards`, if given, after a reboot."""
 
     name: str
     command: str
@@ -96,7 +95,8 @@ DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"
 """What only a host with KVM and cgroup version 2 can measure, beside the storage of guests."""
 WORKLOADS = ("redis", "nginx", "sqlite", "python")
-"""Those that are over soon on an emulated CPU. Their root file systems are made here: a host reaches no mirror."""
+"""The workloads that are fast on an emulated CPU. Their root file systems are made here, because a host reaches no
+mirror."""
 LIMITS = "ns-all+cgroup,handmade,runc,containerd,podman,lxc,nspawn,docker,kvm"
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
@@ -138,7 +138,7 @@ CHECKS = (
 
 
 def carry_out(check: Check, machine: Machine) -> Outcome:
-    """Its output is kept beside the console."""
+    """Run a check in the host. Its output is stored next to the console's."""
     done = _shell(machine, check.command, check.minutes)
     said = f"$ {check.command}\n{done.out}{done.err}"
     if check.afterwards and done.code == 0:
@@ -155,7 +155,7 @@ def _shell(machine: Machine, command: str, minutes: float) -> Done:
 
 
 def _note(done: Done) -> str:
-    """That it passed, or its exit code and its last line."""
+    """Whether it passed; otherwise its exit code and its last line."""
     if done.code == 0:
         return "passed"
     if done.code == 124:

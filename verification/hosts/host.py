@@ -15,7 +15,7 @@ class Host(NamedTuple):
     name: str
     about: str
     disk: str
-    """The host whose disk it boots; its own name, where it does not boot another's."""
+    """The host whose disk it boots; its own name by default."""
     release: str
     """Debian's code name."""
     python: str
@@ -37,7 +37,7 @@ def known() -> dict[str, Host]:
 
 
 def read(file: Path) -> Host:
-    """One host. It says what its disk is made of, or names the host whose disk it boots."""
+    """Read one host. The file says what its disk is made of, or names the host whose disk it boots."""
     values = tomllib.loads(file.read_text())
     disk = values.get("disk", file.stem)
     made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())

@@ -97,7 +97,7 @@ def workloads(names: Collection[str]) -> list[Path]:
 
 
 def tree() -> tuple[str, bytes]:
-    """The commit, and what git knows of this tree, uncommitted changes included, as a tar archive."""
+    """The commit, and the files that git tracks, including uncommitted changes, as a tar archive."""
     stashed = _git("stash", "create").decode().strip()
     commit = _git("rev-parse", "--short", "HEAD").decode().strip()
     changed = _git("diff", "--name-only", "HEAD", "--", ".", *(f":!{path}" for path in WRITTEN))
@@ -152,7 +152,7 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
 def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
     """A Debian tree. Its mounts are in a namespace of mmdebstrap's own and end with it."""
     options = ["--quiet", "--mode=root", "--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"]
-    options += ["--dpkgopt=force-unsafe-io"]  # what is cut off is not kept
+    options += ["--dpkgopt=force-unsafe-io"]  # an interrupted build is discarded anyway
     options += ["--aptopt=Acquire::Check-Valid-Until false"]  # a mirror may be behind
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     _run("mmdebstrap", *options, *words, release, str(tree), _mirror(), environ=environ)

@@ -1,7 +1,7 @@
 """A booted host: an emulated machine that ends with this process, and ssh into it.
 
-QEMU is started by the emulator tree's own dynamic loader, so that nothing has to be mounted. The disk is read only to
-it: what the host writes goes into a file without a name. The network reaches this machine's ssh client and no more.
+QEMU is started by the emulator tree's own dynamic loader, so that nothing has to be mounted. The disk is read-only:
+what the host writes goes into a file without a name. The network reaches only this machine's ssh client.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Machine:
         return ["ssh", "-F", "none", "-i", str(self._key), "-p", str(self._port), *words, *options, "root@127.0.0.1"]
 
     def run(self, command: str, seconds: float, *, stdin: bytes = b"") -> Done:
-        """One shell command, ended where it takes longer."""
+        """Run one shell command, and end it after `seconds`."""
         inside = f"cd /srv/isobench 2> /dev/null; timeout --kill-after=60 {seconds:.0f} sh -c {shlex.quote(command)}"
         began = time.monotonic()
         try:
@@ -111,7 +111,7 @@ class Machine:
         raise BuildError(f"the host did not answer within {deadline:.0f} s: {self._console()}")
 
     def facts(self) -> str:
-        """Kernel, versions, what the host is made of."""
+        """The host's kernel, cgroup version, security modules, and versions of its engines."""
         asked = (
             "uname -r", "systemctl is-system-running", "stat --file-system --format=%T /sys/fs/cgroup",
             "cat /sys/kernel/security/lsm; echo",

@@ -1,4 +1,4 @@
-"""HOSTS.md: what each host did with each check, and each environment of the catalogue."""
+"""HOSTS.md: the result of each check on each host, and of each environment of the catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promises about what one run claims: verdicts, intervals, the control, sentences. On runs made of known costs."""
+"""The promises about what one run claims: verdicts, intervals, the control, sentences. Checked on synthetic runs."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def g13(trials: int = 200, seed: int = 13) -> Line:
 
 
 def _mixed(random: np.random.Generator, trials: int) -> float:
-    """Runs that report a difference if the costs of one environment, or of one metric, wander and the others do not:
-    few short series show it, and whatever such a cost was in this run it may not be in the next."""
+    """The share of runs that report a difference if only the costs of one environment, or of one metric, are
+    autocorrelated. Few short series show that, and such a cost may be another in the next run."""
     wrong = 0
     for trial in range(trials):
         blocks = _BLOCKS[trial % len(_BLOCKS)]

@@ -1,4 +1,4 @@
-"""The promises about comparing runs: gates that fire where nothing changed, and changes that are found."""
+"""The promises about comparing runs: gates that fire although nothing changed, and changes that are found."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _FEW_EARLIER = (3, 4, 5, 6, 7, 8, 9)
 
 
 def g17(trials: int = 200, seed: int = 17) -> Line:
-    """A/A of whole runs: gates that fire, by kind of noise; with a restart that moves every cost by 4 %, and on a host
-    that is 10 % slower in the second run."""
+    """A/A of whole runs: how often gates fire, by kind of noise; also if a restart moves every cost by 4 %, and on a
+    host that is 10 % slower in the second run."""
     random = np.random.default_rng(seed)
     found = {kind: _told(random, trials, kind=kind) for kind in QUIET}
     found["moved by 4 % a restart"] = _told(random, trials, restart=0.04)
@@ -92,8 +92,8 @@ def made(
 
 
 def g24(trials: int = 100, seed: int = 24) -> Line:
-    """One run on each side and earlier ones of the host: gates that fire where runs as a whole move by every kind of
-    noise, each cost by itself; and what becomes known by them that the floor does not tell."""
+    """One run on each side, and earlier ones of the host: how often gates fire if each cost of each run moves as a
+    whole, by every kind of noise; and how much more the earlier runs detect than the assumed floor does."""
     random = np.random.default_rng(seed)
     shares = {}
     for kind in QUIET:
@@ -120,7 +120,7 @@ def g24(trials: int = 100, seed: int = 24) -> Line:
 
 
 def g25(trials: int = 140, seed: int = 25) -> Line:
-    """The same with three to nine earlier runs, by turns: gates that fire, without any as well; and what is found where
+    """The same with three to nine earlier runs in turn, and without any: how often gates fire, and what is found if
     runs move by normal noise."""
     random = np.random.default_rng(seed)
     shares, alone = dict[str, float](), dict[str, float]()
@@ -149,8 +149,8 @@ def g25(trials: int = 140, seed: int = 25) -> Line:
 
 
 def g26(trials: int = 120, seed: int = 26) -> Line:
-    """Several runs on each side and no earlier ones, by turns: gates that fire. What the few cannot know is told apart:
-    two on each side may stray together, and of one nobody knows whether it strays."""
+    """Several runs on each side, in turn, and no earlier ones: how often gates fire. The smallest cases are reported
+    separately: two runs on a side may deviate together, and a single one cannot be checked at all."""
     random = np.random.default_rng(seed)
     shares, few = dict[str, float](), dict.fromkeys(((2, 2), (1, 3)), 0.0)
     for kind in QUIET:
@@ -166,7 +166,7 @@ def g26(trials: int = 120, seed: int = 26) -> Line:
 
 
 def _fired(random: np.random.Generator, trials: int, kind: str, sides: Sequence[tuple[int, int]]) -> float:
-    """The share of comparisons in which nothing changed that fire, of so many runs on each side by turns."""
+    """The share of gates that fire although nothing changed, with these numbers of runs on each side in turn."""
     fired = 0
     for trial in range(trials):
         before, after = sides[trial % len(sides)]
@@ -176,7 +176,8 @@ def _fired(random: np.random.Generator, trials: int, kind: str, sides: Sequence[
 
 
 def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, dearer: float = 0.0) -> list[Results]:
-    """Runs one after the other; as a whole each cost moves by noise of this kind, the last run's first by `dearer`."""
+    """Consecutive runs in which each cost as a whole moves by noise of this kind; `dearer` is added to the last run's
+    first cost."""
     moves = np.array([noise(kind, runs, scale, random) for _ in range(_METRICS * _ENVIRONMENTS)])
     moves[0, -1] += dearer
     found = []
@@ -191,7 +192,7 @@ def _runs(random: np.random.Generator, runs: int, kind: str, scale: float, deare
 
 
 def g18(trials: int = 200, seed: int = 18) -> Line:
-    """Changes that are there: 40 % in one environment from one run on each side, 10 % from four, and a host's move."""
+    """Real changes: 40 % in one environment from one run on each side, 10 % from four, and a slower host."""
     random = np.random.default_rng(seed)
     one = four = host = 0
     for _ in range(trials):
@@ -211,8 +212,8 @@ def g18(trials: int = 200, seed: int = 18) -> Line:
 
 
 def g20(runs: int = RUNS, blocks: int = 8) -> Line:
-    """Real runs back to back, nothing changed between them: gates that fire between neighbours, and by how much a
-    cost's ratio to its baseline differs from run to run, which the floor of a comparison stands for."""
+    """Real runs back to back, without a change between them: how often gates fire between neighbours, and by how much a
+    cost's ratio to its baseline varies from run to run, which is what the assumed floor represents."""
     with TemporaryDirectory() as folder:
         began = time.monotonic()
         for _ in range(runs):
@@ -236,7 +237,7 @@ def g20(runs: int = RUNS, blocks: int = 8) -> Line:
 
 
 def _measure(words: list[str]) -> None:
-    """As `isobench run` does, with what it prints thrown away."""
+    """Measure as `isobench run` does, and discard what it prints."""
     parser = argparse.ArgumentParser()
     run.configure(parser)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(NothingMeasured):  # a busy host: one run less

@@ -1,4 +1,5 @@
-"""The promises about hosts held against each other: how often one like the others is named, and what is found."""
+"""The promises about comparing hosts: how often a host like the others is named as odd, and which odd ones are
+found."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ _FLEETS = ((6, 1), (10, 1), (20, 1), (6, 3), (10, 3), (20, 3))
 
 
 def g27(trials: int = 200, seed: int = 27) -> Line:
-    """Hosts that are alike: reports that name one, by kind of noise of the ratios of runs, for few and many hosts and
-    nights; and hosts each of whose costs differs from the others' night after night."""
+    """Hosts that are alike: how often a report names one, by kind of noise of the runs' ratios, for few and many hosts
+    and nights; also if each cost of each host differs from the others' night after night."""
     random = np.random.default_rng(seed)
     shares = {
         f"{kind}, {_fleet(hosts, nights)}": false_names(random, trials, hosts, nights, kind)
@@ -60,13 +61,13 @@ ALL = (g27, g28)
 def false_names(
     random: np.random.Generator, trials: int, hosts: int, nights: int, kind: str, apart: float = 0.0
 ) -> float:
-    """The share of reports that name a host, though all are alike."""
+    """The share of reports that name a host although all are alike."""
     fleets = (np.median(_logs(random, hosts, nights, kind, apart=apart), axis=1) for _ in range(trials))
     return sum(bool(odd_hosts(one, nights)) for one in fleets) / trials
 
 
 def named(random: np.random.Generator, hosts: int, nights: int, wrong: float) -> set[str]:
-    """The hosts that the report names, where the first costs of the first host are higher by `wrong`, a logarithm."""
+    """The hosts that the report names if the first costs of the first host are higher by `wrong`, a logarithm."""
     logs = _logs(random, hosts, nights, "normal", wrong=wrong)
     made = [_night(host, night, logs[host, night]) for night in range(nights) for host in range(hosts)]
     return {odd.host_id for kind in peers(made, Path("simulated")) for odd in kind.odd}
@@ -78,7 +79,7 @@ def _logs(
     """Logarithms of ratios: hosts, nights, costs. Each ratio of each run has its own noise; `apart` is how far hosts
     differ in each cost night after night."""
     noise = np.stack([QUIET[kind](hosts * nights, _SCALE, random) for _ in range(_COSTS)], axis=-1)
-    logs = noise.reshape(hosts, nights, _COSTS)  # what has memory has it from night to night
+    logs = noise.reshape(hosts, nights, _COSTS)  # autocorrelation is from night to night
     if nights == 1:
         logs = random.permutation(logs)
     logs = logs + random.normal(0, apart, (hosts, 1, _COSTS)) + np.log(random.uniform(1, 100, _COSTS))

@@ -40,7 +40,7 @@ DELAYS = (0.001, 0.005, 0.020, 0.100)
 
 
 def g1(trials: int = 200, blocks: int = 10, seed: int = 1) -> Line:
-    """A launcher that waits inside the timed path, against one that waits as long just before it, in paired blocks.
+    """A launcher that waits within the timed path, against one that waits as long just before it, in paired blocks.
 
     Without that wait the other one would start on a warmer CPU, and the difference would exceed the delay.
     """
@@ -98,9 +98,9 @@ class _Load(Observer):
 
 
 def g8(blocks: int = 120, repeats: int = 6, seed: int = 8) -> Line:
-    """Load in 30 % of the blocks of a run, against a run of as many blocks without, several times over.
+    """Load in 30 % of a run's blocks, against a run of as many blocks without load, several times.
 
-    Several, because two runs without any load differ by a per cent or two themselves.
+    Several times, because two runs without any load differ by a percent or two.
     """
     hit = others = 0
     logs, ratios = [], []

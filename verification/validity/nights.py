@@ -1,4 +1,4 @@
-"""The promises about nights, for a whole family of series: what a person who reads the alerts of one host gets."""
+"""The promises about nights, for a whole family of series: the alerts that a reader gets from one host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ SERIES, NIGHTS = 300, 134
 
 
 def false_nights(kind: str, families: int, seed: int, series: int = SERIES, nights: int = NIGHTS) -> float:
-    """Nights of a hundred on which any of so many quiet series of this kind has news, a return included."""
+    """Of a hundred nights, how many have a new alert (including a reversal) in any of `series` quiet series of this
+    kind."""
     false = 0
     for family in range(families):
         random = np.random.default_rng([seed, family])

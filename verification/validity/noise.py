@@ -1,8 +1,8 @@
 """The noises of all simulations: what the samples of benchmarks look like, as logarithms around zero.
 
 Each kind is a function of how many values, their standard deviation and a seeded generator. `QUIET` are all kinds whose
-level never moves for good, so that whatever a verdict finds in them is false; `STEADY` are those without memory, which
-a test that takes blocks for independent has to survive; `CORRELATED` have memory.
+level never moves for good, so that everything found in them is a false positive; `STEADY` are those without
+autocorrelation, for tests that assume independent blocks; `CORRELATED` have it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def quantised(size: int, scale: float, random: np.random.Generator) -> np.ndarra
 
 
 def autoregressive(size: int, scale: float, random: np.random.Generator, correlation: float) -> np.ndarray:
-    """AR(1): each value remembers this share of the last one."""
+    """AR(1): each value keeps this share of the previous one."""
     steps = random.normal(0, scale * np.sqrt(1 - correlation**2), size)
     steps[:1] = random.normal(0, scale, min(size, 1))
     for place in range(1, size):
@@ -79,14 +79,14 @@ def random_walk(size: int, scale: float, random: np.random.Generator) -> np.ndar
 
 
 def variance_change(size: int, scale: float, random: np.random.Generator) -> np.ndarray:
-    """Three times as noisy from a place within the middle half on; the level stays."""
+    """Three times as noisy from a random point in the middle half on; the level stays."""
     values = random.normal(0, scale, size)
     values[int(size * random.uniform(0.25, 0.75)) :] *= 3
     return values
 
 
 def weekly(size: int, scale: float, random: np.random.Generator) -> np.ndarray:
-    """Two of seven, one after the other, are two standard deviations higher."""
+    """Two consecutive values of every seven are two standard deviations higher."""
     days = (np.arange(size) + random.integers(7)) % 7 < 2
     return random.normal(0, scale, size) + 2 * scale * days
 
@@ -112,7 +112,7 @@ KINDS = ("normal", "log-normal", "spiky")
 
 
 def noise(kind: str, size: int, scale: float, random: np.random.Generator) -> np.ndarray:
-    """`size` values of this kind, of standard deviation `scale` (of their middle, where a kind has wild ones)."""
+    """`size` values of this kind with standard deviation `scale` (of their middle part, if the kind has outliers)."""
     return QUIET[kind](size, scale, random)
 
 

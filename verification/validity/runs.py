@@ -1,4 +1,4 @@
-"""Runs made of known costs, as the library sees them: for the promises about verdicts, comparisons and sentences."""
+"""Synthetic runs with known costs, for the promises about verdicts, comparisons and sentences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def quiet(
 ) -> dict[str, np.ndarray]:
     """One metric in the baseline, its second copy and environments e0, e1, … that cost the same."""
     names = [BASELINE, CONTROL, *(f"e{number}" for number in range(environments))]
-    if kind in STEADY:  # one series cut up: a kind may draw its level, which all have to share
+    if kind in STEADY:  # one series cut into parts: a kind may draw its level at random, and all parts must share it
         return dict(
             zip(names, QUIET[kind](blocks * len(names), scale, random).reshape(len(names), blocks), strict=True)
         )

@@ -23,7 +23,7 @@ _BLOCKS = 20
 def _pair(
     kind: str, blocks: int, ratio: float, walk: float, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two environments in the same blocks, in random order within each, on a drifting host."""
+    """Logarithms of two environments in the same blocks, in random order within each, on a drifting host."""
     path = drift(2 * blocks, walk, random) if walk else np.zeros(2 * blocks)
     first = random.random(blocks) < 0.5
     places = 2 * np.arange(blocks)
@@ -111,7 +111,7 @@ def _delay(scale: float, random: np.random.Generator, before: int = 60, most: in
 
 
 def g6(nights: int = 100, trials: int = 200, seed: int = 6) -> Line:
-    """Alerts raised on quiet series, each night asked anew."""
+    """Alerts on quiet series, queried every night."""
     random = np.random.default_rng(seed)
     rates = {}
     for kind in ("normal", "log-normal", "AR(1) 0.5", "spiky"):
@@ -124,7 +124,7 @@ def g6(nights: int = 100, trials: int = 200, seed: int = 6) -> Line:
 
 
 def _alarms(logs: np.ndarray) -> int:
-    """Changes that were confirmed on any night; a later query withdraws none (tests/unit/analysis/test_steps)."""
+    """How many changes were confirmed on any night; a later query withdraws none (tests/unit/analysis/test_steps)."""
     return len(changes(logs))
 
 

@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_report_names_the_odd_host(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With its costs and what differs; a row for each cost; a host alone of its kind is told as that."""
+    """With its costs and what differs; a row for each cost; a note for a host that is alone of its kind."""
     assert cli.main(["fleet", "report"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "7 runs of 7 hosts"

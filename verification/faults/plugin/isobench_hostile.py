@@ -1,4 +1,4 @@
-"""Environments whose program turns hostile after it was proved: through the real launcher, Docker and QEMU."""
+"""Environments whose program turns hostile after its smoke test: through the real launcher, Docker and QEMU."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECONDS = 2.5
 """The deadline of a hostile instance."""
 KINDS = ("silent", "stubborn", "flood", "errors", "half", "garbage", "wrong", "liar", "hog", "forks")
 LYING = "types"
-"""Says what is JSON and no answer, something else in each instance."""
+"""The kind that writes JSON that is not an answer, different in each instance."""
 IN_DOCKER = ("silent", "stubborn", "flood", "garbage", "hog", "forks")
 
 
@@ -50,7 +50,7 @@ def program() -> Path:
 
 
 class HostileNative(Native):
-    """A container made by hand as far as its cgroup, so that memory and processes are limited."""
+    """A container made by hand up to its cgroup, so that memory and processes are limited."""
 
     def __init__(self, kind: str) -> None:
         isolation = Isolation(("mnt", "pid", "net"), cgroup=True)
@@ -150,7 +150,7 @@ class _HostileGuestSandbox(GuestSandbox):
 
 
 def _words(launches: object, kind: str, probe_args: tuple[str, ...]) -> tuple[str, ...]:
-    """The first launch is the proof, and honest."""
+    """The program's arguments. The first launch is the smoke test, and behaves."""
     number = repr(launches).removeprefix("count(").removesuffix(")")
     return probe_args if number == "1" else (kind, number)
 
