@@ -31,7 +31,7 @@ def test_by_pattern_and_by_path() -> None:
         (_pattern("(0)", is_rate=True), "0", "'0', which is not a number"),
         (Number("n", "second", "", path=("a",)), "no", "the output is not JSON"),
         (Number("n", "second", "", path=("a", "b")), '{"a": {}}', "has no a.b"),
-        (Number("n", "second", "", path=("a", "x")), '{"a": [1]}', "no JSON|has no a.x"),
+        (Number("n", "second", "", path=("a", "x")), '{"a": [1]}', "not JSON|has no a.x"),
         (Number("n", "second", "", path=("a", "x")), '{"a": 7}', "has no a.x"),
         (Number("n", "second", "", path=("a",)), '{"a": {}}', "which is not a number"),
         (Number("n", "second", "", path=("a",)), "[" * 100000, "the output is not JSON"),
