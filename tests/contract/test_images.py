@@ -23,6 +23,7 @@ from isobench.core.errors import MeasurementError
 from isobench.daemons import session
 from isobench.environments.docker import _client as docker
 from isobench.environments.docker._client import LABEL
+from isobench.environments.runtimes import _ctr
 from isobench.images.kinds import composition_of_kind
 from isobench.images.layers import MANIFEST
 from isobench.run import catalog, lifecycle
@@ -34,6 +35,7 @@ pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
 ENGINES = [
     pytest.param("docker", marks=pytest.mark.docker),
     pytest.param("podman", marks=pytest.mark.tool("podman")),
+    pytest.param("containerd", marks=pytest.mark.docker),
 ]
 
 BY_KIND: dict[str, Image] = {one.kind: one for one in SCENARIOS if isinstance(one, Image)}
@@ -48,9 +50,13 @@ def present(client: Any) -> set[str]:
 
 
 def there(sandbox: Any) -> set[str]:
-    """The same by sandbox. Podman has a storage of the sandbox's own."""
+    """The same by sandbox. Podman has a storage of the sandbox's own, containerd a namespace."""
     if hasattr(inner(sandbox), "_client"):
         return present(inner(sandbox)._client)
+    if inner(sandbox).runtime.name == "containerd":
+        asked = (("images", "ls"), ("snapshots", "ls"), ("content", "ls"), ("content", "active"), ("leases", "ls"))
+        said = [sandbox.images()._said(*words).splitlines()[1:] for words in asked]
+        return {line.split()[0] for lines in said for line in lines if line.strip()}
     return {str(path) for path in (inner(sandbox).workdir / "storage/overlay").glob("*/diff")}
 
 
@@ -87,7 +93,7 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
         for _ in range(2):
             values = scenario.measure(sandbox)
             absent = {"pull-top"} if kind == "scratch" else set()
-            absent |= {"fetch", "unpack", "create"} if engine == "podman" else set()
+            absent |= {"fetch", "unpack", "create"} if engine != "docker" else set()
             assert {metric.name for metric in scenario.metrics} - set(values) == absent
             assert all(value > 0 for value in values.values())
             if engine == "docker":
@@ -164,8 +170,8 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
         damage(blob)
         failed = measured(scenario, sandbox)
         assert failed.failure is not None and not failed.values
-        assert failed.failure.startswith(("pulling the image: ", "podman pull: "))
-        assert re.search("verification failed|EOF|did not match", failed.failure)
+        assert failed.failure.startswith(("pulling the image: ", "podman pull: ", "ctr images pull: "))
+        assert re.search("verification failed|EOF|did not match|, expected sha256:", failed.failure)
         assert left(lambda: there(sandbox), before) == set()
         blob.write_bytes(whole)
         assert measured(scenario, sandbox).failure is None
@@ -267,6 +273,29 @@ def test_podman_notes_nothing_for_the_host() -> None:
         own = [path.stat().st_size for path in (inner(sandbox).workdir / "cache").iterdir()]
         assert own and min(own) > 0
     assert noted() == before and kept_by_host.exists() == was_there
+
+
+@pytest.mark.docker
+def test_a_namespace_of_containerd_is_gone_after_its_run_was_killed() -> None:
+    """With its images, also one of which a part had been fetched, and the lease that keeps that."""
+    command = [sys.executable, "-c", HARNESS.replace('"docker"', '"containerd"').replace("{end}", "time.sleep(600)")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
+        assert harness.stdout is not None
+        run = Path(harness.stdout.readline().strip()).name
+        ctr = [*_ctr._ctr(run)]
+        subprocess.run([*ctr, "leases", "create", "--id=half", "--expires=24h"], check=True, capture_output=True)
+        partly = [*ctr, "content", "ingest", "--expected-size=4", "half"]
+        with subprocess.Popen(partly, stdin=subprocess.PIPE, env={**os.environ, "CONTAINERD_LEASE": "half"}) as ingest:
+            assert ingest.stdin is not None
+            ingest.stdin.write(b"ab")
+            ingest.stdin.flush()
+            harness.kill()
+            harness.wait()
+            ingest.kill()
+    removed = lifecycle.clean(catalog.sweep)
+    assert [line for line in removed if "not cleaned" in line] == []
+    assert [line for line in removed if line.startswith("image ")] != []
+    assert run not in _ctr._said("default", "", "namespaces", "list", "--quiet").split()
 
 
 def test_there_is_a_scenario_for_every_kind() -> None:

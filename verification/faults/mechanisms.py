@@ -36,7 +36,7 @@ class Family(NamedTuple):
 FAMILIES = {
     "native": Family("ns-all-user,ns-all+cgroup,handmade,process-tmpfs"),
     "oci": Family("runc,crun"),
-    "containerd": Family("containerd"),
+    "containerd": Family("containerd", "startup,image-busybox"),
     "podman": Family("podman", "startup,image-busybox"),
     "lxc": Family("lxc"),
     "nspawn": Family("nspawn,bubblewrap"),

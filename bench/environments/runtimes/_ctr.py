@@ -16,6 +16,7 @@ from isobench.daemons.private import daemon_state, ended
 from isobench.daemons.shims import TASKS, remove_socket
 from isobench.environments.docker._daemons import CONTAINERD, containerd_address, containerd_settings
 from isobench.environments.runtimes._bundle import cgroup_of, configuration
+from isobench.environments.runtimes._ctr_images import CtrImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import opened, work_folder
@@ -69,8 +70,18 @@ def _remove_all(run: str, where: str) -> list[str]:
         for container in there:
             _remove(run, container, where)
         removed |= dict.fromkeys(f"container {container}" for container in there)
+    removed |= dict.fromkeys(_remove_images(run, where))
     _try(run, where, "namespaces", "remove", run)
     return list(removed)
+
+
+def _remove_images(run: str, where: str) -> list[str]:
+    """Remove the run's images, and the leases that keep for a day what a killed client was fetching."""
+    for kind, command in (("leases", ("leases", "delete", "--sync")), ("images", ("images", "rm", "--sync"))):
+        there = _said(run, where, kind, "list", "--quiet").split()
+        if there:
+            _try(run, where, *command, *there)
+    return [f"image {image}" for image in there]
 
 
 _SWEEPS = 3
@@ -133,6 +144,15 @@ def _shim(name: str) -> int:
 class CtrDriver(Driver):
     """`ctr run` with the OCI configuration of the runc rung, in a containerd namespace named after the run."""
 
+    def __init__(self) -> None:
+        self._images: CtrImages | None = None
+
+    def images(self, sandbox: RuntimeSandbox) -> CtrImages:
+        if self._images is None:
+            root, _ = _own_folders(containerd_address())
+            self._images = CtrImages(sandbox.workdir, _ctr(sandbox.run), root)
+        return self._images
+
     def require(self) -> None:
         try:
             _said("default", containerd_address(), "version")
@@ -143,6 +163,9 @@ class CtrDriver(Driver):
             ) from None
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
+        if sandbox.image:
+            there = f"--cgroup=/{cgroup_of(sandbox.run)}/{name}"
+            return [*_ctr(sandbox.run), "run", "--rm", there, sandbox.image, name, "/probe", *probe_args]
         file = sandbox.workdir / f"{name}.json"
         if name != "NAME":
             file.write_text(json.dumps(configuration(sandbox, name, probe_args)))
@@ -171,6 +194,8 @@ class CtrDriver(Driver):
         return {} if server.pid else elsewhere
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
+        if self._images is not None:
+            self._images.close()
         with suppress(IsobenchError):  # the run's sweep reports it
             sweep(sandbox.run)
         remove(cgroup_of(sandbox.run))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
+from isobench.environments._mechanism import REGISTRY
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Containerd(Runtime):
     """`ctr run` (`_ctr.py`)."""
 
     tool = _TOOL
-    mechanisms = (MECHANISM,)
-    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.LIMIT_FILES}
+    mechanisms = (MECHANISM, REGISTRY)
+    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.IMAGES, Capability.LIMIT_FILES}
 
     def driver(self) -> Driver:
         from isobench.environments.runtimes._ctr import CtrDriver

@@ -1,0 +1,67 @@
+"""Images in containerd, each call a command of its client: `ctr images pull`, `import`, `push` and `rm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.contracts.images import Pulled
+from isobench.core import deadlines
+from isobench.core.errors import MeasurementError
+from isobench.environments._offers import Offers
+from isobench.host.programs import output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STORE = "io.containerd.content.v1.content/blobs/sha256"
+
+
+class CtrImages(Offers):
+    """What `isobench.contracts.images.Images` says, in the run's containerd namespace: it has no other images."""
+
+    def __init__(self, workdir: Path, ctr: Sequence[str], root: Path) -> None:
+        """`ctr` is its command line up to the command, `root` the folder in which containerd keeps what it has."""
+        super().__init__(workdir, {})
+        self._ctr = ctr
+        self._root = root
+
+    def clear(self, name: str) -> None:
+        """Also what a pull that failed has fetched: a lease keeps that for a day."""
+        leases = self._said("leases", "list", "--quiet").split()
+        if leases:
+            self._said("leases", "delete", "--sync", *leases)
+        known = [image for image in self._said("images", "list", "--quiet").split() if f"/{name}:" in image]
+        if known:
+            self._said("images", "rm", "--sync", *known)
+
+    def pull(self, image: str) -> Pulled:
+        """The client tells neither when all has come nor what was there."""
+        self._said("images", "pull", "--plain-http", image)
+        return Pulled()
+
+    def load(self, archive: Path) -> None:
+        self._said("images", "import", str(archive))
+
+    def push(self, image: str, elsewhere: str) -> None:
+        self._said("images", "push", "--plain-http", elsewhere, image)
+
+    def remove(self, image: str) -> None:
+        """Until it is gone: by itself containerd frees the disk later."""
+        self._said("images", "rm", "--sync", image)
+
+    def disk_bytes(self, image: str) -> int | None:
+        """The unpacked layers, by containerd's own count of their blocks, and the layers as they came, which it keeps:
+        all that the namespace has."""
+        blobs = [self._root / _STORE / digest.partition(":")[2] for digest in self._said("content", "ls", "-q").split()]
+        layers = self._said("snapshots", "usage", "-b").splitlines()[1:]
+        if not layers or not all(blob.is_file() for blob in blobs):
+            return None
+        return sum(int(line.split()[1]) for line in layers) + 512 * sum(blob.stat().st_blocks for blob in blobs)
+
+    def _said(self, *words: str) -> str:
+        try:
+            return output([*self._ctr, *words], deadlines.stretched(300))
+        except MeasurementError as error:
+            reason = error.reason.partition(": ")[2].removeprefix("ctr: ")
+            raise MeasurementError(f"ctr {' '.join(words[:2])}: {reason}") from error
