@@ -109,8 +109,8 @@ _FEW = "-e process,ns-all,docker,kvm -s startup --blocks 2 --max-time 30m"
 _FIRST = f"""\
 pipx run nox -s bench -- --provision {_FEW} 2>&1 | tee out/first.txt
 grep -q '^report: .*index.html' out/first.txt && grep -q '^startup.ready *kvm *[0-9]' out/first.txt"""
-"""An emulated CPU pauses, so blocks are excluded and nothing may be concluded (exit 5): there has to be a report, with a
-guest under KVM."""
+"""An emulated CPU pauses, so blocks are excluded and nothing may be concluded (exit 5): there has to be a report, with
+a guest under KVM in it."""
 _SOME = "tests/unit/core tests/contract/test_environments.py -k 'core or [docker] or [kvm]'"
 _SECOND = f"pipx run nox -s tests -- --provision {_SOME}"
 CHECKS = (
