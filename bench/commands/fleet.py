@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from isobench.core import display, terminal
 from isobench.core.errors import Interrupted, NothingMeasured, UsageError
 from isobench.core.quantities import seconds
-from isobench.core.signals import interruptible, orderly
 from isobench.core.text import clean
 from isobench.report import format
 from isobench.results.runs import RESULTS
-from isobench.run import catalog
+from isobench.run import catalog, lifecycle
 from isobench.run.choice import PROFILES
 
 if TYPE_CHECKING:
@@ -110,11 +109,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from isobench.fleet import playing  # Ansible is an extra
     except ImportError as error:
         raise UsageError("Ansible is not installed", remedy="pip install 'isobench[fleet]'") from error
-    places = playing.places(arguments.inventory, arguments.only)
-    planned = playing.Night(arguments.inventory, variables, arguments.deadline, arguments.check)
+    lifecycle.clean(catalog.sweep)
+    places: list[Place] = []
     rows: list[HostRow] = []
     try:
-        with orderly(), interruptible():
+        with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+            places = playing.places(arguments.inventory, workdir, arguments.only)
+            planned = playing.Night(arguments.inventory, variables, workdir, arguments.deadline, arguments.check)
             for outcome in _played(arguments, places, planned):
                 rows.append(_row(outcome, arguments.out))
                 if not arguments.json:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RUN_PREFIX = "isobench-"
 """Prefix of the name of everything that a run creates: work folders, containers, images, domains, cgroups."""
+RUN_VARIABLE = "ISOBENCH_OF"
+"""The environment variable with a run's name, in what it starts and what nothing else would show to be the run's."""
 
 
 def variable(name: str) -> str:

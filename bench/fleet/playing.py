@@ -19,6 +19,7 @@ import ansible_runner
 
 from isobench.core.errors import UsageError
 from isobench.core.text import clean
+from isobench.filesystem.paths import RUN_VARIABLE
 from isobench.fleet.turns import Place
 from isobench.host.endings import has_variable, kill_all
 from isobench.host.programs import telling_line
@@ -60,21 +61,23 @@ class Night(NamedTuple):
     inventory: Path
     variables: Mapping[str, object]
     """Variables for the roles; they take precedence over the inventory's."""
+    workdir: Path
+    """The run's own folder, for Ansible's files."""
     deadline: float | None = None
     check: bool = False
 
 
-def places(inventory: Path, only: str = "all") -> list[Place]:
+def places(inventory: Path, workdir: Path, only: str = "all") -> list[Place]:
     """The hosts of an inventory. Raises `UsageError` if Ansible cannot read it, or there is none."""
     if not inventory.exists():
         raise UsageError(f"{inventory} does not exist", remedy="an inventory of Ansible")
-    with TemporaryDirectory(prefix="isobench-") as folder:
+    with TemporaryDirectory(dir=workdir) as folder:
         said, errors, code = ansible_runner.run_command(
             "ansible-inventory",
             cmdline_args=["-i", str(inventory.absolute()), "--list", "--limit", only],
             runner_mode="subprocess",
             quiet=True,
-            **_here(Path(folder)),
+            **_here(Path(folder), workdir.name),
         )
     lines = [line for line in errors.splitlines() if line.strip()]
     if code:
@@ -100,7 +103,7 @@ def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Cal
     began = time.monotonic()
     most = (night.deadline or place.deadline or USUAL_DEADLINE) + BESIDE
     seen = _Seen(told)
-    with TemporaryDirectory(prefix="isobench-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(dir=night.workdir, ignore_cleanup_errors=True) as folder:
         try:
             ended = ansible_runner.run(
                 playbook=PLAYBOOK,
@@ -112,7 +115,7 @@ def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Cal
                 quiet=True,
                 event_handler=seen.event,
                 cancel_callback=lambda: stop() or time.monotonic() - began > most,
-                **_here(Path(folder)),
+                **_here(Path(folder), night.workdir.name),
             )
         finally:
             _end_all(Path(folder))
@@ -123,8 +126,13 @@ def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Cal
     return Outcome(place.name, place.domain, state, reason, run, blocks, seen.changed, round(seconds, 1))
 
 
-def _here(folder: Path) -> dict[str, Any]:
-    """The arguments of every start of Ansible: this folder for its files, the user's settings, our collection."""
+def _here(folder: Path, run: str) -> dict[str, Any]:
+    """The arguments of every start of Ansible: this folder for its files, the user's settings, our collection.
+
+    The folder is in the run's own, and the run's name is in the environment, so both are found after the run's death.
+    """
+    local = folder / "local"
+    local.mkdir()
     collections = [str(COLLECTION), *filter(None, [os.environ.get("ANSIBLE_COLLECTIONS_PATH")])]
     return {
         "private_data_dir": str(folder),
@@ -132,7 +140,10 @@ def _here(folder: Path) -> dict[str, Any]:
         "envvars": {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(collections),
-            _MARK: str(folder / "local"),
+            _MARK: str(local),
+            "ANSIBLE_REMOTE_TMP": str(local),  # for tasks on this machine; hosts have folders of their own
+            "TMPDIR": str(local),
+            RUN_VARIABLE: run,
         },
     }
 

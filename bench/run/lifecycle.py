@@ -26,9 +26,17 @@ from isobench.filesystem.cache import half_made
 from isobench.filesystem.files import atomic_write, try_lock
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.ownership import NotOurs, folder, open_file, open_folder
-from isobench.filesystem.paths import RUN_PREFIX, short_link, state_dir, variable, work_folder, work_root
+from isobench.filesystem.paths import (
+    RUN_PREFIX,
+    RUN_VARIABLE,
+    short_link,
+    state_dir,
+    variable,
+    work_folder,
+    work_root,
+)
 from isobench.host.accounting import QEMU_NAMES, cgroup_paths, cgroups_of, users_of
-from isobench.host.endings import kill_all
+from isobench.host.endings import has_variable, kill_all
 from isobench.run import catalog
 from isobench.run.measuring import measuring
 
@@ -99,7 +107,8 @@ def dead_runs() -> list[str]:
 
 
 def kill_processes(name: str) -> list[int]:
-    """Kill the processes of this run: programs that run from its folder, and those that name the folder or the run.
+    """Kill the processes of this run: programs that run from its folder, those that name the folder or the run, and
+    those that were started with its name in RUN_VARIABLE.
 
     Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
     what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
@@ -110,8 +119,8 @@ def kill_processes(name: str) -> list[int]:
 
 
 def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str]) -> bool:
-    """Whether a process runs from the run's folder, or names it and is in a cgroup of the run, or is a program that an
-    environment starts.
+    """Whether a process runs from the run's folder, or was started with the run's name in its environment, or names the
+    run and is in a cgroup of the run, or is a program that an environment starts.
 
     A runtime that runs a sealed copy of itself (`/memfd:…`) is known by the name it was called by. libvirt runs QEMU as
     a user of QEMU's own.
@@ -121,6 +130,8 @@ def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str])
         return False
     words = (process / "cmdline").read_bytes() + b"\0"
     if mine and needle in b"".join(bytes((process / link).readlink()) + b"/\0" for link in ("root", "exe")):
+        return True
+    if has_variable(int(process.name), f"{RUN_VARIABLE}={name}"):
         return True
     if not (needle in words or _is_named(name, words)) or _has_terminal(process):
         return False

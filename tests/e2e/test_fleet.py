@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from isobench.filesystem import paths
 from isobench.results import store
 from tests import fleet
 from tests.conftest import STRICT
@@ -74,12 +75,30 @@ def played(playbook: str, file: Path, *words: str) -> dict[str, dict[str, int]]:
     return counts
 
 
+def temporary(host: Host) -> Path:
+    """The folder on a host for Ansible's files; /run is the host's own."""
+    return Path(f"/proc/{host.pid}/root/run/ansible")
+
+
+def left_by_plays(host: Host) -> list[Path]:
+    """What Ansible left on a host since it booted, also beside its folder: /tmp is this machine's."""
+    booted = (host.place / "machine-id").stat().st_mtime
+    beside = [path for path in Path("/tmp").glob("ansible_*") if path.stat().st_mtime > booted]
+    return [*temporary(host).iterdir(), *beside]
+
+
 def test_the_collection_works_by_itself(hosts: dict[str, Host], tmp_path: Path) -> None:
     """--check changes nothing; a night is fetched; played again nothing changes; in the end nothing is left there."""
     listed = inventory(tmp_path, {"alder": fleet.connection(hosts["alder"])}, isobench_night="one")
     there = hosts["alder"].place / "lib/fleet"
+    killed, living = (temporary(hosts["alder"]) / f".isobench-play-{name}" for name in ("killed", "living"))
+    for folder in (killed, living):
+        (folder / "ansible-tmp-1").mkdir(parents=True)
+    for path in (killed / "ansible-tmp-1", killed):
+        os.utime(path, (0, 0))  # long ago
     played("night", listed, "--check")
     assert not (tmp_path / "results").exists() and not there.exists()
+    assert left_by_plays(hosts["alder"]) == [living]
     assert played("night", listed)["alder"]["changed"]
     (path,) = store.find_runs(tmp_path / "results")
     session = store.load(path).session
@@ -94,6 +113,7 @@ def test_the_collection_works_by_itself(hosts: dict[str, Host], tmp_path: Path) 
     assert len(list(store.find_runs(tmp_path / "results"))) == 2
     played("remove", listed)
     assert not there.exists() and list((tmp_path / "results").rglob("*.part")) == []
+    assert left_by_plays(hosts["alder"]) == [living]
 
 
 def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path, tmp_path: Path) -> None:
@@ -171,27 +191,63 @@ def test_what_fails_on_a_host_costs_that_host_alone(hosts: dict[str, Host], tmp_
     assert len(store.load_session(runs["slow"]).blocks) > len(kept.blocks)
 
 
-def test_ctrl_c_leaves_nothing_behind(hosts: dict[str, Host], tmp_path: Path) -> None:
-    """Neither here nor on the host, where the run ends in order and keeps its blocks; it can be completed."""
-    listed = inventory(tmp_path, {"slow": fleet.connection(hosts["slow"])}, isobench_arguments=ENDLESS)
-    command = [sys.executable, "-m", "isobench", "fleet", "run", "-i", str(listed), "--night", "stopped", "--json"]
-    running = subprocess.Popen(command, cwd=tmp_path, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    there = hosts["slow"].place / "lib/fleet/nights/stopped"
-    journals: list[Path] = []
-    while not (journals and journals[0].read_bytes().count(b"\n") > 3):
-        assert running.poll() is None, running.communicate()
-        time.sleep(0.5)
-        journals = list(there.glob("*/*/journal.jsonl"))
-    running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=300)
-    assert running.returncode == 130 and json.loads(said)["exit_code"] == 130
+@contextlib.contextmanager
+def measuring(host: Host, folder: Path, night: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`isobench fleet run` without end on this host, as soon as the first blocks are there. Its temporary files would
+    be in `folder`/tmp."""
+    listed = inventory(folder, {host.name: fleet.connection(host)}, isobench_arguments=ENDLESS)
+    command = [sys.executable, "-m", "isobench", "fleet", "run", "-i", str(listed), "--night", night, "--json"]
+    (folder / "tmp").mkdir()
+    environ = {**ENVIRON, "TMPDIR": str(folder / "tmp")}
+    with subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        there, journals = host.place / "lib/fleet/nights" / night, list[Path]()
+        while not (journals and journals[0].read_bytes().count(b"\n") > 3):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.5)
+            journals = list(there.glob("*/*/journal.jsonl"))
+        yield running
+
+
+def ended(host: Host, folder: Path, night: str) -> None:
+    """The night's run ends in order, and keeps its blocks; of Ansible nothing is left, neither here nor there."""
     for _ in range(600):
-        if not (left := _named("nights/stopped")):
+        if not (left := _named(f"nights/{night}") + _named(str(folder / "inventory.json"))):
             break
         time.sleep(0.5)
-    assert left == [] and _named(str(listed)) == []
-    (run,) = store.find_runs(there)
+    assert left == []
+    (run,) = store.find_runs(host.place / "lib/fleet/nights" / night)
     assert store.load_session(run).stopped == "interrupted"
+    assert left_by_plays(host) == [] and list((folder / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_leaves_nothing_behind(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """Neither here nor on the host, where the run ends in order and keeps its blocks; it can be completed."""
+    before = set(paths.work_root().iterdir())
+    with measuring(hosts["slow"], tmp_path, "stopped") as running:
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=300)
+    assert running.returncode == 130 and json.loads(said)["exit_code"] == 130
+    ended(hosts["slow"], tmp_path, "stopped")
+    assert not [path for path in set(paths.work_root().iterdir()) - before if path.is_dir() and _is_fleets(path)]
+
+
+def test_kill_9_is_made_good_by_clean(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """What is killed cannot remove its folder and Ansible's processes, which have sessions of their own; `clean` does,
+    and then the connections end, and with them what was started on the host."""
+    with measuring(hosts["slow"], tmp_path, "killed") as running:
+        (folder,) = filter(_is_fleets, paths.work_root().iterdir())
+        running.kill()
+    assert folder.is_dir()
+    done = subprocess.run(
+        [sys.executable, "-m", "isobench", "clean"], env=ENVIRON, capture_output=True, text=True, check=False
+    ).stdout
+    assert f"folder {folder}" in done and not folder.exists()
+    ended(hosts["slow"], tmp_path, "killed")
+
+
+def _is_fleets(folder: Path) -> bool:
+    """Whether this is the work folder of `isobench fleet run`: plays of Ansible are in it."""
+    return any(folder.glob("*/local"))
 
 
 def _named(text: str) -> list[str]:

@@ -86,10 +86,10 @@ def test_an_inventory(tmp_path: Path) -> None:
         "all: {children: {rack: {hosts: {a: {isobench_domain: pdu, isobench_deadline: 60}, b: {}}},"
         " also: {hosts: {b: {}}}}}"
     )
-    assert playing.places(file) == [Place("a", "pdu", 60), Place("b")]
-    assert playing.places(file, "also") == [Place("b")]
+    assert playing.places(file, tmp_path) == [Place("a", "pdu", 60), Place("b")]
+    assert playing.places(file, tmp_path, "also") == [Place("b")]
     with pytest.raises(UsageError, match="nobody"):
-        playing.places(file, "nobody")
+        playing.places(file, tmp_path, "nobody")
 
 
 @pytest.mark.parametrize(("text", "said"), [("[a\n", "Ansible cannot read|has no host"), ("", "has no host")])
@@ -97,6 +97,6 @@ def test_what_is_no_inventory(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "inventory.ini"
     file.write_text(text)
     with pytest.raises(UsageError, match=said):
-        playing.places(file)
+        playing.places(file, tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
-        playing.places(tmp_path / "none")
+        playing.places(tmp_path / "none", tmp_path)

@@ -185,6 +185,20 @@ def test_who_only_names_the_folder_is_left_alone(place: Path) -> None:
             process.wait()
 
 
+def test_what_was_started_with_the_runs_name_dies() -> None:
+    """Known by nothing else: a worker of Ansible, in a session of its own. What has another run's name lives on."""
+    names = (NAME, NAME.replace("abcdef", "012345"))
+    started = [subprocess.Popen(["sleep", "60"], env={paths.RUN_VARIABLE: name, **os.environ}) for name in names]
+    ours, other = started
+    try:
+        assert lifecycle.kill_processes(NAME) == [ours.pid]
+        assert ours.wait(10) == -signal.SIGKILL and other.poll() is None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 def test_what_a_dead_process_was_making_is_removed(place: Path) -> None:
     """A folder of the cache that is held by nobody; one that is being made is not touched."""
     cache.cached("another", "key", lambda folder: None)
