@@ -59,16 +59,20 @@ static void *burn(void *given)
     return NULL;
 }
 
-/* Arithmetic in which every step needs the one before: the same time on one CPU, whatever is beside it. */
-static void *work(void *given)
+void step_by_step(uint64_t rounds)
 {
-    struct burner *own = given;
     volatile uint64_t sink;
     uint64_t x = 1;
-    for (uint64_t i = 0; i < own->rounds; i++)
+    for (uint64_t i = 0; i < rounds; i++)
         x = x * 6364136223846793005u + 1442695040888963407u;
     sink = x;
     (void)sink;
+}
+
+static void *work(void *given)
+{
+    struct burner *own = given;
+    step_by_step(own->rounds);
     return NULL;
 }
 

@@ -8,6 +8,7 @@
  *   surface            say ready, answer what can be reached from here
  *   burn, hoard, fork, open, write
  *                      say ready, take as much of one thing as a limit lets it have
+ *   load               say ready, make requests at a fixed rate, answer what each took
  *   run                say ready, run commands of the root file system, answer what each took
  *   launch             start a program in isolation for the harness (launch.c)
  *   guest VERB ARGS    as init of a virtual machine: set up, do VERB, power off (guest.c)
@@ -122,6 +123,7 @@ static const struct {
     {"fork", verb_fork},
     {"open", verb_open},
     {"write", verb_write},
+    {"load", verb_load},
     {"init", verb_init},
 };
 

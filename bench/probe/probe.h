@@ -48,7 +48,11 @@ int verb_hoard(int argc, char **argv);   /* limits.c: memory until there is no m
 int verb_fork(int argc, char **argv);    /* limits.c: processes until there are no more */
 int verb_open(int argc, char **argv);    /* limits.c: open files until there are no more */
 int verb_write(int argc, char **argv);   /* limits.c: writes to the disk under a limit */
+int verb_load(int argc, char **argv);    /* load.c: requests at a fixed rate */
 int verb_netns(int argc, char **argv);   /* netns.c: report when a network namespace is freed */
+
+/* Arithmetic in which every step needs the one before: the same time on one CPU, whatever is beside it (limits.c). */
+void step_by_step(uint64_t rounds);
 
 /* Call each system call up to the number `last` once, and answer with what became of it (calls.c); the exit status. */
 int answer_calls(long last);

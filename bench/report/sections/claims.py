@@ -9,7 +9,7 @@ from isobench.report import format, rules
 from isobench.report.blocks import Block, Paragraph, Span, table
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
-from isobench.report.sections import images, limits, neighbours
+from isobench.report.sections import capacity, images, limits, neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,10 @@ def _saving(context: Context) -> Answer:
     answers = [_below_vm(context, *metric, "takes") for metric in (("density", "available"), ("memory", "pss"))]
     answer = next((one for one in answers if one is not OPEN), OPEN)
     freed = _costs(context, "memory-touch", "freed", ["docker", *VM_NAMES], "after touching memory and freeing it:")
-    return answer._replace(words=f"{answer.words}; {freed.words}") if answer is not OPEN and freed.words else answer
+    under_load = capacity.sentence(context, ("process", "docker", *VM_NAMES))
+    if answer is OPEN:
+        return Answer("measured", under_load) if under_load else OPEN
+    return answer._replace(words="; ".join(filter(None, (answer.words, freed.words, under_load))))
 
 
 def _clean(context: Context) -> Answer:
@@ -280,7 +283,7 @@ CLAIMS = (
     Claim(
         "Containers save resources: nothing is reserved per instance",
         _saving,
-        "isobench run -s memory,density,memory-touch",
+        "isobench run -s memory,density,memory-touch,capacity",
     ),
     Claim("Containers are quick to set up and leave the host clean", _clean, "isobench run"),
     Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead, "isobench run"),

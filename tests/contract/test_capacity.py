@@ -1,0 +1,46 @@
+"""Capacity on real instances: each is under load, the bound ends it, and nothing is left of them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from isobench.core.errors import StoppedShort
+from isobench.host.accounting import descendants
+from isobench.scenarios import capacity
+from isobench.scenarios.capacity import UnderLoad
+from tests.contract.opening import opened
+
+NAMES = [
+    "process",
+    pytest.param("ns-all+cgroup", marks=pytest.mark.root),
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("tcg", marks=pytest.mark.libvirt),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_instances_take_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPU time and memory of three are more than of one; a bound that nothing meets ends it at once."""
+    monkeypatch.setattr(capacity, "COUNTS", (1, 3))
+    monkeypatch.setattr(capacity, "ROUNDS", 10_000)
+    monkeypatch.setattr(capacity, "BOUND", 1000.0)
+    with opened(name) as sandbox:
+        found = UnderLoad().measure(sandbox)
+        assert found["p99-1"] > 0 and found["p99-3"] > 0
+        assert found["cpu-3"] > found["cpu-1"] > 0
+        monkeypatch.setattr(capacity, "BOUND", 0.0)
+        assert [one for one in UnderLoad().measure(sandbox) if one.startswith("p99")] == ["p99-1"]
+
+
+def test_nothing_is_left_of_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those that were released, and of those that are given up when there is no room for more."""
+    monkeypatch.setattr(capacity, "COUNTS", (1, 2, 4))
+    monkeypatch.setattr(capacity, "BOUND", 1000.0)
+    monkeypatch.setattr(capacity, "PATIENCE", -1.0)
+    with opened("process") as sandbox:
+        before = descendants(os.getpid())
+        with pytest.raises(StoppedShort, match="stopped at 1 instances"):
+            UnderLoad().measure(sandbox)
+        assert descendants(os.getpid()) == before
