@@ -44,7 +44,7 @@ class Surface:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, as counts, and as names where these matter."""
-        from isobench.scenarios import _calls
+        from isobench.scenarios import _calls, _host
 
         began = time.monotonic_ns()
         with sandbox.launch(working("surface", str(_calls.last()))) as instance:
@@ -52,9 +52,10 @@ class Surface:
         try:
             same = _shares_kernel(seen) or _shares_clock(seen, began)
             reached = _calls.facts(told["calls"], same_kernel=same, filtered=seen["seccomp"] == 2)
-            return {**_boundary(seen, same_kernel=same), **reached, **_reach(seen), **_state(seen)}
+            found = {**_boundary(seen, same_kernel=same), **reached, **_reach(seen), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
+        return found | _host.facts(sandbox)
 
 
 def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@
  *   surface            say ready, answer what can be reached from here
  *   burn, hoard, fork, open, write
  *                      say ready, take as much of one thing as a limit lets it have
+ *   exercise           say ready, do a bit of everything at a line from outside
  *   load               say ready, make requests at a fixed rate, answer what each took
  *   run                say ready, run commands of the root file system, answer what each took
  *   launch             start a program in isolation for the harness (launch.c)
@@ -124,6 +125,7 @@ static const struct {
     {"open", verb_open},
     {"write", verb_write},
     {"load", verb_load},
+    {"exercise", verb_exercise},
     {"init", verb_init},
 };
 

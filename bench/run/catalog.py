@@ -167,7 +167,10 @@ def select_scenarios(words: str) -> list[Scenario]:
 
 
 def sweep(run: str) -> list[str]:
-    """Let every mechanism remove what a dead run of this name left behind; reports what was or could not be removed."""
+    """Let every mechanism remove what a dead run of this name left behind, and remove the trace instances of dead runs;
+    reports what was or could not be removed."""
+    from isobench.host import tracing  # ctypes, too
+
     broken: list[str] = []
     done: list[str] = []
     for mechanism in mechanisms(broken):
@@ -175,7 +178,7 @@ def sweep(run: str) -> list[str]:
             done += mechanism.sweep(run)
         except Exception as error:  # the other mechanisms are swept, and the run is kept for the next clean
             done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
-    return [*done, *(f"not cleaned: {reason}" for reason in broken)]
+    return [*done, *tracing.sweep(), *(f"not cleaned: {reason}" for reason in broken)]
 
 
 def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str, str]) -> list[Any]:

@@ -172,6 +172,8 @@ def _overhead(context: Context) -> Answer:
         for name, text in _facts(context, "writable", ["process", *names]).items()
     ]
     words += [f"kernel files it can open for writing: {format.listing(writable)}"] if writable else []
+    made = _seen(context, "host_calls", ["process", *names])
+    words += [f"different system calls of the host's kernel for the same work: {made}"] if made else []
     return Answer("measured", "; ".join(words)) if words else OPEN
 
 

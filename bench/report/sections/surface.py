@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.report import charts, format
+from isobench.report import charts, format, rules
 from isobench.report.blocks import Block, Figure, Items, Paragraph, table
 from isobench.report.context import Section
 from isobench.report.needs import representatives
@@ -48,7 +48,8 @@ def build(context: Context) -> list[Block]:
         "guest's files and devices are those of its own kernel."
     )
     seen = table(caption, ["environment", *_COLUMNS.values()], rows, left=3)
-    return [*_cost_over_reach(context), seen, *_calls(context), *_against_docker(context)]
+    figures = [*_cost_over_reach(context, _LET_THROUGH), *_cost_over_reach(context, _MADE)]
+    return [*figures, seen, *_calls(context), *_against_docker(context), *_host(context)]
 
 
 _OUTCOMES = {
@@ -63,25 +64,24 @@ _OWN_KERNEL = " (own kernel)"
 
 
 class _Reach(NamedTuple):
-    """How many system calls an environment lets through, of how many."""
+    """How many system calls there are of one kind in an environment."""
 
     record: EnvironmentRecord
     calls: int
-    known: int
 
     @property
     def is_the_hosts(self) -> bool:
         return self.record.facts.get("surface.kernel") == "the host's"
 
+    @property
+    def kernel(self) -> str:
+        return "the host's" if self.is_the_hosts else "its own"
 
-def _reaches(context: Context) -> list[_Reach]:
+
+def _reaches(context: Context, fact: str = "calls") -> list[_Reach]:
     """Of every environment of which it is known."""
-    found = []
-    for record in context.session.environments:
-        count, known = (record.facts.get(f"surface.{fact}", "") for fact in ("calls", "calls.known"))
-        if all(re.fullmatch("[0-9]{1,6}", number) for number in (count, known)):
-            found.append(_Reach(record, int(count), int(known)))
-    return found
+    told = [(record, record.facts.get(f"surface.{fact}", "")) for record in context.session.environments]
+    return [_Reach(record, int(count)) for record, count in told if re.fullmatch("[0-9]{1,6}", count)]
 
 
 def _calls(context: Context) -> list[Block]:
@@ -97,8 +97,8 @@ def _calls(context: Context) -> list[Block]:
     rows: list[list[Cell | Text]] = [
         [
             name_cell(context, reach.record.name),
-            "the host's" if reach.is_the_hosts else "its own",
-            f"{reach.calls} of {reach.known}",
+            reach.kernel,
+            f"{reach.calls} of {format.clean(reach.record.facts.get('surface.calls.known', ''), 6) or format.MISSING}",
             *(row[fact] for fact in facts),
         ]
         for reach, row in zip(reaches, numbers, strict=True)
@@ -124,15 +124,44 @@ def _against_docker(context: Context) -> list[Block]:
     return [Paragraph(head), Items(said)] if said else []
 
 
-def _cost_over_reach(context: Context) -> list[Block]:
-    """What a start costs, over the system calls within reach."""
+class _Drawn(NamedTuple):
+    """What stands on the axis of a figure of what a start costs."""
+
+    fact: str
+    axis: str
+    of_own_kernels: str
+    """What the count is of in an environment with a kernel of its own."""
+    title: str
+    """Of two numbers: the fewest, with the environments, and the most."""
+    same: str
+    """Of one number."""
+
+
+_LET_THROUGH = _Drawn(
+    "calls",
+    "system calls let through",
+    "the calls are those of that kernel: what it asks of the host's in turn is not counted",
+    "The fewest system calls of the host's kernel are within reach in {}: {}; the most are {}",
+    "Wherever the host's kernel is shared, {} of its system calls are within reach",
+)
+_MADE = _Drawn(
+    "host_calls",
+    "different system calls of the host's kernel for the same work",
+    "they are those that this kernel or its VMM makes",
+    "The same work takes the fewest different system calls of the host's kernel in {}: {}; the most are {}",
+    "The same work takes {} different system calls of the host's kernel in every environment",
+)
+
+
+def _cost_over_reach(context: Context, what: _Drawn) -> list[Block]:
+    """What a start costs, over the number of some system calls."""
     shown = set(representatives(context))
-    drawn = [
+    found = [
         (reach, row)
-        for reach in _reaches(context)
+        for reach in _reaches(context, what.fact)
         if reach.record.name in shown and (row := context.find(*_COST, reach.record.name)) is not None
     ]
-    if len(drawn) < 2:
+    if len(found) < 2:
         return []
     series = [
         charts.Series(
@@ -143,46 +172,60 @@ def _cost_over_reach(context: Context) -> list[Block]:
             [row.q25],
             [row.q75],
         )
-        for reach, row in drawn
+        for reach, row in found
     ]
     cells: list[list[Cell | Text]] = [
-        [
-            name_cell(context, reach.record.name),
-            "the host's" if reach.is_the_hosts else "its own",
-            str(reach.calls),
-            format.cost(row),
-        ]
-        for reach, row in drawn
+        [name_cell(context, reach.record.name), reach.kernel, str(reach.calls), format.cost(row)]
+        for reach, row in found
     ]
-    title = _title([reach for reach, _ in drawn])
-    data = table(
-        "Startup over the system calls let through", ["environment", "kernel", "let through", "startup"], cells
-    )
+    title = _title([reach for reach, _ in found if rules.is_choice(context, reach.record.name)], what)
+    data = table(f"Startup over the {what.axis}", ["environment", "kernel", what.axis, "startup"], cells)
     note = (
         "Median and quartiles of the time from request to first byte. Of an environment with a kernel of its own "
-        "(a guest, gVisor) the calls are those of that kernel: what it asks of the host's in turn is not counted. "
-        f"{sample_note(context, _COST[0], [_COST[1]])}"
+        f"(a guest, gVisor) {what.of_own_kernels}. {sample_note(context, _COST[0], [_COST[1]])}"
     )
-    picture = charts.points(series, "system calls let through", "second", lines=True)
+    picture = charts.points(series, what.axis, "second", lines=True)
     return [Figure(title, picture, alt_of(title, data), note, data)]
 
 
 _COST = ("startup", "ready")
 
 
-def _title(reaches: Sequence[_Reach]) -> str:
-    """The fewest and the most of those that share the host's kernel; counts do not vary."""
-    shared = [reach for reach in reaches if reach.is_the_hosts]
-    if not shared:
-        return "What a start costs, over the system calls within reach"
-    least, most = (end(reach.calls for reach in shared) for end in (min, max))
-    names = [format.clean(reach.record.name, 40) for reach in shared if reach.calls == least]
-    if least == most:
-        return f"Wherever the host's kernel is shared, {least} of its system calls are within reach"
-    return (
-        f"The fewest system calls of the host's kernel are within reach in {format.listing(names, 3)}: {least}; "
-        f"the most are {most}"
+def _title(reaches: Sequence[_Reach], what: _Drawn) -> str:
+    """The fewest and the most of those that may be named; counts do not vary. Of what is let through only those count
+    that share the host's kernel: another kernel's calls are others."""
+    counted = [reach for reach in reaches if reach.is_the_hosts or what is _MADE]
+    if not counted:
+        return f"What a start costs, over {what.axis}"
+    least, most = (end(reach.calls for reach in counted) for end in (min, max))
+    names = [format.clean(reach.record.name, 40) for reach in counted if reach.calls == least]
+    return what.same.format(least) if least == most else what.title.format(format.listing(names, 3), least, most)
+
+
+def _host(context: Context) -> list[Block]:
+    """What the host's kernel does for the same work in each environment."""
+    rows: list[list[Cell | Text]] = []
+    for record in context.session.environments:
+        facts = [record.facts.get(f"surface.{fact}", "") for fact in _HOST]
+        reasons = [record.facts.get(f"surface.{fact}.unknown", "") for fact in _HOST]
+        if any((*facts, *reasons)):
+            told = [
+                format.clean(fact or f"not known: {reason}", 160) for fact, reason in zip(facts, reasons, strict=True)
+            ]
+            missing = record.facts.get("surface.host_work.missing", "")
+            rows.append([name_cell(context, record.name), *told, format.clean(missing, 120) or format.MISSING])
+    if not rows:
+        return []
+    caption = (
+        "What the host's kernel executes while the probe in an instance does a fixed piece of work (operations on "
+        "files, memory, processes, signals and sockets), each counted once. Traced are the instance's processes on the "
+        "host, and those that serve it alone; neither daemons that serve all, nor kernel threads, nor interrupts."
     )
+    return [table(caption, ["environment", *_HOST.values(), "impossible there"], rows, left=4)]
+
+
+_HOST = {"host_calls": "system calls of the host", "host_functions": "kernel functions of the host"}
+"""Fact -> the column's title."""
 
 
 def _shown(text: str, is_list: bool) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from isobench.contracts.launch import Launch, working
-from isobench.core.errors import ProbeError
+from isobench.core.errors import MeasurementError, ProbeError
 from isobench.probe.build import probe_path
 from isobench.scenarios import _calls
 from isobench.scenarios.surface import Surface
@@ -37,6 +37,8 @@ class _Sandbox:
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[_Instance]:
+        if launch.arguments[0] == "exercise":
+            raise MeasurementError("it does no exercise")
         assert launch == working("surface", str(_calls.last()))
         yield _Instance(self._said)
 
@@ -71,6 +73,13 @@ def test_a_raw_process_has_what_this_one_has(said: bytes) -> None:
     assert facts["folder"] == str(Path.cwd())
     assert int(facts["processes"]) > 1
     assert facts["user"] == ("the host's root" if os.geteuid() == 0 else f"user {os.geteuid()}")
+
+
+def test_what_the_host_does_cannot_be_known_without_the_exercise(said: bytes) -> None:
+    """The rest is told all the same."""
+    facts = _facts(said)
+    assert facts["host_calls.unknown"] == facts["host_functions.unknown"] == "it does no exercise"
+    assert "host_calls" not in facts and facts["kernel"] == "the host's"
 
 
 def test_another_boot_is_another_kernel(said: bytes) -> None:

@@ -97,6 +97,43 @@ def test_the_cost_is_drawn_over_the_reach() -> None:
     assert [row[:3] for row in _rows(figure.data)][1] == ["docker", "the host's", "285"]
 
 
+MADE = {
+    "process": {"host_calls": "50", "host_functions.unknown": "the kernel does not let kernel functions be traced"},
+    "docker": {"host_calls": "55", "host_functions": "at least 1900", "host_work.missing": "mount"},
+    "tcg": {"host_calls": "20", "host_functions": "700"},
+}
+
+
+def _with_host() -> Context:
+    made = seen()
+    records = [
+        msgspec.structs.replace(
+            one, facts={**one.facts, **{f"surface.{key}": text for key, text in MADE.get(one.name, {}).items()}}
+        )
+        for one in made.session.environments
+    ]
+    return with_session(made, msgspec.structs.replace(made.session, environments=records))
+
+
+def test_what_the_host_does_is_told_and_drawn() -> None:
+    """What is not known with its reason. An emulated guest is drawn, and not named in the title."""
+    blocks = surface.build(_with_host())
+    host = blocks[-1]
+    assert _rows(host) == [
+        ["process", "50", "not known: the kernel does not let kernel functions be traced", "–"],
+        ["docker", "55", "at least 1900", "mount"],
+        ["tcg", "20", "700", "–"],
+    ]
+    figure = blocks[1]
+    assert isinstance(figure, Figure)
+    assert figure.title == (
+        "The same work takes the fewest different system calls of the host's kernel in process: 50; the most are 55"
+    )
+    assert [row[2] for row in _rows(figure.data)] == ["50", "55", "20"]
+    drawbacks = claims.CLAIMS[-1].answer(_with_host())
+    assert "the host's kernel for the same work: process 50, docker 55 and tcg 20" in drawbacks.words
+
+
 def test_numbers_that_are_none_are_not_drawn() -> None:
     """A record may say anything."""
     made = seen()
