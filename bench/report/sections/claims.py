@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 VM_NAMES = ("kvm", "tcg")
+_WITH_ALL = "isobench run"
+_RUNGS, _TOO_MANY = "isobench run -e ladder -s startup", "every rung of the ladder would make each block longer"
+_IMAGES = "isobench run -e docker -s image"
+_EVERY_TIME = "images are pulled, loaded and removed anew in each block"
 
 
 class Answer(NamedTuple):
@@ -33,7 +37,9 @@ class Claim(NamedTuple):
 
     said: str
     answer: Callable[[Context], Answer]
-    command: str = "isobench run -e ladder -s startup"
+    command: str = _WITH_ALL
+    why: str = ""
+    """Why a run of the defaults does not."""
 
 
 OPEN = Answer("open")
@@ -58,7 +64,8 @@ _STYLES: dict[str, Style] = {"holds": "good", "does not hold": "bad", "measured"
 
 
 def _elsewhere(claim: Claim) -> Text:
-    return (Span("not measured in this run, but by"), Span(claim.command, "code"))
+    words = (Span("not measured in this run, but by"), Span(claim.command, "code"))
+    return (*words, Span(f"({claim.why})")) if claim.why else words
 
 
 def _parts(context: Context) -> Answer:
@@ -183,7 +190,18 @@ def _layered(context: Context) -> Answer:
     copied = _costs(context, "io-copy-up", "copy-up-1m", ["docker"], "the first write to a file of 1 MiB in a layer:")
     second = _costs(context, "sharing", "second", ["docker", *VM_NAMES], "a second instance of one image adds")
     words = "; ".join(filter(None, (*(one.words for one in (overlay, copied, second)), _in_layers(context))))
-    return Answer("measured", words) if words else OPEN
+    return Answer("measured", words) if words else _on_its_layers(context)
+
+
+def _on_its_layers(context: Context) -> Answer:
+    """What reading and writing costs on the union file system that Docker makes for a container."""
+    record, metrics = context.environment("docker"), context.metrics_of("io")
+    row = context.find("io", metrics[0], "docker") if metrics else None
+    storage = record.facts.get("storage", "") if record is not None else ""
+    if row is None or not storage:
+        return OPEN
+    words = f"on Docker's storage ({format.clean(storage, 80)}) {row.name} costs {format.against(row)}"
+    return Answer("measured", f"{words}; what layers cost is measured by {_IMAGES}")
 
 
 def _in_layers(context: Context) -> str:
@@ -221,7 +239,20 @@ def _minimal(context: Context) -> Answer:
                 f"{start} as long to start, one from the registry {first}"
             )
             return Answer("measured", "; ".join(filter(None, (words, _less(context, kind)))))
-    return OPEN
+    return _within_reach(context)
+
+
+def _within_reach(context: Context) -> Answer:
+    """What isobench's own image, which is from scratch, exposes in comparison with a host's root file system."""
+    files, programs = (_facts(context, fact, ["process", "docker"]) for fact in ("files", "setuid"))
+    if not files.keys() & programs.keys() >= {"process", "docker"}:
+        return OPEN
+    here, there = (
+        f"{format.clean(files[name], 30)} files, {format.clean(programs[name], 10)} set-uid"
+        for name in ("docker", "process")
+    )
+    words = f"in isobench's own image, which is from scratch, a program sees {here}, without an image {there}"
+    return Answer("measured", f"{words}; start and size of other images are measured by {_IMAGES}")
 
 
 def _less(context: Context, kind: str) -> str:
@@ -268,27 +299,39 @@ def _full(row: Estimate) -> str:
 
 
 CLAIMS = (
-    Claim("A container is an ordinary process plus namespaces, a cgroup, a new root and fewer privileges", _parts),
-    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel, "isobench run"),
-    Claim("Each namespace isolates one resource", _namespaces),
+    Claim(
+        "A container is an ordinary process plus namespaces, a cgroup, a new root and fewer privileges",
+        _parts,
+        _RUNGS,
+        _TOO_MANY,
+    ),
+    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel),
+    Claim("Each namespace isolates one resource", _namespaces, _RUNGS, _TOO_MANY),
     Claim(
         "cgroups monitor and limit CPU, memory, disk I/O and network bandwidth",
         _cgroup,
         "isobench run -e ladder -s startup,limits",
+        "a limit must be reached to be seen, which takes minutes in each block",
     ),
     Claim("chroot gives a process another root", _chroot),
-    Claim("Environment variables and the rest of a process's state are its own", _state, "isobench run"),
-    Claim("Images are layers on a union file system", _layered, "isobench run -e docker -s image"),
-    Claim("Minimal images start faster, take less and expose less", _minimal, "isobench run -e docker -s image"),
-    Claim("Capabilities, user namespaces and the like take privileges away from a container's root", _privileges),
-    Claim("Containers are lightweight: a very short start, no kernel of their own", _light, "isobench run"),
+    Claim("Environment variables and the rest of a process's state are its own", _state),
+    Claim("Images are layers on a union file system", _layered, _IMAGES, _EVERY_TIME),
+    Claim("Minimal images start faster, take less and expose less", _minimal, _IMAGES, _EVERY_TIME),
+    Claim(
+        "Capabilities, user namespaces and the like take privileges away from a container's root",
+        _privileges,
+        _RUNGS,
+        _TOO_MANY,
+    ),
+    Claim("Containers are lightweight: a very short start, no kernel of their own", _light),
     Claim(
         "Containers save resources: nothing is reserved per instance",
         _saving,
         "isobench run -s memory,density,memory-touch,capacity",
+        "many instances at once take minutes in each block",
     ),
-    Claim("Containers are quick to set up and leave the host clean", _clean, "isobench run"),
-    Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead, "isobench run"),
+    Claim("Containers are quick to set up and leave the host clean", _clean),
+    Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead),
 )
 
 

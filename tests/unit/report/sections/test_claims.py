@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from isobench.report.blocks import plain
+from isobench.report.context import Context
 from isobench.report.sections import claims
-from tests.unit.report.made import all_tables, context, estimate, with_differences_of_none, with_session
+from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.store import Run, Series
+from isobench.run import catalog
+from tests.unit.report.made import (
+    all_tables,
+    context,
+    estimate,
+    results_of,
+    session,
+    with_differences_of_none,
+    with_session,
+)
 
 
 def test_claims_without_a_measurement_are_open() -> None:
@@ -21,3 +35,63 @@ def test_claims_without_a_measurement_are_open() -> None:
     made = with_session(with_differences_of_none(context(estimates=rows, blocks=8)), made.session)
     (table,) = all_tables(claims.build(with_differences_of_none(made)))
     assert "holds" in [plain(row[1].text) for row in table.rows]
+
+
+FACTS = {
+    "kernel": "the host's",
+    "capabilities": "14",
+    "seccomp": "filter",
+    "pid": "1",
+    "environment": "A",
+    "umask": "22",
+    "writable": "none",
+    "files": "33",
+    "setuid": "0",
+    "host_calls": "50",
+}
+"""Of the surface scenario."""
+
+
+def _run_of(scenarios: str) -> Context:
+    """A run of the default environments in which whatever can be measured was."""
+    environments, chosen = catalog.select_environments("default"), catalog.select_scenarios(scenarios)
+    rows = [
+        estimate(scenario.name, metric.name, environment.name, 1.0 + number, unit=metric.unit)
+        for scenario in chosen
+        for metric in scenario.metrics
+        for number, environment in enumerate(environments)
+        if scenario.needs <= environment.capabilities
+    ]
+    blocks = list(range(1, 9))
+    series = [Series(e.scenario, e.metric, e.environment, e.unit, blocks, [e.median] * 8, []) for e in rows]
+    record = session(environments=[(e.name, e.layer, e.compared_with, e.single_factor, 1.0) for e in environments])
+    facts = {f"surface.{fact}": text for fact, text in FACTS.items()} | {"storage": "overlay2 on /var/lib/docker"}
+    record = msgspec.structs.replace(
+        record,
+        environments=[msgspec.structs.replace(one, facts=facts) for one in record.environments],
+        scenarios=[
+            ScenarioRecord(one.name, one.title, [MetricRecord(m.name, m.unit, m.meaning) for m in one.metrics])
+            for one in chosen
+        ],
+    )
+    return with_differences_of_none(Context(results_of(Run(context().run.path, record, series), rows)))
+
+
+def _open(made: Context) -> dict[str, str]:
+    (table,) = all_tables(claims.build(made))
+    return {plain(row[0].text): plain(row[2].text) for row in table.rows if plain(row[1].text) == "open"}
+
+
+def test_no_claim_is_open_in_a_run_with_limits_and_neighbours() -> None:
+    """Of the default environments, as `isobench run -s default,limits,neighbours` has them."""
+    assert _open(_run_of("default,limits,neighbours")) == {}
+
+
+def test_a_run_of_the_defaults_says_which_claim_it_leaves_to_whom_and_why() -> None:
+    (words,) = _open(_run_of("default")).values()
+    assert words.startswith("not measured in this run, but by isobench run -e ladder -s startup,limits (a limit must")
+
+
+def test_every_claim_that_another_run_answers_says_why() -> None:
+    """The defaults are a command without options."""
+    assert [claim.said for claim in claims.CLAIMS if (claim.command == "isobench run") == bool(claim.why)] == []
