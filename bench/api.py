@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     from isobench.contracts.answers import answers, each_answer, first_answer
     from isobench.contracts.environment import Layer, Role
     from isobench.export._shared import Format
-    from isobench.host.use import Use
+    from isobench.layout.blocks import Block, Heading, Items, Paragraph, Span, Table, table
     from isobench.probe.build import probe_path
     from isobench.probe.launcher import LaunchedInstance, launched
-    from isobench.report.blocks import Block, Heading, Items, Paragraph, Span, Table, table
     from isobench.report.context import Context, Section
+    from isobench.resources.use import Use
 
 API_VERSION = (1, 2)
 """The version of this module, independent of isobench's."""
@@ -139,9 +139,9 @@ _LATER = {
     "probe_path": "probe.build",
     **dict.fromkeys(("Estimate", "Results"), "analysis.results"),
     "Format": "export._shared",
-    "Use": "host.use",
+    "Use": "resources.use",
     **dict.fromkeys(("Context", "Section"), "report.context"),
-    **dict.fromkeys(("Block", "Heading", "Items", "Paragraph", "Span", "Table", "table"), "report.blocks"),
+    **dict.fromkeys(("Block", "Heading", "Items", "Paragraph", "Span", "Table", "table"), "layout.blocks"),
 }
 """Name -> the module that it is imported from on first use."""
 

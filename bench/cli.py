@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 import isobench
 from isobench.core import terminal
 from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggestion
-from isobench.host.programs import search_path
+from isobench.processes.programs import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

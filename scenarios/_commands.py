@@ -11,9 +11,9 @@ from isobench.contracts.answers import blame_memory, first_answer, next_answer, 
 from isobench.contracts.capabilities import Lack
 from isobench.core import deadlines
 from isobench.core.errors import IsobenchError, MeasurementError
-from isobench.host.programs import telling_line
 from isobench.images.archive import archive_of
 from isobench.images.debian import debian_tree
+from isobench.processes.programs import telling_line
 
 if TYPE_CHECKING:
     from pathlib import Path

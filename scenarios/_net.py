@@ -12,8 +12,8 @@ from isobench.contracts.capabilities import HasAddress, HasPublished, PublishesP
 from isobench.contracts.launch import limited, working
 from isobench.contracts.path import own_namespace, paths_to
 from isobench.core.errors import MeasurementError, ProbeError
-from isobench.host.traffic import held, host_end
 from isobench.probe.on_host import lay_veth, probe_on_host
+from isobench.resources.traffic import held, host_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence

@@ -20,9 +20,9 @@ from isobench.contracts.capabilities import Lack
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Limits, commands
 from isobench.core import deadlines
 from isobench.filesystem.paths import work_root
-from isobench.host.capacity import PID_RESERVE, memory_reserve, pids_free
-from isobench.host.memory import available_memory
 from isobench.images.archive import identity
+from isobench.resources.capacity import PID_RESERVE, memory_reserve, pids_free
+from isobench.resources.memory import available_memory
 from isobench.scenarios import _commands
 from isobench.scenarios._aggressors import FILE
 

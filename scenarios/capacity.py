@@ -16,8 +16,8 @@ from isobench.contracts.capabilities import Capability, Part
 from isobench.contracts.launch import working
 from isobench.core.errors import MeasurementError, StoppedShort
 from isobench.core.model import Metric
-from isobench.host.accounting import cpu_seconds, descendants
 from isobench.host.counters import Counter
+from isobench.processes.accounting import cpu_seconds, descendants
 from isobench.scenarios.limits import go_on
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class UnderLoad:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.capacity import Capacity
-        from isobench.host.memory import available_memory
+        from isobench.resources.capacity import Capacity
+        from isobench.resources.memory import available_memory
 
         capacity, empty = Capacity(), available_memory()
         values, reason = dict[str, float](), ""

@@ -99,7 +99,7 @@ class Density:
 
         Differences from the count without instances, of either sign; the daemons' are absolute.
         """
-        from isobench.host.capacity import Capacity
+        from isobench.resources.capacity import Capacity
 
         capacity, readings, reason = Capacity(), dict[int, dict[str, float]](), ""
         _await_rest()
@@ -145,7 +145,7 @@ def results(readings: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
 def _await_rest() -> None:
     """Wait until the memory of earlier instances is freed, which the kernel does late (dying cgroups, namespaces,
     per-CPU memory)."""
-    from isobench.host.memory import available_memory
+    from isobench.resources.memory import available_memory
 
     before, deadline = 0, time.monotonic() + REST_SECONDS
     while abs((now := available_memory()) - before) > STEADY and time.monotonic() < deadline:
@@ -155,7 +155,7 @@ def _await_rest() -> None:
 
 def _count(living: Sequence[Instance], daemons: Sequence[int]) -> dict[str, float]:
     """All counts with these instances alive; a decrease of available memory is positive."""
-    from isobench.host.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
+    from isobench.resources.memory import available_memory, cgroup_memory, kernel_memory, process_memory, settle
 
     time.sleep(SETTLE_SECONDS)
     settle()

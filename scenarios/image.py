@@ -59,8 +59,8 @@ class Image:
     def lacks(self) -> Lack | None:
         """Checks the registry program, and the image's layers, which it makes."""
         from isobench.daemons import registry
-        from isobench.host.programs import find
         from isobench.images.kinds import layers_of_kind
+        from isobench.processes.programs import find
 
         if find(registry.PROGRAM) is None:
             return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)

@@ -25,8 +25,8 @@ from isobench.contracts.answers import each_answer, whole
 from isobench.contracts.capabilities import Capability, GivesMemory
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
-from isobench.host.accounting import cpu_seconds
 from isobench.host.counters import Counter
+from isobench.processes.accounting import cpu_seconds
 from isobench.scenarios._fio import (
     MOST_BYTES,
     PERCENTILES,

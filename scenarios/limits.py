@@ -18,8 +18,8 @@ from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import limited, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort, Unavailable
 from isobench.core.model import Metric
-from isobench.host.accounting import cpu_seconds, text_of
 from isobench.host.counters import Counter
+from isobench.processes.accounting import cpu_seconds, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,7 +228,7 @@ def _end(had: Mapping[str, Any], size: int) -> str:
 
 def _with_swap(sandbox: Sandbox) -> str:
     """How much a program can use whose swap limit is as large as its memory limit."""
-    from isobench.host.cgroups import limits_swap
+    from isobench.resources.cgroups import limits_swap
 
     if isinstance(sandbox, GivesMemory):
         return "the guest has none of its own"

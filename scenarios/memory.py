@@ -58,7 +58,7 @@ class Memory:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.memory import add_up, by_role, cgroup_memory, process_memory
+        from isobench.resources.memory import add_up, by_role, cgroup_memory, process_memory
 
         with sandbox.launch(idle()) as instance:
             time.sleep(SETTLE_SECONDS)

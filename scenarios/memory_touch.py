@@ -75,7 +75,7 @@ def _next(answers: Iterator[dict[str, Any]], wanted: str) -> int:
 
 
 def _spent(instance: Instance) -> float:
-    from isobench.host.memory import process_memory
+    from isobench.resources.memory import process_memory
 
     return float(process_memory(instance.host_pids()).pss)
 

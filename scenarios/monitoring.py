@@ -16,8 +16,8 @@ from isobench.contracts.capabilities import Capability, Part, TellsUse
 from isobench.contracts.launch import idle, working
 from isobench.core.errors import StoppedShort
 from isobench.core.model import Metric
-from isobench.host.accounting import cpu_seconds
 from isobench.host.counters import Counter
+from isobench.processes.accounting import cpu_seconds
 from isobench.scenarios import limits
 
 if TYPE_CHECKING:

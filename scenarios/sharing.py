@@ -40,7 +40,7 @@ class Sharing:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.memory import process_memory
+        from isobench.resources.memory import process_memory
 
         with ExitStack() as stack:
             first, _ = _mapped(sandbox, stack)

@@ -8,7 +8,7 @@ from isobench.contracts.capabilities import Capability, HasSteps, Part
 from isobench.contracts.launch import idle
 from isobench.core.errors import MeasurementError
 from isobench.core.model import Metric, Purpose
-from isobench.host.accounting import kernel_threads, spent_between
+from isobench.processes.accounting import kernel_threads, spent_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from isobench.contracts.environment import Instance, Sandbox
     from isobench.contracts.scenario import Scenario
-    from isobench.host.capacity import Capacity
+    from isobench.resources.capacity import Capacity
 
 AT_ONCE = (1, 2, 4, 8, 16, 32)
 BESIDE = (0, 8, 32, 64)
@@ -49,7 +49,7 @@ class StartupParallel:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.capacity import Capacity
+        from isobench.resources.capacity import Capacity
 
         values: dict[str, float] = {}
         capacity = Capacity()
@@ -83,7 +83,7 @@ class StartupCrowded:
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        from isobench.host.capacity import Capacity
+        from isobench.resources.capacity import Capacity
 
         values: dict[str, float] = {}
         capacity = Capacity()

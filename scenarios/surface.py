@@ -14,7 +14,7 @@ from isobench.contracts.answers import answers, at_least
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError
-from isobench.host.accounting import text_of
+from isobench.processes.accounting import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

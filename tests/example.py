@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.host.machine import EMULATED, UNKNOWN
-from isobench.report import format
+from isobench.layout import format
 from isobench.report.build import make_context, render
 from isobench.report.needs import needs_of, representatives, rows_for
 

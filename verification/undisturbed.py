@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from isobench import cli
+from isobench.cells import runner
 from isobench.core import terminal
-from isobench.run import runner
 
 if __name__ == "__main__":
     runner.marks = lambda *_: []  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""What a run says: its values, estimates and verdicts, and how two sets of runs compare."""

@@ -3,9 +3,9 @@
 Two questions are answered apart. *Did the host move?* is asked of the baseline's absolute costs. *Did this environment
 move?* is asked of its ratio to its own run's baseline, block by block, so that a host that got slower as a whole is no
 news of every environment; where the baseline lacks the metric, its absolute cost has to do. How far runs differ by
-themselves is in every interval (`isobench.analysis.between`), from the runs themselves, from earlier ones of the host,
-or else from a floor; and the interval that is given decides the verdict, as within a run: one that leaves the band is
-as wide as Holm's correction asks.
+themselves is in every interval (`isobench.estimation.between`): from the runs themselves, from earlier ones of the
+host, or else from a floor; and the interval that is given decides the verdict, as within a run: one that leaves the
+band is as wide as Holm's correction asks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from isobench.analysis import between, paired, tables, verdicts
+from isobench.analysis import verdicts
 from isobench.analysis.earlier import alike
-from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.results import Results
 from isobench.analysis.verdicts import verdict
 from isobench.core.errors import UsageError
 from isobench.core.model import BAND
+from isobench.estimation import between, paired, tables
+from isobench.estimation.paired import FEWEST_PAIRS
 from isobench.host.reasons import as_text
 from isobench.results.record import machine
 from isobench.results.store import benchmark_name
@@ -30,8 +31,8 @@ from isobench.results.store import benchmark_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from isobench.analysis.between import Level
-    from isobench.analysis.tables import Tables
+    from isobench.estimation.between import Level
+    from isobench.estimation.tables import Tables
     from isobench.results.record import Session
     from isobench.results.store import Run
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from isobench.analysis import tables, verdicts
+from isobench.analysis import verdicts
 from isobench.core.model import BAND, CONTROL_SUFFIX
+from isobench.estimation import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

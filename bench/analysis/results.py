@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from isobench.analysis import autocorrelation, between, paired, tables, verdicts
-from isobench.analysis.between import Level
+from isobench.analysis import verdicts
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
+from isobench.estimation import autocorrelation, between, paired, tables
+from isobench.estimation.between import Level
 from isobench.results import store
 from isobench.results.suite import named
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from isobench.analysis.autocorrelation import Correlation
-    from isobench.analysis.tables import Tables
+    from isobench.estimation.autocorrelation import Correlation
+    from isobench.estimation.paired import Ratio
+    from isobench.estimation.tables import Tables
     from isobench.results.record import CostRecord, LevelRecord, Session
     from isobench.results.store import Run
 
@@ -138,7 +140,7 @@ class Results:
         return self.run
 
     @cached_property
-    def ratios(self) -> dict[tuple[str, str, str], verdicts.Ratio]:
+    def ratios(self) -> dict[tuple[str, str, str], Ratio]:
         """Every environment against the baseline, as (scenario, metric, environment)."""
         return verdicts.compared(self.tables, self.baseline)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.verdicts import estimates, families_of
 from isobench.core.model import CONTROL_SUFFIX
+from isobench.estimation.paired import FEWEST_PAIRS
 from isobench.results.store import benchmark_name
 
 if TYPE_CHECKING:

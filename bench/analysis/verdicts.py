@@ -9,21 +9,21 @@ with 95 %.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isobench.analysis import autocorrelation, paired
-from isobench.analysis.autocorrelation import NONE
-from isobench.analysis.distributions import NORMAL, binomial_tail
-from isobench.analysis.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Reach
 from isobench.core.model import BAND
+from isobench.estimation import autocorrelation, paired
+from isobench.estimation.autocorrelation import NONE
+from isobench.estimation.distributions import NORMAL, binomial_tail
+from isobench.estimation.paired import CONFIDENCE, FEWEST_PAIRS, SIGNIFICANCE, Interval, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-    from isobench.analysis.autocorrelation import Correlation
-    from isobench.analysis.tables import Tables, Values
+    from isobench.estimation.autocorrelation import Correlation
+    from isobench.estimation.tables import Tables, Values
 
 IMPROBABLE = 0.001
 """Chance below which so many hits of the A/A control are taken for a fault of the method or of the host."""
@@ -38,15 +38,6 @@ SUMMARY_COLUMNS = (
     *("taken", "effective", "strayed"),
 )
 DIFFERENCE_COLUMNS = ("scenario", "metric", "environment", "compared_with", "unit", "n", "value", "low", "high")
-
-
-class Ratio(NamedTuple):
-    """One environment against another, as logarithms of the paired ratios."""
-
-    found: Interval
-    reach: Reach
-    p: float
-    """Of the signed-rank test that the ratio is 1."""
 
 
 def rows(

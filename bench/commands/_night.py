@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from isobench.analysis import history, pruning
 from isobench.analysis.compare import compare as compare_runs
 from isobench.analysis.earlier import earlier
 from isobench.analysis.results import load
-from isobench.analysis.trend import evaluate
 from isobench.commands import compare
 from isobench.commands._night_folder import keep, write
 from isobench.core import terminal
 from isobench.core.errors import IsobenchError
 from isobench.export import openmetrics
 from isobench.export.formats import formats
-from isobench.report import build, format, markdown
-from isobench.report.markdown import escape
+from isobench.layout import format, markdown
+from isobench.layout.markdown import escape
+from isobench.nights import history, pruning
+from isobench.nights.trend import evaluate
+from isobench.report import build
 from isobench.results import store
 from isobench.results.record import machine
 from isobench.site.build import build as build_site
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.analysis.results import Results
-    from isobench.analysis.trend import Trend
+    from isobench.nights.trend import Trend
     from isobench.results.record import Session
 
 _MOST_SENTENCES = 1000

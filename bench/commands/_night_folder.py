@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from isobench.core import display
 from isobench.core.errors import UsageError
 from isobench.export.formats import formats
-from isobench.report.page import FILES
+from isobench.layout.page import FILES
 from isobench.results import store
 
 if TYPE_CHECKING:

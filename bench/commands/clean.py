@@ -9,8 +9,9 @@ from isobench.core.errors import UsageError
 from isobench.core.quantities import size
 from isobench.daemons import private
 from isobench.filesystem.cache import trim
-from isobench.run import catalog, lifecycle
-from isobench.run.measuring import measures_now
+from isobench.lifecycle import leftovers
+from isobench.lifecycle.measuring import measures_now
+from isobench.planning import catalog
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    done = lifecycle.clean(catalog.sweep, dry_run=arguments.dry_run)
+    done = leftovers.clean(catalog.sweep, dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.cache is not None:
         done += _trimmed(arguments.cache, dry_run=arguments.dry_run)

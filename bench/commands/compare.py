@@ -13,8 +13,9 @@ from isobench.analysis.earlier import earlier
 from isobench.core import display, terminal
 from isobench.core.errors import NothingMeasured, UsageError
 from isobench.core.text import clean
-from isobench.report import compared, format
-from isobench.report.markdown import escape
+from isobench.layout import format
+from isobench.layout.markdown import escape
+from isobench.report import compared
 from isobench.results import runs
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 from argcomplete.shell_integration import shellcode
 
 from isobench.core import terminal
+from isobench.planning import catalog
 from isobench.results import runs
-from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse

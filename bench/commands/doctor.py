@@ -12,7 +12,8 @@ from rich.text import Text
 from isobench.commands._options import Given, add_timeout
 from isobench.core import deadlines, display, terminal
 from isobench.core.text import visible
-from isobench.run import catalog, doctor
+from isobench.planning import catalog
+from isobench.run import doctor
 
 if TYPE_CHECKING:
     import argparse

@@ -13,18 +13,20 @@ from isobench.core import display, terminal
 from isobench.core.errors import Interrupted, NothingMeasured, UsageError
 from isobench.core.quantities import seconds
 from isobench.core.text import clean
-from isobench.report import format
+from isobench.layout import format
+from isobench.lifecycle import leftovers
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.planning.choice import PROFILES
 from isobench.results.runs import RESULTS
-from isobench.run import catalog, lifecycle
-from isobench.run.choice import PROFILES
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from isobench.analysis.fleet import Fleet, Odd, Peers
     from isobench.fleet.playing import Night, Outcome
     from isobench.fleet.turns import Place
+    from isobench.nights.fleet import Fleet, Odd, Peers
 
 SCHEMA = 1
 SOME_FAILED = 1
@@ -60,7 +62,7 @@ class RunDocument(TypedDict):
 
 
 def documents() -> dict[str, object]:
-    from isobench.analysis.fleet import Fleet  # numpy
+    from isobench.nights.fleet import Fleet  # numpy
 
     return {"fleet-run": RunDocument, "fleet-report": Fleet}
 
@@ -109,11 +111,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from isobench.fleet import playing  # Ansible is an extra
     except ImportError as error:
         raise UsageError("Ansible is not installed", remedy="pip install 'isobench[fleet]'") from error
-    lifecycle.clean(catalog.sweep)
+    leftovers.clean(catalog.sweep)
     places: list[Place] = []
     rows: list[HostRow] = []
     try:
-        with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+        with workspace(new_run_id()) as workdir:
             places = playing.places(arguments.inventory, workdir, arguments.only)
             planned = playing.Night(arguments.inventory, variables, workdir, arguments.deadline, arguments.check)
             for outcome in _played(arguments, places, planned):
@@ -186,7 +188,7 @@ def _concluded(arguments: argparse.Namespace, night: str, rows: list[HostRow]) -
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from isobench.analysis import fleet, history
+    from isobench.nights import fleet, history
 
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is not a folder", remedy="isobench fleet run creates it")

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from isobench.core import terminal
-from isobench.run import catalog
+from isobench.planning import catalog
 
 if TYPE_CHECKING:
     import argparse

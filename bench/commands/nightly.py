@@ -12,8 +12,8 @@ from isobench.commands._options import add_keep
 from isobench.commands.run import SummaryRow  # noqa: F401 (likewise: Python 3.14 looks its type up in this module)
 from isobench.core import terminal
 from isobench.core.errors import NothingMeasured, UsageError
+from isobench.planning import catalog
 from isobench.results import runs
-from isobench.run import catalog
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
-from isobench.run import dependencies
+from isobench.planning import dependencies
 from isobench.setup import provision
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from isobench.analysis.pruning import prune
 from isobench.commands._options import add_keep
 from isobench.core import terminal
 from isobench.core.errors import UsageError
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.pruning import prune
 from isobench.results import store
 from isobench.results.runs import RESULTS
 
 if TYPE_CHECKING:
     import argparse
 
-    from isobench.analysis.pruning import Outcome
+    from isobench.nights.pruning import Outcome
 
 SCHEMA = 1
 EXAMPLES = """\

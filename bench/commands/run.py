@@ -12,18 +12,20 @@ from isobench.core import deadlines, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
 from isobench.core.model import BASELINE
 from isobench.core.quantities import seconds, size
-from isobench.report import format
+from isobench.layout import format
+from isobench.lifecycle import leftovers
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.planning.choice import PROFILES, Choice, Terms, new_request
+from isobench.planning.plan import applicable, plan
+from isobench.planning.resume import resumable, resumed_request, resuming
 from isobench.results import runs
-from isobench.run import catalog, lifecycle
-from isobench.run.choice import PROFILES, Choice, Terms, new_request
-from isobench.run.plan import applicable, plan
-from isobench.run.resume import resumable, resumed_request, resuming
 
 if TYPE_CHECKING:
     import argparse
 
+    from isobench.planning.plan import Request
     from isobench.run.outcome import Outcome
-    from isobench.run.plan import Request
     from isobench.run.progress import Progress
 
 SCHEMA = 1
@@ -156,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> Request:
     """The request that the options make. Raises `UsageError`."""
-    run_id = lifecycle.new_run_id()
+    run_id = new_run_id()
     if arguments.resume is None:
         return new_request(_choice(arguments), _terms(arguments), run_id)
     given = [*arguments.given, *(["--"] if arguments.program else [])]
@@ -199,7 +201,7 @@ def _terms(arguments: argparse.Namespace) -> Terms:
 
 def _dry_run(request: Request, *, as_data: bool) -> int:
     """Print the plan."""
-    from isobench.run.estimate import expected
+    from isobench.planning.estimate import expected
 
     estimate = expected(request)
     session = request.before.session if request.before else None
@@ -231,7 +233,7 @@ def measured(arguments: argparse.Namespace) -> Outcome:
 
     request = _request(arguments)
     progress = measurement.progress(request, quiet=arguments.quiet, verbose=arguments.verbose)
-    lifecycle.clean(catalog.sweep)
+    leftovers.clean(catalog.sweep)
     deadlines.begin(request.timeout)
     try:
         path = measurement.execute(request, progress, wait=arguments.wait)

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
-from isobench.analysis.history import TOLD
 from isobench.core import display, terminal
 from isobench.core.errors import IsobenchError, UsageError
 from isobench.filesystem.ownership import folder
+from isobench.nights.history import TOLD
 from isobench.results import journal, runs, store
 from isobench.results.record import COMPLETE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from isobench.core import terminal
 from isobench.core.errors import UsageError
-from isobench.report import format
+from isobench.layout import format
 from isobench.results.runs import REPORTS, RESULTS
 from isobench.site.build import build
 

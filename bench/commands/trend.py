@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.analysis import history
-from isobench.analysis.trend import FEWEST, Trend, evaluate
 from isobench.core import terminal
 from isobench.core.errors import UsageError
+from isobench.nights import history
+from isobench.nights.trend import FEWEST, Trend, evaluate
 from isobench.results.runs import RESULTS
 
 if TYPE_CHECKING:
     import argparse
 
-    from isobench.analysis.trend import Trend
+    from isobench.nights.trend import Trend
 
 
 EXAMPLES = """\

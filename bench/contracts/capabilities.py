@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Sandbox
     from isobench.contracts.images import Images
     from isobench.host.counters import Counter
-    from isobench.host.use import Use
+    from isobench.resources.use import Use
 
 
 class Capability(StrEnum):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.host.programs import find
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import HasBlindSpots, LacksSomething, Part, RestsOnParts
-from isobench.host.accounting import shows_kernel_threads
+from isobench.processes.accounting import shows_kernel_threads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.core.signals import interruptible
 from isobench.daemons.session import MARK, end_orphans
-from isobench.host.programs import search_path
 from isobench.probe.build import probe_path
+from isobench.processes.programs import search_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,8 +17,8 @@ from isobench.daemons import Daemon, network, session
 from isobench.daemons.shims import TASKS, remove_sockets
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.paths import check_name
-from isobench.host.cgroups import remove as remove_cgroups
-from isobench.host.programs import find
+from isobench.processes.programs import find
+from isobench.resources.cgroups import remove as remove_cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from isobench.core.errors import Unavailable
 from isobench.core.text import NOT_UTF8
 from isobench.daemons import Daemon, session
 from isobench.filesystem.paths import check_name
-from isobench.host.cgroups import ROOT
-from isobench.host.programs import find
+from isobench.processes.programs import find
+from isobench.resources.cgroups import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isobench.host.accounting import pids_with, process_name
+from isobench.processes.accounting import pids_with, process_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -11,7 +11,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from isobench.host.serving import proc_is_ours
+from isobench.processes.serving import proc_is_ours
 
 _SO_NETNS_COOKIE = 71
 """asm-generic/socket.h."""

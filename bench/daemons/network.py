@@ -29,8 +29,8 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import links, namespaces
 from isobench.filesystem.files import atomic_write, try_lock
-from isobench.host.accounting import pids_with
-from isobench.host.programs import find
+from isobench.processes.accounting import pids_with
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

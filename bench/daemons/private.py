@@ -59,7 +59,7 @@ def private_daemons() -> Iterator[None]:
 
 
 def clean(*, dry_run: bool = False) -> list[str]:
-    """Undo what daemons of a killed session changed on the host; returns a line for each, as `lifecycle.clean` does."""
+    """Undo what daemons of a killed session changed on the host; returns a line for each, as `leftovers.clean` does."""
     done: list[str] = []
     for name in ("docker", "libvirt") if os.geteuid() == 0 else ():
         state = daemon_state() / name

@@ -18,8 +18,8 @@ from isobench.core.text import NOT_UTF8
 from isobench.daemons import session
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import check_name
-from isobench.host.programs import find
-from isobench.host.serving import listening_ports
+from isobench.processes.programs import find
+from isobench.processes.serving import listening_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,8 +16,8 @@ from pathlib import Path
 from isobench.core.errors import Unavailable
 from isobench.filesystem.files import try_lock
 from isobench.filesystem.ownership import NotOurs, open_folder, own_folder
-from isobench.host.accounting import process_name, users_of
-from isobench.host.endings import has_variable
+from isobench.processes.accounting import process_name, users_of
+from isobench.processes.endings import has_variable
 
 MARK = "ISOBENCH_PRIVATE_DAEMON"
 """In the environment of a private daemon: the folder of its state."""

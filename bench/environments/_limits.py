@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from isobench.host.cgroups import Writes
-from isobench.host.disks import disk_beneath
+from isobench.resources.cgroups import Writes
+from isobench.resources.disks import disk_beneath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def in_a_cgroup(limits: Limits, memory_bytes: int, folder: Path) -> dict[str, Any]:
-    """The arguments of `isobench.host.cgroups.asked`; `folder` is on the disk to which writes are limited.
+    """The arguments of `isobench.resources.cgroups.asked`; `folder` is on the disk to which writes are limited.
 
     Raises `Unavailable` if writes are to be limited and the folder is not on a disk.
     """

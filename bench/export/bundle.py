@@ -32,7 +32,7 @@ _PARTS = ("environments", "beneath", "skips", "failures")
 """Fields that hold records with free text, and names chosen by isobench itself:"""
 _NAMES = frozenset({"name", "layer", "environment", "scenario", "compared_with"})
 _PROGRAM = re.compile(r", most of it .*(?=\)$)", re.DOTALL)
-"""The program that disturbed a block (isobench.analysis.gate)."""
+"""The program that disturbed a block (isobench.cells.gate)."""
 _HOMES = re.compile(r"(/home/|/Users/)[^/\s:,'\"]+")
 
 

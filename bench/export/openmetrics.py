@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from isobench.analysis.results import Estimate, Results
-    from isobench.analysis.trend import Alert
+    from isobench.nights.trend import Alert
 
 
 class Family(NamedTuple):

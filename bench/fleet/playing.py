@@ -21,8 +21,8 @@ from isobench.core.errors import UsageError
 from isobench.core.text import clean
 from isobench.filesystem.paths import RUN_VARIABLE
 from isobench.fleet.turns import Place
-from isobench.host.endings import has_variable, kill_all
-from isobench.host.programs import telling_line
+from isobench.processes.endings import has_variable, kill_all
+from isobench.processes.programs import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

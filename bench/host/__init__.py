@@ -1,1 +1,1 @@
-"""What is true of this host and its processes: facts, counters, memory, cgroups, programs."""
+"""What is true of this host: facts, interference, and why something is not possible here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from isobench.host.accounting import text_of
+from isobench.processes.accounting import text_of
 
 _NAMES = (
     *("chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap"),

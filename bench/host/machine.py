@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 from isobench.host import heartbeat
-from isobench.host.accounting import cgroup_paths, text_of
 from isobench.host.counters import Counter
+from isobench.processes.accounting import cgroup_paths, text_of
 
 _SYS = Path("/sys")
 _PROC = Path("/proc")

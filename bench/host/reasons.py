@@ -13,7 +13,7 @@ from isobench.core.errors import IsobenchError
 from isobench.filesystem.paths import RUN_PREFIX, cache_dir, state_dir, work_root
 from isobench.host import machine
 from isobench.host.capabilities import lacking
-from isobench.host.programs import telling_line
+from isobench.processes.programs import telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import Unavailable
-from isobench.host.accounting import shows_kernel_threads
+from isobench.processes.accounting import shows_kernel_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

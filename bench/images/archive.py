@@ -18,9 +18,9 @@ from isobench.core.errors import BuildError
 from isobench.filesystem.cache import cached
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.paths import content_hash
-from isobench.host.programs import output
 from isobench.images.rootfs import FOLDERS, MTIME, TEXTS
 from isobench.probe.build import probe_path
+from isobench.processes.programs import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -15,9 +15,9 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
-from isobench.host.endings import ENDS_WITH_US
-from isobench.host.programs import find
 from isobench.images.rootfs import MTIME
+from isobench.processes.endings import ENDS_WITH_US
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.host.programs import find_all
 from isobench.images.closure import closure_of, inside, is_program, said
+from isobench.processes.programs import find_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
-from isobench.host.programs import find
 from isobench.images.archive import file_hash, inside
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError
-from isobench.host.programs import find, output
 from isobench.images.archive import Content, inside
 from isobench.images.closure import closure_of
 from isobench.images.debian import RELEASE, debian_tree
 from isobench.images.layers import layers_of, members
 from isobench.images.rootfs import TEXTS
 from isobench.probe.build import probe_path
+from isobench.processes.programs import find, output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

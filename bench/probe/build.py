@@ -15,7 +15,7 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, UsageError
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import check_may_run, content_hash
-from isobench.host.programs import find, search_path
+from isobench.processes.programs import find, search_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

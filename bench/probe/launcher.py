@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError, OutOfMemory
 from isobench.core.streams import DeadlineReader
-from isobench.host.accounting import descendants, process_name
-from isobench.host.use import UseFiles
 from isobench.probe.build import probe_path
+from isobench.processes.accounting import descendants, process_name
+from isobench.resources.use import UseFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from isobench.contracts.environment import Role
-    from isobench.host.use import Use
+    from isobench.resources.use import Use
 
 _GRACE = 5.0
 """Seconds after its deadline that a launcher may take to clean up before it is killed."""

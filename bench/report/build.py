@@ -11,12 +11,13 @@ from isobench.contracts import plugins
 from isobench.core.errors import UsageError
 from isobench.core.remedies import mends
 from isobench.filesystem.files import read_regular
-from isobench.report import format, markdown, sections
-from isobench.report.blocks import costs_shown
+from isobench.layout import format, markdown
+from isobench.layout.blocks import costs_shown
+from isobench.layout.markdown import pictures_of
+from isobench.layout.page import FILES, Page, Part
+from isobench.layout.places import placed
+from isobench.report import sections
 from isobench.report.context import Context, Section
-from isobench.report.markdown import pictures_of
-from isobench.report.page import FILES, Page, Part
-from isobench.report.places import placed
 from isobench.results.store import write_atomically
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ SECTION_PLUGINS = plugins.Kind("a section", "SECTION", "isobench.sections", _wro
 
 def _lay_out(page: Page, name: str) -> str:
     if name == "html":
-        from isobench.report import html
+        from isobench.layout import html
 
         return html.lay_out(page)
     return markdown.lay_out(page, PICTURES)

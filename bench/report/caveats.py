@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.verdicts import IMPROBABLE
+from isobench.estimation.paired import FEWEST_PAIRS
 from isobench.host.machine import EMULATED, FREE, UNKNOWN
-from isobench.report import format
+from isobench.layout import format
 
 if TYPE_CHECKING:
     from isobench.report.context import Context

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.analysis.between import BETWEEN_RUNS, FEWEST_EARLIER
-from isobench.analysis.paired import FEWEST_PAIRS
-from isobench.report import format
+from isobench.estimation.between import BETWEEN_RUNS, FEWEST_EARLIER
+from isobench.estimation.paired import FEWEST_PAIRS
+from isobench.layout import format
 
 if TYPE_CHECKING:
     from isobench.analysis.compare import Change, Comparison, HostMove

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import StoreError
 from isobench.core.model import CONTROL_SUFFIX
-from isobench.report import format
-from isobench.report.blocks import Span
+from isobench.layout import format
+from isobench.layout.blocks import Span
 from isobench.report.flags import flags
 from isobench.report.rungs import find_rungs
 from isobench.results.record import machine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isobench.analysis.results import Difference, Estimate, Results
-    from isobench.report.blocks import Block, Span
+    from isobench.layout.blocks import Block, Span
     from isobench.results.record import EnvironmentRecord, MetricRecord, Session
     from isobench.results.store import Run
 

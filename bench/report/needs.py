@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.environment import LAYERS
-from isobench.report import format
+from isobench.layout import format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

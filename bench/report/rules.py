@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from isobench.analysis import paired
-from isobench.analysis.paired import FEWEST_PAIRS, holm
-from isobench.analysis.shape import kendall
 from isobench.analysis.verdicts import estimates
-from isobench.report import format
+from isobench.estimation import paired
+from isobench.estimation.paired import FEWEST_PAIRS, holm
+from isobench.estimation.shape import kendall
+from isobench.layout import format
 from isobench.report.caveats import artefact
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.report import format
+from isobench.layout import format
 
 if TYPE_CHECKING:
     from isobench.report.context import Context

@@ -155,7 +155,7 @@ class CostRecord(_Frozen, frozen=True, array_like=True):
     q75: float
     minimum: float
     night: tuple[float, float | None, float | None, float | None]
-    """Value, ratio, and the ends of the interval, as in a history (`isobench.analysis.history.Point`)."""
+    """Value, ratio, and the ends of the interval, as in a history (`isobench.nights.history.Point`)."""
     ratio: RatioRecord | None = None
     level: LevelRecord | None = None
     """Of the values; None if one is not positive, or for fewer than six."""

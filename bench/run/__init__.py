@@ -1,1 +1,1 @@
-"""A run: what is chosen, planned, measured, said meanwhile, and left in order."""
+"""A run as a command asks for it: measured, told meanwhile, concluded; and the trials of hosts and plug-ins."""

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from isobench.core import display
-from isobench.report import format, rules
+from isobench.layout import format
+from isobench.report import rules
 from isobench.run.progress import SHOWN, shown_metrics
 
 if TYPE_CHECKING:

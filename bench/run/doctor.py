@@ -6,16 +6,18 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.cells.opening import smoke_test
 from isobench.contracts import sight
 from isobench.core.errors import Unavailable
 from isobench.host import machine
-from isobench.host.accounting import process_name
-from isobench.host.programs import find, version
 from isobench.host.reasons import reason_and_remedy
+from isobench.lifecycle import leftovers
+from isobench.lifecycle.measuring import measures_now
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog, dependencies
 from isobench.probe.launcher import learn_deadlines
-from isobench.run import catalog, dependencies, lifecycle
-from isobench.run.measuring import measures_now
-from isobench.run.opening import smoke_test
+from isobench.processes.accounting import process_name
+from isobench.processes.programs import find, version
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -36,7 +38,7 @@ class Finding(NamedTuple):
 
 def check_environments(environments: Iterable[Environment]) -> Generator[Finding]:
     """Open each environment and launch the idle probe once."""
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+    with workspace(new_run_id(), catalog.sweep) as workdir:
         learn_deadlines()
         for environment in environments:
             yield _check(environment, workdir / environment.name)
@@ -135,7 +137,7 @@ def check_tools() -> Iterator[Finding]:
 
 def check_leftovers() -> Iterator[Finding]:
     """What dead runs left behind."""
-    dead = lifecycle.dead_runs()
+    dead = leftovers.dead_runs()
     for name in dead:
         yield Finding("leftover", name, "WARN", "a dead run left something behind", "isobench clean")
     if not dead:

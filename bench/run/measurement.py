@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from isobench.cells import runner
+from isobench.lifecycle.workspace import running
+from isobench.planning import catalog
+from isobench.planning.choice import PROFILES
+from isobench.planning.estimate import expected
 from isobench.probe.launcher import learn_deadlines
 from isobench.results.record import SkipRecord
-from isobench.run import catalog, lifecycle, runner
-from isobench.run.choice import PROFILES
-from isobench.run.estimate import expected
 from isobench.run.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from isobench.run.plan import Request
+    from isobench.planning.plan import Request
 
 
 def progress(request: Request, *, quiet: bool, verbose: bool) -> Progress:
@@ -35,7 +37,7 @@ def execute(request: Request, progress: Progress, *, wait: bool) -> Path:
         from isobench.analysis.stopping import WidthStopper  # numpy: only if it decides
 
         stopper = WidthStopper(request.baseline, width)
-    with lifecycle.running(request.run_id, wait=wait, sweep=catalog.sweep) as workdir:
+    with running(request.run_id, wait=wait, sweep=catalog.sweep) as workdir:
         try:
             learn_deadlines()
             return runner.execute(request._replace(workdir=workdir), stopper, progress).path

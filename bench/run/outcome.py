@@ -6,12 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis import results
-from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.core.errors import NothingMeasured
+from isobench.estimation.paired import FEWEST_PAIRS
+from isobench.planning.resume import resuming
 from isobench.report.build import render
 from isobench.results.record import COMPLETE
 from isobench.run.closing import last_words
-from isobench.run.resume import resuming
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from isobench.cells.observer import Observer
 from isobench.core import display, terminal
 from isobench.core.model import CONTROL_SUFFIX
-from isobench.report import format
-from isobench.run.observer import Observer
-from isobench.run.plan import Cell
+from isobench.layout import format
+from isobench.planning.plan import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

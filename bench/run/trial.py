@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import isobench
 from isobench.analysis.results import load
+from isobench.cells.runner import execute
 from isobench.contracts import plugins
 from isobench.contracts.answers import answers
 from isobench.contracts.capabilities import Capability, TellsFacts
@@ -29,12 +30,12 @@ from isobench.core.errors import IsobenchError, MeasurementError, Unavailable, U
 from isobench.core.model import BASELINE, EVENTS
 from isobench.export.formats import FORMAT_PLUGINS
 from isobench.host.reasons import reason_of
-from isobench.report import html, markdown
+from isobench.layout import html, markdown
+from isobench.layout.page import Page, Part
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.planning.plan import Request
 from isobench.report.build import SECTION_PLUGINS, make_context
-from isobench.report.page import Page, Part
-from isobench.run import catalog, lifecycle
-from isobench.run.plan import Request
-from isobench.run.runner import execute
 from isobench.workloads.file import read_workload
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _for_real(
     def sweep(run: str) -> list[str]:
         return [line for mechanism in mechanisms for line in mechanism.sweep(run)]
 
-    with lifecycle.workspace(lifecycle.new_run_id(), lambda run: [*catalog.sweep(run), *sweep(run)]) as workdir:
+    with workspace(new_run_id(), lambda run: [*catalog.sweep(run), *sweep(run)]) as workdir:
         for environment in environments:
             yield from _environment(environment, workdir)
         for scenario in scenarios:
@@ -311,7 +312,7 @@ def _readers(
 def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario], results: Path, workdir: Path) -> Path:
     chosen = {e.name: e for e in (*catalog.select_environments(BASELINE), *environments)}
     asked = {s.name: s for s in (*catalog.select_scenarios("startup"), *scenarios)}
-    place = workdir / f"isobench-{lifecycle.new_run_id()}"
+    place = workdir / f"isobench-{new_run_id()}"
     place.mkdir(mode=0o711)
     request = Request(
         run_id=place.name.removeprefix("isobench-"),

@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError, UsageError
-from isobench.host.programs import find
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

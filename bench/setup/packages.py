@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from isobench.contracts.mechanism import Need, Tool, command
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
-from isobench.host.programs import find, output
+from isobench.processes.programs import find, output
 
 if TYPE_CHECKING:
     from collections.abc import Callable

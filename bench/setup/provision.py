@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError, UsageError
-from isobench.images.kernel import fetch_guest_kernel, has_guest_kernel
+from isobench.guests.kernel import fetch_guest_kernel, has_guest_kernel
 from isobench.setup import apt
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import msgspec
 
 import isobench
-from isobench.analysis import history
-from isobench.analysis.trend import before, by_machine
-from isobench.report.page import FILES
+from isobench.layout.page import FILES
+from isobench.nights import history
+from isobench.nights.trend import before, by_machine
 from isobench.site import changes, compare, cost, costs, data, host, index, layout, summary
 from isobench.site.folder import Folder
 from isobench.site.machine import Machine, examine
@@ -26,11 +26,11 @@ from isobench.site.summary import HOSTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.analysis.history import Night
+    from isobench.nights.history import Night
     from isobench.site.summary import Summary
 
 _PACKAGE = Path(isobench.__file__).parent
-_ROOMS = ("analysis", "report", "site")
+_ROOMS = ("analysis", "estimation", "layout", "nights", "report", "site")
 """What decides how a page looks."""
 
 

@@ -6,13 +6,13 @@ import math
 from statistics import mode
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.report import format
+from isobench.layout import format
 from isobench.site import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from isobench.analysis.trend import Alert
+    from isobench.nights.trend import Alert
 
 _NAMED = 4
 """Costs of the baseline that a row names."""

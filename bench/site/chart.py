@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from markupsafe import escape
 
-from isobench.report import format
-from isobench.report.ticks import log_ticks
+from isobench.layout import format
+from isobench.layout.ticks import log_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

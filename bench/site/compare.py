@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup, escape
 
 import isobench
-from isobench.report import format
+from isobench.layout import format
 from isobench.site import changes, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from isobench.analysis.history import Night, Point
+    from isobench.nights.history import Night, Point
     from isobench.site.machine import Machine
 
 NAME = "compare.html"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from markupsafe import Markup, escape
 
 import isobench
-from isobench.analysis.trend import FEWEST
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.trend import FEWEST
 from isobench.site import changes, layout
 from isobench.site.chart import Mark, draw
 from isobench.site.names import slug

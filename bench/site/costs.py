@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import isobench
-from isobench.report import format
+from isobench.layout import format
 from isobench.site import changes, layout, summary
 
 if TYPE_CHECKING:

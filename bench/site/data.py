@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from isobench.report import format
+from isobench.layout import format
 from isobench.site.compare import run_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.analysis.history import Night
+    from isobench.nights.history import Night
     from isobench.site.machine import Machine
 
 INDEX = "runs"

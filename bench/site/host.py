@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import isobench
-from isobench.report import format
+from isobench.layout import format
 from isobench.site import changes, compare, cost, layout, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from isobench.analysis.trend import Alert
+    from isobench.nights.trend import Alert
     from isobench.site.changes import Row
     from isobench.site.machine import Machine
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import isobench
-from isobench.analysis.trend import FEWEST
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.trend import FEWEST
 from isobench.site import changes, costs, layout, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from isobench.analysis.trend import Alert
+    from isobench.nights.trend import Alert
     from isobench.site.changes import Place, Row
     from isobench.site.summary import Summary
 

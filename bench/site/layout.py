@@ -8,11 +8,11 @@ from pathlib import Path
 
 import jinja2
 
-from isobench.report import format
-from isobench.report.palette import CYCLE, DARK
+from isobench.layout import format
+from isobench.layout.palette import CYCLE, DARK
 
 _HERE = Path(__file__).parent
-_REPORT = Path(format.__file__).parent
+_SHARED = Path(format.__file__).parent
 
 STYLE, SCRIPT = "site.css", "site.js"
 
@@ -26,7 +26,7 @@ def assets() -> dict[str, str]:
     """The files that all pages share, by name."""
     dots = f":root {{ --dots: {CYCLE[0]}; }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ --dots: "
     dots += f"{DARK[CYCLE[0]]}; }} }}\n"
-    style = (_REPORT / "style.css").read_text(encoding="utf-8") + dots + _text(STYLE)
+    style = (_SHARED / "style.css").read_text(encoding="utf-8") + dots + _text(STYLE)
     return {STYLE: style, SCRIPT: _text(SCRIPT)}
 
 

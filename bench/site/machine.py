@@ -11,10 +11,10 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.results import load
-from isobench.analysis.trend import watch
 from isobench.core.errors import StoreError
 from isobench.host.reasons import as_text
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.trend import watch
 from isobench.results.record import HARDWARE
 from isobench.site import names
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from isobench.analysis.history import Night, Point
     from isobench.analysis.results import Estimate, Results
-    from isobench.analysis.trend import Alert, Watched
+    from isobench.nights.history import Night, Point
+    from isobench.nights.trend import Alert, Watched
 
 
 class Level(NamedTuple):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from isobench.analysis.trend import FEWEST, Alert
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.trend import FEWEST, Alert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,9 +22,9 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.core.remedies import as_root
 from isobench.core.streams import DeadlineReader
-from isobench.host.accounting import text_of
-from isobench.host.endings import ENDS_WITH_US
 from isobench.probe.on_host import lay_veth
+from isobench.processes.accounting import text_of
+from isobench.processes.endings import ENDS_WITH_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ from isobench.core import signals
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
 from isobench.core.model import Metric, Purpose
 from isobench.host.counters import Counter
-from isobench.host.programs import telling_line
 from isobench.images.archive import identity
+from isobench.processes.programs import telling_line
 from isobench.workloads import from_host, under_load
 from isobench.workloads.workload import FEWEST_BYTES, MOST_CPUS, MOST_OUTPUT, READ, SHOWN, UNCHOSEN, Allotment
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import UsageError
 from isobench.core.text import clean
-from isobench.host.programs import find
 from isobench.images.archive import archive_of
 from isobench.images.closure import closure_of, inside, is_program
+from isobench.processes.programs import find
 from isobench.workloads.workload import Command, Root, Workload
 
 if TYPE_CHECKING:

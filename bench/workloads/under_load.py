@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.capabilities import Part
 from isobench.core.model import Metric
-from isobench.host.accounting import cpu_seconds, descendants, guest_seconds, is_vmm, kernel_threads, spent_between
-from isobench.host.memory import cgroup_memory, process_memory
+from isobench.processes.accounting import cpu_seconds, descendants, guest_seconds, is_vmm, kernel_threads, spent_between
+from isobench.resources.memory import cgroup_memory, process_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from isobench.cells.cell import TimedSandbox
 from isobench.contracts.environment import Sandbox
 from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
 from isobench.probe.launcher import learn_deadlines
-from isobench.run import catalog
-from isobench.run.cell import TimedSandbox
-from isobench.run.lifecycle import new_run_id
 
 
 @contextmanager

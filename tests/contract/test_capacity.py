@@ -7,7 +7,7 @@ import os
 import pytest
 
 from isobench.core.errors import StoppedShort
-from isobench.host.accounting import descendants
+from isobench.processes.accounting import descendants
 from isobench.scenarios import capacity
 from isobench.scenarios.capacity import UnderLoad
 from tests.contract.opening import opened

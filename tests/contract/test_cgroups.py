@@ -9,9 +9,9 @@ import pytest
 
 from isobench.contracts.launch import idle
 from isobench.filesystem.paths import RUN_PREFIX, work_root
-from isobench.host import cgroups
-from isobench.run import catalog
-from isobench.run.lifecycle import new_run_id
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.resources import cgroups
 
 pytestmark = pytest.mark.root
 

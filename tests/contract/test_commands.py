@@ -17,9 +17,9 @@ from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError, OutOfMemory
 from isobench.filesystem.mounts import mounted_below
 from isobench.filesystem.paths import work_root
-from isobench.host.oom import memory_limit
 from isobench.images.closure import closure_of
-from isobench.run import catalog
+from isobench.planning import catalog
+from isobench.resources.oom import memory_limit
 from isobench.workloads.measured import Measured
 from isobench.workloads.program import program_workload
 from isobench.workloads.workload import Allotment, Command, Root

@@ -14,9 +14,9 @@ from isobench.core.errors import Unavailable
 from isobench.environments.docker._daemons import containerd_address
 from isobench.environments.runtimes._ctr import _own_folders, sweep
 from isobench.filesystem.paths import RUN_PREFIX
-from isobench.host.accounting import pids_with
-from isobench.run import catalog
-from isobench.run.lifecycle import new_run_id
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.processes.accounting import pids_with
 
 pytestmark = [pytest.mark.docker, pytest.mark.tool("ctr")]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from isobench.daemons.private import has_init
-from isobench.host.accounting import process_name
+from isobench.processes.accounting import process_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.tool("iptables"), pytest.mark.tool("nsenter")]
 

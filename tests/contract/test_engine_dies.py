@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from isobench.environments.docker import _client as docker
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle import leftovers
+from isobench.planning import catalog
 from isobench.run.doctor import check_environments
 
 pytestmark = pytest.mark.docker
@@ -85,15 +86,15 @@ def test_its_image_is_cleaned_later(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         engine = Engine(tmp_path / "engine")
         (finding,) = check_environments([catalog.environments()["docker"]])
         assert finding.outcome == "FAIL" and engine.died
-        (run,) = lifecycle.dead_runs()
+        (run,) = leftovers.dead_runs()
         with monkeypatch.context() as direct:
             direct.setenv("DOCKER_HOST", f"unix://{ENGINE}")
             with images(run) as there:
                 assert len(there) == 1
-        assert any(line.startswith("not cleaned") for line in lifecycle.clean(catalog.sweep))
+        assert any(line.startswith("not cleaned") for line in leftovers.clean(catalog.sweep))
         back = Engine(tmp_path / "engine")
-        assert any(line.startswith("image ") for line in lifecycle.clean(catalog.sweep))
+        assert any(line.startswith("image ") for line in leftovers.clean(catalog.sweep))
         back.close()
-    assert lifecycle.dead_runs() == []
+    assert leftovers.dead_runs() == []
     with images(run) as there:
         assert there == []

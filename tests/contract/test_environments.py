@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.cells.cell import TimedSandbox
 from isobench.contracts.answers import answers
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.environment import Environment, Sandbox
@@ -18,10 +19,9 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, ProbeError, Unavailable
 from isobench.core.model import EVENTS
 from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
 from isobench.probe.launcher import learn_deadlines
-from isobench.run import catalog
-from isobench.run.cell import TimedSandbox
-from isobench.run.lifecycle import new_run_id
 from tests.conftest import CAN
 
 ALWAYS = ("requested", "ready", "released", "exited", "gone")

@@ -14,9 +14,9 @@ from isobench.contracts.launch import idle, working
 from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
 from isobench.environments.docker.engine import Docker
 from isobench.environments.runtimes import _bundle, _ctr
-from isobench.host import cgroups
-from isobench.run import catalog
-from isobench.run.lifecycle import new_run_id
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.resources import cgroups
 from tests.contract.opening import opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -129,7 +129,7 @@ def test_an_image_that_lost_its_tag_in_use_is_swept() -> None:
     """The engine only untags an image that a container runs from; the sweep removes both."""
     from isobench.environments.docker import _client, _leftovers
     from isobench.images.rootfs import rootfs_tar
-    from isobench.run.lifecycle import new_run_id
+    from isobench.lifecycle.workspace import new_run_id
 
     run = f"isobench-{new_run_id()}"
     client = _client.connect()

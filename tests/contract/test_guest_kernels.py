@@ -9,10 +9,10 @@ import pytest
 from isobench.contracts.launch import DEFAULT_TIMEOUT, idle, working
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt._storage import Storage
-from isobench.host import programs
-from isobench.images import initramfs
-from isobench.images.kernel import guest_kernel, has_guest_kernel
-from isobench.run import catalog
+from isobench.guests import initramfs
+from isobench.guests.kernel import guest_kernel, has_guest_kernel
+from isobench.planning import catalog
+from isobench.processes import programs
 from isobench.setup import packages
 from tests.conftest import STRICT
 from tests.contract.opening import opened

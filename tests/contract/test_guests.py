@@ -17,10 +17,10 @@ from isobench.environments.libvirt._leftovers import sweep
 from isobench.environments.libvirt._traces import log_folder
 from isobench.environments.libvirt.guest import Guest
 from isobench.filesystem.paths import RUN_PREFIX
-from isobench.host.accounting import pids_with
-from isobench.host.memory import process_memory
-from isobench.run import catalog
-from isobench.run.lifecycle import new_run_id
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.processes.accounting import pids_with
+from isobench.resources.memory import process_memory
 from tests.contract.opening import inner, opened
 from tests.contract.test_storage import JOB
 

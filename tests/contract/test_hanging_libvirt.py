@@ -16,7 +16,7 @@ from isobench.contracts.launch import idle
 from isobench.core.errors import DeadlineExceeded, Unavailable
 from isobench.daemons import libvirt as private
 from isobench.environments.libvirt import _connection, _daemons, _domain
-from isobench.host.accounting import pids_with
+from isobench.processes.accounting import pids_with
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:

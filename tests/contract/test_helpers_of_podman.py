@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from isobench.filesystem.mounts import remove_tree
-from isobench.host.endings import kill_all
+from isobench.processes.endings import kill_all
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("podman"), pytest.mark.tool("setpriv")]
 

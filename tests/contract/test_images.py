@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from isobench.cells.cell import measured
 from isobench.contracts.image_kinds import KINDS
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
@@ -26,8 +27,8 @@ from isobench.environments.docker._client import LABEL
 from isobench.environments.runtimes import _ctr
 from isobench.images.kinds import composition_of_kind
 from isobench.images.layers import MANIFEST
-from isobench.run import catalog, lifecycle
-from isobench.run.cell import measured
+from isobench.lifecycle import leftovers
+from isobench.planning import catalog
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.contract.opening import inner, opened
 
@@ -220,9 +221,10 @@ def test_an_engine_without_room_fails_the_cell() -> None:
 
 HARNESS = """
 import time
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
 from isobench.scenarios.image import SCENARIOS
-with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+with workspace(new_run_id(), catalog.sweep) as workdir:
     (workdir / "docker").mkdir()
     with catalog.environments()["docker"].open(workdir / "docker") as sandbox:
         scenario = next(one for one in SCENARIOS if one.name == "image-busybox")
@@ -253,7 +255,7 @@ def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> 
         harness.wait(timeout=120)
     if number == signal.SIGKILL:
         assert client.images(filters=mine) != []
-        assert [line for line in lifecycle.clean(catalog.sweep) if "not cleaned" in line] == []
+        assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
     assert session.orphans(workdir / "docker/images/registry") == [] and not workdir.exists()
     assert left(lambda: present(client), before) == set()
     client.close()
@@ -292,7 +294,7 @@ def test_a_namespace_of_containerd_is_gone_after_its_run_was_killed() -> None:
             harness.kill()
             harness.wait()
             ingest.kill()
-    removed = lifecycle.clean(catalog.sweep)
+    removed = leftovers.clean(catalog.sweep)
     assert [line for line in removed if "not cleaned" in line] == []
     assert [line for line in removed if line.startswith("image ")] != []
     assert run not in _ctr._said("default", "", "namespaces", "list", "--quiet").split()

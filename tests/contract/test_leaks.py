@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from isobench.core import deadlines
+from isobench.lifecycle.workspace import new_run_id
 from isobench.probe.build import probe_path
-from isobench.run.lifecycle import new_run_id
 from verification.faults import apart, leaks
 
 pytestmark = pytest.mark.root

@@ -15,8 +15,8 @@ import pytest
 from isobench.contracts.capabilities import Capability
 from isobench.core.errors import StoppedShort
 from isobench.filesystem.paths import work_root
-from isobench.host import cgroups
-from isobench.run import catalog
+from isobench.planning import catalog
+from isobench.resources import cgroups
 from isobench.scenarios import limits
 from isobench.scenarios.limit_network import LimitNetwork
 from isobench.scenarios.limits import CpuWeight, LimitCount, LimitCpu, LimitDisk, LimitMemory, LimitOperations

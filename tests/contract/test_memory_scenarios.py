@@ -9,7 +9,7 @@ import pytest
 
 from isobench.contracts.capabilities import HasHarness
 from isobench.contracts.launch import idle
-from isobench.host.memory import add_up, cgroup_memory
+from isobench.resources.memory import add_up, cgroup_memory
 from isobench.scenarios import density
 from isobench.scenarios.memory_touch import BYTES, MemoryTouch
 from isobench.scenarios.sharing import Sharing

@@ -18,8 +18,8 @@ import pytest
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, StoppedShort
-from isobench.host.accounting import command_line, cpu_seconds, descendants
-from isobench.run import catalog
+from isobench.planning import catalog
+from isobench.processes.accounting import command_line, cpu_seconds, descendants
 from isobench.scenarios import _pressing, neighbours
 from isobench.scenarios._aggressors import AGGRESSORS, Aggressor
 from isobench.scenarios._pressing import pressing

@@ -12,7 +12,7 @@ from isobench.contracts.capabilities import HasAddress
 from isobench.contracts.launch import idle, working
 from isobench.environments.libvirt._network import bridge_name, sweep
 from isobench.filesystem.paths import RUN_PREFIX
-from isobench.run.lifecycle import new_run_id
+from isobench.lifecycle.workspace import new_run_id
 from isobench.scenarios.net import Net
 from tests.contract.opening import opened
 

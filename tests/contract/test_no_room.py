@@ -15,8 +15,8 @@ from isobench.core.errors import MeasurementError
 from isobench.environments.docker import _stored
 from isobench.environments.libvirt import _sandbox as guests
 from isobench.environments.native import _sandbox as rungs
-from isobench.host.accounting import children, pids_with
 from isobench.images import lower
+from isobench.processes.accounting import children, pids_with
 from tests.contract.opening import inner, opened
 
 pytestmark = pytest.mark.root

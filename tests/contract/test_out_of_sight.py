@@ -28,8 +28,8 @@ from isobench.daemons import address as docker_address
 from isobench.environments.docker import _client, _daemons
 from isobench.environments.docker._plain import plain
 from isobench.filesystem.mounts import remove_tree
-from isobench.host.accounting import children, cpu_seconds, parent, peer_pid, process_name
 from isobench.probe import launcher
+from isobench.processes.accounting import children, cpu_seconds, parent, peer_pid, process_name
 from tests.contract.opening import opened
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from isobench.daemons import registry, session
 from isobench.filesystem.paths import work_root
 from isobench.images.kinds import layers_of_kind
 from isobench.images.layers import MANIFEST, Layered, digest_of, image_of_layers
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle import leftovers
+from isobench.planning import catalog
 
 pytestmark = pytest.mark.tool("docker-registry")
 
@@ -24,8 +25,8 @@ HARNESS = """
 import sys, time
 from pathlib import Path
 from isobench.daemons import registry
-from isobench.run import lifecycle
-with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+from isobench.lifecycle.workspace import new_run_id, workspace
+with workspace(new_run_id()) as workdir:
     (workdir / "some").mkdir()
     kept = registry.start(workdir / "some/registry")
     print(kept.state, flush=True)
@@ -148,6 +149,6 @@ def test_it_is_gone_with_a_killed_run(hang: bool) -> None:
     while not hang and session.orphans(state) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert session.orphans(state) == (pids if hang else [])
-    done = lifecycle.clean(catalog.sweep)
+    done = leftovers.clean(catalog.sweep)
     assert session.orphans(state) == [] and not state.parent.parent.exists()
     assert [line for line in done if "not cleaned" in line] == []

@@ -157,7 +157,7 @@ def test_dockers_lower_layer() -> None:
 
 def test_a_tmpfs_offers_no_lower_layer() -> None:
     """What an engine mounts over the image's folder hides the files; the scenario does not apply there."""
-    from isobench.run import catalog
+    from isobench.planning import catalog
 
     environments = catalog.environments()
     assert Capability.LOWER not in environments["docker-tmpfs"].capabilities

@@ -17,9 +17,10 @@ from isobench.contracts.launch import idle, limited, working
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import RUN_PREFIX, work_root
-from isobench.host.accounting import text_of
-from isobench.run import catalog
-from isobench.run.lifecycle import kill_processes, new_run_id
+from isobench.lifecycle.processes import kill_processes
+from isobench.lifecycle.workspace import new_run_id
+from isobench.planning import catalog
+from isobench.processes.accounting import text_of
 from tests.conftest import STRICT
 from verification.faults import trees
 

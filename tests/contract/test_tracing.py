@@ -16,8 +16,8 @@ import pytest
 from isobench.core.errors import Unavailable
 from isobench.host import tracing
 from isobench.images import seccomp
+from isobench.planning import catalog
 from isobench.probe.build import probe_path
-from isobench.run import catalog
 from isobench.scenarios.surface import Surface
 from tests.contract.opening import opened
 

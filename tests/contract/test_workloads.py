@@ -15,9 +15,9 @@ import pytest
 from isobench.contracts.answers import first_answer
 from isobench.contracts.launch import commands
 from isobench.core.errors import MeasurementError
-from isobench.host.accounting import pids_with
-from isobench.run import catalog
-from isobench.run.workloads import select_workloads
+from isobench.planning import catalog
+from isobench.planning.workloads import select_workloads
+from isobench.processes.accounting import pids_with
 from isobench.workloads.measured import Measured, output_of
 from isobench.workloads.root import image_workload
 from isobench.workloads.workload import Allotment

@@ -24,7 +24,7 @@ RUN = ("run", "-e", "process", "-s", "startup", "--no-report")
 DISTURBED = """
 import sys
 from isobench import cli
-from isobench.run import runner
+from isobench.cells import runner
 runner.marks = lambda *_: ["tasks waited for a CPU (99% of the block)"]
 sys.exit(cli.main(sys.argv[1:]))
 """

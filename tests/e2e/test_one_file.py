@@ -61,7 +61,7 @@ SCENARIOS = (Added(),)
 '''
 SECTION = '''"""A section."""
 
-from isobench.report.blocks import Paragraph
+from isobench.layout.blocks import Paragraph
 from isobench.report.context import Section
 
 SECTION = Section(83, "added", "An added section", lambda context: [Paragraph("It was added.")])
@@ -127,7 +127,7 @@ def test_an_environment_is_one_file(copy: Path) -> None:
     assert "an added rung" in _isobench(copy, "list", "environments")
     said = _isobench(copy, "doctor", "-e", "added", "--json")
     assert '"addedctl"' in said and "apt-get install added-tools" in said
-    program = "from isobench.run import catalog; print(*catalog.programs()); print(catalog.sweep('isobench-x'))"
+    program = "from isobench.planning import catalog; print(*catalog.programs()); print(catalog.sweep('isobench-x'))"
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, cwd=copy, capture_output=True, text=True, timeout=120, check=True)
     assert "addedctl" in done.stdout.split() and "added swept isobench-x" in done.stdout
@@ -142,12 +142,14 @@ def test_what_a_mechanism_says_of_the_host_is_heeded(copy: Path, tmp_path: Path)
     program = """
 import json
 from isobench.host import machine
-from isobench.run import catalog, lifecycle
-with lifecycle.workspace(lifecycle.new_run_id()) as workdir:
+from isobench.lifecycle import engines
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+with workspace(new_run_id()) as workdir:
     record = json.loads((workdir / "run.json").read_text())
-print(record["engines"]["ADDED_HOST"], lifecycle._unknown_engines(record))
-print(lifecycle._unknown_engines({"engines": {"ADDED_HOST": "added:///usual"}}) or "usual")
-print(lifecycle._unknown_engines({"engines": {"ADDED_HOST": "added:///far"}}))
+print(record["engines"]["ADDED_HOST"], engines.unknown(record))
+print(engines.unknown({"engines": {"ADDED_HOST": "added:///usual"}}) or "usual")
+print(engines.unknown({"engines": {"ADDED_HOST": "added:///far"}}))
 print([cgroup for mechanism in catalog.mechanisms() for cgroup in mechanism.cgroups if "added" in cgroup])
 """
     environ = {**os.environ, "ADDED_HOST": "added:///mine", "ISOBENCH_STATE": str(tmp_path)}

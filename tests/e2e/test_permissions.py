@@ -14,7 +14,7 @@ import pytest
 
 from isobench.daemons.private import daemon_state
 from isobench.filesystem.paths import cache_dir
-from isobench.images.kernel import guest_kernel
+from isobench.guests.kernel import guest_kernel
 from isobench.results import store
 from tests.e2e.test_commands import ROOT
 

@@ -16,7 +16,7 @@ from isobench.commands import list as listing
 from isobench.commands._night import Night
 from isobench.export.formats import formats
 from isobench.host import reasons
-from isobench.run import catalog
+from isobench.planning import catalog
 from isobench.run.doctor import Finding
 from tests.documents import DOCUMENTS, PAGES, ROOT, commands
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("bench", "scenarios", "verification", "tests")
 
 ONLY_IN = {
-    "pandas": ("isobench.analysis", "isobench.report", "isobench.run.progress", "isobench.export"),
+    "pandas": ("isobench.analysis.frames",),
     "scipy": (),
     "matplotlib": ("isobench.report.charts",),
     "ansible_runner": ("isobench.fleet.playing",),
@@ -41,10 +41,10 @@ SLOW = {
 """Each takes as long as a tenth of a start of Python, or longer."""
 MEASURING = """
 import sys
-from isobench.run import runner
+from isobench.cells import runner
 
 def execute(*_, **__):
-    print(*sys.modules, "isobench.run.runner")
+    print(*sys.modules, "isobench.cells.runner")
     raise KeyboardInterrupt
 
 runner.execute = execute
@@ -52,7 +52,10 @@ from isobench.cli import main
 main(sys.argv[1:])
 """
 """Prints the modules that are imported when a run begins to measure."""
-ROOMS = ("analysis", "daemons", "images", "probe", "report", "results")
+ROOMS = {
+    *("analysis", "cells", "daemons", "estimation", "guests", "images", "layout", "lifecycle", "nights", "probe"),
+    *("report", "resources", "results"),
+}
 """Of ours: what works, and is no declaration."""
 LOADED = """
 import sys
@@ -205,7 +208,7 @@ def test_the_analysis_is_not_in_memory_while_a_run_is_measured(command: str, tmp
     folder = ["--folder", str(tmp_path / "night")] if command == "nightly" else []
     begin = [sys.executable, "-c", MEASURING, *words, *folder]
     done = subprocess.run(begin, capture_output=True, text=True, timeout=60, check=False)
-    assert {"isobench.run.runner"} == set(done.stdout.split()[-1:]), done.stderr
+    assert {"isobench.cells.runner"} == set(done.stdout.split()[-1:]), done.stderr
     assert set(done.stdout.split()) & {"matplotlib", "numpy", "pandas", "pyperf", "scipy"} == set()
 
 

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
 from isobench.contracts.launch import working
-from isobench.host.programs import find
-from isobench.images.disk import disk_image
+from isobench.guests.disk import disk_image
+from isobench.guests.kernel import guest_kernel
 from isobench.images.fio import host_fio
-from isobench.images.kernel import guest_kernel
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.processes.programs import find
 from isobench.scenarios._fio import FOLDER, read_job
 from verification.crosscheck.syscalls import compare, show
 
@@ -160,7 +161,7 @@ def _nanoseconds(document: dict[str, object], name: str) -> float:
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[Sandbox, Path]]:
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
+    with workspace(new_run_id(), catalog.sweep) as run:
         workdir = run / name
         workdir.mkdir(mode=0o711)
         with catalog.environments()[name].open(workdir) as sandbox:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from isobench.analysis import paired
 from isobench.contracts.launch import idle
 from isobench.environments.native.rungs import ENVIRONMENTS
+from isobench.estimation import paired
 from isobench.images.rootfs import rootfs_path
 from isobench.probe.build import FLAGS
 from isobench.scenarios.startup import durations

@@ -18,7 +18,8 @@ from pathlib import Path
 from isobench.contracts.launch import idle
 from isobench.environments.docker._client import connect
 from isobench.environments.docker.engine import ENVIRONMENTS
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
 from verification.crosscheck.floor import median_interval
 
 ROUNDS = 40
@@ -40,7 +41,7 @@ def main() -> int:
 def measure() -> tuple[list[float], list[float], list[float]]:
     """Seconds of ours, of hyperfine's `docker run`, and of the client alone, round by round."""
     environment = next(e for e in ENVIRONMENTS if e.name == "docker")
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
+    with workspace(new_run_id(), catalog.sweep) as run:
         workdir = run / "docker"
         workdir.mkdir(mode=0o711)
         with environment.open(workdir) as sandbox:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.image_kinds import KINDS
 from isobench.images.kinds import layers_of_kind
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
 from verification.crosscheck._docker import docker, image_by_hand
 from verification.crosscheck.floor import median_interval
 
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--kind", choices=list(KINDS), default="layers-10")
     chosen = parser.parse_args()
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+    with workspace(new_run_id(), catalog.sweep) as workdir:
         folder = workdir / "docker"
         folder.mkdir(mode=0o711)
         with catalog.environments()["docker"].open(folder) as sandbox, image_by_hand(workdir.name) as other:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import Unavailable
 from isobench.environments.docker._client import LABEL
-from isobench.host.accounting import controller_folder, text_of
-from isobench.host.disks import disk_beneath
-from isobench.run import catalog, lifecycle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.processes.accounting import controller_folder, text_of
+from isobench.resources.disks import disk_beneath
 from isobench.scenarios import limit_network, limits
 from verification.crosscheck._docker import docker, image_by_hand
 from verification.crosscheck.floor import median_interval
@@ -216,7 +217,7 @@ def main() -> int:
     rounds = parser.parse_args().rounds
     limits.QUOTAS = (20,)
     apart = []
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+    with workspace(new_run_id(), catalog.sweep) as workdir:
         run, name = workdir.name, "ns-all+cgroup"
         (workdir / name).mkdir(mode=0o711)
         with catalog.environments()[name].open(workdir / name) as sandbox:

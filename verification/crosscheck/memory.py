@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis.paired import interval
 from isobench.environments.docker._client import LABEL
-from isobench.run import catalog, lifecycle
+from isobench.estimation.paired import interval
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
 from isobench.scenarios import density as density
 from verification.crosscheck._docker import docker, image_by_hand
 
@@ -89,7 +90,7 @@ def main() -> int:
     mine: list[float] = []
     plain: list[float] = []
     theirs: list[float] = []
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as workdir:
+    with workspace(new_run_id(), catalog.sweep) as workdir:
         run, folder = workdir.name, workdir / "docker"
         folder.mkdir(mode=0o711)
         with catalog.environments()["docker"].open(folder) as sandbox, image_by_hand(run) as image:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers
 from isobench.contracts.launch import working
-from isobench.host.programs import find
+from isobench.processes.programs import find
 from verification.crosscheck.syscalls import compare, prepared, reference, show
 
 if TYPE_CHECKING:

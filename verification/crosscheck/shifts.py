@@ -15,8 +15,8 @@ import numpy as np
 import ruptures
 from asv.step_detect import detect_steps
 
-from isobench.analysis.review import borne_out, dated
-from isobench.analysis.steps import steps
+from isobench.nights.review import borne_out, dated
+from isobench.nights.steps import steps
 
 SERIES, SEED, MARGIN = 60, 15, 5
 Made = tuple[np.ndarray, list[int]]

@@ -26,8 +26,8 @@ from isobench.contracts.answers import answers
 from isobench.contracts.launch import working
 from isobench.core.model import BAND
 from isobench.environments.native.rungs import ENVIRONMENTS
-from isobench.host.programs import find
 from isobench.probe.build import FLAGS, probe_path
+from isobench.processes.programs import find
 from verification.crosscheck.floor import median_interval
 
 if TYPE_CHECKING:

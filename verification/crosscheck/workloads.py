@@ -17,12 +17,13 @@ import sys
 import time
 from pathlib import Path
 
+from isobench.cells.cell import TimedSandbox
 from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.images.archive import unpack
-from isobench.run import catalog, lifecycle
-from isobench.run.cell import TimedSandbox
-from isobench.run.workloads import select_workloads
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.planning.workloads import select_workloads
 from isobench.workloads.measured import Measured
 from isobench.workloads.workload import ENVIRON
 from verification.crosscheck.floor import median_interval
@@ -55,7 +56,7 @@ def measure(workload: Measured, rounds: int) -> dict[str, tuple[float, float, fl
     """The ratio of ours to theirs over the rounds for each number, with its interval; the order alternates."""
     names = [number.name for number in workload.workload.numbers]
     ratios: dict[str, list[float]] = {name: [] for name in names}
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as run:
+    with workspace(new_run_id(), catalog.sweep) as run:
         (run / "chroot").mkdir(mode=0o711)
         tree = run / "hand"
         unpack(workload.root.archive, tree)

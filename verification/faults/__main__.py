@@ -183,7 +183,7 @@ def _write(lines: dict[str, Line]) -> None:
         "Podman and LXC, routes, rules and settings of the network, interfaces, mounts, processes, namespaces by",
         "inode, sockets, System V shared memory, loop devices, and what the engines list. What an engine creates once",
         "for itself is listed in verification/faults/trees.py.",
-        "Not injected: suspending the machine (tests/unit/run/test_runner.py covers the clocks that mark it),",
+        "Not injected: suspending the machine (tests/unit/cells/test_runner.py covers the clocks that mark it),",
         "and cgroup layouts and security modules other than this host's.",
         "",
         "| fault | injected | survived | leaks | |",

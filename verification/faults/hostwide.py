@@ -70,7 +70,7 @@ def _marked(place: Place, inject: Callable[[subprocess.Popen[bytes]], None], wor
     except OSError as error:
         process.wait(120)
         tally.leaks += leaks.left(place.where, before)
-        note = f"not possible on this host ({error.strerror}); simulated in tests/unit/run/test_runner.py"
+        note = f"not possible on this host ({error.strerror}); simulated in tests/unit/cells/test_runner.py"
         return tally.line(fault, note)
     process.wait(120)
     blocks = place.last_run().session.blocks

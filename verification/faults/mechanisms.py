@@ -9,14 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.run import catalog
+from isobench.planning import catalog
 from verification.faults.place import Line, Tally
 from verification.faults.stopping import survivors, unloadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from isobench.run import catalog
+    from isobench.planning import catalog
 from verification.faults.place import Place
 
 TIMES = 10

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem import cache, paths
 from isobench.images import debian
-from isobench.run import catalog
+from isobench.planning import catalog
 from isobench.workloads.file import read_workload
 
 if TYPE_CHECKING:

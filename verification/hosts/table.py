@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from isobench.planning import catalog
 from isobench.results import store
-from isobench.run import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

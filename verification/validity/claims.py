@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isobench.analysis import frames, verdicts
-from isobench.report import format, rules
+from isobench.layout import format
+from isobench.report import rules
 from verification.validity.noise import CORRELATED, QUIET, noise
 from verification.validity.promise import Line
 from verification.validity.runs import BASELINE, CONTROL, context_of, quiet, run_of

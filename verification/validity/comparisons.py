@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isobench.analysis.compare import compare
-from isobench.analysis.paired import FEWEST_PAIRS
 from isobench.analysis.results import Results, load
 from isobench.commands import run
 from isobench.commands.compare import failing
 from isobench.core.errors import NothingMeasured
+from isobench.estimation.paired import FEWEST_PAIRS
 from isobench.results import store
 from verification.validity.noise import QUIET, noise
 from verification.validity.promise import Line

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isobench.analysis.fleet import odd_hosts, peers
-from isobench.analysis.history import Night, Point
+from isobench.nights.fleet import odd_hosts, peers
+from isobench.nights.history import Night, Point
 from verification.validity.noise import QUIET
 from verification.validity.promise import Line
 

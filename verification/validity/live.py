@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis import frames, paired
+from isobench.analysis import frames
+from isobench.cells.observer import Observer
+from isobench.cells.runner import execute
 from isobench.contracts.launch import idle
 from isobench.environments.native.rungs import ENVIRONMENTS
+from isobench.estimation import paired
 from isobench.images.rootfs import rootfs_path
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+from isobench.planning.plan import Request
 from isobench.probe.launcher import launched
 from isobench.results import store
-from isobench.run import catalog, lifecycle
-from isobench.run.observer import Observer
-from isobench.run.plan import Request
-from isobench.run.runner import execute
 from isobench.scenarios.startup import Startup, durations
 from verification.crosscheck.floor import measure as floor_measure
 from verification.crosscheck.floor import over_restarts
@@ -145,7 +147,7 @@ def _ratios(blocks: int, seed: int, loaded: set[int]) -> tuple[set[int], float]:
 
 @contextmanager
 def _workplace() -> Iterator[Path]:
-    with lifecycle.workspace(lifecycle.new_run_id(), catalog.sweep) as folder:
+    with workspace(new_run_id(), catalog.sweep) as folder:
         yield folder
 
 

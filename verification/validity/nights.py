@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isobench.analysis.steps import Level, steps
+from isobench.nights.steps import Level, steps
 from verification.validity.noise import QUIET, noise
 from verification.validity.promise import Line
 

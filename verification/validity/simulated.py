@@ -8,12 +8,13 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from isobench.analysis import frames, paired
-from isobench.analysis.history import History, Night, Point
+from isobench.analysis import frames
 from isobench.analysis.stopping import WidthStopper
-from isobench.analysis.trend import Alert, changes, evaluate
+from isobench.estimation import paired
+from isobench.nights.history import History, Night, Point
+from isobench.nights.trend import Alert, changes, evaluate
+from isobench.planning.plan import Cell, plan
 from isobench.results.store import Series
-from isobench.run.plan import Cell, plan
 from verification.validity.noise import KINDS, drift, noise
 from verification.validity.promise import Line
 
@@ -124,7 +125,7 @@ def g6(nights: int = 100, trials: int = 200, seed: int = 6) -> Line:
 
 
 def _alarms(logs: np.ndarray) -> int:
-    """How many changes were confirmed on any night; a later query withdraws none (tests/unit/analysis/test_steps)."""
+    """How many changes were confirmed on any night; a later query withdraws none (tests/unit/nights/test_steps)."""
     return len(changes(logs))
 
 

@@ -19,9 +19,9 @@ from isobench.environments.docker._daemons import engine_pids, is_of
 from isobench.environments.docker._leftovers import forget
 from isobench.environments.docker._plain import plain
 from isobench.environments.docker._sdk import docker
-from isobench.host.accounting import cpu_seconds, descendants, parent
-from isobench.host.use import Use
 from isobench.probe.launcher import watch_netns
+from isobench.processes.accounting import cpu_seconds, descendants, parent
+from isobench.resources.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

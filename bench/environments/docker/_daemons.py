@@ -14,8 +14,16 @@ from isobench.contracts.capabilities import Part
 from isobench.core.errors import IsobenchError
 from isobench.daemons.address import address as engine_address
 from isobench.daemons.private import daemon_state
-from isobench.host.accounting import cgroups_of, children, command_line, parent, process_name, users_of
-from isobench.host.serving import Server, connected_to, listens_at, proc_is_ours, remembered, server_of, server_of_port
+from isobench.processes.accounting import cgroups_of, children, command_line, parent, process_name, users_of
+from isobench.processes.serving import (
+    Server,
+    connected_to,
+    listens_at,
+    proc_is_ours,
+    remembered,
+    server_of,
+    server_of_port,
+)
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

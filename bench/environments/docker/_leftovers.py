@@ -13,7 +13,7 @@ from isobench.daemons.shims import remove_socket
 from isobench.environments.docker._client import LABEL, connect, engine_errors
 from isobench.environments.docker._daemons import containerd_settings
 from isobench.filesystem.paths import opened
-from isobench.host.cgroups import remove
+from isobench.resources.cgroups import remove
 
 if TYPE_CHECKING:
     from typing import Any

@@ -9,7 +9,7 @@ from isobench.core.errors import MeasurementError
 from isobench.environments.docker._client import engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._sandbox import DockerSandbox
-from isobench.host.accounting import pids_with
+from isobench.processes.accounting import pids_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

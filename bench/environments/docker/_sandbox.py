@@ -19,12 +19,12 @@ from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import engine_pids, unseen
 from isobench.environments.docker._images import DockerImages
-from isobench.host.accounting import called
-from isobench.host.cgroups import limits_swap, shares
-from isobench.host.disks import disk_beneath
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
 from isobench.probe.launcher import blind
+from isobench.processes.accounting import called
+from isobench.resources.cgroups import limits_swap, shares
+from isobench.resources.disks import disk_beneath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, Unavailable
 from isobench.core.remedies import as_root, to_start
-from isobench.host.programs import find
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from isobench.environments.libvirt._connection import uri
-from isobench.host.accounting import pids_with, qemu_users
-from isobench.host.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
+from isobench.processes.accounting import pids_with, qemu_users
+from isobench.processes.serving import Server, connected_paths, connected_to, server_of, serving_pid, writes_to
 
 
 def root_of_daemon() -> Path:

@@ -12,8 +12,8 @@ from isobench.environments.libvirt._daemons import give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.filesystem.paths import short
-from isobench.host.programs import find
-from isobench.images.distro import distro_image
+from isobench.guests.distro import distro_image
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -21,8 +21,8 @@ from isobench.environments.libvirt._daemons import give_to_qemu, qemu_pid, root_
 from isobench.environments.libvirt._traces import remove_traces_of
 from isobench.filesystem.files import tail
 from isobench.filesystem.paths import short
-from isobench.host.accounting import cpu_seconds
-from isobench.host.use import Use
+from isobench.processes.accounting import cpu_seconds
+from isobench.resources.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

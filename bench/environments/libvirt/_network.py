@@ -26,7 +26,7 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
-from isobench.host.programs import output
+from isobench.processes.programs import output
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping

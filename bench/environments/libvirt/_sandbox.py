@@ -26,14 +26,14 @@ from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
 from isobench.filesystem.paths import cache_dir, check_name, short
-from isobench.host.accounting import called
-from isobench.host.cgroups import PERIOD, shares
+from isobench.guests.disk import copy_disk
+from isobench.guests.initramfs import initramfs, with_arguments
+from isobench.guests.kernel import guest_kernel
+from isobench.guests.nullkernel import null_kernel
 from isobench.host.machine import virtualises
-from isobench.host.oom import MemoryWatch
-from isobench.images.disk import copy_disk
-from isobench.images.initramfs import initramfs, with_arguments
-from isobench.images.kernel import guest_kernel
-from isobench.images.nullkernel import null_kernel
+from isobench.processes.accounting import called
+from isobench.resources.cgroups import PERIOD, shares
+from isobench.resources.oom import MemoryWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -38,7 +38,7 @@ class Storage(NamedTuple):
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The kernel modules it needs in addition to the usual ones (bench/images/initramfs.py)."""
+        """The kernel modules it needs in addition to the usual ones (bench/guests/initramfs.py)."""
         return (*_MODULES.get(self.bus, ()), *_MODULES.get(self.share, ()))
 
     @property

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from isobench.environments.libvirt._connection import uri
-from isobench.host.cgroups import remove
+from isobench.resources.cgroups import remove
 
 _RANDOM_FORM = "8"
 """The version of UUIDs whose digits are defined by the application (RFC 9562)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.core.remedies import as_root
-from isobench.host.programs import output
+from isobench.processes.programs import output
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,13 +16,13 @@ from isobench.environments._limits import in_a_cgroup
 from isobench.environments.native._furnished import make_devices, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
-from isobench.host.cgroups import is_unified, limits, make_parents, remove_parents
-from isobench.host.oom import MemoryWatch
 from isobench.images.archive import Unpacked
 from isobench.images.lower import copy_lower
 from isobench.images.rootfs import link_rootfs
 from isobench.images.seccomp import compile_default_profile
 from isobench.probe.launcher import MAY_NOT, ROOT_ONLY, launched
+from isobench.resources.cgroups import is_unified, limits, make_parents, remove_parents
+from isobench.resources.oom import MemoryWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -101,7 +101,7 @@ class Native:
 
 def sweep(run: str) -> list[str]:
     """Remove the cgroups of a dead run."""
-    from isobench.host.cgroups import remove
+    from isobench.resources.cgroups import remove
 
     return remove(run)
 

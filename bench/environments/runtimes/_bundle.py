@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from isobench.environments.runtimes._runtime import Driver
-from isobench.host.cgroups import PERIOD, limits_swap, remove, shares
-from isobench.host.disks import disk_beneath
 from isobench.images.seccomp import oci_profile
+from isobench.resources.cgroups import PERIOD, limits_swap, remove, shares
+from isobench.resources.disks import disk_beneath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

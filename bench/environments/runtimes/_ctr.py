@@ -20,10 +20,10 @@ from isobench.environments.runtimes._ctr_images import CtrImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import opened, work_folder
-from isobench.host.accounting import descendants, peer_pid, pids_with, process_name
-from isobench.host.cgroups import remove
-from isobench.host.programs import output
-from isobench.host.serving import server_of
+from isobench.processes.accounting import descendants, peer_pid, pids_with, process_name
+from isobench.processes.programs import output
+from isobench.processes.serving import server_of
+from isobench.resources.cgroups import remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from isobench.contracts.images import Pulled
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import Offers
-from isobench.host.programs import output
+from isobench.processes.programs import output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import cgroup_files
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import work_root
-from isobench.host.cgroups import is_version_2, remove
-from isobench.host.programs import version
+from isobench.processes.programs import version
+from isobench.resources.cgroups import is_version_2, remove
 
 if TYPE_CHECKING:
     from isobench.environments.runtimes._sandbox import RuntimeSandbox

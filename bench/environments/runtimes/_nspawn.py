@@ -11,8 +11,8 @@ from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import cgroup_files
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import work_folder
-from isobench.host.cgroups import is_version_2, limited, make_own, remove
 from isobench.images.rootfs import link_rootfs
+from isobench.resources.cgroups import is_version_2, limited, make_own, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,10 +14,10 @@ from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
 from isobench.filesystem.paths import check_name, state_dir, work_folder
 from isobench.host.capabilities import lacking
-from isobench.host.cgroups import limits_swap, remove, shares
-from isobench.host.disks import disk_beneath
-from isobench.host.endings import has_variable, kill_all
 from isobench.images.rootfs import rootfs_tar
+from isobench.processes.endings import has_variable, kill_all
+from isobench.resources.cgroups import limits_swap, remove, shares
+from isobench.resources.disks import disk_beneath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,13 +14,13 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.environments._limits import in_a_cgroup
 from isobench.filesystem.paths import check_may_run, check_name
-from isobench.host.accounting import cpu_seconds
-from isobench.host.cgroups import asked_here
-from isobench.host.oom import MemoryWatch
-from isobench.host.programs import find, output, version
 from isobench.images.archive import Unpacked
 from isobench.images.rootfs import link_rootfs
 from isobench.probe.launcher import ENVIRON, blind, launched, watch_netns
+from isobench.processes.accounting import cpu_seconds
+from isobench.processes.programs import find, output, version
+from isobench.resources.cgroups import asked_here
+from isobench.resources.oom import MemoryWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

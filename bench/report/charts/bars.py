@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from isobench.report import format
+from isobench.layout import format
+from isobench.layout.palette import CYCLE, FAINT, INK, PAPER
 from isobench.report.charts.drawing import Drawn, empty, on_demand, svg
 from isobench.report.charts.marks import HATCHES, legend, short, wrapped
-from isobench.report.palette import CYCLE, FAINT, INK, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

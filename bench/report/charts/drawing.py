@@ -13,9 +13,9 @@ from functools import cache, wraps
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias
 
-from isobench.report.blocks import Picture
-from isobench.report.palette import DARK, FAINT, GRID, INK, PAPER
-from isobench.report.svg import compact
+from isobench.layout.blocks import Picture
+from isobench.layout.palette import DARK, FAINT, GRID, INK, PAPER
+from isobench.report.charts.svg import compact
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.report import format
+from isobench.layout import format
+from isobench.layout.palette import FAINT, GRID, PAPER
 from isobench.report.charts.drawing import Drawn, empty, empty_figure, on_demand, svg, tidy
 from isobench.report.charts.marks import colour_of, legend, marker_of, short
 from isobench.report.charts.scales import base_of, in_sight, in_unit, log_axis
-from isobench.report.palette import FAINT, GRID, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

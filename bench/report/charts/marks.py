@@ -9,8 +9,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from isobench.report import format
-from isobench.report.palette import CYCLE
+from isobench.layout import format
+from isobench.layout.palette import CYCLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

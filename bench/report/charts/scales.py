@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from isobench.report import format
-from isobench.report.ticks import log_ticks
+from isobench.layout import format
+from isobench.layout.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

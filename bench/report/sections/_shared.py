@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.verdicts import centred
 from isobench.core.model import BAND
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Cell, Details, Figure, Heading, Span, Table, plain, table
+from isobench.layout import format
+from isobench.layout.blocks import Cell, Details, Figure, Heading, Span, Table, plain, table
+from isobench.report import charts, rules
 from isobench.report.context import shade_of, verdict_span
 from isobench.report.needs import representatives
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block, Text
+    from isobench.layout.blocks import Block, Text
     from isobench.report.context import Context
 
 

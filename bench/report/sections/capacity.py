@@ -11,15 +11,15 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.verdicts import centred
-from isobench.report import format
-from isobench.report.blocks import Paragraph, table
+from isobench.layout import format
+from isobench.layout.blocks import Paragraph, table
 from isobench.report.context import Section
 from isobench.report.sections._shared import drawn, name_cell, over_count, scenario_details
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from isobench.report.blocks import Block, Cell, Text
+    from isobench.layout.blocks import Block, Cell, Text
     from isobench.report.context import Context
 
 _SCENARIO = "capacity"

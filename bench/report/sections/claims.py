@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.image_kinds import KINDS
-from isobench.report import format, rules
-from isobench.report.blocks import Block, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Paragraph, Span, table
+from isobench.report import rules
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
 from isobench.report.sections import capacity, images, limits, neighbours
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Style, Text
+    from isobench.layout.blocks import Style, Text
     from isobench.report.context import Context
 
 VM_NAMES = ("kvm", "tcg")

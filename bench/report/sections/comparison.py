@@ -11,14 +11,15 @@ from isobench.analysis.compare import Change, compare, facts, one_machine
 from isobench.analysis.earlier import earlier
 from isobench.core.errors import UsageError
 from isobench.core.model import BAND
-from isobench.report import charts, compared, format, rules
-from isobench.report.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Banner, Block, Details, Figure, Items, Paragraph, Span, table
+from isobench.report import charts, compared, rules
 from isobench.report.context import Section
 from isobench.report.sections._shared import alt_of
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Results
-    from isobench.report.blocks import Cell, Text
+    from isobench.layout.blocks import Cell, Text
     from isobench.report.context import Context
 
 _DRAWN = 30

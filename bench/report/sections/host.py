@@ -6,12 +6,12 @@ import gzip
 import shlex
 from typing import TYPE_CHECKING
 
-from isobench.report import format
-from isobench.report.blocks import Attachment, Code, Heading, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Attachment, Code, Heading, Paragraph, Span, table
 from isobench.report.context import Section
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Block, Cell, Text
+    from isobench.layout.blocks import Block, Cell, Text
     from isobench.report.context import Context
 
 _WORDS = {

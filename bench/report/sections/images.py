@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from isobench.contracts.image_kinds import KINDS
-from isobench.report import charts, format
-from isobench.report.blocks import Figure, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Figure, Paragraph, Span, table
+from isobench.report import charts
 from isobench.report.context import Section
 from isobench.report.sections._shared import alt_of, scenario_details, within_blocks
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block, Cell, Text
+    from isobench.layout.blocks import Block, Cell, Text
     from isobench.report.context import Context
     from isobench.report.sections._shared import Ratio
 

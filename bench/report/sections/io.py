@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.analysis import paired
 from isobench.analysis.results import Difference
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
+from isobench.estimation import paired
+from isobench.layout import format
+from isobench.layout.blocks import Block, Cell, Figure, Heading, Paragraph, Text, table
+from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.flags import memory_answers
 from isobench.report.sections._shared import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Table
+    from isobench.layout.blocks import Table
     from isobench.report.context import Context
 
 _FAMILIES = ("io", "net")

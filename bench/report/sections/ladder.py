@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Block, Figure, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Figure, Paragraph, Span, table
+from isobench.report import charts, rules
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
 from isobench.report.rungs import Rung, find_rungs
@@ -18,7 +19,7 @@ from isobench.report.sections._shared import alt_of, drawn, name_cell, parts_fig
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Difference
-    from isobench.report.blocks import Cell, Table, Text
+    from isobench.layout.blocks import Cell, Table, Text
     from isobench.report.context import Context
 
 _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))

@@ -11,15 +11,15 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.verdicts import centred
-from isobench.report import format
-from isobench.report.blocks import Items, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Items, Paragraph, Span, table
 from isobench.report.context import Section
 from isobench.report.sections._shared import name_cell, scenario_details, whole_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from isobench.report.blocks import Block, Cell, Text
+    from isobench.layout.blocks import Block, Cell, Text
     from isobench.report.context import Context
 
 MARGIN = 0.10

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.analysis import slopes
 from isobench.analysis.verdicts import centred
-from isobench.report import format
-from isobench.report.blocks import Cell, Heading, Paragraph, Span, table
+from isobench.estimation import slopes
+from isobench.layout import format
+from isobench.layout.blocks import Cell, Heading, Paragraph, Span, table
 from isobench.report.context import Section, shade
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
@@ -23,7 +23,7 @@ from isobench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Block, Text
+    from isobench.layout.blocks import Block, Text
     from isobench.report.context import Context
 
 _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")

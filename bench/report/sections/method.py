@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.core.model import BAND
-from isobench.report import format
-from isobench.report.blocks import Block, Cell, Code, Details, Heading, Items, Paragraph, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Cell, Code, Details, Heading, Items, Paragraph, table
 from isobench.report.context import Section
 from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Text
+    from isobench.layout.blocks import Text
     from isobench.report.context import Context
     from isobench.results.record import EnvironmentRecord
 

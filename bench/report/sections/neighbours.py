@@ -10,15 +10,15 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.analysis.verdicts import verdict
-from isobench.report import format
-from isobench.report.blocks import Cell, Items, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Cell, Items, Paragraph, Span, table
 from isobench.report.context import Section, shade
 from isobench.report.sections._shared import scenario_details, within_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.report.blocks import Block, Text
+    from isobench.layout.blocks import Block, Text
     from isobench.report.context import Context
     from isobench.report.sections._shared import Ratio
 

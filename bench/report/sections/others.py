@@ -8,7 +8,7 @@ from isobench.report.context import Section
 from isobench.report.sections._shared import whole_scenario
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Block
+    from isobench.layout.blocks import Block
     from isobench.report.context import Context
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.core.model import BAND
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Figure, table
+from isobench.layout import format
+from isobench.layout.blocks import Figure, table
+from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.needs import needs_of, representatives, rows_for
 from isobench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, style_of, verdict_counts
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block
+    from isobench.layout.blocks import Block
     from isobench.report.context import Context
     from isobench.report.needs import Need
 

@@ -6,8 +6,9 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Cell, Figure, table
+from isobench.layout import format
+from isobench.layout.blocks import Cell, Figure, table
+from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import (
@@ -23,7 +24,7 @@ from isobench.report.sections._shared import (
 )
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Block, Table, Text
+    from isobench.layout.blocks import Block, Table, Text
     from isobench.report.context import Context
 
 POINTS = 3000

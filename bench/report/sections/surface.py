@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Block, Figure, Items, Paragraph, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Figure, Items, Paragraph, table
+from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import alt_of, name_cell, sample_note, style_of
@@ -14,7 +15,7 @@ from isobench.report.sections._shared import alt_of, name_cell, sample_note, sty
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from isobench.report.blocks import Cell, Text
+    from isobench.layout.blocks import Cell, Text
     from isobench.report.context import Context
     from isobench.results.record import EnvironmentRecord
 

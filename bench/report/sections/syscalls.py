@@ -6,14 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 from isobench.core.model import BAND
-from isobench.report import charts, format
-from isobench.report.blocks import Block, Cell, Figure, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Cell, Figure, Span, table
+from isobench.report import charts
 from isobench.report.context import Section, shade_of
 from isobench.report.needs import representatives
 from isobench.report.sections._shared import alt_of, sample_note, scenario_details, style_of, tabled, tally
 
 if TYPE_CHECKING:
-    from isobench.report.blocks import Table, Text
+    from isobench.layout.blocks import Table, Text
     from isobench.report.context import Context
 
 _TAIL = re.compile(r"[-.]p\d+$")

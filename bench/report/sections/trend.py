@@ -10,11 +10,12 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from isobench.analysis import history
-from isobench.analysis.trend import FEWEST as WATCHED
-from isobench.analysis.trend import evaluate
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Block, Figure, Paragraph, table
+from isobench.layout import format
+from isobench.layout.blocks import Block, Figure, Paragraph, table
+from isobench.nights import history
+from isobench.nights.trend import FEWEST as WATCHED
+from isobench.nights.trend import evaluate
+from isobench.report import charts, rules
 from isobench.report.context import Section, day_of
 from isobench.report.needs import metric_for, needs_of, representatives
 from isobench.report.sections._shared import alt_of, style_of
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from isobench.analysis.results import Estimate
-    from isobench.analysis.trend import Alert
-    from isobench.report.blocks import Cell, Text
+    from isobench.layout.blocks import Cell, Text
+    from isobench.nights.trend import Alert
     from isobench.report.context import Context, Night
     from isobench.report.needs import Need
 

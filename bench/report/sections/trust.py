@@ -7,18 +7,18 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from isobench.analysis.paired import FEWEST_PAIRS, SIGNIFICANCE, stretch
-from isobench.analysis.shape import oddities
 from isobench.core.model import BAND, CONTROL_SUFFIX
-from isobench.report import format
-from isobench.report.blocks import Banner, Details, Items, Span, table
+from isobench.estimation.paired import FEWEST_PAIRS, SIGNIFICANCE, stretch
+from isobench.estimation.shape import oddities
+from isobench.layout import format
+from isobench.layout.blocks import Banner, Details, Items, Span, table
 from isobench.report.context import Section
 from isobench.report.flags import flags
 from isobench.report.needs import metric_for, needs_of
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block, Text
+    from isobench.layout.blocks import Block, Text
     from isobench.report.context import Context
     from isobench.results.record import FailureRecord, Session
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.core.model import BAND
-from isobench.report import format
-from isobench.report.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
+from isobench.layout import format
+from isobench.layout.blocks import Banner, Cell, Column, Items, Paragraph, Span, Table
 from isobench.report.caveats import artefact, caveats
 from isobench.report.context import Section, shade_of
 from isobench.report.needs import metric_for, needs_of, representatives, rows_for, spokesmen
@@ -15,7 +15,7 @@ from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block, Text
+    from isobench.layout.blocks import Block, Text
     from isobench.report.context import Context
     from isobench.report.needs import Need
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.core.model import BAND
-from isobench.report import charts, format, rules
-from isobench.report.blocks import Code, Details, Figure, Heading, Paragraph, Span, table
+from isobench.layout import format
+from isobench.layout.blocks import Code, Details, Figure, Heading, Paragraph, Span, table
+from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.needs import representatives
 from isobench.report.rungs import find_rungs
@@ -21,7 +22,7 @@ from isobench.report.sections._shared import (
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
-    from isobench.report.blocks import Block, Cell, Text
+    from isobench.layout.blocks import Block, Cell, Text
     from isobench.report.context import Context
 
 _OF_EVERY_WORKLOAD = (

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isobench.analysis import between
-from isobench.analysis.between import Level
 from isobench.analysis.compare import Change, Comparison, compare
 from isobench.analysis.earlier import earlier
 from isobench.analysis.results import Results, load
 from isobench.core.errors import UsageError
+from isobench.estimation import between
+from isobench.estimation.between import Level
 from isobench.report.compared import sentences
 from isobench.results import store
 from isobench.results.store import Series

@@ -11,7 +11,7 @@ import pytest
 from isobench.analysis.results import load
 from isobench.commands import compare as command
 from isobench.core.errors import UsageError
-from isobench.report.blocks import Figure
+from isobench.layout.blocks import Figure
 from isobench.report.build import make_context
 from isobench.report.sections import comparison
 from tests.unit.analysis.made import write_run

@@ -13,7 +13,7 @@ from isobench.contracts import plugins
 from isobench.contracts.mechanism import Mechanism
 from isobench.core.errors import UsageError
 from isobench.core.model import Metric
-from isobench.run import catalog, dependencies
+from isobench.planning import catalog, dependencies
 from tests.fake import FakeEnvironment, FakeScenario
 
 

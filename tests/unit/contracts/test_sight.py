@@ -8,7 +8,7 @@ import pytest
 
 from isobench.contracts import sight
 from isobench.contracts.capabilities import Part
-from isobench.run import catalog
+from isobench.planning import catalog
 
 if TYPE_CHECKING:
     from isobench.contracts.scenario import Scenario

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from isobench.cells.opening import smoke_test
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.probe import launcher
-from isobench.run.opening import smoke_test
 from tests.fake import FakeEnvironment
 
 ROOT = Path(__file__).parents[3]

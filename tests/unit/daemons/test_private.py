@@ -9,8 +9,8 @@ import pytest
 
 from isobench.daemons import private, session
 from isobench.filesystem import paths
-from isobench.run import lifecycle
-from isobench.run.catalog import sweep
+from isobench.lifecycle import leftovers, workspace
+from isobench.planning.catalog import sweep
 
 NAME = "isobench-20260101T000000Z-abcdef"
 
@@ -30,11 +30,11 @@ def dead_run_in(engines: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Pat
     with monkeypatch.context() as patch:
         for name, value in engines.items():
             patch.setenv(name, value)
-        record = lifecycle._record(NAME)
+        record = workspace._record(NAME)
     work = paths.work_root() / NAME
     for part in ("docker-1", "tcg-1", "containerd-1"):
         (work / part).mkdir(parents=True)
-    with lifecycle._claim(work / "run.json", record), lifecycle._claim(paths.state_dir() / f"{NAME}.json", record):
+    with workspace._claim(work / "run.json", record), workspace._claim(paths.state_dir() / f"{NAME}.json", record):
         pass
     return work
 
@@ -49,9 +49,9 @@ def test_a_dead_run_in_dead_daemons_is_cleaned(folder: Path, monkeypatch: pytest
             session.made(state / name)
         (state / "docker/data/image").mkdir(parents=True)
     work = dead_run_in(private.addresses(), monkeypatch)
-    done = lifecycle.clean(sweep)
-    assert not [line for line in done if line.startswith(lifecycle.NOT_CLEANED)], done
-    assert not work.exists() and lifecycle.dead_runs() == []
+    done = leftovers.clean(sweep)
+    assert not [line for line in done if line.startswith(leftovers.NOT_CLEANED)], done
+    assert not work.exists() and leftovers.dead_runs() == []
     assert not (state / "docker/data").exists()
 
 
@@ -65,9 +65,9 @@ def test_a_living_sessions_daemon_is_waited_for(folder: Path, monkeypatch: pytes
     work = dead_run_in(private.addresses(), monkeypatch)
     held = [session.hold(state / name) for name in ("docker", "libvirt")]
     try:
-        done = lifecycle.clean(sweep)
+        done = leftovers.clean(sweep)
     finally:
         for descriptor in held:
             os.close(descriptor)
-    assert [line for line in done if line.startswith(lifecycle.NOT_CLEANED)]
+    assert [line for line in done if line.startswith(leftovers.NOT_CLEANED)]
     assert work.exists() and (state / "docker/data/image").exists()

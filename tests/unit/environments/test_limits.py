@@ -22,10 +22,10 @@ from isobench.environments.runtimes import _lxc, _nspawn
 from isobench.environments.runtimes._bundle import configuration
 from isobench.environments.runtimes._podman import PodmanDriver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
-from isobench.host import cgroups
-from isobench.host.cgroups import Writes
-from isobench.host.cgroups import limits as files
-from isobench.host.disks import Disk
+from isobench.resources import cgroups
+from isobench.resources.cgroups import Writes
+from isobench.resources.cgroups import limits as files
+from isobench.resources.disks import Disk
 
 EVERY = limited(
     working("x"),

@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from isobench.analysis import history
 from isobench.analysis.results import load
-from isobench.analysis.trend import evaluate
 from isobench.commands import _night
 from isobench.export.openmetrics import FAMILIES, write_night
+from isobench.nights import history
+from isobench.nights.trend import evaluate
 from tests import dashboard
 from tests.unit.analysis.made import night, write_run
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from isobench.core.errors import UsageError
-from isobench.filesystem import cache
+from isobench.core.errors import BuildError, UsageError
+from isobench.filesystem import cache, paths
 from isobench.filesystem.cache import cached, damage_of
-from isobench.run import lifecycle
+from isobench.lifecycle import leftovers
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_a_home_folder_as_cache_loses_nothing(place: Path) -> None:
         (folder / "inner").mkdir(parents=True)
         os.utime(folder, (0, 0))
     assert built_again()
-    assert lifecycle.clean(lambda run: []) == []
+    assert leftovers.clean(lambda run: []) == []
     assert all((folder / "inner").is_dir() for folder in theirs)
     assert stat.S_IMODE(place.stat().st_mode) == 0o1777
 
@@ -212,3 +212,15 @@ def test_what_was_used_least_recently_goes_first(place: Path) -> None:
     assert (place / "mine").is_dir()
     cache.trim(0)
     assert {entry.name for entry in (place / "built").glob("k*")} == {"kernel-1"}
+
+
+def test_a_full_disk_while_building_is_told() -> None:
+    """With the disk that is full, and nothing stays."""
+
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(BuildError, match=r"making the kind in .*cache: No space left on device"):
+        cache.cached("kind", "key", build)
+    assert [path.name for path in paths.cache_dir().glob("*/*")] == ["CACHEDIR.TAG"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.analysis.gate import SHARES, marks
+from isobench.cells.gate import SHARES, marks
 from isobench.host import machine
 from isobench.results.record import CellRecord
 from isobench.run import doctor

@@ -9,9 +9,9 @@ import pytest
 
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import half_made
-from isobench.host import programs
 from isobench.images import debian
 from isobench.images.debian import debian_tree
+from isobench.processes import programs
 
 MAKES = """#!/bin/sh
 echo "$TMPDIR $SOURCE_DATE_EPOCH $*" >> {log}

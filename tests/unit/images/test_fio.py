@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from isobench.host import programs
 from isobench.images import rootfs
 from isobench.images.fio import COMMAND, Fio, host_fio
 from isobench.probe.build import probe_path
+from isobench.processes import programs
 from isobench.scenarios.io import Io
 
 FIO = 'int printf(const char *, ...); int main(void) { printf("fio-9.%d\\n", MINOR); return 0; }'

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from isobench.core.errors import BuildError, Unavailable
-from isobench.host import programs
 from isobench.images import image
 from isobench.images.image import image_of
+from isobench.processes import programs
 from isobench.workloads.root import image_workload, root_of
 from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
 

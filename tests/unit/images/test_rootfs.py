@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from isobench.host import programs
 from isobench.images import rootfs
 from isobench.images.fio import host_fio
+from isobench.processes import programs
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import BuildError, IsobenchError, UsageError
-from isobench.host import programs
-from isobench.images.nullkernel import null_kernel
+from isobench.guests.nullkernel import null_kernel
 from isobench.probe.build import compiled, compiler, probe_path
+from isobench.processes import programs
 
 
 @pytest.fixture(autouse=True)

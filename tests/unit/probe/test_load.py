@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from isobench.host.accounting import children
 from isobench.probe.build import probe_path
+from isobench.processes.accounting import children
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from isobench.analysis.results import Difference, Estimate, Results
-from isobench.report.blocks import Block, Details, Figure, Table, plain
+from isobench.layout.blocks import Block, Details, Figure, Table, plain
 from isobench.report.context import Context
 from isobench.report.rungs import find_rungs
 from isobench.results.journal import Sample

@@ -16,8 +16,8 @@ import pytest
 from isobench.analysis import frames
 from isobench.analysis.results import load as load_results
 from isobench.core.errors import StoreError, UsageError
-from isobench.report import format
-from isobench.report import html as page_as_html
+from isobench.layout import format
+from isobench.layout import html as page_as_html
 from isobench.report.build import make_context, render
 from isobench.results.store import load
 from tests.unit.report.made import HOSTILE, write_run

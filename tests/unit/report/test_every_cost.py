@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from isobench.analysis.results import Estimate
-from isobench.report import html, markdown
+from isobench.layout import html, markdown
+from isobench.layout.page import Page
+from isobench.planning import catalog
 from isobench.report.build import page_of, write
 from isobench.report.context import Context
-from isobench.report.page import Page
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.results.store import Run, Series
-from isobench.run import catalog
 from tests.unit.report import made
 
 LayOut = Callable[[Page], str]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from isobench.planning import catalog
 from isobench.report.context import Context
 from isobench.report.needs import REPRESENTATIVE, metric_for, needs_of, representatives, rows_for, spokesmen
 from isobench.report.sections import verdict
 from isobench.results.record import EnvironmentRecord, MetricRecord, PurposeRecord, ScenarioRecord
-from isobench.run import catalog
 from tests.unit.report.made import context, estimate, session, with_session
 
 if TYPE_CHECKING:

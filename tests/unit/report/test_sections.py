@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from isobench.report import html, markdown, rules
-from isobench.report.blocks import Figure, Heading
+from isobench.layout import html, markdown
+from isobench.layout.blocks import Figure, Heading
+from isobench.layout.page import Page, Part
+from isobench.report import rules
 from isobench.report.build import find_sections, page_of
-from isobench.report.page import Page, Part
 from isobench.report.sections import claims, ladder, startup
 from tests.unit.report.made import HOSTILE, context, estimate, overlays, with_differences, with_differences_of_none
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from isobench.analysis.results import load
+from isobench.cells.runner import execute
 from isobench.core.errors import Unavailable
+from isobench.planning.plan import Cell
 from isobench.results.record import BlockRecord, SkipRecord
 from isobench.run import progress as progress_of
-from isobench.run.plan import Cell
 from isobench.run.progress import Progress, intervals_so_far
-from isobench.run.runner import execute
 from tests.fake import FakeEnvironment, FakeSandbox, FakeScenario
 from tests.unit.analysis.made import write_run
-from tests.unit.run.made import request
+from tests.unit.cells.made import request
 
 
 def test_a_log_has_a_line_a_block(capsys: pytest.CaptureFixture[str]) -> None:

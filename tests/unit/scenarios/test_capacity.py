@@ -11,7 +11,7 @@ import pytest
 
 from isobench.contracts.launch import Launch
 from isobench.core.errors import MeasurementError, ProbeError, StoppedShort
-from isobench.host import capacity as room
+from isobench.resources import capacity as room
 from isobench.scenarios import capacity
 from isobench.scenarios.capacity import BOUND, COUNTS, REQUESTS, UnderLoad
 from tests.fake import SayingInstance

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import KeepsImages
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import Offer, Pulled
@@ -16,8 +17,7 @@ from isobench.contracts.launch import Launch
 from isobench.core.errors import BuildError, MeasurementError
 from isobench.daemons import registry
 from isobench.images import kinds
-from isobench.run import catalog
-from isobench.run.cell import TimedSandbox
+from isobench.planning import catalog
 from isobench.scenarios import image
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.fake import FakeInstance
@@ -195,9 +195,9 @@ def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise BuildError("this host has no static busybox", remedy="apt-get install busybox-static")
 
     monkeypatch.setattr(kinds, "layers_of_kind", cannot)
-    monkeypatch.setattr("isobench.host.programs.find", lambda name: "/usr/bin/docker-registry")
+    monkeypatch.setattr("isobench.processes.programs.find", lambda name: "/usr/bin/docker-registry")
     assert BUSYBOX.lacks() == ("this host has no static busybox", "apt-get install busybox-static")
-    monkeypatch.setattr("isobench.host.programs.find", lambda name: None)
+    monkeypatch.setattr("isobench.processes.programs.find", lambda name: None)
     assert BUSYBOX.lacks() == ("docker-registry is not installed", registry.REMEDY)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isobench.core.errors import MeasurementError, ProbeError, StoppedShort
-from isobench.run.catalog import scenarios
+from isobench.planning.catalog import scenarios
 from isobench.scenarios import _fio, io_jobs, neighbours
 from isobench.scenarios.io import JOBS
 from isobench.scenarios.io_jobs import IoJobs

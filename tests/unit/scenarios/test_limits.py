@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from isobench.analysis.gate import marks
+from isobench.cells.gate import marks
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import Launch, Limits
 from isobench.core.errors import IsobenchError, MeasurementError, OutOfMemory, StoppedShort, Unavailable
 from isobench.host.counters import Counter
+from isobench.planning import catalog
 from isobench.results.record import CellRecord
-from isobench.run import catalog
 from isobench.scenarios import limits
 from tests.fake import SayingInstance
 
@@ -170,14 +170,14 @@ def test_a_limit_that_nobody_enforces_has_no_end() -> None:
 def test_with_swap_it_has_more_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much swap as memory; a guest has its own kernel, and so no swap of the host's."""
     monkeypatch.setattr(limits, "text_of", lambda file: "Filename Type Size Used Priority\n/swap file 1048572 0 -2")
-    monkeypatch.setattr("isobench.host.cgroups.limits_swap", lambda: True)
+    monkeypatch.setattr("isobench.resources.cgroups.limits_swap", lambda: True)
     killed, more = ([{"bytes": size << 20, "ns": 1, "signal": 9, "errno": 0}] for size in (255, 127))
     box = Box([killed, more])
     told = BY_NAME["limit-memory"].facts(box)
     assert told["swap"] == "with 64 MiB of memory and as much swap it got 127 MiB: killed (SIGKILL)"
     assert (box.launched[1].memory_bytes, box.launched[1].limits.swap_bytes) == (64 << 20, 64 << 20)
     assert BY_NAME["limit-memory"].facts(GuestBox([killed]))["swap"] == "the guest has none of its own"
-    monkeypatch.setattr("isobench.host.cgroups.limits_swap", lambda: False)
+    monkeypatch.setattr("isobench.resources.cgroups.limits_swap", lambda: False)
     assert "swapaccount=0" in BY_NAME["limit-memory"].facts(Box([killed]))["swap"]
 
 

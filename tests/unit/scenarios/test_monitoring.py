@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from isobench.core.errors import StoppedShort
-from isobench.host.accounting import cpu_seconds
-from isobench.host.use import Use
+from isobench.processes.accounting import cpu_seconds
+from isobench.resources.use import Use
 from isobench.scenarios import monitoring
 from isobench.scenarios.monitoring import Monitoring, when
 from tests.fake import SayingInstance

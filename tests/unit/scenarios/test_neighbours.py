@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from isobench.analysis.gate import marks
+from isobench.cells.gate import marks
 from isobench.contracts.capabilities import Lack
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch
 from isobench.core.errors import BuildError, IsobenchError, MeasurementError, StoppedShort, Unavailable
 from isobench.host.counters import Counter
+from isobench.planning import catalog
 from isobench.results.record import CellRecord
-from isobench.run import catalog
 from isobench.scenarios import _commands, _pressing, neighbours
 from isobench.scenarios._aggressors import AGGRESSORS, Aggressor
 from tests.fake import SayingInstance

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from isobench.analysis.gate import marks
+from isobench.cells.gate import marks
 from isobench.core.errors import MeasurementError, ProbeError
 from isobench.results.record import CellRecord
 from isobench.scenarios import _net

@@ -15,7 +15,7 @@ import pytest
 
 from isobench.contracts.capabilities import Capability
 from isobench.core.errors import MeasurementError
-from isobench.run.catalog import scenarios
+from isobench.planning.catalog import scenarios
 from isobench.scenarios import _commands, _pressing
 from tests.fake import SayingSandbox
 

@@ -12,8 +12,8 @@ import pytest
 
 from isobench import cli
 from isobench.contracts.mechanism import Need
-from isobench.host import programs
-from isobench.run import dependencies
+from isobench.planning import dependencies
+from isobench.processes import programs
 from isobench.setup import apt, packages, provision
 
 FALSE_APT = """\

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from isobench.analysis import pruning
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights import pruning
 from isobench.results.store import SESSION
 from isobench.site import compare, cost
 from tests.unit.analysis.made import night

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from isobench import cli
-from isobench.analysis.history import Night, Point, read
+from isobench.nights.history import Night, Point, read
 from isobench.site import compare, data
 from isobench.site.machine import Machine, examine
 from tests.unit.analysis.made import night

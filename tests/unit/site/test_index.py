@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from isobench.analysis.trend import Alert
+from isobench.nights.trend import Alert
 from isobench.site import index
 from isobench.site.summary import Summary
 from tests.unit.analysis.made import night

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isobench.analysis.history import Night, Point
-from isobench.report import format
+from isobench.layout import format
+from isobench.nights.history import Night, Point
 from isobench.site import changes, cost, costs, host, index, layout, summary
 from isobench.site.machine import examine
 from tests.unit.analysis.made import night

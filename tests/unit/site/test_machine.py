@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isobench.analysis.history import Night, Point, read
+from isobench.nights.history import Night, Point, read
 from isobench.site.machine import Machine, examine
 from tests.unit.analysis.made import night
 from tests.unit.site.made import STEP, add, add_nights

@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from isobench.core.errors import UsageError
+from isobench.planning import catalog
+from isobench.planning.workloads import select_workloads
 from isobench.probe.build import SOURCES
-from isobench.run import catalog
-from isobench.run.workloads import select_workloads
 from isobench.workloads.file import line_of, read_workload
 from isobench.workloads.measured import TAKEN, Measured
 from tests.schemas import FOLDER

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from isobench.contracts.environment import Role
-from isobench.host.accounting import descendants
+from isobench.processes.accounting import descendants
 from isobench.workloads import under_load
 from isobench.workloads.under_load import Spent
 

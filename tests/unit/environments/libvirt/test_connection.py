@@ -12,7 +12,7 @@ import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt import _connection, _daemons, _leftovers
-from tests.unit.host.test_serving import served
+from tests.unit.processes.test_serving import served
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from isobench.environments.libvirt import _sandbox
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
 from isobench.environments.libvirt.guest import Guest
-from isobench.images import initramfs
-from isobench.images.kernel import Kernel
-from isobench.run import catalog
+from isobench.guests import initramfs
+from isobench.guests.kernel import Kernel
+from isobench.planning import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

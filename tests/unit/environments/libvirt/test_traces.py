@@ -26,7 +26,7 @@ def profile(root: Path, run: str, domain: str) -> list[Path]:
 
 @pytest.fixture(autouse=True)
 def no_cgroups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("isobench.host.cgroups.ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr("isobench.resources.cgroups.ROOT", tmp_path / "cgroup")
     monkeypatch.delenv("ISOBENCH_LIBVIRT_URI", raising=False)
 
 

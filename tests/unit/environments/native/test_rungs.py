@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from isobench.environments.native.rungs import ENVIRONMENTS, NAMESPACES, Isolation, Native
-from isobench.run import catalog
+from isobench.planning import catalog
 
 RUNGS = [e for e in ENVIRONMENTS if isinstance(e, Native)]
 BY_NAME = {e.name: e for e in RUNGS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from isobench.report.blocks import Paragraph, Table, plain
+from isobench.layout.blocks import Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import capacity, claims
 from isobench.results.record import MetricRecord, ScenarioRecord

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from isobench.report.blocks import plain
+from isobench.layout.blocks import plain
+from isobench.planning import catalog
 from isobench.report.context import Context
 from isobench.report.sections import claims
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.results.store import Run, Series
-from isobench.run import catalog
 from tests.unit.report.made import (
     all_tables,
     context,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from isobench.analysis.results import load
-from isobench.report.blocks import Banner, Figure, Items, plain
+from isobench.layout.blocks import Banner, Figure, Items, plain
 from isobench.report.build import make_context
 from isobench.report.sections import comparison, trend
 from tests.unit.analysis.made import write_run

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from isobench.core.model import Unit
-from isobench.report.blocks import Figure, plain
+from isobench.layout.blocks import Figure, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, images
 from isobench.results.record import MetricRecord, ScenarioRecord

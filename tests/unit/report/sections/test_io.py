@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isobench.analysis.results import Difference
-from isobench.report.blocks import Figure, Table, plain
+from isobench.layout.blocks import Figure, Table, plain
 from isobench.report.sections import io
 from tests.unit.report.made import context, estimate, overlays, row_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from isobench.report.blocks import Figure
+from isobench.layout.blocks import Figure
 from isobench.report.sections import ladder
 from tests.unit.report.made import context, row_of, with_differences, with_session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from isobench.core.model import Unit
-from isobench.report.blocks import Block, Heading, Items, Paragraph, Table, plain
+from isobench.layout.blocks import Block, Heading, Items, Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, limits
 from isobench.results.record import MetricRecord, ScenarioRecord

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from isobench.report.blocks import Block, Paragraph, Table, plain
+from isobench.layout.blocks import Block, Paragraph, Table, plain
 from isobench.report.build import make_context
 from isobench.report.sections import memory
 from isobench.results.journal import Sample

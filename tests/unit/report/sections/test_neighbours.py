@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from isobench.report.blocks import Block, Items, Paragraph, Table, plain
+from isobench.layout.blocks import Block, Items, Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, neighbours
 from isobench.results.record import MetricRecord, ScenarioRecord

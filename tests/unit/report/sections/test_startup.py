@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isobench.report.blocks import Figure
+from isobench.layout.blocks import Figure
 from isobench.report.sections import startup
 from tests.unit.report.made import context, estimate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from isobench.report.blocks import Block, Figure, Items, Paragraph, Table, plain
+from isobench.layout.blocks import Block, Figure, Items, Paragraph, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import claims, surface
 from tests.unit.report.made import context, with_session

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isobench.report.blocks import Figure, Table, plain
+from isobench.layout.blocks import Figure, Table, plain
 from isobench.report.build import make_context
 from isobench.report.sections import trend
 from tests.unit.analysis.made import night, write_run

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from isobench.report.blocks import Banner, plain
+from isobench.layout.blocks import Banner, plain
 from isobench.report.context import Context
 from isobench.report.sections import trust, verdict
 from tests.unit.report.made import all_tables, context, estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isobench.report.blocks import Items, Table, plain
+from isobench.layout.blocks import Items, Table, plain
 from isobench.report.context import Context
 from isobench.report.sections import verdict
 from tests.unit.report.made import context, estimate, row_of

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from isobench.analysis.results import Results
-from isobench.report.blocks import Details, Figure, Heading, Paragraph, Table, costs_shown, plain
+from isobench.layout.blocks import Details, Figure, Heading, Paragraph, Table, costs_shown, plain
 from isobench.report.build import page_of
 from isobench.report.context import Context
 from isobench.report.sections import workloads

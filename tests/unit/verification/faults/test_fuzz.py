@@ -29,12 +29,14 @@ from isobench.core.errors import IsobenchError, UsageError
 from isobench.environments.docker import _published
 from isobench.environments.libvirt import _network
 from isobench.filesystem import mounts
-from isobench.host import accounting, capacity, machine, memory
-from isobench.images import modules
+from isobench.guests import modules
+from isobench.host import machine
+from isobench.lifecycle import leftovers
+from isobench.planning.catalog import scenarios
 from isobench.probe import launcher
+from isobench.processes import accounting
+from isobench.resources import capacity, memory
 from isobench.results import store
-from isobench.run import lifecycle
-from isobench.run.catalog import scenarios
 from isobench.scenarios import _fio, _net, io_jobs, io_meta, net
 from isobench.scenarios.io import JOBS as IO_JOBS
 from tests.fake import SayingSandbox
@@ -359,5 +361,5 @@ def test_state_files(noise: bytes) -> None:
         os.mkdir(f"{name}/state")  # noqa: PTH102
         file = Path(name, "state/isobench-20200101T000000Z-00ff00.json")
         file.write_bytes(noise)
-        assert lifecycle.clean(lambda run: []) == []
+        assert leftovers.clean(lambda run: []) == []
         assert not file.exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isobench.run import catalog
+from isobench.planning import catalog
 from verification.faults import mechanisms
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isobench.analysis import history
 from isobench.core.errors import StoreError
+from isobench.nights import history
 from isobench.results import store
 from tests.unit.report.made import write_run
 from verification.faults.kinds import KINDS

@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from isobench.planning import catalog
 from isobench.results import store
 from isobench.results.journal import Sample
 from isobench.results.record import BlockRecord, CellRecord, FailureRecord, SkipRecord
-from isobench.run import catalog
 from tests.unit.report.made import session
 from verification.hosts import checks, host, image, machine, table
 

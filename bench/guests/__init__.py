@@ -1,0 +1,1 @@
+"""What a guest boots: kernel, modules, initramfs and disk."""

@@ -1,0 +1,55 @@
+"""Blocks as one self-contained HTML page: no script, no address outside the page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from isobench.layout import blocks, format
+
+if TYPE_CHECKING:
+    from isobench.layout.page import Page
+
+_HERE = Path(__file__).parent
+
+
+def lay_out(page: Page) -> str:
+    """The whole page as text."""
+    css = Markup((_HERE / "style.css").read_text(encoding="utf-8"))
+    return _template().render(
+        title=page.title, subtitle=page.subtitle, footer=page.footer, sections=page.sections, css=css
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(_HERE / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(
+        spans=blocks.spans, visible=format.visible, data_uri=_data_uri, size=_size, joined=_joined
+    )
+    return environment.get_template("page.html.j2")
+
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:[nµm]?s|min|h|[KMGT]iB|B|%)(?!\w))")
+_INTERVAL = re.compile(r"\[[^\[\] ]+, [^\[\] ]+\]")
+
+
+def _joined(text: str) -> str:
+    """Visible text in which no line ends between a number and its unit, or within an interval."""
+    text = _QUANTITY.sub("\N{NO-BREAK SPACE}", format.visible(text))
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+
+
+def _data_uri(data: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _size(length: int) -> str:
+    return format.quantity(length, "byte")

@@ -1,0 +1,1 @@
+"""A run on its host: one at a time, all that it makes carries its name, and nothing stays."""

@@ -1,0 +1,1 @@
+"""Programs and processes of this host: starting, finding, counting, ending them."""

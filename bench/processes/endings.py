@@ -1,0 +1,41 @@
+"""Ending processes: known by what they are, never by a pid that another process may have by now; and with this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from isobench.processes.accounting import users_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""Before root's command: neither its processes nor its mounts outlive this process, however that ends."""
+
+
+def kill_all(is_wanted: Callable[[int], bool]) -> list[int]:
+    """Kill every other process that is wanted; returns them. Errors of `is_wanted` count as no."""
+    killed = []
+    for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
+        if pid == os.getpid():
+            continue
+        with suppress(OSError, ValueError, IndexError):
+            process = os.pidfd_open(pid)  # so that no other process with a reused pid is killed
+            try:
+                if is_wanted(pid):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    killed.append(pid)
+            finally:
+                os.close(process)
+    return killed
+
+
+def has_variable(pid: int, variable: str) -> bool:
+    """Whether a process was started with this variable (`NAME=value`); not of other users', whose text is arbitrary."""
+    if not users_of(pid)[0]:
+        return False
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return os.fsencode(variable) in file.read().split(b"\0")

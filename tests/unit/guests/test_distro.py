@@ -1,0 +1,52 @@
+"""The stock Debian image, with a false mmdebstrap."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+HANGS = """#!/bin/sh
+for tree; do :; done
+mkdir -p "$tree/sys"
+mount -t tmpfs none "$tree/sys"
+exec 9> {lock}
+flock 9
+touch {begun}
+sleep 1000
+"""
+
+
+def _free(file: TextIO) -> bool:
+    """Whether nobody has the lock, or within a tenth of a second."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.1)
+        return False
+    return True
+
+
+@pytest.mark.root
+def test_a_killed_build_leaves_neither_processes_nor_mounts(tmp_path: Path) -> None:
+    """mmdebstrap's children go on otherwise, and what they have mounted cannot be removed."""
+    (tmp_path / "bin").mkdir()
+    script, lock, begun = tmp_path / "bin/mmdebstrap", tmp_path / "lock", tmp_path / "begun"
+    script.write_text(HANGS.format(lock=lock, begun=begun))
+    script.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{script.parent}:{os.environ['PATH']}", "ISOBENCH_CACHE": str(tmp_path / "cache")}
+    words = (sys.executable, "-c", "from isobench.guests.distro import distro_image; distro_image()")
+    with subprocess.Popen(words, env=environ) as build:
+        while not begun.exists():
+            assert build.poll() is None
+            time.sleep(0.05)
+        build.kill()
+    with lock.open("w") as file:
+        assert any(map(_free, [file] * 600))
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()

@@ -1,0 +1,67 @@
+"""Asking other people's programs: what they print, or why not, in one line."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from isobench.core.errors import MeasurementError
+from isobench.processes.programs import find, output, search_path, version
+
+
+def test_what_a_tool_prints() -> None:
+    """It is asked nothing: what it could read is empty. Bytes that are no text do not matter."""
+    assert output(["sh", "-c", r"cat; printf 'a\377b'"], 10) == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("script", "seconds", "said"),
+    [
+        ("echo begun; echo no bridge >&2; exit 2", 10, "sh -c: no bridge"),
+        ("printf 'no bridge\n\n  for x\n' >&2; exit 2", 10, "sh -c: no bridge; for x"),
+        (
+            "printf 'x\nfatal error: no memory\nruntime.main()\n\tproc.go:693 +0xab fp=0x7\n' >&2; exit 2",
+            10,
+            "sh -c: fatal error: no memory",
+        ),
+        ("printf 'level=warning msg=\"not shared, failed\"\nno map\n' >&2; exit 2", 10, "sh -c: no map"),
+        ("exit 7", 10, "sh -c: it exited with status 7"),
+        ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
+    ],
+)
+def test_why_it_fails(script: str, seconds: float, said: str) -> None:
+    with pytest.raises(MeasurementError) as told:
+        output(["sh", "-c", script], seconds)
+    assert told.value.reason == said
+
+
+def test_one_that_is_not_there() -> None:
+    with pytest.raises(MeasurementError, match="no-such-tool x: No such file or directory"):
+        output(["no-such-tool", "x"], 10)
+
+
+def test_a_tool_that_is_asked_for_its_version_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman makes folders before it says it: in its user's folder of a login, or in /tmp if there is none."""
+    (tmp_path / "tool").write_text('#!/bin/sh\nmkdir "${XDG_RUNTIME_DIR:=/none}/libpod" && echo "$XDG_RUNTIME_DIR"\n')
+    (tmp_path / "tool").chmod(0o755)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
+    told = version(f"{tmp_path}/tool")
+    assert told and not Path(told).exists() and list((tmp_path / "mine").iterdir()) == []
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/none")  # no folder can be made: the tool decides
+    assert version(f"{tmp_path}/tool") == f"{tmp_path}/mine"
+
+
+def test_a_program_in_the_current_folder_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever put it there under the name of a tool that is not installed."""
+    (tmp_path / "bin").mkdir()
+    for place in (tmp_path, tmp_path / "bin"):
+        (place / "no-such-tool").write_text("#!/bin/sh\n")
+        (place / "no-such-tool").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"/usr/bin::.:bin:./bin:..:{tmp_path}/none")
+    assert find("no-such-tool") is None and search_path().startswith(f"/usr/bin:{tmp_path}/none:")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    assert find("no-such-tool") == f"{tmp_path}/bin/no-such-tool"
