@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, KeepsImages, Lack
 from isobench.contracts.image_kinds import KINDS
+from isobench.contracts.images import BuildsImages
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
@@ -36,6 +37,8 @@ _METRICS = (
     Metric("pull-top", "second", "fetching and unpacking it if the engine has all layers but the uppermost"),
     Metric("load", "second", "loading it from an archive"),
     Metric("push", "second", "sending it to a registry that has nothing of it"),
+    Metric("build", "second", "building it from a Dockerfile that adds each layer, with an empty builder's cache"),
+    Metric("build-cached", "second", "building it again, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
 )
@@ -96,6 +99,7 @@ class Image:
                 "load": _seconds(lambda: images.load(offer.archive)),
                 "push": _seconds(lambda: images.push(offer.image, offer.elsewhere)),
                 **_with_the_layers_below(images, offer, self.kind),
+                **_built(images, offer, self.kind),
             }
         finally:
             with suppress(MeasurementError):  # the next cell reports it
@@ -144,6 +148,16 @@ def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str,
     images.clear(kind)
     images.pull(offer.below)
     return {"pull-top": _seconds(lambda: images.pull(offer.image))}
+
+
+def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
+    """Build it twice; nothing if its engine builds none, or if it is of very many layers."""
+    context = offer.context
+    if context is None or not isinstance(images, BuildsImages):
+        return {}
+    images.clear(kind)
+    anew = _seconds(lambda: images.build(context, offer.image, cached=False))
+    return {"build": anew, "build-cached": _seconds(lambda: images.build(context, offer.image, cached=True))}
 
 
 def _seconds(call: Callable[[], object]) -> float:

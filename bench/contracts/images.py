@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,8 @@ class Offer(NamedTuple):
     """A name that is free in the registry, to which the image can be pushed."""
     archive: Path
     """The image as a file, under the first name."""
+    context: Path | None
+    """The same as an archive with a Dockerfile that adds layer after layer; None for one of very many layers."""
     wire_bytes: int
     """Bytes that the registry sends to a client that has none of the layers, by the manifest."""
 
@@ -73,4 +75,13 @@ class Images(Protocol):
 
     def disk_bytes(self, image: str) -> int | None:
         """Bytes of the blocks that an image takes on the disk; None if that cannot be observed from here."""
+        ...
+
+
+@runtime_checkable
+class BuildsImages(Protocol):
+    """The images of a sandbox whose engine also builds them."""
+
+    def build(self, context: Path, image: str, *, cached: bool) -> None:
+        """Build an image from an archive with a Dockerfile: every step anew, or with the steps of earlier builds."""
         ...

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.images import Offer
 from isobench.daemons import registry
-from isobench.images.layers import MANIFEST, image_of_layers, write_archive
+from isobench.images.layers import MANIFEST, image_of_layers, write_archive, write_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,10 @@ LABEL = "isobench.image"
 """The label of every image that is offered; its value is the image's name."""
 _WHOLE, _BELOW = "latest", "below"
 """The tags of an image, and of the same image without its uppermost layer."""
+
+
+_MOST_BUILT = 10
+"""Layers of an image that is built, too: each is a step, which takes a classic builder as long as a start."""
 
 
 class Offers:
@@ -67,6 +71,9 @@ class Offers:
         reference = f"{kept.address}/{repository}"
         archive = self._place / f"{name}.tar"
         write_archive(archive, image, f"{reference}:{_WHOLE}")
+        context = self._place / f"{name}-context.tar" if len(layers) <= _MOST_BUILT else None
+        if context is not None:
+            write_context(context, layers, labels)
         manifest = kept.manifest(repository, _WHOLE, MANIFEST)
         sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]
         return Offer(
@@ -75,6 +82,7 @@ class Offers:
             # Another name of the registry: under this one the engine knows what it has pulled, and would only link it.
             elsewhere=f"localhost:{kept.port}/{self._pushed}/{name}:{_WHOLE}",
             archive=archive,
+            context=context,
             wire_bytes=len(image.manifest) + sum(sizes),
         )
 

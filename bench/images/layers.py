@@ -102,6 +102,17 @@ def write_archive(target: Path, image: Layered, name: str) -> None:
             add_entry(archive, Path(place), entries[place])
 
 
+def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, str]) -> None:
+    """What an image with these layers is built from. The labels come first, so that every step's image has them."""
+    names = [f"{number:03}.tar.gz" for number in range(len(layers))]
+    steps = [f"LABEL {name}={json.dumps(value)}" for name, value in labels.items()]
+    steps += [*(f"ADD {name} /" for name in names), 'CMD ["/probe", "ready"]']
+    with tarfile.open(target, "w") as archive:
+        add_entry(archive, Path("Dockerfile"), "\n".join(("FROM scratch", *steps, "")).encode())
+        for name, layer in zip(names, layers, strict=True):
+            add_entry(archive, Path(name), layer.blob)
+
+
 def members(layers: Sequence[Layer]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """Every entry of every layer, with the archive that it is in."""
     for layer in layers:

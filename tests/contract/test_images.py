@@ -19,6 +19,7 @@ import pytest
 
 from isobench.cells.cell import measured
 from isobench.contracts.image_kinds import KINDS
+from isobench.contracts.launch import of_image
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.daemons import session
@@ -95,6 +96,7 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
             values = scenario.measure(sandbox)
             absent = {"pull-top"} if kind == "scratch" else set()
             absent |= {"fetch", "unpack", "create"} if engine != "docker" else set()
+            absent |= {"build", "build-cached"} if engine == "containerd" else set()
             assert {metric.name for metric in scenario.metrics} - set(values) == absent
             assert all(value > 0 for value in values.values())
             if engine == "docker":
@@ -117,6 +119,23 @@ def test_what_is_pushed_is_what_was_pulled(engine: str) -> None:
         )
         sizes = [layer["size"] for layer in found["layers"]]
         assert len(sizes) == 4 and sum(sizes) == pytest.approx(offer.wire_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize("engine", ENGINES[:2])
+def test_what_is_built_can_be_run_and_has_its_layers(engine: str) -> None:
+    """As many as were added. Built again it is the same image, and nothing of either stays."""
+    with box(engine) as sandbox:
+        scenario, images = BY_KIND["distroless"], sandbox.images()
+        scenario.facts(sandbox)
+        offer = images._known["distroless"]
+        made = []
+        for cached in (False, True, False):
+            images.build(offer.context, offer.image, cached=cached)
+            made.append(images.disk_bytes(offer.image))
+            with sandbox.launch(of_image(offer.image)) as instance:
+                instance.wait()
+        assert made[0] >= composition_of_kind("distroless").bytes and len(set(made)) == 1
+        images.clear("distroless")
 
 
 @pytest.mark.docker

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PREFIX = "image-"
 _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
 """Of the way to the first byte: where an engine does not tell two of them apart, there is one of both."""
-_COSTS = ("first-byte", "pull", "pull-top", "load", "push", "remove", "start")
+_COSTS = ("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "remove", "start")
 _MOST_BARS = 30
 """More can neither be told apart nor be kept small; the tables have all."""
 _COUNTS = ("layers", "files", "packages")

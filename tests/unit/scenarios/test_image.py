@@ -22,7 +22,9 @@ from isobench.scenarios import image
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.fake import FakeInstance
 
-WHOLE = Offer("here:1/run/busybox:latest", "here:1/run/busybox:below", "there:1/x:latest", Path("x.tar"), 1234)
+WHOLE = Offer(
+    "here:1/run/busybox:latest", "here:1/run/busybox:below", "there:1/x:latest", Path("x.tar"), Path("c.tar"), 1234
+)
 
 
 UNSAID = Pulled()
@@ -67,6 +69,11 @@ class FakeImages:
 
     def disk_bytes(self, image: str) -> int | None:
         return 4096
+
+
+class FakeBuilder(FakeImages):
+    def build(self, context: Path, image: str, *, cached: bool) -> None:
+        self._do("build", context, image, "cached" if cached else "anew")
 
 
 class Asked(FakeInstance):
@@ -142,6 +149,22 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
         "first-byte": 1.5,
         "disk": 4096.0,
     }
+
+
+def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing there of it at first; not an image of very many layers."""
+    for context, built in ((WHOLE.context, 2), (None, 0)):
+        offer = WHOLE._replace(context=context)
+        box = sandbox(monkeypatch, offer)
+        builder = FakeBuilder(offer, UNSAID)
+        monkeypatch.setattr(image, "time", builder)
+        box.images = lambda builder=builder: builder
+        found = BUSYBOX.measure(box)
+        assert {name: found[name] for name in found if name.startswith("build")} == (
+            {"build": 1.0, "build-cached": 1.0} if built else {}
+        )
+        steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
+        assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
 
 
 def test_an_image_of_one_layer_has_none_below(monkeypatch: pytest.MonkeyPatch) -> None:
