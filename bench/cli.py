@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import isobench
+from isobench import config
 from isobench.core import terminal
 from isobench.core.errors import Interrupted, IsobenchError, UsageError, suggestion
 from isobench.processes.programs import search_path
@@ -321,7 +322,5 @@ def _parser(chosen: Collection[str], known: Iterable[str]) -> argparse.ArgumentP
             if "COMP_LINE" in os.environ:
                 importlib.import_module("isobench.commands.completion").complete_names(sub)
             sub.epilog = f"examples:\n{module.EXAMPLES}"
-            from isobench import config
-
             config.apply(name, sub, COMMANDS)
     return parser

@@ -17,6 +17,7 @@ from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +64,6 @@ class Image:
         """Checks the registry program, and the image's layers, which it makes."""
         from isobench.daemons import registry
         from isobench.images.kinds import layers_of_kind
-        from isobench.processes.programs import find
 
         if find(registry.PROGRAM) is None:
             return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)

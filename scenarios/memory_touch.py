@@ -11,6 +11,7 @@ from isobench.contracts.answers import each_answer, whole
 from isobench.contracts.capabilities import Capability, GivesMemory, Part
 from isobench.contracts.launch import working
 from isobench.core.model import Metric
+from isobench.processes.accounting import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,14 +61,8 @@ class MemoryTouch:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """Whether the host merges equal pages meanwhile, so that guests share pages."""
-        from pathlib import Path
-
-        facts = {}
-        for name in ("run", "pages_sharing"):
-            file = Path("/sys/kernel/mm/ksm", name)
-            if file.exists():
-                facts[f"ksm.{name}"] = file.read_text().strip()
-        return facts
+        told = {name: text_of(f"/sys/kernel/mm/ksm/{name}") for name in ("run", "pages_sharing")}
+        return {f"ksm.{name}": text for name, text in told.items() if text}
 
 
 def _next(answers: Iterator[dict[str, Any]], wanted: str) -> int:

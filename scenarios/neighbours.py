@@ -8,7 +8,7 @@ the cost alone is the same reference for all.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from isobench.contracts.answers import answers, at_least, only, text, times
@@ -22,7 +22,6 @@ from isobench.scenarios._fio import MOST_BYTES, NothingTimed, costs, lacks_fio, 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from isobench.contracts.capabilities import Lack
     from isobench.contracts.environment import Sandbox
@@ -84,17 +83,12 @@ class Beside:
         if refused:
             raise StoppedShort(refused, {})
         try:
-            with self._beside(sandbox):
+            with ExitStack() as beside:
+                if self._aggressor is not None:
+                    beside.enter_context(_pressing.pressing(self._aggressor, sandbox, limited=self._limited))
                 return _victims(sandbox)
         except Unavailable as error:  # the limit cannot be set
             raise StoppedShort(error.reason, {}) from error
-
-    def _beside(self, sandbox: Sandbox) -> AbstractContextManager[None]:
-        from isobench.scenarios import _pressing
-
-        if self._aggressor is None:
-            return nullcontext()
-        return _pressing.pressing(self._aggressor, sandbox, limited=self._limited)
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """The aggressor's command line and its limits; for the scenario without one, which victims do not exist

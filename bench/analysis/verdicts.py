@@ -148,9 +148,10 @@ def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation =
     return [(*row, float(one.centre), *map(float, _ends(one))) for row, one in zip(which, found, strict=True)]
 
 
-def ratio_interval(blocks: np.ndarray, values: np.ndarray, base: tuple[np.ndarray, np.ndarray]) -> Interval:
-    """The interval of the log-ratio, pairs formed by block; its ends are NaN for fewer than six."""
-    return centred(paired.log_ratios(*paired.pair(blocks, values, *base)))
+def ratio_interval(values: Mapping[int, float], base: Mapping[int, float]) -> Interval:
+    """The interval of the log-ratio of values by block, pairs formed by block; its ends are NaN for fewer than six."""
+    mine, theirs = ((np.array(list(one)), np.array(list(one.values()))) for one in (values, base))
+    return centred(paired.log_ratios(*paired.pair(*mine, *theirs)))
 
 
 def centred(values: Sequence[float] | np.ndarray, wanders: Correlation = NONE) -> Interval:

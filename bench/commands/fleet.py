@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -16,17 +15,18 @@ from isobench.core.text import clean
 from isobench.layout import format
 from isobench.lifecycle import leftovers
 from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.nights import history
+from isobench.nights.fleet import Fleet, evaluate
 from isobench.planning import catalog
 from isobench.planning.choice import PROFILES
 from isobench.results.runs import RESULTS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
-    from isobench.fleet.playing import Night, Outcome
+    from isobench.fleet.playing import Outcome
     from isobench.fleet.turns import Place
-    from isobench.nights.fleet import Fleet, Odd, Peers
+    from isobench.nights.fleet import Odd, Peers
 
 SCHEMA = 1
 SOME_FAILED = 1
@@ -62,8 +62,6 @@ class RunDocument(TypedDict):
 
 
 def documents() -> dict[str, object]:
-    from isobench.nights.fleet import Fleet  # numpy
-
     return {"fleet-run": RunDocument, "fleet-report": Fleet}
 
 
@@ -114,11 +112,17 @@ def _run(arguments: argparse.Namespace) -> int:
     leftovers.clean(catalog.sweep)
     places: list[Place] = []
     rows: list[HostRow] = []
+
+    def told(host: str, role: str) -> None:
+        if not arguments.quiet:
+            print(f"{clean(host)}: {role}", file=sys.stderr)
+
     try:
         with workspace(new_run_id()) as workdir:
             places = playing.places(arguments.inventory, workdir, arguments.only)
             planned = playing.Night(arguments.inventory, variables, workdir, arguments.deadline, arguments.check)
-            for outcome in _played(arguments, places, planned):
+            of_one_domain = arguments.at_most or len(places)
+            for outcome in playing.play_each(places, planned, told, arguments.at_once, of_one_domain):
                 rows.append(_row(outcome, arguments.out))
                 if not arguments.json:
                     _print(rows[-1])
@@ -143,21 +147,6 @@ def _variables(arguments: argparse.Namespace, night: str) -> dict[str, object]:
     variables: dict[str, object] = {"isobench_night": night, "isobench_fetched": str(arguments.out.absolute())}
     variables |= {"isobench_arguments": words} if words else {}
     return variables | ({"isobench_deadline": int(arguments.deadline) or 1} if arguments.deadline else {})
-
-
-def _played(arguments: argparse.Namespace, places: list[Place], night: Night) -> Iterator[Outcome]:
-    from isobench.fleet import playing, turns
-
-    stop = threading.Event()
-
-    def told(host: str, role: str) -> None:
-        if not arguments.quiet:
-            print(f"{clean(host)}: {role}", file=sys.stderr)
-
-    of_one_domain = arguments.at_most or len(places)
-    return turns.in_turn(
-        places, arguments.at_once, of_one_domain, lambda place: playing.play(place, night, told, stop.is_set), stop
-    )
 
 
 def _row(outcome: Outcome, results: Path) -> HostRow:
@@ -188,11 +177,9 @@ def _concluded(arguments: argparse.Namespace, night: str, rows: list[HostRow]) -
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from isobench.nights import fleet, history
-
     if not arguments.results.is_dir():
         raise UsageError(f"{arguments.results} is not a folder", remedy="isobench fleet run creates it")
-    found = fleet.evaluate(history.read(arguments.results), arguments.results)
+    found = evaluate(history.read(arguments.results), arguments.results)
     if arguments.json:
         terminal.print_json(found)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from isobench.commands._options import Given, add_timeout
-from isobench.core import deadlines, terminal
+from isobench.core import deadlines, display, terminal
 from isobench.core.errors import Interrupted, IsobenchError, NothingMeasured, UsageError
 from isobench.core.model import BASELINE
 from isobench.core.quantities import seconds, size
@@ -17,9 +17,11 @@ from isobench.lifecycle import leftovers
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
 from isobench.planning.choice import PROFILES, Choice, Terms, new_request
+from isobench.planning.estimate import expected
 from isobench.planning.plan import applicable, plan
 from isobench.planning.resume import resumable, resumed_request, resuming
 from isobench.results import runs
+from isobench.run import measurement
 
 if TYPE_CHECKING:
     import argparse
@@ -142,8 +144,6 @@ def run(arguments: argparse.Namespace) -> int:
         return _dry_run(_request(arguments), as_data=arguments.json)
     outcome = measured(arguments)
     if not arguments.json:
-        from isobench.core import display
-
         display.tell(*outcome.words())
     elif not outcome.nothing:
         terminal.print_json(document(outcome))
@@ -201,8 +201,6 @@ def _terms(arguments: argparse.Namespace) -> Terms:
 
 def _dry_run(request: Request, *, as_data: bool) -> int:
     """Print the plan."""
-    from isobench.planning.estimate import expected
-
     estimate = expected(request)
     session = request.before.session if request.before else None
     blocks = request.max_blocks - (session.blocks_used if session else 0)
@@ -229,8 +227,6 @@ def measured(arguments: argparse.Namespace) -> Outcome:
     stays empty.
 
     Raises `Interrupted`, or another `IsobenchError`, each with the document of what was measured."""
-    from isobench.run import measurement
-
     request = _request(arguments)
     progress = measurement.progress(request, quiet=arguments.quiet, verbose=arguments.verbose)
     leftovers.clean(catalog.sweep)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +21,12 @@ import ansible_runner
 from isobench.core.errors import UsageError
 from isobench.core.text import clean
 from isobench.filesystem.paths import RUN_VARIABLE
-from isobench.fleet.turns import Place
+from isobench.fleet.turns import Place, in_turn
 from isobench.processes.endings import has_variable, kill_all
 from isobench.processes.programs import telling_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PLAYBOOK = "isobench.fleet.night"
 COLLECTION = Path(__file__).parent / "collection"
@@ -124,6 +125,14 @@ def play(place: Place, night: Night, told: Callable[[str, str], None], stop: Cal
     run = "/".join(Path(str(seen.run.get("run", ""))).parts[-2:])
     blocks = int(seen.run.get("blocks") or 0)
     return Outcome(place.name, place.domain, state, reason, run, blocks, seen.changed, round(seconds, 1))
+
+
+def play_each(
+    places: Sequence[Place], night: Night, told: Callable[[str, str], None], at_once: int, of_one_domain: int
+) -> Iterator[Outcome]:
+    """Play the night of every host, so many at once, and so many of one domain; yields the outcomes as they end."""
+    stop = threading.Event()
+    return in_turn(places, at_once, of_one_domain, lambda place: play(place, night, told, stop.is_set), stop)
 
 
 def _here(folder: Path, run: str) -> dict[str, Any]:

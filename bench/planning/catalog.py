@@ -6,6 +6,9 @@ from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+import isobench.environments
+import isobench.scenarios
+import isobench.workloads.shipped
 from isobench.contracts import plugins
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.environment import LAYERS, Environment
@@ -84,8 +87,6 @@ SCENARIO_PLUGINS = plugins.Kind("a scenario", "SCENARIOS", "isobench.scenarios",
 @cache
 def environments() -> Mapping[str, Environment]:
     """Every environment by name, in the order of the ladder's layers. Raises `UsageError` for a broken plug-in."""
-    import isobench.environments
-
     found: dict[str, Environment] = plugins.find(ENVIRONMENT_PLUGINS, isobench.environments)
     return {e.name: e for e in sorted(found.values(), key=lambda e: LAYERS.index(e.layer))}
 
@@ -93,8 +94,6 @@ def environments() -> Mapping[str, Environment]:
 @cache
 def scenarios() -> Mapping[str, Scenario]:
     """Every scenario by name. Raises `UsageError` for a broken plug-in."""
-    import isobench.scenarios
-
     return plugins.find(SCENARIO_PLUGINS, isobench.scenarios)
 
 
@@ -109,15 +108,11 @@ WORKLOAD_PLUGINS = plugins.Kind("a workload", "WORKLOADS", "isobench.workloads",
 @cache
 def workloads() -> Mapping[str, Path]:
     """The file of every workload by its name. Raises `UsageError` for a broken plug-in."""
-    import isobench.workloads.shipped
-
     return plugins.find(WORKLOAD_PLUGINS, isobench.workloads.shipped)
 
 
 def mechanisms(broken: list[str] | None = None) -> list[Mechanism]:
     """The mechanisms of all environments, each once. Plug-ins that do not load are added to `broken`, if given."""
-    import isobench.environments
-
     if broken is None:
         every: Iterable[Environment] = environments().values()
     else:

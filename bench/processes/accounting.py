@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from contextlib import suppress
 from functools import cache
@@ -183,8 +184,6 @@ def users_of(pid: int) -> tuple[bool, bool]:
 @cache
 def qemu_users() -> tuple[int, ...]:
     """The users as which a system's libvirt runs QEMU, as far as they exist."""
-    import pwd
-
     found = []
     for name in ("libvirt-qemu", "qemu"):
         with suppress(KeyError):

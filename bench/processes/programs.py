@@ -19,17 +19,19 @@ _ALSO = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", 
 
 def find(name: str) -> str | None:
     """The path of a program in PATH or in the system's folders; None if it does not exist."""
-    import shutil
-
-    return shutil.which(name, path=search_path())
+    return _which(name, search_path())
 
 
 def find_all(name: str) -> list[str]:
     """Every program of that name, in the order in which they would be found."""
+    places = (_which(name, folder) for folder in search_path().split(os.pathsep))
+    return list(dict.fromkeys(place for place in places if place is not None))
+
+
+def _which(name: str, path: str) -> str | None:
     import shutil
 
-    places = (shutil.which(name, path=folder) for folder in search_path().split(os.pathsep))
-    return list(dict.fromkeys(place for place in places if place is not None))
+    return shutil.which(name, path=path)
 
 
 def search_path() -> str:

@@ -11,7 +11,7 @@ from isobench.contracts import plugins
 from isobench.core.errors import UsageError
 from isobench.core.remedies import mends
 from isobench.filesystem.files import read_regular
-from isobench.layout import format, markdown
+from isobench.layout import format, html, markdown
 from isobench.layout.blocks import costs_shown
 from isobench.layout.markdown import pictures_of
 from isobench.layout.page import FILES, Page, Part
@@ -113,8 +113,6 @@ SECTION_PLUGINS = plugins.Kind("a section", "SECTION", "isobench.sections", _wro
 
 def _lay_out(page: Page, name: str) -> str:
     if name == "html":
-        from isobench.layout import html
-
         return html.lay_out(page)
     return markdown.lay_out(page, PICTURES)
 

@@ -233,12 +233,7 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
 
     `series` without the marked blocks (`RunWriter.clean_series`).
     """
-    import numpy as np  # only on a terminal, and between two cells
-
-    from isobench.analysis.verdicts import ratio_interval
-
-    def arrays(values: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(list(values)), np.array(list(values.values()))
+    from isobench.analysis.verdicts import ratio_interval  # numpy: only on a terminal, and between two cells
 
     leading = {(scenario, metrics[0]) for scenario, metrics in shown_metrics(session).items()}
     clean = {
@@ -250,7 +245,7 @@ def intervals_so_far(series: Sequence[Series], session: Session) -> dict[Cell, s
     for cell, values in clean.items():
         base = clean.get(Cell(session.baseline, cell.scenario), {})
         if cell.environment != session.baseline and values and base:
-            ratio = ratio_interval(*arrays(values), arrays(base))
+            ratio = ratio_interval(values, base)
             if ratio.n:
                 low, centre, high = (math.exp(x) for x in (ratio.low, ratio.centre, ratio.high))
                 found[cell] = f", so far {format.ratio_interval(centre, low, high)}"

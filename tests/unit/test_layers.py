@@ -57,6 +57,22 @@ ROOMS = {
     *("report", "resources", "results"),
 }
 """Of ours: what works, and is no declaration."""
+LATE = {
+    "isobench.__main__": ("isobench.cli", "isobench.core.terminal"),  # after it is said how seldom to look for garbage
+    "isobench.analysis.results": ("isobench.analysis.frames",),  # pandas, for samples only
+    "isobench.commands.fleet": ("isobench.fleet.playing",),  # Ansible is an extra
+    "isobench.commands.nightly": ("isobench.analysis.results", "isobench.commands._night"),
+    "isobench.commands.run": ("isobench.run.outcome",),
+    "isobench.export.bundle": ("isobench.report.build",),
+    "isobench.planning.choice": ("isobench.planning.workloads",),  # few runs have one
+    "isobench.report.charts.drawing": ("matplotlib", "matplotlib.figure"),  # when a picture is looked at
+    "isobench.report.charts.scales": ("matplotlib.dates", "matplotlib.ticker"),
+    "isobench.report.context": ("isobench.analysis.results",),  # plug-ins import it
+    "isobench.run.measurement": ("isobench.analysis.stopping",),
+    "isobench.run.progress": ("isobench.analysis.verdicts",),
+}
+"""What is imported inside functions though no start of isobench would pay for it: most of it is numpy, which is not to
+be in memory while a run is measured."""
 LOADED = """
 import sys
 if len(sys.argv) > 1:
@@ -91,14 +107,15 @@ def _room(module: str) -> str:
 
 
 @cache
-def _imports(file: Path) -> tuple[str, ...]:
-    """Every module imported anywhere in a file, but for type checking."""
+def _imports(file: Path, *, late: bool = False) -> tuple[str, ...]:
+    """Every module imported anywhere in a file, but for type checking; `late`: only those inside functions."""
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     found: list[str] = []
-    for node in ast.walk(tree):
+    for node in itertools.chain(*map(ast.walk, functions if late else [tree])):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -134,6 +151,7 @@ def test_an_import_inside_a_function_counts(tmp_path: Path) -> None:
     body = "import os\n\ndef late() -> None:\n    from isobench.core import text\n"
     (tmp_path / "one.py").write_text(f"{body}\nif TYPE_CHECKING:\n    import pandas\n")
     assert _imports(tmp_path / "one.py") == ("os", "isobench.core.text")
+    assert _imports(tmp_path / "one.py", late=True) == ("isobench.core.text",)
 
 
 @pytest.mark.parametrize("name", _modules())
@@ -192,6 +210,15 @@ def test_a_list_does_not_import_what_runs_an_instance(what: str, also: set[str])
     names = {name for name in _imported("list", what) if name.startswith(f"isobench.{what}.")}
     assert len(names) > 15
     assert {name.rpartition(".")[2] for name in names if "._" in name} == also
+
+
+def test_an_import_inside_a_function_saves_something() -> None:
+    """Every start of isobench would pay for it, or it is one of few with another reason."""
+    start = set().union(*(_imported("list", what) for what in ("environments", "scenarios", "metrics")))
+    late = {name: set(_imports(file, late=True)) for name, file in _modules().items()}
+    assert {name: found & start for name, found in late.items() if found & start and name not in LATE} == {}
+    others = {name: tuple(sorted(found)) for name, found in late.items() if found and name not in start}
+    assert others == LATE
 
 
 def test_what_can_be_listed_is_said_without_the_lists() -> None:

@@ -112,7 +112,7 @@ def _harness_shares(place: Place) -> list[tuple[int, float]]:
 def _slope(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
     """The slope by least squares, and the lower end of its 95 % interval, without the first tenth, which fills
     caches."""
-    from scipy import stats
+    from scipy import stats  # slow, and no other fault needs it
 
     kept = points[len(points) // 10 :]
     if len(kept) < 3:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from isobench.contracts.answers import answers
 from isobench.contracts.launch import working
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
@@ -44,8 +45,6 @@ class StorageGuest(Guest):
 
     def _test_storage(self, sandbox: GuestSandbox) -> None:
         """Boot once with the disk and write a few files to it. Raises `Unavailable` with the guest's error."""
-        from isobench.contracts.answers import answers
-
         try:
             with sandbox.launch(working("meta", _FEWEST_FILES, disk=True, timeout=deadlines.scaled())) as instance:
                 answers(instance)
