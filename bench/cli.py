@@ -206,7 +206,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=min(terminal.width(), _WIDEST_HELP))
-        self._action_max_length = _LONGEST_COMMAND  # argparse forgets how far commands are indented
+        indented = 2 * self._indent_increment  # as commands are, of which argparse forgets it
+        self._action_max_length = indented + max(map(len, COMMANDS))
 
     def _set_color(self, *_asked: object, **_more: object) -> None:
         """No colours: isobench makes control characters visible, which would show their codes. Python's own switch
@@ -230,8 +231,6 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 _WIDEST_HELP = 120
-_LONGEST_COMMAND = 14
-"""Columns of the longest name of a command and what is before it."""
 
 
 class _NoColours:

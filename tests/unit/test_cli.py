@@ -6,6 +6,7 @@ import errno
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,19 @@ def test_help_fits_the_terminal(
     monkeypatch.setenv("COLUMNS", "1000")
     cli.main([*([command] if command else []), "--help"])
     assert said.split() and set(capsys.readouterr().out.split()) <= set(said.split())
+
+
+def test_a_longer_command_has_its_summary_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command is one file: nothing else says how long its name is."""
+    for name in ("run", "longer-than-any"):
+        (tmp_path / f"{name}.py").write_text(f'"""isobench {name}: do it."""\n')
+    monkeypatch.setattr(cli, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(cli, "COMMANDS", cli._commands())
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert {"    run              do it", "    longer-than-any  do it"} <= set(said)
 
 
 def test_help_has_no_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
