@@ -1,5 +1,5 @@
-"""Sessions: bench (the entry point), report, example, nightly, tests, lint, typing, docs, floor, crosscheck, validity,
-faults, hosts, lowest, wheels, lock, audit.
+"""Sessions: bench (the entry point), report, example, nightly, tests, coverage, lint, typing, docs, floor, crosscheck,
+validity, faults, hosts, lowest, wheels, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -24,6 +24,14 @@ nox.options.reuse_existing_virtualenvs = True
 SOURCES = ("bench", "scenarios", "verification", "tests", "noxfile.py")
 LOCK = Path(".ci/lock.txt")
 """Every version that CI installs; `nox -s lock` writes it."""
+COVERED = {
+    "analysis": ("estimation", "analysis", "nights"),
+    "results": ("results",),
+    "lifecycle": ("lifecycle",),
+}
+"""What must not be wrong, each with its rooms of `bench/`: the numbers, what is kept of them, what is left behind."""
+FEWEST_LINES = 95
+"""Percent of each that their unit tests reach."""
 WITH_DAEMONS = ("python", "-m", "isobench.daemons")
 
 
@@ -156,6 +164,23 @@ def tests(session: nox.Session) -> None:
     """All tests that this host can run; in CI one that it could run and skips is a failure."""
     words = prepare(session, "dev", "fleet", "parquet")
     session.run(*with_daemons(session), "python", "-m", "pytest", *words)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines of analysis, results and lifecycle their unit tests reach; fails under 95 % of any of the three.
+
+    As root: the tests of what only root may do are skipped otherwise.
+    """
+    words = prepare(session, "dev")
+    rooms = [room for rooms in COVERED.values() for room in rooms]
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp(), "coverage").absolute())
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *words, *(f"tests/unit/{room}" for room in rooms))
+    for part, names in COVERED.items():
+        session.log(part)
+        include = ",".join(f"bench/{name}/*" for name in names)
+        session.run("coverage", "report", "--show-missing", f"--fail-under={FEWEST_LINES}", f"--include={include}")
 
 
 @nox.session

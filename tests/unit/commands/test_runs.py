@@ -1,4 +1,4 @@
-"""Which run somebody means, and what `isobench runs` does with it."""
+"""What `isobench runs` does with the runs that somebody names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from isobench import cli
 from isobench.commands import completion
-from isobench.core.errors import UsageError
 from isobench.export import bundle
 from isobench.results import runs, store
 from isobench.results.journal import Journal
@@ -31,44 +30,6 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setenv("PATH", os.environ["PATH"])  # main changes it
     monkeypatch.chdir(tmp_path)
     return [write_run(Path("results"), started=night) for night in NIGHTS]
-
-
-def test_every_way_to_name_a_run(three: list[Path]) -> None:
-    """A folder, its last part, latest, previous, the id, a label, a tag; a tag may name several."""
-    store.relabel(three[0], label="before it all", tags=["old", "odd"])
-    store.relabel(three[1], label="", tags=["old"])
-    assert runs.one(str(three[0])) == three[0]
-    assert runs.one(three[0].name) == three[0]
-    assert (runs.one("previous"), runs.one("latest")) == (three[1], three[2])
-    assert runs.one("before it all") == runs.one("odd") == three[0]
-    assert runs.one(NIGHTS[2]) == three[2]
-    assert runs.several("old") == three[:2]
-    assert {"latest", "before it all", "odd", three[2].name} <= set(runs.names())
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("old", "2 runs are called 'old'"),
-        ("new", "no folder and no run under results/ is called 'new'"),
-        ("", "called ''"),
-    ],
-)
-def test_a_name_that_is_not_one_run(three: list[Path], name: str, said: str) -> None:
-    """None or several where one is wanted: said with what can be done."""
-    for path in three[:2]:
-        store.relabel(path, label="old", tags=[])
-    with pytest.raises(UsageError, match=said):
-        runs.one(name)
-
-
-def test_there_is_no_run(tmp_path: Path) -> None:
-    """No results at all, or one only where the one before it is asked for."""
-    with pytest.raises(UsageError, match="no run under"):
-        runs.one("latest", tmp_path)
-    write_run(tmp_path)
-    with pytest.raises(UsageError, match="but one run"):
-        runs.one("previous", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -122,15 +83,6 @@ def test_they_are_listed_shown_named_and_tagged(three: list[Path], capsys: pytes
     assert "label         mine" in capsys.readouterr().out
     assert cli.main(["runs", "name", "mine", "--remove"]) == 0
     assert store.load(three[2]).session.label == ""
-
-
-def test_a_name_changes_nothing_else(three: list[Path]) -> None:
-    """The record is otherwise as it was, and the values too."""
-    before = store.load(three[0])
-    store.relabel(three[0], label="x", tags=["y"])
-    after = store.load(three[0])
-    assert after.series == before.series
-    assert msgspec.structs.replace(after.session, label="", tags=[]) == before.session
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -97,6 +98,23 @@ def test_who_sets_the_state_folder_stands_apart(place: Path, monkeypatch: pytest
         apart.setattr(measuring, "state_dir", lambda: place / "other")
         with measuring.measuring(wait=False):
             pass
+
+
+def test_where_there_can_be_no_lock(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the way, and what to set instead; nothing is measured without."""
+
+    def no_locks(descriptor: int, *, wait: bool) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as without:
+        without.setattr(measuring, "try_lock", no_locks)
+        with pytest.raises(UsageError, match="cannot lock files in") as told, measuring.measuring(wait=False):
+            pass
+        assert told.value.remedy == "set ISOBENCH_STATE"
+    (place / "isobench.lock").unlink()
+    (place / "isobench.lock").mkdir()
+    with pytest.raises(UsageError, match=r"cannot make the lock in .*: Is a dir"), measuring.measuring(wait=False):
+        pass
 
 
 @pytest.mark.root
