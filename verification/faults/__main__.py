@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from isobench.host import machine
 from isobench.probe.build import probe_path
 from verification.faults import (
+    aggressors,
     apart,
     disk,
     engine_faults,
@@ -72,6 +73,7 @@ ROWS: dict[str, Callable[[Place], Line]] = {
     "two-runs": neighbours.two_runs,
     "clean": neighbours.clean_beside,
     "decoys": neighbours.decoys,
+    **aggressors.ROWS,
     **stranger.ROWS,
     **filesystems.ROWS,
     "privileges": lacking.privileges,
