@@ -1,11 +1,11 @@
-"""Two sets of runs against each other: what costs more or less in the one than in the other, and how sure that is.
+"""Comparison of two sets of runs: what costs more or less in B than in A, and how certain that is.
 
-Two questions are answered apart. *Did the host move?* is asked of the baseline's absolute costs. *Did this environment
-move?* is asked of its ratio to its own run's baseline, block by block, so that a host that got slower as a whole is no
-news of every environment; where the baseline lacks the metric, its absolute cost has to do. How far runs differ by
-themselves is in every interval (`isobench.estimation.between`): from the runs themselves, from earlier ones of the
-host, or else from a floor; and the interval that is given decides the verdict, as within a run: one that leaves the
-band is as wide as Holm's correction asks.
+Two questions are answered separately. *Did the host change?* compares the baseline's absolute costs. *Did this
+environment change?* compares its ratio to its own run's baseline, block by block, so that a slower host is not reported
+for every environment; if the baseline lacks the metric, the absolute cost is compared. Every interval includes the
+variation between runs (`isobench.estimation.between`), estimated from the runs themselves, from earlier ones of the
+host, or else from a floor. The printed interval decides the verdict, as within a run: one outside the band includes
+Holm's correction.
 """
 
 from __future__ import annotations
@@ -44,35 +44,35 @@ if TYPE_CHECKING:
 SCHEMA = 2
 """Version of the document; raised when a field changes its meaning."""
 CHANGED = ("slower", "faster", "more", "less")
-"""Verdicts that say that something changed: of what takes time the first two, of everything else the others."""
+"""Verdicts of a change: the first two for times, the others for everything else."""
 _RATIOS, _VALUES = "ratios to the baseline", "values"
-"""What is compared of a cost."""
+"""What is compared for a cost."""
 _NEUTRAL = {"slower": "more", "faster": "less"}
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One cost on both sides. `ratio` is B to A: above 1, B costs more. None where there is none, or no interval."""
+    """One cost on both sides. `ratio` is B to A: above 1, B costs more. Missing numbers are None."""
 
     scenario: str
     metric: str
     environment: str
     unit: Literal["second", "byte"]
     of: Literal["host", "environment"]
-    """Whose change it is: the baseline's absolute cost is the host's."""
+    """What the change belongs to: the baseline's absolute costs belong to the host."""
     compared: Literal["values", "ratios to the baseline"]
     n_a: int
-    """Blocks (pairs of blocks where ratios are compared) of all runs of this side."""
+    """Blocks of all runs of this side; pairs of blocks if ratios are compared."""
     n_b: int
     a: float
-    """Median of A, seconds or bytes; of several runs the median of theirs."""
+    """Median of A, in seconds or bytes; for several runs the median of their medians."""
     b: float
     ratio: float | None
     low: float | None
     high: float | None
     p: float | None
-    """Of the claim that the cost moved by more than the band."""
+    """p of the claim that the cost moved by more than the band."""
     p_adjusted: float | None
-    """After Holm, over all costs of the comparison that are asked the same question."""
+    """p after Holm's correction over all costs for which the same question is asked."""
     verdict: Literal["slower", "faster", "more", "less", "equivalent", "inconclusive"]
 
     @property
@@ -81,7 +81,7 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def interval(self) -> tuple[float, float, float]:
-        """Ratio, low and high; NaN where there is none."""
+        """Ratio, low and high; NaN if there is none."""
         ratio, low, high = (math.nan if one is None else one for one in (self.ratio, self.low, self.high))
         return ratio, low, high
 
@@ -103,27 +103,27 @@ class RunName(msgspec.Struct, frozen=True):
 
 
 class HostMove(msgspec.Struct, frozen=True):
-    """What the baseline's absolute times say of the host as a whole: the middle ratio of B to A, over so many metrics,
-    with its 95 % interval. None of it across hosts."""
+    """The change of the host as a whole, from the baseline's absolute times: the median ratio of B to A over so many
+    metrics, with its 95 % interval. Missing across hosts."""
 
     ratio: float
     low: float
     high: float
     metrics: int
     moved: bool
-    """By more than the band: the whole interval lies beyond it."""
+    """Whether it moved by more than the band: the whole interval lies outside."""
 
 
 class RunNoise(msgspec.Struct, frozen=True):
-    """How far a cost differs from run to run by itself, and how that is known."""
+    """The variation of a cost between unchanged runs, and its source."""
 
     source: Literal["earlier runs", "runs compared", "floor"]
-    """Earlier runs of the host with these fingerprints (beside those that are compared, where a side has several); only
-    the runs that are compared; or nothing: a floor stands in."""
+    """Earlier runs of the host with these fingerprints (and those that are compared, if a side has several); only the
+    runs that are compared; or an assumed floor."""
     runs: int
-    """How many: earlier ones; those compared; none."""
+    """The number of these runs; 0 for the floor."""
     deviation: float
-    """Standard deviation of one run's ratio, the middle one of the environments' costs. 0.01 is 1 %."""
+    """Standard deviation of one run's ratio, the median over the environments' costs. 0.01 is 1 %."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -142,12 +142,12 @@ class Comparison(msgspec.Struct, frozen=True):
     only_in_a: list[str]
     only_in_b: list[str]
     lost: list[str]
-    """Costs of which A has enough positive blocks to compare, and B, which has the cost, too few."""
+    """Costs of which A has enough positive blocks to compare, but B too few."""
     changes: list[Change]
 
     @property
     def concludes(self) -> bool:
-        """Whether any cost of an environment has an interval: else no gate can say that all is well."""
+        """Whether any cost of an environment has an interval. Otherwise a gate cannot pass."""
         asked = [one for one in self.changes if one.of == "environment"]
         return not asked or any(one.ratio is not None for one in asked)
 
@@ -175,9 +175,8 @@ def compare(
     wanted: Callable[[str], bool] = lambda benchmark: True,
     earlier: Sequence[Run] = (),
 ) -> Comparison:
-    """Hold run `b` against run `a`, or several runs against several. `wanted` chooses by benchmark name. `earlier` runs
-    (`isobench.analysis.earlier`) say how far runs differ by themselves; those that are compared do not count among
-    them.
+    """Compare run `b` with run `a`, or several runs with several. `wanted` chooses by benchmark name. `earlier` runs
+    (`isobench.analysis.earlier`) give the variation between runs; those that are compared are not counted among them.
 
     Raises `UsageError` for runs of two machines without `across_hosts`, for two baselines, and for runs that have no
     cost in common.
@@ -221,7 +220,7 @@ def compare(
 
 
 def _told(costs: list[_Cost]) -> bool:
-    """Whether a run of this side says anything about a cost."""
+    """Whether a run of this side has a level of a cost."""
     return any(cost.level for cost in costs)
 
 
@@ -231,7 +230,7 @@ def one_machine(a: Run, b: Run) -> bool:
 
 
 def _once(side: Results | Sequence[Results]) -> list[Results]:
-    """A run that is named twice counts once."""
+    """Each run once, even if it is named twice."""
     listed = [side] if isinstance(side, Results) else list(side)
     return list({(one.session.run_id, one.run.path.resolve()): one for one in listed}.values())
 
@@ -251,8 +250,8 @@ def _check(runs: list[Run], across_hosts: bool) -> None:
 
 
 def _known_costs(side: list[Results], relative: bool, wanted: Callable[[str], bool]) -> dict[Cost, bool]:
-    """Every cost of this side by its unit, and whether a run has its ratio to the baseline; without one it does not
-    count where only ratios do."""
+    """Every cost of this side with its unit, and whether a run has its ratio to the baseline. With `relative`, only
+    costs with a ratio."""
     found: dict[Cost, bool] = {}
     for one in side:
         for key, cost in one.costs.items():
@@ -264,8 +263,8 @@ def _known_costs(side: list[Results], relative: bool, wanted: Callable[[str], bo
 
 
 def _shared(a: dict[Cost, bool], b: dict[Cost, bool]) -> list[Key]:
-    """What both sides have, by its ratios where both have some, else by its values: a baseline that is missing from one
-    side takes nothing else away."""
+    """The costs that both sides have: compared by ratios if both have them, else by values, so that a baseline that is
+    missing from one side excludes no other cost."""
     return [(*cost, _RATIOS if a[cost] and b[cost] else _VALUES) for cost in sorted(a.keys() & b.keys())]
 
 
@@ -290,7 +289,7 @@ def _of_run(results: Results, keys: list[Key]) -> Iterable[tuple[Key, _Cost]]:
 
 
 def _centres(run: Run, keys: list[Key]) -> Iterable[tuple[Key, float]]:
-    """The same costs, but only their centres: the spread of many is asked for, not what each is sure of."""
+    """The centres of the same costs: for the spread between runs, the error of each is not needed."""
     if run.session.pruned is not None:
         costs = dict(_of_run(Results(run), keys))
         return ((key, cost.level.centre) for key, cost in costs.items() if cost.level is not None)
@@ -303,7 +302,7 @@ def _centres(run: Run, keys: list[Key]) -> Iterable[tuple[Key, float]]:
 
 
 def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
-    """Logarithms of the values of those costs that are compared by them."""
+    """Logarithms of the values of those costs that are compared by values."""
     found = {}
     for key in keys:
         one = known.get(key[:2], {}).get(key[2])
@@ -313,11 +312,11 @@ def _alone(known: Tables, keys: Iterable[Key]) -> dict[Key, np.ndarray]:
 
 
 class _Past(NamedTuple):
-    """What earlier runs say: by cost its centres in the order of the runs, in parts of one fingerprint each."""
+    """Earlier runs: for each cost its centres in the order of the runs, one part per fingerprint."""
 
     runs: int
     apart: int
-    """How many runs A and B lie from each other."""
+    """How many runs A and B are apart."""
     centres: dict[Key, list[np.ndarray]]
 
 
@@ -348,7 +347,7 @@ def _is_of(run: Run, side: list[Run]) -> bool:
 def _changes(
     keys: list[Key], costs: tuple[dict[Key, list[_Cost]], dict[Key, list[_Cost]]], past: _Past, band: float, of: str
 ) -> tuple[list[Change], RunNoise]:
-    """The verdicts on costs that are corrected for each other's number, and what runs differ by themselves."""
+    """The verdicts on costs that share one correction for multiple comparisons, and the variation between runs."""
     a, b = costs
     levels = {key: ([c.level for c in a[key] if c.level], [c.level for c in b[key] if c.level]) for key in keys}
     told = {key: pair for key, pair in levels.items() if all(pair)}
@@ -380,7 +379,7 @@ def _run_noise(
     noises: dict[Key, between.Noise | None],
     past: _Past,
 ) -> RunNoise:
-    """What most of the costs rest on."""
+    """The source on which most costs rest."""
     each = [shifts[key].error / math.sqrt(1 / len(a) + 1 / len(b)) for key, (a, b) in told.items()]
     compared = max((len(a) + len(b) for a, b in told.values()), default=2)
     if any(noises.values()):
@@ -391,7 +390,7 @@ def _run_noise(
 
 
 def _interval(found: between.Shift | None, strayed: float, band: float, outside: float) -> tuple[float, float, float]:
-    """The ratio and the interval that decides: at 95 %, or at Holm's level where it would claim a change."""
+    """The ratio and the interval that decides: at 95 %, or at Holm's level if it would claim a change."""
     if found is None:
         return math.nan, math.nan, math.nan
     low, high = between.bounds(found)
@@ -412,7 +411,7 @@ def _some(number: float) -> float | None:
 def _host(
     keys: list[Key], costs: tuple[dict[Key, list[_Cost]], dict[Key, list[_Cost]]], baseline: str, band: float
 ) -> HostMove | None:
-    """How fast the host was in these runs: about them alone, so that what moves a run as a whole is not in it."""
+    """The change of the host's speed in these runs, as a fact about them: without the variation between runs."""
     shifts = []
     for key in keys:
         if (key[2], key[3]) == (baseline, "second"):

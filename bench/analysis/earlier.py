@@ -1,4 +1,4 @@
-"""The runs that a host made before those that are compared: how far they differ, runs differ by themselves."""
+"""The earlier runs of a host: their differences show the variation between unchanged runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from isobench.results.store import Run
 
 MOST = 30
-"""Runs that are looked at, the newest: what more would add to Student's quantiles is little."""
+"""The most runs that are read, the newest ones: more would hardly change Student's quantiles."""
 
 
 def earlier(compared: Sequence[Run]) -> list[Run]:
-    """The newest runs beside these, in a folder of their host's, that began before the last of them and are alike to
-    one of them, oldest first. What cannot be read, or has not ended, does not count."""
+    """The newest runs in the same host folder that began before the last of these and are like one of them (`alike`),
+    oldest first. Unreadable and unfinished runs are left out."""
     last = max(run.session.started for run in compared)
     own = {run.session.run_id for run in compared}
     found: dict[str, Run] = {}
@@ -37,7 +37,8 @@ def earlier(compared: Sequence[Run]) -> list[Run]:
 
 
 def alike(one: Session, other: Session) -> bool:
-    """Whether two runs are of one machine in one state. A fact that one of them did not record does not differ."""
+    """Whether two runs are of one machine in one state. A fact that only one of them recorded does not count as a
+    difference."""
     same_host = machine(one.host_id, one.fingerprint) == machine(other.host_id, other.fingerprint)
     facts = one.fingerprint.items()
     return same_host and all(other.fingerprint.get(fact, text) == text for fact, text in facts)
@@ -48,7 +49,9 @@ def _beside(compared: Sequence[Run]) -> Iterator[Path]:
     newest: dict[Path, str] = {}
     for run in compared:
         path = run.path.resolve()
-        if path.parent.name == run.session.host_id:  # as isobench lays them out: elsewhere anything may lie beside it
+        if (
+            path.parent.name == run.session.host_id
+        ):  # isobench's own layout: elsewhere other things may lie beside the run
             newest[path.parent] = max(path.name, newest.get(path.parent, ""))
     for folder, last in newest.items():
         names = sorted(file.parent.name for file in folder.glob(f"*/{store.SESSION}"))

@@ -1,4 +1,4 @@
-"""Runs as frames: one row a sample."""
+"""Runs as data frames: one row per sample."""
 
 from __future__ import annotations
 

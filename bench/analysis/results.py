@@ -1,6 +1,6 @@
-"""One run, loaded once and summarised once: what its report, its exports, its comparisons and its last words all read.
+"""One run, loaded once and summarised once: its report, exports, comparisons and closing summary all read this object.
 
-What is asked for is computed when it is first asked for, and kept. Nothing here changes afterwards.
+Everything is computed on first use, and kept; nothing changes afterwards.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 class Estimate(NamedTuple):
-    """One metric in one environment, absolute (seconds or bytes) and against the baseline: `verdicts.rows` says what
-    each number is."""
+    """One metric in one environment, absolute (seconds or bytes) and relative to the baseline: `verdicts.rows`
+    describes each number."""
 
     scenario: str
     metric: str
@@ -57,11 +57,11 @@ class Estimate(NamedTuple):
     mde: float
     control: bool
     taken: int = 0
-    """Values; `n` counts pairs of blocks where there is something to compare."""
+    """Number of values; `n` counts pairs of blocks if there is a baseline to compare with."""
     effective: float = math.nan
-    """How many independent blocks tell as much as these pairs."""
+    """The effective number of independent blocks among these pairs."""
     strayed: float = 1.0
-    """By what ratio the interval is wider on either side because the A/A control failed."""
+    """The factor by which a failed A/A control widens the interval on either side."""
 
     @property
     def name(self) -> str:
@@ -69,7 +69,7 @@ class Estimate(NamedTuple):
 
     @property
     def counted(self) -> int:
-        """Values behind the median; `n` may be fewer, as it counts pairs."""
+        """The number of values behind the median; `n` may be smaller, since it counts pairs."""
         return self.taken or self.n
 
 
@@ -88,7 +88,7 @@ class Difference(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """One cost of a run, as a comparison with another run asks for it."""
+    """One cost of a run, for comparisons with other runs."""
 
     unit: str
     control: bool
@@ -98,14 +98,14 @@ class Cost(NamedTuple):
     pairs: int
     """Blocks behind its ratio to the baseline; 0 if it has none."""
     ratio: Level | None
-    """None from fewer than six pairs."""
+    """None for fewer than six pairs."""
     strayed: float
-    """By how much (a logarithm) a failed A/A control widens what the ratio says."""
+    """By how much (a logarithm) a failed A/A control widens the ratio's interval."""
 
 
 class Results:
-    """A run and what follows from it. Of a run whose values were pruned only `estimates`, `costs` and `value_level` are
-    known; whatever needs the values raises `StoreError`."""
+    """A run and everything that is computed from it. A pruned run has only `estimates`, `costs` and `value_level`;
+    whatever needs the values raises `StoreError`."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -121,7 +121,7 @@ class Results:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """Every sample, one row each, those that do not count among them (ARCHITECTURE.md describes the columns)."""
+        """Every sample, one row each, including excluded ones (ARCHITECTURE.md describes the columns)."""
         from isobench.analysis import frames
 
         return frames.samples(self._with_values())
@@ -141,17 +141,17 @@ class Results:
 
     @cached_property
     def ratios(self) -> dict[tuple[str, str, str], Ratio]:
-        """Every environment against the baseline, as (scenario, metric, environment)."""
+        """Every environment relative to the baseline, by (scenario, metric, environment)."""
         return verdicts.compared(self.tables, self.baseline)
 
     @cached_property
     def wanders(self) -> Correlation:
-        """How much neighbouring blocks of this run resemble each other, as all its costs show together."""
+        """The autocorrelation of this run's blocks, from all its costs together."""
         return autocorrelation.common(list(verdicts.log_ratios(self.tables, self.baseline).values()))
 
     @cached_property
     def estimates(self) -> list[Estimate]:
-        """The summary: every metric in every environment, the control's among them."""
+        """The summary: every metric in every environment, including the control."""
         if self._pruned is not None:
             found = [_recorded(one, self.baseline) for one in self._pruned.costs]
             return sorted(found, key=lambda row: (row.scenario, row.metric, row.environment))
@@ -159,7 +159,7 @@ class Results:
 
     @cached_property
     def costs(self) -> dict[Key, Cost]:
-        """Every cost, the control's among them."""
+        """Every cost, including the control's."""
         if self._pruned is not None:
             return {_key(one): _recorded_cost(one) for one in self._pruned.costs}
         strayed = verdicts.strayed_controls(self.tables, self.ratios)
@@ -176,8 +176,9 @@ class Results:
         return found
 
     def value_level(self, key: Key) -> Level | None:
-        """What the values of a cost say, regardless of the baseline's; None if one is not positive, or for fewer than
-        six. The costs without a ratio, such as the baseline's, are estimated together, and so are all others."""
+        """The level of a cost's values, regardless of the baseline's; None if one is not positive, or for fewer than
+        six. The autocorrelation is estimated jointly for the costs without a ratio, such as the baseline's, and for all
+        others."""
         if self._pruned is not None:
             return self._recorded_levels[key]
         found = self._value_levels if self.costs[key].pairs else self._value_levels_without_ratio
@@ -214,7 +215,7 @@ class Results:
 
 
 def load(path: Path) -> Results:
-    """The run in a folder. Raises `StoreError` where it cannot be read."""
+    """The run in a folder. Raises `StoreError` if it cannot be read."""
     return Results(store.load(path))
 
 

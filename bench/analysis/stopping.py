@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class WidthStopper:
-    """Wants blocks until every ratio's 95 % interval is within ± `target` of its centre (0.05: ±5 %)."""
+    """Requests blocks until every ratio's 95 % interval is within ± `target` of its centre (0.05: ±5 %)."""
 
     def __init__(self, baseline: str, target: float) -> None:
         self._baseline = baseline
         self._target = math.log1p(target)
 
     def imprecise(self, series: Sequence[Series]) -> list[str]:
-        """The benchmarks that are still too wide, or have too few pairs to tell."""
+        """The benchmarks whose intervals are still too wide, or that have too few pairs."""
         found = {(s.scenario, s.metric, s.environment): s for s in series}
         logs = {}
         for (scenario, metric, environment), mine in found.items():
@@ -38,7 +38,7 @@ class WidthStopper:
             if any(min(pair) <= 0 for pair in pairs):
                 continue  # there is no ratio whose interval could become narrow
             logs[scenario, metric, environment] = np.array([math.log(value / other) for value, other in pairs])
-        ratios = [one.found for one in estimates(list(logs.values()), families_of(logs))]  # as the summary's will be
+        ratios = [one.found for one in estimates(list(logs.values()), families_of(logs))]  # as in the summary
         return [
             benchmark_name(*cost)
             for cost, ratio in zip(logs, ratios, strict=True)

@@ -1,9 +1,8 @@
-"""From samples to verdicts: every environment against the baseline, and rungs against each other.
+"""From samples to verdicts: every environment relative to the baseline, and differences of rungs.
 
-The interval that is given decides the verdict, alone, so that the two cannot contradict each other. An interval that
-leaves the band on its own has to hold together with all others that do: it is stretched until Holm's correction for
-their number is in it, and is given so. What stays in the band, or reaches into it, claims no difference, and is given
-with 95 %.
+The printed interval alone decides the verdict, so that the two cannot contradict each other. Intervals outside the band
+have to hold jointly: each is stretched until it includes Holm's correction for their number, and is printed that way.
+An interval that lies in the band, or reaches into it, claims no difference, and is printed at 95 %.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     from isobench.estimation.tables import Tables, Values
 
 IMPROBABLE = 0.001
-"""Chance below which so many hits of the A/A control are taken for a fault of the method or of the host."""
+"""Probability below which so many differences of the A/A control count as a fault of the method or of the host."""
 _CONTROL_LEVEL = 0.01
-"""Level, for all metrics together, at which one control by itself is taken for a fault."""
+"""Level, for all metrics together, at which a single control counts as failed."""
 _POWER = 0.84
-"""Deviations by which a true effect has to pass a limit to be found in 80 % of runs."""
+"""Standard deviations by which a true effect has to exceed a limit to be found in 80 % of runs."""
 
 SUMMARY_COLUMNS = (
     *("scenario", "metric", "environment", "unit", "n", "median", "q25", "q75", "minimum"),
@@ -44,16 +43,16 @@ def rows(
     found: Tables, baseline: str, band: float = BAND, *, ratios: Mapping[tuple[str, str, str], Ratio] | None = None
 ) -> list[dict[str, Any]]:
     """One row per metric and environment: absolute values, the paired ratio to the baseline with the interval that
-    decides the verdict, and what stands behind them. `ratios` are those of `compared` where they are known.
+    decides the verdict, and the numbers behind them. `ratios` are those of `compared`, if already computed.
 
-    `n` counts pairs of blocks (for the baseline, and where there is nothing to compare, values) and `taken` values;
-    `p` is of the paired test that the ratio is 1, `p_holm` of the claim that it lies beyond the band, after Holm;
-    `mde` is the ratio less one that four of five such runs would call a difference; `effective` is how many independent
-    blocks tell as much; `strayed` is the ratio by which the interval is wider on either side because the A/A control
-    failed, 1 where it did not. The control itself is given with 95 % each.
+    `n` counts pairs of blocks (for the baseline, and without a ratio, values) and `taken` values; `p` is that of the
+    paired test that the ratio is 1, `p_holm` that of the claim that it lies beyond the band, after Holm's correction;
+    `mde` is the smallest effect, as ratio less one, that four of five such runs would detect; `effective` is the
+    effective number of independent blocks; `strayed` is the factor by which a failed A/A control widens the interval on
+    either side, 1 if it passed. The control's own intervals are at 95 % each.
 
-    What the baseline does not have, or has in another unit, or what is not positive everywhere, has no ratio; a ratio
-    of fewer than six pairs has no interval: none that they could give holds at 95 %. The baseline's own ratio is 1.
+    A cost has no ratio if the baseline lacks it or has it in another unit, or if a value is not positive. A ratio from
+    fewer than six pairs has no interval, because none would reach 95 %. The baseline's own ratio is 1.
     """
     if ratios is None:
         ratios = compared(found, baseline)
@@ -82,8 +81,8 @@ def rows(
 
 
 def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
-    """slower, faster, equivalent or inconclusive, by the interval alone; inconclusive where a ratio has no interval,
-    empty where there is no ratio."""
+    """slower, faster, equivalent or inconclusive, by the interval alone; inconclusive if a ratio has no interval, empty
+    if there is no ratio."""
     if math.isnan(ratio):
         return ""
     if low > 1 + band:
@@ -94,7 +93,7 @@ def verdict(ratio: float, low: float, high: float, band: float = BAND) -> str:
 
 
 def compared(found: Tables, baseline: str) -> dict[tuple[str, str, str], Ratio]:
-    """Every environment against the baseline, block by block, wherever both have positive values in one unit."""
+    """Every environment relative to the baseline, block by block, if both have positive values in one unit."""
     logs = log_ratios(found, baseline)
     return dict(zip(logs, estimates(list(logs.values()), families_of(logs)), strict=True))
 
@@ -115,23 +114,22 @@ def log_ratios(found: Tables, baseline: str) -> dict[tuple[str, str, str], np.nd
 def estimates(
     many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = (), known: Correlation = NONE
 ) -> list[Ratio]:
-    """The estimate of each series of paired differences. Where neighbouring blocks resemble each other, in one series
-    or in the middle of all or of its families, or as is known, an interval is as wide as the number of independent
-    blocks asks for."""
+    """The estimate of each series of paired differences. Intervals are widened for autocorrelation: of the series
+    itself, the median of all, that of its families, or the `known` one of the run."""
     found = autocorrelation.correlations(many, families)
     return [_estimate(logs, max(one, known)) for logs, one in zip(many, found, strict=True)]
 
 
 def families_of(costs: Iterable[Sequence[str]]) -> list[tuple[Hashable, Hashable]]:
-    """What may wander by itself: a cost's environment, and its metric. A cost begins with scenario, metric and
-    environment."""
+    """The families of each cost that may drift by themselves: its environment, and its metric. A cost begins with
+    scenario, metric and environment."""
     return [(cost[2], (cost[0], cost[1])) for cost in costs]
 
 
 def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation = NONE) -> list[tuple[Any, ...]]:
-    """What the first environment of each pair costs more than the second, per block: seconds or bytes, perhaps
-    negative, with a 95 % interval (none from fewer than six blocks). `wanders` is how much neighbouring blocks of the
-    run resemble each other. One row per metric that both have, with the columns of `DIFFERENCE_COLUMNS`."""
+    """What the first environment of each pair costs more than the second, per block: seconds or bytes, possibly
+    negative, with a 95 % interval (none for fewer than six blocks). `wanders` is the autocorrelation of the run's
+    blocks. One row per metric that both have, with the columns of `DIFFERENCE_COLUMNS`."""
     wanted = list(pairs)
     which, each = [], []
     for (scenario, metric), environments in known.items():
@@ -143,28 +141,28 @@ def gaps(known: Tables, pairs: Iterable[tuple[str, str]], wanders: Correlation =
             if len(gap):
                 which.append((scenario, metric, upper, lower, first.unit, len(gap)))
                 each.append(gap)
-    families = [(row[2:4], row[:2]) for row in which]  # a dozen blocks alone hardly tell drift from chance
+    families = [(row[2:4], row[:2]) for row in which]  # a dozen blocks of one cost hardly distinguish drift from chance
     found = [one.found for one in estimates(each, families, wanders)]
     return [(*row, float(one.centre), *map(float, _ends(one))) for row, one in zip(which, found, strict=True)]
 
 
 def ratio_interval(values: Mapping[int, float], base: Mapping[int, float]) -> Interval:
-    """The interval of the log-ratio of values by block, pairs formed by block; its ends are NaN for fewer than six."""
+    """The interval of the log-ratio of values, paired by block; its ends are NaN for fewer than six."""
     mine, theirs = ((np.array(list(one)), np.array(list(one.values()))) for one in (values, base))
     return centred(paired.log_ratios(*paired.pair(*mine, *theirs)))
 
 
 def centred(values: Sequence[float] | np.ndarray, wanders: Correlation = NONE) -> Interval:
-    """The interval of one series of paired differences, in a run of which that is known; its ends are NaN for fewer
-    than six."""
+    """The interval of one series of paired differences, in a run whose blocks have this autocorrelation; its ends are
+    NaN for fewer than six."""
     (one,) = estimates([np.asarray(values, dtype=np.float64)], known=wanders)
     low, high = _ends(one.found)
     return one.found._replace(low=low, high=high)
 
 
 def log_ratio(values: Values, base: Values) -> np.ndarray | None:
-    """Logarithms of the paired ratios; None where there is no pair, where the units differ, or where a value is not
-    positive: to leave such blocks out would say that the others are all there is."""
+    """Logarithms of the paired ratios; None if there is no pair, if the units differ, or if a value is not positive:
+    leaving out such blocks would bias the rest."""
     if values.unit != base.unit:
         return None
     logs = paired.log_ratios(*paired.pair(values.blocks, values.values, base.blocks, base.values))
@@ -172,7 +170,7 @@ def log_ratio(values: Values, base: Values) -> np.ndarray | None:
 
 
 def control_failed(hits: int, metrics: int) -> bool:
-    """Whether the baseline against itself differs in so many metrics that it is no chance: binomial, at 5 % each."""
+    """Whether the baseline differs from itself in more metrics than chance explains: binomial, at 5 % each."""
     return metrics > 0 and hits > 0 and binomial_tail(hits, metrics, SIGNIFICANCE) < IMPROBABLE
 
 
@@ -183,14 +181,14 @@ def _estimate(logs: np.ndarray, correlated: Correlation) -> Ratio:
     found = paired.widened(found, blocks, most)
     p = paired.p_value(logs)
     if found.n >= FEWEST_PAIRS and found.low <= 0 <= found.high:
-        p = max(p, np.nextafter(SIGNIFICANCE, 1))  # what is widened over 1 is no hit
+        p = max(p, np.nextafter(SIGNIFICANCE, 1))  # an interval that was widened to include 1 is not a hit
     return Ratio(found, paired.reach(logs, found, blocks, most), p)
 
 
 def strayed_controls(found: Tables, ratios: Mapping[tuple[str, str, str], Ratio]) -> dict[tuple[str, str], float]:
-    """By metric how far (in logarithms) the baseline's second copy strays, where it shows that something is wrong:
-    in this metric by itself, or in so many that it is no chance. The far end of its interval, for a centre can be near
-    zero by luck."""
+    """For each metric with a failed control, how far (in logarithms) the baseline's second copy deviates: failed in
+    this metric alone, or in more metrics than chance explains. It is the far end of the interval, because a centre can
+    be near zero by chance."""
     controls = {key[:2]: one for key, one in ratios.items()
                 if found[key[:2]][key[2]].control and one.found.n >= FEWEST_PAIRS}  # fmt: skip
     hits = [key for key, one in controls.items() if not one.found.low <= 0 <= one.found.high]
@@ -203,7 +201,7 @@ def strayed_controls(found: Tables, ratios: Mapping[tuple[str, str, str], Ratio]
 
 
 def _told(one: Ratio, edge: float, strayed: float, level: float) -> dict[str, float]:
-    """The row's numbers: the interval at 95 %, or at `level` where it would claim a difference."""
+    """The row's numbers: the interval at 95 %, or at `level` if it would claim a difference."""
     found = one.found
     told: dict[str, float] = {"ratio": _exp(found.centre), "p": one.p, "n": found.n, "effective": one.reach.effective}
     if found.n < FEWEST_PAIRS:
@@ -219,13 +217,14 @@ def _told(one: Ratio, edge: float, strayed: float, level: float) -> dict[str, fl
 
 
 def _detectable(one: Ratio, edge: float, level: float) -> float:
-    """The ratio less one that four of five runs would call a difference: beyond the band, after the correction."""
+    """The smallest effect, as ratio less one, that four of five runs would detect: beyond the band, after the
+    correction."""
     if one.found.n < FEWEST_PAIRS:
         return math.nan
     wide = paired.stretched(one.found, one.reach, level)
     half, deviation = (wide.high - wide.low) / 2, (one.found.high - one.found.low) / 2
     deviation /= NORMAL.inv_cdf((1 + CONFIDENCE) / 2)
-    varies = half / math.sqrt(max(one.reach.effective - 1, 1.0))  # the next run's interval has another width
+    varies = half / math.sqrt(max(one.reach.effective - 1, 1.0))  # the next run's interval will have another width
     return math.expm1(min(700.0, edge + half + _POWER * math.hypot(deviation, varies)))
 
 

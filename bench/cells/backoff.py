@@ -23,7 +23,7 @@ daemon may have been restarted."""
 
 
 class Backoff:
-    """Which cells are paused, and until when."""
+    """Which cells are paused, and for how long."""
 
     def __init__(self) -> None:
         self._failed: dict[Cell, list[float]] = {}

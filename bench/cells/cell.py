@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """What a cell has given; no values if it failed."""
+    """The outcome of a cell; without values if it failed."""
 
     values: Mapping[str, float]
     short: str
@@ -33,7 +33,7 @@ class Measured(NamedTuple):
     """Why the cell failed; None if it did not."""
     console: str
     started: float
-    """By the monotonic clock."""
+    """Seconds on the monotonic clock."""
     seconds: float
     inside: float
     """Seconds of these that an instance lived."""
@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 
 def measured(scenario: Scenario, sandbox: Sandbox) -> Measured:
-    """Measure a cell. No error may affect the other cells, so any is an outcome of this one."""
+    """Measure a cell. An error must not affect other cells, so any error becomes the outcome of this one."""
     timed = TimedSandbox(sandbox)
     values: Mapping[str, float] = {}
     short, failure, console = "", None, ""
@@ -62,7 +62,7 @@ def measured(scenario: Scenario, sandbox: Sandbox) -> Measured:
 def _values(scenario: Scenario, sandbox: Sandbox) -> tuple[Mapping[str, float], str]:
     """The values, and why some are missing: it stopped short, or they depend on what cannot be observed here.
 
-    Raises `MeasurementError` where one is no cost of its.
+    Raises `MeasurementError` if a value cannot be one of the scenario's metrics.
     """
     reason = ""
     try:

@@ -1,6 +1,6 @@
-"""The interference gate: a rule, fixed before any data, that leaves a whole block out.
+"""The interference gate: a rule, fixed in advance, that excludes disturbed blocks as a whole.
 
-Only the standard library: the runner asks after every block.
+Uses only the standard library, because the runner applies it after every block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ANY = {
     Counter.CPUS_ONLINE: (0.5, "a CPU went off or on line"),
     Counter.FREQUENCY_LIMIT: (0.5, "the highest frequency that a CPU may have was changed"),
     Counter.SWAPPED: (256.0, "the machine swapped"),
-    Counter.RECLAIMED: (4096.0, "tasks had to free memory first"),
+    Counter.RECLAIMED: (4096.0, "tasks had to reclaim memory first"),
     Counter.STOOD_STILL: (0.25, "isobench itself was stopped"),
 }
 """Counter -> (limit, words): one cell above the limit marks the block."""
@@ -38,16 +38,17 @@ SHARES = {
 CPU busy and I/O scenarios wait for the disk by themselves; the limits leave room for that on two CPUs."""
 
 _INSTEAD = {Counter.PSI_CPU: Counter.WAITED, Counter.PSI_IO: Counter.DISK_BUSY}
-"""What is looked at where a kernel has no pressure (it is off by default in RHEL's): a sum over all tasks, which is
-never less than the pressure; and how long disks had something to do."""
+"""Substitutes for a kernel without pressure counters (RHEL's disables them by default): the waiting time summed over
+all tasks, which is never less than the pressure; and the time in which disks were busy."""
 
 _OURS = 3.0
-"""CPUs that a cell keeps busy at most by itself where its scenario drives no pressure: a guest's CPU, its thread for
-I/O, and a daemon."""
+"""The most CPUs that a cell itself keeps busy if its scenario causes no pressure: a guest's CPU, its I/O thread, and a
+daemon."""
 _CROWDED = 0.10
-"""The share of the host's CPUs that others may use. Where CPUs are left over nobody waits for one, so that pressure
-tells nothing of them, but they share caches, memory and the frequency. It is taken of what their processes spent, and
-of what this block cannot have spent, since not every process is visible (`isobench.host.others`)."""
+"""The share of the host's CPUs that others may use. If some CPUs are idle, no task waits, so pressure does not show
+other programs, although they share caches, memory and frequency. The share is computed from the CPU time of visible
+processes, and from what this block cannot have spent itself, since not every process is visible
+(`isobench.host.others`)."""
 
 
 def marks(
@@ -56,11 +57,11 @@ def marks(
     whole: Mapping[str, float] | None = None,
     others: Mapping[str, float] | None = None,
 ) -> list[str]:
-    """Why this block is to be left out; empty for a clean one. `whole` has the counters over the block as one, for what
-    happened between its cells, and `others` the CPU seconds of other people's processes by their names.
+    """Why this block is to be excluded; empty for a clean one. `whole` has the counters over the whole block, for what
+    happened between its cells, and `others` the CPU seconds of other people's processes by name.
 
-    `expected` names, by scenario, the counters that the scenario drives itself (two processes that share a CPU wait for
-    it): its cells do not count for their shares.
+    `expected` names, by scenario, the counters that the scenario causes itself (two processes that share a CPU wait for
+    it): its cells do not count towards these.
     """
     found = []
     for counter, (limit, words) in ANY.items():
@@ -75,16 +76,16 @@ def marks(
         counted = sum(cell.interference.get(counter, cell.interference.get(instead, 0.0)) for cell in telling)
         share = counted / seconds if seconds > 0 else 0.0
         if share > limit:
-            found.append(f"{words} ({min(share, 1.0):.0%} of the block)")  # readings are a little longer than cells
+            found.append(f"{words} ({min(share, 1.0):.0%} of the block)")  # a reading spans a little more than its cell
     crowd = _crowd([cell for cell in cells if Counter.PSI_CPU not in (expected or {}).get(cell.scenario, ())])
     spent, known = _spent(others or {}, whole or {})
     if max(crowd, spent) > _CROWDED:
-        found.append(f"others kept CPUs busy ({max(crowd, spent):.0%} of all{known})")
+        found.append(f"other programs kept CPUs busy ({max(crowd, spent):.0%} of all{known})")
     return found
 
 
 def _spent(others: Mapping[str, float], whole: Mapping[str, float]) -> tuple[float, str]:
-    """The share of the host's CPUs that other people's processes spent, and who most of it."""
+    """The share of the host's CPUs that other people's processes used, and the name of the largest."""
     available = whole.get(Counter.BUSY, 0.0) + whole.get(Counter.IDLE, 0.0)
     spent = sum(others.values())
     if spent <= 0 or available <= 0:

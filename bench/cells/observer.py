@@ -1,4 +1,4 @@
-"""Who watches a run: what the runner tells while it measures."""
+"""The interface through which the runner reports its progress."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """The environments that can be measured, and what is missing from the run."""
+    """The environments that can be measured, and those that were skipped."""
 
     sandboxes: dict[str, Sandbox]
     seconds: dict[str, float]
@@ -102,7 +102,7 @@ _UNFIT = {
     Capability.LIMIT_NETWORK: "it has no path from the host that could be limited",
     Capability.LIMIT_WRITES: "isobench sets no limit of writes to a disk there",
 }
-"""Why an environment is left out that lacks a capability: those that somebody may have expected everywhere."""
+"""The reason of a skip for each capability that a user may expect in every environment."""
 
 
 def _unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[SkipRecord]:

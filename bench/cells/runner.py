@@ -100,8 +100,8 @@ class _Block(NamedTuple):
 
 
 class _Blocks:
-    """The blocks of a run, until as many as requested can be used. An excluded one is replaced, up to `most_blocks`; a
-    resumed run counts anew, from the blocks that it still lacks."""
+    """Measures blocks until the requested number is usable. Excluded ones are replaced, up to `most_blocks`; for a
+    resumed run that limit applies to the blocks that it still lacks."""
 
     def __init__(
         self,
@@ -127,10 +127,11 @@ class _Blocks:
         self._last = max(0, self._first - 1) + most_blocks(request.max_blocks - self._used)
         self._began_now = time.monotonic()
         self._began = self._began_now - (earlier[-1].started + earlier[-1].seconds if earlier else 0.0)
-        """When a run that was resumed would have begun if it had never ended."""
+        """The start of a resumed run as if it had never been interrupted."""
         self._reading = machine.read()
-        """The host's counters after the block before: a CPU taken off between two cells is seen by none of them."""
-        self._others.spent()  # what they spent while the environments were opened disturbed no block
+        """The host's counters after the previous block: the cells' own do not show a CPU that goes offline between two
+        cells."""
+        self._others.spent()  # what was spent while the environments were opened disturbed no block
 
     def measure(self) -> None:
         """Measure block 0 (the warm-up) and the others, and record the reason why it stopped."""
@@ -189,7 +190,7 @@ class _Blocks:
         return not self._stopper.imprecise(self._writer.clean_series)
 
     def _block(self, index: int, active: Sequence[Cell]) -> _Block:
-        """Measure one block of these cells. A failing one is recorded and the block goes on."""
+        """Measure one block of these cells. A failing cell is recorded, and the block continues."""
         order = plan(active, self._request.baseline, self._request.seed, index)
         self._observer.planned(order)
         began = time.monotonic()
@@ -222,7 +223,7 @@ class _Blocks:
         return {name: one.expected_interference for name, one in every if isinstance(one, ExpectsInterference)}
 
     def _keep(self, block: _Block) -> None:
-        """Save a block at once, and tell of the cells that are short of values or paused."""
+        """Save a block at once, and report cells that lack values or are paused."""
         _record_short(self._writer, [*block.short, *self._backoff.count(block.record, block.failures)])
         self._writer.add_block(block.record, block.samples, block.failures)
         self._observer.block_ends(block.record, self._writer)
@@ -230,7 +231,7 @@ class _Blocks:
 
 
 def _environment(cell: Cell) -> str:
-    """The environment in which a cell is measured: that of the baseline, for its second copy."""
+    """The environment in which a cell is measured; for the control that of the baseline."""
     return cell.environment.removesuffix(CONTROL_SUFFIX)
 
 

@@ -90,8 +90,8 @@ def _environment_record(
 
 
 def _facts(request: Request, environment: Environment, sandbox: Sandbox) -> dict[str, str]:
-    """What the mechanism reports of itself, the programs that are measured, and what scenarios find in there."""
-    facts = _told(lambda: sandbox.facts())  # looked up in there: a sandbox of another package may lack it
+    """The mechanism's own facts, the identities of the measured programs, and the facts that scenarios report."""
+    facts = _told(lambda: sandbox.facts())  # looked up inside `_told`: another package's sandbox may lack the member
     if Capability.PROBE in environment.capabilities:
         facts.update(probe_fact())
     if Capability.ROOTFS in environment.capabilities:
@@ -103,7 +103,7 @@ def _facts(request: Request, environment: Environment, sandbox: Sandbox) -> dict
 
 
 def _told(facts: Callable[..., Mapping[str, str]], *of: Sandbox) -> dict[str, str]:
-    """These facts, or why they are not known: a daemon may have died since, or sent an unexpected answer."""
+    """These facts, or why they are unknown: a daemon may have died since, or sent an unexpected answer."""
     try:
         return dict(facts(*of).items())
     except Exception as error:
@@ -111,8 +111,8 @@ def _told(facts: Callable[..., Mapping[str, str]], *of: Sandbox) -> dict[str, st
 
 
 def _resumed(before: Session, now: Session) -> Session:
-    """The record of a resumed run. Raises `UsageError` if host, programs or scenarios differ from those it began with:
-    the difference would be mistaken for a cost."""
+    """The record of a resumed run. Raises `UsageError` if host, programs or scenarios differ from those at its
+    beginning: the difference would be mistaken for a cost."""
     known, found = _identity(before), _identity(now)
     differing = [name for name in {**known, **found} if known.get(name) != found.get(name)]
     if differing:

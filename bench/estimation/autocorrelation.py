@@ -1,7 +1,8 @@
-"""How much the blocks of a run resemble each other: what neighbours share makes many blocks tell as much as a few.
+"""Autocorrelation of the blocks of a run: correlated blocks carry as much information as fewer independent ones.
 
-The measure is the autocorrelation at lag one of the paired differences, wild blocks cut, corrected for its bias in
-short series. Six blocks of one cost hardly show it; those of forty costs, of one environment or of one metric do.
+The measure is the autocorrelation at lag one of the paired differences, with outliers clipped, corrected for its bias
+in short series. Six blocks of one cost hardly show it; those of forty costs, of one environment or of one metric
+together do.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 _ALONE, _AMONG_MANY = 1.28, 2.2
-"""Deviations beyond which a correlation of the blocks is more than chance: of a series by itself (one-sided 10 %), and
-of one among many that do not show it together (1.4 %)."""
+"""Standard deviations beyond which a correlation is more than chance: for a single series (one-sided 10 %), and for one
+of many that do not show it together (1.4 %)."""
 _MIDDLE, _MIDDLE_OF_MANY = 1.25, 1.64
-"""The same for the middle one of all, of four independent ones however few they are; and of as many as tell as much as
-these (5 %)."""
+"""The same for the median correlation of all series (5 %), assuming four independent ones, and with their effective
+number; the smaller limit applies."""
 _MIDDLE_OF_FAMILY = 2.33
 """The same for the costs of one environment, or of one metric (1 %: there are many of these)."""
 _MANY = 4
 _MOST_CORRELATED = 0.95
-"""What a correlation is taken for at most."""
+"""Upper limit of a correlation."""
 _FEWEST_EFFECTIVE = 3.0
 
 
 class Correlation(NamedTuple):
-    """How much neighbouring blocks resemble each other, as far as it is more than chance, and the most it can be."""
+    """The correlation of neighbouring blocks, 0 if it is no more than chance, and its upper bound."""
 
     likely: float
     at_most: float
@@ -41,10 +42,10 @@ NONE = Correlation(0.0, 0.0)
 
 
 def correlations(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashable]] = ()) -> list[Correlation]:
-    """The correlation of each series of paired differences as far as it is more than chance, else 0: its own, or the
-    middle one of all where they show it together, as they do where the host wanders. Many together bound it well, one
-    by itself hardly. `families` has for each series those that it belongs to beside all of them: what wanders may be
-    one environment, or one metric. A series of one value throughout tells nothing, and is told by the others."""
+    """The correlation of each series of paired differences, 0 if it is no more than chance. It is the series's own, or
+    the median of all if they show it together, as they do if the host drifts. Many series together bound it well, a
+    single one hardly. `families` has the families of each series: only one environment or one metric may drift. A
+    constant series has no correlation of its own, and takes that of the others."""
     rows = _rows(many)
     together, limit = [_of_all(rows)] * len(many), _AMONG_MANY if len(rows) >= _MANY else _ALONE
     for places in _members(families, rows):
@@ -60,13 +61,13 @@ def correlations(many: Sequence[np.ndarray], families: Sequence[Iterable[Hashabl
 
 
 def common(many: Sequence[np.ndarray]) -> Correlation:
-    """The correlation that these series show together, 0 where that is no more than chance or they are few."""
+    """The correlation that these series show together; 0 if it is no more than chance, or if they are few."""
     return _of_all(_rows(many))
 
 
 class _Row(NamedTuple):
-    """Distances from the mean, those of wild blocks cut to 2.5 times the usual deviation, and how much neighbours, and
-    blocks two apart, resemble each other."""
+    """Distances from the mean, clipped at 2.5 times the usual deviation, and the autocorrelations at lag one and
+    two."""
 
     cut: np.ndarray
     next: float
@@ -79,7 +80,7 @@ def _row(differences: np.ndarray) -> _Row:
 
 
 def _rows(many: Sequence[np.ndarray]) -> dict[int, _Row]:
-    """By place those that tell anything."""
+    """The series that have a correlation, by their index."""
     return {place: _row(one) for place, one in enumerate(many) if len(one) >= FEWEST_PAIRS and np.ptp(one) > 0}
 
 
@@ -98,7 +99,7 @@ def _at_lag(cut: np.ndarray, lag: int) -> float:
 
 
 def _members(families: Sequence[Iterable[Hashable]], rows: Collection[int]) -> Iterable[list[int]]:
-    """The series of each family, where they are enough to tell something and not all of them."""
+    """The series of each family that has enough of them, and not all."""
     found: dict[Hashable, list[int]] = {}
     for place in rows if families else ():
         for family in families[place]:
@@ -107,7 +108,7 @@ def _members(families: Sequence[Iterable[Hashable]], rows: Collection[int]) -> I
 
 
 def _together(rows: Sequence[_Row], deviations: float) -> Correlation:
-    """What the middle one of these shows, if it is more than so many deviations of chance."""
+    """The median correlation of these, if it is more than so many standard deviations of chance."""
     middle, second = median([row.next for row in rows]), median([row.second for row in rows])
     chance = _chance(median([len(row.cut) for row in rows]), deviations)
     if middle <= chance:
@@ -117,16 +118,15 @@ def _together(rows: Sequence[_Row], deviations: float) -> Correlation:
 
 
 def _lasting(one: float, two: float) -> float:
-    """The correlation of neighbours in a series that loses as many blocks as one whose correlation falls from `one` to
-    `two` in a block, and so on: a level that wanders beneath noise resembles itself little from block to block, and
-    for long."""
+    """The AR(1) correlation that costs as many effective blocks as a correlation of `one` at lag one and `two` at lag
+    two, falling on at that rate: a level that wanders beneath noise has a small but long autocorrelation."""
     falls = min(max(two / one, one), MOST_EXPECTED)
     times = 1 + 2 * one / (1 - falls)
     return max(one, (times - 1) / (times + 1))
 
 
 def _cut(differences: np.ndarray) -> np.ndarray:
-    """Distances from the mean, wild blocks cut."""
+    """Distances from the mean, with outliers clipped."""
     values = np.asarray(differences, dtype=np.float64)
     values = values - median(values)
     usual = 1.4826 * median(np.abs(values))
@@ -136,8 +136,8 @@ def _cut(differences: np.ndarray) -> np.ndarray:
 
 
 def _independent(cut: Sequence[np.ndarray]) -> float:
-    """How many independent series tell as much together as these, which share a baseline or the same launches: by the
-    mean square of their correlations with each other, less what chance gives. Of those of the commonest length."""
+    """The effective number of independent series among these, which share a baseline or launches: by the mean square of
+    their cross-correlations, less what chance gives. Uses the series of the most frequent length."""
     lengths = [len(one) for one in cut]
     blocks = max(set(lengths), key=lengths.count)
     rows = np.array([one for one in cut if len(one) == blocks])
@@ -151,11 +151,12 @@ def _independent(cut: Sequence[np.ndarray]) -> float:
 
 
 def _chance(blocks: float, deviations: float) -> float:
-    """So many deviations of a correlation of independent blocks, which correcting the bias makes larger in few."""
+    """So many standard deviations of the correlation of independent blocks; the bias correction makes it larger for few
+    blocks."""
     return deviations / math.sqrt(max(blocks, 1)) * blocks / max(blocks - 4, 3)
 
 
 def effective(n: int, correlated: float) -> float:
-    """How many independent blocks tell as much as `n` whose neighbours correlate so."""
+    """The effective number of independent blocks among `n` with this correlation of neighbours."""
     share = min(max(correlated, 0.0), _MOST_CORRELATED)
     return max(min(_FEWEST_EFFECTIVE, n), n * (1 - share) / (1 + share))

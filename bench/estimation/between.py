@@ -1,9 +1,9 @@
-"""How far a cost lies apart in two sets of runs. The unit of replication is the run.
+"""By how much a cost differs between two sets of runs. The unit of replication is the run.
 
-Blocks of one run share its daemons, its memory layout, its place in the day: a run as a whole is moved by that, and no
-number of blocks shows by how much. Where a side has several runs, their spread says it, and so does that of the host's
-earlier runs, held against the usual spread of all costs (a few runs alone know their own badly). Where there is
-neither, a floor stands in for it: VALIDITY.md has what real runs, back to back, differ by.
+Blocks of one run share its daemons, its memory layout, its time of day. That moves a run as a whole, and no number of
+blocks shows by how much. The spread of several runs on a side does, and so does that of the host's earlier runs; both
+are shrunk towards the usual spread of all costs, because a few runs estimate their own badly. Without either, a floor
+is assumed: VALIDITY.md has the differences of real runs back to back.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
     from isobench.estimation.paired import Ratio
 
 BETWEEN_RUNS = 0.03
-"""Standard deviation (of logarithms) by which a run as a whole is taken to be moved, where nothing measured it: a
-restart of the same measurement moves the start of a process by up to 4 %."""
+"""Standard deviation (of logarithms) that is assumed for a run as a whole if it was not measured: a restart of the same
+measurement moves the start of a process by up to 4 %."""
 _FLOOR_FREEDOM = 30.0
 _USUAL_FREEDOM = 4
-"""How many degrees of freedom the usual spread counts for, beside those of the cost's own runs."""
+"""Weight of the usual spread in degrees of freedom, relative to those of the cost's own runs."""
 _MANY = 10
-"""Costs from which there is a usual spread."""
+"""The fewest costs from which a usual spread is computed."""
 _FLOOR_RUNS = 2
-"""How many degrees of freedom the floor counts for, beside the usual spread of earlier runs: a dozen overrule it."""
+"""Weight of the floor in degrees of freedom, relative to the usual spread of earlier runs: a dozen runs overrule it."""
 FEWEST_EARLIER = 3
-"""Earlier runs that say anything; from ten on what VALIDITY.md promises for them holds."""
+"""The fewest earlier runs that are used; what VALIDITY.md promises for them holds from ten on."""
 _CUT = 0.9
-"""Squared differences of runs above this quantile are cut to it: a step, or one wild run, is not the usual spread."""
+"""Squared differences of runs are clipped at this quantile: a step, or one outlying run, is not the usual spread."""
 _LATELY = 5
-"""Differences, the last ones, that count by themselves where they are larger: noise that has grown."""
+"""The last differences, which replace all if they are larger: noise may have grown."""
 _RARE = 60
-"""Among so many runs the largest stray is taken for as far as one goes. Of fewer it is as much larger as in a
-distribution whose variance does not exist (the number of runs to the power of one half)."""
+"""With so many runs, the largest stray is taken as the limit. With fewer, the limit is larger, as for a distribution
+without a variance (by the square root of the number of runs)."""
 _USUAL_STRAY = 4.0
-"""Usual differences that a run strays even where none is wild."""
+"""Usual differences that a run may stray even if there are no outliers."""
 _TOLD, _TOLD_OF_WILD = 100, 240
-"""Strays of all costs together that tell whether any is wild; and, where some are, how far the next ones go. Of fewer
-the next may be as much farther again, as one in twenty that is wild is hardly seen among fifty."""
+"""Strays of all costs together that are needed to tell whether there are outliers, and, if so, how far the next ones
+may go. With fewer, the next one may go that much farther, since one outlier in twenty is hardly seen among fifty."""
 _STRAY_WINDOW = 5
-"""A run's stray is its distance from the median of so many runs around it, so that a step, which stays, is none."""
+"""A run's stray is its distance from the median of so many runs around it, so that a lasting step is not a stray."""
 
 
 class Level(NamedTuple):
@@ -58,8 +58,8 @@ class Level(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """How far one cost differs from run to run by itself: the variance of a run's centre (of logarithms) with its
-    degrees of freedom, and how far a single run may stray."""
+    """The variation of one cost between unchanged runs: the variance of a run's centre (of logarithms) with its degrees
+    of freedom, and how far a single run may stray."""
 
     variance: float
     freedom: float
@@ -67,8 +67,8 @@ class Noise(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """How much farther B lies than A, as a logarithm, with its standard error and Student's degrees of freedom. `stray`
-    is by how much a single wild run may have moved it: what does not lie farther off is no claim."""
+    """The logarithm of B to A, with its standard error and Student's degrees of freedom. `stray` is by how much a
+    single outlying run may have moved it: a smaller difference supports no claim."""
 
     centre: float
     error: float
@@ -77,7 +77,7 @@ class Shift(NamedTuple):
 
 
 def level(one: Ratio) -> Level | None:
-    """What one run says; nothing from fewer than six pairs."""
+    """The level of one run; None for fewer than six pairs."""
     if one.found.n < FEWEST_PAIRS:
         return None
     freedom = max(one.reach.effective - 1, 1.0)
@@ -86,7 +86,7 @@ def level(one: Ratio) -> Level | None:
 
 
 def usual_variance(costs: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> float | None:
-    """The middle variance between the runs of one side, over all costs; None for few costs, or one run on each side."""
+    """The median variance between the runs of one side, over all costs; None for few costs, or one run on each side."""
     known = [(_variance(a, b), len(a) + len(b) - 2) for a, b in costs if len(a) + len(b) > 2]
     if len(known) < _MANY:
         return None
@@ -94,13 +94,13 @@ def usual_variance(costs: Sequence[tuple[Sequence[Level], Sequence[Level]]]) -> 
 
 
 def noises(costs: Sequence[Sequence[np.ndarray]], apart: int = 1) -> list[Noise | None]:
-    """What earlier runs of the host say of each cost; None where fewer than three have it.
+    """The noise of each cost according to earlier runs of the host; None if fewer than three have it.
 
-    A cost is given as its centres (logarithms) in the order of the runs, those of another fingerprint apart.
-    Differences of runs as far from each other as those that are compared (`apart`, counted in runs) tell the spread, so
-    that a level that wanders slowly counts for as much as it moves in that time. Their squares are cut at a quantile,
-    which one step in the history does not move. The largest stray of any cost, in units of its own usual difference, is
-    how far a run may stray: a cost that has not done so yet will.
+    A cost is given as its centres (logarithms) in the order of the runs, one array per fingerprint. The spread comes
+    from differences of runs as far apart as those that are compared (`apart`, counted in runs), so that a slow drift
+    counts for as much as it moves in that time. Their squares are clipped at a quantile, which one step in the history
+    does not move. The largest stray of any cost, in units of its own usual difference, is how far any run may stray: a
+    cost that has not strayed yet still may.
     """
     own = [_spread(centres, apart) for centres in costs]
     known = [one for one in own if one is not None]
@@ -115,8 +115,8 @@ def noises(costs: Sequence[Sequence[np.ndarray]], apart: int = 1) -> list[Noise 
 
 
 def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None, noise: Noise | None = None) -> Shift:
-    """How far B lies from A. Neither may be empty; `usual` is `usual_variance` of all costs, `noise` what earlier runs
-    say of this one."""
+    """The shift from A to B. Neither may be empty; `usual` is the `usual_variance` of all costs, `noise` that of this
+    one according to earlier runs."""
     centre = float(np.mean([one.centre for one in b]) - np.mean([one.centre for one in a]))
     within = float(np.mean([one.error**2 for one in (*a, *b)]))
     freedom = len(a) + len(b) - 2
@@ -135,15 +135,15 @@ def shift(a: Sequence[Level], b: Sequence[Level], usual: float | None = None, no
 
 
 def within(a: Sequence[Level], b: Sequence[Level]) -> Shift:
-    """How far the runs of B lie from those of A, as a fact about these runs: no other run is spoken of."""
+    """The shift from A to B as a fact about these runs only, without inference to other runs."""
     error = math.sqrt(sum(float(np.mean([one.error**2 for one in side])) / len(side) for side in (a, b)))
     centre = float(np.mean([one.centre for one in b]) - np.mean([one.centre for one in a]))
     return Shift(centre, error, min(max(one.effective - 1, 1.0) for one in (*a, *b)))
 
 
 def middle(shifts: Sequence[Shift]) -> Shift:
-    """What most of several costs say together: their median, as uncertain as the middle one of them, which they may
-    share, and as they differ."""
+    """The common shift of several costs: their median. Its error combines their median error, which they may share, and
+    their spread."""
     centres = np.array([one.centre for one in shifts])
     centre = median(centres)
     apart = _MEDIAN_ERROR * median(np.abs(centres - centre)) / math.sqrt(len(centres))
@@ -152,23 +152,24 @@ def middle(shifts: Sequence[Shift]) -> Shift:
 
 
 _MEDIAN_ERROR = 1.4826 * 1.2533
-"""Of a median: the median distance from it as a standard deviation, and that of a median to that of a mean."""
+"""Factors for a median: from the median distance to a standard deviation, and from the error of a mean to that of a
+median."""
 
 
 def bounds(found: Shift, outside: float = SIGNIFICANCE) -> tuple[float, float]:
-    """The interval that leaves out the truth with this probability."""
+    """The interval that misses the truth with this probability."""
     reach = student_quantile(outside, found.freedom) * found.error
     return found.centre - reach, found.centre + reach
 
 
 def claimed(found: Shift, outside: float) -> tuple[float, float]:
-    """The same for a claim that the cost moved: it reaches as far as a run may stray, too."""
+    """The same for a claim that the cost moved: the interval also includes how far a run may stray."""
     low, high = bounds(found, outside)
     return min(low, found.centre - found.stray), max(high, found.centre + found.stray)
 
 
 def p_beyond(found: Shift, edge: float) -> float:
-    """The level at which that interval touches `edge`, on the side of its centre; 1 where the centre is nearer, or no
+    """The level at which that interval touches `edge`, on the side of its centre; 1 if the centre is nearer, or no
     farther from it than a run may stray."""
     distance = abs(found.centre) - edge
     if distance <= found.stray:
@@ -177,7 +178,7 @@ def p_beyond(found: Shift, edge: float) -> float:
 
 
 def _unseen(farthest: float, runs: Sequence[int]) -> float:
-    """How many times as far as the farthest stray that was seen, in usual differences, one may go that was not."""
+    """How many times as far as the largest observed stray, in usual differences, an unobserved one may go."""
     strays = sum(runs)
     more = math.sqrt(_TOLD_OF_WILD / strays)
     if farthest <= _USUAL_STRAY:
@@ -186,8 +187,8 @@ def _unseen(farthest: float, runs: Sequence[int]) -> float:
 
 
 class _Spread(NamedTuple):
-    """What the earlier runs of one cost say alone. `typical` is the variance without its wild runs, `stray` how far the
-    farthest of them lies from those around it."""
+    """The spread of one cost's own earlier runs. `typical` is the variance without outliers, `stray` the largest
+    distance of a run from those around it."""
 
     variance: float
     typical: float
@@ -214,27 +215,27 @@ def _spread(parts: Sequence[np.ndarray], apart: int) -> _Spread | None:
 
 
 _MIDDLE_STRAY = 0.53
-"""The middle distance of a run from those around it, by its standard deviation: of three to thirty normal ones, by
-simulation. One wild run of three is in both differences of neighbours, and in one such distance."""
+"""The median distance of a run from those around it, in standard deviations: of three to thirty normal runs, by
+simulation. One outlier of three runs is in both differences of neighbours, but in only one such distance."""
 _FREEDOM_A_RUN = 0.55
-"""Degrees of freedom of the variance of cut differences of neighbouring runs, by simulation of normal ones."""
+"""Degrees of freedom of the variance of clipped differences of neighbouring runs, by simulation of normal ones."""
 
 
 def _cut_variance(gaps: np.ndarray, runs: int) -> float:
-    """Of one run, by differences of two; without bias for normal ones (simulated, 4 to 30 runs)."""
+    """The variance of one run, from differences of two; unbiased for normal runs (simulated, 4 to 30 runs)."""
     squares = gaps**2 / 2
     return float(np.mean(np.minimum(squares, np.quantile(squares, _CUT)))) / (0.83 + 0.4 / runs)
 
 
 def _around(part: np.ndarray) -> np.ndarray:
-    """By run the median of the five around it, or next to it at an end."""
+    """For each run the median of the five around it, or of the nearest five at either end."""
     width = min(_STRAY_WINDOW, len(part))
     medians = np.median(np.lib.stride_tricks.sliding_window_view(part, width), axis=1)
     return np.asarray(medians[np.clip(np.arange(len(part)) - width // 2, 0, len(medians) - 1)])
 
 
 def _shrunk(variances: list[float], freedoms: list[float]) -> list[float]:
-    """Each held against the usual one of all costs, and that against the floor: neither is known well of a few runs."""
+    """Each shrunk towards the usual one of all costs, and that towards the floor: a few runs estimate neither well."""
     floor = BETWEEN_RUNS**2
     freedom = median(freedoms)
     if len(variances) >= _MANY:
@@ -248,12 +249,12 @@ def _noise(own: _Spread, variance: float, typical: float, farthest: float) -> No
 
 
 def _middle(variances: list[float], freedom: float) -> float:
-    """The variance that most have in truth: a median of what samples of such a size say is too low."""
+    """The median of the true variances: that of sample variances is too low."""
     return median(variances) * freedom / chi_square_median(freedom)
 
 
 def _variance(a: Sequence[Level], b: Sequence[Level]) -> float:
-    """Of the runs about the mean of their own side."""
+    """The variance of the runs about the mean of their own side."""
     squares = [float(np.sum((centres - centres.mean()) ** 2))
                for centres in (np.array([one.centre for one in side]) for side in (a, b))]  # fmt: skip
     return sum(squares) / (len(a) + len(b) - 2)

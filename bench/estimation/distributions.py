@@ -1,6 +1,6 @@
 """Student's and the other few distributions that verdicts need: importing scipy.special takes longer than a comparison.
 
-Scalars only. The tests hold each against scipy over all that is asked of it.
+Scalars only. The tests compare each with scipy over the whole range of its use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def student_tail(t: float, freedom: float) -> float:
 
 @lru_cache(maxsize=10_000)
 def student_quantile(outside: float, freedom: float) -> float:
-    """The t that leaves this probability outside of ±t. Above 0, 0 for 1."""
+    """The t for which this probability, above 0, lies outside ±t; 0 for a probability of 1."""
     tail = outside / 2
     if tail >= 0.5:
         return 0.0
@@ -41,12 +41,12 @@ def student_quantile(outside: float, freedom: float) -> float:
 
 
 def chi_square_median(freedom: float) -> float:
-    """The median of a sum of so many squares: to one in a hundred (Wilson and Hilferty, PNAS 17, 1931)."""
+    """The median of the chi-squared distribution, to within 1 % (Wilson and Hilferty, PNAS 17, 1931)."""
     return freedom * (1 - 2 / (9 * freedom)) ** 3
 
 
 def binomial_tail(hits: int, trials: int, chance: float) -> float:
-    """P of so many hits or more."""
+    """The probability of so many hits or more."""
     logs = math.log(chance), math.log1p(-chance)  # a power by itself can be too small for a number
     return math.fsum(
         math.exp(math.log(math.comb(trials, k)) + k * logs[0] + (trials - k) * logs[1]) for k in range(hits, trials + 1)

@@ -1,14 +1,14 @@
-"""The paired estimate: the centre of per-block differences, its 95 % interval, and what many of them can claim at once.
+"""The paired estimate: the centre of per-block differences, its 95 % interval, and its correction for many comparisons.
 
 The centre is the Hodges-Lehmann estimate (the median of all averages of two values, Walsh's averages) and the interval
 inverts the Wilcoxon signed-rank test: Hollander, Wolfe, Chicken, Nonparametric Statistical Methods (2013), sections 3.2
-and 3.3. It is exact for symmetric differences at any size from six pairs on; fewer cannot reach 95 %, and say so. Ties
-need no other rule: p counts the same averages that the interval is made of.
+and 3.3. It is exact for symmetric differences at any size from six pairs on; fewer cannot reach 95 %. Ties need no
+special rule: p counts the same averages that the interval consists of.
 
-Ranks alone cannot correct for many comparisons: six pairs have no p below 2/64 however large the effect. So a claim
-among many is made by the same interval, stretched about its centre by the ratio of Student's quantiles (`stretched`).
-At the level 0.05 that is the rank interval itself, and it is distance, counted in half-widths, that buys a higher one.
-VALIDITY.md has how often that errs, by kind of noise.
+Ranks alone cannot correct for many comparisons: six pairs have no p below 2/64, however large the effect. So a claim
+among many uses the same interval, stretched about its centre by the ratio of Student's quantiles (`stretched`). At the
+level 0.05 that is the rank interval itself; a stricter level needs a larger distance, in half-widths. VALIDITY.md has
+the error rates by kind of noise.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 FEWEST_PAIRS = 6
-"""With five pairs the widest possible interval holds 93.75 %."""
+"""With five pairs the widest possible interval has a confidence of 93.75 %."""
 _MOST_LISTED = 600
-"""Pairs up to which all averages are listed; of more they are counted, which gives the same answer."""
+"""Up to so many pairs all averages are listed; for more they are counted, with the same result."""
 _THIN = 200
-"""Values, evenly spaced, whose averages are where the search among many begins."""
+"""The search among many averages begins with those of so many evenly spaced values."""
 _MOST_EXACT = 60
 _MOST_SUMMED = 500
-"""Values up to which binomial coefficients are summed; the normal approximation is as good beyond."""
+"""Binomial coefficients are summed up to so many values; beyond, the normal approximation is as good."""
 _TRIMMED = 0.8
-"""Share of the deviations, the smallest, that the floor of a stretched interval looks at."""
+"""The floor of a stretched interval uses this share of the deviations, the smallest ones."""
 _FARTHEST, _FARTHEST_POWER, _CORRELATED_POWER = 2.56, 0.82, 0.6
-"""How far an interval of blocks that resemble each other reaches at most: Student's quantiles of the few independent
-ones among them know no bound. In units of the farthest block's distance, the truth lies at 95 % within the first number
-by the number of blocks to the power of the second, times (1 + c) / (1 - c) to the power of the third, where neighbours
-correlate by c: simulated for six to twenty blocks of AR(1) 0 to 0.95."""
+"""The upper limit of an interval's half-width with autocorrelated blocks, since Student's quantiles for few effective
+blocks are unbounded. In units of the farthest block's distance, with n blocks and a correlation c of neighbours, it is
+the first number · ((1 + c) / (1 - c))^third / n^second; the truth lies within it in 95 % of cases: simulated for six to
+twenty blocks of AR(1) 0 to 0.95."""
 MOST_EXPECTED = 0.9
-"""The correlation of neighbours that is provided for at most, where few blocks cannot bound it."""
+"""The largest correlation of neighbours that is assumed if few blocks cannot bound it."""
 
 
 class Interval(NamedTuple):
-    """A centre and its interval. `confidence` is what the interval really holds (1 at most; 0.95 or a little more)."""
+    """A centre and its interval. `confidence` is the interval's actual coverage (0.95 or a little more)."""
 
     centre: float
     low: float
@@ -57,35 +57,36 @@ class Interval(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What a stretched interval is made of: the half-widths at 95 % below and above the centre, how many blocks
-    independent of each other stand behind them, and the most that it reaches at 95 %."""
+    """The parameters of a stretched interval: the half-widths at 95 % below and above the centre, the effective number
+    of independent blocks, and the upper limit of the half-width at 95 %."""
 
     down: float
     up: float
     effective: float
     most: float = math.inf
     freedom: float = 1.0
-    """Student's degrees of freedom by which it reaches farther at other levels."""
+    """Student's degrees of freedom for stretching to other levels."""
 
     def most_at(self, level: float) -> float:
         return self.most * student_quantile(level, self.freedom) / student_quantile(SIGNIFICANCE, self.freedom)
 
     def level_of_most(self, distance: float) -> float:
-        """The level at which the most that it reaches is this distance."""
+        """The level at which that upper limit equals this distance."""
         return 2 * student_tail(distance / self.most * student_quantile(SIGNIFICANCE, self.freedom), self.freedom)
 
 
 class Ratio(NamedTuple):
-    """One environment against another, as logarithms of the paired ratios."""
+    """One environment relative to another, as logarithms of the paired ratios."""
 
     found: Interval
     reach: Reach
     p: float
-    """Of the signed-rank test that the ratio is 1."""
+    """p of the signed-rank test that the ratio is 1."""
 
 
 def interval(differences: np.ndarray) -> Interval:
-    """The centre of paired differences (any unit) and its 95 % interval. NaNs are not allowed; none gives NaNs."""
+    """The centre of paired differences (any unit) and its 95 % interval. NaNs are not allowed; without differences the
+    result is NaNs."""
     values = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(values)
     if n == 0:
@@ -97,7 +98,7 @@ def interval(differences: np.ndarray) -> Interval:
 
 
 def centres(many: Sequence[np.ndarray]) -> list[float]:
-    """The centre alone of many series, those of one length together. None may be empty."""
+    """The centres of many series, computed together for those of one length. None may be empty."""
     found = [0.0] * len(many)
     lengths = np.array([len(one) for one in many])
     for n in np.unique(lengths):
@@ -114,7 +115,8 @@ def centres(many: Sequence[np.ndarray]) -> list[float]:
 
 
 def median(values: np.ndarray | Sequence[float]) -> float:
-    """Of one series, which may not be empty. numpy's own first imports its masked arrays: a tenth of a comparison."""
+    """The median of one series, which may not be empty. numpy's own imports masked arrays first: a tenth of a
+    comparison's time."""
     ordered = np.sort(values)
     half = len(ordered) // 2
     return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
@@ -123,10 +125,11 @@ def median(values: np.ndarray | Sequence[float]) -> float:
 @cache
 def outside_median(n: int) -> int:
     """How many of `n` sorted values lie beyond either end of the 95 % interval of their median: that from one of the
-    values to another (Thompson, Annals of Mathematical Statistics 7, 1936). None does for fewer than `FEWEST_PAIRS`."""
+    values to another (Thompson, Annals of Mathematical Statistics 7, 1936). There is no such interval for fewer than
+    `FEWEST_PAIRS`."""
     if n > _MOST_SUMMED:
         return math.floor((n - NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt(n)) / 2) - 1
-    outside, below = 0, 1  # values, and ways to have so many or fewer of them below the median
+    outside, below = 0, 1  # values outside, and the ways to have so many or fewer of them below the median
     while 2 * (below + math.comb(n, outside + 1)) <= SIGNIFICANCE * 2**n:
         outside += 1
         below += math.comb(n, outside)
@@ -134,8 +137,8 @@ def outside_median(n: int) -> int:
 
 
 def p_value(differences: np.ndarray) -> float:
-    """The two-sided signed-rank test that the differences are centred at zero, at every size and with ties: at most
-    0.05 where the interval leaves zero out, and only there."""
+    """p of the two-sided signed-rank test that the differences are centred at zero, for every size and with ties: at
+    most 0.05 exactly if the interval excludes zero."""
     values = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(values)
     below = _at_most(values, 0.0)
@@ -144,8 +147,8 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def widened(found: Interval, effective_blocks: float, most: float = math.inf) -> Interval:
-    """The interval of as many independent blocks: farther by the root of the loss, and by Student's quantiles, as far
-    as it may reach."""
+    """The interval widened for so many effective blocks: by the square root of the loss and by Student's quantiles, up
+    to `most`."""
     if found.n < FEWEST_PAIRS or effective_blocks >= found.n:
         return found
     factor = math.sqrt(found.n / effective_blocks) * _quantile(SIGNIFICANCE, effective_blocks)
@@ -155,7 +158,8 @@ def widened(found: Interval, effective_blocks: float, most: float = math.inf) ->
 
 
 def most(differences: np.ndarray, centre: float, correlated: float) -> float:
-    """How far an interval of blocks whose neighbours correlate so at most reaches at most, at 95 %."""
+    """The upper limit of an interval's half-width at 95 %, if the correlation of neighbouring blocks is at most
+    this."""
     farthest = float(np.max(np.abs(np.asarray(differences, dtype=np.float64) - centre), initial=0.0))
     share = min(max(correlated, 0.0), MOST_EXPECTED)
     times = _FARTHEST * math.pow((1 + share) / (1 - share), _CORRELATED_POWER)
@@ -163,8 +167,8 @@ def most(differences: np.ndarray, centre: float, correlated: float) -> float:
 
 
 def reach(differences: np.ndarray, found: Interval, effective_blocks: float, most: float = math.inf) -> Reach:
-    """The half-widths that stretching starts from. Values that move in steps can make one side of a rank interval
-    narrow by luck: neither is taken for less than a third of the other, nor than what the usual deviation gives."""
+    """The half-widths from which stretching starts. With discrete values one side of a rank interval can be narrow by
+    chance: so neither is less than a third of the other, nor less than the usual deviation gives."""
     deviations = np.sort(np.abs(np.asarray(differences, dtype=np.float64) - found.centre))
     if not len(deviations):
         return Reach(math.nan, math.nan, effective_blocks)
@@ -188,13 +192,13 @@ def stretched(found: Interval, wide: Reach, level: float) -> Interval:
 
 
 def stretch(level: float, effective_blocks: float) -> float:
-    """How many times as wide as at 95 % an interval is at this level."""
+    """The factor by which an interval at this level is wider than at 95 %."""
     return max(1.0, _quantile(level, effective_blocks) / _quantile(SIGNIFICANCE, effective_blocks))
 
 
 def p_beyond(found: Interval, wide: Reach, edge: float) -> float:
     """The level at which the stretched interval touches `edge` (on the side of its centre): the p of the claim that the
-    centre lies farther from zero. 1 where it does not; NaN from fewer than six pairs, which claim nothing."""
+    centre lies farther from zero. 1 if it does not; NaN for fewer than six pairs."""
     if found.n < FEWEST_PAIRS:
         return math.nan
     distance, near = abs(found.centre) - edge, wide.down if found.centre > 0 else wide.up
@@ -219,7 +223,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def holm_level(p_values: np.ndarray, significance: float = SIGNIFICANCE) -> float:
-    """The level at which intervals say what Holm's adjustment says: those that it finds hold at this level, and the
+    """The level at which intervals agree with Holm's adjustment: the claims that it accepts hold at this level, and the
     next one does not."""
     adjusted = holm(p_values)
     return significance / max(1, int(np.sum(adjusted > significance)))
@@ -236,7 +240,7 @@ def pair(
 
 
 def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """The logarithms of paired ratios; none at all where a value is zero or less, as the rest would mislead."""
+    """The logarithms of paired ratios; empty if any value is zero or less, since the rest would be misleading."""
     if len(mine) and min(mine.min(), theirs.min()) <= 0:
         return np.array([])
     return np.asarray(np.log(mine) - np.log(theirs))
@@ -244,12 +248,12 @@ def log_ratios(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 @cache
 def _quantile(level: float, blocks: float) -> float:
-    """Student's quantile that leaves `level` outside, both sides together."""
+    """Student's two-sided quantile for `level`."""
     return student_quantile(level, _freedom(blocks))
 
 
 def _freedom(blocks: float) -> float:
-    """One block less for the centre, and one for how much the blocks resemble each other, which few cannot tell."""
+    """One degree less for the centre, and one for the autocorrelation, which few blocks cannot estimate."""
     return max(blocks - 2, 1.0)
 
 
@@ -271,7 +275,7 @@ def _sum_at_most(n: int, place: int) -> float:
 
 @cache
 def _rank(n: int) -> tuple[int, float]:
-    """Which average from either end bounds the interval, and what that holds."""
+    """The rank of the average, from either end, that bounds the interval, and its coverage."""
     if n > _MOST_EXACT:
         mean, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
         return max(1, math.floor(mean - NORMAL.inv_cdf((1 + CONFIDENCE) / 2) * deviation)), CONFIDENCE
@@ -286,7 +290,7 @@ def _at_most(ordered: np.ndarray, limit: float) -> int:
 
 
 def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
-    """The averages that would stand at these places were all of them sorted."""
+    """The averages at these ranks among all of them, sorted."""
     n = len(ordered)
     if n <= _MOST_LISTED:
         first, second = np.triu_indices(n)
@@ -299,7 +303,8 @@ def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
 
 
 def _average_at(ordered: np.ndarray, place: int, guesses: np.ndarray) -> float:
-    """Between guesses that enclose it, bisected until so few averages lie between them that they can be listed."""
+    """The average at a rank: bisects between guesses that enclose it, until so few averages are left that they can be
+    listed."""
     n = len(ordered)
     near, step = place * len(guesses) // (n * (n + 1) // 2), max(1, len(guesses) // 100)
     lower, upper = max(0, near - step), min(len(guesses) - 1, near + step)
@@ -315,7 +320,7 @@ def _average_at(ordered: np.ndarray, place: int, guesses: np.ndarray) -> float:
         low, start = math.nextafter(float(ordered[0]), -math.inf), np.zeros(n, dtype=np.int64)
     while _count(end) - _count(start) > 2 * n:
         middle = (low + high) / 2
-        if middle in (low, high):  # nothing but equal ones
+        if middle in (low, high):  # only equal ones
             return high
         found = _partners(ordered, middle)
         if _count(found) > place:
@@ -326,12 +331,12 @@ def _average_at(ordered: np.ndarray, place: int, guesses: np.ndarray) -> float:
 
 
 def _partners(ordered: np.ndarray, limit: float) -> np.ndarray:
-    """For each value with how many others, and itself, its average is at most `limit`."""
+    """For each value the number of values (itself included) with which its average is at most `limit`."""
     return np.searchsorted(ordered, 2 * limit - ordered, side="right")
 
 
 def _count(partners: np.ndarray) -> int:
-    """How many averages that are: each pair is in it twice, but for a value with itself."""
+    """The number of these averages: `partners` counts each pair twice, except a value with itself."""
     return (int(partners.sum()) + int(np.count_nonzero(partners > np.arange(len(partners))))) // 2
 
 

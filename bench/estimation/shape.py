@@ -1,8 +1,8 @@
-"""What a median hides: values in two groups, and a level that moves during the run. Said in words, never removed.
+"""What a median hides: values in two groups, and a level that drifts during the run. Described in words, never removed.
 
 Two groups: the split of the sorted logarithms that leaves the least variance within (Otsu, IEEE Trans. SMC 9, 1979).
-Drift: Kendall's test of the values against their blocks, and the slope of Theil and Sen. They are written out here: to
-import scipy.stats takes longer than all else that a report of a usual run computes (`distributions`).
+Drift: Kendall's test of the values against their blocks, and the slope of Theil and Sen. They are implemented here,
+because importing scipy.stats takes longer than all other computation for a usual report (`distributions`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from isobench.estimation.tables import Tables
 
 FEWEST = 12
-"""Values below which neither can be told."""
+"""The fewest values from which either can be detected."""
 _EXPLAINED = 0.88
-"""Share of the variance that two groups have to take away. One normal cloud gives up 0.64, a flat one 0.75; in
-simulation 0.88 is passed by 1 in 200 clouds of 20 values and by 1 in 10 000 of 50."""
+"""Share of the variance that a split into two groups has to explain. For normal values it explains 0.64, for uniform
+ones 0.75; in simulation 1 in 200 single groups of 20 values exceeds 0.88, and 1 in 10 000 of 50 values."""
 _LEAST_SHARE = 0.2
 _LEAST_APART = math.log(1.05)
-"""What is closer than 5 % would not change anybody's mind."""
+"""Groups closer than 5 % are not worth mentioning."""
 _SIGNIFICANCE = 0.01
 _MOST = 500
-"""Values whose slopes are taken: 125 000 pairs."""
+"""The most values whose slopes are computed: 125 000 pairs."""
 
 
 class Oddity(NamedTuple):
-    """One series that is not one level with noise; `text` says what it is instead."""
+    """One series that is not a level with noise; `text` says what it is instead."""
 
     scenario: str
     metric: str
@@ -71,7 +71,7 @@ def oddities(tables: Tables) -> list[Oddity]:
 
 
 def two_groups(values: np.ndarray) -> Groups | None:
-    """The two groups that positive values fall into, or None where they are one cloud."""
+    """The two groups of positive values, or None if they form one."""
     logs = np.sort(np.log(values))
     n = len(logs)
     total = float(np.sum((logs - logs.mean()) ** 2))
@@ -91,7 +91,7 @@ def two_groups(values: np.ndarray) -> Groups | None:
 def drift(blocks: np.ndarray, values: np.ndarray) -> float:
     """The level at the last block to that at the first, by the median of all slopes of the logarithms.
 
-    There are as many slopes as pairs: of a long series an evenly spaced part is taken.
+    There are as many slopes as pairs, so a long series is thinned evenly.
     """
     blocks, logs = _thinned(blocks, np.log(values))
     first, second = np.triu_indices(len(blocks), 1)
@@ -101,8 +101,9 @@ def drift(blocks: np.ndarray, values: np.ndarray) -> float:
 
 
 def kendall(blocks: np.ndarray, values: np.ndarray) -> float:
-    """p of Kendall's test that values neither rise nor fall with their blocks, which differ; corrected for ties, by the
-    normal approximation (Kendall, Rank Correlation Methods, 1970, chapter 4). Of a long series a part, as above."""
+    """p of Kendall's test that values neither rise nor fall with their blocks, which are distinct; corrected for ties,
+    by the normal approximation (Kendall, Rank Correlation Methods, 1970, chapter 4). A long series is thinned, as
+    above."""
     _, values = _thinned(blocks, np.asarray(values, dtype=float))
     n = len(values)
     first, second = np.triu_indices(n, 1)

@@ -1,7 +1,7 @@
-"""Slopes with their sign, out of counts that the store holds only where they are positive.
+"""Slopes with their sign, from the counts of older runs, which stored only positive ones.
 
-A count that was not positive is missing. To regress over those that are there would leave out just the low ones, so a
-number of instances counts in no block unless every block that came as far has its count.
+A count that was not positive is missing. A regression over the others would omit just the low ones, so a number of
+instances is used only if every block that reached it has its count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reached(ways: Mapping[str, Counts]) -> dict[int, int]:
-    """The highest number of instances that each block came to: the highest with a count of any way."""
+    """The highest number of instances that each block reached: the highest with a count of any kind."""
     found: dict[int, int] = {}
     for counts in ways.values():
         for count, values in counts.items():
@@ -27,7 +27,8 @@ def reached(ways: Mapping[str, Counts]) -> dict[int, int]:
 
 
 def signed(counts: Counts, steps: Mapping[int, int]) -> dict[int, float]:
-    """Block -> slope by least squares over the numbers that are whole; none where a block has fewer than two."""
+    """Block -> slope by least squares over the complete numbers of instances; blocks with fewer than two are
+    omitted."""
     whole = [
         count
         for count, values in sorted(counts.items())

@@ -1,6 +1,6 @@
-"""The values of a run by metric and environment: what estimates are made of, from a frame or from the run itself.
+"""The values of a run by metric and environment, from a data frame or from the run itself: the input of all estimates.
 
-A benchmark that is listed twice counts once, and environments whose units differ are never held against each other.
+A benchmark that is listed twice counts once, and environments with different units are never compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Values(NamedTuple):
-    """One metric in one environment: what counts of it (no warm-up, no marked block). Blocks ascend."""
+    """One metric in one environment, without the warm-up and marked blocks. Blocks ascend."""
 
     unit: str
     blocks: np.ndarray
@@ -30,7 +30,7 @@ class Values(NamedTuple):
 
 
 def from_frame(frame: pd.DataFrame) -> Tables:
-    """Of a samples frame that holds only what counts (`frames.used`)."""
+    """From a samples frame without excluded samples (`frames.used`)."""
     tables: Tables = {}
     grouped = frame.sort_values("block", kind="stable").groupby(
         ["scenario", "metric", "environment"], observed=True, sort=True
@@ -44,7 +44,7 @@ def from_frame(frame: pd.DataFrame) -> Tables:
 
 
 def from_run(run: Run) -> Tables:
-    """Of a run as loaded, without pandas."""
+    """From a loaded run, without pandas."""
     marked = np.array([block.index for block in run.session.blocks if block.marks], dtype=np.int64)
     tables: Tables = {}
     for one in sorted(run.series, key=lambda s: (s.scenario, s.metric, s.environment)):

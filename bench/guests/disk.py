@@ -14,12 +14,12 @@ from isobench.images.archive import identity, unpack
 from isobench.images.rootfs import rootfs_path
 
 SIZE_MIB = 2048
-"""Sparse: unused space takes no room on the host."""
+"""Sparse: unused space takes no space on the host."""
 
 
 @cache
 def disk_image(root: Path | None = None) -> Path:
-    """The image in the cache, of the shared root file system or of that in an archive; an instance works on a copy.
+    """The image in the cache, of the shared root file system or of an archive's; an instance works on a copy.
 
     Raises `BuildError`.
     """
@@ -39,7 +39,7 @@ def copy_disk(target: Path, kind: str = "raw", root: Path | None = None) -> None
 
 
 def _unpack_and_make(root: Path, folder: Path) -> None:
-    """With as much free space as another disk has in all."""
+    """With as much free space as the total size of the shared disk."""
     tree = folder / "tree"
     unpack(root, tree)
     _make(tree, folder / "disk.raw", SIZE_MIB + (root.stat().st_size >> 19))

@@ -1,6 +1,7 @@
-"""A stock Debian disk image: systemd inside, booted by firmware and boot loader, a service that says ready.
+"""A stock Debian disk image: systemd inside, booted by firmware and boot loader, with a service that sends the ready
+line.
 
-Made with mmdebstrap from the host's own package sources, once per content, and never started before it is measured.
+Made with mmdebstrap from the host's own package sources, once per content, and never booted before it is measured.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ ExecStart=/bin/sh -c 'printf + > /dev/ttyS0'
 WantedBy=sysinit.target
 """
 _INSTALL = 'mount -o "$1" "$2" /mnt && exec extlinux --install /mnt/boot/extlinux'
-"""The boot loader, into a mounted file system. Only this script sees the mount, which ends with it."""
+"""Installs the boot loader into a mounted file system. Only this script sees the mount, which ends with it."""
 _LOADER = """\
 DEFAULT linux
 PROMPT 0

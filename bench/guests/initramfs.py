@@ -20,8 +20,8 @@ _FOLDER, _FILE, _DEVICE = 0o040755, 0o100644, 0o020600
 
 @cache
 def initramfs(more: tuple[str, ...] = (), base: tuple[str, ...] | None = None) -> Path:
-    """The archive for the guest kernel with these modules beside those of a disk (or of `base`), made now if it is not
-    in the cache.
+    """The archive for the guest kernel with these modules in addition to those of a disk (or of `base`), made now if it
+    is not in the cache.
 
     Raises `BuildError`, `Unavailable`.
     """
@@ -33,9 +33,9 @@ def initramfs(more: tuple[str, ...] = (), base: tuple[str, ...] | None = None) -
 
 
 def with_arguments(target: Path, arguments: tuple[str, ...], more: tuple[str, ...] = ()) -> None:
-    """The initramfs (with these modules, too) at `target`, the probe's arguments in a file of it.
+    """Write the initramfs (including these modules) to `target`, with the probe's arguments in a file.
 
-    A kernel passes no more than 32 to its init.
+    A kernel passes at most 32 arguments to its init.
     """
     data = b"".join(argument.encode() + b"\0" for argument in arguments)
     extra = _record(1, "arguments", _FILE, data) + _record(0, "TRAILER!!!", 0, b"")

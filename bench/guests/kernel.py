@@ -48,7 +48,7 @@ _MODULES = (
     "/usr/lib/modules/{release}",
     "/run/booted-system/kernel-modules/lib/modules/{release}",
 )
-"""Where its modules are; usable where depmod has listed them."""
+"""Where its modules are; usable if depmod has listed them."""
 
 
 def guest_kernel() -> Kernel:
@@ -74,7 +74,7 @@ def _places(templates: tuple[str, ...], release: str) -> list[str]:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """Sorts 6.1.0-9 before 6.1.0-10."""
+    """A key that sorts 6.1.0-9 before 6.1.0-10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -112,7 +112,7 @@ def _image_package() -> str:
 
 
 def _unpack(package: str, folder: Path) -> None:
-    """Download the package with what holds its modules (Ubuntu keeps them apart), unpack kernel and modules."""
+    """Download the package and the one with its modules (separate in Ubuntu), and unpack kernel and modules."""
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as name:
         there = Path(name)
         there.chmod(0o755)

@@ -99,7 +99,7 @@ class _Order:
             self.found[path] = optional
             for name in softly.after:
                 self.add(name, optional=True)
-        if not optional:  # what was wanted by the way before is needed now
+        if not optional:  # it was optional before, and is required now
             self.found.update((one, False) for one in needed if one in self.found)
 
 
@@ -159,7 +159,7 @@ class _Lists:
 
     @cached_property
     def _aliases(self) -> list[tuple[str, str]]:
-        """Of modules that are there."""
+        """The aliases of modules that exist."""
         pairs = parse_aliases(_text(self._folder / "modules.alias"))
         return [(pattern, module) for pattern, module in pairs if module in self._paths]
 
@@ -201,7 +201,7 @@ def parse_aliases(text: str) -> list[tuple[str, str]]:
 
 
 def _split_soft(words: list[str]) -> _Soft:
-    """`pre: a b post: c`; what stands before either word is loaded before."""
+    """Parses `pre: a b post: c`; names without a keyword count as `pre`."""
     parts: dict[str, list[str]] = {"pre:": [], "post:": []}
     part = "pre:"
     for word in words:

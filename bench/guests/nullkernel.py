@@ -18,7 +18,7 @@ FLAGS = ("-m32", "-nostdlib", "-static", "-no-pie", "-ffreestanding", "-Wl,--bui
 
 @cache
 def null_kernel() -> Path:
-    """The ELF file. Raises `Unavailable` on another architecture, `BuildError` where it cannot be built."""
+    """The ELF file. Raises `Unavailable` on another architecture, `BuildError` if it cannot be built."""
     if platform.machine() not in ("x86_64", "i686"):
         raise Unavailable("the null kernel is multiboot code for x86-64 only")
     words = compiler()

@@ -1,4 +1,4 @@
-"""The interference counters by name: what else went on while a cell was measured (`isobench.host.machine.read`)."""
+"""The interference counters by name: other activity while a cell was measured (`isobench.host.machine.read`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Counter(StrEnum):
-    """One interference counter; its value is the key in the record. Seconds, but for pages, switches and changes."""
+    """One interference counter; its value is the key in the record. In seconds, except pages, switches and changes."""
 
     CLOCK_STEP = "clock_step_seconds"
     SUSPENDED = "suspended_seconds"

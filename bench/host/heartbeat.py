@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.1
 TOLERATED = 0.1
-"""Seconds that a beat may be late, as it is on a busy host."""
+"""Seconds that a beat may be late, as happens on a busy host."""
 
 
 class _Heart:

@@ -88,8 +88,8 @@ _POLICIES = {os.SCHED_FIFO: "FIFO", os.SCHED_RR: "round robin", os.SCHED_BATCH: 
 
 
 def confined() -> str:
-    """How this process, and all that it starts itself, is scheduled otherwise than the daemons of engines: fewer
-    processors (taskset, a cpuset), a nice value, a policy."""
+    """How the scheduling of this process and its children differs from that of engines' daemons: fewer processors
+    (taskset, a cpuset), a nice value, a policy."""
     usable, all_of_them = len(os.sched_getaffinity(0)), os.cpu_count() or 1
     nice, policy = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
     found = [f"{usable} of {all_of_them} processors"] * (usable < all_of_them)
@@ -182,7 +182,7 @@ def _drops() -> int:
 
 
 def begin(cgroups: Iterable[str] = ()) -> None:
-    """From here on `read` counts throttling also in these cgroups below the root, in which engines put instances."""
+    """Make `read` also count throttling in these cgroups below the root, which contain engines' instances."""
     global _engines
     _engines = tuple(dict.fromkeys(cgroups))
     _throttle_files.cache_clear()
@@ -227,7 +227,7 @@ def delta(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
 
 
 _LEVELS = {"cpus_online": Counter.CPUS_ONLINE, "frequency_limits_khz": Counter.FREQUENCY_LIMIT}
-"""What is no count but a level -> the name of how far it moved."""
+"""Counters that are levels, not counts -> the name of the change."""
 
 
 def parse_stat(text: str) -> dict[str, float]:

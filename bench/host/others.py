@@ -1,9 +1,9 @@
 """CPU time of other people's processes while a run measures.
 
-The counters of the whole host cannot tell them from isobench's own work: on two CPUs a build beside a guest without KVM
-keeps both busy, and hardly anybody waits for one. Processes are told apart by descent. Those of others existed before
-the run, or have an ancestor that did; everything else counts as the run's own, since an engine's instances are nobody's
-children.
+The counters of the whole host cannot distinguish them from isobench's own work: on two CPUs a build and a guest without
+KVM keep both busy, but hardly any task waits. Processes are distinguished by descent. Those of others existed before
+the run, or have an ancestor that did; everything else counts as the run's own, since an engine's instances descend from
+no process of the run.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _HOSTS_OWN = (
     "polkitd",
     "NetworkManager",
 )
-"""What reacts to everything on a host, instances that come and go included, by its name in /proc/PID/comm."""
+"""Programs that react to everything on a host, including instances, by their names in /proc/PID/comm."""
 _REAPER = "probe"
-"""isobench's own, over private daemons: it adopts their instances, and has their CPU time when they have ended."""
+"""isobench's own guard of private daemons: it adopts their instances, and inherits their CPU time when they end."""
 _EACH = 1.0
-"""Seconds between two looks: each reads one file of every process."""
+"""Seconds between two readings: each reads one file of every process."""
 _KERNEL_THREAD = 0x00200000
 """PF_KTHREAD of a process's flags (include/linux/sched.h)."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -45,15 +45,15 @@ class Process(NamedTuple):
     parent: int
     name: str
     started: int
-    """Clock ticks since boot. With the pid it names a process for good: pids are given again."""
+    """Start in clock ticks since boot. With the pid it identifies a process, since pids are reused."""
     seconds: float
-    """CPU time of all its threads, and of its ended children that it waited for."""
+    """CPU seconds of all its threads, and of the ended children that it waited for."""
 
 
 class Others:
-    """Adds up the CPU time of other people's processes, by their names. Patterns (fnmatch) of names tell which work for
-    the run nevertheless: `daemons` that existed before it, and `programs` that were started since, whose parent may be
-    anybody who adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    """Adds up the CPU time of other people's processes by name. Patterns (fnmatch) of names say which of them
+    nevertheless work for the run: `daemons` that existed before it, and `programs` that were started since, whose
+    parent may be any process that adopts orphans (prctl(2), PR_SET_CHILD_SUBREAPER)."""
 
     def __init__(self, daemons: Collection[str] = (), programs: Collection[str] = ()) -> None:
         self._serving = (*daemons, *_HOSTS_OWN, _REAPER)
@@ -63,7 +63,7 @@ class Others:
         self._looked = time.monotonic()
 
     def look(self) -> None:
-        """Count what was spent since the last look, unless that was just now."""
+        """Count what was spent since the last reading, unless that was just now."""
         if time.monotonic() - self._looked >= _EACH:
             self._count()
 
@@ -82,7 +82,9 @@ class Others:
         for pid, ended in before.items():
             is_same = pid in now and now[pid].started == ended.started
             if not is_same and ended.parent in others:
-                self._spent[now[ended.parent].name] -= ended.seconds  # its parent has it now, whoever it belonged to
+                self._spent[now[ended.parent].name] -= (
+                    ended.seconds
+                )  # its parent has inherited it, whoever the parent belongs to
         self._before, self._looked = now, time.monotonic()
 
     def _is_others(self, pid: int, processes: Mapping[int, Process]) -> bool:
@@ -100,7 +102,7 @@ class Others:
 
 
 def _ancestry(pid: int, processes: Mapping[int, Process]) -> dict[int, Process]:
-    """A process, its parent and so on, without init, which adopts everybody."""
+    """A process and its ancestors, without init, which adopts all orphans."""
     line: dict[int, Process] = {}
     while pid > 1 and pid in processes and pid not in line:
         line[pid] = processes[pid]
@@ -125,7 +127,7 @@ def table() -> dict[int, Process]:
 
 
 def parse_stat(line: bytes) -> Process | None:
-    """A process out of its /proc/PID/stat (proc(5)); None for a thread of the kernel, or what is no such line."""
+    """A process from its /proc/PID/stat (proc(5)); None for a kernel thread, or for a malformed line."""
     head, _, rest = line.rpartition(b")")
     name, fields = head.partition(b"(")[2].decode(errors="replace"), rest.split()
     if len(fields) < 20 or not all(fields[at].isdigit() for at in (1, 6, 11, 12, 19)):

@@ -92,7 +92,7 @@ _QEMU_DENIED = re.compile(
 
 
 def _tools_own(reason: str) -> str:
-    """The folder that a message names if a tool uses it on its own account, or the state's: setting ISOBENCH_WORK and
+    """The folder that a message names, if it is a tool's own or the state folder: setting ISOBENCH_WORK and
     ISOBENCH_CACHE does not help there. Empty if there is none."""
     with suppress(IsobenchError):  # a folder that cannot be used has its own remedy
         state, others = state_dir(), (work_root(), cache_dir())
@@ -163,7 +163,7 @@ _OF_A_RUN = re.compile(rf"{RUN_PREFIX}\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}(/[^\s/]+(?=
 
 
 def reason_with_remedy(error: Exception) -> str:
-    """The reason, and in brackets the remedy if there is one: of a cell, whose output is kept beside it."""
+    """The reason, and in brackets the remedy if there is one, for a cell, whose output is stored separately."""
     reason, remedy = reason_of(error), str(getattr(error, "remedy", ""))
     return f"{reason} ({remedy})" if remedy else reason
 

@@ -1,7 +1,7 @@
-"""Root file systems of workloads: one archive each in the cache, from which every environment takes the same bits.
+"""Root file systems of workloads: one archive each in the cache, from which every environment takes the same files.
 
-Containers import it, guests have a disk made of it, and what runs from a folder of the host unpacks it. It also has the
-probe, which starts the workload's commands (bench/probe/run.c), and the folders that isolation mounts on.
+Containers import it, guests have a disk made from it, and environments that run from a folder of the host unpack it. It
+also has the probe, which starts the workload's commands (bench/probe/run.c), and the folders that isolation mounts on.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 Content = Path | str | bytes | None
-"""What is at a place: a file of the host, a link to somewhere (text), a file with this text (bytes), or a folder."""
+"""The content of a place: a file of the host, a link (its target as text), a file with these bytes, or a folder."""
 DATA = "/data"
 """The working folder of a workload's commands: fresh for each instance, on the environment's own storage."""
 _FOLDERS = frozenset(map(Path, ("data", "dev", "etc", "mnt", "proc", "run", "sys", "tmp")))
-"""Always folders, whatever an image or a folder has there: they are mounted on, and written to, from outside the root
-file system, where a link would lead to the host's own."""
+"""Always folders, even if an image or a folder has something else there: isobench mounts on them and writes to them
+from outside the root file system, where a link would lead into the host's."""
 _FRESH = ("data", "run", "tmp")
-"""Folders that are fresh for each instance also where the rest of a root file system is kept between two."""
+"""Folders that are fresh for each instance even if the rest of a root file system is kept."""
 _OPEN = 0o1777
 _FORMAT = 2
-"""Raised when the same files would make another archive."""
+"""Version of the format: increased when the same files would make a different archive."""
 
 
 def archive_of(
@@ -52,19 +52,19 @@ def archive_of(
 
 
 def identity(archive: Path) -> str:
-    """What tells an archive from one with other content."""
+    """Identifies the content of an archive."""
     return archive.parent.name.removeprefix("workload-")
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """The root file system in a new folder. Raises `MeasurementError` where it cannot be written."""
+    """Unpack the root file system into a new folder. Raises `MeasurementError` if it cannot be written."""
     target.mkdir(mode=0o755)
     options = ["--extract", "--numeric-owner", "--preserve-permissions"]
     output(["tar", *options, f"--file={archive}", f"--directory={target}"], deadlines.stretched(300))
 
 
 class Unpacked:
-    """The root file systems that instances of one sandbox were given, each unpacked when it is first asked for."""
+    """The given root file systems of a sandbox's instances, each unpacked on first use."""
 
     def __init__(self, workdir: Path, furnish: Callable[[Path], None] = lambda root: None) -> None:
         self._workdir = workdir
@@ -72,13 +72,13 @@ class Unpacked:
         self._ready: set[Path] = set()
 
     def fresh(self, archive: Path) -> Path:
-        """The folder with a root file system, what instances write to as it was in the beginning. For one instance at
-        a time. Raises `MeasurementError`."""
+        """The folder with a root file system, in which the folders that instances write to are fresh. For one instance
+        at a time. Raises `MeasurementError`."""
         place = self._workdir / archive.parent.name
         root, pristine = place / "root", place / "pristine"
         if root not in self._ready:
-            remove_tree(place)  # half of one, where an earlier attempt failed
-            place.mkdir(mode=0o700)  # nobody else reaches its /tmp
+            remove_tree(place)  # a partial one from a failed attempt
+            place.mkdir(mode=0o700)  # so that no other user reaches its /tmp
             unpack(archive, root)
             pristine.mkdir()
             output(["cp", "--archive", *(str(root / name) for name in _FRESH), str(pristine)], deadlines.stretched(60))
@@ -129,8 +129,8 @@ def _write(
     base: Path | None,
     folders: Sequence[Path],
 ) -> None:
-    """The entries of the base, then ours in the order of their names, all root's and of one time: the same content is
-    the same archive."""
+    """Write the entries of the base, then ours in the order of their names, all owned by root and with the same time,
+    so that the same content makes the same archive."""
     texts = {Path(name): text for name, text in TEXTS.items()}
     with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         there: dict[Path, tarfile.TarInfo] = {}
@@ -146,7 +146,7 @@ def _write(
         odd = next((place for place in entries if place in there and entries[place] is None
                     and not (there[place].isdir() or there[place].issym())), None)  # fmt: skip
         if odd is not None:
-            raise BuildError(f"the image's /{odd} is no folder, as it is in every root file system")
+            raise BuildError(f"the image's /{odd} is not a folder, as it is in every root file system")
         for place in sorted(entries.keys() - {Path()}):
             if entries[place] is not None or place not in there:
                 add_entry(archive, place, entries[place])
@@ -154,12 +154,12 @@ def _write(
 
 
 _OF_THE_HOST = {Path("etc/hostname"), Path("etc/hosts"), Path("etc/resolv.conf")}
-"""What a bootstrap copies from the host that it runs on."""
+"""Files that a bootstrap copies from its host."""
 
 
 def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> dict[Path, tarfile.TarInfo]:
-    """All of the base but its devices, what is replaced and what has to be a folder and is none; returns the entries by
-    their places."""
+    """Copy the base without devices, replaced entries, and anything that has to be a folder but is not; returns the
+    entries by place."""
     there: dict[Path, tarfile.TarInfo] = {}
     with tarfile.open(base) as source:
         for member in source:
@@ -181,7 +181,7 @@ def _copy(base: Path, archive: tarfile.TarFile, replaced: Collection[Path]) -> d
 
 
 def _through(place: Path, there: Mapping[Path, tarfile.TarInfo]) -> Path:
-    """The place with the links of the base resolved, which a Debian tree has for /bin, /lib and /sbin."""
+    """The place with the base's links resolved: a Debian tree has links for /bin, /lib and /sbin."""
     top = there.get(Path(place.parts[0])) if len(place.parts) > 1 else None
     if top is None or not top.issym():
         return place
@@ -189,12 +189,12 @@ def _through(place: Path, there: Mapping[Path, tarfile.TarInfo]) -> Path:
 
 
 def inside(path: str) -> Path:
-    """A path in a root file system, as a place that is in it: nothing is above the root."""
+    """A path in a root file system, normalised so that it does not lead out of the root."""
     return Path(os.path.normpath(f"/{path}").lstrip("/"))
 
 
 def add_entry(archive: tarfile.TarFile, place: Path, content: Content) -> None:
-    """Write what is at a place. All is root's, and of one time."""
+    """Write the entry of a place, owned by root and with a fixed time."""
     info = tarfile.TarInfo(str(place))
     info.mtime, info.uname, info.gname = MTIME, "root", "root"
     if isinstance(content, Path):

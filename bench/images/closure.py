@@ -1,4 +1,4 @@
-"""What a program of this host needs to run elsewhere: its dynamic loader and the libraries that the loader finds."""
+"""What a program of this host needs in another root file system: its dynamic loader and the libraries that it finds."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Closure(NamedTuple):
     libraries: dict[str, str] = {}  # noqa: RUF012 (nobody changes it)
     """Name -> path on the host."""
     odd: tuple[str, ...] = ()
-    """Those that the loader would not find by itself in a root of its own: they are shown by a variable or by
-    /etc/ld.so.conf."""
+    """Libraries that the loader would not find by itself in another root, since a variable or /etc/ld.so.conf names
+    their folders."""
     missing: tuple[str, ...] = ()
     is_known: bool = True
-    """Whether the loader has said which they are."""
+    """Whether the loader could list them."""
 
 
 def closure_of(program: Path) -> Closure:
-    """What a program needs, including libraries that LD_LIBRARY_PATH shows."""
+    """What a program needs, including libraries found by LD_LIBRARY_PATH."""
     loader = _interpreter(program)
     if loader is None:
         return Closure()

@@ -1,7 +1,7 @@
 """A root file system of Debian packages, made with mmdebstrap: one archive in the cache for each set of packages.
 
-The release is the same on every host, and so are workloads. What a mirror has may change, so that the archive of a
-later day may differ: it is kept until it is removed, and identified by its content.
+The release is the same on every host, and so are workloads. A mirror may change, so a later archive may differ: an
+archive is kept until it is removed, and identified by its content.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _LEFT_OUT = ("doc", "info", "locale", "man")
 _OPTIONS = (
     *("--variant=essential", "--format=tar"),
     *("--aptopt=APT::Install-Recommends false", "--aptopt=APT::Sandbox::User root"),
-    "--dpkgopt=force-unsafe-io",  # what is cut off is not kept
+    "--dpkgopt=force-unsafe-io",  # an interrupted build is discarded anyway
     *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT),
 )
 _SECONDS = 1800.0
 
 
 def debian_tree(packages: Sequence[str], without: Sequence[str] = ()) -> Path:
-    """The archive with these packages and what they depend on (about a minute, if it is not in the cache), but for the
-    files of these patterns (dpkg's `path-exclude`). Raises `BuildError`, `Unavailable`."""
+    """The archive with these packages and their dependencies (takes about a minute if it is not in the cache), without
+    files that match `without` (dpkg's `path-exclude`). Raises `BuildError`, `Unavailable`."""
     if find("mmdebstrap") is None:
         raise Unavailable("mmdebstrap is not installed", remedy="isobench provision, or apt-get install mmdebstrap")
     wanted = sorted(set(packages))
@@ -82,7 +82,7 @@ def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> Non
 
 
 def _mirror() -> list[str]:
-    """The mirror of Debian that this host's apt is configured with; none for mmdebstrap's own choice."""
+    """The Debian mirror in this host's apt configuration; empty for mmdebstrap's default."""
     words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
     try:
         found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
@@ -92,7 +92,7 @@ def _mirror() -> list[str]:
 
 
 def _reason(said: str) -> str:
-    """The line that says what is wrong: apt's first one, or else the last one."""
+    """The line with the error: apt's first one, or else the last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     own = ("mmdebstrap", "setup failed", "apt-get ")
     apts = [line[3:] for line in lines if line.startswith("E: ") and not any(words in line for words in own)]

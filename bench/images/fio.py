@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 ODD_LIBRARIES = Path("usr/lib/fio")
 """Folder in the root file system for libraries that a loader would not find by itself in an instance."""
 COMMAND = Path("usr/lib/fio/command")
-"""File that says how to start a dynamic fio (bench/probe/storage.c): its loader, the folders of its libraries, and
-"always" if it is started so even at the root."""
+"""File that describes how to start a dynamic fio (bench/probe/storage.c): its loader, the folders of its libraries, and
+"always" if that is needed even in the host's root."""
 
 _REMEDY = "apt-get install fio"
 _PATH_IN_SCRIPT = re.compile(rb"/[^\s\"'`;|&<>(){}$]+")
@@ -30,7 +30,7 @@ _SCRIPT_SIZE = 1 << 16
 
 
 class Fio(NamedTuple):
-    """fio's files for the root file system. `why_not` says why there are none."""
+    """fio's files for the root file system. `why_not` is the reason if there are none."""
 
     version: str = ""
     files: dict[Path, Path] = {}  # noqa: RUF012 (nobody changes it)

@@ -1,4 +1,4 @@
-"""Container images as root file systems: an OCI or Docker archive, its layers laid one over the other.
+"""Container images as root file systems: an OCI or Docker archive, with its layers applied in order.
 
 The result is one archive with the files that a container of the image sees, written without unpacking anything. An
 image in a registry is copied by skopeo first.
@@ -59,7 +59,7 @@ class Image(NamedTuple):
 
 
 def image_of(where: str) -> Image:
-    """The image in an archive, or the one that a registry has under this reference.
+    """The image in an archive, or in a registry under this reference.
 
     Raises `BuildError` if it cannot be used, `Unavailable` if skopeo is needed and missing.
     """
@@ -82,14 +82,14 @@ def image_of(where: str) -> Image:
 
 
 _NOT_READABLE = (tarfile.TarError, LookupError, TypeError, ValueError, AttributeError, EOFError, RecursionError)
-"""What a damaged archive, or one that is none, leads to."""
+"""Errors from a damaged or invalid archive."""
 _REMEDY = "docker save, podman save or skopeo copy write one"
 
 
 def _copied(reference: str) -> Path:
-    """The image of a registry as an archive in the cache, by the digest that the reference has now."""
+    """A registry's image as an archive in the cache, by the reference's current digest."""
     if find("skopeo") is None:
-        raise Unavailable(f"skopeo is not installed, and {reference} is no file", remedy="apt-get install skopeo")
+        raise Unavailable(f"skopeo is not installed, and {reference} is not a file", remedy="apt-get install skopeo")
     digest = _skopeo("inspect", "--format", "{{.Digest}}", f"docker://{reference}").strip()
     name = re.split(r"[@:](?!.*/)", reference)[0]
     key = content_hash([reference.encode(), digest.encode(), platform.machine().encode()])
@@ -148,7 +148,7 @@ def _json(archive: tarfile.TarFile, name: str) -> Any:
 
 
 def this_machine() -> str:
-    """What images call the architecture of this machine."""
+    """The name of this machine's architecture in images."""
     return _MACHINES.get(platform.machine(), platform.machine())
 
 
@@ -185,7 +185,7 @@ def _user(text: str, tree: Path) -> tuple[int, int] | None:
 
 
 def _looked_up(tree: Path, file: str, name: str) -> tuple[str, str]:
-    """The number of a user or a group, and of a user the number of its group."""
+    """The id of a user or a group, and for a user the id of its group."""
     for fields in _fields(tree, file):
         if fields[0] == name:
             return fields[2], fields[3]
@@ -205,8 +205,8 @@ def _fields(tree: Path, file: str) -> Iterator[list[str]]:
 
 
 def _write(archive: tarfile.TarFile, layers: Sequence[str], target: Path) -> None:
-    """One archive of what the layers show together: from the highest down it is found out what each still shows, and
-    then written from the lowest up, so that folders come before what is in them."""
+    """Write the merged layers into one archive. A pass from the highest layer down finds what each contributes; they
+    are written from the lowest up, so that folders come before their contents."""
 
     def opened(name: str, stack: ExitStack) -> tarfile.TarFile:
         content = archive.extractfile(name)
@@ -228,9 +228,9 @@ def _kept(layers: Sequence[str], opened: Callable[[str, ExitStack], tarfile.TarF
     taken: set[str] = set()
     """Places that a higher layer has."""
     hidden: set[str] = set()
-    """Places that a higher layer removes, or makes something other than a folder, with all that is below."""
+    """Places that a higher layer removes with everything below, or replaces by something other than a folder."""
     emptied: set[str] = set()
-    """Folders of which a higher layer shows nothing that is below it."""
+    """Folders whose content in lower layers a higher layer hides (opaque)."""
     for name in reversed(layers):
         places: set[str] = set()
         removes: set[str] = set()
@@ -257,7 +257,7 @@ def _kept(layers: Sequence[str], opened: Callable[[str, ExitStack], tarfile.TarF
 
 
 def _is_below(place: str, hidden: set[str], emptied: set[str]) -> bool:
-    """Whether a higher layer removed a place, or a folder above it."""
+    """Whether a higher layer hides a place: removed it or a folder above it."""
     parts = place.split("/")
     above = {"/".join(parts[:length]) for length in range(len(parts))}
     return bool(({place} | above) & hidden) or bool(above & emptied)

@@ -1,7 +1,7 @@
-"""The kinds of images that are compared, from nothing but the probe to a whole distribution; the same probe in each.
+"""The kinds of images that are compared, from the probe alone to a whole distribution; all contain the same probe.
 
-Nothing is fetched but the packages of those that are made of Debian packages. What the smaller ones are made of is this
-host's: its busybox, its C library, its certificates and time zones.
+Only Debian packages are downloaded, for the kinds made from them. The smaller kinds use this host's files: its busybox,
+its C library, its certificates and time zones.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _PROBE = Path("probe")
 
 class _Kind(NamedTuple):
     made_of: str
-    """What is in it besides the probe."""
+    """Its content besides the probe, in words."""
     contents: Callable[[], list[Files | Path]]
-    """Its layers, the lowest first; the uppermost has the probe. Raises `IsobenchError` if this host cannot make it."""
+    """Makes its layers, the lowest first; the uppermost has the probe. Raises `IsobenchError` if this host cannot."""
 
 
 @cache
@@ -49,7 +49,7 @@ def layers_of_kind(name: str) -> tuple[Layer, ...]:
 
 @cache
 def composition_of_kind(name: str) -> Composition:
-    """What a kind is made of. Raises `IsobenchError`."""
+    """The composition of a kind. Raises `IsobenchError`."""
     return composition(layers_of_kind(name))
 
 
@@ -59,18 +59,18 @@ def made_of(name: str) -> str:
 
 
 class Composition(NamedTuple):
-    """What an image is made of, counted over its layers."""
+    """The content of an image, counted over its layers."""
 
     layers: int
     files: int
     bytes: int
-    """Of its files, as they are unpacked."""
+    """Bytes of its files when unpacked."""
     set_uid: tuple[str, ...]
-    """Files that give whoever runs them the rights of another user or group."""
+    """Files that run with the rights of another user or group."""
     shells: tuple[str, ...]
     interpreters: tuple[str, ...]
     packages: int
-    """Debian packages, by its own list."""
+    """Debian packages, from the image's own list."""
 
 
 _SHELLS = frozenset({"sh", "ash", "bash", "csh", "dash", "fish", "hush", "ksh", "mksh", "rbash", "tcsh", "zsh"})
@@ -79,7 +79,7 @@ _PACKAGES = Path("var/lib/dpkg/status")
 
 
 def composition(layers: Sequence[Layer]) -> Composition:
-    """Read what is in an image from its layers."""
+    """Count the content of an image from its layers."""
     sizes: dict[Path, int] = {}
     set_uid, programs, packages = set(), set(), 0
     for member, archive in members(layers):
@@ -121,13 +121,13 @@ def _busybox() -> list[Files | Path]:
 
 
 _LIBRARIES = ("libc", "libdl", "libm", "libpthread", "librt", "libresolv", "libnss_dns", "libnss_files", "libutil")
-"""The parts of the C library that lie beside it, if they do."""
+"""Further parts of the C library, if they exist."""
 _CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _ZONES = Path("/usr/share/zoneinfo")
 
 
 def _distroless() -> list[Files | Path]:
-    """As those of "distroless" are: what a program needs that is compiled elsewhere, in one layer for each origin."""
+    """Like "distroless" images: what a program that was compiled elsewhere needs, with one layer per origin."""
     bundle = next((path for path in map(Path, _CERTIFICATES) if path.is_file()), None)
     if bundle is None or not (_ZONES / "Europe").is_dir():
         raise BuildError(
@@ -154,7 +154,7 @@ def _texts() -> Files:
 
 
 FILES, FILE_BYTES = 600, 20 << 10
-"""Of the images that differ in their number of layers alone: 11.7 MiB, which divide into any of these."""
+"""Data of the images that differ only in their number of layers: 11.7 MiB, divisible by any of these numbers."""
 COUNTS = (1, 10, 50, 120)
 """Numbers of layers. Docker allows 125."""
 

@@ -1,6 +1,6 @@
-"""Container images of several layers, as the OCI image specification describes them: for a registry, and in an archive.
+"""Container images of several layers according to the OCI image specification, for a registry and as an archive.
 
-A layer is a compressed tar archive in the cache. The same content is the same bytes, whenever it is made.
+A layer is a compressed tar archive in the cache. The same content always makes the same bytes.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _FORMAT = 1
-"""Raised when the same content would make other layers."""
+"""Version of the format: increased when the same content would make different layers."""
 _LEVEL = 6
-"""Of gzip's compression, as engines have it."""
+"""gzip's compression level, as in engines."""
 
 
 class Layered(NamedTuple):
@@ -47,7 +47,7 @@ class Layered(NamedTuple):
 
     @property
     def blobs(self) -> dict[str, Path | bytes]:
-        """What its manifest refers to, by digest."""
+        """The blobs of its manifest, by digest."""
         return {**{layer.digest: layer.blob for layer in self.layers}, digest_of(self.config): self.config}
 
 
@@ -84,7 +84,8 @@ def image_of_layers(layers: Sequence[Layer], labels: Mapping[str, str]) -> Layer
 
 
 def write_archive(target: Path, image: Layered, name: str) -> None:
-    """The image in an archive that every engine loads: an OCI layout which is also what `docker save` writes."""
+    """Write the image as an archive that every engine can load: an OCI layout that is also in the format of
+    `docker save`."""
     described = {"mediaType": MANIFEST, "digest": digest_of(image.manifest), "size": len(image.manifest)}
     named = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}
     index = {"schemaVersion": 2, "manifests": [{**described, "annotations": named}]}
@@ -129,7 +130,7 @@ _DESCRIBED = "layers.json"
 
 
 def _place(digest: str) -> str:
-    """Where an OCI layout has a blob."""
+    """The place of a blob in an OCI layout."""
     return f"blobs/{digest.replace(':', '/')}"
 
 
@@ -138,7 +139,7 @@ def _json(document: Any) -> bytes:
 
 
 def _parts(content: Files | Path) -> Iterator[bytes]:
-    """All that a layer depends on."""
+    """Everything that determines a layer, for its key in the cache."""
     yield repr((_FORMAT, _LEVEL)).encode()
     if isinstance(content, Path):
         yield file_hash(content).encode()
@@ -171,7 +172,7 @@ def _write(folder: Path, contents: Sequence[Files | Path]) -> None:
 
 
 class _Hashed(io.RawIOBase):
-    """What is written, and its digest."""
+    """A file that also computes the digest of what is written."""
 
     def __init__(self, target: gzip.GzipFile, digest: hashlib._Hash) -> None:
         super().__init__()

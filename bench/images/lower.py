@@ -1,7 +1,7 @@
-"""Files of known sizes for the lower layer, which the first write to a file has to copy.
+"""Files of known sizes for the lower layer, which the first write has to copy up.
 
-They hold real data, because holes would be copied as holes. They are not in the shared root file system, so that other
-scenarios do not carry them, and are made on first use.
+They contain real data, because holes would be copied as holes. They are not in the shared root file system, so that
+other scenarios do not carry them, and are made on first use.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def lower_files() -> Path:
 
 
 def copy_lower(target: Path) -> None:
-    """The files for one sandbox, on its own storage, all or none. They are private and may be written to."""
+    """Copy the files for one sandbox, to its own storage, all or none. They are private and may be written to."""
     making = Path(tempfile.mkdtemp(prefix=".lower-", dir=target.parent))
     try:
         shutil.copytree(lower_files(), making, dirs_exist_ok=True)

@@ -31,7 +31,7 @@ TEXTS = {
     "etc/resolv.conf": "",
 }
 _MODE = 0o755
-"""Mode of every folder, including /tmp: on the host they are in reach of every user."""
+"""Mode of every folder, including /tmp: other users of the host can reach them."""
 MTIME = 1_700_000_000
 """Every file's time, so that the same content gives the same archive."""
 

@@ -1,10 +1,10 @@
 """A seccomp filter equivalent to Docker's default profile, compiled ahead of time with libseccomp.
 
-Docker's profile (moby `profiles/seccomp`) allows every system call but those that its documentation lists ("Seccomp
-security profiles for Docker", significant system calls blocked by the default profile) and a few newer ones. Here it
-is written from that documentation as "everything that libseccomp knows, less those", with the same default action
-(EPERM; ENOSYS for clone3, whose flags a filter cannot see), the same architectures and the same argument checks for
-clone, personality and socket.
+Docker's profile (moby `profiles/seccomp`) allows every system call except those that its documentation lists ("Seccomp
+security profiles for Docker", significant system calls blocked by the default profile) and a few newer ones. Here it is
+written from that documentation as "everything that libseccomp knows, less those", with the same default action (EPERM;
+ENOSYS for clone3, whose flags a filter cannot see), the same architectures and the same argument checks for clone,
+personality and socket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DENIED = frozenset(
 
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 _CLONE_NAMESPACES = 0x7E020000
-"""Every CLONE_NEW* flag that clone takes: a call with none of them is allowed."""
+"""All CLONE_NEW* flags of clone: a call without them is allowed."""
 _AF_VSOCK = 40
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
@@ -48,7 +48,7 @@ def compile_default_profile() -> bytes:
     library = _load()
     context = ctypes.c_void_p(library.seccomp_init(_ERRNO | errno.EPERM))
     try:
-        if library.seccomp_arch_native() == 0xC000003E:  # x86-64: Docker's profile lets its 32-bit kin in, too
+        if library.seccomp_arch_native() == 0xC000003E:  # x86-64: Docker's profile also allows its 32-bit architectures
             for architecture in (0x40000003, 0x4000003E):
                 library.seccomp_arch_add(context, architecture)
         for name in _known(library):

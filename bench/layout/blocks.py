@@ -19,7 +19,7 @@ Align = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Span:
-    """Some words of one style. "small" goes on a line of its own where the format can; good, bad and neutral are
+    """Words of one style. "small" is on a line of its own if the format supports that; good, bad and neutral are
     verdicts; "best" marks the cheapest of a column."""
 
     text: str
@@ -37,7 +37,7 @@ def spans(text: Text) -> tuple[Span, ...]:
 
 
 def plain(text: Text) -> str:
-    """Only the words, the spans joined by blanks."""
+    """The plain words, with the spans joined by spaces."""
     return " ".join(span.text for span in spans(text) if span.text)
 
 
@@ -77,8 +77,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns. The first column names the row. `cost` is the one that all rows are about
-    ("startup.ready"), or empty. `number` and `anchor` are given by the page (`isobench.layout.places`)."""
+    """Rows under columns. The first column names the row. `cost` is the cost that all rows describe ("startup.ready"),
+    or empty. `number` and `anchor` are given by the page (`isobench.layout.places`)."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -90,7 +90,7 @@ class Table:
 
 
 class Picture:
-    """One drawing as SVG, on a light and on a dark page; drawn when a format first wants it (Markdown has none)."""
+    """One drawing as SVG, for a light and for a dark page; drawn when a format first needs it."""
 
     def __init__(self, draw: Callable[[], tuple[str, str]]) -> None:
         self._draw = draw
@@ -134,7 +134,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Banner:
-    """A warning that nobody should miss."""
+    """A prominent warning."""
 
     kind: ClassVar[str] = "banner"
     text: Text
@@ -142,7 +142,7 @@ class Banner:
 
 @dataclass(frozen=True)
 class Code:
-    """Text to be shown as it is, or typed."""
+    """Preformatted text, or commands."""
 
     kind: ClassVar[str] = "code"
     text: str
@@ -150,7 +150,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file inside the page, to be saved from there."""
+    """A file that is embedded in the page and can be saved from it."""
 
     kind: ClassVar[str] = "attachment"
     name: str
@@ -172,7 +172,7 @@ def costs_shown(blocks: Sequence[Block]) -> set[str]:
 
 
 MOST_ROWS = 1000
-"""Rows that a table shows: nobody reads more, and a browser lays out no more. Every value is in the run's folder."""
+"""The most rows of a table, for readers and browsers. Every value is in the run's folder."""
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | Text]], left: int = 1) -> Table:

@@ -1,4 +1,4 @@
-"""How numbers and foreign words become text: three significant digits, one unit each, nothing that could do harm."""
+"""Formats numbers and untrusted words as text: three significant digits, one unit each, no control characters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isobench.analysis.results import Difference, Estimate
 
 MISSING = "–"
-"""What stands where a number does not exist."""
+"""Placeholder for a missing number."""
 
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZE = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
@@ -101,8 +101,8 @@ def ratio_interval(value: float, low: float, high: float, band: float = 0.05) ->
 
 
 def end(value: float, band: float = 0.05) -> str:
-    """An end of a ratio's interval: as many digits as show on which side of 1 and of the band's edges it lies, so that
-    what is printed says what the verdict says."""
+    """An end of a ratio's interval, with enough digits to show on which side of 1 and of the band's edges it lies, so
+    that the printed interval agrees with the verdict."""
 
     def side(one: float) -> tuple[bool, ...]:
         return one > 1 + band, one < 1 / (1 + band), one > 1, one < 1
@@ -116,7 +116,7 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def band(width: float) -> str:
-    """The band of equivalence as it is, as far down as up by ratio: "1/1.05 to 1.05 times"."""
+    """The band of equivalence: "1/1.05 to 1.05 times"."""
     edge = f"{1 + width:.6g}"
     return f"1/{edge} to {edge} times"
 
@@ -125,7 +125,7 @@ _VERDICTS = {"second": {"slower": "slower", "faster": "faster"}}
 
 
 def verdict(word: str, unit: str) -> str:
-    """A verdict in words: what takes time is slower or faster, everything else costs more or less."""
+    """A verdict in words: slower or faster for times, more or less for everything else."""
     return _VERDICTS.get(unit, {"slower": "more", "faster": "less"}).get(word, word)
 
 
@@ -157,12 +157,12 @@ def of_blocks(counts: Iterable[int]) -> str:
 
 
 def trimmed(text: str) -> str:
-    """A number, with its unit or without, less the zeros at the end of its decimals: "1.00×" is "1×"."""
+    """A number, with or without a unit, without trailing zeros: "1.00×" is "1×"."""
     return _ZEROS.sub(r"\1", text)
 
 
 def duration(seconds: float) -> str:
-    """A long time for people: "1 h 02 min", "3 min 20 s", "12.3 s"."""
+    """A readable duration: "1 h 02 min", "3 min 20 s", "12.3 s"."""
     if seconds < 60:
         return quantity(seconds, "second")
     minutes, rest = divmod(round(seconds), 60)

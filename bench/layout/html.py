@@ -1,4 +1,4 @@
-"""Blocks as one self-contained HTML page: no script, no address outside the page."""
+"""Blocks as one self-contained HTML page, without scripts and external resources."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Blocks as GitHub Markdown, for pull requests and job summaries: under 64 kB whatever the run holds.
+"""Blocks as GitHub Markdown, for pull requests and job summaries: under 64 kB for any run.
 
-A figure is its title, its picture (a file beside the report, where the report is one), its note and, folded away, its
-numbers. Where the whole would be too long, the other folds are left to the page first, then the figures' numbers, then
-the longest tables; each says what is left out.
+A figure is its title, its picture (a file beside the report, if the report is a file), its note and, folded, its
+numbers. If the whole would be too long, it omits first the other folds, then the figures' numbers, then the longest
+tables; each omission is noted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Room(NamedTuple):
     pictures: str = ""
     """The folder of the drawings."""
     linked: bool = True
-    """Whether tables have an address: not those in a fold."""
+    """Whether tables have an anchor; those in a fold do not."""
 
 
 _ROOMS = (
@@ -85,23 +85,23 @@ def _on_paper(svg: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Words that Markdown and HTML take for nothing but words, on one line."""
+    """Words escaped for Markdown and HTML, on one line."""
     return _inactive(_SPECIAL.sub(lambda m: "\\" + m.group(), _as_html(text)))
 
 
 def _as_html(text: str) -> str:
-    """Words on one line without a tag or an entity of their own."""
+    """Words on one line with tags and entities escaped."""
     text = format.visible(" ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _inactive(text: str) -> str:
-    """Words that become no link and mention nobody, wherever they stand: GitHub looks for those in plain words, too."""
+    """Words with links and mentions disabled, which GitHub otherwise finds in plain text, too."""
     return text.replace("@", "&#64;&#8203;").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def _line(text: str) -> str:
-    """What is escaped already, as a line that begins neither a list nor an underlined heading."""
+    """An escaped line that cannot begin a list or underline a heading."""
     return _LINE_START.sub(lambda m: f"&#{ord(m.group()[0])};{m.group()[1:]}", text)
 
 
@@ -114,7 +114,7 @@ def _page(page: Page, room: _Room) -> str:
 
 
 def _blocks(blocks: list[Block], room: _Room) -> list[str]:
-    """Each block; folds that have no room are only named, neighbours on one line."""
+    """Each block. Folds for which there is no room are only named, consecutive ones on one line."""
     parts: list[str] = []
     for left_out, found in groupby(blocks, lambda block: isinstance(block, Details) and not room.code):
         if left_out:
@@ -158,7 +158,7 @@ def _figure(figure: Figure, room: _Room) -> str:
 
 
 def _place(what: str, block: Figure | Table, room: _Room) -> str:
-    """What a figure or a table is called; a link to itself where it is not folded away."""
+    """The name of a figure or a table, as a link to itself unless it is folded."""
     if not block.number:
         return ""
     name = f"{what} {block.number}"

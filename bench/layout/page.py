@@ -1,4 +1,4 @@
-"""What a report is before it has a format: a title and sections of blocks."""
+"""A report before formatting: a title and sections of blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Part(NamedTuple):
     title: str
     blocks: list[Block]
     word: str = ""
-    """What the navigation calls it, where the title is long."""
+    """Its name in the navigation, if the title is long."""
 
 
 class Page(NamedTuple):

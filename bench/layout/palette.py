@@ -1,8 +1,8 @@
 """The drawings' colours, on a light page and on a dark one.
 
-Ten hues, chosen by hand: every mark stands out from the card that it is drawn on by a contrast of at least 3:1 (WCAG
-2.1, success criterion 1.4.11), on both pages, and no two are alike to people who see no red or no green. Whatever has a
-colour of its own has a marker, a hatch or a letter of its own too.
+Ten hues, chosen by hand: every mark has a contrast of at least 3:1 to its background (WCAG 2.1, success criterion
+1.4.11), on both pages, and no two look alike to people with red-green colour blindness. Whatever has a colour of its
+own has a marker, a hatch or a letter of its own too.
 """
 
 from __future__ import annotations
@@ -27,4 +27,4 @@ DARK = {
         )
     ),
 }  # fmt: skip
-"""What stands for each of them on a dark page. No colour here is one that it replaces."""
+"""The replacement of each on a dark page. No replacement is itself replaced."""

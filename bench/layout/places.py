@@ -1,8 +1,8 @@
 """A number and an address for each figure and table of a page, the same in every format.
 
-An address is made of what is shown (the cost, or the caption of the data), never of a finding, so that a link holds for
-the next run's report, too. Numbers count figures and tables apart, in the order of the page; the numbers beneath a
-figure are no table of their own.
+An anchor is made from what is shown (the cost, or the caption of the data), never from a finding, so that a link also
+works for the next run's report. Figures and tables are numbered separately, in the order of the page; the data of a
+figure do not count as a table.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _NO_LETTER = re.compile(r"[^a-z0-9]+")
 _CLAUSE = re.compile(r"[:;,(]|\. ")
 """Where the first words of a caption end."""
 _LONGEST = 48
-"""Characters of an address behind its section's."""
+"""The most characters of an anchor after its section's."""
 
 
 def placed(parts: Sequence[Part]) -> list[Part]:
-    """The same parts, their figures and tables with a number and an address that nothing else on the page has."""
+    """The same parts with a unique number and anchor for each figure and table."""
     places = _Places({part.anchor for part in parts})
     return [part._replace(blocks=[places.give(block, part.anchor) for block in part.blocks]) for part in parts]
 
 
 class _Places:
-    """What has been given away so far."""
+    """The numbers and anchors that have been assigned."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = taken

@@ -1,11 +1,11 @@
-"""Where an axis has its ticks: round numbers, few enough to be read."""
+"""The ticks of an axis: round numbers, few enough to be readable."""
 
 from __future__ import annotations
 
 import math
 
 APART = 0.16
-"""The least distance between two ticks, as a part of the axis: "250 µs" must have room on a small one."""
+"""The least distance between two ticks, as a share of the axis, so that "250 µs" fits on a small one."""
 
 
 def log_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
@@ -27,7 +27,7 @@ def even_ticks(low: float, high: float, base: float = 10.0) -> list[float]:
 
 
 def _apart(ticks: list[float], distance: float) -> list[float]:
-    """Those that are at least `distance` from the one kept before, in logarithms: even ticks crowd on the right."""
+    """The ticks with a distance of at least `distance`, in logarithms: even ticks crowd on the right."""
     kept = ticks[:1]
     for tick in ticks[1:]:
         if math.log(tick / kept[-1]) >= distance:

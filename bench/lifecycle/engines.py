@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def used() -> dict[str, str]:
-    """The engines that are used from here, by the variable that chooses them; also where something else chooses (a
-    docker context), or nothing: that may be another when it is cleaned."""
+    """The engines in use, by the variable that selects them, even if it is unset or something else selects (a docker
+    context): the selection may have changed when the run is cleaned."""
     found = {}
     for engine in catalog.engines():
         address = variable(engine.variable)
@@ -46,7 +46,7 @@ def selected(record: dict[str, object]) -> Iterator[None]:
     recorded = record.get("engines", here)
     for name in (engine.variable for engine in catalog.engines()):
         value = recorded.get(name) if isinstance(recorded, dict) else None
-        if value != here.get(name):  # otherwise keep what defines it, such as a context's certificates
+        if value != here.get(name):  # otherwise keep what defines the engine, such as a context's certificates
             before[name] = os.environ.pop(name, None)
             if value:
                 os.environ[name] = str(value)

@@ -20,9 +20,9 @@ def kill_processes(name: str) -> list[int]:
     """Kill the processes of this run: programs that run from its folder, those that name the folder or the run, and
     those that were started with its name in RUN_VARIABLE.
 
-    Only this user's (and QEMU's own user's): of anybody else's nothing is read but the user. Somebody who looks at
-    what is there is left alone: who has a terminal, who is only working in the folder, and whose program is none that
-    an environment starts (the tar of a backup).
+    Only this user's (and those of QEMU's own user): of others nothing but the user is read. Bystanders are left alone:
+    processes with a terminal, those that only work in the folder, and programs that no environment starts (the tar of a
+    backup).
     """
     needle, ours = os.fsencode(f"{work_root() / name}/"), catalog.programs()
     return kill_all(lambda pid: _is_ours(Path(f"/proc/{pid}"), name, needle, ours))
@@ -32,8 +32,8 @@ def _is_ours(process: Path, name: str, needle: bytes, programs: Collection[str])
     """Whether a process runs from the run's folder, or was started with the run's name in its environment, or names the
     run and is in a cgroup of the run, or is a program that an environment starts.
 
-    A runtime that runs a sealed copy of itself (`/memfd:…`) is known by the name it was called by. libvirt runs QEMU as
-    a user of QEMU's own.
+    A runtime that runs a sealed copy of itself (`/memfd:…`) is identified by the name it was called by. libvirt runs
+    QEMU as a user of QEMU's own.
     """
     mine, qemus = users_of(int(process.name))
     if not (mine or qemus):

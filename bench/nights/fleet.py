@@ -1,12 +1,12 @@
-"""Hosts of one kind held against each other, and the odd one among them.
+"""Comparison of hosts of one kind, and the odd one among them.
 
-What travels from host to host is the ratio to a host's own baseline. A host's value of a cost is the median of its
-newest nights with the software that it has now. Peers are the hosts with the same hardware and baseline.
+Hosts are compared by their ratios, each to the host's own baseline. A host's value of a cost is the median of its
+newest nights with its current software. Peers are the hosts with the same hardware and baseline.
 
 The rule for the odd one needs no estimate of how noise is distributed, only that hosts are alike if nothing is wrong.
-Per cost, each host's distance from the peers' median is measured in units of the usual distance. A host is as odd as
-its third largest distance, so that one or two wild values are no sign. It is named if it is several times odder than
-any host that is not named. Wild values hardly survive the median of three nights, so that less is required then. How
+Per cost, each host's distance from the peers' median is measured in units of the usual distance. A host's oddness is
+its third largest distance, so that one or two outliers do not matter. It is named if it is several times odder than any
+host that is not named. Outliers hardly survive the median of three nights, so the required factor is smaller then. How
 often the rule is wrong, and what it misses, are promises G27 and G28.
 """
 
@@ -36,20 +36,20 @@ Cost = tuple[str, str, str]
 NIGHTS = 5
 """Newest nights of a host that count."""
 FEWEST = 5
-"""Hosts of a kind from which one can be told to be odd; a quarter of them can."""
+"""The fewest hosts of a kind among which one can be named as odd; at most a quarter can."""
 _PLACE = 3
-"""By which of its distances, from the largest, a host is judged."""
+"""The rank of the distance, from the largest, by which a host is judged."""
 _FEW, _FEW_NIGHTS = 15, 3
 _FACTORS = {(False, False): 2.0, (False, True): 3.5, (True, False): 3.0, (True, True): 5.0}
 """Whether hosts and nights are few -> how many times odder than the next host."""
 _LEAST = 0.005
 """The smallest usual distance, of logarithms: a count of pages is the same on all hosts."""
 _SHRUNK = 10
-"""The usual distance of a cost counts as that of so many hosts is known from all costs."""
+"""Weight of the usual distance of all costs, in hosts."""
 BAND = math.log(1.05)
-"""A distance below this is none that matters."""
+"""Smaller distances are ignored."""
 _PASSING = ("load",)
-"""Facts that are others at any time."""
+"""Facts that change all the time."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -156,7 +156,7 @@ def _peers(hardware: str, baseline: str, hosts: list[list[Night]], results: Path
 
 
 def ratios_of(nights: Sequence[Night]) -> dict[Cost, float]:
-    """A host's logarithm of each ratio that its newest night has: the median over these nights."""
+    """The logarithm of each ratio that a host's newest night has: the median over these nights."""
     found: dict[Cost, list[float]] = {}
     for night in nights:
         for point in night.points:
@@ -173,7 +173,7 @@ def table(hosts: Sequence[Mapping[Cost, float]]) -> tuple[list[Cost], np.ndarray
 
 
 def odd_hosts(ratios: np.ndarray, nights: int) -> list[int]:
-    """The rows of odd hosts, the oddest first, if each host has this many nights at least."""
+    """The rows of odd hosts, the oddest first. `nights` is the least number of nights that any host has."""
     known = ratios[:, (~np.isnan(ratios)).sum(axis=0) >= FEWEST]
     hosts = len(known)
     if hosts < FEWEST or known.shape[1] < _PLACE:
@@ -192,14 +192,15 @@ def _third(distances: np.ndarray) -> np.ndarray:
 
 
 def _usual(known: np.ndarray) -> np.ndarray:
-    """The usual distance in each cost: its median, nearer to that of all costs the fewer hosts there are."""
+    """The usual distance in each cost: its median, shrunk towards that of all costs, the more the fewer hosts there
+    are."""
     own = 1.4826 * np.nanmedian(np.abs(known - np.nanmedian(known, axis=0)), axis=0)
     weight = len(known) / (len(known) + _SHRUNK)
     return np.asarray(np.maximum(np.sqrt(weight * own**2 + (1 - weight) * np.median(own) ** 2), _LEAST))
 
 
 def _far(costs: Sequence[Cost], ours: np.ndarray, others: np.ndarray) -> list[OddCost]:
-    """The costs in which a host is further from the peers than half as far again as any of them, the furthest first."""
+    """The costs in which a host's distance is more than one and a half times that of any peer, the largest first."""
     found = []
     for column in np.flatnonzero((~np.isnan(others)).sum(axis=0) >= FEWEST - 1).tolist():
         usual, value = float(np.nanmedian(others[:, column])), float(ours[column])

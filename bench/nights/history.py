@@ -1,8 +1,8 @@
-"""The runs of a results folder as a history: one row of small numbers a run, kept in an index that may be deleted.
+"""The runs of a results folder as a history: one small row per run, kept in an index that may be deleted.
 
-The index (SQLite, in the results folder) holds nothing that the run folders do not say; a run that changed on disk, or
-of which the index says what cannot be, is read again; one that is gone is dropped. A folder that cannot be read is a
-problem with its reason, and the rest works. What a trend told is kept in the runs' own folders.
+The index (SQLite, in the results folder) contains nothing that is not in the run folders. A run that changed on disk,
+or whose row is implausible, is read again; one that is gone is dropped. A folder that cannot be read is reported with
+the reason, and the rest works. What a trend reported is stored in the runs' own folders.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 
 INDEX = ".isobench-index.sqlite"
 _VERSION = 5
-"""Of the index; another version is thrown away and made anew."""
+"""Version of the index; one of another version is rebuilt."""
 _MOST_BYTES = 1 << 30
 TOLD = "told.json"
-"""In the folder of a run: what a trend told when this run was its machine's newest. It goes where the run goes."""
+"""In the folder of a run: what a trend reported when this run was its machine's newest. It is moved and deleted with
+the run."""
 _MOST_NOTED = 1 << 20
-"""Bytes of it that are read."""
+"""The most bytes of it that are read."""
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -57,17 +58,17 @@ class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: float
     """Median over the blocks, seconds or bytes."""
     ratio: float
-    """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline, without one, and where a
-    value is zero or less."""
+    """Median over the blocks of the ratio to that night's own baseline; NaN for the baseline itself, without a
+    baseline, and if a value is zero or less."""
     unit: str = "second"
     low: float = math.nan
     high: float = math.nan
-    """95 % interval of the ratio, or of the value where there is no ratio, by the blocks alone
-    (`paired.outside_median`); NaN from fewer than six."""
+    """95 % interval of the ratio, or of the value if there is no ratio, from this run's blocks only
+    (`paired.outside_median`); NaN for fewer than six."""
 
 
 class Night(msgspec.Struct, frozen=True, array_like=True):
-    """One run, as small as a trend wants it."""
+    """One run, reduced to what a trend needs."""
 
     path: str
     """Relative to the results folder."""
@@ -88,7 +89,7 @@ class Night(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def machine(self) -> str:
-        """Whose night it was (`record.machine`)."""
+        """The machine of this night (`record.machine`)."""
         return machine(self.host_id, self.fingerprint)
 
 
@@ -100,9 +101,10 @@ class History(NamedTuple):
 
 
 def read(results: Path, now: str = "") -> History:
-    """The history of a results folder; makes or renews its index. A folder that cannot be written works, slower.
+    """The history of a results folder; creates or updates its index. A read-only folder works, but slower.
 
-    Runs that began later than `now` (UTC, as in a record; tomorrow at this time) are left out: a clock was wrong.
+    Runs that began later than `now` (UTC, as in a record; by default tomorrow at this time) are left out: a clock was
+    wrong.
     """
     found = {as_text(str(path.relative_to(results))): path for path in find_runs(results) if path != results}
     index, known = _open(results)
@@ -129,18 +131,18 @@ def read(results: Path, now: str = "") -> History:
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
-    """A night in the index: nearly all have the costs of the one before, so that they are apart from the numbers."""
+    """A night in the index. Nearly all nights have the same costs, so these are stored separately from the numbers."""
 
     night: Night
     """Without its points."""
     costs: bytes
     """A list of scenario, metric, environment and unit."""
     numbers: bytes
-    """Of all points the values, then their ratios, low ends and high ends."""
+    """The values of all points, then their ratios, lower ends and upper ends."""
 
 
 _Costs = dict[bytes, list[tuple[str, ...]]]
-"""What was read of lists of costs, by column."""
+"""The lists of costs that were decoded, by their bytes."""
 
 
 def _encoded(night: Night) -> bytes:
@@ -153,7 +155,7 @@ def _encoded(night: Night) -> bytes:
 
 
 def _known(name: str, row: tuple[str, bytes, str], costs: _Costs) -> tuple[Night | None, str] | None:
-    """What the index says of a run; None where that cannot be true: it is a file like any other."""
+    """A run as the index has it; None if that is implausible: the index is a file like any other."""
     if row[2]:
         return None, row[2]
     try:
@@ -177,7 +179,7 @@ def _tomorrow() -> str:
 
 
 def _present(nights: list[Night], problems: list[str], now: str) -> list[Night]:
-    """Without the runs of the future. Where most are, it is this clock that is wrong, and they stay."""
+    """Without runs that are dated in the future. If most are, this host's clock is wrong, and they stay."""
     late = [night for night in nights if night.started > now]
     if 2 * len(late) > len(nights):
         problems.append(f"{len(late)} runs began later than now: this host's clock is behind")
@@ -187,7 +189,7 @@ def _present(nights: list[Night], problems: list[str], now: str) -> list[Night]:
 
 
 def _ordered(nights: list[Night], problems: list[str]) -> list[Night]:
-    """By start; of two runs of one machine with one start the first counts."""
+    """Ordered by start; of two runs of one machine with the same start, the first counts."""
     nights.sort(key=lambda night: (night.started, night.path))
     kept: dict[tuple[str, str], Night] = {}
     for night in nights:
@@ -199,7 +201,8 @@ def _ordered(nights: list[Night], problems: list[str]) -> list[Night]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Reading a run makes tens of thousands of objects and no cycles: looking for those takes a third of the time."""
+    """Reading a run creates tens of thousands of objects and no cycles: garbage collection would take a third of the
+    time."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -210,13 +213,13 @@ def _without_collection() -> Iterator[None]:
 
 
 def _without_record(results: Path) -> list[Path]:
-    """Folders with samples that nobody knows the circumstances of."""
+    """Folders with samples but without a record."""
     folders = sorted(file.parent for file in results.glob(f"*/*/{SUITE}"))
     return [folder.relative_to(results) for folder in folders if not (folder / SESSION).is_file()]
 
 
 def _digest(name: str, path: Path) -> tuple[Night | None, str]:
-    """A run as the index keeps it, or nothing and the reason."""
+    """A run as the index stores it, or None and the reason."""
     try:
         run = load(path)
         _check_clock(run, name)
@@ -244,7 +247,7 @@ def _night(name: str, run: Run) -> Night:
 
 
 def points(run: Run) -> list[Point]:
-    """Every cost of a run but the control's, in the order of the record."""
+    """Every cost of a run except the control's, in the order of the record."""
     session = run.session
     if session.pruned is not None:
         return [_kept(cost) for cost in session.pruned.costs if not cost.name.endswith(CONTROL_SUFFIX)]
@@ -282,7 +285,7 @@ def _without(series: Series, marked: set[int]) -> Series:
 
 
 def _ratio(one: Series, base: Series) -> tuple[float, float, float]:
-    """The median of the blocks' ratios, and its interval; NaN where one of them has none."""
+    """The median of the blocks' ratios, and its interval; NaN if a block has no ratio."""
     ours, theirs = one.values, base.values
     if one.blocks != base.blocks:
         known = dict(zip(base.blocks, base.values, strict=True))
@@ -308,7 +311,7 @@ def _middle(order: list[float]) -> tuple[float, float, float]:
 
 
 def signature(path: Path) -> str:
-    """Changes when a file of the run does, also where a copy has its size and its time of change restored."""
+    """A signature that changes when a file of the run does, even if its size and modification time were restored."""
     parts = []
     for name in FILES:
         try:
@@ -326,11 +329,11 @@ _CREATE = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, signature TEX
 
 
 def _open(results: Path) -> tuple[sqlite3.Connection, dict[str, tuple[str, bytes, str]]]:
-    """The index, in memory, and what it knows. One that is damaged, or of another version, is begun anew; one that is
-    no file of this user's is not read.
+    """The index, in memory, and its rows. A damaged one, or one of another version, is rebuilt; one that is not a file
+    of this user's is not read.
 
-    SQLite never sees the file: it would follow a link that somebody laid there since we looked, play back a journal
-    beside it, and wait for locks that a network's file system does not give.
+    SQLite never opens the file itself: it would follow a link that somebody put there after the check, replay a journal
+    next to it, and wait for locks that a network file system does not have.
     """
     file = results / INDEX
     index = sqlite3.connect(":memory:")
@@ -356,7 +359,7 @@ def _rows(connection: sqlite3.Connection) -> dict[str, tuple[str, bytes, str]]:
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether this is a plain file of this user's, or can become one."""
+    """Whether this is a regular file of this user's, or does not exist yet."""
     try:
         status = file.lstat()
     except FileNotFoundError:
@@ -367,8 +370,8 @@ def _is_ours(file: Path) -> bool:
 
 
 def _save(index: sqlite3.Connection, results: Path, fresh: list[tuple[str, str, bytes, str]], gone: list[str]) -> None:
-    """Of two trends at once the later one's stays; where the folder cannot be written the next one reads again. What
-    is no file of this user's stays in its place."""
+    """Write the index. Of two trends at the same time the later one's stays; if the folder cannot be written, the next
+    one reads the runs again. A file that is not this user's stays in its place."""
     if not (fresh or gone):
         return
     with suppress(OSError, sqlite3.Error):
@@ -380,10 +383,10 @@ def _save(index: sqlite3.Connection, results: Path, fresh: list[tuple[str, str, 
 
 
 def seen(results: Path, history: History) -> dict[str, Seen]:
-    """By machine what trends told before its newest night, so that a change is news until the next night is there.
+    """For each machine what trends reported before its newest night, so that a change stays new until the next night.
 
-    It lies in the folders of the runs: copied, moved and merged with them, lost with one of them only, and every
-    machine's apart. A machine that no trend was asked about is left out.
+    It is stored in the folders of the runs, so it is copied, moved, merged and deleted with them, and separate for each
+    machine. A machine without an earlier trend is left out.
     """
     found: dict[str, Seen] = {}
     for name, nights in by_machine(history.nights).items():
@@ -394,8 +397,8 @@ def seen(results: Path, history: History) -> dict[str, Seen]:
 
 
 def take_note(results: Path, history: History, trend: Trend, only: str = "") -> None:
-    """Keep what this trend told, of one machine or of all. Where a folder cannot be written nothing is kept, and what
-    the newest night confirmed is news again until the next."""
+    """Store what this trend reported, for one machine or for all. If a folder cannot be written, nothing is stored, and
+    what the newest night confirmed is reported as new again."""
     for name, nights in by_machine(history.nights).items():
         if only in ("", name):
             news = [alert for alert in trend.alerts if alert.news and alert.machine == name]
@@ -405,7 +408,7 @@ def take_note(results: Path, history: History, trend: Trend, only: str = "") -> 
 
 
 def _note(folder: Path) -> list[Told] | None:
-    """What was told with this run; None where nothing was asked, or what lies there is no note."""
+    """What was reported with this run; None if there is no valid note."""
     try:
         return _NOTE_DECODER.decode(read_regular(folder / TOLD, _MOST_NOTED))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Pruned(NamedTuple):
-    """A run that has lost its values, or would."""
+    """A run that lost its values, or would lose them."""
 
     path: Path
     freed: int
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     named: int
     """Older runs that keep their values because they have a label or a tag."""
     left_alone: list[str]
-    """Runs that are damaged, still being measured or not this user's, and why that is known."""
+    """Runs that are damaged, still being measured or not this user's, each with the reason."""
     failed: list[str]
     """Runs that could not be pruned, and why."""
 
@@ -98,7 +98,7 @@ def _prune(run: Run, state: str) -> None:
 
 
 def remains(results: Results) -> list[CostRecord]:
-    """What is kept of each cost that has a value, in the order of the run."""
+    """What remains of each cost that has a value, in the order of the run."""
     estimates = {(row.scenario, row.metric, row.environment): row for row in results.estimates}
     nights = {(one.scenario, one.metric, one.environment): one for one in history.points(results.run)}
     keys = [(one.scenario, one.metric, one.environment) for one in results.run.series]
@@ -106,7 +106,7 @@ def remains(results: Results) -> list[CostRecord]:
 
 
 def _remains(results: Results, row: Estimate, night: Point | None) -> CostRecord:
-    """Of one cost; the control is in no history."""
+    """What remains of one cost; the control is in no history."""
     key = (row.scenario, row.metric, row.environment)
     if night is None:
         night = Point(*key, row.median, math.nan, row.unit)

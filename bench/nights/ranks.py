@@ -1,8 +1,8 @@
-"""Mann-Whitney's test of the nights after every place in many series against those before it, all places at once.
+"""The Mann-Whitney test of the nights after a point against those before it, for all points of many series at once.
 
-Signs of differences only, so that neither spikes nor ticks nor the unit matter; the number of comparisons grows with
-the nights and not with their square. The null distribution is exact (Gaussian binomial coefficients): far out, where a
-family of series has to be told from chance, the normal approximation is wrong by orders of magnitude.
+It uses only the signs of differences, so spikes, quantisation and the unit do not matter. The number of comparisons
+grows linearly with the nights. The null distribution is exact (Gaussian binomial coefficients): in the far tail, which
+decides for a whole family of series, the normal approximation is wrong by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy as np
 
 BEFORE = (3, 5, 8, 12, 20, 30, 45, 60)
 AFTER = (3, 4, 5, 6, 8, 10, 14, 20, 30)
-"""Numbers of nights before a place and after it that are compared."""
+"""Numbers of nights before and after a point that are compared."""
 NORMAL = NormalDist()
 
 
 @cache
 def deviates(before: int, after: int) -> np.ndarray:
-    """The standard normal deviate of the one-sided p, by how many of the pairs contradict the order (ties by half)."""
+    """The standard normal deviate of the one-sided p, indexed by the number of pairs that contradict the order (ties
+    count half)."""
     half = before * after // 2 + 1
     counts = np.zeros(half)
     counts[0] = 1.0
@@ -39,16 +40,17 @@ def deviates(before: int, after: int) -> np.ndarray:
 
 @cache
 def largest() -> np.ndarray:
-    """The most extreme deviate that so many nights before (rows) and after (columns) can give."""
+    """The most extreme possible deviate, by nights before (rows) and after (columns)."""
     return np.array([[deviates(m, k)[0] for k in AFTER] for m in BEFORE])
 
 
 def scan(rows: np.ndarray) -> np.ndarray:
-    """Deviates by [before, after, series, last night]: positive where the last nights are higher, 0 where too few."""
+    """Deviates by [before, after, series, last night]: positive if the last nights are higher, 0 if there are too
+    few."""
     series, nights = rows.shape
     found = np.zeros((len(BEFORE), len(AFTER), series, nights), np.float32)
     sums = np.zeros((AFTER[-1], series, nights), np.int16)
-    """By how many nights into the new ones: wins less losses against the nights before the place, so far."""
+    """Cumulative wins less losses against the nights before the point, by number of new nights."""
     signs: dict[int, np.ndarray] = {}
     for back in range(1, min(BEFORE[-1], nights - AFTER[0]) + 1):
         for ahead in range(min(AFTER[-1], nights - back)):

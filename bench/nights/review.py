@@ -1,10 +1,10 @@
-"""Which of the steps that were told are borne out by all the nights since.
+"""Which of the reported steps are confirmed by all the nights since.
 
-A step has to be told within a few nights, and among many nights a few are told that were chance. What was told is not
-taken back, but a month later much more is known: the levels on both sides are held against each other over all their
-nights, and the step that tells least is taken for chance, until each of those left gains more than the penalty of a
-search for the best segmentation, which asv and Pelt make over the whole history at once. Those that stand are dated
-by all nights of both levels, too: the few that a step was told by can miss its night by ten.
+A step has to be reported within a few nights, and among many nights a few reported steps are chance. A month later much
+more is known. Then the levels on both sides of each step are compared over all their nights, and the weakest step is
+dismissed as chance, until each remaining one gains more than the penalty of a search for the best segmentation, as asv
+and Pelt apply it to the whole history at once. Confirmed steps are also dated by all nights of both levels: the few
+nights by which a step was reported can miss its night by ten.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from isobench.nights.steps import Level
 
 LATER = 30
-"""Nights after a step until it is reviewed. In simulation, after a hundred nights, four in ten true steps as large as
-the noise are not borne out then, one in seven after 45 nights, one in twelve after 60 and one in a hundred after 120;
-of steps half as large again one in two hundred is not."""
+"""Nights after a step until it is reviewed. In simulation, for steps as large as the noise after a hundred nights, four
+in ten true ones are not confirmed then, one in seven after 45 nights, one in twelve after 60 and one in a hundred after
+120; of steps half as large again one in two hundred."""
 _PENALTY = 4.0
-"""Times the logarithm of the nights. The usual one, 3 (Zhang and Siegmund, Biometrics 63 (2007)), is meant for levels
-that do not move: it also divides charts that drift by one standard deviation in 325 nights (mean F1 of 180 made ones
-0.982, with 4 0.990, with 5 0.991)."""
+"""The penalty, as a multiple of the logarithm of the nights. The usual 3 (Zhang and Siegmund, Biometrics 63 (2007)) is
+for levels that do not drift: it also splits charts that drift by one standard deviation in 325 nights (mean F1 over 180
+synthetic ones: 0.982, with 4 0.990, with 5 0.991)."""
 _WILD = 2.5
 """Standard deviations from its level's median at which a night is clipped."""
 
 
 def borne_out(row: np.ndarray, levels: Sequence[Level]) -> list[bool]:
-    """Of each step of a series whether it stands; one that is not yet reviewed does."""
+    """Whether each step of a series is confirmed; one that has not been reviewed yet counts as confirmed."""
     if not levels:
         return []
     noise = _noise(row)
@@ -48,8 +48,8 @@ def borne_out(row: np.ndarray, levels: Sequence[Level]) -> list[bool]:
 
 
 def dated(row: np.ndarray, levels: Sequence[Level], stand: Sequence[bool]) -> list[Level]:
-    """The same steps, each that was reviewed and stands on its most likely night by the nights of both its levels,
-    wild ones clipped. It is not later than the night that made it certain."""
+    """The same steps. Each that was reviewed and confirmed is moved to its most likely night according to all nights of
+    both levels, with outliers clipped, but not beyond the night that confirmed it."""
     found = list(levels)
     standing = [place for place, stands in enumerate(stand) if stands]
     noise = _noise(row)
@@ -64,9 +64,9 @@ def dated(row: np.ndarray, levels: Sequence[Level], stand: Sequence[bool]) -> li
 
 
 def _most_likely(nights: np.ndarray, at: int, last: int) -> int:
-    """The first night of the later of two levels, in nights of one standard deviation."""
+    """The most likely first night of the second level; nights are in units of the noise."""
     places = np.arange(_FEWEST, min(len(nights) - _FEWEST, last) + 1)
-    for _ in range(2 if len(places) else 0):  # the levels are those around the place
+    for _ in range(2 if len(places) else 0):  # the levels depend on the place
         far_before, far_after = (
             np.clip(nights - np.median(part), -_FAR, _FAR) ** 2 for part in (nights[:at], nights[at:])
         )
@@ -81,13 +81,13 @@ _FAR = 3.0
 
 
 def _noise(row: np.ndarray) -> float:
-    """Standard deviation of a night, by differences of neighbours, which steps do not change."""
+    """Standard deviation of a night, from differences of neighbours, which steps hardly affect."""
     gaps = np.abs(np.diff(row))
     return (float(np.median(gaps)) / 0.954 or float(np.mean(gaps))) if len(gaps) else 0.0  # the median of |N(0, 2)|
 
 
 def _deviate(row: np.ndarray, levels: Sequence[Level], index: int, noise: float) -> float:
-    """How many standard deviations apart the levels around this step are, by all their nights."""
+    """The distance of the levels around this step in standard errors, from all their nights."""
     at = levels[index].at
     begin = levels[index - 1].at if index else 0
     end = levels[index + 1].at if index + 1 < len(levels) else len(row)

@@ -1,17 +1,17 @@
-"""Steps in series of nights: when one is certain, near which night it was, and when it went back.
+"""Steps in series of nights: when a step is certain, near which night it began, and when it was reversed.
 
-A walk over the nights, once: what is certain on a night is told on that night, and no later night takes it back or
-moves it. The last few nights (three to thirty) are held against those before, back to the last step, in three ways
-that all kinds of noise in verification/validity/noise.py have to get past together:
+One walk over the nights: a step that is certain on a night is reported on that night, and no later night withdraws or
+moves it here. The last few nights (three to thirty) are compared with those before, back to the last step. All three
+tests have to agree, so that no kind of noise in verification/validity/noise.py passes:
 
 - Mann-Whitney's test, exact (`ranks`): spikes, ticks and heavy tails count no more than their ranks.
-- A t-test of clipped values and a bound on the tail of their sum under the nights before as they were, of which two
-  more, one clipped night each way, are made up (Chernoff; Lugannani and Rice 1980): a few nights at a second level that
-  was there before are no step, while a step far outside everything needs less than ranks alone could ever give.
-- Likelihood of a step to that of noise that has grown.
+- A t-test of clipped values, and a tail bound of their sum under the empirical distribution of the nights before, with
+  two artificial nights added at the clips (Chernoff; Lugannani and Rice 1980). So a few nights at a second level that
+  also occurred before are not a step, while a step far outside everything needs fewer nights than ranks alone would.
+- The likelihood of a step relative to that of increased noise.
 
-All are deflated by what neighbouring nights have in common (`wander`), and ask for a chance that the whole family of
-series shares, so that three hundred are no noisier than one.
+All are corrected for the autocorrelation of nights (`wander`), and share one error probability among the whole family
+of series, so that three hundred series give no more false alarms than one.
 """
 
 from __future__ import annotations
@@ -29,50 +29,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 CHANCE = 0.025
-"""Nominal chance of a false step a night in the whole family; what simulation gives is a third of it or less (G21)."""
+"""Nominal probability of a false step per night in the whole family; in simulation it is a third of that or less
+(G21)."""
 ALONE = 0.006
-"""Nominal chance of a false step a night in one series, however few are watched, while its history is short."""
+"""Nominal probability of a false step per night in one series, however few are watched, while its history is short."""
 _SHORT, _LEAST = 100, 0.0005
-"""Nights of a short history. In a longer one that chance falls with their fourth power, to this at least: a series that
-is watched for a year shall not gather a false step each season."""
+"""Nights of a short history. In a longer one that probability falls with their fourth power, down to this, so that a
+series that is watched for a year does not collect false steps."""
 RETURN = 0.005
-"""Chance asked of a return to the level before: only a series that has just stepped can have one."""
+"""Probability for a return to the level before: only a series that has just stepped can have one."""
 SMALLEST = math.log(1.01)
-"""Steps below 1 % are not told, however certain: nobody would act on them."""
+"""Steps below 1 % are not reported, however certain: nobody would act on them."""
 _CLIPS = (3.5, 6.0)
 """Standard deviations at which values are clipped: the first for steps about as large as the noise, the second for
 those far outside it."""
 _WILD = 2.5
 """Standard deviations from their median at which new nights are clipped."""
 _MADE_UP = 0.22
-"""Weight of the night that is made up at each clip."""
+"""Weight of the artificial night at each clip."""
 _LAMBDAS = np.array([0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.6, 3.4, 4.5, 6.0])
 _FIRST_LOOK = 0.7
-"""Share of the largest deviate that ranks can give from which on a place is looked at closely."""
+"""A point is examined closely from this share of the largest deviate that ranks can give."""
 _LIKELIER, _MUCH_LIKELIER = 0.95, 1.76
-"""Logarithm of the likelihood of a step to that of grown noise, times the deviate asked for: where the family's noise
-is steady, and where it is not."""
+"""Required logarithm of the likelihood ratio of a step to increased noise, per required deviate: if the family's noise
+is steady, and if it is not."""
 _LONG, _PATIENCE = 8, 0.5
-"""In a family, this much more is asked of so many new nights and more: what so many of them tell is small, and can
-wait, while each further length is one more chance to be wrong in every series."""
+"""In a family, the required deviate is this much higher from so many new nights on: a step that needs so many is small,
+and can wait, while each further length is one more chance of an error in every series."""
 _HINDSIGHT, _HINDSIGHT_DOUBT = 14, 0.3
-"""A step that was not certain at once looks like a level that wanders, more and more so. In a series that has no family
-to tell the two apart, so many new nights are held against the noise around both levels as well; this much more is asked
-of them."""
+"""A step that was not certain at once looks more and more like a level that wanders. In a series without a family to
+distinguish the two, from so many new nights on they are also compared with the noise around both levels, with this much
+more required."""
 _DOUBT = 1.4
-"""This much more is asked while the family's noise grows."""
+"""This much more is required while the family's noise grows."""
 _GROWN = ((5, 2.2, 0.68), (10, 1.6, 0.80))
-"""The last so many nights before but the wildest of them, that many times as noisy as all before, are the noise that a
-step is held against: one wild night is no noise that has grown. The third is what leaving it out makes of the standard
-deviation of normal nights."""
+"""If the last so many nights before, without the most extreme one, are so many times as noisy as all before, their
+noise is used: a single outlier is not increased noise. The third number is the effect of leaving out that night on the
+standard deviation of normal nights."""
 _OWN_NIGHTS = 10
-"""How many nights the noise before weighs against that of the new nights."""
+"""Weight of the noise before in nights, relative to that of the new nights."""
 _FEW = 2.0
-"""From n nights a deviate is worth 1 / (1 + this / n)."""
+"""A deviate from n nights is multiplied by 1 / (1 + this / n)."""
 _SOON = 40
-"""A return within so many nights is looked for below the first look, too; a later one is a step like any other."""
+"""A return within so many nights is also searched for below that share (`_FIRST_LOOK`); a later one is a step like any
+other."""
 _CHUNK = 32
-"""Series that are scanned at once: what that takes fits the cache."""
+"""Series that are scanned at once, so that the data fit into the CPU cache."""
 
 
 class Level(NamedTuple):
@@ -84,7 +86,7 @@ class Level(NamedTuple):
     confirmed: int
     """Index of the night that confirmed it."""
     back: bool
-    """Whether the level before the last step is there again."""
+    """Whether it returns to the level before the last step."""
 
 
 class _Found(NamedTuple):
@@ -108,19 +110,19 @@ def steps(rows: Sequence[np.ndarray], chance: float = CHANCE) -> list[list[Level
 
 
 def _share(chance: float, series: int) -> float:
-    """Of a family's chance for each of its series. From one series to three hundred a family's own grows with them: few
-    can be asked for more than many, and are told as soon."""
+    """The share of a family's error probability for each series. From one series to three hundred the family's total
+    grows with them: a few series can be held to a stricter total without being reported later."""
     return min(ALONE * math.pow(series, -0.81), chance / series)
 
 
 @cache
 def _asked_alone(night: int) -> float:
-    """The deviate that is asked of a series on this night, however few are watched."""
+    """The deviate that is required of a series on this night, however few are watched."""
     return NORMAL.inv_cdf(1 - max(ALONE * min(1.0, (_SHORT / night) ** 4), _LEAST) / 2)
 
 
 def _alike(order: list[int], rows: Sequence[np.ndarray]) -> Iterable[list[int]]:
-    """Series of one length, some at a time."""
+    """Batches of series of the same length."""
     chunk: list[int] = []
     for index in order:
         if chunk and (len(chunk) == _CHUNK or len(rows[index]) != len(rows[chunk[0]])):
@@ -166,8 +168,8 @@ def _walk(row: np.ndarray, scanned: np.ndarray, chance: float, known: wander.Fam
 def _inflation(
     row: np.ndarray, begin: int, settled: list[np.ndarray], known: wander.Family, night: int, step: int | None
 ) -> np.ndarray:
-    """What neighbouring nights have in common, by the nights around each level so far: around one since the last step,
-    or around two, if that which is asked about began on night `step`."""
+    """The inflation by autocorrelation, estimated from the nights around each level so far: around one level since the
+    last step, or around two if a step on night `step` is tested."""
     end = max(begin, night - AFTER[0])
     parts = [row[begin:end]] if step is None else [row[begin:step], row[step : max(end, step)]]
     around = [part - np.median(part) for part in parts if len(part)]
@@ -180,7 +182,8 @@ def _returned(before: float, after: float, former: float) -> bool:
 
 
 class _Past(NamedTuple):
-    """The nights before a place, back to the last step: level, distances from it, their width, their noise lately."""
+    """The nights before a point, back to the last step: their level, the distances from it, their width, their recent
+    noise."""
 
     level: float
     rest: np.ndarray
@@ -196,7 +199,7 @@ def _past(nights: np.ndarray) -> _Past:
 
 
 class _Search(NamedTuple):
-    """What a few nights of one series are asked: is one of them the first that makes a step certain?"""
+    """The search in one series for the first night that makes a step certain."""
 
     row: np.ndarray
     begin: int
@@ -207,7 +210,7 @@ class _Search(NamedTuple):
     unsteady: np.ndarray
     many: bool
     pasts: dict[int, _Past]
-    """Of places since the last step that were looked at already."""
+    """The points since the last step that were already examined."""
 
     def among(self, scanned: np.ndarray, nights: range, inflation: Callable[[int | None], np.ndarray]) -> _Found | None:
         counts = np.array(nights)
@@ -231,7 +234,7 @@ class _Search(NamedTuple):
             found = self._weighed(night, AFTER[column], float(deviates[row, column]), needed)
             if found is None or found.deviate < least:
                 continue
-            inflated = inflation(None)  # known only now: most series never come so far
+            inflated = inflation(None)  # computed only now: most series never get here
             deviate = found.deviate / inflated[place, column]
             if long:
                 deviate = max(
@@ -243,7 +246,7 @@ class _Search(NamedTuple):
         return best
 
     def first_night(self, found: _Found) -> int:
-        """The most likely first night of a step, as far as is known when it is found."""
+        """The most likely first night of a step, as known when it is found."""
         return _place(self.row[self.begin : found.night], found.at - self.begin, found.before, found.after) + self.begin
 
     def _certain(self, found: _Found) -> bool:
@@ -258,8 +261,8 @@ class _Search(NamedTuple):
         )
 
     def _weighed(self, night: int, count: int, by_ranks: float, needed: float) -> _Found | None:
-        """How certain another level of the last `count` nights is, as if neighbours had nothing in common; what is
-        less than `needed` may be larger in truth, but not as large as that."""
+        """How certain a new level of the last `count` nights is, without autocorrelation. A result below `needed` is
+        only a lower bound, but the true one is below `needed`, too."""
         at = night - count
         if at not in self.pasts:
             self.pasts[at] = _past(self.row[max(self.begin, at - BEFORE[-1]) : at])
@@ -271,7 +274,7 @@ class _Search(NamedTuple):
             return None
         rest = rest * math.copysign(1.0, size)
         gone = (new - before) * math.copysign(1.0, size)
-        if np.partition(gone, -AFTER[0])[-AFTER[0]] < float(np.max(gone)) / 2:  # one or two nights are no level
+        if np.partition(gone, -AFTER[0])[-AFTER[0]] < float(np.max(gone)) / 2:  # one or two nights are not a level
             return None
         gone = np.clip(gone, abs(size) - _WILD * width, abs(size) + _WILD * width)
         likelier = _MUCH_LIKELIER if self.unsteady[night] else _LIKELIER
@@ -285,7 +288,7 @@ class _Search(NamedTuple):
 
 
 def _width(rest: np.ndarray) -> float:
-    """Standard deviation of the nights before, wild ones clipped."""
+    """Standard deviation of the nights before, with outliers clipped."""
     width = 1.4826 * float(np.median(np.abs(rest)))
     clipped = np.clip(rest, -3 * width, 3 * width) if width > 0 else rest
     return max(math.sqrt(float(np.mean(clipped**2)) * len(rest) / max(len(rest) - 1, 1)), SMALLEST / 10)
@@ -302,7 +305,7 @@ def _noise_lately(rest: np.ndarray, width: float) -> float:
 
 
 def _pooled(noise: float, residuals: np.ndarray) -> float:
-    """The noise, or what it and the new nights' own say together where theirs is larger."""
+    """The noise before, pooled with that of the new nights if theirs is larger."""
     count = len(residuals)
     own = float(np.mean(np.abs(residuals))) * 1.2533 * math.sqrt(count / (count - 1))
     if own <= noise:
@@ -311,14 +314,14 @@ def _pooled(noise: float, residuals: np.ndarray) -> float:
 
 
 def _likelihood(gone: np.ndarray, residuals: np.ndarray) -> float:
-    """Logarithm of the likelihood of a step to that of noise that has grown around the old level."""
+    """Logarithm of the likelihood of a step relative to that of increased noise around the old level."""
     grown = max(float(np.mean(np.clip(gone, -6, 6) ** 2)), 1.0)
     return len(gone) / 2 * (math.log(grown) + 1) - float(np.sum(np.clip(residuals, -6, 6) ** 2)) / 2
 
 
 def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, clip: float, needed: float) -> float:
-    """The least of three deviates, all in standard deviations clipped at `clip`: Student's t; nights before that were
-    as far out as the new ones, as often as there are new nights; and the tail of a sum of nights like those before."""
+    """The least of three deviates, with values clipped at `clip` standard deviations: Student's t; the chance that
+    nights before as extreme as the new ones occur as often; and the tail of a sum of nights like those before."""
     many, count = len(rest), len(gone)
     as_far = (int(np.sum(rest >= 0.75 * size)) + 1) / (many + 1)
     by_chance = as_far**count
@@ -341,22 +344,22 @@ def _by_size(rest: np.ndarray, gone: np.ndarray, size: float, widened: float, cl
 
 @cache
 def _most() -> np.ndarray:
-    """The largest deviate that so many nights before and after can give, by ranks or by size."""
+    """The largest possible deviate by ranks or by size, by nights before and after."""
     by_size = [[-NORMAL.inv_cdf(max((1 / (1.5 * m + 1)) ** k, 1e-15)) for k in AFTER] for m in BEFORE]
     return np.asarray(np.maximum(largest(), np.array(by_size)))
 
 
 def _place(row: np.ndarray, near: int, before: float, after: float) -> int:
-    """The most likely first night of a step between two levels that is near this one: each night is nearer to its own
-    level than to the other, in the sum of distances, which no wild night decides."""
+    """The most likely first night, near this one, of a step between two levels: the one that minimises the sum of
+    distances to the levels, which a single outlier does not decide."""
     places = np.arange(max(2, near - 10), min(len(row) - AFTER[0], near + 10) + 1)
     losses = np.cumsum(np.abs(row - before) - np.abs(row - after))
     return int(places[np.argmin(losses[places - 1])])
 
 
 def beginnings(row: np.ndarray, level: Level, reach: int) -> tuple[int, int]:
-    """The first and the last night, so many apart from a step's own at most, on which it could have begun as well: by
-    the likelihood of the nights in between, wild ones clipped."""
+    """The first and the last night, at most `reach` from the step's own, on which it could equally have begun: by the
+    likelihood of the nights in between, with outliers clipped."""
     noise = max(float(np.median(np.abs(np.diff(row)))) / 0.954, SMALLEST / 10)  # the median of |N(0, 2)|
     places = range(max(1, level.at - reach), min(len(row) - 1, level.at + reach) + 1)
     possible = [at for at in places if _unlikelier(row, level, at, noise) <= _AS_LIKELY]
@@ -364,11 +367,11 @@ def beginnings(row: np.ndarray, level: Level, reach: int) -> tuple[int, int]:
 
 
 _AS_LIKELY = 3.0
-"""Logarithm of a likelihood ratio at which the less likely night is still taken for possible (one in twenty)."""
+"""Logarithm of the likelihood ratio up to which a less likely night counts as possible (one in twenty)."""
 
 
 def _unlikelier(row: np.ndarray, level: Level, at: int, noise: float) -> float:
-    """Logarithm of the likelihood of the step on its night to that on another."""
+    """Logarithm of the likelihood of the step on its night relative to that on another."""
     own, other = (level.before, level.after) if at < level.at else (level.after, level.before)
     between = row[min(at, level.at) : max(at, level.at)]
     near, far = (np.clip((between - one) / noise, -2 * _WILD, 2 * _WILD) for one in (own, other))

@@ -1,9 +1,10 @@
-"""Changes in the nights of a machine: which cost moved to another level, near which night, and whether that is news.
+"""Changes in the nights of a machine: which cost moved to another level, near which night, and whether that is new.
 
-Two series a cost (METHOD): the ratio to each night's own baseline, which cancels the host's speed, and the baseline's
-own value, which shows the host's. A ratio to another baseline, another unit, or a value without a baseline is a series
-of its own. Series run on where the kernel or an engine changes: a step that arrives with one is what people look for,
-and the alert names it as the likely cause. Another machine (`record.machine`) begins anew.
+Each cost has two series (docs/method.md): the ratio to each night's own baseline, in which the host's speed cancels
+out, and the baseline's own value, which shows it. A ratio to another baseline, another unit, or a value without a
+baseline is a separate series. A series continues when the kernel or an engine changes: a step that comes with such a
+change is what users look for, and the alert names it as the likely cause. Another machine (`record.machine`) starts a
+new series.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the document; raised when a field changes its meaning."""
 FEWEST = 10
-"""Nights that a series must have to be watched; what it can tell with so few is large."""
+"""Nights that a series must have to be watched; with so few, only large steps are detected."""
 TOGETHER = 3
-"""Changes at most so many nights apart are taken for one, or for cause and effect."""
+"""Changes at most so many nights apart count as one, or as cause and effect."""
 _NAMED = 3
 """Costs of the baseline that one alert names."""
 _LATELY = 10
-"""A fingerprint that was there within so many nights is no change but one of several that take turns."""
+"""A fingerprint that also occurred within so many nights before is not a change but one of several that alternate."""
 _LEAST = {"byte": 4096.0, "second": 1e-9}
-"""What a value of zero or less counts as in a series of logarithms, by unit: a page, a nanosecond."""
+"""The substitute for a value of zero or less in a series of logarithms, by unit: a page, a nanosecond."""
 
 Kind = Literal["environment", "host", "fingerprint"]
 State = Literal["new", "known", "recovered", "withdrawn"]
@@ -48,14 +49,14 @@ class Alert(msgspec.Struct, frozen=True):
     """environment: a cost against the baseline; host: the baseline itself; fingerprint: another kernel, CPU, engine."""
     host_id: str
     near: str
-    """Start of the first night at the new level, as far as that can be told."""
+    """Start of the first night at the new level, as far as it can be determined."""
     confirmed: str
-    """Start of the night from which on the change was certain."""
+    """Start of the night that confirmed the change."""
     state: State
-    """new: confirmed since the trend was last asked about an earlier night; recovered: back at the old level since;
-    withdrawn: it was certain then, but all the nights since do not bear it out."""
+    """new: confirmed since the last trend of an earlier night; recovered: back at the old level; withdrawn: it was
+    certain then, but the nights since do not confirm it."""
     news: bool
-    """Whether this is to be reported now: it is new, or the recovery is."""
+    """Whether to report it now: it is new, or its recovery is."""
     what: list[str]
     """The costs that changed ("startup.ready/docker"), or the facts of the fingerprint."""
     change: float | None
@@ -65,7 +66,7 @@ class Alert(msgspec.Struct, frozen=True):
     cause: list[str] = []
     """What changed in the fingerprint near that night: the likely cause."""
     machine: str = ""
-    """Whose nights these are: the host id and the hardware, which machines made from one image do not share."""
+    """The machine: host id and hardware, since machines made from one image may share a host id."""
 
 
 class Trend(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class Trend(msgspec.Struct, frozen=True):
     nights: int
     hosts: list[str]
     series: int
-    """Series that are watched, of all machines: those of at least ten nights, one of them among the machine's last
+    """Number of watched series of all machines: those with at least ten nights, one of them among the machine's last
     ten."""
     alerts: list[Alert]
     problems: list[str]
@@ -83,7 +84,7 @@ class Trend(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A change that was news on some night."""
+    """A change that was reported as new on some night."""
 
     kind: Kind
     what: list[str]
@@ -92,12 +93,12 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Seen(NamedTuple):
-    """What is known of earlier trends of one machine."""
+    """The earlier trends of one machine."""
 
     before: str
-    """Start of the newest night before the present one that a trend was asked about."""
+    """Start of the newest night, before the current one, for which there was a trend."""
     told: Sequence[Told] = ()
-    """What was news until then."""
+    """What had been reported until then."""
 
 
 class Series(NamedTuple):
@@ -107,7 +108,7 @@ class Series(NamedTuple):
     against: str
     """The baseline of a ratio; empty for a value."""
     unit: str
-    """Of a value; empty for a ratio."""
+    """The unit of a value; empty for a ratio."""
     host: bool
     nights: list[int]
     """Indices of the machine's nights that have it."""
@@ -116,7 +117,7 @@ class Series(NamedTuple):
 
 class Move(NamedTuple):
     """One cost that moved: indices of the first night at the new level and of the confirming one, by how much (a
-    logarithm), and the same two of its return, where there is one; and whether it stands. It began on a night after
+    logarithm), the same indices of its return if there is one, and whether it is confirmed. It began on a night after
     `since`, and not after `until`."""
 
     near: int
@@ -131,7 +132,7 @@ class Move(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What is known of one machine's nights."""
+    """One machine's nights: its series and alerts."""
 
     alerts: list[Alert]
     series: list[Series]
@@ -142,7 +143,7 @@ class Watched(NamedTuple):
 
 
 class _Turn(NamedTuple):
-    """A night on which facts of the fingerprint are others than before."""
+    """A night on which facts of the fingerprint changed."""
 
     night: int
     """Its index."""
@@ -150,8 +151,8 @@ class _Turn(NamedTuple):
 
 
 def evaluate(history: History, seen: Mapping[str, Seen] | None = None) -> Trend:
-    """The alerts of all machines, oldest first. `seen` has by machine what earlier trends told; without it only what
-    the newest night confirmed is news."""
+    """The alerts of all machines, oldest first. `seen` has for each machine what earlier trends reported; without it
+    only what the newest night confirmed is new."""
     alerts: list[Alert] = []
     hosts = sorted({night.host_id for night in history.nights})
     watched = 0
@@ -201,8 +202,8 @@ def changes(logs: np.ndarray) -> list[Level]:
 def _series(nights: Sequence[Night]) -> list[Series]:
     """Every cost of a machine: its ratio to its night's baseline, or its value where that has none.
 
-    A cost that has had ratios is not told by its values on nights without the baseline: those show the host, which the
-    baseline's series are for.
+    A cost that has ratios has no series of values for nights without the baseline: values show the host, and the
+    baseline's series are for that.
     """
     points: dict[tuple[str, str, str, str, str, bool], tuple[list[int], list[float]]] = {}
     for index, night in enumerate(nights):
@@ -230,9 +231,8 @@ def _series(nights: Sequence[Night]) -> list[Series]:
 
 
 def _moves(series: Sequence[Series]) -> Iterable[tuple[Series, Move]]:
-    """Each change with the return that took it back, which is then no change of its own; a return from that return is
-    one, as the level is there again. One that is not borne out was none, and its return, where that is borne out, is
-    one."""
+    """Each change together with the return that reversed it, which is then not a change of its own; a return from that
+    return is one. A change that is not confirmed counts as none, and its return, if confirmed, as one."""
     for one, levels in zip(series, steps([s.logs for s in series]), strict=True):
         stand = borne_out(one.logs, levels)
         levels = dated(one.logs, levels, stand)
@@ -252,8 +252,8 @@ def _moves(series: Sequence[Series]) -> Iterable[tuple[Series, Move]]:
 
 
 def _clusters(moved: Iterable[Move]) -> Iterable[list[Move]]:
-    """The baseline's changes, together where they are of a few neighbouring nights and say the same: up or down, back
-    or not, borne out or not."""
+    """The baseline's changes, grouped if they are within a few nights and agree: up or down, reversed or not, confirmed
+    or not."""
     alike: dict[tuple[bool, ...], list[list[Move]]] = {}
     for one in sorted(moved, key=lambda move: (move.near, move.sure, move.name)):
         clusters = alike.setdefault((one.size > 0, one.back is None, one.stands), [])
@@ -267,8 +267,8 @@ def _clusters(moved: Iterable[Move]) -> Iterable[list[Move]]:
 def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
     """The nights with another fingerprint, and what changed, "what: old → new".
 
-    A night that did not record a fact, because nobody asked for QEMU, does not say that it changed. Fingerprints that
-    take turns are told once each. `earlier` is the last night of another machine with the same host id.
+    A fact that a night did not record (QEMU was not used) does not count as changed. Alternating fingerprints are
+    reported once each. `earlier` is the last night of another machine with the same host id.
     """
     known: dict[str, str] = dict(earlier.fingerprint) if earlier is not None else {}
     last: dict[tuple[str, str], int] = {}
@@ -287,8 +287,8 @@ def _turns(nights: Sequence[Night], earlier: Night | None) -> list[_Turn]:
 
 
 def _may_cause(turn: _Turn, moves: Sequence[Move]) -> bool:
-    """Whether most of these could have begun on that night. What comes later is no cause; nor is what came earlier,
-    where nights in between were as before."""
+    """Whether most of these could have begun on that night. A later turn is not a cause; nor is an earlier one if the
+    nights in between were as before."""
     return 2 * sum(move.since < turn.night <= move.until for move in moves) >= len(moves)
 
 
@@ -298,7 +298,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 class _Teller:
-    """Makes alerts of one machine's changes, and says which of them are news."""
+    """Makes the alerts of one machine's changes, and decides which of them are new."""
 
     def __init__(self, nights: Sequence[Night], seen: Seen) -> None:
         self._nights = nights
@@ -344,7 +344,7 @@ class _Teller:
         return Alert(kind, night.host_id, night.started, sure, state, news, what, change, text, cause, night.machine)
 
     def _same(self, told: Told, kind: Kind, what: list[str], near: int, recovered: bool) -> bool:
-        """Whether that was this change: nights that came or went since may have moved it by a few."""
+        """Whether it was the same change: nights that were added or removed since may have moved it by a few."""
         if told.kind != kind or told.recovered != recovered or not set(told.what) & set(what):
             return False
         return abs(bisect_left(self._starts, told.near) - near) <= TOGETHER

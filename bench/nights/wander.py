@@ -1,8 +1,8 @@
-"""What moves in a series without a step: nights that remember the last one, levels that wander, noise that grows.
+"""Movement in a series without a step: autocorrelated nights, levels that wander, noise that grows.
 
-Of sixty nights none of this is known well. A family of series watched on one host is: its mean, and how much the
-series differ in truth, tell how far to trust what a single one seems to say (empirical Bayes). Everything that is used
-on a night was known on that night, so that asking later does not change what was told.
+Sixty nights of one series do not determine any of these well, but a family of series on one host does. Its mean and the
+true variance between its series tell how far to trust the estimate of a single one (empirical Bayes). Everything that
+is used for a night was known on that night, so a later query does not change what was reported.
 """
 
 from __future__ import annotations
@@ -19,41 +19,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 CHECKPOINTS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-"""Nights on which the family is looked at anew."""
+"""Nights on which the family is estimated anew."""
 _REACH = 90
-"""Nights that a look goes back."""
+"""Nights that an estimate goes back."""
 _ON_ITS_WAY = 10
-"""The last nights before a look, from which it takes what all series have in common: a step that moves the whole host
-now must not pass for wandering."""
+"""The last nights before an estimate, in which the movement common to all series is removed: a current step of the
+whole host must not count as wandering."""
 _LEAST_MEMORY, _LEAST_WALK = 0.02, 0.0004
-"""No series is taken to be quieter than this, whatever it seems: correlation of neighbours, and variance of a night's
-wandering as a share of the noise's."""
+"""Lower limits for every series: correlation of neighbours, and variance of a night's wandering as a share of the
+noise's."""
 _CAUTION, _WALK_CAUTION = 1.0, 1.0
-"""Standard errors that are added to a single series' own correlation and wandering."""
+"""Standard errors that are added to the correlation and the wandering of a single series."""
 ENOUGH = 30
-"""Series that make a family: with fewer, one's own wandering cannot be told from a step that is still on its way."""
+"""The fewest series of a family: with fewer, wandering cannot be distinguished from a step in progress."""
 _WALKS = 1e-5
 """True variance of wandering over series, before any is known."""
 _MOST = 0.97
 _JUMP = 3.0
-"""Medians of five neighbouring nights further apart than this many standard deviations are a step, and no wandering."""
+"""Medians of five neighbouring nights that differ by more than this many standard deviations are a step, not
+wandering."""
 _WILD = 3.4
-"""A difference of neighbouring nights this many times the usual one of its series is wild."""
+"""A difference of neighbouring nights of this many times the series's usual one counts as wild."""
 _LATELY, _MOVES = 7, 2
-"""Nights that are looked at, of which those with the most wild differences do not count."""
+"""Nights that are examined, of which those with the most wild differences do not count."""
 _SIGNAL = 2.0
-"""So many standard errors more wild differences in the family than before are noise that grows."""
+"""Noise grows if the family has so many standard errors more wild differences than before."""
 _STAYS = 40
-"""For so many nights it is then not taken to be steady: until the nights before know the new noise, too."""
+"""For so many nights the noise then does not count as steady: until the nights before include the new noise."""
 _LEARN, _BASIS = 16, 60
-"""Nights that tell the usual differences, at least and at most."""
+"""The least and the most nights from which the usual differences are estimated."""
 STEP = 8
-"""Nights from one look at the usual differences to the next."""
+"""Nights between two estimates of the usual differences."""
 
 
 class Family(NamedTuple):
-    """What a family of series says of one: by checkpoint (mean, true variance) of correlation and of wandering, and
-    by number of nights whether its noise cannot be taken to be steady."""
+    """A family's knowledge about its series: by checkpoint the (mean, true variance) of correlation and of wandering,
+    and by number of nights whether the noise is not steady."""
 
     size: int
     known: dict[int, tuple[float, float, float, float]]
@@ -74,7 +75,8 @@ def family(rows: Sequence[np.ndarray]) -> Family:
 
 
 def _apart(parts: list[np.ndarray]) -> Iterable[np.ndarray]:
-    """Series of one length less what the last nights of most of them share, in units of their own noise."""
+    """Series of one length, without the movement that most of them share in the last nights, in units of their own
+    noise."""
     if len(parts) < ENOUGH:
         return parts
     rows = np.array(parts)
@@ -88,7 +90,8 @@ def _apart(parts: list[np.ndarray]) -> Iterable[np.ndarray]:
 
 
 def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:
-    """By [before, after]: how many times further apart two means of so many nights lie than without any memory."""
+    """By [before, after]: the factor by which two means of so many nights differ more than those of independent
+    nights."""
     known = [one for checkpoint, one in family.known.items() if checkpoint <= night]
     memory, memory_spread, walk, walk_spread = known[-1] if known else (0.2, 0.05, 0.0, _WALKS)
     nights = max(len(residuals), 1)
@@ -104,7 +107,8 @@ def inflation(residuals: np.ndarray, family: Family, night: int) -> np.ndarray:
 
 
 def _raw(residuals: np.ndarray) -> tuple[float, float]:
-    """Correlation of neighbours, and the variance of a night's wandering to that of the noise, corrected for bias."""
+    """Correlation of neighbours, and the variance of a night's wandering relative to that of the noise, corrected for
+    bias."""
     nights = len(residuals)
     if nights < 6:
         return 0.0, 0.0
@@ -131,15 +135,15 @@ def _walk_error(nights: int) -> float:
 
 
 def _pooled(values: list[float], error: float, mean: float, spread: float) -> tuple[float, float]:
-    """Mean and true variance of a family whose members are known with this error (a variance); three made-up members
-    stand for what is known beforehand."""
+    """Mean and true variance of a family whose members are known with this error (a variance); three artificial members
+    represent the prior."""
     found = np.array(values)
     apart = float(np.sum((found - found.mean()) ** 2)) + 3 * (spread + error)
     return (float(found.sum()) + 3 * mean) / (len(found) + 3), max(apart / (len(found) + 3) - error, 0.0)
 
 
 def _without_jumps(row: np.ndarray) -> np.ndarray:
-    """A series less its obvious steps, around zero: what moves a whole host must not pass for wandering."""
+    """A series without its obvious steps, around zero: a step of the whole host must not count as wandering."""
     if len(row) < 10:
         return np.asarray(row - np.median(row))
     medians = np.median(np.lib.stride_tricks.sliding_window_view(row, 5), axis=1)
@@ -157,8 +161,8 @@ def _without_jumps(row: np.ndarray) -> np.ndarray:
 
 
 def _unsteady(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Whether the noise of many series has grown lately, by the number of nights: wild differences of neighbouring
-    nights are counted over the family. What moves all series at once makes one such night, or two with its end."""
+    """Whether the noise of many series has grown recently, by number of nights: wild differences of neighbouring nights
+    are counted over the family. A step of all series makes only one such night, or two with its reversal."""
     lengths = np.array([len(row) for row in rows])
     most = int(lengths.max(initial=0))
     unsteady = np.zeros(most + 1, bool)
@@ -182,7 +186,7 @@ def _unsteady(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _variance(nights: int, memory: float) -> float:
-    """Of a mean of correlated nights, to that of as many independent ones."""
+    """The variance of a mean of correlated nights relative to that of independent ones."""
     lags = np.arange(1, nights)
     return float(1 + 2 * np.sum((1 - lags / nights) * memory**lags))
 

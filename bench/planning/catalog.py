@@ -53,7 +53,7 @@ def _wrong_environment(one: object) -> list[str]:
 
 
 def _wrong_mechanism(one: Mechanism) -> list[str]:
-    """What of a mechanism is of another type than `doctor`, `provision`, `clean` and the counters take."""
+    """Parts of a mechanism that do not have the type that `doctor`, `provision`, `clean` and the counters need."""
     parts = {"programs": str, "tools": Tool, "needs": Need, "keepers": Keeper, "cgroups": str, "daemons": str}
     found = [wrong for name, kind in parts.items() for wrong in _odd_values(one, name, kind)]
     found += [f"its `{name}` is no tuple" for name in parts if not isinstance(getattr(one, name), tuple)]
@@ -163,7 +163,7 @@ def select_scenarios(words: str) -> list[Scenario]:
 
 def sweep(run: str) -> list[str]:
     """Let every mechanism remove what a dead run of this name left behind, and remove the trace instances of dead runs;
-    reports what was or could not be removed."""
+    returns what was or could not be removed."""
     from isobench.host import tracing  # ctypes, too
 
     broken: list[str] = []

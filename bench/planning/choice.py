@@ -1,4 +1,4 @@
-"""What is to be run, as chosen on the command line: its request, and the command that chooses the same again."""
+"""The choices of a command line: the request that they make, and the command that repeats them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PROFILES = {
 
 
 class Choice(NamedTuple):
-    """The options of the plan, in words. A run that is resumed keeps its own."""
+    """The options that make up the plan. A resumed run keeps its own."""
 
     environments: str
     scenarios: str | None
-    """None: none, as something else was named."""
+    """None: no scenarios, because something else was named."""
     workloads: str
     image: str
     program: Sequence[str]
@@ -55,7 +55,7 @@ class Choice(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The options that are not part of the plan, which a run that is resumed does not keep."""
+    """The options that are not part of the plan, and may differ when a run is resumed."""
 
     max_time: float | None
     timeout: float | None
@@ -66,7 +66,7 @@ class Terms(NamedTuple):
 
 
 def new_request(choice: Choice, terms: Terms, run_id: str) -> Request:
-    """A new run. Raises `UsageError` if it cannot be what was chosen, or if its results cannot be stored."""
+    """A new run. Raises `UsageError` if the choices are invalid, or if the results cannot be stored."""
     profile = PROFILES[choice.profile]
     environments, baseline = _environments(choice)
     if choice.blocks is not None and choice.blocks < 1:
@@ -126,7 +126,7 @@ def check_writable(folder: Path, what: str, option: str) -> None:
 
 
 def scenarios(choice: Choice) -> list[Scenario]:
-    """The workloads, and the scenarios beside them."""
+    """The chosen workloads and scenarios."""
     if choice.cpus is not None and choice.cpus < 1:
         raise UsageError("--cpus must be greater than 0")
     found = workloads(choice.workloads, choice.image, choice.program, choice.cpus or 0, choice.memory or 0)

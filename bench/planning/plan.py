@@ -1,4 +1,4 @@
-"""The plan of a run: what was requested, which cells that makes, and their order in each block. It is pure."""
+"""The plan of a run: the request, its cells, and their order in each block. Pure functions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Request(NamedTuple):
     """The run's own folder `isobench-<run id>`, which the caller creates and removes."""
     command: Sequence[str]
     beneath: Sequence[Environment] = ()
-    """Rungs of the ladder that are not run, but lie beneath one that is; the report names them."""
+    """Rungs of the ladder that are not run, but are below one that is; the report names them."""
     sweep: Callable[[str], list[str]] | None = None
     """Removes what a run of this name left in the mechanisms, and reports it (`isobench.planning.catalog.sweep`)."""
     label: str = ""
@@ -60,8 +60,8 @@ def most_blocks(wanted: int) -> int:
 def plan(cells: Sequence[Cell], baseline: str, seed: int, block: int) -> list[Cell]:
     """The order of one block: scenarios shuffled, and within each its environments and the baseline's second copy.
 
-    The environments of one scenario stay together, so that the pairs of a block are close in time. Depends on the
-    set of cells, the seed and the block alone, not on the order they come in.
+    The environments of one scenario stay together, so that the pairs of a block are close in time. Depends only on the
+    set of cells, the seed and the block, not on the order of `cells`.
     """
     order = random.Random(f"{seed}/{block}")
     groups: dict[str, list[Cell]] = {}

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
-    """CPU time of a process with all its living and ended threads, to the nanosecond; 0.0 if it does not exist.
+    """CPU seconds of a process with all its living and ended threads, to the nanosecond; 0.0 if it does not exist.
 
     From the process's own clock, as clock_getcpuclockid(3) names it. Optionally with that of its ended children, which
-    /proc/PID/stat has to the clock tick.
+    /proc/PID/stat has in clock ticks.
     """
     total = 0.0
     if pid <= 0:  # the clock of "process 0" is the caller's
@@ -35,8 +35,8 @@ def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
 
 
 def guest_seconds(pid: int) -> float:
-    """CPU time that a process spent in a KVM guest, to the clock tick (guest_time of /proc/PID/stat, proc(5)); it is
-    part of the process's own. 0.0 for any other process."""
+    """CPU seconds that a process spent in a KVM guest, in clock ticks (guest_time of /proc/PID/stat, proc(5)); part of
+    the process's own. 0.0 for any other process."""
     with (
         suppress(OSError, ValueError, IndexError),
         open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file,
@@ -46,7 +46,7 @@ def guest_seconds(pid: int) -> float:
 
 
 QEMU_NAMES = ("qemu-system-", "qemu-kvm")
-"""How the names of QEMU's programs begin: upstream and Debian, Red Hat."""
+"""Prefixes of the names of QEMU's programs: upstream and Debian, Red Hat."""
 
 
 def is_vmm(pid: int) -> bool:
@@ -55,7 +55,7 @@ def is_vmm(pid: int) -> bool:
 
 
 _CPUCLOCK_SCHED = 2
-"""Which of a process's clocks (include/linux/posix-timers.h): what the scheduler counted."""
+"""The process clock that has the scheduler's count (include/linux/posix-timers.h)."""
 
 _KTHREADD = 2
 """kthreadd, the parent of all other kernel threads (kernel/kthread.c); its pid unless a pid namespace hides it."""
@@ -139,7 +139,7 @@ def _is_path(path: str) -> bool:
 
 
 def text_of(file: Path | str) -> str:
-    """What a file of the kernel says, without blanks round it; nothing if it cannot be read."""
+    """The text of a kernel file without surrounding whitespace; empty if it cannot be read."""
     with suppress(OSError), open(file, encoding="utf-8", errors="replace") as opened:
         return opened.read().strip()
     return ""
@@ -183,7 +183,7 @@ def users_of(pid: int) -> tuple[bool, bool]:
 
 @cache
 def qemu_users() -> tuple[int, ...]:
-    """The users as which a system's libvirt runs QEMU, as far as they exist."""
+    """The user ids under which a system's libvirt runs QEMU, if these users exist."""
     found = []
     for name in ("libvirt-qemu", "qemu"):
         with suppress(KeyError):

@@ -1,4 +1,5 @@
-"""Ending processes: known by what they are, never by a pid that another process may have by now; and with this one."""
+"""Ending processes: identified by their properties, never by a pid that may have been reused; and processes that end
+with this one."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-"""Before root's command: neither its processes nor its mounts outlive this process, however that ends."""
+"""The words before a command run as root: its processes and mounts do not outlive this process, however that ends."""
 
 
 def kill_all(is_wanted: Callable[[int], bool]) -> list[int]:
@@ -34,7 +35,8 @@ def kill_all(is_wanted: Callable[[int], bool]) -> list[int]:
 
 
 def has_variable(pid: int, variable: str) -> bool:
-    """Whether a process was started with this variable (`NAME=value`); not of other users', whose text is arbitrary."""
+    """Whether a process was started with this variable (`NAME=value`); False for other users' processes, whose text is
+    arbitrary."""
     if not users_of(pid)[0]:
         return False
     with open(f"/proc/{pid}/environ", "rb") as file:

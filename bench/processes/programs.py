@@ -37,15 +37,15 @@ def _which(name: str, path: str) -> str | None:
 def search_path() -> str:
     """PATH followed by the system's folders, for child processes.
 
-    Without relative folders: in the current folder anybody may have put a program under a tool's name, for root to run,
-    and a tool that is started in another folder would be another one.
+    Without relative folders: anybody may have put a program with a tool's name into the current folder, for root to
+    run, and in another folder the name would mean another program.
     """
     own = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder.startswith("/")]
     return os.pathsep.join([*own, *(folder for folder in _ALSO if folder not in own)])
 
 
 def version(program: str, option: str = "--version") -> str:
-    """The first line of what a program says of its version; nothing where it says none, or only complains."""
+    """The first line of a program's version output; empty if there is none, or only an error."""
     import subprocess
 
     with suppress(OSError, subprocess.SubprocessError), _scratch() as environ:
@@ -60,14 +60,14 @@ def version(program: str, option: str = "--version") -> str:
 
 @contextmanager
 def _scratch() -> Iterator[dict[str, str]]:
-    """This process's environment with a temporary folder for what a tool keeps while its user is logged in: Podman
-    makes folders there before it says its version, in /tmp if it is given none."""
+    """This process's environment with a temporary XDG_RUNTIME_DIR: Podman creates folders there even to print its
+    version, and in /tmp without one."""
     from tempfile import TemporaryDirectory
 
     environ = dict(os.environ)
     try:
         folder = TemporaryDirectory(prefix="isobench-", ignore_cleanup_errors=True)
-    except OSError:  # nothing can be written, by the tool neither
+    except OSError:  # nothing can be written, so neither can the tool
         yield environ
         return
     with folder as environ["XDG_RUNTIME_DIR"]:
@@ -116,14 +116,15 @@ _SAYS_NOTHING = (
     r"(?i)additional information can be obtained|failed to create lxc_container|pid from pipe: eof|we can't allow that"
     r"|\.(go|s):\d+ \+0x|<no Python frame>"
 )
-"""Matches the last line of LXC, runc, nspawn, and of what Go and Python print when they give up: the cause is above."""
+"""Matches last lines of LXC, runc, nspawn, and of Go's and Python's tracebacks, which have the cause above them."""
 _WARNING = r"(?i)\blevel=(warning|info|debug)\b"
-"""Matches a line of a program in Go that tells no cause."""
+"""Matches lines of Go programs that do not contain a cause."""
 _CAUSE = r"(?i)fatal|error|denied|not permitted|failed|no such"
 
 
 def telling_line(lines: Sequence[str]) -> str:
-    """The line that tells why a program failed: its last one, or the first cause where that says nothing."""
+    """The line that explains why a program failed: the last one, or the first cause if the last one explains
+    nothing."""
     if not lines or not re.search(_SAYS_NOTHING, lines[-1]):
         return lines[-1] if lines else ""
     causes = [line for line in lines if re.search(_CAUSE, line) and not re.search(_WARNING, line)]

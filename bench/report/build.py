@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TITLE = "What isolation costs"
 _HEAD = 2048
-"""Bytes at whose beginning a report has its title."""
+"""A report has its title within its first so many bytes."""
 
 PICTURES = "report_files"
 """The folder with the drawings of `report.md`, beside it."""
@@ -69,7 +69,7 @@ def write(page: Page, out_dir: Path, formats: Sequence[str] = ("html", "md")) ->
 
 
 def page_of(context: Context) -> Page:
-    """All sections that have something to say of a run."""
+    """The page with all sections that have content for a run."""
     sections = find_sections()
     built = {section.anchor: section.build(context) for section in sections}
     shown = costs_shown([block for blocks in built.values() for block in blocks])
@@ -92,7 +92,7 @@ def page_of(context: Context) -> Page:
 
 
 def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:
-    """What the sections are given of a run, or of the run in a folder."""
+    """The context for the sections, from a run or the run in a folder."""
     mine = results if isinstance(results, Results) else load(results)
     folder = mine.run.path.resolve().parent.parent
     return Context(mine, compare_with, folder if (folder / mine.session.host_id).is_dir() else None)
@@ -118,7 +118,7 @@ def _lay_out(page: Page, name: str) -> str:
 
 
 def check_is_report(target: Path) -> None:
-    """Raise `UsageError` if this is a file that no report was written to: it would be lost."""
+    """Raise `UsageError` if this is a file other than a report: it would be overwritten."""
     head = _content(target)[:_HEAD]
     if head and TITLE.encode() not in head:
         reason = f"{target} is already there, and is not a report of isobench"

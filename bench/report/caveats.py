@@ -1,4 +1,4 @@
-"""What has to be known before a number of this run is used: said on the report's first screen, one sentence each."""
+"""What a reader has to know before using a number of this run: one sentence each, on the report's first screen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUSY = 0.2
 
 def caveats(context: Context) -> list[str]:
     """Sentences about the host, the processor of its guests, disturbances, the control and the number of blocks; none
-    where the run may be taken as it is."""
+    if the run has no caveats."""
     found = [
         *_host(context),
         *_guests(context),
@@ -31,12 +31,12 @@ def caveats(context: Context) -> list[str]:
     counted = context.session.blocks_used
     if 0 < counted < FEWEST_PAIRS:
         blocks = format.count(counted, "block")
-        found.append(f"Only {blocks}: from fewer than six no interval holds at 95 %, so nothing is concluded.")
+        found.append(f"Only {blocks}: fewer than six give no 95 % interval, so nothing is concluded.")
     return [text for text in found if text]
 
 
 def artefact(context: Context, environment: str) -> str:
-    """Why the numbers of an environment tell of this host and not of its kind of isolation; "" where they do not."""
+    """Why the numbers of an environment describe this host and not its kind of isolation; "" if they do not."""
     record = context.environment(environment)
     if record is None or not record.facts:
         return ""
@@ -51,20 +51,20 @@ def is_virtual(context: Context) -> bool:
 
 
 def control_failed(context: Context) -> str:
-    """What the failing control takes back, where it fails."""
+    """A sentence about a failed control; empty if it passed."""
     strayed = {row.name: row.strayed for row in context.estimates if row.strayed > 1}
     if not strayed:
         return ""
     most = max(strayed, key=lambda name: strayed[name])
     return (
-        f"The A/A control failed (so many differences by a chance of less than {format.percent(IMPROBABLE)}, or one by "
-        f"far): every interval of {format.count(len(strayed), 'metric')} is wider by what the copy strayed, up to "
+        f"The A/A control failed (so many differences have a probability below {format.percent(IMPROBABLE)}, or one is "
+        f"far off): every interval of {format.count(len(strayed), 'metric')} is widened by the copy's deviation, up to "
         f"{format.ratio(strayed[most])} in {most}."
     )
 
 
 def _uses(record: EnvironmentRecord, name: str, domain: str) -> bool:
-    """By libvirt's own word where the record has it, else by the family that the name begins with."""
+    """By the recorded domain if there is one, else by the prefix of the name."""
     told = record.facts.get("domain", "")
     return told.startswith(f'<domain type="{domain}"') if told else record.name.startswith(name)
 
@@ -83,7 +83,7 @@ def _host(context: Context) -> list[str]:
     virtual = context.session.host.get("virtual", "")
     what = format.clean(virtual, 80)
     if virtual.startswith(EMULATED):
-        return [f"This host has an {what}: what works and in which order costs come hold, neither times nor ratios do."]
+        return [f"This host has an {what}: trust what works and the order of costs, but neither times nor ratios."]
     return [f"This host is itself virtual ({what}): trust the ratios, not the absolute values."] * is_virtual(context)
 
 
@@ -92,7 +92,7 @@ def _guests(context: Context) -> list[str]:
     for record in context.session.environments:
         found.setdefault(artefact(context, record.name), []).append(format.clean(record.name, 40))
     words = {
-        "an emulated processor": "ran without KVM, on an emulated processor: that is not what a virtual machine costs.",
+        "an emulated processor": "ran without KVM, on an emulated processor: a virtual machine with KVM costs less.",
         "a nested KVM": "ran under a nested or emulated KVM, which may be slower than none.",
     }
     return [f"{format.listing(found[why])} {said}" for why, said in words.items() if why in found]

@@ -18,7 +18,7 @@ DEARER = ("slower", "more")
 
 
 def groups(found: Comparison) -> list[tuple[str, list[Change]]]:
-    """What changed, the environments' and the host's apart, the largest first."""
+    """What changed, environments and host separately, the largest first."""
     changed = found.changed()
     groups = [
         ("costs more, against the run's own baseline", [one for one in changed if one.verdict in DEARER]),
@@ -29,7 +29,7 @@ def groups(found: Comparison) -> list[tuple[str, list[Change]]]:
 
 
 def sentences(found: Comparison) -> list[str]:
-    """The sum, the host, what is gone and new, and the variation between runs."""
+    """The totals, the host, what is gone and new, and the variation between runs."""
     asked = [one for one in found.changes if one.of == "environment"]
     count = {word: sum(one.verdict == word for one in asked) for word in ("equivalent", "inconclusive")}
     lines = [

@@ -1,4 +1,4 @@
-"""What every section is given: the run, its frames, and the look-ups that sections share."""
+"""The input of every section: the run, its frames, and shared look-ups."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MOST_NIGHTS = 60
 
 
 class Section(NamedTuple):
-    """One part of the report. `build` gives no blocks where its data is absent; sections come in `order`. `word` is
-    what the navigation calls it, where the title is long."""
+    """One part of the report. `build` returns no blocks if its data are absent; sections are sorted by `order`. `word`
+    is its name in the navigation, if the title is long."""
 
     order: int
     anchor: str
@@ -40,7 +40,7 @@ class Section(NamedTuple):
     build: Callable[[Context], list[Block]]
     word: str = ""
     complete: Callable[[Context, set[str]], list[Block]] | None = None
-    """Gives further blocks once every section is built, from the costs (`SCENARIO.METRIC`) that these show."""
+    """Returns further blocks once every section is built, given the costs (`SCENARIO.METRIC`) that these show."""
 
 
 class Night(NamedTuple):
@@ -48,20 +48,20 @@ class Night(NamedTuple):
 
     label: str
     day: float
-    """Days since 1970 UTC at which it began."""
+    """Its start in days since 1970 UTC."""
     fingerprint: dict[str, str]
     estimates: list[Estimate]
 
 
 @dataclass(frozen=True)
 class Context:
-    """One run as the sections see it."""
+    """One run, for the sections."""
 
     results: Results
     other: Results | None = None
     """A second run to compare with."""
     history: Path | None = None
-    """The results folder that the run lies in, for the trend; None where it stands alone."""
+    """The results folder of the run, for the trend; None if the run is not in one."""
 
     @property
     def run(self) -> Run:
@@ -88,13 +88,13 @@ class Context:
         return {record.name: record for record in reversed(self.session.environments)}
 
     def title(self, name: str) -> str:
-        """What people call an environment."""
+        """The title of an environment."""
         record = self.environment(name)
         title = format.clean(record.title, 60) if record and record.title else format.clean(name, 60)
         return f"{title} (A/A control)" if name.endswith(CONTROL_SUFFIX) else title
 
     def metric(self, scenario: str, metric: str) -> MetricRecord | None:
-        """What the run recorded about a metric."""
+        """The run's record of a metric."""
         for record in self.session.scenarios:
             if record.name == scenario:
                 return next((m for m in record.metrics if m.name == metric), None)
@@ -128,7 +128,7 @@ class Context:
 
     @cached_property
     def flagged(self) -> set[tuple[str, str]]:
-        """Numbers that cannot be what they seem: the benchmark, and the environment."""
+        """Impossible numbers, by benchmark and environment."""
         return {(one, name) for one, _, name in (flag.benchmark.rpartition("/") for flag in flags(self))}
 
     @cached_property
@@ -153,7 +153,7 @@ class Context:
         return {(d.scenario, d.metric, d.environment, d.compared_with): d for d in reversed(self.differences)}
 
     def difference(self, scenario: str, metric: str, upper: str, lower: str) -> Difference | None:
-        """What one rung costs more than another, or None where that is not known."""
+        """What one rung costs more than another, or None if that is unknown."""
         return self._differences.get((scenario, metric, upper, lower))
 
     def nights(self, metrics: Sequence[tuple[str, str]]) -> list[Night]:
@@ -195,7 +195,7 @@ def _of(results: Results, metrics: Container[tuple[str, str]]) -> list[Estimate]
 
 
 def day_of(started: str) -> float:
-    """Days since 1970 UTC of a stamp in ISO 8601; not a number where it is none."""
+    """Days since 1970 UTC of a stamp in ISO 8601; NaN for anything else."""
     try:
         return datetime.fromisoformat(started).timestamp() / 86400
     except ValueError:
@@ -209,7 +209,7 @@ def verdict_span(row: Estimate) -> Span:
 
 
 def shade_of(row: Estimate) -> int:
-    """The colour of a cell by what its interval holds for certain: its lower end, none where there is no interval."""
+    """The colour of a cell by the lower end of its interval; none without an interval."""
     return shade(row.ratio_low)
 
 

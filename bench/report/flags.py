@@ -20,20 +20,20 @@ FASTEST_DEVICE = 4e-6
 """Seconds. The fastest devices answer one request in 5 µs or more; a page cache reads 4 KiB in about one."""
 
 LIKE_MEMORY = 1.25
-"""A device is taken for a page cache where it needs less than this many times what reading out of one takes."""
+"""An answer counts as the page cache's if it takes less than this many times a read from the page cache."""
 
 MARGIN = 0.9
-"""Faster than the baseline counts as impossible where the whole interval lies below nine tenths of it."""
+"""Faster than the baseline counts as impossible if the whole interval lies below nine tenths of it."""
 
 _ONE = re.compile(r"(?P<job>(?P<way>seqread|randread|seqwrite|randwrite|mixed)-(4k|1m))(-qd1|-cold)?$")
-"""An operation of fio that ends at the device and has no other beside it; 32 at once may come to less each."""
+"""fio's operations that end at the device one at a time; with 32 at once, each may take less."""
 
 _SYNC = re.compile(r"write-f(data)?sync-4k$")
 
 _AT_ONCE = re.compile(r"(?P<way>rand(read|write))-4k-qd32$")
 
 _IN_MEMORY = re.compile(r"host's page cache|cache writeback|tmpfs")
-"""Words of the fact "storage" that say that memory of the host may answer."""
+"""Matches the fact "storage" if memory of the host may answer."""
 
 
 class Flag(NamedTuple):
@@ -53,7 +53,7 @@ def flags(context: Context) -> list[Flag]:
 
 
 def memory_answers(context: Context, environment: str) -> bool:
-    """Whether the environment's storage is memory of the host, or may be served out of it."""
+    """Whether the environment's storage is memory of the host, or may be served from it."""
     record = context.environment(environment)
     return record is not None and _IN_MEMORY.search(record.facts.get("storage", "")) is not None
 
@@ -72,7 +72,8 @@ def _reasons(context: Context, row: Estimate) -> Iterator[str]:
 
 
 def _storage_reasons(context: Context, row: Estimate) -> Iterator[str]:
-    """One reason at most: an operation at the device that is faster than devices, than memory, or than the host's."""
+    """At most one reason: an operation at the device that is faster than any device, than memory, or than the host's
+    own."""
     one, sync = _ONE.match(row.metric), _SYNC.match(row.metric)
     way = one or _AT_ONCE.match(row.metric)
     cached = _cached(context, one["job"], row.environment) if one else None
@@ -97,7 +98,7 @@ def _storage_reasons(context: Context, row: Estimate) -> Iterator[str]:
 
 
 def _cached(context: Context, job: str, environment: str) -> Estimate | None:
-    """What the same operation takes out of the page cache: in the environment itself, or in the baseline."""
+    """The same operation from the page cache: in the environment itself, or in the baseline."""
     found = (context.find("io-buffered", f"{job}-cached", name) for name in (environment, context.baseline))
     return next((row for row in found if row is not None), None)
 

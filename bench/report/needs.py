@@ -1,4 +1,5 @@
-"""What people choose an isolation for, the metric that stands for each, and who speaks for each kind of isolation."""
+"""The needs for which people choose an isolation, the metric of each, and the representative of each kind of
+isolation."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Need(NamedTuple):
-    """A need, what its number is, and the metrics that can stand for it, the best first."""
+    """A need, a description of its number, and the metrics that can represent it, the best first."""
 
     title: str
     unit_of: str
@@ -38,26 +39,26 @@ _BEFORE = (
     ),
     Need("Teardown", "end until all is freed", (("startup", "gone"),)),
 )
-"""The needs of runs whose record has no purpose of a metric: they are older."""
+"""The needs of older runs, whose records have no purposes of metrics."""
 
 _MOST = 5
 """Columns of the verdict's table where the run does not say which."""
 
 REPRESENTATIVE = 12
-"""Environments up to which a table shows them all; beyond, only one of each kind."""
+"""A table shows all environments up to this number; beyond, only one of each kind."""
 
 KINDS = "kinds"
-"""The group of the environments that stand for a kind each, in the tables that must stay short."""
+"""The group of environments that represent their kinds in short tables."""
 
 _KINDS_BEFORE = (
     "process", "chroot", "ns-all", "ns-all-user", "handmade", "runc", "crun", "docker", "docker-runsc", "podman",
     "kvm", "tcg", "kvm-null", "tcg-null", "kvm-distro", "tcg-distro",
 )  # fmt: skip
-"""The same in runs whose record has no groups: they are older."""
+"""The same for older runs, whose records have no groups."""
 
 
 def needs_of(context: Context) -> list[Need]:
-    """What the metrics of the run stand for, as their scenarios say, in the order that these say."""
+    """The needs that the run's metrics represent, according to their scenarios, in their order."""
     found: dict[tuple[int, str, str], list[tuple[str, str]]] = {}
     for scenario in context.session.scenarios:
         for metric in scenario.metrics:
@@ -68,12 +69,12 @@ def needs_of(context: Context) -> list[Need]:
         return list(_BEFORE)
     if not any(context.select(*candidate) for candidates in found.values() for candidate in candidates):
         return _first_of_each(context)
-    in_order = sorted(found.items(), key=lambda one: one[0][0])  # of the same place as the run had them
+    in_order = sorted(found.items(), key=lambda one: one[0][0])  # equal orders stay as in the run
     return [Need(title, number, tuple(candidates)) for (_, title, number), candidates in in_order]
 
 
 def _first_of_each(context: Context) -> list[Need]:
-    """Of a run without what people usually choose by: the first cost of each scenario, as many as a table holds."""
+    """For a run without any need: the first cost of each scenario, as many as fit into a table."""
     needs = []
     for scenario in context.session.scenarios:
         metric = next((one for one in scenario.metrics if context.select(scenario.name, one.name)), None)
@@ -100,14 +101,14 @@ def rows_for(context: Context, need: Need) -> list[Estimate]:
 
 
 def _strength(layer: str) -> tuple[int, str]:
-    """Layers that keep more apart come later; one that only another version of isobench knows, last."""
+    """Stronger layers are later; a layer of another version of isobench is last."""
     known: Sequence[str] = LAYERS
     return (known.index(layer) if layer in known else len(known), layer)
 
 
 def spokesmen(context: Context, names: Sequence[str]) -> list[str]:
-    """One of these environments for each layer of isolation, the weakest layer first: of those that a plain run takes
-    the first, else of those that stand for a kind, else the first of the record."""
+    """One of these environments for each layer of isolation, the weakest layer first: the first default one, else the
+    first that represents a kind, else the first of the record."""
     layers = {name: record.layer for name in names if (record := context.environment(name)) is not None}
     places = {name: place for place, name in enumerate(_kinds(context))}
     return [
@@ -117,7 +118,7 @@ def spokesmen(context: Context, names: Sequence[str]) -> list[str]:
 
 
 def representatives(context: Context) -> list[str]:
-    """Every environment that was measured, or one of each kind where there are too many for a table."""
+    """Every environment that was measured, or one of each kind if there are too many for a table."""
     names = context.measured({row.environment for row in context.estimates if not row.control})
     if len(names) <= REPRESENTATIVE:
         return names
@@ -127,7 +128,7 @@ def representatives(context: Context) -> list[str]:
 
 
 def _kinds(context: Context) -> list[str]:
-    """The environments that stand for a kind each, those of a plain run first."""
+    """The environments that represent their kinds, default ones first."""
     groups = {record.name: record.groups for record in context.session.environments}
     if not any(groups.values()):
         return list(_KINDS_BEFORE)

@@ -1,8 +1,8 @@
-"""What a sentence may claim: every rule by which the report's sentences, titles and marks are made, in one list.
+"""What a sentence may claim: every rule for the report's sentences, titles and marks.
 
-A sentence names who differs only where the verdict says so, orders two environments only by their own paired
-difference, and names one as the extreme only where no other reaches it. VALIDITY.md has how often each rule errs on
-runs in which nothing differs, or everything by a known amount.
+A sentence says that an environment differs only if the verdict does, orders two environments only by their own paired
+difference, and names one as the extreme only if no other reaches it. VALIDITY.md has the error rate of each rule on
+runs without differences, and with known ones.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 Name = TypeVar("Name", str, "tuple[str, str]")
 SIGNIFICANCE = 0.05
 ASIDE = "null kernels, emulated or nested guests, or flagged"
-"""What those are that no headline names, in words."""
+"""Describes the environments that no headline names."""
 DRIFTED = 0.01
-"""Level, for all environments of a title together, at which one is said to have moved during the run."""
+"""Level, for all environments of a title together, at which one counts as having drifted during the run."""
 
 
 def said(row: Estimate) -> str:
-    """A ratio for a sentence: a number only where a difference is seen, and how sure it is where it is not.
+    """A ratio for a sentence: a number if there is a certain difference, otherwise how certain it is.
 
-    "the same" is said of an interval within the band that holds 1; one beside 1 is told with its number.
+    An interval within the band that includes 1 is "the same"; one that excludes 1 is given with its number.
     """
     if row.ratio_low != row.ratio_low:
         return f"about {format.ratio(row.ratio)}, too few blocks"
@@ -51,8 +51,8 @@ def said(row: Estimate) -> str:
 
 
 def nameable(context: Context, rows: Sequence[Estimate]) -> list[Estimate]:
-    """Whose numbers may stand in a headline: not those that tell of this host (an emulated processor, a nested KVM),
-    not a null kernel's, which can run no program, and none that cannot be what it seems."""
+    """The rows that a headline may name: not those that describe this host (an emulated processor, a nested KVM), not
+    null kernels, which can run no program, and no impossible numbers."""
     return [
         row
         for row in rows
@@ -62,26 +62,26 @@ def nameable(context: Context, rows: Sequence[Estimate]) -> list[Estimate]:
 
 
 def is_choice(context: Context, environment: str) -> bool:
-    """Whether an environment is one that people choose, and its numbers tell of it and not of this host."""
+    """Whether an environment is one that people choose, and its numbers describe it and not this host."""
     record = context.environment(environment)
     return not (record is not None and record.layer == "vmm") and not artefact(context, environment)
 
 
 def alike(row: Estimate) -> str:
-    """How what costs no more than the baseline is told: "the same" only where its interval holds 1."""
+    """The words for a cost that is not higher than the baseline's: "the same" only if its interval includes 1."""
     if row.verdict == "faster":
         return "less"
     return "the same" if row.ratio_low <= 1 <= row.ratio_high else "nearly the same"
 
 
 def strongest_free(rows: Sequence[Estimate]) -> Estimate | None:
-    """Of isolations that keep more and more apart, the last that certainly costs no more than the baseline, but for the
-    band."""
+    """The last of these isolations, ordered by strength, that certainly costs at most the band more than the
+    baseline."""
     return next((row for row in reversed(rows) if row.verdict in ("equivalent", "faster")), None)
 
 
 def differing(rows: Sequence[Estimate], baseline: str) -> list[Estimate]:
-    """Who may be named for a difference from the baseline, the cheapest first."""
+    """The rows that certainly differ from the baseline, the cheapest first."""
     return sorted(
         (row for row in rows if row.environment != baseline and row.verdict in ("slower", "faster")),
         key=lambda row: row.ratio,
@@ -89,8 +89,8 @@ def differing(rows: Sequence[Estimate], baseline: str) -> list[Estimate]:
 
 
 def dearest(rows: Sequence[Estimate]) -> list[Estimate]:
-    """Who is the dearest, the highest ratio first: all whose interval reaches the highest one's, if that is certainly
-    above the baseline; nobody else."""
+    """The most expensive rows, the highest ratio first: all whose intervals overlap that of the highest, if that is
+    certainly above the baseline; else none."""
     found = sorted((row for row in rows if row.verdict == "slower"), key=lambda row: -row.ratio)
     return [row for row in found if row.ratio_high >= found[0].ratio_low]
 
@@ -98,15 +98,15 @@ def dearest(rows: Sequence[Estimate]) -> list[Estimate]:
 def apart(
     context: Context, scenario: str, metric: str, one: str, others: Sequence[str], chosen_from: int = 1
 ) -> dict[str, float]:
-    """By which ratio each of the others differs from `one`, for those that certainly do: block by block, after Holm's
-    correction for their number. What is missing is not told apart. `chosen_from` is how many could have been `one`,
-    where it was chosen for its value: the least of equals lies below the others by luck."""
+    """The ratio to `one` of each of the others that certainly differs: block by block, after Holm's correction for
+    their number. Missing ones are left out. `chosen_from` is the number of candidates if `one` was selected by its
+    value: the least of equals lies below the others by chance."""
     theirs = {other: _logs(context, scenario, metric, other) for other in others}
     return _apart(context, _logs(context, scenario, metric, one), theirs, chosen_from)
 
 
 def _apart(context: Context, mine: ByBlock, others: Mapping[str, ByBlock], chosen_from: int) -> dict[str, float]:
-    """The same of logarithms by block."""
+    """The same for logarithms by block."""
     gaps = {other: gap for other, theirs in others.items() if len(gap := _gaps(theirs, mine)) >= FEWEST_PAIRS}
     found = dict(zip(gaps, estimates(list(gaps.values()), known=context.results.wanders), strict=True))
     p = holm(np.array([paired.p_beyond(ratio.found, ratio.reach, 0.0) for ratio in found.values()]))
@@ -118,9 +118,8 @@ def _apart(context: Context, mine: ByBlock, others: Mapping[str, ByBlock], chose
 
 
 def foremost(context: Context, series: Mapping[Name, ByBlock]) -> Name | None:
-    """Which of several costs is the largest: block by block above every other, for certain; of equals hardly one can be
-    above all others by luck, however many there are. None where another reaches it, or shares fewer than six blocks
-    with it."""
+    """The largest of several costs: certainly above every other, block by block. Among equals, hardly one is above all
+    others by chance, however many there are. None if another reaches it, or shares fewer than six blocks with it."""
     medians = {name: paired.median(list(values.values())) for name, values in series.items() if values}
     if not medians:
         return None
@@ -134,8 +133,8 @@ def foremost(context: Context, series: Mapping[Name, ByBlock]) -> Name | None:
 
 
 def farthest(context: Context, series: Mapping[str, ByBlock]) -> tuple[str, str, float] | None:
-    """The least and the largest of several costs and the ratio between them, given as logarithms by block: block by
-    block certainly apart, also if the two were chosen from so many. None where they are not."""
+    """The least and the largest of several costs, given as logarithms by block, and the ratio between them, if they
+    certainly differ block by block, corrected for their selection. None otherwise."""
     medians = {name: paired.median(list(values.values())) for name, values in series.items() if values}
     if len(medians) < 2:
         return None
@@ -151,8 +150,8 @@ def _gaps(mine: ByBlock, theirs: ByBlock) -> np.ndarray:
 
 
 def cheapest(context: Context, rows: Sequence[Estimate]) -> set[str]:
-    """The cheapest isolation that may be named, and all that are not told apart from it, or cost less; none where
-    there is no choice, or too few blocks to make one."""
+    """The cheapest isolation that may be named, and all that cannot be distinguished from it, or cost less; empty if
+    there is no choice, or too few blocks."""
     others = [row for row in rows if row.environment != context.baseline and row.ratio_high == row.ratio_high]
     choices = nameable(context, others)
     if len(others) < 2 or not choices:
@@ -174,8 +173,8 @@ def outstanding(steps: Sequence[Difference]) -> Difference | None:
 
 
 def drifting(series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> tuple[str, float] | None:
-    """Who moved during the run, and by what ratio from the first half to the second: the one that moved farthest of
-    those that certainly did, by Kendall's test after Holm."""
+    """The environment that drifted most, of those that certainly did (Kendall's test after Holm's correction), and the
+    ratio of the second half of the run to the first."""
     long = {name: (np.array(blocks), np.array(values)) for name, (blocks, values) in series.items()
             if len(values) >= FEWEST_PAIRS}  # fmt: skip
     p = holm(np.array([kendall(*one) for one in long.values()]))

@@ -1,4 +1,4 @@
-"""Which rung of the ladder is compared with which, as far as this run measured them."""
+"""Which rungs of the ladder are compared with each other, as far as this run measured them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Rung(NamedTuple):
-    """`upper` against `lower`. `cause` is what the difference may be credited to, "" where it is several things."""
+    """`upper` compared with `lower`. `cause` is the single cause of the difference, "" if there are several."""
 
     upper: str
     lower: str
@@ -21,7 +21,7 @@ class Rung(NamedTuple):
 
 
 def find_rungs(context: Context, scenario: str = "startup", metric: str = "ready") -> list[Rung]:
-    """Every environment that this was measured in against the nearest such rung beneath it."""
+    """Every environment with this metric, compared with the nearest such rung beneath it."""
     measured = {row.environment for row in context.select(scenario, metric)}
     session = context.session
     records = {record.name: record for record in (*session.environments, *session.beneath)}
@@ -33,9 +33,9 @@ def find_rungs(context: Context, scenario: str = "startup", metric: str = "ready
 def _rung(
     record: EnvironmentRecord, records: dict[str, EnvironmentRecord], measured: set[str], baseline: str
 ) -> Rung | None:
-    """Walks down to a measured rung; what lies between was not measured, so that the step is no single cause.
+    """Walk down to a measured rung. If rungs in between were not measured, the step has no single cause.
 
-    Where a rung between is not known by name (another package's), the step starts at the baseline.
+    If a rung in between is unknown (another package's), the step starts at the baseline.
     """
     adds, seen, lower = [record.adds], {record.name}, record.compared_with
     while lower is not None and lower not in measured and lower in records and lower not in seen:

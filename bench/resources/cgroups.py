@@ -32,7 +32,7 @@ The launcher skips files that a controller does not have."""
 
 
 def shares(weight: int) -> int:
-    """A weight in percent of the usual one, as version 1 and all engines count it."""
+    """A weight in percent of the default, converted to the shares of version 1 and of all engines."""
     return 1024 * weight // 100
 
 
@@ -42,16 +42,16 @@ def is_version_2() -> bool:
 
 
 def limits_swap() -> bool:
-    """Whether an engine can be told that an instance has no swap: version 1 may be without that (swapaccount=0)."""
+    """Whether swap can be limited: with version 1 the kernel may lack that (swapaccount=0)."""
     return any((ROOT / file).exists() for file in ("cgroup.controllers", "memory/memory.memsw.limit_in_bytes"))
 
 
 PERIOD = 100_000
-"""Microseconds in which a CPU quota is given anew: the kernel's default, and that of engines."""
+"""The period of a CPU quota in microseconds: the default of the kernel and of engines."""
 
 
 class Writes(NamedTuple):
-    """What may be written to one disk a second; 0: no limit."""
+    """What may be written to one disk per second; 0: no limit."""
 
     disk: str
     """Its device number."""
@@ -68,8 +68,8 @@ def asked(
     processes: int = 0,
     writes: Writes | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """What is written into which files of a cgroup for these limits, in this order: of version 1, and of version 2.
-    Beyond a limit of memory only `swap_bytes` are swapped."""
+    """The files of a cgroup and their values for these limits, in the order of writing: for version 1, and for version
+    2. With a memory limit, only `swap_bytes` may be swapped out."""
     one: dict[str, str] = {}
     two: dict[str, str] = {}
     if memory_bytes:
@@ -94,8 +94,8 @@ def asked(
 
 
 def limits(**given: Any) -> tuple[str, ...]:
-    """`LIMITS`, with those that are `asked` for in place of or beside them: `FILE=VALUE` as both versions name them, in
-    the order in which they are written."""
+    """`LIMITS`, replaced or extended by those that are `asked` for: `FILE=VALUE` as both versions name them, in the
+    order of writing."""
     chosen = dict(limit.split("=", 1) for limit in LIMITS)
     for files in asked(**given):
         chosen |= files
@@ -103,7 +103,7 @@ def limits(**given: Any) -> tuple[str, ...]:
 
 
 def asked_here(**given: Any) -> dict[str, str]:
-    """What is `asked` for, as this host's version names it, without the files that its kernel does not have."""
+    """The files of `asked` by this host's version, without those that its kernel does not have."""
     one, two = asked(**given)
     if is_version_2():
         return two
@@ -231,7 +231,7 @@ def limited(name: str, child: str, files: Mapping[str, str]) -> Iterator[tuple[P
 
 
 def _wanted() -> str:
-    """What enables the controllers of the limits below a cgroup of version 2, as far as this kernel has them."""
+    """The text that enables the limits' controllers below a cgroup of version 2, as far as this kernel has them."""
     there = text_of(ROOT / "cgroup.controllers").split()
     return " ".join(f"+{c}" for c in ("memory", "pids", "cpu", "io") if c in there)
 

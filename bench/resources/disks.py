@@ -1,4 +1,4 @@
-"""The disk beneath a folder: what a limit of bytes a second is set for."""
+"""The disk beneath a folder, for limits on its writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK = Path("/sys/dev/block")
 
 
 class Disk(NamedTuple):
-    """A whole disk: the kernel sets no limit for a partition."""
+    """A whole disk, because the kernel cannot limit a partition."""
 
     number: str
     """Its device number: "254:0"."""
@@ -22,7 +22,7 @@ class Disk(NamedTuple):
 
 
 def disk_beneath(folder: Path) -> Disk:
-    """The disk on which this folder's file system lies. Raises `Unavailable` if it lies on none, or on several."""
+    """The disk of this folder's file system. Raises `Unavailable` if it has none, or several."""
     try:
         device = folder.stat().st_dev
     except OSError as error:

@@ -32,8 +32,7 @@ class ProcessMemory(NamedTuple):
 
 
 class CgroupMemory(NamedTuple):
-    """The memory charged to a cgroup: total, parts, and the most it has been; None for what the kernel does not
-    report."""
+    """The memory charged to a cgroup: total, parts, and peak; None for what the kernel does not report."""
 
     total: int
     anonymous: int | None
@@ -125,7 +124,7 @@ def add_up() -> None:
     """Make the kernel flush its per-CPU counts of cgroups: memory.stat lags behind by up to two seconds.
 
     A read flushes them only if enough has changed there or below (MEMCG_CHARGE_BATCH pages per CPU, mm/memcontrol.c);
-    otherwise the kernel does every two seconds. So this process changes enough, and reads the statistics of the root.
+    otherwise the kernel does every two seconds. So this process allocates enough, and reads the statistics of the root.
     """
     page = os.sysconf("SC_PAGE_SIZE")
     size = min(_MOST_CHANGED, 2 * _BATCH * (os.cpu_count() or 1) * page)
@@ -139,7 +138,7 @@ def add_up() -> None:
 _BATCH = 64
 """MEMCG_CHARGE_BATCH of the kernel's include/linux/memcontrol.h."""
 _MOST_CHANGED = 256 << 20
-"""Maximum bytes to change: enough for 512 CPUs."""
+"""The most bytes to allocate for that: enough for 512 CPUs."""
 
 
 def settle() -> None:

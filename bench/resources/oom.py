@@ -24,9 +24,9 @@ _MEANWHILE = "meanwhile the kernel killed a process of this host for want of mem
 class MemoryWatch:
     """Around an instance: replaces its failure by `OutOfMemory` if the host's kernel had an OOM kill meanwhile.
 
-    The count is the whole host's. So an unrelated failure during another process's OOM kill is blamed on memory, too;
-    a failure without any OOM kill never is. What does not end in time has not been killed, so for an exceeded deadline
-    the OOM kill is only mentioned.
+    The count is the whole host's. So an unrelated failure during another process's OOM kill is blamed on memory, too; a
+    failure without any OOM kill never is. An instance that exceeds its deadline has not been killed, so then the OOM
+    kill is only mentioned.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
-"""A limit of what is sent out of an interface of this host: the kernel's token bucket filter, set by tc (iproute2).
+"""A limit on what an interface of this host sends: the kernel's token bucket filter, set with tc (iproute2).
 
-A veth pair is limited at its end on the host, which sends what the instance receives. The limit goes with the pair.
+A veth pair is limited at its end on the host, which sends what the instance receives. The limit disappears with the
+pair.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BURST = 1 << 16
-"""Bytes that may be sent at once: more than the kernel needs at its rarest timer, and little beside a second's."""
+"""Burst size in bytes: enough for the kernel's slowest timer, and little compared with a second's traffic."""
 _QUEUE = 1 << 18
-"""Bytes that wait before more are dropped."""
+"""Length of the queue in bytes; more is dropped."""
 
 
 @contextmanager
 def held(interface: str, bytes_per_second: int) -> Iterator[None]:
-    """What this interface sends is limited meanwhile. Raises `Unavailable` if it cannot be."""
+    """Limit what this interface sends meanwhile. Raises `Unavailable` if that is impossible."""
     rate = ["rate", f"{8 * bytes_per_second}bit", "burst", str(BURST), "limit", str(_QUEUE)]
     _said("tc", "qdisc", "replace", "dev", interface, "root", "tbf", *rate)
     try:
@@ -35,7 +36,7 @@ def held(interface: str, bytes_per_second: int) -> Iterator[None]:
 
 
 def host_end(pid: int) -> str:
-    """The interface of this host that is the other end of the veth pair of a process's network namespace. Raises
+    """The interface of this host that is the other end of the veth pair in a process's network namespace. Raises
     `Unavailable` if there is none."""
     inside = parse_links(_said("nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-json", "link"))
     here = parse_links(_said("ip", "-json", "link"))

@@ -1,4 +1,4 @@
-"""What an instance uses, as whoever monitors it reads it: in the files of its cgroup, or of its process."""
+"""What an instance uses, as a monitoring tool reads it: from the files of its cgroup, or of its process."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 
 class Use(NamedTuple):
-    """What an instance has used so far, and what it uses now."""
+    """CPU seconds that an instance has used so far, and bytes of memory that it uses now."""
 
     cpu_seconds: float
     memory_bytes: int
 
 
 class UseFiles:
-    """The two files that tell the use of a process's cgroup; or of the process alone, if its cgroup is this process's,
-    too."""
+    """The two files with the use of a process's cgroup, or of the process alone if it is in this process's own
+    cgroup."""
 
     def __init__(self, pid: int, root: Path = _ROOT) -> None:
         self._cpu, self._memory, self._is_process = _files(pid, root)
@@ -47,7 +47,7 @@ class UseFiles:
 
 
 def _files(pid: int, root: Path) -> tuple[Path, Path, bool]:
-    """For the CPU time, for the memory, and whether they are the process's."""
+    """The file for the CPU time, that for the memory, and whether they are the process's."""
     own, its = cgroups_of(os.getpid()), cgroups_of(pid)
     folders = []
     for controller in ("cpuacct", "memory"):

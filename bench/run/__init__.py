@@ -1,1 +1,1 @@
-"""A run as a command asks for it: measured, told meanwhile, concluded; and the trials of hosts and plug-ins."""
+"""How a command makes a run: measurement, messages meanwhile, conclusions; and the trials of hosts and plug-ins."""

@@ -1,4 +1,4 @@
-"""What a run says at its end: a table of the main metrics, and one sentence that answers the question."""
+"""The closing summary of a run: a table of the main metrics, and one sentence that answers the question."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _each(rows: Sequence[Estimate]) -> str:
 
 
 def _least_and_most(rows: Sequence[Estimate]) -> str:
-    """The environments that may be named as the dearest, and how many certainly cost more than the baseline."""
+    """The environments that may be named as the most expensive, and how many certainly cost more than the baseline."""
     most = rules.dearest(rows)
     if all(row.ratio_low != row.ratio_low for row in rows):
         return f"too few blocks to tell {len(rows)} environments from it"

@@ -1,4 +1,4 @@
-"""A run while it measures: its progress, what ends it, the runner. The analysis is not in memory until it has ended."""
+"""A run while it measures: its progress, its stopping rule, the runner. The analysis is loaded only after the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a run: its results, its report, whether anything can be concluded, and whether it is complete."""
+"""The outcome of a run: its results, its report, whether anything can be concluded, and whether it is complete."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Progress(Observer):
             self._say(f"  {cell.scenario} in {cell.environment}{self._main_value(cell, values)}")
 
     def _main_value(self, cell: Cell, values: Mapping[str, float]) -> str:
-        """The first of the shown metrics that the cell has a value of, with its unit."""
+        """The cell's value of the first shown metric that it has, with its unit."""
         if self.writer is None:
             return ""
         session = self.writer.session
@@ -125,7 +125,7 @@ class Progress(Observer):
             self._warned = True
             self._say(f"this host is busy: {writer.left_out} of {block.index} blocks are excluded so far. Stop what "
                       "else runs here, or nothing can be concluded")  # fmt: skip
-        if self._bar and block.index >= 1.05 * self._shown_at:  # it reads all values: not after each of 5,000 blocks
+        if self._bar and block.index >= 1.05 * self._shown_at:  # it reads all values, so not after each of 5,000 blocks
             self._shown_at = block.index
             self._so_far = intervals_so_far(writer.clean_series, writer.session)
 
@@ -158,10 +158,10 @@ class Progress(Observer):
 
 
 class _Bar:
-    """Two lines at the foot of a terminal: the progress of the run with its expected end; the cell being measured.
+    """Two lines at the bottom of a terminal: the progress of the run with its expected end, and the current cell.
 
-    The caller draws them, between cells. No thread does, so that nothing runs beside a cell. For that reason the
-    elapsed time does not tick, and the end is given as a time of day, which stays right during a long cell.
+    The caller draws them between cells, without a thread, so that nothing runs beside a cell. Therefore the elapsed
+    time does not tick, and the end is a time of day, which stays right during a long cell.
     """
 
     def __init__(self, seconds: dict[Cell, float]) -> None:

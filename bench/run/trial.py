@@ -1,7 +1,7 @@
 """The tester for authors of plug-ins: imports a module, and tests what it exports against the contract, for real.
 
-Environments are opened and launched, scenarios measured on `process`, sections and formats made of a run that is
-measured for the purpose. Each promise is one finding.
+Environments are opened and launched, scenarios measured in `process`, sections and formats made from a small run. Each
+promise is one finding.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ KINDS = (
 )
 
 _LARGE = ("pandas", "numpy", "scipy", "matplotlib", "docker", "libvirt")
-"""What a plug-in must not import at its top, because `isobench list` imports every plug-in."""
+"""Modules that a plug-in must not import at its top, because `isobench list` imports every plug-in."""
 
 _ALWAYS = ("requested", "ready", "released", "exited", "gone")
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*")
@@ -178,7 +178,7 @@ def _opened(environment: Environment, workdir: Path) -> Generator[Sandbox]:
 
 
 def _environment(environment: Environment, workdir: Path) -> Iterator[Finding]:
-    """Every promise on its own sandbox, so that a broken one does not hide the others."""
+    """Test every promise with a sandbox of its own, so that a broken one does not hide the others."""
     for promise, test in _PROMISES.items():
         try:
             with _opened(environment, workdir) as sandbox:
@@ -220,7 +220,7 @@ def _life(environment: Environment, sandbox: Sandbox) -> list[str]:
 
 
 def _given_up(environment: Environment, sandbox: Sandbox) -> list[str]:
-    """The processes of an instance that is left before it ended are gone."""
+    """Leaving an instance before its end leaves no process."""
     with sandbox.launch(idle(timeout=deadlines.scaled())) as instance:
         pids = list(instance.host_pids())
     deadline = time.monotonic() + deadlines.stretched(5)
@@ -335,7 +335,8 @@ def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario]
 
 
 def _count_all(record: Path) -> None:
-    """On a busy host every block of so small a run may be disturbed; sections need values, not undisturbed ones."""
+    """Remove the marks of blocks: on a busy host all blocks of such a small run may be disturbed, and sections need
+    values, not undisturbed ones."""
     session = json.loads(record.read_text())
     for block in session["blocks"]:
         block["marks"] = []

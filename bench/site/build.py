@@ -1,5 +1,5 @@
-"""From a results folder to its site. A machine whose runs did not change keeps its pages; what is written is the same
-as in a fresh build."""
+"""Builds the site of a results folder. A machine whose runs did not change keeps its pages; the result is the same as
+in a fresh build."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(isobench.__file__).parent
 _ROOMS = ("analysis", "estimation", "layout", "nights", "report", "site")
-"""What decides how a page looks."""
+"""The code on which the pages depend."""
 
 
 class Built(NamedTuple):
-    """What a build has done."""
+    """The outcome of a build."""
 
     page: Path
     """The first."""
     machines: list[Summary]
-    """The one with the newest run first."""
+    """The machines, the one with the newest run first."""
     runs: int
     pages: int
     written: int
-    """Files that were not there before, or were others."""
+    """New and changed files."""
     problems: list[str]
-    """Runs that are in no page, and why."""
+    """Runs that were left out, and why."""
 
 
 class _Given(NamedTuple):
-    """All that a machine's pages are made of."""
+    """Everything that a machine's pages depend on."""
 
     nights: list[Night]
     earlier: Night | None
     reports: list[str]
     left_out: list[str]
     results: str
-    """What the results folder is called."""
+    """The name of the results folder."""
     newest: str
     """The state of the newest run's files, whose intervals are shown."""
 
@@ -103,7 +103,7 @@ def _pages(machine: Machine) -> dict[str, str]:
 
 
 def _links(nights: Sequence[Night], reports: Path, page_folder: Path) -> list[str]:
-    """By night the address of its report; empty if it has none."""
+    """For each night the address of its report; empty if it has none."""
     way = quote(os.fsencode(os.path.relpath(reports.resolve(), page_folder.resolve())))
     return [
         f"{way}/{quote(name)}/{FILES['html']}" if (reports / name / FILES["html"]).is_file() else ""
@@ -112,7 +112,7 @@ def _links(nights: Sequence[Night], reports: Path, page_folder: Path) -> list[st
 
 
 def _own_problems(nights: Sequence[Night], problems: Sequence[str]) -> list[str]:
-    """Those about runs that lie in the folders of these."""
+    """The problems with runs in the same host folders."""
     folders = {night.path.partition("/")[0] for night in nights}
     about = re.compile(f"(?:^|/)(?:{'|'.join(map(re.escape, sorted(folders)))})/")
     return [problem for problem in problems if about.search(problem)]
@@ -120,7 +120,7 @@ def _own_problems(nights: Sequence[Night], problems: Sequence[str]) -> list[str]
 
 @cache
 def _made_by() -> str:
-    """Other code makes other pages."""
+    """A digest of the code, because other code makes other pages."""
     files = sorted(file for room in _ROOMS for file in (_PACKAGE / room).rglob("*.*") if file.suffix != ".pyc")
     digest = hashlib.sha256(isobench.__version__.encode())
     for file in files:

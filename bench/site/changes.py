@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isobench.nights.trend import Alert
 
 _NAMED = 4
-"""Costs of the baseline that a row names."""
+"""The most costs of the baseline that a row names."""
 
 
 class Place(NamedTuple):
@@ -33,19 +33,19 @@ class Row(NamedTuple):
     confirmed: str
     host: Place
     before: str
-    """What stands before `what`, in words."""
+    """Words before `what`."""
     what: list[Place]
     more: str
-    """What `what` leaves out, in words."""
+    """Words about what `what` leaves out."""
     change: str
     worse: bool
     cause: str
     state: str
     new: bool
     environment: str
-    """Of a change of one cost against the baseline; empty for another."""
+    """The environment of a change of one cost relative to the baseline; empty for other changes."""
     factor: float
-    """The cost after the change to that before; 1 for a change of the software."""
+    """The ratio of the cost after the change to that before; 1 for a change of the software."""
 
 
 def rows(alerts: Sequence[Alert], folder: str, host: str = "") -> list[Row]:
@@ -55,7 +55,7 @@ def rows(alerts: Sequence[Alert], folder: str, host: str = "") -> list[Row]:
 
 
 def together(news: Sequence[Row]) -> list[Row]:
-    """The same news in fewer rows: what the costs of one environment have in common is said once."""
+    """The same news in fewer rows: costs of one environment that changed alike are merged."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in news:
         alone = row.number if not row.environment else 0
@@ -80,7 +80,7 @@ def _merged(group: Sequence[Row]) -> Row:
 
 
 def concerning(metric: str, all_rows: Iterable[Row], alerts: Sequence[Alert]) -> list[Row]:
-    """Those of a metric, and those of the host's software."""
+    """The changes of a metric, and those of the host's software."""
     wanted = {
         number
         for number, alert in enumerate(alerts, 1)
@@ -96,7 +96,7 @@ def cost_address(name: str, folder: str = "") -> str:
 
 
 def size(factor: float | None) -> str:
-    """By how much a cost changed: "+5.1 %", "−12 %"; of a large one how many times."""
+    """By how much a cost changed: "+5.1 %", "−12 %"; a large change as a factor."""
     if factor is None:
         return ""
     if 0.5 < factor < 2:
@@ -105,7 +105,7 @@ def size(factor: float | None) -> str:
 
 
 def minute(stamp: str) -> str:
-    """A stamp in ISO 8601 for people, UTC."""
+    """A readable form of a stamp in ISO 8601, UTC."""
     return format.clean(stamp[:16].replace("T", " "), 20)
 
 
@@ -114,7 +114,7 @@ def day(stamp: str) -> str:
 
 
 def told(problems: Iterable[str]) -> list[str]:
-    """Why runs were left out; the reasons quote what is in their files."""
+    """Why runs were left out, cleaned, since the reasons quote the files."""
     return [format.clean(problem, 500) for problem in problems]
 
 

@@ -1,7 +1,7 @@
-"""One cost over the nights as an SVG that is written by hand: it is a thousandth of what matplotlib would take.
+"""One cost over the nights as a hand-written SVG, which takes a thousandth of matplotlib's time.
 
-Colours are classes of the page's stylesheet, so a dark page has a dark drawing. One step to the right is one night: a
-clock that was wrong once does not squeeze all others together. `data-` attributes tell the script what to move when
+Colours are classes of the page's stylesheet, so a dark page has a dark drawing. One step to the right is one night, so
+that a clock that was wrong once does not compress all others. `data-` attributes tell the script what to move when
 fewer nights are shown.
 """
 
@@ -25,18 +25,18 @@ WIDTH, HEIGHT = 920, 206
 LEFT, RIGHT, TOP, BOTTOM = 66, 908, 32, 182
 """Edges of the plot."""
 _LEAST_RANGE = 1.05
-"""An axis reaches at least so many times up and down from the middle: noise of 1 % must not look like a mountain."""
+"""An axis extends at least by this factor up and down from the middle, so that noise of 1 % does not look large."""
 _DATES = 6
 _MARGIN = 8
-"""Between the edges and the first and last night."""
+"""Distance from the edges to the first and last night."""
 _MANY = 250
-"""Nights from which dots and bars are thinner."""
+"""Dots and bars are thinner from so many nights on."""
 _DIGIT = 8
 """Width of a digit."""
 _LEAST_STEP = {"byte": 4096.0, "second": 1e-9}
-"""Room around values of zero: a page, a nanosecond."""
+"""Margin around values of zero: a page, a nanosecond."""
 _FAR = 1e20
-"""Nothing that was measured is larger, or as a ratio smaller; what a file says may be."""
+"""Bounds of measured values and ratios; a damaged file may exceed them."""
 
 
 class Mark(NamedTuple):
@@ -48,7 +48,7 @@ class Mark(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """An axis, of logarithms or not, and the nights across."""
+    """A vertical axis, logarithmic or linear, and the nights across."""
 
     low: float
     high: float
@@ -59,13 +59,13 @@ class Scale(NamedTuple):
         return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
 
     def xs(self, nights: Sequence[int]) -> np.ndarray:
-        """The same of many."""
+        """The same for many."""
         if self.nights < 2:
             return np.full(len(nights), self.x(0))
         return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (np.array(nights) / (self.nights - 1))
 
     def y(self, number: float) -> float:
-        """Of a number on the axis; others are cut off at the frame."""
+        """The position of a number, clipped at the frame."""
         return float(self.ys([number])[0])
 
     def ys(self, numbers: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ class Scale(NamedTuple):
 def draw(
     course: Course, starts: Sequence[str], marks: Iterable[Mark], interval: tuple[float, float] | None, words: str
 ) -> str:
-    """The drawing; `words` tell those who cannot see it what it shows. `interval` is that of the last night."""
+    """The drawing; `words` are its alternative text. `interval` is that of the last night."""
     scale = _scale(course, len(starts))
     many = " many" if len(course.nights) > _MANY else ""
     parts = [
@@ -100,8 +100,8 @@ def draw(
 
 
 def _scale(course: Course, nights: int) -> Scale:
-    """By what was measured, and nine in ten of the ends of intervals: a very wide one must not flatten all others, and
-    is cut off. What was zero or less has no logarithm."""
+    """From the values and nine in ten of the intervals' ends, so that a very wide interval does not flatten all others;
+    it is clipped. With values of zero or less the axis is linear."""
     low, high = (min(max(number, -_FAR), _FAR) for number in (min(course.numbers), max(course.numbers)))
     below, above = _most(course.lows, 0.1, low), _most(course.highs, 0.9, high)
     low = min(low, below) if below > 0 or low <= 0 else low
@@ -117,7 +117,7 @@ def _scale(course: Course, nights: int) -> Scale:
 
 
 def _most(ends: Sequence[float], share: float, otherwise: float) -> float:
-    """A quantile of the intervals' ends that are known, the one nearer to their middle of two."""
+    """A quantile of the known ends of intervals; between two, the one nearer to their middle."""
     known = np.sort([one for one in ends if math.isfinite(one)])
     if not len(known):
         return otherwise
@@ -155,7 +155,7 @@ def _dates(scale: Scale, starts: Sequence[str]) -> Iterable[str]:
 
 
 def _dots(course: Course, scale: Scale) -> str:
-    """Each night a stroke without length, whose round ends are the dot; relative, as that is shortest."""
+    """Each night is a stroke of zero length, whose round caps make the dot; relative coordinates are the shortest."""
     down = np.rint(scale.ys(course.numbers)).astype(int)
     right = np.rint(scale.xs(course.nights)).astype(int)
     moves = zip(np.diff(right, prepend=0).tolist(), np.diff(down, prepend=0).tolist(), strict=True)
@@ -163,8 +163,8 @@ def _dots(course: Course, scale: Scale) -> str:
 
 
 def _bars(course: Course, scale: Scale) -> str:
-    """Each night's interval as a stroke from its low to its high end; one without is a stroke of no length, which is
-    not seen, so that the script finds a stroke for every dot."""
+    """Each night's interval as a stroke from its low to its high end. A night without one has an invisible stroke of
+    zero length, so that the script finds a stroke for every dot."""
     numbers = np.array(course.numbers)
     low, high = (np.where(np.isnan(ends), numbers, ends) for ends in (np.array(course.lows), np.array(course.highs)))
     below, above = (np.rint(scale.ys(ends)).astype(int) for ends in (low, high))
@@ -179,8 +179,7 @@ def _edge(scale: Scale, night: int, more: float) -> str:
 
 
 def _marks(marks: Iterable[Mark], scale: Scale) -> Iterable[str]:
-    """A line before the first night at the new level, its numbers above; those that would cover the ones before are
-    higher."""
+    """A line before the first night at the new level, with its number above; numbers that would overlap are raised."""
     nights: dict[int, list[Mark]] = {}
     for mark in marks:
         nights.setdefault(mark.night, []).append(mark)

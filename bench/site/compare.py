@@ -1,7 +1,8 @@
 """The page of two runs of one machine side by side: their levels with intervals, and no verdict.
 
-A verdict needs what runs differ by themselves, which `isobench compare` estimates; the page names that command. The
-newest runs have a page each, against the run before; with the script any two runs can be chosen, from `data`'s files.
+A verdict needs the variation between runs, which `isobench compare` estimates; the page shows that command. The newest
+runs have a page each, compared with the previous run; with the script any two runs can be chosen, from the files of
+`data`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from isobench.site.machine import Machine
 
 NAME = "compare.html"
-"""Of the newest run and the one before; here any two can be chosen."""
+"""The page of the newest run and the previous one; here any two can be chosen."""
 MOST = 14
 """Runs that have a page of their own."""
 
@@ -36,12 +37,12 @@ class _Side(NamedTuple):
 
 
 def name(night: Night) -> str:
-    """Of the file of a run's page, against the run before."""
+    """The file name of a run's page."""
     return f"compare-{''.join(filter(str.isalnum, night.started)).lower()}.html"
 
 
 def pages(machine: Machine) -> dict[str, str]:
-    """The pages of the newest runs, the newest once more under the name that stays."""
+    """The pages of the newest runs, and that of the newest again under the permanent name."""
     last = len(machine.nights) - 1
     chosen = range(max(1, last - MOST + 1), last + 1)
     found = {name(machine.nights[index]): render(machine, index - 1, index) for index in chosen}
@@ -76,24 +77,24 @@ def render(machine: Machine, before: int, after: int) -> str:
 
 
 def command(machine: Machine, a: Night, b: Night) -> str:
-    """What gives the verdict."""
+    """The command that gives the verdict."""
     return " ".join(["isobench compare", *(run_word(machine, one) for one in (a, b))])
 
 
 def run_word(machine: Machine, night: Night) -> str:
-    """A run's folder, seen from where the results folder is, as a shell takes it."""
+    """A run's folder relative to the parent of the results folder, quoted for a shell."""
     return shlex.quote(format.clean(f"{machine.results}/{night.path}", 300))
 
 
 def _differing(a: Night, b: Night) -> list[str]:
-    """Facts of the host that are others in the second run; one that a run did not record is not."""
+    """Facts of the host that differ in the second run, without those that one run did not record."""
     shared = sorted(a.fingerprint.keys() & b.fingerprint.keys())
     changed = [fact for fact in shared if a.fingerprint[fact] != b.fingerprint[fact]]
     return [format.clean(f"{fact}: {a.fingerprint[fact]} → {b.fingerprint[fact]}", 300) for fact in changed]
 
 
 def _rows(machine: Machine, a: Night, b: Night) -> Iterable[str]:
-    """The costs that one of them has, in the order of the machine's pages; written without a template, as fast."""
+    """The costs that either run has, in the order of the machine's pages; written without a template, for speed."""
     sides = [{(f"{p.scenario}.{p.metric}", p.environment): p for p in night.points} for night in (a, b)]
     for metric, courses in machine.courses.items():
         for environment in dict.fromkeys(course.environment for course in courses):
@@ -105,8 +106,8 @@ def _rows(machine: Machine, a: Night, b: Night) -> Iterable[str]:
 
 
 def _cells(before: Point | None, after: Point | None) -> tuple[str, ...]:
-    """Level before and after and their quotient: as ratios to the baseline, beside which the values are, if both have
-    one; else as values."""
+    """Levels before and after and their quotient: ratios to the baseline with the values beside them if both have
+    ratios, else values."""
     known = [one for one in (before, after) if one is not None]
     if len({one.unit for one in known}) > 1:
         return _value(before), _value(after), "", "", ""
@@ -119,7 +120,7 @@ def _cells(before: Point | None, after: Point | None) -> tuple[str, ...]:
 
 
 def _quotient(before: float, after: float) -> str:
-    """None where one of them is missing, or is zero or less."""
+    """Empty if one of them is missing, or is zero or less."""
     return format.ratio(after / before) if before > 0 and after > 0 else ""
 
 
@@ -130,7 +131,7 @@ def _ratio(point: Point | None) -> str:
 
 
 def _value(point: Point | None) -> str:
-    """The interval is of the value only where there is no ratio."""
+    """With an interval only if there is no ratio."""
     if point is None:
         return ""
     factor, _ = format.scale(point.value, point.unit)

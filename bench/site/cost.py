@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from isobench.site.machine import Course, Machine
 
 _BESIDE = 2
-"""Columns of the table before the first environment's."""
+"""Columns of the table before those of environments."""
 _KEY = (
-    "A dot is a run: the median over its blocks, a ratio to that run's own baseline. A line is the level between "
-    "confirmed changes; dashed is such a change, by its number below; dotted a change of the host's software. A faint "
-    "bar is the 95 % interval of that median by the run's blocks alone; the dark one at the newest run is that of its "
-    "report, corrected for all costs. Bars are cut off at the frame. Log axis, but of values that were zero; one step "
-    "to the right is one run. The arrow keys move over the runs, Enter keeps one in the address."
+    "A dot is a run: the median over its blocks, as a ratio to that run's own baseline. A line is the level between "
+    "confirmed changes; a dashed one is such a change, numbered as below; a dotted one a change of the host's "
+    "software. A faint bar is the 95 % interval of that median from the run's blocks alone; the dark one at the "
+    "newest run is that of its report, corrected for all costs. Bars are cut off at the frame. Log axis, but of "
+    "values that were zero; one step to the right is one run. The arrow keys move over the runs, Enter keeps one in "
+    "the address."
 )
 
 
 def name(metric: str) -> str:
-    """Of the page's file."""
+    """The name of the page's file."""
     return f"{slug(metric)}.html"
 
 
@@ -74,7 +75,7 @@ def render(machine: Machine, metric: str, all_rows: Sequence[Row]) -> str:
 
 
 class _Unit(NamedTuple):
-    """How the numbers of a column are written."""
+    """The unit of a column's numbers."""
 
     factor: float
     head: str
@@ -93,7 +94,7 @@ def _words(course: Course) -> str:
 
 
 def _title(machine: Machine, course: Course) -> str:
-    """What the figure shows, in words: the level now, and the last confirmed change."""
+    """The title of the figure: the current level, and the last confirmed change."""
     level = course.levels[-1].number
     now = format.quantity(level, course.unit) if course.unit else format.ratio(level)
     now += f" {format.clean(course.against, 60)}" if course.against else ""
@@ -147,7 +148,7 @@ def _body(machine: Machine, courses: Sequence[Course], units: Sequence[_Unit], r
 
 
 def _short(number: float) -> str:
-    """Four significant digits, fast; what is very small or large as everywhere."""
+    """Four significant digits, fast; very small and large numbers as elsewhere."""
     if 1e-3 <= number < 999.5:
         return f"{number:#.4g}"
     return f"{number:.0f}" if 999.5 <= number < 1e15 else format.number(number)

@@ -1,4 +1,4 @@
-"""Every cost on every host, by its newest value: to search for a cost, and to hold hosts against each other."""
+"""The newest value of every cost on every host: to search for a cost, and to compare hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "costs.html"
 _MOST = 20
-"""Hosts that have a column."""
+"""The most hosts with a column."""
 
 
 class _Row(NamedTuple):
@@ -28,7 +28,7 @@ class _Row(NamedTuple):
 def render(machines: Sequence[Summary]) -> str:
     """`machines` in any order."""
     current = summary.current(machines)
-    shown = sorted(current[:_MOST], key=lambda one: (one.host_id, one.folder))  # a column of its own every day
+    shown = sorted(current[:_MOST], key=lambda one: (one.host_id, one.folder))  # the same column every day
     called = summary.names(shown)
     names = sorted({name for one in shown for name in one.costs}, key=lambda name: tuple(name.split("/")))
     more = f", of the {_MOST} of {len(current)} hosts with the newest runs" if len(current) > _MOST else ""

@@ -1,8 +1,8 @@
-"""The numbers of a machine's runs as scripts, which its page of comparisons loads when somebody chooses two of them.
+"""The numbers of a machine's runs as scripts, which its comparison page loads when two runs are chosen.
 
-They are scripts because a page that was opened from a file may load nothing else. Each has some runs, the oldest first,
-so that a new run changes the last one only. A number is its natural logarithm times 10,000, rounded: four digits, and
-fast to write; an end of an interval is how far it lies from the middle.
+They are scripts because a page that is opened from a file can load nothing else. Each has some runs, the oldest first,
+so that a new run changes only the last script. A number is stored as its natural logarithm times 10,000, rounded, which
+keeps four digits and is fast to write; the ends of an interval are distances from the middle.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PART = 25
 """Runs in one file."""
 _STEPS = 1e4
 _NONE = 999_999
-"""Where there is no number; its logarithm is that of nothing that was measured."""
+"""Marks a missing number; no measured value has this logarithm."""
 
 _Cost = tuple[str, str, str, str]
 """Scenario, metric, environment, unit."""
@@ -70,8 +70,8 @@ def _part(nights: Sequence[Night]) -> dict[str, object]:
 
 
 def _columns(numbers: np.ndarray) -> list[list[object]]:
-    """By column the numbers as they are written. What is zero or less has no logarithm: it, and what belongs to it, is
-    written as a text."""
+    """The encoded numbers by column. A value of zero or less has no logarithm, so it and its interval are written as
+    text."""
     values, ratios = numbers[:, 0], numbers[:, 1]
     middles = np.where(np.isnan(ratios), values, ratios)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,7 +1,7 @@
-"""The folder of a site: marked, so that nothing else is written over, and written only where something changed.
+"""The folder of a site: marked, so that nothing else is overwritten, and updated only where something changed.
 
-The mark remembers what each machine's pages were made of. It is written without the machines that are about to be made
-again before their pages are, so that what a killed build left is made again by the next one.
+The mark records the inputs of each machine's pages. Before pages are rewritten, their machines are removed from the
+mark, so that the next build repeats what a killed one left unfinished.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _NUMBERS = re.compile(r"runs(-[0-9]+)?\.js")
 
 
 class Made(msgspec.Struct, frozen=True):
-    """One machine's pages as they were made."""
+    """The record of one machine's pages."""
 
     inputs: str
-    """A digest of all that they depend on."""
+    """A digest of everything that they depend on."""
     summary: Summary
     pages: dict[str, tuple[int, int]]
-    """By name the size and the time of change (ns) of each."""
+    """The size and the modification time (ns) of each, by name."""
 
 
 class _Mark(msgspec.Struct):
@@ -48,10 +48,10 @@ class Folder:
     """The folder of one build."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `UsageError` if it holds something and no site, or cannot be written."""
+        """Raises `UsageError` if it contains something other than a site, or cannot be written."""
         self.path = path
         self.written = 0
-        """Pages and files that were not there before, or were others."""
+        """New and changed pages and files."""
         try:
             path.mkdir(parents=True, exist_ok=True)
             self.machines = self._read()
@@ -60,7 +60,7 @@ class Folder:
             raise _cannot_write(path, error) from error
 
     def still(self, machine: str, inputs: str) -> Made | None:
-        """What was made of a machine, if it was made of the same and is still there."""
+        """The record of a machine's pages, if their inputs are the same and they still exist."""
         made = self.machines.get(machine)
         if made is None or made.inputs != inputs:
             return None
@@ -69,8 +69,7 @@ class Folder:
         return made if not moved and made.pages == _states(place, made.pages) else None
 
     def begin(self, kept: Collection[str], wanted: Collection[str]) -> None:
-        """Forget all machines but the kept ones, whose pages are about to be made; remove the pages of those that are
-        not wanted."""
+        """Remove all machines but the kept ones from the mark, and the pages of machines that are not wanted."""
         self.machines = {name: made for name, made in self.machines.items() if name in kept}
         try:
             self._keep()
@@ -79,7 +78,7 @@ class Folder:
             raise _cannot_write(self.path, error) from error
 
     def put(self, machine: str, inputs: str, summary: Summary, pages: Mapping[str, str]) -> None:
-        """Write a machine's pages, and remove those that it has no more."""
+        """Write a machine's pages, and remove its obsolete ones."""
         place = self.path / HOSTS / machine
         try:
             _real_folder(self.path / HOSTS)
@@ -93,7 +92,7 @@ class Folder:
             raise _cannot_write(place, error) from error
 
     def finish(self, files: Mapping[str, str]) -> None:
-        """Write the files at the top, and the mark."""
+        """Write the top-level files, and the mark."""
         try:
             for name, text in files.items():
                 self._write(self.path / name, text)
@@ -110,12 +109,13 @@ class Folder:
         self.written += 1
 
     def _read(self) -> dict[str, Made]:
-        """What the mark says; nothing where it cannot be read, as after an upgrade. Raises `UsageError` without one."""
+        """The records in the mark; empty if it cannot be read, as after an upgrade. Raises `UsageError` without a
+        mark."""
         try:
             text = read_regular(self.path / MARK, _LARGEST, follow=False)
         except FileNotFoundError:
             if any(self.path.iterdir()):
-                reason = f"{self.path} is not empty, and is no site of isobench"
+                reason = f"{self.path} is not empty, and is not a site of isobench"
                 raise UsageError(reason, remedy="choose another --out, or remove it") from None
             return {}
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -126,7 +126,7 @@ class Folder:
         write_atomically(self.path / MARK, msgspec.json.encode(_Mark(machines=self.machines)))
 
     def _sweep(self, wanted: Collection[str]) -> None:
-        """Remove the pages of machines that are not wanted; what else lies there stays."""
+        """Remove the pages of machines that are not wanted; other files stay."""
         hosts = self.path / HOSTS
         for place in sorted(hosts.iterdir()) if hosts.is_dir() and not hosts.is_symlink() else []:
             if place.name in wanted or place.is_symlink() or not place.is_dir():
@@ -138,12 +138,12 @@ class Folder:
 
 
 def _pages_in(place: Path) -> set[str]:
-    """The files there that are a machine's: its pages, and the numbers of its runs."""
+    """A machine's files: its pages, and the numbers of its runs."""
     return {name for name in os.listdir(place) if name.endswith(".html") or _NUMBERS.fullmatch(name)}
 
 
 def _states(place: Path, names: Collection[str]) -> dict[str, tuple[int, int]]:
-    """The state of each page that is there as a plain file."""
+    """The state of each page that exists as a regular file."""
     found = {}
     for name in names:
         with suppress(OSError, ValueError):  # a name from the mark may be anything
@@ -153,7 +153,7 @@ def _states(place: Path, names: Collection[str]) -> dict[str, tuple[int, int]]:
 
 
 def _real_folder(path: Path) -> None:
-    """Make a folder, in the place of a link that somebody laid there."""
+    """Create a folder, replacing a link that somebody put there."""
     if path.is_symlink():
         path.unlink()
     path.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "index.html"
 _NAMED = 6
-"""Environments that the row of a run names."""
+"""The most environments that the row of a run names."""
 
 
 class _Cost(NamedTuple):
@@ -26,7 +26,7 @@ class _Cost(NamedTuple):
     environment: str
     value: str
     night: str
-    """The night of the value, if that is not the newest."""
+    """The night of the value, if that is not the newest one."""
     ratio: str
     change: str
     worse: bool
@@ -106,7 +106,7 @@ def _costs(machine: Machine) -> list[_Cost]:
 
 
 def _last_changes(alerts: Iterable[Alert]) -> dict[str, Alert]:
-    """By cost its newest change that stands and was not taken back."""
+    """For each cost its newest confirmed change that was not reversed."""
     return {what: one for one in alerts if one.kind != "fingerprint" and _lasts(one) for what in one.what}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "index.html"
 _MOST_NEWS, _MOST_CHANGES, _MOST_LEFT_OUT = 20, 100, 100
-"""What is listed of each; the page is to stay small. A host's own page has all its changes."""
+"""The most entries of each list, so that the page stays small. A host's own page has all its changes."""
 
 
 class _Host(NamedTuple):
@@ -40,7 +40,7 @@ class _Note(NamedTuple):
 
 
 def render(machines: Sequence[Summary], problems: Sequence[str]) -> str:
-    """`machines` in any order; `problems` are runs that no page has."""
+    """`machines` in any order; `problems` are runs that were left out."""
     ordered = summary.ordered(machines)
     names = summary.names(ordered)
     known = [(alert.confirmed, alert.near, row) for one in ordered for alert, row in _rows(one, names[one.folder])]
@@ -100,7 +100,7 @@ def _host(one: Summary, name: str) -> _Host:
 
 
 def _notes(current: Sequence[Summary], names: dict[str, str], newest: str) -> Iterable[_Note]:
-    """What else to know first, of each host: an environment that is gone, no run lately, too few runs."""
+    """Further notes about each host: an environment that is gone, no recent run, too few runs."""
     watching = any(one.watched for one in current)
     for one in current:
         place = changes.Place(names[one.folder], f"{one.address}index.html")

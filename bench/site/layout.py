@@ -1,5 +1,5 @@
-"""The frame that all pages have, and the two files beside them: a stylesheet (the report's and the site's) and the
-script that sorts, filters and answers the mouse. A page is complete without it."""
+"""The layout of all pages, and their two shared files: a stylesheet (the report's and the site's) and the script that
+sorts, filters and responds to the mouse. A page is complete without the script."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE, SCRIPT = "site.css", "site.js"
 
 
 def page(template: str, **values: object) -> str:
-    """A page of this kind. All that comes from results is escaped."""
+    """A page from this template. Everything that comes from results is escaped."""
     return _environment().get_template(f"{template}.html.j2").render(values)
 
 

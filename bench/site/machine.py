@@ -1,5 +1,5 @@
-"""One machine's nights as its pages show them: each cost over the nights, its levels, its changes, and what the newest
-run says of it."""
+"""One machine's nights, for its pages: each cost over the nights with its levels and changes, and the newest run's
+values."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Course(NamedTuple):
     """One cost over the nights: ratios to one baseline, or values of one unit."""
 
     metric: str
-    """With its scenario: "startup.ready"."""
+    """Scenario and metric: "startup.ready"."""
     environment: str
     against: str
     """The baseline of a ratio; empty for a value."""
@@ -53,7 +53,7 @@ class Course(NamedTuple):
     """The id of its figure on the page of its metric."""
     lows: Sequence[float] = ()
     highs: Sequence[float] = ()
-    """Ends of each night's interval by its blocks alone; NaN where there is none."""
+    """Ends of each night's interval from its blocks alone; NaN if there is none."""
 
     @property
     def name(self) -> str:
@@ -66,11 +66,11 @@ class Newest(NamedTuple):
     night: int
     point: Point
     estimate: Estimate | None
-    """With its interval; only of the machine's newest run."""
+    """The estimate with its interval; only for the machine's newest run."""
 
 
 class Machine(NamedTuple):
-    """All that the pages of one machine are made of."""
+    """Everything that the pages of one machine show."""
 
     host_id: str
     folder: str
@@ -78,11 +78,11 @@ class Machine(NamedTuple):
     """What the results folder is called."""
     nights: Sequence[Night]
     starts: Sequence[str]
-    """Of the nights."""
+    """The alerts of these nights."""
     reports: Sequence[str]
-    """By night the address of its report, seen from the folder of the machine's pages; empty where there is none."""
+    """For each night the address of its report, relative to the machine's pages; empty if there is none."""
     left_out: Sequence[str]
-    """Runs in this machine's folders that are in none of its pages, and why."""
+    """Runs in this machine's folders that were left out, and why."""
     alerts: Sequence[Alert]
     watched: int
     """Series."""
@@ -91,7 +91,7 @@ class Machine(NamedTuple):
     newest: dict[tuple[str, str], Newest]
     """By metric and environment."""
     meanings: dict[str, str]
-    """By metric what it is, as the newest run has it."""
+    """The meaning of each metric according to the newest run."""
 
     @property
     def hardware(self) -> str:
@@ -103,7 +103,7 @@ class Machine(NamedTuple):
 
 
 def hardware(fingerprint: dict[str, str]) -> str:
-    """What tells machines of one host id apart, in words."""
+    """The hardware in words, which distinguishes machines with one host id."""
     cpu, cpus = (format.clean(fingerprint.get(fact, ""), 100) for fact in HARDWARE)
     return ", ".join(filter(None, (cpu, f"{cpus} CPUs" if cpus else "")))
 
@@ -126,7 +126,7 @@ def examine(
 
 
 _Key = tuple[str, str, str]
-"""Name, against and unit of a course, as a series of the trend has them."""
+"""Name, baseline and unit of a course, as in a series of the trend."""
 
 
 class _Points(NamedTuple):
@@ -158,8 +158,8 @@ def _points(nights: Sequence[Night]) -> dict[_Key, _Points]:
 
 
 def _courses(points: dict[_Key, _Points], found: Watched, order: Sequence[str]) -> dict[str, list[Course]]:
-    """By metric, those measured last first, and the baseline's before the ratios to it, in the order of the newest
-    record. A cost that has ratios is told by its values where the trend watches them."""
+    """By metric, the most recently measured first, with the baseline's values before the ratios, in the order of the
+    newest record. For a cost with ratios, values appear only if the trend watches them."""
     watched = {(one.name, one.against, one.unit) for one in found.series}
     ratios = {name for name, against, _ in points if against}
     begun = _beginnings(found)
@@ -183,7 +183,7 @@ def _courses(points: dict[_Key, _Points], found: Watched, order: Sequence[str]) 
 
 
 def _beginnings(found: Watched) -> dict[_Key, list[int]]:
-    """The nights on which a level begins; changes that do not stand begin none."""
+    """The nights on which a level begins; unconfirmed changes begin none."""
     begun: dict[_Key, list[int]] = {}
     for series, move in found.moves:
         if move.stands:
@@ -198,7 +198,7 @@ def _levels(places: list[int], numbers: list[float], begun: Iterable[int]) -> li
 
 
 def _loaded(folder: Path) -> Results | None:
-    """A run; none if it went away meanwhile."""
+    """A run; None if it was removed meanwhile."""
     with suppress(StoreError):
         return load(folder)
     return None

@@ -1,8 +1,8 @@
-"""Names of pages and places: safe as a file, in an address and as an id, whatever a host or an environment is called.
+"""Names of pages and anchors: safe as a file name, in an address and as an id, for any name of a host or an
+environment.
 
-A name depends on nothing but what it stands for, so that a link holds as long as that is measured. What is plain keeps
-its name; everything else is shortened to what is plain of it, and a digest tells it apart after a tilde, which no plain
-name has.
+A name depends only on what it denotes, so that links stay valid. Plain names are kept; others are reduced to their
+plain characters and made unique by a digest after a tilde, which no plain name contains.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _RESERVED = frozenset({"index"})
 
 
 def slug(name: str) -> str:
-    """A name of lower-case letters, digits and `-_.~`; two names never get the same."""
+    """A name of lower-case letters, digits and `-_.~`, unique for each input."""
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST and name not in _RESERVED:
         return name
     return _told_apart(name, name)
 
 
 def host_folder(host_id: str, machine: str) -> str:
-    """The folder of a machine's pages: called like its host, and told apart by the hardware."""
+    """The folder of a machine's pages: the host's name, made unique by the hardware."""
     return slug(host_id) if machine == host_id else _told_apart(host_id, machine)
 
 

@@ -1,4 +1,4 @@
-"""What the first page says of one machine: small enough to be kept until the machine has another night."""
+"""The first page's data about one machine: small enough to be stored until its next night."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 HOSTS = "hosts"
-"""The folder with a folder for each machine."""
+"""The folder that contains one folder per machine."""
 _LATE = 1.5
-"""Times the usual gap between two runs, and days, from which on a machine's next run is late."""
+"""A machine's next run is late after so many times the usual gap between runs, and so many days."""
 _LATELY = 10
-"""Runs by which it is known how often a host is measured."""
+"""The last runs from which the usual gap is computed."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -39,19 +39,19 @@ class Summary(msgspec.Struct, frozen=True):
     """Start of its newest run."""
     label: str
     report: str
-    """Address of that run's report, seen from the machine's folder; empty if there is none."""
+    """Address of that run's report, relative to the machine's folder; empty if there is none."""
     gap: float
     """The usual number of days between two runs, by the last few; 1 if nothing is known."""
     watched: int
     gone: list[str]
-    """Environments of the run before that are not in the newest."""
+    """Environments of the previous run that the newest lacks."""
     alerts: list[Alert]
     costs: dict[str, str] = {}
-    """By name the ratio to the baseline in the newest run, or the value of what has none."""
+    """By name the ratio to the baseline in the newest run, or the value if there is no ratio."""
 
     @property
     def address(self) -> str:
-        """Of the folder of its pages, seen from the first page."""
+        """The address of its folder of pages, relative to the first page."""
         return f"{HOSTS}/{self.folder}/"
 
     @property
@@ -89,8 +89,8 @@ def of(machine: Machine) -> Summary:
 
 
 def current(machines: Sequence[Summary]) -> list[Summary]:
-    """The one with the newest run first, without those that another machine of the same host id has followed. Two that
-    are both measured, as clones with one id are, both stay."""
+    """The machines with the newest run first, without those that another machine with the same host id has replaced.
+    Two that are both still measured, such as clones with one id, both stay."""
     known = ordered(machines)
     last: dict[str, Summary] = {}
     for one in known:
@@ -104,7 +104,7 @@ def is_late(one: Summary, newest: str) -> bool:
 
 
 def names(machines: Sequence[Summary]) -> dict[str, str]:
-    """By folder what a machine is called; its hardware, too, where another has the same host id."""
+    """The names of machines by folder, with the hardware if another machine has the same host id."""
     ids = Counter(one.host_id for one in machines)
     return {
         one.folder: format.clean(one.host_id, 100)
@@ -114,7 +114,7 @@ def names(machines: Sequence[Summary]) -> dict[str, str]:
 
 
 def ordered(machines: Sequence[Summary]) -> list[Summary]:
-    """The one with the newest run first; those of one start by their names."""
+    """The machines with the newest run first; equal starts by name."""
     by_name = sorted(machines, key=lambda one: one.folder)
     return sorted(by_name, key=lambda one: one.newest, reverse=True)
 
@@ -133,7 +133,7 @@ def _costs(machine: Machine) -> dict[str, str]:
 
 
 def days(earlier: str, later: str) -> float:
-    """Between two stamps; none where one of them is no time."""
+    """Days between two stamps; 0 if one of them is invalid."""
     try:
         return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds() / 86400
     except ValueError:
@@ -146,8 +146,8 @@ def _gap(starts: Sequence[str]) -> float:
 
 
 def verdict(machines: Sequence[Summary], but: bool) -> str:
-    """The sentence for a night without news; `but` says that other things are to be known first. It claims nothing
-    where nothing could have been found."""
+    """The sentence for a night without news; with `but` other notes follow. It makes no claim if nothing could have
+    been found."""
     unknown = sum(not one.watched for one in machines)
     if not machines:
         return "No run could be read."

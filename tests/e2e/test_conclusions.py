@@ -63,7 +63,7 @@ def test_other_peoples_work_is_seen_and_named(tmp_path: Path) -> None:
         )  # fmt: skip
     assert done.returncode == 5, done.stderr
     run = store.load(next(store.find_runs(tmp_path / "results")))
-    assert all("others kept CPUs busy" in " ".join(block.marks) for block in run.session.blocks)
+    assert all("other programs kept CPUs busy" in " ".join(block.marks) for block in run.session.blocks)
     assert all("most of it" in " ".join(block.marks) for block in run.session.blocks)
 
 

@@ -54,7 +54,7 @@ def waterfall(steps: Sequence[Step], unit: str) -> Drawn:
 
 
 def _step(axes: Axes, y: int, step: Step, factor: float, unit: str) -> None:
-    """A step's bar, which is hatched where it goes back or is unexplained, with its interval and its cost."""
+    """A step's bar, hatched if it is negative or unexplained, with its interval and its cost."""
     left, right = sorted((step.start / factor, step.end / factor))
     rises = step.end >= step.start
     colour, hatch = {
@@ -78,7 +78,7 @@ def _beside(axes: Axes, edge: float, y: int, text: str) -> None:
 def stacked(bars: Sequence[Bar], parts: Sequence[str], unit: str) -> Drawn:
     """The parts of each bar as shares of its whole, end to end, the whole beside it; a negative part lies left of 0.
 
-    Each part has a letter, in the legend and on the bar, so that nobody has to tell ten colours apart.
+    Each part has a letter, in the legend and on the bar, so that readers need not distinguish ten colours.
     """
     figure, axes = empty(len(bars) * 0.34 + 1.1)
     letters = dict(zip(parts, ascii_uppercase, strict=False))
@@ -113,7 +113,7 @@ def _lettered(letters: Mapping[str, str], name: str) -> str:
 
 
 def _letter(axes: Axes, x: float, y: float, share: float, letter: str) -> None:
-    """The letter of a part on its piece of the bar, with its share where there is room for both."""
+    """The letter of a part on its piece of the bar, with its share if there is room for both."""
     if abs(share) < _NARROW or not letter:
         return
     words = f"{letter}  {format.about(abs(share))}" if abs(share) >= _WIDE else letter

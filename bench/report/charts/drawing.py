@@ -70,7 +70,7 @@ def _set_up() -> None:
 
     It first reads the folder that it is imported in, so that it is imported in the one that has its defaults.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of a home folder that it cannot write
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no warning about a home folder that is not writable
     set_by_user = {name: os.environ.pop(name) for name in ("MPLBACKEND", "MATPLOTLIBRC") if name in os.environ}
     spec = find_spec("matplotlib")
     places = [f"{folder}/mpl-data" for folder in (spec.submodule_search_locations or () if spec else ())]

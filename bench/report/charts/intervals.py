@@ -53,7 +53,7 @@ def forest(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
 
 
 def _positions(rows: Sequence[Interval]) -> tuple[list[float], list[tuple[float, str]], float]:
-    """Where each row stands, where the head of each group, and where all end."""
+    """The position of each row and of each group's heading, and the end of all."""
     positions, heads, at, group = [], [], 0.0, None
     for row in rows:
         if row.group != group:
@@ -66,7 +66,7 @@ def _positions(rows: Sequence[Interval]) -> tuple[list[float], list[tuple[float,
 
 @on_demand
 def dots(rows: Sequence[Interval], xlabel: str, band: float) -> Drawn:
-    """Ratios on a log axis with one row a group: its environments share the row and are told apart by marker."""
+    """Ratios on a log axis with one row per group: its environments share the row and differ by marker."""
     groups = list(dict.fromkeys(row.group for row in rows))
     members = list(dict.fromkeys(row.label for row in rows))
     figure, axes = empty(len(groups) * (0.16 + 0.05 * len(members)) + 1.2)
@@ -108,7 +108,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _band(axes: Axes, band: float) -> None:
-    """The baseline, and what counts as equivalent to it: shaded, its edges drawn so that they can be seen."""
+    """The baseline, and the shaded band of equivalence with visible edges."""
     axes.axvspan(1 / (1 + band), 1 + band, color=GRID, linewidth=0)
     for edge in (1 / (1 + band), 1 + band):
         axes.axvline(edge, color=FAINT, linewidth=0.6, linestyle=":")

@@ -1,4 +1,4 @@
-"""What a drawing is made of: colours, markers, hatches, labels and their legend.
+"""Elements of drawings: colours, markers, hatches, labels and their legend.
 
 Whatever has a colour of its own (`palette`) has a marker, or a hatch and a letter, of its own too.
 """
@@ -26,7 +26,7 @@ def marker_of(style: int) -> str:
 
 _MARKERS = "osD^vPXph<>d8*"
 HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//")
-"""Lines only: a hatch of circles makes an SVG a megabyte."""
+"""Lines only: a hatch of circles makes an SVG of a megabyte."""
 
 
 _LABEL = 34

@@ -1,4 +1,4 @@
-"""What an axis shows: which range of values, in which steps, in which words.
+"""The axes: range of values, ticks, and labels.
 
 matplotlib is imported in functions: `drawing` has to set it up first.
 """
@@ -34,9 +34,9 @@ _FAR = 10.0
 def log_axis(
     axes: Axes, which: Literal["x", "y"], values: Sequence[float], text: Callable[[float], str], base: float = 10.0
 ) -> None:
-    """A log axis with plain words at round numbers, as far as there is room; powers of two where `base` is 2.
+    """A log axis with plain labels at round numbers, as far as there is room; powers of two if `base` is 2.
 
-    Where a value is zero or less it is a linear one.
+    If a value is zero or less, the axis is linear.
     """
     good = [v for v in values if math.isfinite(v)]
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -76,7 +76,7 @@ def whole_numbers(axes: Axes) -> None:
 
 
 def dates(axes: Axes, days: Sequence[float]) -> None:
-    """At most six dates on the x axis; with the time of day where all lie within three days."""
+    """At most six dates on the x axis; with the time of day if all lie within three days."""
     from matplotlib.dates import AutoDateLocator
 
     form = "%Y-%m-%d" if max(days) - min(days) > _FEW_DAYS else "%m-%d %H:%M"

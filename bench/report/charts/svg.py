@@ -1,4 +1,4 @@
-"""Drawings in half the bytes: what matplotlib writes into an SVG that nobody sees is left out."""
+"""Shrinks drawings by half: removes invisible parts of matplotlib's SVG."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _FONT = re.compile(r"font-family: ([^;\"]*);? ?")
 
 
 def compact(svg: str) -> str:
-    """The same drawing: hundredths of a point instead of millionths, the font named once, no names of groups."""
+    """The same drawing with hundredths of a point instead of millionths, the font named once, and no names of
+    groups."""
     fonts = _FONT.search(svg)
     svg = _TAG.sub(lambda tag: _shorter(tag[0]), _NOT_SEEN.sub("", svg))
     return svg.replace("</style>", f"text{{font-family:{fonts[1]}}}</style>", 1) if fonts else svg
 
 
 def _shorter(tag: str) -> str:
-    """One opening tag. Only attributes are in it: the words of the drawing stay as they are."""
+    """Shorten one opening tag. Only attributes change, never the text of the drawing."""
     tag = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), " ".join(tag.split()))
     tag = re.sub(r' transform="rotate\(-0 [^)]*\)"|(?<=<g) id="[^"]*"', "", _FONT.sub("", tag))
     return tag.replace("; ", ";").replace(": ", ":")

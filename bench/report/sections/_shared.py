@@ -1,4 +1,4 @@
-"""What several sections lay out the same way."""
+"""Layout that several sections share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def estimate_table(context: Context, caption: str, rows: Sequence[Estimate]) -> 
 
 
 class Ratio(NamedTuple):
-    """A cost of one scenario against that of another in the same environment, with its 95 % interval."""
+    """The ratio of a cost in one scenario to that in another, in the same environment, with its 95 % interval."""
 
     value: float
     low: float
@@ -81,8 +81,8 @@ def within_blocks(context: Context, metric: str, scenario: str, reference: str, 
 def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
     """One fold with a table for each metric of the scenario, headed by the metric's meaning.
 
-    In a run of very many costs the tables have one environment of each kind, so that the page stays one that a browser
-    opens at once.
+    In a run with very many costs the tables have only one environment of each kind, so that a browser can open the
+    page.
     """
     tables: list[Block] = []
     names = representatives(context) if len(context.estimates) > MOST_ESTIMATES else None
@@ -100,11 +100,12 @@ def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | N
 
 
 MOST_ESTIMATES = 4000
-"""Rows of tables beyond which a page shows one environment of each kind."""
+"""A page with more rows of tables than this shows one environment of each kind."""
 
 
 MOST_DRAWN = 20
-"""Environments beyond which a drawing shows one of each kind: more can neither be told apart nor be kept small."""
+"""A drawing with more environments than this shows one of each kind: more cannot be distinguished, and make large
+files."""
 
 
 def drawn(context: Context, names: Sequence[str]) -> list[str]:
@@ -123,12 +124,12 @@ def _few(context: Context, names: Sequence[str]) -> list[str]:
 
 
 PANELS = 12
-"""Metrics that are drawn of a scenario which no section knows; the tables beneath have all."""
+"""The most metrics that are drawn of a scenario without a section of its own; the tables beneath have all."""
 
 
 def whole_scenario(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
-    """A scenario of which nothing is known but its metrics: over the number of instances where it has one, as dots,
-    and all numbers. `metrics` are those to show, in place of all."""
+    """A scenario without a section of its own: metrics over the number of instances, the others as dots, and all
+    numbers. `metrics` limits it to these."""
     chosen = list(metrics) if metrics is not None else context.metrics_of(scenario)
     if not chosen:
         return []
@@ -171,7 +172,7 @@ def parts_figure(
 ) -> Figure | None:
     """How a cost divides into its parts, environment by environment, as shares of their sum.
 
-    Medians over different numbers of blocks do not add up, and are not drawn.
+    Medians over different blocks do not add up, and are not drawn.
     """
     bars, rows, unit, uneven = [], [], "second", []
     for name in names:
@@ -208,7 +209,7 @@ def largest_part(
     parts: Sequence[str],
     values: Mapping[tuple[str, str], Mapping[int, float]],
 ) -> tuple[float, str, str] | None:
-    """The largest part of those that may be named: its share of its bar, its name and the bar's; None where another is
+    """The largest part of those that may be named: its share of its bar, its name and the bar's; None if another may be
     as large. `values` are those of each (bar, part), by block."""
     chosen = rules.foremost(context, {key: of for key, of in values.items() if rules.is_choice(context, key[0])})
     if chosen is None:
@@ -220,11 +221,12 @@ def largest_part(
 
 
 OVER_COUNT = re.compile(r"^(?P<what>.+)-(?P<count>\d+)$")
-"""A metric taken with so many instances: "pss-16"."""
+"""Matches a metric that was taken with several instances: "pss-16"."""
 
 
 def over_count(context: Context, scenario: str, names: Sequence[str], of: str, *, fit: bool = False) -> list[Figure]:
-    """A figure for each thing that the scenario takes with several numbers of instances: its lines over that number."""
+    """One figure for each quantity that the scenario takes with several numbers of instances: lines over that
+    number."""
     found: dict[str, list[int]] = {}
     for match in map(OVER_COUNT.match, context.metrics_of(scenario)):
         if match:
@@ -267,8 +269,8 @@ def _over_count(
 def _logs_over_count(
     context: Context, scenario: str, what: str, counts: list[int], name: str, fit: bool
 ) -> dict[int, float]:
-    """The logarithm of the slope of each block's line, or of its value at the largest number; none at all where one is
-    not positive."""
+    """The logarithm of the slope of each block's line, or of its value at the largest number; empty if one is not
+    positive."""
     taken = {n: dict(zip(*context.values(scenario, f"{what}-{n}", name), strict=True)) for n in counts}
     found = dict(taken[counts[-1]])
     if fit:
@@ -298,20 +300,20 @@ def sample_note(context: Context, scenario: str, metrics: Sequence[str]) -> str:
 
 
 def alt_of(title: str, data: Table, limit: int = 12) -> str:
-    """Words for those who cannot see the drawing: its finding and the first rows of its data."""
+    """Alternative text of a drawing: its finding and the first rows of its data."""
     lines = ["; ".join(plain(cell.text) for cell in row if plain(cell.text)) for row in data.rows[:limit]]
     more = f" And {len(data.rows) - limit} more rows in the table beneath." if len(data.rows) > limit else ""
     return format.clean(f"{title} {data.caption}: {'. '.join(lines)}.{more}", 1500)
 
 
 def spread(rows: Sequence[Estimate], baseline: str) -> tuple[Estimate, Estimate] | None:
-    """The cheapest and the dearest isolation by ratio, or None where nothing but the baseline was measured."""
+    """The cheapest and the most expensive isolation by ratio, or None if only the baseline was measured."""
     others = sorted((r for r in rows if r.environment != baseline and r.ratio == r.ratio), key=lambda r: r.ratio)
     return (others[0], others[-1]) if others else None
 
 
 def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
-    """A title over many metrics: how many equal the baseline, and which is dearest."""
+    """A title for many metrics: how many equal the baseline, and which is the most expensive."""
     named = rules.nameable(context, rows)
     others = [r for r in named if r.environment != context.baseline and r.ratio == r.ratio]
     if not others and any(r.ratio == r.ratio and r.environment != context.baseline for r in rows):
@@ -326,11 +328,11 @@ def tally(context: Context, rows: Sequence[Estimate], what: str) -> str:
 
 
 def _dearest(top: Sequence[Estimate]) -> str:
-    """Names the dearest, or those that cannot be distinguished, by the lowest ratio among them."""
+    """Names the most expensive, or all that cannot be distinguished, with the lowest ratio among them."""
     names = [f"{row.metric} in {format.clean(row.environment, 40)}" for row in top]
     if len(names) == 1:
-        return f"the dearest is {names[0]}, {format.ratio(top[0].ratio)}"
-    return f"the dearest are {format.listing(names, 3)}, from {format.ratio(min(row.ratio for row in top))}"
+        return f"the most expensive is {names[0]}, {format.ratio(top[0].ratio)}"
+    return f"the most expensive are {format.listing(names, 3)}, from {format.ratio(min(row.ratio for row in top))}"
 
 
 def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
@@ -346,7 +348,7 @@ def verdict_counts(rows: Sequence[Estimate], what: str) -> str:
 
 
 def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
-    """A title that states what came out, of those that may be named: who is cheapest, who dearest."""
+    """A title with the finding: the cheapest and the most expensive environment that may be named."""
     measured, rows = rows, rules.nameable(context, rows)
     ends = spread(rows, context.baseline)
     if ends is None:
@@ -371,7 +373,7 @@ def finding(context: Context, rows: Sequence[Estimate], what: str) -> str:
 
 
 def _alone(context: Context, rows: Sequence[Estimate]) -> str:
-    """Why there is nothing to say: nothing beside the baseline, or nothing that may be named, or no baseline."""
+    """Why there is no finding: nothing besides the baseline, nothing that may be named, or no baseline."""
     base = next((row for row in rows if row.environment == context.baseline), None)
     if base is not None and len(rows) == 1:
         return f"measured in {format.clean(context.baseline, 40)} alone"

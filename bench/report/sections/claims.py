@@ -1,4 +1,5 @@
-"""What people say about containers, and what this run measured of it. What it did not measure is listed as open."""
+"""Common claims about containers, and what this run measured of them. Claims that it did not measure are listed as
+open."""
 
 from __future__ import annotations
 
@@ -27,14 +28,15 @@ _EVERY_TIME = "images are pulled, loaded and removed anew in each block"
 
 
 class Answer(NamedTuple):
-    """What the run says: "holds", "does not hold", "measured" (a number, no yes or no) or "open"; and the numbers."""
+    """The run's answer: "holds", "does not hold", "measured" (a number, neither yes nor no) or "open"; and the
+    numbers."""
 
     verdict: str
     words: str = ""
 
 
 class Claim(NamedTuple):
-    """What is said, how a run answers it, and the run that would where this one does not."""
+    """The claim, the function that answers it, and the command whose run would answer it."""
 
     said: str
     answer: Callable[[Context], Answer]
@@ -126,7 +128,7 @@ def _privileges(context: Context) -> Answer:
 
 
 def _state(context: Context) -> Answer:
-    """What a program is started with, here and there."""
+    """The state in which a program is started, in several environments."""
     names = ["process", "docker", *VM_NAMES]
     told = {what: _seen(context, what, names) for what in ("pid", "environment", "umask")}
     words = "; ".join(f"{what}: {text}" for what, text in told.items() if text)
@@ -206,7 +208,7 @@ def _on_its_layers(context: Context) -> Answer:
 
 
 def _in_layers(context: Context) -> str:
-    """What the number of layers costs, and what those that are there already save."""
+    """The cost of the number of layers, and what existing layers save."""
     for kind in ("layers-120", "layers-50", "layers-10"):
         ratio = images.against(context, "pull", kind, "layers-1", "docker")
         whole, top = (context.find(f"{images.PREFIX}{kind}", metric, "docker") for metric in ("pull", "pull-top"))
@@ -257,7 +259,7 @@ def _within_reach(context: Context) -> Answer:
 
 
 def _less(context: Context, kind: str) -> str:
-    """What a kind of image takes and exposes, and one from scratch does not; empty if the run has not recorded it."""
+    """What a kind of image takes and exposes compared with one from scratch; empty if the run did not record it."""
     if not images.told(context, kind, "wire"):
         return ""
     sent = [format.quantity(images.told_number(context, one, "wire"), "byte") for one in (kind, "scratch")]

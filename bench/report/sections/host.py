@@ -1,4 +1,4 @@
-"""The host, the command that repeats the run, and where the raw data lie."""
+"""The host, the command that repeats the run, and the location of the raw data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _WORDS = {
     "clocksource": "clock source",
     "load": "load averages when the run began",
 }
-"""What the short names of the host's facts stand for."""
+"""The meanings of the host facts' short names."""
 
 _FILES = "as suite.json (every value, in pyperf's format) and session.json (everything else)."
 
 _ATTACHED = 4_000_000
-"""Bytes of a run's files up to which they are packed into the page: about a tenth of it there."""
+"""A run's files are embedded in the page up to so many bytes; compressed, they take about a tenth."""
 
 
 def build(context: Context) -> list[Block]:
@@ -75,7 +75,7 @@ def _stamp(context: Context) -> str:
 
 
 def _attachments(context: Context) -> list[Block]:
-    """The run's own files, so that a page that was forwarded has its data with it; not where they are large."""
+    """The run's own files, so that a forwarded page includes its data; not if they are large."""
     files = [context.run.path / name for name in ("suite.json", "session.json")]
     files = [file for file in files if file.is_file()]
     if sum(file.stat().st_size for file in files) > _ATTACHED:

@@ -1,7 +1,7 @@
 """Images: from the registry to the first byte by kind of image and engine, and what each kind takes and exposes.
 
-No raw process has an image. So kinds are compared with each other, within the same blocks of one engine: with an image
-from scratch, and those that differ in their layers alone with the same files in one layer.
+A raw process has no image. So kinds are compared with each other, within the same blocks of one engine: with an image
+from scratch, and those that differ only in their layers with the same files in one layer.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 PREFIX = "image-"
 _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
-"""Of the way to the first byte: where an engine does not tell two of them apart, there is one of both."""
+"""Parts of the way to the first byte. If an engine does not separate two of them, there is one for both."""
 _COSTS = ("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "remove", "start")
 _MOST_BARS = 30
-"""More can neither be told apart nor be kept small; the tables have all."""
+"""More cannot be distinguished, and make large files; the tables have all."""
 _COUNTS = ("layers", "files", "packages")
 _NAMES = ("set-uid", "shells", "interpreters")
 
@@ -47,12 +47,12 @@ def build(context: Context) -> list[Block]:
 
 
 def against(context: Context, metric: str, kind: str, reference: str, environment: str) -> Ratio | None:
-    """A cost of one kind of image against that of another in the same engine; None where they share no block."""
+    """The ratio of a cost between two kinds of images in the same engine; None if they share no block."""
     return within_blocks(context, metric, PREFIX + kind, PREFIX + reference, environment)
 
 
 def told(context: Context, kind: str, fact: str) -> str:
-    """A fact about a kind of image, the same in every engine; empty if none told it."""
+    """A fact about a kind of image, the same in every engine; empty if it was not recorded."""
     return next(
         (text for record in context.session.environments if (text := record.facts.get(f"{PREFIX}{kind}.{fact}", ""))),
         "",
@@ -60,7 +60,7 @@ def told(context: Context, kind: str, fact: str) -> str:
 
 
 def told_number(context: Context, kind: str, fact: str) -> float:
-    """The same as a number; not a number if none told one."""
+    """The same as a number; NaN if it was not recorded."""
     text = told(context, kind, fact)
     return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else math.nan
 
@@ -81,7 +81,7 @@ def _reference(kind: str) -> str:
 
 
 def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Figure | None:
-    """The parts of the way from the registry to the first byte, of those for which an engine tells them apart."""
+    """The parts of the way from the registry to the first byte, for each kind and engine that has them."""
     bars, rows = [], []
     for kind in kinds:
         for name in names:
@@ -104,7 +104,7 @@ def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Fig
 
 
 def _parts(context: Context, kind: str, name: str) -> list[float] | None:
-    """The medians of the parts; None if there are none, or if they are of different blocks, as those do not add up."""
+    """The medians of the parts; None without values, or if they come from different blocks and do not add up."""
     found = {m: context.find(PREFIX + kind, m, name) for m in ("pull", "fetch", "unpack", "create", "start")}
     medians = {metric: row.median for metric, row in found.items() if row}
     if not medians.keys() >= {"pull", "start"} or len({row.counted for row in found.values() if row}) > 1:
@@ -146,7 +146,7 @@ def _cost_cell(context: Context, kind: str, row: Estimate | None) -> Text:
 
 
 def _sizes(context: Context, kinds: Sequence[str], names: Sequence[str]) -> list[Block]:
-    """What each kind takes, on the wire and on the disk of each engine, and what is in it."""
+    """The sizes of each kind, on the wire and on the disk of each engine, and its contents."""
     disks = [name for name in names if any(context.find(PREFIX + kind, "disk", name) for kind in kinds)]
     rows: list[list[Cell | Text]] = []
     for kind in kinds:

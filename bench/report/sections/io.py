@@ -36,7 +36,7 @@ _FAMILIES = ("io", "net")
 _TAIL = re.compile(r"[-.]p(?P<percentile>\d+(\.\d+)?)$")
 _COPY_UP = re.compile(r"copy-?up-(?P<size>\d+)(?P<unit>k|m)", re.IGNORECASE)
 _BESIDE = re.compile(r"(^cpu|-cpu$|^again-)")
-"""Metrics that stand beside another one: CPU time of the same operation, the second write after the first."""
+"""Metrics that accompany another one: CPU time of the same operation, the second write after the first."""
 
 _PERCENTILES = ("p50", "p99", "p99.9")
 
@@ -62,15 +62,15 @@ def build(context: Context) -> list[Block]:
 
 
 def _in_memory(context: Context) -> list[Block]:
-    """Where less than a device is in the path, so that an order that looks odd is none."""
+    """A note on paths that end in memory, which explains results that look odd."""
     names = [e.name for e in context.session.environments if memory_answers(context, e.name)]
     if not names:
         return []
     words = format.listing([format.clean(name, 40) for name in names], 12)
     return [
         Paragraph(
-            f"In {words} memory of the host answers, direct I/O or not: it skips the page cache of the instance's own "
-            "kernel only. Such a path may well be faster than one that ends at the device."
+            f"In {words}, the host's memory may answer, even with direct I/O, which bypasses only the page cache of "
+            "the instance's own kernel. Such a path may well be faster than one that ends at the device."
         )
     ]
 
@@ -98,7 +98,7 @@ def _family(context: Context, scenario: str, title: str) -> list[Block]:
 
 
 def _shown(context: Context, scenario: str) -> list[str]:
-    """Every environment that the scenario was measured in, or one of each kind where there are very many."""
+    """Every environment in which the scenario was measured, or one of each kind if there are very many."""
     names = context.measured({row.environment for row in context.select(scenario)})
     return drawn(context, names)
 
@@ -139,7 +139,7 @@ def _latencies(context: Context, scenario: str, main: list[str], names: list[str
 
 
 def _tail_by_block(context: Context, scenario: str, metric: str, name: str) -> dict[int, float]:
-    """How many times the median latency the one in a thousand is, block by block."""
+    """The ratio of the latency of one in a thousand to the median, block by block."""
     usual, rare = (dict(zip(*context.values(scenario, f"{metric}-{p}", name), strict=True))
                    for p in (_PERCENTILES[0], _PERCENTILES[-1]))  # fmt: skip
     return {block: rare[block] / usual[block] for block in usual.keys() & rare.keys() if usual[block] > 0}
@@ -156,7 +156,7 @@ def _cpu(context: Context, scenario: str, metrics: list[str], names: list[str]) 
 
 
 def _paths(context: Context, scenario: str, main: list[str]) -> list[Block]:
-    """Every storage path against the one it is compared with, where that is not the baseline: qcow2 against raw."""
+    """Every storage path against the one it is compared with, if that is not the baseline: qcow2 against raw."""
     names = {row.environment for row in context.select(scenario)}
     paths = [
         _Path(e.name, str(e.compared_with), _cause(context, e.name))
@@ -170,7 +170,7 @@ def _paths(context: Context, scenario: str, main: list[str]) -> list[Block]:
 
 
 def _cause(context: Context, name: str) -> str:
-    """What an environment has that the one it is compared with has not."""
+    """What distinguishes an environment from the one it is compared with."""
     record = context.environment(name)
     adds = format.clean(record.adds, 120) if record else ""
     return adds if record and record.single_factor else f"several things: {adds}"
@@ -228,7 +228,8 @@ def _with_quartiles(row: Estimate | None) -> str:
 
 
 def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]]) -> list[Block]:
-    """What an overlay adds to the first write, paired: each against the same without one where that was measured."""
+    """What an overlay adds to the first write, paired: against the same environment without one, if that was
+    measured."""
     paths = _overlay_paths(context, scenario)
     known = _differences(context, scenario, paths) if paths else {}
     series: list[charts.Series] = []
@@ -255,7 +256,7 @@ def _overlay_adds(context: Context, scenario: str, sizes: list[tuple[float, str]
 
 
 def _what_overlays_add(added: Mapping[Difference, tuple[int, str]], sizes: int) -> str:
-    """A title: which size of a file, by its place, and which overlay stand out."""
+    """A title: the file size and the overlay that stand out."""
     largest = rules.outstanding(list(added))
     if largest is not None:
         place, path = added[largest]
@@ -263,7 +264,7 @@ def _what_overlays_add(added: Mapping[Difference, tuple[int, str]], sizes: int) 
         return f"An overlay adds most to the first write to {which}: {path}"
     dearer = len({place for difference, (place, _) in added.items() if difference.low > 0})
     if not dearer:
-        return "No first write is certainly dearer through an overlay"
+        return "No first write certainly costs more through an overlay"
     return f"An overlay adds to the first write to files of {dearer} of {format.count(sizes, 'size')}; none stands out"
 
 

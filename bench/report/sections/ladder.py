@@ -1,7 +1,7 @@
 """The ladder: what each rung adds, as paired differences that stack up to the whole.
 
-A rung names one cause only where its record says that it differs in that alone and the rung it is compared with was
-measured in this run.
+A rung names one cause only if its record says that it differs in that alone, and if the rung that it is compared with
+was measured in this run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 _TARGETS = (("docker", "podman", "runc", "handmade"), ("kvm", "tcg"))
-"""What a waterfall leads up to: the first of each row that was measured."""
+"""The top of each waterfall: the first of each row that was measured."""
 
 _COSTS = (("ready", "to the first byte"), ("gone", "until all is freed"), ("cpu", "CPU time"))
 _SAYS = {"ready": "time that {} takes to its first byte", "cpu": "CPU time that one {} takes from start to end"}
-"""The costs that are stacked up, and how a title speaks of them."""
+"""The costs that are stacked, and their words in a title."""
 
 
 def build(context: Context) -> list[Block]:
@@ -44,7 +44,7 @@ def build(context: Context) -> list[Block]:
 
 
 def _steps(context: Context) -> list[Block]:
-    """The steps of the starts that tell them, each stamped: what the difference of two rungs is too coarse for."""
+    """The stamped steps of the starts that have them: the difference of two rungs is too coarse for these."""
     metrics = [m for m in context.metrics_of("startup") if m.startswith("step-")]
     names = context.measured({row.environment for metric in metrics for row in context.select("startup", metric)})
     figure = parts_figure(context, "startup", metrics, "The steps of a start made by hand", drawn(context, names))
@@ -54,7 +54,8 @@ def _steps(context: Context) -> list[Block]:
 def _chains(context: Context, rungs: list[Rung]) -> list[list[Rung]]:
     """The ways up to a container and up to a virtual machine, from the baseline or from a rung that stands apart.
 
-    A way on which no rung names its cause, as those between were not run, would explain nothing."""
+    A chain in which no rung names a cause, because those in between were not run, would explain nothing.
+    """
     below = {rung.upper: rung for rung in rungs}
     chains = []
     for targets in _TARGETS:
@@ -140,7 +141,7 @@ def _table(context: Context, rungs: list[Rung]) -> Table:
 
 
 def _bottom_up(rungs: list[Rung]) -> list[Rung]:
-    """No rung before the one it is compared with; else in the order of the record."""
+    """Each rung after the one it is compared with, otherwise in the order of the record."""
     below = {rung.upper: rung.lower for rung in rungs}
 
     def height(rung: Rung) -> int:

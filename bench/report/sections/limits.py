@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 MARGIN = 0.10
-"""A limit is enforced if the whole interval of what an instance got lies this near to it. A quota is given anew ten
-times a second, and a window ends in the middle of one."""
+"""A limit is enforced if the whole interval of what an instance got lies this near to it. A quota has ten periods a
+second, and the window ends in the middle of one."""
 NONE = 1.5
-"""If an instance certainly got more than so many times a limit, it is not enforced. Between the two is a burst: QEMU
-lets a disk write ahead."""
+"""If an instance certainly got more than so many times a limit, it is not enforced. In between it is a burst: QEMU lets
+a disk write ahead."""
 
 
 class _Kind(NamedTuple):
-    """A cost that says which share of a limit an instance got."""
+    """A cost from which the share of a limit follows that an instance got."""
 
     scenario: str
     metric: str
@@ -84,7 +84,7 @@ _CAPTIONS = {
 
 
 class _Had(NamedTuple):
-    """What one environment gave of one limit."""
+    """The share of one limit in one environment."""
 
     kind: _Kind
     environment: str
@@ -130,7 +130,8 @@ def _all(context: Context) -> list[_Had]:
 
 
 def sentence(context: Context, names: Sequence[str]) -> str:
-    """What the first of these environments of which that can be said does with its limits; empty if none."""
+    """A sentence about the limits of the first of these environments for which that is known; empty if there is
+    none."""
     had = _all(context)
     said = (_said([one for one in had if one.environment == name]) for name in names)
     return next((f"{name}: {words}" for name, words in zip(names, said, strict=True) if words), "")
@@ -163,7 +164,7 @@ def _weighed(context: Context) -> list[_Had]:
 
 
 def _centre(context: Context, kind: _Kind, environment: str, limit: int, shares: Sequence[float]) -> list[_Had]:
-    """The middle of the blocks with its interval; nothing without a block."""
+    """The centre over the blocks with its interval; empty without blocks."""
     logs = [math.log(share) for share in shares if 0 < share < math.inf]
     if not logs:
         return []
@@ -172,7 +173,7 @@ def _centre(context: Context, kind: _Kind, environment: str, limit: int, shares:
 
 
 def _share(log: float) -> float:
-    """Infinite where no number is so large, as of a record that says anything."""
+    """Infinite if it overflows, as from a damaged record."""
     return math.exp(log) if not log > 700 else math.inf
 
 
@@ -190,7 +191,7 @@ def _table(context: Context, scenario: str, had: Sequence[_Had]) -> Block:
 
 
 def _cell(context: Context, one: _Had) -> Text:
-    """The share and its interval, and beneath it what is shown beside."""
+    """The share and its interval, with the accompanying metric beneath."""
     share = Span(format.ratio_interval(one.share, one.low, one.high, MARGIN), "strong")
     row = (
         context.find(one.kind.scenario, f"{one.kind.beside}-{one.limit}", one.environment) if one.kind.beside else None
@@ -211,7 +212,7 @@ def _sentences(context: Context, had: Sequence[_Had]) -> list[Block]:
 
 
 def _said(had: Sequence[_Had]) -> str:
-    """What an environment does with these limits; empty if there are too few blocks to say it."""
+    """What an environment does with these limits, in words; empty if there are too few blocks."""
     known = [one for one in had if not math.isnan(one.low)]
     parts = []
     for outcome, verb in _VERBS.items():
@@ -234,7 +235,7 @@ def _in_words(one: _Had) -> str:
 
 
 def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
-    """Which limits are none, and where."""
+    """Which limits are not enforced, and where."""
     found: dict[str, list[str]] = {}
     for one in had:
         if one.outcome == "none":
@@ -246,8 +247,8 @@ def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
     if any(one.outcome == "none" and one.kind.metric == "syncfs" for one in had):
         blocks.append(
             Paragraph(
-                "The kernel's threads write what a program leaves in the page cache. Cgroup version 1 charges that to "
-                "nobody, so no limit applies; version 2 charges it to the writer's cgroup. Where fsync is not limited "
+                "The kernel's threads write back the page cache. Cgroup version 1 charges that to "
+                "no cgroup, so no limit applies; version 2 charges it to the writer's. If fsync is not limited "
                 "either, the file system answers it at once (a volatile overlay, as of podman run --rm)."
             )
         )
@@ -255,7 +256,7 @@ def _not_enforced(context: Context, had: Sequence[_Had]) -> list[Block]:
 
 
 def _ends(context: Context) -> list[Block]:
-    """How a program learns that there is no more memory, and what swap changes."""
+    """What happens to a program at its memory limit, and what swap changes."""
     rows: list[list[Cell | Text]] = []
     for record in context.session.environments:
         end, swap = (record.facts.get(f"limit-memory.{key}", "") for key in ("end", "swap"))
@@ -278,7 +279,7 @@ def _counts(context: Context) -> list[Block]:
                 rows.append([name_cell(context, record.name), what, *shown])
     if not rows:
         return []
-    caption = "How many there could be, including those that were there before, and the error that the program got."
+    caption = "How many there could be, including existing ones, and the error that the program got."
     return [table(caption, ["environment", "limit of", "set", "reached", "error"], rows, left=2)]
 
 

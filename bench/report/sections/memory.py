@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 _WAYS = ("available", "pss", "cgroup", "kernel", "slab", "page-tables", "kernel-stacks", "per-cpu", "fixed")
 """The slopes that the density scenario takes, and its intercept."""
 _HOST_WIDE = ("available", "kernel")
-"""They exist everywhere: where there is none, it was not positive."""
+"""Counts that exist everywhere: a missing one was not positive."""
 _ACCOUNTS = ("available", "pss", "kernel", "daemons", "harness")
-"""The whole, and what explains it without counting anything twice."""
+"""The total, and the counts that explain it without overlap."""
 _ACCOUNTED = ("PSS", "kernel", "daemons", "harness beside it")
 _COUNTS = ("pss", "uss", "rss", "cgroup")
 _ONCE = ("pss-daemons",)
-"""What is there once however many instances there are: shown beside the counts, no part of any."""
+"""Fixed costs, independent of the number of instances: shown beside the counts, part of none."""
 _PARTS = {
     "PSS, by the role of the process": ["pss-payload", "pss-helper"],
     "The cgroup's count, by kind": ["cgroup-anonymous", "cgroup-file", "cgroup-kernel"],
@@ -104,7 +104,7 @@ def _density(context: Context) -> list[Block]:
 
 
 def _accounts(context: Context, names: list[str]) -> list[Block]:
-    """What one more instance takes, and how far the independent counts explain it: the rest is shown, not hidden."""
+    """What one more instance takes, and how far the independent counts explain it; the rest is shown as such."""
     rows: list[list[Cell | Text]] = []
     biased: list[str] = []
     for name in names:
@@ -127,16 +127,16 @@ def _accounts(context: Context, names: list[str]) -> list[Block]:
         ])  # fmt: skip
         if stored:
             biased.append(f"{format.clean(name, 40)} ({', '.join(stored)})")
-    columns = ["environment", "fall of available memory", *_ACCOUNTED, "not explained"]
+    columns = ["environment", "decrease of available memory", *_ACCOUNTED, "not explained"]
     caption = (
-        "One more idle instance: the fall of available memory, what of it the PSS, the kernel's own count, the "
-        "daemons' growth and the harness's own processes explain, and the rest [95 %]. It is the whole host's: what "
+        "One more idle instance: the decrease of available memory, the parts that PSS, the kernel's own count, the "
+        "daemons' growth and the harness's own processes explain, and the rest [95 %]. It is counted host-wide: what "
         "ran meanwhile is in the rest. So are pages of sockets, pipes and translated code, and reclaimable slab, half "
         "of which the kernel takes to be available. Slopes have their sign."
     )
     if biased:
         caption += (
-            f" Where those do not suffice, only blocks with a positive slope are in, and it is too high: "
+            f" If those do not suffice, only blocks with a positive slope are included, so the slope is too high: "
             f"{format.listing(biased)}."
         )
     return [table(caption, columns, rows)] if rows else []
@@ -160,7 +160,7 @@ def _slopes(context: Context, name: str) -> tuple[dict[str, dict[int, float]], l
 
 
 def _is_whole(context: Context, metric: str) -> bool:
-    """Whether the run has a slope's values of whatever sign; runs of before have only those that are positive."""
+    """Whether the run has a slope's values of either sign; older runs have only positive ones."""
     record = context.metric("density", metric)
     return record is not None and record.sign == "any"
 
@@ -176,7 +176,7 @@ def _counts(context: Context, way: str, name: str) -> dict[int, dict[int, float]
 
 
 def _left_out(context: Context, names: list[str], metrics: list[str]) -> list[Block]:
-    """In how many blocks a slope was not positive: the medians above are of the others."""
+    """The number of blocks in which a slope was not positive: the medians above are those of the others."""
     said = []
     for name in names:
         counts = {way: _counts(context, way, name) for way in _ACCOUNTS}
@@ -191,7 +191,7 @@ def _left_out(context: Context, names: list[str], metrics: list[str]) -> list[Bl
             said.append(f"{format.clean(name, 40)}: {', '.join(lacking)}")
     if not said:
         return []
-    text = "Blocks left out of these medians, which are too high for that, as their value was not positive"
+    text = "Blocks left out of these medians because their value was not positive, so that the medians are too high"
     return [Paragraph(f"{text}: {'; '.join(said)}.")]
 
 

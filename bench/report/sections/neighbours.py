@@ -1,7 +1,7 @@
-"""Neighbours: how many times an instance's cost alone it pays beside another that takes all that it can get.
+"""Neighbours: an instance's cost beside another that takes all that it can get, relative to its cost alone.
 
-Both costs are of the same environment and the same blocks; the baseline is in no ratio. A scenario's name says which
-aggressor was there (scenarios/neighbours.py).
+Both costs are of the same environment and the same blocks; no ratio involves the baseline. A scenario's name has the
+aggressor (scenarios/neighbours.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PREFIX, _ALONE, _LIMITED = "neighbour-", "neighbour-none", "-limited"
 
 
 class _Lost(NamedTuple):
-    """What one cost becomes beside one aggressor in one environment."""
+    """One cost beside one aggressor in one environment."""
 
     environment: str
     aggressor: str
@@ -36,7 +36,7 @@ class _Lost(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """As of any ratio; empty if there are too few blocks to say it."""
+        """The verdict as for any ratio; empty if there are too few blocks."""
         low, high = self.ratio.low, self.ratio.high
         return "" if math.isnan(low) else verdict(self.ratio.value, low, high)
 
@@ -50,7 +50,7 @@ def build(context: Context) -> list[Block]:
 
 
 def sentence(context: Context, names: Sequence[str]) -> str:
-    """What the first of these environments of which that can be said loses; empty if none."""
+    """A sentence about the first of these environments for which the loss is known; empty if there is none."""
     lost = _all(context)
     said = (_said([one for one in lost if one.environment == name]) for name in names)
     return next((f"{name}: {words}" for name, words in zip(names, said, strict=True) if words), "")
@@ -74,23 +74,23 @@ def _environments(context: Context, lost: Sequence[_Lost]) -> list[str]:
 
 
 def _sentences(context: Context, lost: Sequence[_Lost]) -> list[Block]:
-    """What each environment loses, one sentence each, and how sure that is."""
+    """What each environment loses, one sentence each, and how certain that is."""
     said = []
     for name in _environments(context, lost):
         words = _said([one for one in lost if one.environment == name])
         if words:
             said.append(f"{format.clean(context.title(name), 60)}: {words}.")
     if not said:
-        return [Paragraph("Fewer than six blocks: what a neighbour takes away cannot be said.")] if lost else []
+        return [Paragraph("Fewer than six blocks: the effect of a neighbour cannot be determined.")] if lost else []
     note = (
-        "Slowed means that the whole 95 % interval lies above 1.05 times the cost alone. Each is judged by itself: of "
-        "forty that lose nothing, one may be among them by chance."
+        "Slowed means that the whole 95 % interval lies above 1.05 times the cost alone. Each is judged by itself: "
+        "among forty unaffected costs, one may count as slowed by chance."
     )
     return [Items(list["Text"](said)), Paragraph(Span(note, "small"))]
 
 
 def _said(lost: Sequence[_Lost]) -> str:
-    """How many costs are slowed, without limits and with them; empty if there are too few blocks to say it."""
+    """How many costs are slowed, without and with limits; empty if there are too few blocks."""
     parts = []
     for is_limited, words in ((False, "beside aggressors"), (True, "beside aggressors with limits")):
         known = [one for one in lost if one.is_limited == is_limited and one.outcome]
@@ -113,8 +113,8 @@ def _matrix(context: Context, name: str, lost: Sequence[_Lost]) -> Block:
         rows.append([_aggressor(context, aggressor), *(_cell(*pair) for pair in pairs)])
     title = format.clean(context.title(name), 60)
     caption = (
-        f"{title}: how many times its cost alone each victim pays beside each aggressor, compared within blocks "
-        "[95 %]; beneath, with limits of the aggressor."
+        f"{title}: each victim's cost beside each aggressor, relative to its cost alone, compared within blocks "
+        "[95 %]; beneath it, with limits on the aggressor."
     )
     return table(caption, ["aggressor", *victims], rows)
 

@@ -1,4 +1,4 @@
-"""Other costs: what no other section shows, so that whatever was measured has a row."""
+"""Other costs: those that no other section shows, so that everything that was measured has a row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def build(context: Context) -> list[Block]:
-    """What is left is known when all other sections are built."""
+    """No blocks: what is left is known once all other sections are built (`complete`)."""
     return []
 
 
 def complete(context: Context, shown: set[str]) -> list[Block]:
-    """The scenarios, or the metrics of one, that are shown nowhere: a plug-in's for one."""
+    """The scenarios, or their metrics, that no other section shows, such as a plug-in's."""
     blocks: list[Block] = []
     for scenario in dict.fromkeys(row.scenario for row in context.estimates):
         metrics = context.metrics_of(scenario)

@@ -66,9 +66,9 @@ def _title(groups: list[tuple[Need, list[Estimate]]]) -> str:
     }
     names = [words[id(row)] for row in top]
     if len(names) == 1:
-        return f"{text}; the dearest is {names[0]}, {format.ratio(top[0].ratio)}"
+        return f"{text}; the most expensive is {names[0]}, {format.ratio(top[0].ratio)}"
     lowest = format.ratio(min(row.ratio for row in top)) if top else ""
-    return f"{text}; the dearest are {format.listing(names, 3)}, from {lowest}" if top else text
+    return f"{text}; the most expensive are {format.listing(names, 3)}, from {lowest}" if top else text
 
 
 SECTION = Section(30, "overview", "Overview", build)

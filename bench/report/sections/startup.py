@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 POINTS = 3000
-"""Points that a drawing shows, all environments together; more are thinned evenly, and the note says so."""
+"""The most points of a drawing, over all environments; more are thinned evenly, and the note says so."""
 
 _STAMPS = ("created", "attached", "started", "booted", "ready")
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -79,7 +79,7 @@ def _quantiles(context: Context, names: list[str]) -> Table:
 
 
 def _quantile(ordered: list[float], share: float) -> float:
-    """Linear between the neighbours. Not a number where too few values reach so far: 5 and 95 % want 20, 99 % 100."""
+    """A quantile by linear interpolation. NaN if there are too few values: 5 and 95 % need 20, 99 % needs 100."""
     rarest = min(share, 1 - share) or 1.0
     if len(ordered) * rarest < 1 - 1e-9:
         return math.nan
@@ -90,8 +90,8 @@ def _quantile(ordered: list[float], share: float) -> float:
 
 
 def _phases(context: Context, names: list[str]) -> list[Block]:
-    """Medians of the per-block differences between neighbouring stamps, and the teardown after them; nothing where a
-    start and an end are one phase."""
+    """Medians of the per-block differences between consecutive stamps, and the teardown after them; empty if start and
+    teardown have only one phase each."""
     parts, bars = _phase_names(context, names), []
     values: dict[tuple[str, str], dict[int, float]] = {}
     if len(parts) < 2:
@@ -118,7 +118,7 @@ def _phases(context: Context, names: list[str]) -> list[Block]:
 
 
 def _stamps_told(context: Context) -> str:
-    """What has happened at each stamp, in the words of the scenario's record."""
+    """The meaning of each stamp, in the words of the scenario's record."""
     records = [context.metric("startup", name) for name in (*_STAMPS, "exit", "gone")]
     known = [r for r in records if r is not None and r.meaning and context.select("startup", r.name)]
     said = [format.clean(r.meaning, 120).split(" until ", 1)[-1].removeprefix("from the request to ") for r in known]
@@ -159,7 +159,7 @@ def _phase_names(context: Context, names: list[str]) -> list[str]:
 
 
 def _order(context: Context, names: list[str]) -> list[Block]:
-    """Every start in the order of the run; nothing where there is one block alone."""
+    """Every start in the order of the run; empty if there is only one block."""
     series, step = [], 1
     columns: dict[str, dict[int, float]] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""What a program inside can still reach: the other side of a cheap boundary, as seen from inside each environment."""
+"""What a program inside can still reach, as seen from inside each environment: a cheap boundary may be a weak one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLUMNS = {
 }
 """Fact of the surface scenario -> the column's title."""
 _LISTS = frozenset({"writable", "devices"})
-"""Facts that name things, of which the table shows the number."""
+"""Facts that list names; the table shows their number."""
 
 
 def build(context: Context) -> list[Block]:
@@ -60,7 +60,7 @@ _OUTCOMES = {
     "absent": "absent",
     "unknown": "not known",
 }
-"""Fact of what became of system calls -> the column's title; a column without any is left out."""
+"""Fact about the outcome of system calls -> the column's title; an empty column is left out."""
 _OWN_KERNEL = " (own kernel)"
 
 
@@ -86,7 +86,7 @@ def _reaches(context: Context, fact: str = "calls") -> list[_Reach]:
 
 
 def _calls(context: Context) -> list[Block]:
-    """What became of the system calls in each environment."""
+    """The outcomes of the system calls in each environment."""
     reaches = _reaches(context)
     if not reaches:
         return []
@@ -115,7 +115,7 @@ def _calls(context: Context) -> list[Block]:
 
 
 def _against_docker(context: Context) -> list[Block]:
-    """In what each filter differs from Docker's documented default profile."""
+    """The differences of each filter from Docker's documented default profile."""
     said: list[Text] = [
         f"{format.clean(record.name, 60)}: {format.clean(profile, 600)}."
         for record in context.session.environments

@@ -31,7 +31,7 @@ def build(context: Context) -> list[Block]:
 
 
 def _figure(context: Context, scenario: str, metrics: list[str]) -> Figure | Table:
-    """The ratios, drawn; only the table where there are none."""
+    """A drawing of the ratios; only the table if there are none."""
     names = representatives(context)
     rows = []
     for metric in metrics:
@@ -73,7 +73,7 @@ def _heat(context: Context, scenario: str, metrics: list[str]) -> Table:
                     Cell((Span(format.cost(row), "strong"), Span(format.against(row), "small")), shade_of(row))
                 )
         rows.append(cells)
-    caption = "Median time of one operation, and its ratio to the baseline; the deeper the colour, the dearer"
+    caption = "Median time of one operation, and its ratio to the baseline; a deeper colour means a higher ratio"
     return table(caption, ["operation", *(format.clean(n, 60) for n in names)], rows)
 
 

@@ -1,6 +1,6 @@
 """The runs of this host so far: each need as a ratio to its own night's baseline, and the baseline itself.
 
-The lines show; what changed for certain is in the table, as `isobench trend` tells it.
+The table has the confirmed changes, as `isobench trend` reports them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from isobench.report.needs import Need
 
 FEWEST = 3
-"""Runs that make a history."""
+"""The fewest runs for a history."""
 
 
 def build(context: Context) -> list[Block]:
@@ -50,14 +50,14 @@ def build(context: Context) -> list[Block]:
 
 
 def _differ(before: dict[str, str], after: dict[str, str]) -> bool:
-    """Whether anything that both runs know is another; a run without QEMU does not know its version."""
+    """Whether a fact that both runs recorded differs; a run without QEMU does not record its version."""
     return any(before[key] != after[key] for key in before.keys() & after.keys())
 
 
 def _baseline(
     context: Context, wanted: list[tuple[Need, tuple[str, str]]], nights: list[Night], alerts: list[Alert]
 ) -> Figure | None:
-    """The baseline's own costs against the first run that has them: when all of them move, the host has changed."""
+    """The baseline's own costs relative to the first run that has them: if all of them move, the host has changed."""
     series = []
     rows: list[list[Cell | Text]] = []
     for style, (need, chosen) in enumerate(wanted):
@@ -83,7 +83,7 @@ def _baseline(
 
 
 def _marks(alerts: list[Alert], concerns: Callable[[Alert], bool], nights: list[Night]) -> list[charts.Change]:
-    """The changes that a figure has to show, by their numbers in the table: its own, and the host's software's."""
+    """The changes that a figure shows, by their numbers in the table: its own, and those of the host's software."""
     first, last = nights[0].day, nights[-1].day
     wanted = [
         (number, alert) for number, alert in enumerate(alerts, 1) if alert.kind == "fingerprint" or concerns(alert)
@@ -97,7 +97,8 @@ def _told(marks: list[charts.Change]) -> str:
 
 
 def _title(what: str, alerts: Sequence[Alert], series: Sequence[charts.Series]) -> str:
-    """A title about the confirmed changes since the first run drawn; lines that merely end higher claim nothing."""
+    """A title about the confirmed changes since the first run drawn; a line that merely ends higher supports no
+    claim."""
     first, runs = min(one.x[0] for one in series), max(len(one.x) for one in series)
     found = [alert for alert in alerts if alert.state != "withdrawn" and day_of(alert.near) >= first]
     if not found:
@@ -130,7 +131,7 @@ def _changes(alerts: list[Alert]) -> list[Block]:
 
 
 def _alerts(context: Context) -> list[Alert]:
-    """What was confirmed in this host's runs up to this one, the oldest first."""
+    """The changes that were confirmed in this host's runs up to this one, the oldest first."""
     if context.history is None:
         return []
     found = history.read(context.history)

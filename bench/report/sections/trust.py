@@ -1,4 +1,4 @@
-"""Why the numbers may be believed, and where they may not: blocks, control, marks, skips, failures, oddities."""
+"""Why the numbers can be trusted, and where they cannot: blocks, control, marks, skips, failures, oddities."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def build(context: Context) -> list[Block]:
 
 
 def _unsteady_clocks(context: Context) -> list[str]:
-    """A sentence for each environment in which the probe found a clock that its own times cannot lean on."""
+    """A sentence for each environment in which the probe found an unreliable clock."""
     found = []
     for environment in context.session.environments:
         said = {text for key, text in environment.facts.items() if key.startswith("syscall") and key.endswith(".clock")}
@@ -75,7 +75,7 @@ def _facts(context: Context) -> Block:
         ["duration", _duration(context)],
         ["ended because", stopped],
         ["A/A control", control_sentence(context)],
-        ["what so many blocks can show", _conclusive(context)],
+        ["what this many blocks can show", _conclusive(context)],
         ["autocorrelated blocks", _correlated(context)],
         ["smallest effect seen", _smallest(context)],
         ["band", f"equivalent: the whole interval from {format.band(BAND)} the baseline"],
@@ -107,8 +107,8 @@ def _left_out(count: int) -> str:
 
 
 def _smallest(context: Context) -> str:
-    """The minimum detectable effect of each need: what a true difference would have to be, by the control, which varies
-    least, and by the environment that varies most."""
+    """The minimum detectable effect of each need: from the control, which varies least, and from the environment that
+    varies most."""
     known = []
     for need in needs_of(context):
         chosen = metric_for(context, need)
@@ -125,10 +125,10 @@ def _smallest(context: Context) -> str:
 
 
 def _conclusive(context: Context) -> str:
-    """How far beyond the band a cost has to lie among so many others, in half-widths of its interval."""
+    """How far beyond the band a cost has to lie, given the number of costs, in half-widths of its interval."""
     rows = [row for row in context.estimates if not row.control and row.p_holm == row.p_holm]
     if not rows:
-        return "nothing: no cost has the six pairs of blocks from which an interval holds at 95 %"
+        return "nothing: no cost has the six pairs of blocks that a 95 % interval needs"
     pairs = Counter(row.n for row in rows).most_common(1)[0][0]
     times = stretch(SIGNIFICANCE / len(rows), pairs)
     costs = format.count(len(rows), "cost")
@@ -140,7 +140,7 @@ def _conclusive(context: Context) -> str:
 
 
 def _correlated(context: Context) -> str:
-    """Where blocks are not independent of each other, and what that does to the intervals."""
+    """Which costs have autocorrelated blocks, and how that affects the intervals."""
     rows = [row for row in context.estimates if not row.control and row.effective == row.effective]
     found = [row for row in rows if row.effective < row.n]
     if not found:
@@ -154,8 +154,8 @@ def _correlated(context: Context) -> str:
 
 
 def _undefined(context: Context) -> list[str]:
-    """Costs that have no ratio though they and the baseline were measured: leaving such blocks out would say that the
-    others are all there is."""
+    """Costs that have no ratio although they and the baseline were measured: leaving out their blocks of zero would
+    bias the rest."""
     return [
         f"{format.clean(row.name, 80)} in {format.clean(row.environment, 40)}"
         for row in context.estimates
@@ -171,7 +171,7 @@ def _is_undefined(context: Context, row: Estimate) -> bool:
 
 
 def _missing(context: Context) -> list[str]:
-    """Environments that gave fewer values than there are blocks, scenario by scenario: they failed or vanished."""
+    """Environments with fewer values than blocks, by scenario: they failed or disappeared."""
     most: dict[tuple[str, str], int] = {}
     for row in context.estimates:
         if not row.control:
@@ -186,7 +186,7 @@ def _missing(context: Context) -> list[str]:
 
 
 def control_sentence(context: Context) -> str:
-    """What the baseline's second copy says about the whole method."""
+    """The result of the A/A control in one sentence."""
     rows = [row for row in context.estimates if row.control and row.ratio == row.ratio]
     if not rows:
         return "not taken"
@@ -228,7 +228,7 @@ def _flagged(context: Context) -> list[Block]:
 
 
 def _shapes(context: Context) -> list[Block]:
-    """Series of which the median tells half the truth."""
+    """Series that the median describes only partly."""
     found = oddities(context.results.tables)
     rows: list[list[Text]] = [
         [f"{format.clean(o.scenario, 40)}.{format.clean(o.metric, 40)}/{format.clean(o.environment, 40)}", o.text]
@@ -262,7 +262,7 @@ def _skips(context: Context) -> list[Block]:
 
 
 def _failures(context: Context) -> list[Block]:
-    """One row for each cell that failed: how often, the most frequent reason, and the last words of its console."""
+    """One row for each cell that failed: how often, the most frequent reason, and the last lines of its console."""
     found: dict[tuple[str, str], list[FailureRecord]] = {}
     for failure in context.session.failures:
         found.setdefault((failure.environment, failure.scenario), []).append(failure)
@@ -274,7 +274,7 @@ def _failures(context: Context) -> list[Block]:
     if not rows:
         return []
     more = len(ordered) - len(rows)
-    caption = "Measurements that failed, with the last words of their console"
+    caption = "Measurements that failed, with the last lines of their console"
     caption += f" ({format.count(more, 'more cell')} not shown)" if more else ""
     return [table(caption, ["environment", "scenario", "times", "reason"], rows, left=4)]
 
@@ -312,7 +312,7 @@ def _range(marks: list[str]) -> str:
 
 
 def _resumed(session: Session) -> str:
-    """When an interrupted run went on; it was warmed up again each time."""
+    """When an interrupted run was resumed; each time it was warmed up again."""
     told = "; ".join(f"before block {one.block} at {one.at}" for one in session.resumed)
     return f"{told}, after another warm-up block, which is not analysed"
 

@@ -1,4 +1,4 @@
-"""The verdict: what has to be known first, which isolation for which need, and the table of what each costs."""
+"""The verdict: caveats, which isolation for which need, and the table of costs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _decision(context: Context, need: Need) -> Text:
 
 
 def _costs(context: Context, rows: list[Estimate]) -> str:
-    """Who differs, with ratio and value; then of whom that is not certain."""
+    """The environments that differ, with ratio and value; then those for which that is uncertain."""
     told = [(said(row), row) for row in rows]
     differ = [
         f"{context.title(row.environment)} {ratio} ({format.cost(row)}{comma}{doubt})"
@@ -81,7 +81,8 @@ def _costs(context: Context, rows: list[Estimate]) -> str:
 
 
 def _guests(context: Context) -> list[Text]:
-    """That this run cannot say what a kernel of one's own costs, and why: asked for, and not had or not on hardware."""
+    """A note that this run cannot decide the cost of a kernel of one's own, and why: such environments were chosen, but
+    were unavailable or ran without hardware support."""
     guests = [record.name for record in context.session.environments if record.layer == "vm"]
     measured = {row.environment for row in context.estimates}
     if not guests or any(name in measured and is_choice(context, name) for name in guests):
@@ -109,7 +110,7 @@ def _table(context: Context) -> Table:
 
 
 def _name(context: Context, name: str) -> Text:
-    """An environment's name, with the reason why its numbers tell of this host where they do."""
+    """An environment's name, with the reason if its numbers describe this host."""
     words, why = name_cell(context, name), artefact(context, name)
     return (*words, Span(f"({why})", "small")) if why and isinstance(words, tuple) else words
 

@@ -29,15 +29,16 @@ _OF_EVERY_WORKLOAD = (
     *("first-answer", "wall", "whole", "cpu", "host-cpu", "pss", "peak", "cgroup-peak", "cgroup", "uss", "rss"),
     *(f"host-cpu-{part}" for part in ("payload", "helper", "engine", "kernel", "vmm")),
 )
-"""What every workload is judged by. Its own numbers come before, since they are what people ask about."""
+"""The metrics of every workload. Its own numbers come first, since users ask about these."""
 SHARED = "on the CPUs of the instance"
-"""What a workload's fact `driver` says where the host has no CPUs for a driver of its own."""
+"""Part of a workload's fact `driver` if the host has no CPUs for a driver of its own."""
 _IN_TABLES_ONLY = frozenset(_OF_EVERY_WORKLOAD[8:])
-"""Further accounts of memory, and parts of the host's CPU time: drawn, they would hide what people look for."""
+"""Further memory counts, and parts of the host's CPU time, which are not drawn because they would hide the main
+costs."""
 
 
 def workloads(context: Context) -> list[str]:
-    """The scenarios that are workloads: an environment has recorded which root file system they were run in."""
+    """The scenarios that are workloads: those for which an environment recorded a root file system."""
     facts = {fact for record in context.session.environments for fact in record.facts}
     return [scenario.name for scenario in context.session.scenarios if f"{scenario.name}.root" in facts]
 
@@ -78,7 +79,7 @@ def ordered(metrics: list[str]) -> list[str]:
 
 
 def answer(context: Context, name: str, metrics: list[str]) -> str:
-    """One sentence: of the first number each environment that may be named, against the baseline."""
+    """One sentence: the first number in each environment that may be named, relative to the baseline."""
     metric = metrics[0]
     rows = rules.nameable(context, context.select(name, metric))
     others = [row for row in rows if row.environment != context.baseline]
@@ -93,7 +94,7 @@ def answer(context: Context, name: str, metrics: list[str]) -> str:
 
 
 def _in_words(row: Estimate) -> str:
-    """A ratio with its interval, in words where nothing is certain."""
+    """A ratio with its interval; in words if it is uncertain."""
     if row.ratio_low != row.ratio_low or row.verdict == "inconclusive":
         return rules.said(row)
     return f"{format.against(row)} ({format.verdict(row.verdict, row.unit)})"
@@ -125,7 +126,7 @@ def _ratios(context: Context, name: str, metrics: list[str], rows: list[Estimate
 
 
 def _causes(context: Context, name: str, metric: str) -> list[Block]:
-    """What single things cost: environments that differ in one alone, block by block. Nothing if no two of them do."""
+    """The costs of single causes: paired differences of environments that differ in one thing. Empty if no two do."""
     rungs = {(rung.upper, rung.lower): rung for rung in find_rungs(context, name, metric) if rung.cause}
     rows: list[list[Cell | Text]] = []
     for difference in context.results.differences(name, list(rungs)):

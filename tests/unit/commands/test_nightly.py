@@ -124,7 +124,7 @@ def test_the_site_has_tonights_run_or_says_why_not(tmp_path: Path) -> None:
     _night.publish(night, results, tmp_path / "site", reports)
     assert not night.sentences() and f"elsewhere/{run.parent.name}" in (tmp_path / "site/index.html").read_text()
     _night.publish(night, results, results, reports)
-    assert night.faults == [f"no site: {results} is not empty, and is no site of isobench"]
+    assert night.faults == [f"no site: {results} is not empty, and is not a site of isobench"]
 
 
 def test_a_night_prunes_its_own_machine(tmp_path: Path) -> None:

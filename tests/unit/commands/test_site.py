@@ -51,7 +51,7 @@ def test_the_same_as_data(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ("words", "said"),
     [
         (["site", "nowhere"], "nowhere is not a folder"),
-        (["site", "--out", "results"], "results is not empty, and is no site of isobench"),
+        (["site", "--out", "results"], "results is not empty, and is not a site of isobench"),
         (["site", "--out", "/proc/nowhere"], "cannot write the site to /proc/nowhere"),
         (["site", "--out", "results/one/file"], "cannot write the site to results/one/file"),
     ],

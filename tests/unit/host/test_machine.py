@@ -203,7 +203,7 @@ def test_other_peoples_work_is_seen_where_cpus_are_left_over() -> None:
     def block(busy: float, scenario: str = "startup") -> list[CellRecord]:
         return [CellRecord("process", scenario, 0.0, 1.0, 1.0, {"busy_seconds": busy, "idle_seconds": 64 - busy})]
 
-    assert marks(block(20.0)) == ["others kept CPUs busy (27% of all)"]
+    assert marks(block(20.0)) == ["other programs kept CPUs busy (27% of all)"]
     assert marks(block(3.0)) == []
     assert marks(block(20.0, "density"), {"density": ["psi_cpu_seconds"]}) == []
 
@@ -215,7 +215,7 @@ def test_other_peoples_processes_are_named() -> None:
         cell = CellRecord("tcg", "startup", 0.0, 10.0, 9.0, {"busy_seconds": 19.0, "idle_seconds": 1.0})
         return marks([cell], None, {"busy_seconds": 19.0, "idle_seconds": 1.0}, others)
 
-    assert said({"cc1": 8.0, "make": 0.5}) == ["others kept CPUs busy (42% of all, most of it cc1)"]
+    assert said({"cc1": 8.0, "make": 0.5}) == ["other programs kept CPUs busy (42% of all, most of it cc1)"]
     assert said({"cc1": 1.9}) == []
     assert said({"make": -0.5}) == said({}) == []
     assert said({"a\u202eb" + 40 * "c": 8.0})[0].count("\u202e") == 0

@@ -153,7 +153,7 @@ def test_a_link_of_an_image_leads_nowhere_above_its_root(files: dict[Path, Path]
     [
         ("probe", tarfile.DIRTYPE, "the image has a folder /probe"),
         ("etc/hosts", tarfile.DIRTYPE, "the image has a folder /etc/hosts"),
-        ("usr", tarfile.REGTYPE, "the image's /usr is no folder"),
+        ("usr", tarfile.REGTYPE, "the image's /usr is not a folder"),
     ],
 )
 def test_what_cannot_be_laid_over_an_image_is_told(

@@ -150,7 +150,7 @@ def test_a_reference_wants_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """And a path that is not there is told as that."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "_ALSO", ())
-    with pytest.raises(Unavailable, match="skopeo is not installed, and debian:13 is no file"):
+    with pytest.raises(Unavailable, match="skopeo is not installed, and debian:13 is not a file"):
         image_of("debian:13")
     with pytest.raises(BuildError, match=r"there is no archive \./none\.tar"):
         image_of("./none.tar")

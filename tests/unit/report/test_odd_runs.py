@@ -58,7 +58,7 @@ def test_a_run_of_the_baseline_alone(tmp_path: Path) -> None:
 def test_one_block_concludes_nothing(tmp_path: Path) -> None:
     """One block has values and ratios, but no interval, no verdict, no cheapest."""
     text = report(tmp_path, blocks=1)
-    assert "Only 1 block: from fewer than six no interval holds" in text
+    assert "Only 1 block: fewer than six give no 95 % interval" in text
     assert "[no interval]" in text and not re.search(r"× \[\d", text)
     assert "✓" not in text and "costs more" not in text and "measurably above" not in text
 

@@ -28,7 +28,7 @@ def write(path: Path, inputs: str = "a", **pages: str) -> int:
 def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:
     """One that holds anything but a site; an empty one becomes a site."""
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty, and is no site"):
+    with pytest.raises(UsageError, match="is not empty, and is not a site"):
         Folder(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
     (tmp_path / "notes.txt").unlink()

@@ -62,7 +62,7 @@ def test_an_overlay_is_named_where_it_certainly_adds_most() -> None:
     near = Difference("io", "m", "docker", "volume", "second", 12, 1.0, 0.5, 1.5)
     far, unsure = near._replace(value=9.0, low=8.0, high=10.0), near._replace(value=2.0, low=-1.0, high=3.0)
     assert io._what_overlays_add({near: (0, "x"), far: (2, "y")}, 3).endswith("to the largest file: y")
-    assert io._what_overlays_add({unsure: (0, "x")}, 3) == "No first write is certainly dearer through an overlay"
+    assert io._what_overlays_add({unsure: (0, "x")}, 3) == "No first write certainly costs more through an overlay"
 
 
 def test_copy_up_without_an_overlay_has_nothing_to_set_it_against() -> None:

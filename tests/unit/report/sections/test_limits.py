@@ -82,7 +82,7 @@ def test_what_nobody_enforces_is_said_apart() -> None:
         "Not enforced:  20 % of a CPU in docker; twice the CPU time of a competitor in docker; "
         "4 MiB/s by the kernel's threads in ns-all."
     )
-    assert said[4].startswith("The kernel's threads write what a program leaves in the page cache.")
+    assert said[4].startswith("The kernel's threads write back the page cache.")
 
 
 def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:

@@ -76,7 +76,7 @@ def test_from_few_blocks_nothing_is_concluded() -> None:
     blocks = neighbours.build(_made(blocks=5))
     assert _sentences(blocks) == []
     assert [plain(one.text) for one in blocks if isinstance(one, Paragraph)] == [
-        "Fewer than six blocks: what a neighbour takes away cannot be said."
+        "Fewer than six blocks: the effect of a neighbour cannot be determined."
     ]
     costs = {table.cost for table in all_tables(blocks) if table.cost}
     assert costs == {f"{scenario}.{metric}" for scenario, metrics in COSTS.items() for metric in metrics}
