@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from isobench.results.record import CellRecord
 
 ANY = {
-    Counter.CLOCK_STEP: (0.05, "the clock was set"),
-    Counter.SUSPENDED: (0.05, "the machine was suspended"),
-    Counter.CPUS_ONLINE: (0.5, "a CPU went off or on line"),
-    Counter.FREQUENCY_LIMIT: (0.5, "the highest frequency that a CPU may have was changed"),
-    Counter.SWAPPED: (256.0, "the machine swapped"),
-    Counter.RECLAIMED: (4096.0, "tasks had to reclaim memory first"),
-    Counter.STOOD_STILL: (0.25, "isobench itself was stopped"),
+    Counter.CLOCK_STEP: (0.05, "s", "the clock was set"),
+    Counter.SUSPENDED: (0.05, "s", "the machine was suspended"),
+    Counter.CPUS_ONLINE: (0.5, "", "a CPU went off or on line"),
+    Counter.FREQUENCY_LIMIT: (0.5, "kHz", "the highest frequency that a CPU may have was changed"),
+    Counter.SWAPPED: (256.0, "pages", "the machine swapped"),
+    Counter.RECLAIMED: (4096.0, "pages", "tasks had to reclaim memory first"),
+    Counter.STOOD_STILL: (0.25, "s", "isobench itself was stopped"),
 }
-"""Counter -> (limit, words): one cell above the limit marks the block."""
+"""Counter -> (limit, unit, words): one cell above the limit marks the block."""
 
 SHARES = {
     Counter.STEAL: (0.05, "the hypervisor took CPU time"),
@@ -64,11 +64,12 @@ def marks(
     it): its cells do not count towards these.
     """
     found = []
-    for counter, (limit, words) in ANY.items():
+    for counter, (limit, unit, words) in ANY.items():
         readings = [*(cell.interference for cell in cells), whole or {}]
         worst = max(abs(reading.get(counter, 0.0)) for reading in readings)
         if worst > limit:
-            found.append(f"{words} ({worst:g})")
+            amount = f"{worst:.{2 if unit == 's' else 0}f} {unit}".rstrip()
+            found.append(f"{words} ({amount})")
     for counter, (limit, words) in SHARES.items():
         telling = [cell for cell in cells if counter not in (expected or {}).get(cell.scenario, ())]
         seconds = sum(cell.seconds for cell in telling)

@@ -199,7 +199,8 @@ def _print_fleet(fleet: Fleet) -> None:
 def _print_peers(peers: Peers) -> None:
     """Hosts of one kind: the odd ones, then each cost. A single host has no peers to be compared with."""
     hosts = format.count(len(peers.hosts), "host")
-    terminal.paragraph(f"\n{hosts}: {clean(peers.hardware or 'unknown hardware')}; ratios to {clean(peers.baseline)}")
+    print()
+    terminal.paragraph(f"{hosts}: {clean(peers.hardware or 'unknown hardware')}; ratios to {clean(peers.baseline)}")
     for odd in peers.odd:
         terminal.paragraph(_sentence(odd), indent=2)
     if len(peers.hosts) == 1:

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 _MEANINGS = {
     "environments": "ways to run a program, for -e",
     "scenarios": "families of measurements, for -s",
-    "metrics": "the quantities that each scenario measures",
+    "metrics": "what each scenario measures",
     "workloads": "real programs, for -w",
 }
 
@@ -178,13 +178,14 @@ def _print(rows: list[dict[str, object]]) -> None:
         for line in (heads, *lines):
             print("  ".join(word.ljust(size) for word, size in zip(line, widths, strict=True)).rstrip())
         return
-    for line in lines:
-        terminal.paragraph(f"{line[0]}: {line[1]}", indent=4)
-        details = [f"{head}: {word}" for head, word in zip(heads[2:], line[2:], strict=True) if word]
+    for row in rows:
+        name, title, *further = (_word(value, ", ") for value in row.values())
+        terminal.paragraph(f"{name}: {title}", indent=4)
+        details = [f"{head}: {word}" for head, word in zip(heads[2:], further, strict=True) if word]
         terminal.paragraph("    " + "; ".join(details), indent=4)
 
 
-def _word(value: object) -> str:
+def _word(value: object, between: str = ",") -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return between.join(map(str, value))
     return "yes" if value is True else str(value or "")

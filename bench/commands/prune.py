@@ -93,4 +93,5 @@ def _print(done: Outcome, dry_run: bool) -> None:
     runs = format.count(len(done.pruned), "run")
     total = format.quantity(sum(one.freed for one in done.pruned), "byte")
     said = f"{runs} with {total} would lose their values" if dry_run else f"{runs} pruned, {total} freed"
-    print(f"{said}; {format.count(done.named, 'older run')} with a label or tag kept" if done.named else said)
+    kept = f"; {format.count(done.named, 'older run')} with a label or tag kept" if done.named else ""
+    terminal.paragraph(said + kept)

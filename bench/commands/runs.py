@@ -13,7 +13,7 @@ from isobench.core.errors import IsobenchError, UsageError
 from isobench.filesystem.ownership import folder
 from isobench.nights.history import TOLD
 from isobench.results import journal, runs, store
-from isobench.results.record import COMPLETE
+from isobench.results.record import COMPLETE, ENDED_BECAUSE
 
 if TYPE_CHECKING:
     import argparse
@@ -185,7 +185,7 @@ def _print(one: ShownRun) -> None:
         "tags": ", ".join(one["tags"]),
         "host": one["host_id"],
         "time": f"{one['started']} to {ended}",
-        "state": one["state"] + (f" ({one['stopped']})" if one["stopped"] not in ("", one["state"]) else ""),
+        "state": _state_in_words(one),
         "resumed": ", ".join(one["resumed"]),
         "blocks": f"{one['blocks']}, {left_out} excluded" if left_out else str(one["blocks"]),
         "values": f"pruned at {one['pruned']}; the estimates remain" if one["pruned"] else "",
@@ -207,6 +207,11 @@ def _print(one: ShownRun) -> None:
     lines += [("skipped", f"{', '.join(cells)}: {reason}") for reason, cells in causes.items()]
     for name, text in lines:
         terminal.paragraph(f"{name:13} {display.cell(text).plain}", indent=14)
+
+
+def _state_in_words(one: ShownRun) -> str:
+    why = ENDED_BECAUSE.get(one["stopped"], one["stopped"])
+    return one["state"] if one["stopped"] in ("", one["state"]) else f"{one['state']}: {why}"
 
 
 def _name(arguments: argparse.Namespace) -> int:

@@ -101,7 +101,7 @@ def _print(built: Built) -> None:
         terminal.paragraph(f"isobench: left out: {problem}", errors=True)
     for one in built.machines:
         for alert in one.news:
-            print(f"new: {alert.text} ({one.host_id})")
+            terminal.paragraph(f"new: {alert.text} ({one.host_id})", indent=2)
     runs, hosts = format.count(built.runs, "run"), format.count(len(built.machines), "host")
     print(f"{runs} of {hosts}, {format.count(built.pages, 'page')}, {format.count(built.written, 'file')} written")
     print(built.page)

@@ -47,15 +47,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(trend: Trend) -> None:
-
     for problem in trend.problems:
         terminal.paragraph(f"isobench: ignored: {problem}", errors=True)
     hosts = f"{len(trend.hosts)} host{'s' if len(trend.hosts) != 1 else ''}"
-    print(f"{trend.nights} run{'s' if trend.nights != 1 else ''} of {hosts}, {trend.series} series watched")
+    runs = f"{trend.nights} run{'s' if trend.nights != 1 else ''}"
+    terminal.paragraph(f"{runs} of {hosts}, {trend.series} series watched")
     for alert in trend.alerts:
         unseen = ", not reported before" if alert.news and alert.state != "new" else ""
-        print(f"{alert.state}{unseen}: {alert.text} ({alert.host_id})")
+        terminal.paragraph(f"{alert.state}{unseen}: {alert.text} ({alert.host_id})", indent=2)
     if not trend.series:
-        print(f"a series is watched once one machine has {FEWEST} runs with that cost")
+        terminal.paragraph(f"a series is watched once one machine has {FEWEST} runs with that cost")
     elif not any(alert.news for alert in trend.alerts):
         print("nothing new")

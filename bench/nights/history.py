@@ -184,7 +184,9 @@ def _present(nights: list[Night], problems: list[str], now: str) -> list[Night]:
     if 2 * len(late) > len(nights):
         problems.append(f"{len(late)} runs began later than now: this host's clock is behind")
         return nights
-    problems += [f"{night.path}: began in the future ({night.started}); left out until then" for night in late]
+    problems += [
+        f"{night.path}: began in the future ({night.started}), so it does not count until then" for night in late
+    ]
     return [night for night in nights if night.started <= now]
 
 
@@ -195,7 +197,7 @@ def _ordered(nights: list[Night], problems: list[str]) -> list[Night]:
     for night in nights:
         first = kept.setdefault((night.machine, night.started), night)
         if first is not night:
-            problems.append(f"{night.path}: started at the same second as {first.path}; left out")
+            problems.append(f"{night.path}: started in the same second as {first.path}, which counts instead")
     return list(kept.values())
 
 

@@ -323,7 +323,7 @@ class _Teller:
         text += f", likely because of {'; '.join(turn.facts)}" if turn is not None else ""
         text += f"; back at the old level since {since}" if since else ""
         stands = any(move.stands for move in moves)
-        text += "" if stands else "; the nights since do not bear it out"
+        text += "" if stands else "; the nights since do not confirm it"
         facts = turn.facts if turn is not None else []
         return self._alert(kind, near, sure, back_sure, what, change, text, facts, stands)
 

@@ -174,6 +174,16 @@ COMPLETE = ("blocks", "precise")
 """`Session.stopped` of a run whose plan is complete: it has all its blocks, or every interval is narrow enough. Any
 other run can be resumed."""
 
+ENDED_BECAUSE = {
+    "precise": "every interval was narrow enough",
+    "blocks": "the number of blocks was reached",
+    "disturbed": "too many blocks were disturbed",
+    "max-time": "another block would have exceeded --max-time",
+    "interrupted": "it was interrupted",
+    "nothing left to measure": "every cell failed repeatedly",
+}
+"""`Session.stopped` -> the reason in words."""
+
 
 class Session(_Frozen, frozen=True):
     """The whole record of one run."""

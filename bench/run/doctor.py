@@ -101,7 +101,7 @@ def check_noise() -> Iterator[Finding]:
 _TUNE = "python -m pyperf system tune"
 _DISTURBANCES = (
     ("virtual", ("bare metal",), "use ratios, not absolute values", "measure on bare metal"),
-    ("confined", (machine.FREE,), "containers and guests of daemons are not, so ratios to processes do not hold",
+    ("confined", (machine.FREE,), "what daemons start is not, so ratios of their instances to processes do not hold",
      "run isobench without taskset, nice or a cpuset"),
     ("governor", ("performance",), "the clock frequency follows the load", _TUNE),
     ("turbo", ("off",), "the clock frequency depends on load and temperature", _TUNE),

@@ -10,7 +10,7 @@ from isobench.core.errors import NothingMeasured
 from isobench.estimation.paired import FEWEST_PAIRS
 from isobench.planning.resume import resuming
 from isobench.report.build import render
-from isobench.results.record import COMPLETE
+from isobench.results.record import COMPLETE, ENDED_BECAUSE
 from isobench.run.closing import last_words
 
 if TYPE_CHECKING:
@@ -79,13 +79,5 @@ def _unfinished(found: Results, wanted: int) -> str:
     session = found.session
     if session.stopped in COMPLETE:
         return ""
-    why = _ENDED.get(session.stopped, session.stopped)
+    why = ENDED_BECAUSE.get(session.stopped, session.stopped)
     return f"ended after {session.blocks_used} of {wanted} blocks, because {why}; continue: {resuming(found.run.path)}"
-
-
-_ENDED = {
-    "max-time": "another block would have exceeded --max-time",
-    "disturbed": "too many blocks were disturbed",
-    "nothing left to measure": "every cell failed repeatedly",
-}
-"""`Session.stopped` -> the reason in words."""

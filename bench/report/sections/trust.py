@@ -15,6 +15,7 @@ from isobench.layout.blocks import Banner, Details, Items, Span, table
 from isobench.report.context import Section
 from isobench.report.flags import flags
 from isobench.report.needs import metric_for, needs_of
+from isobench.results.record import ENDED_BECAUSE
 
 if TYPE_CHECKING:
     from isobench.analysis.results import Estimate
@@ -61,14 +62,7 @@ def _facts(context: Context) -> Block:
     cells = [cell for block in session.blocks for cell in block.cells]
     spent = sum(cell.seconds for cell in cells)
     inside = sum(cell.inside for cell in cells)
-    stopped = {
-        "precise": "every interval was narrow enough",
-        "blocks": "the number of blocks was reached",
-        "disturbed": "too many blocks were excluded",
-        "max-time": "another block would have exceeded --max-time",
-        "interrupted": "it was interrupted",
-        "nothing left to measure": "every cell failed repeatedly",
-    }.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")
+    stopped = ENDED_BECAUSE.get(session.stopped, format.clean(session.stopped, 80) or "it was cut off")
     rows: list[list[Text]] = [
         ["blocks", f"{len(measured)} measured after 1 warm-up, {_left_out(len(left_out))}"],
         ["order", f"shuffled in every block from seed {session.seed}; each block launches every environment once"],

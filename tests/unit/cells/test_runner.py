@@ -113,9 +113,9 @@ def test_setting_up_is_timed_and_what_is_left_is_recorded(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("counter", "change", "said"),
     [
-        ("cpus_online", -1.0, "a CPU went off or on line"),
-        ("clock_step_seconds", 3.0, "the clock was set"),
-        ("suspended_seconds", 60.0, "the machine was suspended"),
+        ("cpus_online", -1.0, "a CPU went off or on line (1)"),
+        ("clock_step_seconds", 3.0, "the clock was set (3.00 s)"),
+        ("suspended_seconds", 60.0, "the machine was suspended (60.00 s)"),
     ],
 )
 def test_what_happens_between_two_cells_marks_the_block(

@@ -99,7 +99,7 @@ def test_an_environment_that_is_gone_is_told(tmp_path: Path) -> None:
 def test_failed_cells_and_blocks_left_out_are_told(tmp_path: Path) -> None:
     path = write_run(tmp_path)
     run = store.load(path)
-    marked = [msgspec.structs.replace(block, marks=["the machine swapped (9)"]) for block in run.session.blocks]
+    marked = [msgspec.structs.replace(block, marks=["the machine swapped (900 pages)"]) for block in run.session.blocks]
     failures = [FailureRecord(1, "docker", "startup", "no answer")]
     store.save(run._replace(session=msgspec.structs.replace(run.session, blocks=marked, failures=failures)))
     first, second = _looked(tmp_path, path).faults

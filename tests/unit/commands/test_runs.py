@@ -80,7 +80,8 @@ def test_they_are_listed_shown_named_and_tagged(three: list[Path], capsys: pytes
     assert cli.main(["runs", "show", "mine", "--json"]) == 0
     obeys(json.loads(capsys.readouterr().out), "runs-show")
     assert cli.main(["runs", "show"]) == 0
-    assert "label         mine" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "label         mine" in shown and "state         complete: the number of blocks was reached" in shown
     assert cli.main(["runs", "name", "mine", "--remove"]) == 0
     assert store.load(three[2]).session.label == ""
 

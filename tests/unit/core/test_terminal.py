@@ -135,7 +135,8 @@ def test_sentences_are_broken_between_words_on_a_terminal_only() -> None:
 
 
 def test_a_narrow_list_has_every_word() -> None:
-    """`isobench list` on sixty columns: a name a line, and what it is beneath."""
-    said = on_a_terminal("from isobench.cli import main; main(['list', 'environments'])", 60)
-    assert max(map(len, said.splitlines())) <= 60
+    """`isobench list` on sixty columns: an overview, and each list with a name a line and what it is beneath."""
+    lists = [["list"], *(["list", kind] for kind in ("environments", "scenarios", "metrics", "workloads"))]
+    said = on_a_terminal(f"from isobench.cli import main; [main(words) for words in {lists}]", 60)
+    assert [line for line in said.splitlines() if len(line) > 60] == []
     assert "\ndocker: Docker" in said and "compared with:" in said

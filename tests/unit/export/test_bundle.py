@@ -97,7 +97,7 @@ def test_the_command(run: store.Run, tmp_path: Path) -> None:
 
 
 def test_other_people_s_programs_are_not_named(run: store.Run) -> None:
-    marks = ["other programs kept CPUs busy (42% of all, most of it secret(1))", "the machine swapped (300)"]
+    marks = ["other programs kept CPUs busy (42% of all, most of it secret(1))", "the machine swapped (300 pages)"]
     block = msgspec.structs.replace(run.session.blocks[0], marks=marks)
     clean = bundle.anonymous(msgspec.structs.replace(run.session, blocks=[block]))
-    assert clean.blocks[0].marks == ["other programs kept CPUs busy (42% of all)", "the machine swapped (300)"]
+    assert clean.blocks[0].marks == ["other programs kept CPUs busy (42% of all)", "the machine swapped (300 pages)"]

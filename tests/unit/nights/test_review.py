@@ -39,7 +39,7 @@ def test_a_step_that_was_chance_is_withdrawn_a_month_later() -> None:
     assert [(one.state, one.news) for one in _trend(row[: false.confirmed + 1]).alerts] == [("new", True)]
     assert [one.state for one in _trend(row[: false.at + LATER - 1]).alerts] == ["known"]
     (later,) = _trend(row, seen=night(10)).alerts
-    assert (later.state, later.news) == ("withdrawn", False) and later.text.endswith("do not bear it out")
+    assert (later.state, later.news) == ("withdrawn", False) and later.text.endswith("do not confirm it")
 
 
 def test_most_false_steps_of_a_long_history_are_withdrawn_and_true_ones_stand() -> None:
