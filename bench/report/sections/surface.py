@@ -65,7 +65,7 @@ _OWN_KERNEL = " (own kernel)"
 
 
 class _Reach(NamedTuple):
-    """How many system calls there are of one kind in an environment."""
+    """The number of system calls of one kind in an environment."""
 
     record: EnvironmentRecord
     calls: int
@@ -80,7 +80,7 @@ class _Reach(NamedTuple):
 
 
 def _reaches(context: Context, fact: str = "calls") -> list[_Reach]:
-    """Of every environment of which it is known."""
+    """The number of every environment for which it is known."""
     told = [(record, record.facts.get(f"surface.{fact}", "")) for record in context.session.environments]
     return [_Reach(record, int(count)) for record, count in told if re.fullmatch("[0-9]{1,6}", count)]
 
@@ -126,22 +126,22 @@ def _against_docker(context: Context) -> list[Block]:
 
 
 class _Drawn(NamedTuple):
-    """What stands on the axis of a figure of what a start costs."""
+    """A figure of the cost of a start over a number of system calls: the fact on its x axis, and its words."""
 
     fact: str
     axis: str
     of_own_kernels: str
-    """What the count is of in an environment with a kernel of its own."""
+    """What is counted in an environment with a kernel of its own."""
     title: str
-    """Of two numbers: the fewest, with the environments, and the most."""
+    """If the counts differ: the fewest, with the environments, and the most."""
     same: str
-    """Of one number."""
+    """If all counts are equal."""
 
 
 _LET_THROUGH = _Drawn(
     "calls",
     "system calls let through",
-    "the calls are those of that kernel: what it asks of the host's in turn is not counted",
+    "the calls are those of that kernel; the host's system calls that it makes are not counted",
     "The fewest system calls of the host's kernel are within reach in {}: {}; the most are {}",
     "Wherever the host's kernel is shared, {} of its system calls are within reach",
 )
@@ -155,7 +155,7 @@ _MADE = _Drawn(
 
 
 def _cost_over_reach(context: Context, what: _Drawn) -> list[Block]:
-    """What a start costs, over the number of some system calls."""
+    """The cost of a start over a number of system calls."""
     shown = set(representatives(context))
     found = [
         (reach, row)
@@ -182,8 +182,8 @@ def _cost_over_reach(context: Context, what: _Drawn) -> list[Block]:
     title = _title([reach for reach, _ in found if rules.is_choice(context, reach.record.name)], what)
     data = table(f"Startup over the {what.axis}", ["environment", "kernel", what.axis, "startup"], cells)
     note = (
-        "Median and quartiles of the time from request to first byte. Of an environment with a kernel of its own "
-        f"(a guest, gVisor) {what.of_own_kernels}. {sample_note(context, _COST[0], [_COST[1]])}"
+        "Median and quartiles of the time from request to first byte. In an environment with a kernel of its own "
+        f"(a guest, gVisor), {what.of_own_kernels}. {sample_note(context, _COST[0], [_COST[1]])}"
     )
     picture = charts.points(series, what.axis, "second", lines=True)
     return [Figure(title, picture, alt_of(title, data), note, data)]
@@ -193,8 +193,8 @@ _COST = ("startup", "ready")
 
 
 def _title(reaches: Sequence[_Reach], what: _Drawn) -> str:
-    """The fewest and the most of those that may be named; counts do not vary. Of what is let through only those count
-    that share the host's kernel: another kernel's calls are others."""
+    """The fewest and the most of those that may be named; counts do not vary. Of the calls let through, only those of
+    environments that share the host's kernel count, since another kernel's calls are not the host's."""
     counted = [reach for reach in reaches if reach.is_the_hosts or what is _MADE]
     if not counted:
         return f"What a start costs, over {what.axis}"
@@ -219,8 +219,8 @@ def _host(context: Context) -> list[Block]:
         return []
     caption = (
         "What the host's kernel executes while the probe in an instance does a fixed piece of work (operations on "
-        "files, memory, processes, signals and sockets), each counted once. Traced are the instance's processes on the "
-        "host, and those that serve it alone; neither daemons that serve all, nor kernel threads, nor interrupts."
+        "files, memory, processes, signals and sockets), each counted once. The instance's processes on the "
+        "host, and those that serve it alone, are traced; shared daemons, kernel threads and interrupts are not."
     )
     return [table(caption, ["environment", *_HOST.values(), "impossible there"], rows, left=4)]
 
