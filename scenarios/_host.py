@@ -1,9 +1,9 @@
 """What a program in an instance makes the host's kernel do: the system calls and the kernel functions that the host
 executes for it while it does a fixed piece of work (bench/probe/exercise.c).
 
-For an instance with a kernel of its own (a guest, gVisor) that is what this kernel, or its VMM, asks of the host's in
-turn. Recorded are the processes of the instance: the program, and what serves it alone; neither daemons that serve all
-nor the kernel's own threads.
+For an instance with a kernel of its own (a guest, gVisor), these are the calls that this kernel or its VMM makes. The
+processes of the instance are recorded: the program, and those that serve it alone. Shared daemons and kernel threads
+are not.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from isobench.contracts.environment import Sandbox
 
 TIMES = 3
-"""Of each operation: enough for what a first time does, and what the others do."""
+"""Repetitions of each operation: enough to include what only the first does, and what the others do."""
 
 
 def facts(sandbox: Sandbox) -> dict[str, str]:
-    """How many distinct system calls, by name, and how many kernel functions; or why that cannot be known."""
+    """The number of different system calls, their names, and the number of different kernel functions; or why they are
+    unknown."""
     found = {}
     for fact, kind in (("host_calls", tracing.CALLS), ("host_functions", tracing.FUNCTIONS)):
         try:
             names, is_cut, missing = _recorded(sandbox, kind)
-        except (MeasurementError, Unavailable) as error:  # the rest of what is told must not be lost by it
+        except (MeasurementError, Unavailable) as error:  # the other facts must not be lost
             found[f"{fact}.unknown"] = error.reason
             continue
         found[fact] = f"{'at least ' if is_cut else ''}{len(names)}"
@@ -43,7 +44,8 @@ def facts(sandbox: Sandbox) -> dict[str, str]:
 
 
 def _recorded(sandbox: Sandbox, kind: tracing.Kind) -> tuple[frozenset[str], bool, list[str]]:
-    """In a fresh instance: what was recorded, whether there was more, and which of the work does not exist there."""
+    """In a fresh instance: the recorded names, whether events were lost, and the operations that are impossible
+    there."""
     with sandbox.launch(working("exercise", str(TIMES), disk=True)) as instance:
         with tracing.recording(kind, instance.host_pids()) as recording:
             go_on(instance)
@@ -57,6 +59,6 @@ def _recorded(sandbox: Sandbox, kind: tracing.Kind) -> tuple[frozenset[str], boo
 
 
 def _named(numbers: Iterable[str]) -> list[str]:
-    """System calls by name; one that has none by its number."""
+    """The names of system calls; the number of one without a name."""
     known = seccomp.names()
     return [known.get(int(number), number) for number in numbers]

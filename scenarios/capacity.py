@@ -1,8 +1,9 @@
-"""Capacity: how many instances answer a small rate of requests each, until one of them is too late too often.
+"""Capacity: the number of instances that can each answer a small rate of requests, until the latency of one passes a
+bound.
 
 All instances do the same (bench/probe/load.c); the first of them is the victim, whose requests are timed. Costs are
-absolute, at each number of instances: the victim's 99th percentile, and the CPU time and the memory of all. The number
-at which it passes the bound is derived in the report, block by block.
+absolute, at each number of instances: the 99th percentile of the victim's latency, and the CPU time and the memory of
+all. The report derives the number at which the percentile passes the bound, block by block.
 """
 
 from __future__ import annotations
@@ -29,17 +30,18 @@ if TYPE_CHECKING:
 
 COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BOUND = 0.02
-"""Seconds that the victim's 99th percentile may have: two periods of its requests."""
+"""Seconds: the largest 99th percentile of the victim's latency that is within the bound; two periods of its
+requests."""
 RATE = 100
 """Requests a second of each instance."""
 ROUNDS = 400_000
 """Steps of arithmetic in a request: about half a millisecond of a CPU, so that an instance takes about 5 % of one."""
 REQUESTS = 300
-"""Of the victim, at each number of instances."""
+"""Timed requests of the victim at each number of instances."""
 SETTLE_SECONDS = 1.0
-"""From the start of the last instance until the victim is looked at: what the starts have held up is over."""
+"""Seconds between the start of the last instance and the first timed request, so that the starts delay none."""
 PATIENCE = 60.0
-"""Seconds: if a step took longer, the next one is not taken."""
+"""Seconds: after a longer step, the block ends."""
 LIFETIME = 1200.0
 """Seconds after which an instance is given up; longer than all steps together."""
 
@@ -116,7 +118,8 @@ def _launch(*, is_victim: bool) -> Launch:
 
 
 def _look(living: Sequence[Instance]) -> dict[str, float]:
-    """The victim's 99th percentile, and the CPU time in a second that all have meanwhile, where it can be seen."""
+    """The 99th percentile of the victim's latency, and the CPU time per second of all instances meanwhile, if it is
+    visible."""
     pids = {pid for one in living for own in one.host_pids() for pid in (own, *descendants(own))}
     before, began = sum(map(cpu_seconds, pids)), time.monotonic()
     late = _percentile(living[0], is_first=len(living) == 1)
@@ -125,7 +128,7 @@ def _look(living: Sequence[Instance]) -> dict[str, float]:
 
 
 def _percentile(victim: Instance, *, is_first: bool) -> float:
-    """The 99th percentile of its next requests, in seconds."""
+    """The 99th percentile of the latency of its next requests, in seconds."""
     go_on(victim)
     answer = first_answer(victim.stdout) if is_first else next_answer(victim.stdout)
     _, taken = times(answer, ("request",))
@@ -133,7 +136,7 @@ def _percentile(victim: Instance, *, is_first: bool) -> float:
 
 
 def _end(others: Sequence[Instance]) -> None:
-    """Release them. Raises `MeasurementError` if one was no load any more: what was measured beside it is too low."""
+    """Release them. Raises `MeasurementError` if one had ended before: then the load was too low."""
     statuses = [one.wait() for one in others]
     if any(statuses):
         ended = sum(status != 0 for status in statuses)

@@ -1,8 +1,8 @@
-"""What the host's kernel does for some processes, as its own tracer records it (Documentation/trace/ftrace.rst).
+"""What the host's kernel does for some processes, recorded by its own tracer (Documentation/trace/ftrace.rst).
 
-Recorded in a trace instance of isobench's own, so that nobody else's tracing is touched. Where tracefs is not mounted,
-it is mounted for this process alone and at no path (fsmount(2)), and goes with it. An instance does not: whoever made
-it holds a lock on it, so that `sweep` removes those of which nobody does.
+isobench records in a trace instance of its own, so that nobody else's tracing is affected. If tracefs is not mounted,
+it is mounted for this process alone, without a path (fsmount(2)), and vanishes with the process. A trace instance does
+not: its creator holds a lock on it, and `sweep` removes those that nobody locks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOUNTED = Path("/sys/kernel/tracing")
 _PREFIX = "isobench-"
 _MOST_BYTES, _MOST_BYTES_OF_ALL = 32 << 20, 256 << 20
-"""Of the kernel's memory for what is recorded: on each CPU, and on all of them."""
+"""The most kernel memory for a recording: on each CPU, and on all of them."""
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 """The numbers of these system calls, on every architecture; glibc has them from 2.36 on."""
 _CLOEXEC, _CREATE = 1, 6
@@ -33,15 +33,16 @@ _IN_INTERRUPT = frozenset(b"hHsZz")
 
 
 class Kind(NamedTuple):
-    """Something that can be recorded: how it is begun in a trace instance, and what a line of the trace says of it."""
+    """Something that can be recorded: how to begin that in a trace instance, and what its lines in the trace look
+    like."""
 
     word: str
     tasks: str
-    """The file that takes the tasks."""
+    """The file to which the ids of the tasks are written."""
     follows: str
     """The option by which their children are recorded, too."""
     begin: tuple[str, str]
-    """A file, and what is written to it."""
+    """A file, and what is written to it to begin."""
     line: re.Pattern[bytes]
     """Its groups are the line's flags and the name."""
 
@@ -71,7 +72,7 @@ class Recording:
         self._folder, self._kind = folder, kind
 
     def begin(self, pids: Iterable[int]) -> None:
-        """Record all threads of these processes, and what they start, from now on. Raises `OSError`, `Unavailable`."""
+        """From now on, record all threads of these processes, and their children. Raises `OSError`, `Unavailable`."""
         tasks = [task for pid in pids for task in _threads(pid)]
         if not tasks:
             raise Unavailable("its processes cannot be seen from here")
@@ -82,8 +83,8 @@ class Recording:
         self._set(*self._kind.begin)
 
     def found(self) -> tuple[frozenset[str], bool]:
-        """What was recorded until now, each once, and whether there was more than could be kept. What the kernel did in
-        an interrupt meanwhile is somebody else's. Raises `OSError`."""
+        """The different names recorded until now, and whether events were lost. What the kernel did in an interrupt
+        meanwhile is not counted: it served somebody else. Raises `OSError`."""
         self._set("tracing_on", "0")
         with (self._folder / "trace").open("rb") as trace:
             lines = filter(None, map(self._kind.line.search, trace))
@@ -104,10 +105,12 @@ def _threads(pid: int) -> list[int]:
 
 @contextmanager
 def recording(kind: Kind, pids: Iterable[int]) -> Iterator[Recording]:
-    """Record what these processes make the kernel do meanwhile. Raises `Unavailable` with the kernel's reason if that
-    is not permitted, and if their ids are not the kernel's own."""
+    """Record what these processes make the kernel do within the context. Raises `Unavailable` with the kernel's reason
+    if that is not permitted, and if their ids are those of a PID namespace."""
     if not shows_kernel_threads():
-        raise Unavailable("the kernel's tracer wants the ids that processes have outside of this PID namespace")
+        raise Unavailable(
+            "the kernel's tracer needs process ids of the host's PID namespace, and isobench runs in another one"
+        )
     with _tracefs() as root, _instance(root) as folder:
         found = Recording(folder, kind)
         try:
@@ -118,7 +121,7 @@ def recording(kind: Kind, pids: Iterable[int]) -> Iterator[Recording]:
 
 
 def sweep() -> list[str]:
-    """Remove the trace instances of runs that have died; says which."""
+    """Remove the trace instances of dead runs; returns what was removed."""
     done = []
     with suppress(Unavailable, OSError), _tracefs() as root:
         for folder in (root / "instances").glob(f"{_PREFIX}*"):
@@ -134,7 +137,7 @@ def sweep() -> list[str]:
 
 @contextmanager
 def _tracefs() -> Iterator[Path]:
-    """Its root. Raises `Unavailable`."""
+    """The root folder of tracefs. Raises `Unavailable`."""
     if (_MOUNTED / "instances").is_dir():
         yield _MOUNTED
         return
@@ -183,7 +186,9 @@ def _made(instances: Path) -> tuple[Path, int]:
     """A new instance and the descriptor that holds its lock. Raises `OSError`."""
     while True:
         folder = instances / f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
-        with suppress(FileExistsError, FileNotFoundError, BlockingIOError):  # a dead run's; swept before it was locked
+        with suppress(
+            FileExistsError, FileNotFoundError, BlockingIOError
+        ):  # left by a dead run, or swept before it was locked
             folder.mkdir()
             lock = _locked(folder)
             if folder.exists():
@@ -192,7 +197,7 @@ def _made(instances: Path) -> tuple[Path, int]:
 
 
 def _locked(folder: Path) -> int:
-    """A descriptor that holds the lock of an instance. Raises `OSError` if somebody else does."""
+    """A descriptor that holds the lock of an instance. Raises `OSError` if somebody else holds it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

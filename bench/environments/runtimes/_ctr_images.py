@@ -18,16 +18,17 @@ _STORE = "io.containerd.content.v1.content/blobs/sha256"
 
 
 class CtrImages(Offers):
-    """What `isobench.contracts.images.Images` says, in the run's containerd namespace: it has no other images."""
+    """Implements `isobench.contracts.images.Images` in the run's own containerd namespace, which has no other
+    images."""
 
     def __init__(self, workdir: Path, ctr: Sequence[str], root: Path) -> None:
-        """`ctr` is its command line up to the command, `root` the folder in which containerd keeps what it has."""
+        """`ctr` is its command line up to the command, `root` containerd's data folder."""
         super().__init__(workdir, {})
         self._ctr = ctr
         self._root = root
 
     def clear(self, name: str) -> None:
-        """Also what a pull that failed has fetched: a lease keeps that for a day."""
+        """Removes the image, and what a failed pull fetched, which a lease would keep for a day."""
         leases = self._said("leases", "list", "--quiet").split()
         if leases:
             self._said("leases", "delete", "--sync", *leases)
@@ -36,7 +37,7 @@ class CtrImages(Offers):
             self._said("images", "rm", "--sync", *known)
 
     def pull(self, image: str) -> Pulled:
-        """The client tells neither when all has come nor what was there."""
+        """Without the details of `Pulled`: the client reports neither when all has arrived nor what existed before."""
         self._said("images", "pull", "--plain-http", image)
         return Pulled()
 
@@ -47,12 +48,12 @@ class CtrImages(Offers):
         self._said("images", "push", "--plain-http", elsewhere, image)
 
     def remove(self, image: str) -> None:
-        """Until it is gone: by itself containerd frees the disk later."""
+        """Waits until it is gone: without `--sync` containerd frees the disk later."""
         self._said("images", "rm", "--sync", image)
 
     def disk_bytes(self, image: str) -> int | None:
-        """The unpacked layers, by containerd's own count of their blocks, and the layers as they came, which it keeps:
-        all that the namespace has."""
+        """The unpacked layers, by containerd's own count of their blocks, and the compressed ones, which it keeps:
+        everything in the namespace."""
         blobs = [self._root / _STORE / digest.partition(":")[2] for digest in self._said("content", "ls", "-q").split()]
         layers = self._said("snapshots", "usage", "-b").splitlines()[1:]
         if not layers or not all(blob.is_file() for blob in blobs):

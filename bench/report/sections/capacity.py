@@ -1,4 +1,4 @@
-"""Capacity: how many instances under a small load there may be until one of them is too late too often.
+"""Capacity: how many instances under a small load there may be until the latency of one passes a bound.
 
 The bound is a fact of the run (scenarios/capacity.py). The number is derived in each block, between the last number of
 instances within the bound and the first beyond it, along the line through both on log axes.
@@ -27,18 +27,18 @@ _COUNTED = re.compile(r"p99-([1-9][0-9]{0,5})")
 
 
 class _Found(NamedTuple):
-    """What the blocks say of one environment."""
+    """The results of the blocks in one environment."""
 
     environment: str
     logs: Mapping[int, float]
-    """The logarithm of the number of instances, by block; of the blocks that came to an end at the bound."""
+    """Block -> logarithm of the number of instances, for blocks that reached the bound."""
     short: Sequence[int]
-    """The numbers that the other blocks reached within the bound, as the host had no room for more."""
+    """The largest numbers within the bound, of blocks that did not reach it, because the host had no room for more."""
     none: int
-    """Blocks in which one instance alone was beyond the bound."""
+    """Number of blocks in which a single instance was beyond the bound."""
 
     def words(self, context: Context) -> str:
-        """The number with its interval, or what there is to say in place of one."""
+        """The number with its interval, or why there is none."""
         blocks = len(self.logs) + len(self.short) + self.none
         if self.none:
             return f"not even one in {self.none} of {format.count(blocks, 'block')}"
@@ -65,14 +65,14 @@ def build(context: Context) -> list[Block]:
 
 
 def sentence(context: Context, names: Sequence[str]) -> str:
-    """How many of each of these environments there may be; empty if that was not measured."""
+    """How many instances of each of these environments there may be; empty if that was not measured."""
     said = [f"{found.environment} {found.words(context)}" for name in names for found in _found(context, name)]
     words = f"instances under a small load, until the 99th percentile of a request passes {_in_words(_bound(context))}"
     return f"{words}: {format.listing(said)}" if said else ""
 
 
 def _bound(context: Context) -> float:
-    """Seconds; not a number if the record does not say them."""
+    """Seconds; NaN if the record has none."""
     told = (record.facts.get(f"{_SCENARIO}.bound", "") for record in context.session.environments)
     known = next((text for text in told if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text)), "nan")
     return float(known)
@@ -83,7 +83,7 @@ def _in_words(bound: float) -> str:
 
 
 def _found(context: Context, name: str) -> list[_Found]:
-    """Of one environment; nothing if it was not measured, or if nobody knows the bound."""
+    """The results in one environment; empty if it was not measured, or if the bound is unknown."""
     bound, courses = _bound(context), dict[int, dict[int, float]]()
     counts = [int(match[1]) for match in map(_COUNTED.fullmatch, context.metrics_of(_SCENARIO)) if match]
     for count in counts:
@@ -106,7 +106,7 @@ def _found(context: Context, name: str) -> list[_Found]:
 
 
 def _derived(context: Context, names: Sequence[str]) -> list[Block]:
-    """How many instances there may be, against the baseline, and what they take then."""
+    """How many instances there may be, and the ratio of that to the baseline's number."""
     everyone = {name: one for name in names for one in _found(context, name)}
     if not everyone:
         return []
@@ -122,7 +122,7 @@ def _derived(context: Context, names: Sequence[str]) -> list[Block]:
     )
     title = context.title(context.baseline)
     note = (
-        "A block goes no further than the first number beyond the bound. So the values at large numbers are of the "
+        "A block ends at the first number beyond the bound. So the values at large numbers are from the "
         "blocks that came so far."
     )
     data = table(caption, ["environment", "instances", f"against {title}"], rows)
@@ -130,7 +130,7 @@ def _derived(context: Context, names: Sequence[str]) -> list[Block]:
 
 
 def _against(context: Context, one: _Found, base: _Found | None) -> str:
-    """The ratio of two numbers, block by block; where both are numbers."""
+    """The ratio of two numbers, paired by block; missing unless both are numbers."""
     if base is None or not (one.is_number and base.is_number):
         return format.MISSING
     if one.environment == base.environment:
