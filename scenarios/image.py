@@ -151,7 +151,7 @@ def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str,
 
 
 def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
-    """Build it twice; nothing if its engine builds none, or if it is of very many layers."""
+    """Build it twice; empty if the engine cannot build images, or if the image has very many layers."""
     context = offer.context
     if context is None or not isinstance(images, BuildsImages):
         return {}

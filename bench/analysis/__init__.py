@@ -1,1 +1,1 @@
-"""What a run says: its values, estimates and verdicts, and how two sets of runs compare."""
+"""The results of a run (values, estimates, verdicts), and the comparison of two sets of runs."""

@@ -31,7 +31,7 @@ class Offer(NamedTuple):
     archive: Path
     """The image as a file, under the first name."""
     context: Path | None
-    """The same as an archive with a Dockerfile that adds layer after layer; None for one of very many layers."""
+    """The same image as an archive with a Dockerfile that adds layer after layer; None if it has very many layers."""
     wire_bytes: int
     """Bytes that the registry sends to a client that has none of the layers, by the manifest."""
 

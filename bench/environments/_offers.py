@@ -24,7 +24,7 @@ _WHOLE, _BELOW = "latest", "below"
 
 
 _MOST_BUILT = 10
-"""Layers of an image that is built, too: each is a step, which takes a classic builder as long as a start."""
+"""The most layers of an image that is also built: each is a step, which takes a classic builder as long as a start."""
 
 
 class Offers:

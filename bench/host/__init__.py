@@ -1,1 +1,1 @@
-"""What is true of this host: facts, interference, and why something is not possible here."""
+"""This host: its facts, interference, and why something is not possible here."""

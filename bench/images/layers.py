@@ -104,7 +104,8 @@ def write_archive(target: Path, image: Layered, name: str) -> None:
 
 
 def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, str]) -> None:
-    """What an image with these layers is built from. The labels come first, so that every step's image has them."""
+    """A Dockerfile and its files, from which an image with these layers is built. The labels come first, so that the
+    image of every step has them."""
     names = [f"{number:03}.tar.gz" for number in range(len(layers))]
     steps = [f"LABEL {name}={json.dumps(value)}" for name, value in labels.items()]
     steps += [*(f"ADD {name} /" for name in names), 'CMD ["/probe", "ready"]']

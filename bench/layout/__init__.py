@@ -1,1 +1,1 @@
-"""What pages are made of, whatever they say: blocks, numbers as text, HTML and Markdown, colours."""
+"""The parts of pages, whatever their content: blocks, numbers as text, HTML and Markdown, colours."""

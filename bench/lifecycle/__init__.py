@@ -1,1 +1,1 @@
-"""A run on its host: one at a time, all that it makes carries its name, and nothing stays."""
+"""A run on its host: one at a time; everything that it creates has its name, and nothing is left behind."""

@@ -1,1 +1,1 @@
-"""Many runs over time: their history, the trends and steps in it, and what is kept of old ones."""
+"""Many runs over time: their history, its trends and steps, and what is kept of old runs."""

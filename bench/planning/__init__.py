@@ -1,1 +1,1 @@
-"""What can be measured, what of it was chosen, and the plan that this makes."""
+"""What can be measured, what was chosen, and the plan of the run."""

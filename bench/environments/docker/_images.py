@@ -55,7 +55,7 @@ class DockerImages(Offers):
                     raise MeasurementError(f"pushing the image: not all of it was sent ({line['status'][:100]})")
 
     def build(self, context: Path, image: str, *, cached: bool) -> None:
-        """By the engine's own builder. What its steps make goes with the image."""
+        """Uses the engine's own builder, whose intermediate images are removed with the image."""
         with engine_errors("building the image"), context.open("rb") as file:
             lines = self._client.build(
                 fileobj=file, custom_context=True, tag=image, nocache=not cached, rm=True, forcerm=True, decode=True

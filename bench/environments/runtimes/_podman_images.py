@@ -38,7 +38,7 @@ class PodmanImages(Offers):
         self._said("push", "--quiet", "--tls-verify=false", image, f"docker://{elsewhere}")
 
     def build(self, context: Path, image: str, *, cached: bool) -> None:
-        """Each step is a layer, as Docker's builder has it; Podman by itself makes one of all."""
+        """Each step becomes a layer, as with Docker's builder; by default Podman makes one layer of all steps."""
         more = () if cached else ("--no-cache",)
         with context.open("rb") as file:
             self._said("build", "--quiet", "--layers", *more, f"--tag={image}", "-", stdin=file.fileno())
