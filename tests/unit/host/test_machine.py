@@ -230,7 +230,9 @@ def test_interrupts_disks_and_a_changed_frequency_limit_mark_a_block() -> None:
     assert said(interrupt_seconds=0.2) == ["interrupts took CPU time (20% of the block)"]
     assert said(disk_busy_seconds=0.9) == ["tasks waited for I/O (90% of the block)"]
     assert said(disk_busy_seconds=0.9, psi_io_seconds=0.1) == []
-    assert said(frequency_limit_change=800_000.0) == ["the highest frequency that a CPU may have was changed (800000)"]
+    assert said(frequency_limit_change=800_000.0) == [
+        "the highest frequency that a CPU may have was changed (800000 kHz)"
+    ]
 
 
 def test_a_frequency_limit_is_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
