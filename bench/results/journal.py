@@ -125,7 +125,7 @@ def parse(text: bytes) -> Replay:
     for number, line in enumerate(lines, 1):
         try:
             entries.append(_DECODER.decode(line))
-        except (ValueError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a ValueError since msgspec 0.21
             if number == len(lines) and not rest:  # its end reached the disk, but its middle did not
                 return Replay(entries, torn=True)
             raise ValueError(f"line {number} is damaged: {error}") from error
