@@ -19,20 +19,21 @@ def schemas() -> dict[str, str]:
     """The text of each file by its name."""
     found = {}
     for name, document in {**cli.documents(), "workload": WorkloadFile}.items():
-        text = msgspec.json.encode(_with_descriptions_as_one_reads_them(msgspec.json.schema(document)))
+        text = msgspec.json.encode(_as_any_version_makes_it(msgspec.json.schema(document)))
         found[f"{name}.schema.json"] = msgspec.json.format(text, indent=1).decode() + "\n"
     return found
 
 
-def _with_descriptions_as_one_reads_them(value: Any) -> Any:
-    """Without the indentation of docstrings, which Python leaves away itself since 3.13."""
+def _as_any_version_makes_it(value: Any) -> Any:
+    """Without the indentation of docstrings, which Python leaves away itself since 3.13; of alternatives null is the
+    last, as msgspec has it since 0.22."""
     if isinstance(value, list):
-        return [_with_descriptions_as_one_reads_them(one) for one in value]
+        return [_as_any_version_makes_it(one) for one in sorted(value, key=lambda one: one == {"type": "null"})]
     if not isinstance(value, dict):
         return value
     return {
         key: inspect.cleandoc(one) if key == "description" and isinstance(one, str) else
-        _with_descriptions_as_one_reads_them(one)
+        _as_any_version_makes_it(one)
         for key, one in value.items()
     }  # fmt: skip
 
