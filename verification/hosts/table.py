@@ -89,7 +89,7 @@ def read(file: Path) -> Seen:
 
 
 def _environments(folder: Path) -> dict[str, Cell]:
-    """What the runs and the doctor say of each environment."""
+    """What the runs and the doctor say of each environment of the catalogue."""
     cells: dict[str, Cell] = defaultdict(Cell)
     doctor = folder / "out/doctor.json"
     found = json.loads(doctor.read_text() or "{}") if doctor.exists() else {}
@@ -109,7 +109,7 @@ def _environments(folder: Path) -> dict[str, Cell]:
         for skip in session.skips:
             if not skip.scenario:
                 cells[skip.environment].add(Cell(said=_said(msgspec.to_builtins(skip))))
-    return cells
+    return {name: cells[name] for name in catalog.environments() if name in cells}
 
 
 def _said(finding: Mapping[str, str]) -> str:
