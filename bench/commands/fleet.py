@@ -1,4 +1,4 @@
-"""isobench fleet: measure on many hosts with Ansible, and compare them."""
+"""isobench fleet: measure on many hosts with Ansible, compare them, and export all their nights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from isobench.core import display, terminal
 from isobench.core.errors import Interrupted, NothingMeasured, UsageError
 from isobench.core.quantities import seconds
 from isobench.core.text import clean
+from isobench.export import history as parquet
 from isobench.layout import format
 from isobench.lifecycle import leftovers
 from isobench.lifecycle.workspace import new_run_id, workspace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from isobench.fleet.playing import Outcome
     from isobench.fleet.turns import Place
     from isobench.nights.fleet import Odd, Peers
+    from isobench.nights.history import History
 
 SCHEMA = 1
 SOME_FAILED = 1
@@ -36,6 +38,7 @@ EXAMPLES = """\
   isobench fleet run -i inventory.yml --check     what would be changed on the hosts
   isobench fleet run -i inventory.yml --json      as data
   isobench fleet report                           ratios over all hosts in results/, and the odd host
+  isobench fleet export --out history --group rack1       all nights as Parquet, for DuckDB and others
 """
 
 
@@ -61,8 +64,21 @@ class RunDocument(TypedDict):
     hosts: list[HostRow]
 
 
+class ExportDocument(TypedDict):
+    """What `isobench fleet export --json` prints: the files of this group with their size in bytes. `problems` are runs
+    that were left out, with the reason."""
+
+    schema: int
+    group: str
+    nights: int
+    costs: int
+    files: list[str]
+    bytes: int
+    problems: list[str]
+
+
 def documents() -> dict[str, object]:
-    return {"fleet-run": RunDocument, "fleet-report": Fleet}
+    return {"fleet-run": RunDocument, "fleet-report": Fleet, "fleet-export": ExportDocument}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +103,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     report = kinds.add_parser("report", formatter_class=parser.formatter_class, help="compare hosts with each other")
     report.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
     report.add_argument("--json", action="store_true", help="as JSON (docs/fleet-report.schema.json)")
+    export = kinds.add_parser("export", formatter_class=parser.formatter_class, help="write all nights as Parquet")
+    export.add_argument("results", nargs="?", type=Path, default=RESULTS, help="results folder (results/)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the files of all groups")
+    export.add_argument("--group", default="all", metavar="NAME", help="what these hosts are called together (all)")
+    export.add_argument("--json", action="store_true", help="what was written (docs/fleet-export.schema.json)")
 
 
 def _count(text: str) -> int:
@@ -96,14 +117,12 @@ def _count(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return _run(arguments) if arguments.what == "run" else _report(arguments)
+    return {"run": _run, "report": _report, "export": _export}[arguments.what](arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     night = arguments.night or datetime.now(UTC).strftime("%Y-%m-%d")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", night):  # as in the role `settings`
-        remedy = "letters, digits, dots, dashes and underscores, a hundred at most"
-        raise UsageError(f"{night[:100]!r} cannot be the name of a night", remedy=remedy)
+    _check_name(night, "night")  # as in the role `settings`
     variables = _variables(arguments, night)
     try:
         from isobench.fleet import playing  # Ansible is an extra
@@ -133,6 +152,13 @@ def _run(arguments: argparse.Namespace) -> int:
             document={"schema": SCHEMA, "night": night, "hosts": rows},
         ) from None
     return _concluded(arguments, night, rows)
+
+
+def _check_name(text: str, what: str) -> None:
+    """Raise `UsageError` for what cannot be the name of a folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        remedy = "letters, digits, dots, dashes and underscores, a hundred at most"
+        raise UsageError(f"{text[:100]!r} cannot be the name of a {what}", remedy=remedy)
 
 
 def _variables(arguments: argparse.Namespace, night: str) -> dict[str, object]:
@@ -176,10 +202,43 @@ def _concluded(arguments: argparse.Namespace, night: str, rows: list[HostRow]) -
     return 0 if done == len(rows) else SOME_FAILED
 
 
+def _history(results: Path) -> History:
+    if not results.is_dir():
+        raise UsageError(f"{results} is not a folder", remedy="isobench fleet run creates it")
+    return history.read(results)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    _check_name(arguments.group, "group of hosts")
+    found = _history(arguments.results)
+    if not found.nights:
+        raise UsageError(f"{arguments.results} has no run", remedy="isobench fleet run measures")
+    try:
+        files = parquet.write(found.nights, arguments.out, arguments.group)
+        size = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        raise UsageError(f"cannot write to {arguments.out}: {error.strerror}") from error
+    costs = sum(len(night.points) for night in found.nights)
+    if arguments.json:
+        document = ExportDocument(
+            schema=SCHEMA, group=arguments.group, nights=len(found.nights), costs=costs, files=list(map(str, files)),
+            bytes=size, problems=found.problems,
+        )  # fmt: skip
+        terminal.print_json(document)
+        return 0
+    _print_problems(found.problems)
+    of = f"{format.count(costs, 'cost')} of {format.count(len(found.nights), 'run')}"
+    print(f"{of} in {format.count(len(files), 'file')}, {format.quantity(size, 'byte')}")
+    return 0
+
+
+def _print_problems(problems: list[str]) -> None:
+    for problem in problems:
+        terminal.paragraph(f"isobench: left out: {problem}", errors=True)
+
+
 def _report(arguments: argparse.Namespace) -> int:
-    if not arguments.results.is_dir():
-        raise UsageError(f"{arguments.results} is not a folder", remedy="isobench fleet run creates it")
-    found = evaluate(history.read(arguments.results), arguments.results)
+    found = evaluate(_history(arguments.results), arguments.results)
     if arguments.json:
         terminal.print_json(found)
     else:
@@ -188,8 +247,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _print_fleet(fleet: Fleet) -> None:
-    for problem in fleet.problems:
-        terminal.paragraph(f"isobench: left out: {problem}", errors=True)
+    _print_problems(fleet.problems)
     hosts = sum(len(one.hosts) for one in fleet.peers)
     print(f"{format.count(fleet.nights, 'run')} of {format.count(hosts, 'host')}")
     for one in fleet.peers:

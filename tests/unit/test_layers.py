@@ -64,6 +64,7 @@ LATE = {
     "isobench.commands.nightly": ("isobench.analysis.results", "isobench.commands._night"),
     "isobench.commands.run": ("isobench.run.outcome",),
     "isobench.export.bundle": ("isobench.report.build",),
+    "isobench.export.history": ("pyarrow",),  # an extra
     "isobench.planning.choice": ("isobench.planning.workloads",),  # few runs have one
     "isobench.report.charts.drawing": ("matplotlib", "matplotlib.figure"),  # when a picture is looked at
     "isobench.report.charts.scales": ("matplotlib.dates", "matplotlib.ticker"),

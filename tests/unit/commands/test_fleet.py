@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from isobench import cli
+from tests.conftest import STRICT
+from tests.documents import ROOT
 from tests.unit.test_json import obeys
 from verification.crosscheck.scale import write
+
+if not STRICT:
+    pytest.importorskip("duckdb")
+import duckdb
+
+SQL = ROOT / "contrib/duckdb"
 
 
 @pytest.fixture
@@ -18,6 +26,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Results of six hosts, one of which is odd, and of one of another kind."""
     monkeypatch.setenv("PATH", os.environ["PATH"])  # main changes it
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
     for host in range(7):
         facts = {"cpu": "CPU" if host < 6 else "other", "cpus": "4", "kernel": "6.2" if host == 3 else "6.1"}
 
@@ -53,10 +63,41 @@ def test_the_same_as_data(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ]  # fmt: skip
 
 
+def test_an_export_is_asked_what_the_report_tells(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The files of one group, and in them the same distribution and the same odd host."""
+    assert cli.main(["fleet", "export", "--out", "history", "--group", "rack1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    obeys(document, "fleet-export")
+    assert document["files"] == [
+        f"history/host_group=rack1/month=2026-01/{name}.parquet" for name in ("nights", "costs")
+    ]
+    assert (document["nights"], document["costs"]) == (7, 7 * 12)
+    assert cli.main(["fleet", "export", "--out", "history", "--group", "rack1"]) == 0
+    assert capsys.readouterr().out.startswith("84 costs of 7 runs in 2 files, ")
+    assert cli.main(["fleet", "report", "--json"]) == 0
+    peers = json.loads(capsys.readouterr().out)["peers"]
+    with duckdb.connect() as base:
+        base.execute((SQL / "setup.sql").read_text())
+        spread = base.execute((SQL / "spread.sql").read_text()).fetchall()
+        odd = base.execute((SQL / "odd.sql").read_text()).fetchall()
+    told = [
+        (one["hardware"], one["baseline"], cost["scenario"], cost["metric"], cost["environment"], cost["hosts"])
+        for one in peers
+        for cost in one["costs"]
+    ]
+    assert sorted(row[:6] for row in spread) == sorted(told)
+    assert odd[0][2] == peers[0]["odd"][0]["host_id"] == "h3"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["report", "nowhere"], "nowhere is not a folder"),
+        (["export", "nowhere", "--out", "x"], "nowhere is not a folder"),
+        (["export"], "required: --out"),
+        (["export", "--out", "x", "--group", "a/b"], "'a/b' cannot be the name of a group of hosts"),
+        (["export", "empty", "--out", "x"], "empty has no run"),
+        (["export", "--out", "file"], "cannot write to file"),
         (["run"], "required: -i/--inventory"),
         (["run", "-i", "x.yml", "--at-most", "0"], "'0' is not a number of hosts"),
         (["run", "-i", "x.yml", "--deadline", "soon"], "'soon' is not a duration"),
