@@ -1,8 +1,10 @@
-"""Blocks as one self-contained HTML page, without scripts and external resources."""
+"""Blocks as one self-contained HTML page, without external resources. The only script is the page's own, which its
+content security policy names by its digest."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from isobench.layout import blocks, format
+from isobench.layout.palette import CYCLE, DARK
 
 if TYPE_CHECKING:
     from isobench.layout.page import Page
@@ -19,11 +22,38 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
+def style() -> str:
+    """The stylesheet that the report and the site share."""
+    dots = f":root {{ --dots: {CYCLE[0]}; }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ --dots: "
+    dots += f"{DARK[CYCLE[0]]}; }} }}\n"
+    return _text("style.css") + dots + _text("figures.css")
+
+
+def shared_script() -> str:
+    """The beginning of the report's script and the site's: drawing, numbers as text, the address."""
+    return _text("shared.js")
+
+
+def _script() -> str:
+    return shared_script() + _text("explore.js")
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
 def lay_out(page: Page) -> str:
     """The whole page as text."""
-    css = Markup((_HERE / "style.css").read_text(encoding="utf-8"))
+    script = _script() if page.explorer else ""
     return _template().render(
-        title=page.title, subtitle=page.subtitle, footer=page.footer, sections=page.sections, css=css
+        title=page.title,
+        subtitle=page.subtitle,
+        footer=page.footer,
+        sections=page.sections,
+        explorer=page.explorer,
+        css=Markup(style()),
+        script=Markup(script),
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 

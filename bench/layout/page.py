@@ -26,3 +26,5 @@ class Page(NamedTuple):
     subtitle: str
     footer: str
     sections: list[Part]
+    explorer: str = ""
+    """What the page's script draws block by block, in JSON (`report/explore.py`)."""

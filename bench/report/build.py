@@ -18,6 +18,7 @@ from isobench.layout.page import FILES, Page, Part
 from isobench.layout.places import placed
 from isobench.report import sections
 from isobench.report.context import Context, Section
+from isobench.report.explore import explorer
 from isobench.results.store import write_atomically
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def page_of(context: Context) -> Page:
         f"profile {format.clean(session.profile, 40)}, every ratio against {context.title(context.baseline)}"
     )
     footer = f"Written by isobench {format.clean(session.isobench, 40)} from run {format.clean(session.run_id, 80)}."
-    return Page(TITLE, subtitle, footer, parts)
+    values = explorer(context)
+    return Page(TITLE, subtitle, footer, parts, values.data if values is not None else "")
 
 
 def make_context(results: Results | Path, compare_with: Results | None = None) -> Context:

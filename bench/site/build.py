@@ -90,7 +90,7 @@ def build(results: Path, out: Path, reports: Path) -> Built:
             folder.put(place, digests[place], summary.of(machine), _pages(machine))
     machines = [made.summary for made in folder.machines.values()]
     top = {index.NAME: index.render(machines, found.problems), costs.NAME: costs.render(machines)}
-    folder.finish({**top, **layout.assets()})
+    folder.finish({**top, **layout.files()})
     pages = sum(name.endswith(".html") for made in folder.machines.values() for name in made.pages) + len(top)
     ordered = summary.ordered(machines)
     return Built(out / index.NAME, ordered, len(found.nights), pages, folder.written, found.problems)

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import jinja2
 
-from isobench.layout import format
-from isobench.layout.palette import CYCLE, DARK
+from isobench.layout import format, html
 
 _HERE = Path(__file__).parent
-_SHARED = Path(format.__file__).parent
 
 STYLE, SCRIPT = "site.css", "site.js"
 
@@ -22,12 +20,9 @@ def page(template: str, **values: object) -> str:
     return _environment().get_template(f"{template}.html.j2").render(values)
 
 
-def assets() -> dict[str, str]:
+def files() -> dict[str, str]:
     """The files that all pages share, by name."""
-    dots = f":root {{ --dots: {CYCLE[0]}; }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ --dots: "
-    dots += f"{DARK[CYCLE[0]]}; }} }}\n"
-    style = (_SHARED / "style.css").read_text(encoding="utf-8") + dots + _text(STYLE)
-    return {STYLE: style, SCRIPT: _text(SCRIPT)}
+    return {STYLE: html.style() + _text(STYLE), SCRIPT: html.shared_script() + _text(SCRIPT)}
 
 
 def _text(name: str) -> str:

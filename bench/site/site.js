@@ -1,4 +1,3 @@
-"use strict";
 /* What a page can do beyond being read: sort and filter its tables, tell the night and the value under the mouse or the
    arrow keys, put any two runs side by side, and keep what is shown in the address. State is
    `#NAME.q=words&NAME.sort=-2&history.last=30&FIGURE.at=night&compare.before=time&compare.after=time`. */
@@ -249,12 +248,6 @@ class Chart {
   }
 }
 
-function drawn(kind, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
 /* Buttons that show the last so many runs in all figures. */
 class Zoom {
   constructor(before, count) {
@@ -290,6 +283,8 @@ class Zoom {
   }
 }
 
+const NONE = 999999, PRECISION = 1e4;
+
 /* Files of numbers are scripts, for a page that was opened from a file may load nothing else. Each calls this. */
 const asked = new Map();
 function isobenchData(name, content) {
@@ -309,21 +304,6 @@ function load(name) {
     asked.set(name, entry);
   }
   return asked.get(name).content;
-}
-
-/* Words of numbers, as format.py has them. */
-const STEPS = { second: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]], byte: [[1073741824, "GiB"], [1048576, "MiB"], [1024, "KiB"], [1, "B"]] };
-const NONE = 999999, PRECISION = 1e4;
-
-function digits(number) {
-  if (number === 0) return "0";
-  const rounded = Number(number.toPrecision(3));
-  const decimals = Math.max(2 - Math.floor(Math.log10(Math.abs(rounded))), 0);
-  return rounded.toFixed(decimals).replace("-", "−");
-}
-
-function scaleOf(value, unit) {
-  return STEPS[unit].find(([factor]) => Math.abs(value) >= factor * 0.9995) ?? STEPS[unit].at(-1);
 }
 
 /* Two runs of a host side by side, as the page has them for the newest ones. */
@@ -483,19 +463,6 @@ function linkRuns(rows) {
     link.textContent = "compare";
     cell.append(link);
   });
-}
-
-function state() {
-  const text = location.hash.slice(1);
-  return new URLSearchParams(text.includes("=") ? text : "");
-}
-
-function save(key, value) {
-  const known = state();
-  if (value) known.set(key, value);
-  else known.delete(key);
-  const text = known.toString();
-  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
 function restore(scroll) {

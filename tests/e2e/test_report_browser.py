@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from isobench.report.build import render
+from isobench.layout import format
+from isobench.report.build import make_context, render
 from tests.unit.report.made import HOSTILE, write_run
 
 if TYPE_CHECKING:
@@ -182,6 +183,96 @@ def test_axe_finds_no_serious_violation(browser: Chrome, pages: dict[str, Path],
             open_folds(browser)
 
 
+def drawn(browser: Chrome, what: str) -> int:
+    """How many of these the drawing of single blocks has."""
+    return len(browser.find_elements("css selector", f"#explore svg {what}"))
+
+
+def told(browser: Chrome) -> str:
+    return browser.find_element("css selector", "#explore .readout").text
+
+
+def test_one_cost_block_by_block(browser: Chrome, pages: dict[str, Path]) -> None:
+    """A cost, some environments, either axis, with or without single blocks, each value told;
+    whoever opens the address sees the same."""
+    from selenium.webdriver import Keys
+    from selenium.webdriver.support.ui import Select
+
+    run = next((pages["ordinary"].parents[1] / "results").glob("*/*"))
+    context = make_context(run)
+    blocks, values = context.values("startup", "gone", "docker")
+    show(browser, pages["ordinary"], 1280)
+    assert drawn(browser, ".level") == len(context.order) > 6
+    Select(browser.find_element("css selector", "#explore select")).select_by_visible_text("startup.gone")
+    browser.find_element("css selector", "#explore input").send_keys("docker kvm")
+    assert browser.find_element("css selector", "#explore .count").text.startswith("1 of ")
+    figure = browser.find_element("css selector", "#explore .drawing")
+    figure.send_keys(Keys.ARROW_DOWN)
+    estimate = context.find("startup", "gone", "docker")
+    assert estimate is not None and f"median {format.quantity(estimate.median, 'second')}" in told(browser)
+    figure.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert f"block {blocks[1]}: {format.quantity(values[1], 'second')}, " in told(browser)
+    assert told(browser).endswith("× process in that block")
+    dots = "return document.querySelector('#explore svg .dots').getAttribute('d')"
+    assert browser.execute_script(dots).count("M") == len(blocks)
+    ticks = "return [...document.querySelectorAll('#explore svg .date')].map(e => e.textContent)"
+    before = browser.execute_script(ticks)
+    for name in ("linear", "all"):
+        button = f"#explore button[data-{'axis' if name == 'linear' else 'blocks'}={name}]"
+        browser.find_element("css selector", button).send_keys(Keys.ENTER)
+    assert browser.execute_script(dots) == ""
+    after = browser.execute_script(ticks)
+    assert after != before and len(after) >= 3
+    address = browser.current_url
+    assert "explore.cost=startup.gone" in address and "explore.q=docker+kvm" in address
+    browser.get("about:blank")
+    browser.get(address)
+    assert browser.execute_script(ticks) == after and drawn(browser, ".level") == 1
+    pressed = "return [...document.querySelectorAll('#explore button')].map(b => b.ariaPressed)"
+    assert browser.execute_script(pressed) == ["false", "true", "false"]
+    browser.find_element("css selector", "#explore input").send_keys(" nothing-has-this")
+    assert drawn(browser, ".level") == 1  # any word is enough
+    browser.find_element("css selector", "#explore input").clear()
+    browser.find_element("css selector", "#explore input").send_keys("nothing-has-this")
+    assert drawn(browser, "*") == 0 and told(browser) == "No environment has these words."
+
+
+def test_the_pointer_tells_a_block(browser: Chrome, pages: dict[str, Path]) -> None:
+    """That whose dot is beneath it, and a stroke shows which."""
+    show(browser, pages["ordinary"], 1280)
+    place = r"""
+    const svg = document.querySelector('#explore svg'), box = svg.getBoundingClientRect();
+    const [, x, y] = /M([\d.]+) ([\d.]+)h0$/.exec(svg.querySelectorAll('.dots')[arguments[0]].getAttribute('d'));
+    const at = {clientX: box.left + x * box.width / 920, clientY: box.top + y * box.width / 920, bubbles: true};
+    svg.dispatchEvent(new PointerEvent('pointermove', at));
+    """
+    browser.execute_script(place, 1)
+    (path,) = (pages["ordinary"].parents[1] / "results").glob("*/*")
+    blocks, values = make_context(path).values("startup", "ready", "chroot")
+    assert f", block {blocks[-1]}: {format.quantity(values[-1], 'second')}" in told(browser)
+    assert drawn(browser, ".cursor") == 1
+
+
+def test_a_page_is_complete_without_scripts(browser: Chrome, pages: dict[str, Path]) -> None:
+    """What only a script could fill is not there; all else is."""
+    show(browser, pages["ordinary"], 1280)
+    counts = "return ['figure img', 'table', 'nav li'].map(s => document.querySelectorAll(s).length)"
+    before = browser.execute_script(counts)
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(pages["ordinary"].as_uri())
+        root = browser.execute_cdp_cmd("DOM.getDocument", {})["root"]["nodeId"]
+
+        def count(selector: str) -> int:
+            found = browser.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": selector})
+            return len(found["nodeIds"])
+
+        assert [count(what) for what in ("figure img", "table", "nav li")] == before
+        assert count("#explore[hidden]") == count("nav li[hidden] a[href='#explore']") == 1
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_the_page_prints_without_losing_its_edges(browser: Chrome, pages: dict[str, Path]) -> None:
     """On A4 nothing reaches beyond the paper, and the PDF comes out."""
     show(browser, pages["ordinary"], PAPER, media="print")
@@ -198,7 +289,7 @@ def test_hostile_results_do_nothing(browser: Chrome, pages: dict[str, Path]) -> 
     """No script runs, no element is injected, and the words stand there to be read."""
     show(browser, pages["hostile"], 1280)
     open_folds(browser)
-    assert browser.execute_script("return document.scripts.length") == 0
+    assert browser.execute_script("return document.scripts.length") == 1  # the page's own
     assert browser.execute_script("return document.querySelectorAll('[href^=\"http\"], b, [onerror]').length") == 0
     text = browser.execute_script("return document.body.innerText")
     assert "<script>alert(1)</script>" in text and "\u202e" not in text

@@ -64,7 +64,7 @@ def test_any_words_make_the_same_page(words: str, problem: str) -> None:
 
 def test_the_script_and_the_style_need_nothing_else() -> None:
     """Neither names another address; the style knows both colours of a dot."""
-    found = layout.assets()
+    found = layout.files()
     assert found.keys() == {layout.STYLE, layout.SCRIPT}
     for text in found.values():
         assert "url(" not in text and "import" not in text
