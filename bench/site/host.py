@@ -64,6 +64,7 @@ def render(machine: Machine, rows: Sequence[Row]) -> str:
         news=changes.together(new),
         news_total=len(new),
         newest=changes.minute(newest.started),
+        report=machine.reports[-1],
         calm=bool(machine.watched) and not known.gone,
         verdict=summary.verdict([known], bool(known.gone)),
         notes=[known.gone_words] if known.gone else [],

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from isobench import cli
-from tests.unit.site.made import STEP, add, add_nights
+from tests.unit.analysis.made import night
+from tests.unit.site.made import STEP, Page, add, add_nights
 from tests.unit.test_json import obeys
 
 
@@ -45,6 +46,20 @@ def test_the_same_as_data(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ]  # fmt: skip
     assert document["site"] == "pages/index.html" and all(Path(row["page"]).is_file() for row in document["machines"])
     assert len(document["problems"]) == 1
+
+
+def test_reports_that_are_not_there_are_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each host's newest run, and once; the first page and the host's lead to it."""
+    assert cli.main(["site", "--write-reports"]) == 0
+    written = {path: path.stat().st_mtime_ns for path in Path("reports").rglob("*.*")}
+    stamps = {host: night(number).replace("-", "").replace(":", "") for host, number in (("one", STEP), ("two", 2))}
+    assert {path.parts[1:] for path in written} == {(host, stamp, "index.html") for host, stamp in stamps.items()}
+    for page in (Path("site/index.html"), *Path("site/hosts").glob("*/index.html")):
+        links = [page.parent / link for link in Page(page.read_text()).links if "/reports/" in link]
+        assert links and {link.resolve() for link in links} <= {path.resolve() for path in written}
+    assert cli.main(["site", "--write-reports"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("reports").rglob("*.*")} == written
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(
