@@ -103,13 +103,23 @@ def _connected(pid: int, number: int) -> str:
 
 def fill(host: Host, folder: str) -> None:
     """Make this folder of a host a small file system without room."""
-    inside = ("nsenter", f"--mount=/proc/{host.pid}/ns/mnt")
-    script = f"mkdir -p {folder} && mount -t tmpfs -o size=64k tmpfs {folder} && ! cat /dev/zero > {folder}/full"
-    _said(*inside, "sh", "-c", script)
+    _in(host, f"mkdir -p {folder} && mount -t tmpfs -o size=64k tmpfs {folder} && ! cat /dev/zero > {folder}/full")
 
 
 NOBODY = "10.213.0.77"
 """An address in the first host's network at which nobody answers."""
+
+
+def burden(host: Host) -> None:
+    """Give a host thousands of mounts, which every new mount namespace copies: its raw processes cost what they do on
+    other hosts, and its namespaces many times as much."""
+    dirs = " ".join(str(number) for number in range(100, 113))  # each doubles them
+    script = f"cd /run && mkdir many && mount -t tmpfs tmpfs many && cd many && mkdir {dirs}"
+    _in(host, f"{script} && for one in {dirs}; do mount --rbind . $one || exit; done")
+
+
+def _in(host: Host, script: str) -> None:
+    _said("nsenter", f"--mount=/proc/{host.pid}/ns/mnt", "sh", "-c", script)
 
 
 def _said(*words: str) -> str:

@@ -43,8 +43,10 @@ ISOBENCH = f"env PYTHONPATH={ROOT} {sys.executable} -m isobench"
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Host]]:
-    with fleet.hosts(["alder", "birch", "slow", "full"], tmp_path_factory.mktemp("fleet")) as running:
+    names = ["alder", "birch", "cedar", "dogwood", "elm", "slow", "full"]
+    with fleet.hosts(names, tmp_path_factory.mktemp("fleet")) as running:
         fleet.fill(running["full"], "/var/lib/isobench/fleet")
+        fleet.burden(running["elm"])
         yield running
 
 
@@ -153,34 +155,53 @@ def measured(folder: Path, listed: Path, *words: str) -> tuple[int, dict[str, di
 
 
 ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+def undisturbed(folder: Path) -> Path:
+    """A copy of the results in which every block counts, whatever else this machine did."""
+    copy = Path(shutil.copytree(folder / "results", folder / "counted"))
+    for record in copy.glob("*/*/session.json"):
+        session = json.loads(record.read_text())
+        for block in session["blocks"]:
+            block["marks"] = []
+        record.write_text(json.dumps(session))
+    return copy
+
+
+MEASURED = ("alder", "birch", "cedar", "dogwood", "elm")
 ENDLESS = ["-e", "process", "-s", "startup", "--blocks", 1_000_000]
 
 
 def test_what_fails_on_a_host_costs_that_host_alone(hosts: dict[str, Host], tmp_path: Path) -> None:
-    """One is slow, one unreachable, one full, one of another Python: each with its reason, and the others measured.
-    The same command again measures nobody twice, and goes on where the deadline ended the slow one."""
+    """One is slow, one unreachable, one full, one of another Python: each with its reason, and the others measured; the
+    report names the odd one of these. The same command again measures nobody twice, and goes on where the deadline
+    ended the slow one."""
     rack = {name: fleet.connection(host) for name, host in hosts.items()}
     rack["slow"] |= {"isobench_arguments": ENDLESS, "isobench_deadline": 45}
     rack["nobody"] = {**rack["birch"], "ansible_host": fleet.NOBODY}
     rack["python"] = {**rack["birch"], "isobench_source": "isobench", "isobench_python": "/usr/bin/python2.7"}
-    listed = inventory(tmp_path, rack)
-    words = (*("--night", "six"), *("--at-once", "3"))
+    arguments = ["-e", "process,ns-all", "-s", "startup", "--blocks", 6]
+    listed = inventory(tmp_path, rack, isobench_arguments=arguments)
+    words = (*("--night", "nine"), *("--at-once", "3"))
     code, found = measured(tmp_path, listed, *words)
     assert code == 1
     assert {name: row["state"] for name, row in found.items()} == {
-        "alder": "measured", "birch": "measured", "slow": "failed", "full": "failed", "nobody": "unreachable",
+        **dict.fromkeys(MEASURED, "measured"), "slow": "failed", "full": "failed", "nobody": "unreachable",
         "python": "failed",
     }  # fmt: skip
     reasons = {name: row["reason"] for name, row in found.items()}
-    assert reasons["alder"] == reasons["birch"] == ""
+    assert {reasons[name] for name in MEASURED} == {""}
     assert "not done within 45 s" in reasons["slow"] and "free, and 1.00 MB are needed" in reasons["full"]
     assert "ssh: connect to host" in reasons["nobody"]
     assert "/usr/bin/python2.7 is not there, and isobench needs 3.11" in reasons["python"]
     runs = {path.parent.name.partition("-")[0]: path for path in store.find_runs(tmp_path / "results")}
-    assert runs.keys() == {"alder", "birch", "slow"}
+    assert runs.keys() == {*MEASURED, "slow"}
     assert (tmp_path / found["alder"]["run"]).samefile(runs["alder"])
     kept = store.load_session(runs["slow"])
     assert kept.stopped == "interrupted" and len(kept.blocks) > 1
+    command = [sys.executable, "-m", "isobench", "fleet", "report", str(undisturbed(tmp_path))]
+    told = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, check=True).stdout
+    assert [line.split("-")[0] for line in told.splitlines() if line.startswith("odd: ")] == ["odd: elm"], told
 
     code, again = measured(tmp_path, listed, *words, "--only", "alder,birch,slow")
     assert code == 1
