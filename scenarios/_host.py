@@ -26,21 +26,28 @@ TIMES = 3
 """Repetitions of each operation: enough to include what only the first does, and what the others do."""
 
 
-def facts(sandbox: Sandbox) -> dict[str, str]:
-    """The number of different system calls, their names, and the number of different kernel functions; or why they are
+def calls(sandbox: Sandbox) -> dict[str, str]:
+    """The number of different system calls, their names, and the operations that are impossible there; or why they are
     unknown."""
-    found = {}
-    for fact, kind in (("host_calls", tracing.CALLS), ("host_functions", tracing.FUNCTIONS)):
-        try:
-            names, is_cut, missing = _recorded(sandbox, kind)
-        except (MeasurementError, Unavailable) as error:  # the other facts must not be lost
-            found[f"{fact}.unknown"] = error.reason
-            continue
-        found[fact] = f"{'at least ' if is_cut else ''}{len(names)}"
-        if kind is tracing.CALLS:
-            found[f"{fact}.names"] = ", ".join(sorted(_named(names))) or "none"
-            found["host_work.missing"] = ", ".join(missing) or "none"
-    return found
+    try:
+        names, is_cut, missing = _recorded(sandbox, tracing.CALLS)
+    except (MeasurementError, Unavailable) as error:  # the other facts must not be lost
+        return {"host_calls.unknown": error.reason}
+    return {
+        "host_calls": _number(names, is_cut),
+        "host_calls.names": ", ".join(sorted(_named(names))) or "none",
+        "host_work.missing": ", ".join(missing) or "none",
+    }
+
+
+def functions(sandbox: Sandbox) -> dict[str, str]:
+    """The number of different kernel functions. Raises `Unavailable` if they cannot be traced."""
+    names, is_cut, _ = _recorded(sandbox, tracing.FUNCTIONS)
+    return {"functions": _number(names, is_cut)}
+
+
+def _number(names: frozenset[str], is_cut: bool) -> str:
+    return f"{'at least ' if is_cut else ''}{len(names)}"
 
 
 def _recorded(sandbox: Sandbox, kind: tracing.Kind) -> tuple[frozenset[str], bool, list[str]]:

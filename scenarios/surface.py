@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from isobench.contracts.answers import answers, at_least
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
-from isobench.core.errors import ProbeError
+from isobench.core.errors import ProbeError, Unavailable
 from isobench.processes.accounting import text_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Surface:
             found = {**_boundary(seen, same_kernel=same), **reached, **_reach(seen), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
-        return found | _host.facts(sandbox)
+        return found | _host.calls(sandbox)
 
 
 def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
@@ -148,4 +148,28 @@ def _names(words: list[str]) -> str:
     return ", ".join(map(str, words)) or "none"
 
 
-SCENARIOS: tuple[Scenario, ...] = (Surface(),)
+class Functions:
+    """The kernel functions that the host executes for an instance. Only when asked for: while they are traced, every
+    function of the host's kernel is slower (`isobench.contracts.scenario.Scenario`)."""
+
+    name = "surface-functions"
+    title = "Kernel functions that the host executes for an instance"
+    needs = frozenset({Capability.PROBE})
+    groups: frozenset[str] = frozenset()
+    metrics: tuple[Metric, ...] = ()
+
+    def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
+        """There is nothing to measure, as above."""
+        return {}
+
+    def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
+        """Their number, or why the kernel does not let them be traced."""
+        from isobench.scenarios import _host
+
+        try:
+            return _host.functions(sandbox)
+        except Unavailable as error:
+            return {"unknown": error.reason}
+
+
+SCENARIOS: tuple[Scenario, ...] = (Surface(), Functions())

@@ -207,12 +207,9 @@ def _host(context: Context) -> list[Block]:
     """What the host's kernel does for the same work in each environment."""
     rows: list[list[Cell | Text]] = []
     for record in context.session.environments:
-        facts = [record.facts.get(f"surface.{fact}", "") for fact in _HOST]
-        reasons = [record.facts.get(f"surface.{fact}.unknown", "") for fact in _HOST]
+        facts, reasons = ([record.facts.get(one[place], "") for one in _HOST] for place in (0, 1))
         if any((*facts, *reasons)):
-            told = [
-                format.clean(fact or f"not known: {reason}", 160) for fact, reason in zip(facts, reasons, strict=True)
-            ]
+            told = [_told(fact, reason) for fact, reason in zip(facts, reasons, strict=True)]
             missing = record.facts.get("surface.host_work.missing", "")
             rows.append([name_cell(context, record.name), *told, format.clean(missing, 120) or format.MISSING])
     if not rows:
@@ -222,11 +219,19 @@ def _host(context: Context) -> list[Block]:
         "files, memory, processes, signals and sockets), each counted once. The instance's processes on the "
         "host, and those that serve it alone, are traced; shared daemons, kernel threads and interrupts are not."
     )
-    return [table(caption, ["environment", *_HOST.values(), "impossible there"], rows, left=4)]
+    return [table(caption, ["environment", *(one[2] for one in _HOST), "impossible there"], rows, left=4)]
 
 
-_HOST = {"host_calls": "system calls of the host", "host_functions": "kernel functions of the host"}
-"""Fact -> the column's title."""
+def _told(fact: str, reason: str) -> str:
+    """A number, or why it is not known; neither where nobody has asked."""
+    return format.clean(fact or (f"not known: {reason}" if reason else format.MISSING), 160)
+
+
+_HOST = (
+    ("surface.host_calls", "surface.host_calls.unknown", "system calls of the host"),
+    ("surface-functions.functions", "surface-functions.unknown", "kernel functions of the host"),
+)
+"""A fact, the fact that says why it is not known, and the column's title."""
 
 
 def _shown(text: str, is_list: bool) -> str:

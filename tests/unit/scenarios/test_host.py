@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from isobench.core.errors import Unavailable
 from isobench.host import tracing
 from isobench.images import seccomp
 from isobench.scenarios import _host
+from isobench.scenarios.surface import Functions
 from tests.fake import SayingSandbox
 
 FOUND: dict[tracing.Kind, tuple[frozenset[str], bool] | str] = {}
@@ -34,35 +36,40 @@ def _recording(kind: tracing.Kind, pids: Iterable[int]) -> Iterator[Made]:
     yield Made(kind)
 
 
-def _facts(monkeypatch: pytest.MonkeyPatch, *said: object) -> dict[str, str]:
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "recording", _recording)
-    return _host.facts(SayingSandbox(said))  # type: ignore[arg-type]
 
 
-def test_calls_have_names_and_functions_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that has no name is told by its number; what was lost makes a number the least."""
+def _box(*said: object) -> Any:
+    return SayingSandbox(said)
+
+
+def test_calls_have_names() -> None:
+    """One that has none is told by its number."""
     numbers = {name: number for number, name in seccomp.names().items()}
-    calls = frozenset({str(numbers["read"]), str(numbers["close"]), "1000"})
-    FOUND.update({tracing.CALLS: (calls, False), tracing.FUNCTIONS: (frozenset({"vfs_read", "fput"}), True)})
-    facts = _facts(monkeypatch, {"done": 27, "missing": ["mount"]})
-    assert facts == {
+    FOUND[tracing.CALLS] = frozenset({str(numbers["read"]), str(numbers["close"]), "1000"}), False
+    assert _host.calls(_box({"done": 27, "missing": ["mount"]})) == {
         "host_calls": "3",
         "host_calls.names": "1000, close, read",
         "host_work.missing": "mount",
-        "host_functions": "at least 2",
     }
 
 
-def test_what_is_not_permitted_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without the other."""
-    FOUND.update({tracing.CALLS: "no tracefs", tracing.FUNCTIONS: (frozenset({"fput"}), False)})
-    facts = _facts(monkeypatch, {"done": 28, "missing": []})
-    assert facts == {"host_calls.unknown": "no tracefs", "host_functions": "1"}
+def test_what_was_lost_makes_a_number_the_least() -> None:
+    FOUND[tracing.FUNCTIONS] = frozenset({"vfs_read", "fput"}), True
+    assert dict(Functions().facts(_box({"done": 28, "missing": []}))) == {"functions": "at least 2"}
+
+
+def test_what_is_not_permitted_has_its_reason() -> None:
+    FOUND.update({tracing.CALLS: "no tracefs", tracing.FUNCTIONS: "not permitted"})
+    assert _host.calls(_box({"done": 28, "missing": []})) == {"host_calls.unknown": "no tracefs"}
+    assert dict(Functions().facts(_box({"done": 28, "missing": []}))) == {"unknown": "not permitted"}
 
 
 @pytest.mark.parametrize("said", [{}, {"done": 0, "missing": []}, {"done": 5, "missing": "all"}, {"error": "no"}])
-def test_a_wrong_answer_is_a_reason(monkeypatch: pytest.MonkeyPatch, said: object) -> None:
+def test_a_wrong_answer_is_a_reason(said: object) -> None:
     """And not a number."""
-    FOUND.update({tracing.CALLS: (frozenset(), False), tracing.FUNCTIONS: (frozenset(), False)})
-    facts = _facts(monkeypatch, said)
-    assert set(facts) == {"host_calls.unknown", "host_functions.unknown"} and all("probe" in f for f in facts.values())
+    FOUND[tracing.CALLS] = frozenset(), False
+    facts = _host.calls(_box(said))
+    assert set(facts) == {"host_calls.unknown"} and "probe" in facts["host_calls.unknown"]

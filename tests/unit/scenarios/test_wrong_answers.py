@@ -16,7 +16,7 @@ import pytest
 from isobench.contracts.capabilities import Capability
 from isobench.core.errors import MeasurementError
 from isobench.planning.catalog import scenarios
-from isobench.scenarios import _commands, _pressing
+from isobench.scenarios import _commands, _pressing, capacity
 from tests.fake import SayingSandbox
 
 READING = [scenario for scenario in scenarios().values() if Capability.PROBE in scenario.needs]
@@ -47,7 +47,8 @@ SAID: list[list[Any]] = [
 
 @pytest.fixture(autouse=True)
 def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root file systems of aggressors are not made, and nothing is written back."""
+    """Root file systems of aggressors are not made, nothing is written back, and no load has to settle."""
+    monkeypatch.setattr(capacity, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(_commands, "made", lambda *packages: Path("/cache/workload-abc/root.tar"))
     monkeypatch.setattr(_pressing, "refuses", lambda: "")
     monkeypatch.setattr(os, "sync", lambda: None)

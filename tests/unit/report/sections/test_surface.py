@@ -98,19 +98,20 @@ def test_the_cost_is_drawn_over_the_reach() -> None:
 
 
 MADE = {
-    "process": {"host_calls": "50", "host_functions.unknown": "the kernel does not let kernel functions be traced"},
-    "docker": {"host_calls": "55", "host_functions": "at least 1900", "host_work.missing": "mount"},
-    "tcg": {"host_calls": "20", "host_functions": "700"},
+    "process": {"surface.host_calls": "50", "surface-functions.unknown": "the kernel does not let them be traced"},
+    "docker": {
+        "surface.host_calls": "55",
+        "surface-functions.functions": "at least 1900",
+        "surface.host_work.missing": "mount",
+    },
+    "tcg": {"surface.host_calls": "20"},
 }
 
 
 def _with_host() -> Context:
     made = seen()
     records = [
-        msgspec.structs.replace(
-            one, facts={**one.facts, **{f"surface.{key}": text for key, text in MADE.get(one.name, {}).items()}}
-        )
-        for one in made.session.environments
+        msgspec.structs.replace(one, facts=one.facts | MADE.get(one.name, {})) for one in made.session.environments
     ]
     return with_session(made, msgspec.structs.replace(made.session, environments=records))
 
@@ -120,9 +121,9 @@ def test_what_the_host_does_is_told_and_drawn() -> None:
     blocks = surface.build(_with_host())
     host = blocks[-1]
     assert _rows(host) == [
-        ["process", "50", "not known: the kernel does not let kernel functions be traced", "–"],
+        ["process", "50", "not known: the kernel does not let them be traced", "–"],
         ["docker", "55", "at least 1900", "mount"],
-        ["tcg", "20", "700", "–"],
+        ["tcg", "20", "–", "–"],
     ]
     figure = blocks[1]
     assert isinstance(figure, Figure)
