@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import Offer
+from isobench.contracts.images import BuildsImages, Offer
 from isobench.daemons import registry
 from isobench.images.layers import MANIFEST, image_of_layers, write_archive, write_context
 
@@ -71,8 +71,9 @@ class Offers:
         reference = f"{kept.address}/{repository}"
         archive = self._place / f"{name}.tar"
         write_archive(archive, image, f"{reference}:{_WHOLE}")
-        context = self._place / f"{name}-context.tar" if len(layers) <= _MOST_BUILT else None
-        if context is not None:
+        context = None
+        if isinstance(self, BuildsImages) and len(layers) <= _MOST_BUILT:
+            context = self._place / f"{name}-context.tar"
             write_context(context, layers, labels)
         manifest = kept.manifest(repository, _WHOLE, MANIFEST)
         sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]

@@ -15,10 +15,12 @@ import pytest
 
 from isobench.core.errors import Unavailable
 from isobench.host import tracing
+from isobench.host.capabilities import lacking
 from isobench.images import seccomp
 from isobench.planning import catalog
 from isobench.probe.build import probe_path
 from isobench.scenarios.surface import Surface
+from tests.conftest import STRICT
 from tests.contract.opening import opened
 
 pytestmark = pytest.mark.root
@@ -30,6 +32,8 @@ def _instances() -> Iterator[Path]:
         with tracing._tracefs() as root:
             yield root / "instances"
     except Unavailable as error:
+        if STRICT and "tracefs" in Path("/proc/filesystems").read_text() and not lacking():
+            raise  # a root with all capabilities and a kernel that has it
         pytest.skip(error.reason)
 
 
