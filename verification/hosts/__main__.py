@@ -69,7 +69,7 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
         booted.lay_in(tree, is_fresh=one.is_fresh)
         if not arguments.shell and any(check.workloads for check in chosen):
-            booted.lay_in_cache(image.workloads(checks.WORKLOADS))
+            booted.lay_in_cache(image.workloads((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)))
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return booted.off()

@@ -74,7 +74,7 @@ class Check(NamedTuple):
     minutes: float
     afterwards: str = ""
     workloads: bool = False
-    """Whether it needs the root file systems of `WORKLOADS`."""
+    """Whether it needs the root file systems of the workloads."""
     is_fresh: bool = False
     """Whether it is for a fresh host, which reaches mirrors, or for one that has all and reaches nothing."""
 
@@ -95,8 +95,9 @@ DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"
 """What only a host with KVM and cgroup version 2 can measure, beside the storage of guests."""
 WORKLOADS = ("redis", "nginx", "sqlite", "python")
-"""The workloads that are fast on an emulated CPU. Their root file systems are made here, because a host reaches no
-mirror."""
+SLOW_WORKLOADS = ("postgres", "compile", "files", "cpu", "memory-access")
+"""The other ones, which take longer on an emulated CPU. The root file systems of all are made here, because a host
+reaches no mirror."""
 LIMITS = "ns-all+cgroup,handmade,runc,containerd,podman,lxc,nspawn,docker,kvm"
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
@@ -124,6 +125,7 @@ CHECKS = (
     Check("storage", f"{_RUN} -e {STORAGE} -s startup,io", 180),
     Check("network", f"{_RUN} -e {NETWORK} -s startup,net", 180),
     Check("workloads", f"{_RUN} -e chroot,docker,kvm -w {','.join(WORKLOADS)}", 180, workloads=True),
+    Check("slow workloads", f"{_RUN} -e process,kvm -w {','.join(SLOW_WORKLOADS)}", 180, workloads=True),
     Check("limits", f"{_RUN} -e {LIMITS} -s limits,monitoring", 180),
     Check("images", f"{_RUN} -e docker -s image", 90),
     Check("reach", f"{_RUN} -e process,handmade,docker,kvm -s surface", 60),
