@@ -113,7 +113,7 @@ NOBODY = "10.213.0.77"
 def burden(host: Host) -> None:
     """Give a host thousands of mounts, which every new mount namespace copies: its raw processes cost what they do on
     other hosts, and its namespaces many times as much."""
-    dirs = " ".join(str(number) for number in range(100, 113))  # each doubles them
+    dirs = " ".join(str(number) for number in range(100, 114))  # each doubles them
     script = f"cd /run && mkdir many && mount -t tmpfs tmpfs many && cd many && mkdir {dirs}"
     _in(host, f"{script} && for one in {dirs}; do mount --rbind . $one || exit; done")
 

@@ -180,9 +180,9 @@ def test_what_fails_on_a_host_costs_that_host_alone(hosts: dict[str, Host], tmp_
     rack["slow"] |= {"isobench_arguments": ENDLESS, "isobench_deadline": 45}
     rack["nobody"] = {**rack["birch"], "ansible_host": fleet.NOBODY}
     rack["python"] = {**rack["birch"], "isobench_source": "isobench", "isobench_python": "/usr/bin/python2.7"}
-    arguments = ["-e", "process,ns-all", "-s", "startup", "--blocks", 6]
+    arguments = ["-e", "process,ns-all", "-s", "startup", "--blocks", 10]
     listed = inventory(tmp_path, rack, isobench_arguments=arguments)
-    words = (*("--night", "nine"), *("--at-once", "3"))
+    words = (*("--night", "nine"), *("--at-once", "2"))
     code, found = measured(tmp_path, listed, *words)
     assert code == 1
     assert {name: row["state"] for name, row in found.items()} == {

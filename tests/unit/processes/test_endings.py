@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -34,3 +35,21 @@ def test_what_cannot_be_told_is_left_alone() -> None:
         raise PermissionError
 
     assert kill_all(looks) == []
+
+
+def test_what_is_not_there_at_the_first_look_is_found(tmp_path: Path) -> None:
+    """Neither a process whose environment could not be read yet, nor one that is started meanwhile, is missed."""
+    waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as late, contextlib.ExitStack() as ends:
+        looks = {late.pid: 0}
+
+        def is_wanted(pid: int) -> bool:
+            if pid not in looks:
+                return False
+            looks[pid] += 1
+            if looks[pid] == 2 and pid == late.pid:
+                looks[ends.enter_context(subprocess.Popen(waits, stdin=subprocess.PIPE)).pid] = 0
+            return looks[pid] > 1
+
+        assert kill_all(is_wanted) == list(looks)
+        assert len(looks) == 2
