@@ -44,6 +44,10 @@ _PEEK, _DO_NOT_WAIT = 0x02, 0x40
 """MSG_PEEK and MSG_DONTWAIT of sys/socket.h."""
 
 
+class GaveUp(MeasurementError):
+    """QEMU stopped the guest by an error of its own (`internal-error`): its KVM cannot go on here."""
+
+
 class GuestInstance:
     """One domain (`isobench.contracts.environment.Instance`)."""
 
@@ -236,9 +240,9 @@ class GuestInstance:
         with suppress(libvirt.libvirtError, DeadlineExceeded):
             state, reason = bounded(self._domain.state, _LOOK_SECONDS)
             if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
-                raise MeasurementError(
-                    f"QEMU stopped the guest (state {state}, reason {reason})", console=self.console()
-                )
+                by_itself = (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN)
+                kind = GaveUp if by_itself else MeasurementError  # a full disk, a dump, a user have their own reasons
+                raise kind(f"QEMU stopped the guest (state {state}, reason {reason})", console=self.console())
 
     def _await_exit(self) -> None:
         if self._pidfd < 0:

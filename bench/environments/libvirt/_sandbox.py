@@ -22,7 +22,7 @@ from isobench.core.remedies import as_root
 from isobench.core.text import NOT_UTF8
 from isobench.environments.libvirt._connection import bounded, close, connect, libvirt
 from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_to_qemu
-from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._domain import GaveUp, GuestInstance
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
 from isobench.filesystem.paths import cache_dir, check_name, short
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from isobench.environments.libvirt.guest import Guest
 
 MEMORY_MIB = 192
-_heard: dict[tuple[str, bool], str] = {}
-"""Kind of domain, and whether it has a null kernel -> why its first guest in this process did not become ready; "" if
-it did. All guests of a kind boot in the same way, so one that times out stands for the others."""
+_heard: dict[tuple[str, bool], tuple[str, str]] = {}
+"""Kind of domain, and whether it has a null kernel -> why its first guest in this process did not become ready, and the
+remedy; both empty if it did. All guests of a kind boot in the same way, so one that times out, or that QEMU itself
+stops, stands for the others."""
 
 _KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
 """Kernel messages go to the second serial port, which is a file; a panic ends the domain at once."""
@@ -58,8 +59,9 @@ def connected(environment: Guest) -> Iterator[Any]:
     """A connection for guests of this kind. Raises `Unavailable` if they cannot boot here."""
     if environment.domain_type == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise _no_kvm()
-    if _heard.get(environment.boots_like):
-        raise Unavailable(_heard[environment.boots_like], remedy=_remedy(environment.domain_type))
+    reason, remedy = _heard.get(environment.boots_like, ("", ""))
+    if reason:
+        raise Unavailable(reason, remedy=remedy)
     connection = connect()
     try:
         yield connection
@@ -269,12 +271,14 @@ class GuestSandbox:
         instance.daemons = self.daemons()
         try:
             instance.start(xml)
-        except DeadlineExceeded as error:
-            error.remedy = _remedy(self.environment.domain_type)
-            if self.speaks_for_others and timeout >= deadlines.ready():
-                _heard.setdefault(kind, f"{error.reason} (found with {self.environment.name})")
+        except (DeadlineExceeded, GaveUp) as error:
+            gave_up = isinstance(error, GaveUp)
+            if not gave_up:
+                error.remedy = _remedy(self.environment.domain_type)
+            if self.speaks_for_others and (gave_up or timeout >= deadlines.ready()):
+                _heard.setdefault(kind, (f"{error.reason} (found with {self.environment.name})", error.remedy))
             raise
-        _heard[kind] = ""
+        _heard[kind] = ("", "")
         if not self._looked:
             self.look_at(instance.qemu)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from isobench.contracts.launch import DEFAULT_TIMEOUT, working
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.environments.libvirt import _sandbox
-from isobench.environments.libvirt._domain import GuestInstance
+from isobench.environments.libvirt._domain import GaveUp, GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
 from isobench.environments.libvirt.guest import Guest
 from isobench.guests import initramfs
@@ -56,26 +59,70 @@ def test_a_kernel_without_a_module_that_every_instance_wants_is_a_skip(name: str
         sandbox(name, tmp_path)
 
 
-class Silent:
+class Failing:
     """An instance that does not come up."""
 
     qemu = 0
     daemons: tuple[int, ...] = ()
 
+    def __init__(self, error: MeasurementError) -> None:
+        self._error = error
+
     def start(self, xml: str) -> None:
-        raise DeadlineExceeded("deadline: the guest was not ready")
+        raise self._error
 
 
-@pytest.mark.parametrize(("name", "tells"), [("tcg", True), ("tcg-distro", False)])
+@pytest.mark.parametrize(
+    "error",
+    [DeadlineExceeded("deadline: the guest was not ready"), GaveUp("QEMU stopped the guest (state 3, reason 0)")],
+    ids=["late", "stopped by QEMU"],
+)
+@pytest.mark.parametrize(("name", "other", "tells"), [("tcg", "tcg-user", True), ("tcg-distro", "tcg", False)])
 def test_a_guest_that_does_not_come_up_tells_of_its_kind(
-    name: str, tells: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: MeasurementError, name: str, other: str, tells: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a whole distribution: a service on its disk may be what fails."""
     monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
     monkeypatch.setattr("isobench.environments.libvirt._distro.DistroSandbox.find_kernel", lambda self: None)
-    with pytest.raises(DeadlineExceeded):
-        sandbox(name, tmp_path).start(cast("GuestInstance", Silent()), "", DEFAULT_TIMEOUT)
-    assert bool(_sandbox._heard) == tells
+    monkeypatch.setattr(_sandbox, "connect", lambda: None)
+    monkeypatch.setattr(_sandbox, "close", lambda connection: None)
+    with pytest.raises(type(error)):
+        sandbox(name, tmp_path).start(cast("GuestInstance", Failing(error)), "", DEFAULT_TIMEOUT)
+    related = catalog.environments()[other]
+    with (
+        pytest.raises(Unavailable, match=rf"{re.escape(error.reason)} \(found with {name}\)")
+        if tells
+        else nullcontext()
+    ):
+        related.open(tmp_path).__enter__()
+
+
+def test_a_guest_that_is_stopped_for_a_cause_of_its_own_tells_of_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, say."""
+    monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
+    with pytest.raises(MeasurementError):
+        sandbox("tcg", tmp_path).start(
+            cast("GuestInstance", Failing(MeasurementError("QEMU stopped the guest (state 3, reason 5)"))),
+            "",
+            DEFAULT_TIMEOUT,
+        )
+    assert not _sandbox._heard
+
+
+@pytest.mark.parametrize(("reason", "raised"), [(0, GaveUp), (5, MeasurementError)])
+def test_why_a_domain_is_paused_is_libvirt_s_word(
+    reason: int, raised: type[MeasurementError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reason is an error inside QEMU; 5 is an error of its disk."""
+    pytest.importorskip("libvirt")
+    instance = GuestInstance(None, "isobench-x-1", tmp_path, 600.0, idle=True)
+    monkeypatch.setattr(instance, "_domain", SimpleNamespace(state=lambda: (3, reason)))
+    with pytest.raises(MeasurementError, match=f"QEMU stopped the guest .state 3, reason {reason}") as caught:
+        instance._check_alive()
+    assert caught.type is raised
+    instance._listener.close()
 
 
 def test_whatever_stops_a_domain_from_being_made_is_told(tmp_path: Path) -> None:
