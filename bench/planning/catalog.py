@@ -28,6 +28,7 @@ GROUPS = {
     "vms": "virtual machines",
     "storage": "other storage paths, in containers and VMs",
     "network": "other network paths, in containers and VMs",
+    "rootless": "engines of an ordinary user",
     "kinds": "one environment of each kind",
 }
 """Sets of environments that can be named like an environment."""

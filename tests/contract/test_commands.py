@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 MARKS = {"engine": [pytest.mark.docker], "vm": [pytest.mark.libvirt]}
 NAMES = (
     *("process", "process-fork", "chroot", "ns-all", "ns-all-user", "ns-all+seccomp", "handmade"),
-    *("bubblewrap", "nspawn", "runc", "podman", "containerd"),
+    *("bubblewrap", "nspawn", "runc", "podman", "podman-rootless", "containerd"),
     *("docker", "docker-nonet", "docker-volume", "docker-tmpfs", "docker-runsc", "tcg"),
 )
 

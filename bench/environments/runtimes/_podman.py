@@ -64,11 +64,14 @@ def _mark(run: str) -> str:
     return f"XDG_RUNTIME_DIR={_runroot(run)}"
 
 
+def resource_limits(sandbox: RuntimeSandbox) -> list[str]:
+    """Options of `podman run`, whose defaults for open files and processes may exceed the host's limits."""
+    most = sandbox.limits.open_files or 1024
+    return [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
+
+
 def _limits(sandbox: RuntimeSandbox) -> list[str]:
-    """Options of `podman run`. Its defaults for open files and processes may exceed the host's limits."""
-    limits = sandbox.limits
-    most = limits.open_files or 1024
-    options = [f"--ulimit=nofile={most}:{most}", "--ulimit=nproc=1000:1000"]
+    limits, options = sandbox.limits, resource_limits(sandbox)
     if sandbox.memory_limit:
         options.append(f"--memory={sandbox.memory_limit}")
         options += [f"--memory-swap={sandbox.memory_limit + limits.swap_bytes}"] if limits_swap() else []
@@ -125,12 +128,15 @@ class PodmanDriver(Driver):
         self._images: PodmanImages | None = None
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
+        self._make_folders(sandbox)
+        self._imported: set[Path] = set()
+        self._import(sandbox, rootfs_tar())
+
+    def _make_folders(self, sandbox: RuntimeSandbox) -> None:
         runtime = sandbox.runtime
         check_name(_runroot(sandbox.run), runtime.tool.name, runtime.refused, "ISOBENCH_STATE")
         _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
         _make_cache(sandbox.workdir)
-        self._imported: set[Path] = set()
-        self._import(sandbox, rootfs_tar())
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         with archive.open("rb") as file:  # a path with a colon would count as an address
@@ -138,11 +144,15 @@ class PodmanDriver(Driver):
 
     def _copied(self, sandbox: RuntimeSandbox, *words: str, stdin: int | None = None) -> str:
         """Have Podman do what reads or writes images; returns its output. Raises `MeasurementError`."""
-        command = [*_with_own_cache(sandbox), *self._podman(sandbox), *words]
+        command = [*self._cached(sandbox), *self._podman(sandbox), *words]
         try:
             return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin)
         except MeasurementError as error:  # which names the first of many words
             raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}") from error
+
+    def _cached(self, sandbox: RuntimeSandbox) -> list[str]:
+        """The words before a command that copies images."""
+        return _with_own_cache(sandbox)
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:
@@ -155,9 +165,12 @@ class PodmanDriver(Driver):
         return self._images
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
-        options = ["--rm", "--interactive", "--network=none", "--pull=never", f"--name={name}", *_limits(sandbox)]
-        options.append(f"--cgroup-parent=/{_cgroup_of(sandbox.run)}")  # by default all users of Podman share one
+        options = ["--rm", "--interactive", "--pull=never", f"--name={name}", *self._options(sandbox)]
         return [*self._podman(sandbox), "run", *options, _image(sandbox), "/probe", *probe_args]
+
+    def _options(self, sandbox: RuntimeSandbox) -> list[str]:
+        parent = f"--cgroup-parent=/{_cgroup_of(sandbox.run)}"  # by default all users of Podman share one
+        return ["--network=none", *_limits(sandbox), parent]
 
     def environ(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         """Folders in the work folder: a killed Podman would leave copies of images in /var/tmp, and without
@@ -172,17 +185,21 @@ class PodmanDriver(Driver):
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         if self._images is not None:
             self._images.close()
+        self._remove_all(sandbox)
+        sweep(sandbox.run)
+
+    def _remove_all(self, sandbox: RuntimeSandbox) -> None:
         with suppress(MeasurementError):
             sandbox.tool(*self._podman(sandbox), "rm", "--all", "--force", "--time=0")
             sandbox.tool(*self._podman(sandbox), "rmi", "--all", "--force")
         unmount_below(sandbox.workdir)
-        sweep(sandbox.run)
 
     def _podman(self, sandbox: RuntimeSandbox) -> list[str]:
-        there = [
-            f"--root={sandbox.workdir}/storage",
-            f"--runroot={_runroot(sandbox.run)}",
-            f"--tmpdir={sandbox.workdir}/tmp",
-        ]
-        there.append(f"--runtime-flag=root={sandbox.workdir}/runc")  # what a killed runc keeps would stay in /run/runc
-        return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+        return podman_in(sandbox.workdir, str(_runroot(sandbox.run)))
+
+
+def podman_in(folder: Path, runroot: str) -> list[str]:
+    """`podman` with everything of its own in these folders."""
+    there = [f"--root={folder}/storage", f"--runroot={runroot}", f"--tmpdir={folder}/tmp"]
+    there.append(f"--runtime-flag=root={folder}/runc")  # what a killed runc keeps would stay in /run/runc
+    return ["podman", *there, "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]

@@ -20,15 +20,15 @@ def _sweep(run: str) -> list[str]:
     return sweep(run)
 
 
-_TOOL = Tool("podman", ("podman",))
+TOOL = Tool("podman", ("podman",))
 MECHANISM = Mechanism(
     "Podman",
     _sweep,
     programs=("podman", "conmon", "fuse-overlayfs", "runc"),
-    tools=(_TOOL,),
+    tools=(TOOL,),
     keepers=(Keeper("conmon", "container"),),
     cgroups=("libpod_parent", "machine.slice"),
-    needs=(_TOOL.need("podman", everyday=False),),
+    needs=(TOOL.need("podman", everyday=False),),
 )
 
 
@@ -36,7 +36,7 @@ class Podman(Runtime):
     """`podman run` (`_podman.py`)."""
 
     capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.IMAGES, Capability.LIMIT_FILES}
-    tool = _TOOL
+    tool = TOOL
     mechanisms = (MECHANISM, REGISTRY)
     runs_in_work = False
     refused = r"[^\x00-\x7f]|[:,\\]"

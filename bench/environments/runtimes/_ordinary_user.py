@@ -1,0 +1,173 @@
+"""An ordinary user of a run's own, with subordinate ids, for engines without root.
+
+The user exists only in a mount namespace, where files of the run are mounted over /etc/passwd, /etc/group, /etc/subuid
+and /etc/subgid (newuidmap(1) wants an entry in each), so the host's users are not touched. A process holds the
+namespace. It ends with this one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core.errors import Unavailable
+from isobench.filesystem.paths import RUN_VARIABLE
+from isobench.probe.launcher import ENVIRON
+from isobench.processes.accounting import text_of
+from isobench.processes.endings import kill_all
+from isobench.processes.programs import find, telling_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IDS = 65_536
+"""Subordinate ids of the user, as useradd(8) gives them."""
+_FIRST, _USERS = 0x7000_0000, 4000
+"""Ids from here on belong to nobody: they are above those that systemd gives to containers (systemd.io/UIDS-GIDS)."""
+RUNTIME = "/dev/shm/run"
+"""The user's runtime folder. /dev/shm is a file system of the namespace's own, which ends with it: engines leave locks
+there."""
+DEVICES = {"fuse": (10, 229), "net/tun": (10, 200)}
+"""What udev opens to everybody (50-udev-default.rules), by name below /dev: major and minor number."""
+_HELD = """
+set -e
+folder=$1 user=$2
+shift 2
+mount --make-rshared /
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+install -d -m 700 -o "$user" -g "$user" /dev/shm/run
+for file in passwd group subuid subgid; do mount --bind "$folder/$file" "/etc/$file"; done
+while [ $# -gt 0 ]; do
+    mknod -m 666 "/dev/shm/$2-$3" c "$2" "$3"
+    mount --bind "/dev/shm/$2-$3" "/dev/$1"
+    shift 3
+done
+echo ready
+exec sleep infinity
+"""
+
+
+def user_of(run: str) -> int:
+    """The user id of a run. Two runs may have the same one: what is ended is the processes of one folder."""
+    return _FIRST + zlib.crc32(run.encode()) % _USERS * (IDS + 1)
+
+
+def end_processes(run: str, folder: Path) -> list[int]:
+    """Kill the processes of a run's user whose HOME is in this folder; returns them."""
+    user, home = user_of(run), os.fsencode(f"HOME={folder}/")
+
+    def is_wanted(pid: int) -> bool:
+        if _real_user(pid) not in range(user, user + 1 + IDS):
+            return False
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return any((word + b"/").startswith(home) for word in words)
+
+    return kill_all(is_wanted)
+
+
+def _real_user(pid: int) -> int:
+    lines = text_of(f"/proc/{pid}/status").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Uid:")), -1)
+
+
+class OrdinaryUser:
+    """The user of a sandbox, with a home in its work folder."""
+
+    def __init__(self, workdir: Path, run: str) -> None:
+        """Raises `Unavailable` if this host does not let an ordinary user have a user namespace."""
+        _check(workdir)
+        self.id = user_of(run)
+        self.home = workdir / "user"
+        self.opened = [name for name in DEVICES if _is_closed(name)]
+        """Devices that this host does not open to everybody: they are open in the namespace."""
+        self._make_home(workdir)
+        self._holder = _held(workdir, self.id, self.opened)
+
+    def words(self) -> list[str]:
+        """The words before a command that this user runs."""
+        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--setuid={self.id}", f"--setgid={self.id}"]
+
+    def close(self) -> None:
+        """End the holder; the namespace ends with its last process."""
+        self._holder.kill()
+        self._holder.communicate()
+
+    def _make_home(self, workdir: Path) -> None:
+        self.home.mkdir(mode=0o700)
+        os.chown(self.home, self.id, self.id)
+        lines = {
+            "passwd": f"{_NAME}:x:{self.id}:{self.id}::{self.home}:/bin/sh",
+            "group": f"{_NAME}:x:{self.id}:",
+            "subuid": f"{_NAME}:{self.id + 1}:{IDS}",
+            "subgid": f"{_NAME}:{self.id + 1}:{IDS}",
+        }
+        for name, line in lines.items():
+            known = Path("/etc", name).read_bytes().rstrip()
+            (workdir / name).write_bytes(b"\n".join(filter(None, (known, line.encode()))) + b"\n")
+            (workdir / name).chmod(0o644)
+
+
+_NAME = "isobench-user"
+
+
+def _held(workdir: Path, user: int, opened: Sequence[str]) -> subprocess.Popen[str]:
+    """The process that holds the namespace, when it is complete."""
+    devices = [str(word) for name in opened for word in (name, *DEVICES[name])]
+    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", _HELD, "sh"]
+    holder = subprocess.Popen(
+        [*words, str(workdir), str(user), *devices],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**ENVIRON, RUN_VARIABLE: workdir.parent.name},
+        start_new_session=True,
+    )
+    said = [holder.stdout.readline()] if holder.stdout is not None else []
+    if said == ["ready\n"]:
+        return holder
+    said += holder.communicate()[0].splitlines()
+    raise Unavailable(
+        f"an ordinary user of the run's own cannot be made: {telling_line([*filter(None, said)]).strip()}"
+    )
+
+
+def _check(workdir: Path) -> None:
+    if find("newuidmap") is None:
+        raise Unavailable("newuidmap is not installed", remedy="apt-get install uidmap")
+    for name in ("subuid", "subgid"):
+        if not Path("/etc", name).is_file():
+            raise Unavailable(f"there is no /etc/{name}", remedy=f"touch /etc/{name}")
+    for name, refusing in _REFUSING.items():
+        if text_of(f"/proc/sys/{name}").strip() == refusing:
+            raise Unavailable(
+                "ordinary users may not create user namespaces",
+                remedy=f"sysctl {name.replace('/', '.')}={_ALLOWING.get(name, '1')}",
+            )
+    for folder in (workdir, *workdir.parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            raise Unavailable(
+                f"ordinary users cannot reach {workdir}", remedy=f"chmod o+x {folder}, or set ISOBENCH_WORK"
+            )
+
+
+_REFUSING = {
+    "user/max_user_namespaces": "0",
+    "kernel/unprivileged_userns_clone": "0",
+    "kernel/apparmor_restrict_unprivileged_userns": "1",
+}
+"""Values of these settings under /proc/sys that forbid it: of every kernel, of Debian's, of Ubuntu's."""
+_ALLOWING = {"user/max_user_namespaces": "10000", "kernel/apparmor_restrict_unprivileged_userns": "0"}
+
+
+def _is_closed(device: str) -> bool:
+    """Whether this host has the device and does not open it to everybody."""
+    with suppress(OSError):
+        return not Path("/dev", device).stat().st_mode & stat.S_IWOTH
+    return False
