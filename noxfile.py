@@ -40,7 +40,8 @@ def prepare(session: nox.Session, *extras: str) -> list[str]:
     words = [word for word in session.posargs if word != "--provision"]
     if len(words) < len(session.posargs):
         more = ["--for-tests"] if "dev" in extras else []
-        session.run("python", "-m", "isobench", "provision", *more, success_codes=[0, 1])  # 1: not all could be had
+        provision = ("python", "-m", "isobench", "provision", *more)
+        session.run_install(*provision, success_codes=[0, 1])  # 1: not all could be had
     install(session, *extras)
     return words
 

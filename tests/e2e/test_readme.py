@@ -23,9 +23,11 @@ COMMANDS = [
 SMALL = {
     "ISOBENCH_RUN_ENVIRONMENTS": "process,chroot",
     "ISOBENCH_RUN_BLOCKS": "1",
+    "ISOBENCH_RUN_TIMEOUT": "20s",
     "ISOBENCH_DOCTOR_ENVIRONMENTS": "process,chroot",
 }
-"""What the commands leave open is made small; what they say themselves stays."""
+"""What the commands leave open is made small; what they say themselves stays. Where Linux does not come up under KVM,
+the ladder does not wait a minute for it: a rung that is not ready in time is left out."""
 
 
 def test_the_readme_shows_how() -> None:
@@ -38,8 +40,6 @@ def test_the_readme_shows_how() -> None:
 @pytest.mark.slow
 def test_every_isobench_command_works(tmp_path: Path) -> None:
     """One after the other in one folder, as a newcomer would type them."""
-    first = isobench("run", "-q", folder=tmp_path, **SMALL)
-    assert first.returncode == 0, first.stderr
     for command in COMMANDS:
         if "--resume" in command:
             _interrupt(tmp_path)
