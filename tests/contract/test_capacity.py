@@ -25,6 +25,7 @@ def test_more_instances_take_more(name: str, monkeypatch: pytest.MonkeyPatch) ->
     """CPU time and memory of three are more than of one; a bound that nothing meets ends it at once."""
     monkeypatch.setattr(capacity, "COUNTS", (1, 3))
     monkeypatch.setattr(capacity, "ROUNDS", 10_000)
+    monkeypatch.setattr(capacity, "REQUESTS", 100)
     monkeypatch.setattr(capacity, "BOUND", 1000.0)
     with opened(name) as sandbox:
         found = UnderLoad().measure(sandbox)

@@ -29,9 +29,9 @@ def _values(folder: Path, environments: str, scenarios: str) -> dict[tuple[str, 
 @pytest.mark.root
 @pytest.mark.docker
 @pytest.mark.libvirt
-def test_every_network_path_is_measured_in_a_run(tmp_path: Path) -> None:
-    """From the host, too, where the path is a published port, QEMU's user network or a tap."""
-    environments = ["docker-published", "tcg-user", "tcg-tap"]
+def test_network_paths_are_measured_in_a_run(tmp_path: Path) -> None:
+    """From the host, too, where the path is a published port or a tap; for all: tests/contract/test_network.py."""
+    environments = ["docker-published", "tcg-tap"]
     found = _values(tmp_path, ",".join(["process", *environments]), "net")
     host = {"host-tcp", "host-udp", "host-connect", "host-mib"}
     assert all(host <= found["net", name] for name in environments), found
