@@ -68,7 +68,7 @@ MARKS = {"engine": [pytest.mark.docker], "vm": [pytest.mark.libvirt]}
 NAMES = (
     *("process", "process-fork", "chroot", "ns-all", "ns-all-user", "ns-all+seccomp", "handmade"),
     *("bubblewrap", "nspawn", "runc", "podman", "podman-rootless", "containerd"),
-    *("docker", "docker-nonet", "docker-volume", "docker-tmpfs", "docker-runsc", "tcg"),
+    *("docker", "docker-nonet", "docker-volume", "docker-tmpfs", "docker-runsc", "docker-rootless", "tcg"),
 )
 
 

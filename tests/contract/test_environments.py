@@ -43,7 +43,7 @@ HERE = (
         "tcg",
         "tcg-null",
     ),
-    *("docker-published", "tcg-user", "tcg-tap"),
+    *("docker-published", "docker-rootless", "tcg-user", "tcg-tap"),
 )
 """What every Debian machine with what `isobench provision --for-tests` installs can run: unavailable is a failure."""
 

@@ -30,10 +30,11 @@ _hung: dict[str, float] = {}
 """Address -> when its engine may be asked again, on the monotonic clock."""
 
 
-def connect() -> Any:
-    """A low-level client of the engine that the docker command would use. Raises `Unavailable` with the reason."""
+def connect(engine: Address | None = None) -> Any:
+    """A low-level client of an engine, by default of that which the docker command would use. Raises `Unavailable` with
+    the reason."""
     require_sdk()
-    engine = address()
+    engine = engine or address()
     if time.monotonic() < _hung.get(engine.url, 0.0):
         raise Unavailable(f"the Docker engine at {engine} did not answer in an earlier attempt", remedy=HUNG)
     seconds = deadlines.stretched(_ANSWER_SECONDS)

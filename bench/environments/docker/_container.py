@@ -49,11 +49,19 @@ class DockerInstance:
         self._attached: Any = None
         self._stream: socket.socket | None = None
         self._errors = bytearray()
-        self._engine = {pid: cpu_seconds(pid) for pid in engine_pids()}
+        self._engine = {pid: cpu_seconds(pid) for pid in self.engine()}
         self.stdin: BinaryIO = io.BytesIO()
         self.stdout: BinaryIO = io.BytesIO()
         self.events: dict[str, int] = {}
         self.cpu: dict[str, float] = {}
+
+    def engine(self) -> list[int]:
+        """The processes of the engine."""
+        return engine_pids()
+
+    def owns(self, pid: int) -> bool:
+        """Whether this process, which the engine names, is the container's."""
+        return is_of(pid, self._id)
 
     def start(self, image: str, run: str, command: list[str], host_config: Mapping[str, Any]) -> None:
         """create, attach, start; returns when the first byte has arrived."""
@@ -195,7 +203,7 @@ class DockerInstance:
             pid = int(self._client.inspect_container(self._id)["State"]["Pid"])
         if pid == 0:  # it has ended
             return
-        if not is_of(pid, self._id):
+        if not self.owns(pid):
             self.unseen = f"the engine's process {pid} is not in this PID namespace: it runs elsewhere"
             return
         self._pid = pid

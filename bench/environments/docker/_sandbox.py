@@ -68,10 +68,14 @@ class DockerSandbox:
     def daemons(self) -> list[int]:
         return engine_pids()
 
+    def hidden(self) -> dict[Part, str]:
+        """What of the engine's daemons cannot be observed here."""
+        return unseen()
+
     def unseen(self) -> Mapping[Part, str]:
         """The parts that cannot be observed here (`isobench.contracts.capabilities.HasBlindSpots`). Whether processes
         can be observed is known once a container has run."""
-        found = unseen()
+        found = self.hidden()
         if blind() and self._environment.host_config.get("network_mode") != "host":
             found[Part.END] = blind()
         if self._elsewhere:

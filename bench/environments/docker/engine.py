@@ -57,7 +57,7 @@ class Docker:
 
     capabilities = frozenset(Capability)
     layer: Layer = "engine"
-    mechanisms = (MECHANISM, REGISTRY)
+    mechanisms: tuple[Mechanism, ...] = (MECHANISM, REGISTRY)
 
     def __init__(
         self,

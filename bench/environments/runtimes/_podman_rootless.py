@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.core.errors import Unavailable
-from isobench.environments.runtimes._ordinary_user import RUNTIME, OrdinaryUser, end_processes
+from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes
 from isobench.environments.runtimes._podman import PodmanDriver, podman_in, resource_limits
 from isobench.filesystem.paths import work_folder
 from isobench.processes.programs import find, version
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sweep(run: str) -> list[str]:
     """End what a dead run's user has left; the user's files go with the work folder."""
     work = work_folder(run)
-    if work is None or not any(work.glob("*/user")):
+    if work is None or not any(work.glob("podman-rootless*/user")):
         return []
     return [f"killed process {pid} of a rootless Podman" for pid in end_processes(run, work)]
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isobench.core.errors import Unavailable
-from isobench.environments.runtimes import _ordinary_user
-from isobench.environments.runtimes._ordinary_user import IDS, OrdinaryUser, user_of
+from isobench.environments import _ordinary_user
+from isobench.environments._ordinary_user import IDS, OrdinaryUser, user_of
 
 
 @given(st.text())

@@ -58,16 +58,31 @@ def user_of(run: str) -> int:
 
 
 def end_processes(run: str, folder: Path) -> list[int]:
-    """Kill the processes of a run's user whose HOME is in this folder; returns them."""
-    user, home = user_of(run), os.fsencode(f"HOME={folder}/")
+    """Kill the processes of a run's user that have their HOME in this folder, and those in their user namespaces, as
+    of containers; returns them."""
+    home = os.fsencode(f"HOME={folder}/")
+    inside: set[str] = set()
 
     def is_wanted(pid: int) -> bool:
-        if _real_user(pid) not in range(user, user + 1 + IDS):
+        if not is_of(run, pid):
             return False
+        namespace = str(Path(f"/proc/{pid}/ns/user").readlink())
         words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        return any((word + b"/").startswith(home) for word in words)
+        if any((word + b"/").startswith(home) for word in words):
+            inside.update({namespace} - {_OURS})
+            return True
+        return namespace in inside
 
     return kill_all(is_wanted)
+
+
+_OURS = str(Path("/proc/self/ns/user").readlink()) if Path("/proc/self/ns/user").is_symlink() else ""
+
+
+def is_of(run: str, pid: int) -> bool:
+    """Whether a process is of a run's user or of one of its subordinate ids."""
+    user = user_of(run)
+    return _real_user(pid) in range(user, user + 1 + IDS)
 
 
 def _real_user(pid: int) -> int:
@@ -91,6 +106,10 @@ class OrdinaryUser:
     def words(self) -> list[str]:
         """The words before a command that this user runs."""
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--setuid={self.id}", f"--setgid={self.id}"]
+
+    def seen(self, path: str) -> Path:
+        """A path of the namespace, as root reaches it from here."""
+        return Path(f"/proc/{self._holder.pid}/root{path}")
 
     def close(self) -> None:
         """End the holder; the namespace ends with its last process."""

@@ -1,0 +1,161 @@
+"""A Docker engine of an ordinary user: started for a sandbox, asked over its socket, and stopped again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isobench.core import deadlines
+from isobench.core.errors import Unavailable
+from isobench.daemons.address import Address
+from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of
+from isobench.environments.docker._client import connect, require
+from isobench.environments.docker._container import DockerInstance
+from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.filesystem.paths import work_folder
+from isobench.probe.launcher import ENVIRON
+from isobench.processes.accounting import command_line, descendants, parent, process_name
+from isobench.processes.programs import find, telling_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from isobench.contracts.capabilities import Part
+    from isobench.environments.docker.engine import Docker
+
+_SCRIPT = ("dockerd-rootless.sh", "/usr/share/docker.io/contrib/dockerd-rootless.sh")
+"""Docker's own, as its packages and as Debian's install it."""
+_ENGINE = ("rootlesskit", "exe", "slirp4netns", "dockerd", "containerd")
+"""The names of the engine's processes; RootlessKit calls itself as /proc/self/exe."""
+
+
+def sweep(run: str) -> list[str]:
+    """End what a dead run's engine has left; its files go with the work folder."""
+    work = work_folder(run)
+    if work is None or not any(work.glob("docker-rootless/user")):
+        return []
+    return [f"killed process {pid} of a rootless Docker" for pid in end_processes(run, work)]
+
+
+@contextmanager
+def opened(environment: Docker, workdir: Path) -> Iterator[RootlessSandbox]:
+    """The sandbox of a rootless engine. Raises `Unavailable` if it cannot be had here."""
+    script = _script()
+    user = OrdinaryUser(workdir, workdir.parent.name)
+    try:
+        with (workdir / "engine.log").open("wb") as log:
+            engine = _started(script, user, log.fileno())
+        try:
+            with closing(_answering(engine, user, workdir / "engine.log")) as client:
+                require(client, environment.host_config)
+                sandbox = RootlessSandbox(client, environment, workdir, engine.pid)
+                try:
+                    yield sandbox
+                finally:
+                    sandbox.close()
+        finally:
+            _stop(engine)
+    finally:
+        end_processes(workdir.parent.name, workdir)
+        user.close()
+
+
+def _script() -> str:
+    if os.geteuid() != 0:
+        raise Unavailable("needs root", remedy="run isobench as root")
+    for name, package in (("rootlesskit", "rootlesskit"), ("slirp4netns", "slirp4netns"), ("dockerd", "docker.io")):
+        if find(name) is None:
+            raise Unavailable(f"{name} is not installed", remedy=f"apt-get install {package}")
+    if not Path("/dev/net/tun").exists():
+        raise Unavailable("there is no /dev/net/tun", remedy="modprobe tun")
+    found = find(_SCRIPT[0]) or (_SCRIPT[1] if Path(_SCRIPT[1]).is_file() else "")
+    if not found:
+        remedy = "apt-get install docker-ce-rootless-extras, or docker.io of Debian"
+        raise Unavailable(f"there is no {_SCRIPT[0]}", remedy=remedy)
+    return found
+
+
+_SOCKET = f"{RUNTIME}/docker.sock"
+"""Short, as the paths of sockets have to be, which that of a work folder may not be."""
+
+
+def _started(script: str, user: OrdinaryUser, log: int) -> subprocess.Popen[bytes]:
+    places = (f"--data-root={user.home}/data", f"--exec-root={RUNTIME}/docker", f"--pidfile={user.home}/docker.pid")
+    return subprocess.Popen(
+        [*user.words(), "sh", script, *places, f"--host=unix://{_SOCKET}"],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={**ENVIRON, "HOME": str(user.home), "TMPDIR": str(user.home), "XDG_RUNTIME_DIR": RUNTIME},
+        start_new_session=True,
+    )
+
+
+def _answering(engine: subprocess.Popen[bytes], user: OrdinaryUser, log: Path) -> Any:
+    """A client, as soon as the engine answers."""
+    deadline, socket = time.monotonic() + deadlines.stretched(60), user.seen(_SOCKET)
+    while engine.poll() is None and time.monotonic() < deadline:
+        if socket.is_socket():
+            with suppress(Unavailable):
+                return connect(Address(f"unix://{socket}", "the run's rootless engine"))
+        time.sleep(0.1)
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    told = telling_line(lines) or "it said nothing"
+    raise Unavailable(
+        f"a rootless dockerd did not start: {told[-300:]}", remedy="see dockerd-rootless-setuptool.sh check"
+    )
+
+
+def _stop(engine: subprocess.Popen[bytes]) -> None:
+    """Let dockerd end in order, as its service would. RootlessKit may outlive it."""
+    engine.terminate()  # it passes that on
+    deadline = time.monotonic() + deadlines.stretched(20)
+    while _dockerd(engine.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    engine.kill()
+    engine.wait()
+
+
+def _dockerd(engine: int) -> list[int]:
+    return [pid for pid in descendants(engine) if process_name(pid) == "dockerd"]
+
+
+class RootlessSandbox(DockerSandbox):
+    """Images and containers of a rootless engine."""
+
+    def __init__(self, client: Any, environment: Docker, workdir: Path, engine: int) -> None:
+        self._pid = engine
+        self.run = workdir.parent.name
+        super().__init__(client, environment, workdir)
+
+    def daemons(self) -> list[int]:
+        """RootlessKit, dockerd, containerd and the network in user mode."""
+        return [pid for pid in (self._pid, *descendants(self._pid)) if process_name(pid) in _ENGINE]
+
+    def hidden(self) -> dict[Part, str]:
+        return {}  # we started them, as root
+
+    def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
+        return RootlessInstance(self, self._client, name, timeout, watch_end=watch_end)
+
+
+class RootlessInstance(DockerInstance):
+    """A container of a rootless engine, which has no cgroup to be known by."""
+
+    def __init__(self, sandbox: RootlessSandbox, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
+        self._sandbox = sandbox
+        super().__init__(client, name, timeout, watch_end=watch_end)
+
+    def engine(self) -> list[int]:
+        return self._sandbox.daemons()
+
+    def owns(self, pid: int) -> bool:
+        shim = parent(pid)
+        return (
+            is_of(self._sandbox.run, pid) and is_of(self._sandbox.run, shim) and self._id.encode() in command_line(shim)
+        )
