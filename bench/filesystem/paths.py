@@ -62,10 +62,10 @@ def work_folder(run: str) -> Path | None:
     return None
 
 
-def opened(run: str, family: str) -> bool:
-    """Whether a run has opened an environment with this prefix: each opened one has a folder."""
+def opened(run: str, family: str, *, but: str = "") -> bool:
+    """Whether a run has opened an environment with this prefix, other than `but`: each opened one has a folder."""
     place = work_folder(run)
-    return place is not None and any(place.glob(f"{family}*"))
+    return place is not None and any(folder.name != but for folder in place.glob(f"{family}*"))
 
 
 def short(path: Path) -> Path:

@@ -24,7 +24,7 @@ def sweep(run: str) -> list[str]:
 
     Raises `Unavailable` if the engine does not answer and the run had used it.
     """
-    used = opened(run, "docker")
+    used = opened(run, "docker", but="docker-rootless")  # which has an engine of its own
     try:
         client = connect()
     except Unavailable:
