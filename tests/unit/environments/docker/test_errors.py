@@ -231,6 +231,6 @@ def test_an_engine_that_a_run_never_used_has_nothing_of_it(
     monkeypatch.setattr(_leftovers, "_SWEEPS", 0)
     with engine(where, {**FINE, "/containers/json": b"<html>"}):
         assert _leftovers.sweep("isobench-20260101T000000Z-abcdef") == []
-        monkeypatch.setattr(_leftovers, "opened", lambda run, family: True)
+        monkeypatch.setattr(_leftovers, "opened", lambda run, family, *, but: True)
         with pytest.raises(MeasurementError, match="cleaning up"):
             _leftovers.sweep("isobench-20260101T000000Z-abcdef")
