@@ -86,6 +86,8 @@ def _why_nothing(session: Session) -> str:
         return "after the warm-up block, no block fits into --max-time"
     if session.skips:
         return f"{session.skips[0].environment}: {session.skips[0].reason}"
+    if session.scenarios and not any(one.metrics for one in session.scenarios):
+        return "the chosen scenarios record facts, no figures: add one that measures, as -s surface,startup does"
     return "no scenario applies to the chosen environments"
 
 

@@ -17,7 +17,7 @@ from isobench.core.errors import MeasurementError, NothingMeasured, RequiredMiss
 from isobench.host import machine
 from isobench.planning.plan import Request
 from isobench.results import store
-from tests.fake import FakeEnvironment
+from tests.fake import FakeEnvironment, FakeScenario
 from tests.unit.cells.made import GONE, Interrupt, disturb, interrupted, request, resume
 
 
@@ -69,6 +69,15 @@ def test_nothing_measured(tmp_path: Path) -> None:
     absent = FakeEnvironment("process", unavailable=Unavailable("no probe"))
     with pytest.raises(NothingMeasured, match="no probe"):
         execute(request(tmp_path, [absent]))
+
+
+def test_only_facts(tmp_path: Path) -> None:
+    """A scenario without metrics applies, and there are no figures to conclude from: the message says what to add."""
+    scenario = FakeScenario()
+    scenario.metrics = ()
+    scenario.measure = lambda sandbox: {}  # type: ignore[method-assign]
+    with pytest.raises(NothingMeasured, match="record facts, no figures: add one that measures"):
+        execute(request(tmp_path, [FakeEnvironment("process")], scenarios=[scenario]))
 
 
 def test_an_interruption_keeps_the_finished_blocks(tmp_path: Path) -> None:
