@@ -74,7 +74,7 @@ def test_nothing_measured(tmp_path: Path) -> None:
 def test_only_facts(tmp_path: Path) -> None:
     """A scenario without metrics applies, and there are no figures to conclude from: the message says what to add."""
     scenario = FakeScenario()
-    scenario.metrics = ()
+    scenario.metrics = ()  # type: ignore[assignment]
     scenario.measure = lambda sandbox: {}  # type: ignore[method-assign]
     with pytest.raises(NothingMeasured, match="record facts, no figures: add one that measures"):
         execute(request(tmp_path, [FakeEnvironment("process")], scenarios=[scenario]))
