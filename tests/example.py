@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 from isobench.host.machine import EMULATED, UNKNOWN
 from isobench.layout import format
 from isobench.report.build import make_context, render
-from isobench.report.needs import needs_of, representatives, rows_for
+from isobench.report.needs import Need, needs_of, representatives, rows_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from selenium.webdriver import Chrome
 
     from isobench.analysis.results import Estimate
@@ -65,7 +67,7 @@ def figures(run: Path, emulated: Path) -> str:
     ]
     there = make_context(emulated)
     assert there.session.host["virtual"].startswith(EMULATED), f"{emulated} is not of an emulated host"
-    kvm = _row(there, "kvm", ", on an emulated host \\*")
+    kvm = _row(there, "kvm", ", on an emulated host \\*", needs=needs_of(context))
     return "\n".join([*lines, kvm, "", _note(there, emulated), "", _reading(context)])
 
 
@@ -97,8 +99,10 @@ def _blocks(context: Context) -> int:
     return sum(block.index > 0 and not block.marks for block in context.session.blocks)
 
 
-def _row(context: Context, name: str, more: str = "") -> str:
-    found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in needs_of(context)]
+def _row(context: Context, name: str, more: str = "", needs: Sequence[Need] = ()) -> str:
+    """A row of the table, by default with all that its run measured."""
+    columns = needs or needs_of(context)
+    found = [{row.environment: row for row in rows_for(context, need)}.get(name) for need in columns]
     return f"| {context.title(name)}{more} | {' | '.join(_cell(row, context.baseline) for row in found)} |"
 
 

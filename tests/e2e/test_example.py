@@ -16,6 +16,8 @@ def test_the_readme_shows_the_figures_of_the_committed_runs() -> None:
     """Not a digit of the README's table is written by hand, and Linux under KVM is told to be of an emulated host."""
     table = figures(EXAMPLE / "run", EMULATED_HOST)
     assert with_figures(README, table) == README
+    rows = [line.count("|") for line in table.splitlines() if line.startswith("|")]
+    assert len(set(rows)) == 1, "each row has all columns, also of a run that measured less"
     assert len(re.findall(r"\[[\d.]+, [\d.]+\]", table)) >= 15
     (row,) = re.findall(r"^\| KVM, on an emulated host.*$", table, re.MULTILINE)
     assert len(re.findall(r"[\d.]+×", row)) >= 2 and "trust the order, neither times" in table
