@@ -81,11 +81,13 @@ def test_a_load_without_answers_ends_at_a_line() -> None:
 
 
 def test_a_server_that_has_ended_is_an_error() -> None:
+    """Which one, depends on whether it had read the last request."""
     with _load("100", "1000") as (probe, _, stdout):
         while not (server := children(probe.pid)):
             time.sleep(0.001)
         os.kill(server[0], signal.SIGKILL)
-        assert json.loads(stdout.read(512)) == {"error": "a request: Broken pipe"}
+        error = json.loads(stdout.read(512))["error"]
+        assert error in ("a request: Broken pipe", "a request: Connection reset by peer")
         assert probe.wait(60) == 1
 
 
