@@ -102,14 +102,20 @@ def of_costs(nights: Iterable[Night]) -> bytes:
 
 
 def encoded(types: Mapping[str, str], columns: Mapping[str, Any]) -> bytes:
-    """A Parquet file of these columns. Raises `UsageError` where pyarrow is not installed."""
+    """A Parquet file of these columns; those of words may be Arrow's dictionaries.
+
+    Raises `UsageError` where pyarrow is not installed.
+    """
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise UsageError("pyarrow is not installed", remedy="pip install 'isobench[parquet]'") from error
     kinds = {name: pa.type_for_alias(kind) for name, kind in types.items()}
-    arrays = [pa.array(columns[name], from_pandas=True).cast(kind) for name, kind in kinds.items()]  # NaN is null
+    arrays = [
+        column if isinstance(column, pa.DictionaryArray) else pa.array(column, from_pandas=True).cast(kind)  # NaN: null
+        for column, kind in ((columns[name], kind) for name, kind in kinds.items())
+    ]
     numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
     target = io.BytesIO()
     parquet.write_table(
@@ -119,6 +125,7 @@ def encoded(types: Mapping[str, str], columns: Mapping[str, Any]) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in kinds if name not in numbers],
         use_byte_stream_split=numbers,
+        store_schema=False,  # a dictionary is read as the words that it stands for
     )
     return target.getvalue()
 

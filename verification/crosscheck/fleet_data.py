@@ -1,10 +1,10 @@
 """Time and size of questions to the nights of many hosts: Parquet as `isobench fleet export` has it, asked by DuckDB.
 
-The history is made: 10,000 hosts in groups of a hundred, 300 costs and 365 nights are 1.1 thousand million rows. A part
-of the groups is made in full (`--made`), and each question of contrib/duckdb is put to half of these and to all of
-them, in random order, several times. What all groups would take is read off the line through both medians. Every ratio
-varies by 2 % from night to night and by 1 % from host to host; a third of the hosts gets another kernel on the way, and
-one host has five costs that are 40 % off.
+The history is made: 10,000 hosts in groups of a hundred, 300 costs and 365 nights are 1.1 thousand million rows (16 GB,
+with `--made 10000`). Without this option only some groups are made, and what all of them would take is read off a line.
+Each question of contrib/duckdb is put to half of the groups and to all of them, in random order, several times. Every
+ratio varies by 2 % from night to night and by 1 % from host to host; a third of the hosts gets another kernel on the
+way, and one host has five costs that are 40 % off.
 
 The claims: that host is the oddest, and every answer is about all hosts, nights and costs that were made. Times are
 printed, and no claim: they are of this machine and what else it does.
@@ -13,17 +13,23 @@ printed, and no claim: they are of this machine and what else it does.
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import random
+import resource
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from isobench.export.history import COSTS, NIGHTS, encoded
+from isobench.results.store import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,22 +51,28 @@ def name(host: int) -> str:
 
 
 def made(folder: Path, hosts: int, costs: int, nights: int) -> int:
-    """Write the groups of these hosts; returns the number of rows."""
+    """Write the groups of these hosts, except for months that are there; returns the number of rows."""
+    with ProcessPoolExecutor() as pool:
+        groups = range(hosts // GROUP)
+        return sum(pool.map(_group, groups, repeat(folder), repeat(costs), repeat(nights)))
+
+
+def _group(group: int, folder: Path, costs: int, nights: int) -> int:
+    """Write one group, month by month; returns the number of rows."""
     days = FIRST + np.arange(nights) * np.timedelta64(1, "D")
     months = days.astype("datetime64[M]")
-    rows = 0
-    for group in range(hosts // GROUP):
-        own = np.random.default_rng(group).normal(0, 0.01, (costs, GROUP))
-        if group == 0:
-            own[[len(ENVIRONMENTS) * n + 3 for n in range(ODD_COSTS)], ODD] += np.log(ODD_BY)
-        for month in np.unique(months):
-            place = folder / f"host_group=g{group:02}" / f"month={month}"
-            place.mkdir(parents=True)
-            of_month = days[months == month]
-            (place / "nights.parquet").write_bytes(_nights(group, of_month, days[nights // 2]))
-            (place / "costs.parquet").write_bytes(_costs(group, of_month, own))
-            rows += costs * GROUP * len(of_month)
-    return rows
+    own = np.random.default_rng(group).normal(0, 0.01, (costs, GROUP)).astype(np.float32)
+    if group == 0:
+        own[[len(ENVIRONMENTS) * n + 3 for n in range(ODD_COSTS)], ODD] += math.log(ODD_BY)
+    for month in np.unique(months):
+        place = folder / f"host_group=g{group:02}" / f"month={month}"
+        if (place / "costs.parquet").exists():
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        of_month = days[months == month]
+        write_atomically(place / "nights.parquet", _nights(group, of_month, days[nights // 2]))
+        write_atomically(place / "costs.parquet", _costs(group, of_month, own))
+    return costs * GROUP * nights
 
 
 def _runs(group: int, days: np.ndarray) -> dict[str, Any]:
@@ -96,32 +108,32 @@ def _costs(group: int, days: np.ndarray, own: np.ndarray) -> bytes:
     costs, runs = len(own), GROUP * len(days)
     draw = np.random.default_rng((group, int(days[0].astype(int) // 86_400_000)))
     level = np.tile(_LEVELS, -(-costs // len(_LEVELS)))[:costs]
-    shift = np.exp(own[:, :, None] + draw.normal(0, 0.02, (costs, GROUP, len(days)))).ravel()
-    ratio = np.repeat(np.exp(level), runs) * shift
-    ratio[np.repeat(level == 0, runs)] = np.nan  # the baseline's own
-    width = np.exp(np.abs(draw.normal(0.01, 0.003, len(ratio))))
-    of_runs = _runs(group, days)
-    cost = np.repeat(np.arange(costs), runs)
-    metric = cost // len(ENVIRONMENTS)
+    normal = draw.standard_normal((2, costs, GROUP, len(days)), dtype=np.float32)
+    shift = np.exp(own[:, :, None] + np.float32(0.02) * normal[0]).reshape(costs, runs)
+    width = np.exp(np.abs(np.float32(0.01) + np.float32(0.003) * normal[1])).reshape(costs, runs)
+    ratio = np.exp(level, dtype=np.float32)[:, None] * shift
+    ratio[level == 0] = np.nan  # the baseline's own
+    of_runs, every = _runs(group, days), np.arange(costs)
+    metrics = -(-costs // len(ENVIRONMENTS))
     columns = {
         "run": _words(np.tile(np.arange(runs), costs), of_runs["run"]),
-        "host": _words(np.tile(np.repeat(np.arange(GROUP), len(days)), costs), list(dict.fromkeys(of_runs["host"]))),
+        "host": _words(np.tile(np.repeat(np.arange(GROUP), len(days)), costs), of_runs["host"][:: len(days)]),
         "started": np.tile(of_runs["started"], costs),
-        "scenario": _words(np.zeros(len(cost), int), ["startup"]),
-        "metric": _words(metric, [f"m{n:03}" for n in range(int(metric[-1]) + 1)]),
-        "environment": _words(cost % len(ENVIRONMENTS), ENVIRONMENTS),
-        "unit": _words(np.zeros(len(cost), int), ["second"]),
-        "value": np.repeat(np.exp(level - 7), runs) * shift,
-        "ratio": ratio,
-        "low": ratio / width,
-        "high": ratio * width,
+        "scenario": _words(np.zeros(costs * runs), ["startup"]),
+        "metric": _words(np.repeat(every // len(ENVIRONMENTS), runs), [f"m{n:03}" for n in range(metrics)]),
+        "environment": _words(np.repeat(every % len(ENVIRONMENTS), runs), ENVIRONMENTS),
+        "unit": _words(np.zeros(costs * runs), ["second"]),
+        "value": (np.exp(level - 7)[:, None] * shift).ravel(),
+        "ratio": ratio.ravel(),
+        "low": (ratio / width).ravel(),
+        "high": (ratio * width).ravel(),
     }
     return encoded(COSTS, columns)
 
 
-def _words(codes: np.ndarray, words: Sequence[str]) -> Any:
+def _words(codes: np.ndarray, words: Sequence[str]) -> pa.DictionaryArray:
     """A column of few different words."""
-    return pd.Categorical.from_codes(codes, pd.Index(list(words)))
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(words))
 
 
 class Answer(NamedTuple):
@@ -155,7 +167,8 @@ def main() -> int:
     parser.add_argument("--costs", type=int, default=300)
     parser.add_argument("--nights", type=int, default=365)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="a folder for the history, which stays")
+    kept = "a folder for the history, which stays; months that are there are not made again"
+    parser.add_argument("--keep", type=Path, metavar="DIR", help=kept)
     arguments = parser.parse_args()
     if arguments.made % (2 * GROUP) or not arguments.made or arguments.costs < len(ENVIRONMENTS) * ODD_COSTS:
         parser.error("--made is a multiple of 200, and --costs at least 50")
@@ -164,13 +177,13 @@ def main() -> int:
 
 
 def _checked(folder: Path, given: argparse.Namespace) -> int:
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu()
     rows = made(folder, given.made, given.costs, given.nights)
+    took, used = time.monotonic() - began, _cpu() - used
     size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
     whole = given.hosts * given.costs * given.nights
-    took = time.monotonic() - began
-    print(f"{rows:,} rows of {given.made} hosts, {rows / whole:.1%} of {whole:,}, made in {took:.0f} s")
-    print(f"{size / 1e9:.2f} GB, {size / rows:.1f} bytes a row: {size / rows * whole / 1e9:.0f} GB for all hosts")
+    print(f"{rows:,} rows of {given.made} hosts, {rows / whole:.1%} of {whole:,}")
+    print(f"made in {took:.0f} s, {used:.0f} s of CPU; {size / 1e9:.2f} GB, {size / rows:.1f} bytes a row", flush=True)
     groups, answers = given.made // GROUP, dict[tuple[str, int], list[Answer]]()
     turns = [(question, part) for question in QUESTIONS for part in (groups // 2, groups)]
     order = random.Random(1)
@@ -183,9 +196,15 @@ def _checked(folder: Path, given: argparse.Namespace) -> int:
         line = whole_part + (whole_part - half) / (groups - groups // 2) * (given.hosts / GROUP - groups)
         cells = [f"{seconds:6.2f} {cpu:6.2f}" for seconds, cpu in (half, whole_part, line)]
         print(f"{question:20} {cells[0]:>16} {cells[1]:>16} {cells[2]:>26}")
+    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB at most")
     failures = _wrong({question: answers[question, groups][-1].rows for question in QUESTIONS}, given)
     print("\n".join(failures) or "as claimed")
     return 1 if failures else 0
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def _medians(answers: list[Answer]) -> np.ndarray:

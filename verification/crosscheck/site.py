@@ -9,6 +9,8 @@ most a quarter of the time and leaves the pages of other hosts unchanged.
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 import tempfile
 from functools import partial
@@ -16,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from isobench.nights.history import INDEX
+from isobench.results.store import SUITE
 from verification.crosscheck.scale import measured, write
 
 ENVIRONMENTS = ("process", "process@control", "chroot", "ns-all", "docker", "podman", "gvisor", "kata", "tcg", "kvm")
@@ -37,11 +41,13 @@ def level(host: int, night: int, metric: str, environment: str) -> float:
 
 
 def night(results: Path, host: int, number: int, series: int) -> None:
-    """One run of one host, of the night of this number."""
+    """One run of one host, of the night of this number, unless it is there."""
     started = str(np.datetime64("2023-01-01T02:00:00") + np.timedelta64(number, "D")) + "Z"
     facts = {"cpu": f"Processor {host % 3}", "cpus": "16", "kernel": "6.1.0" if number < 600 + host else "6.12.3"}
     names = ENVIRONMENTS if number >= 200 else ENVIRONMENTS[:-1]
     folder = results / f"host-{host}" / started.replace("-", "").replace(":", "")
+    if (folder / SUITE).exists():
+        return
     costs = partial(level, host, number)
     count = series * len(names) // len(ENVIRONMENTS)
     write(
@@ -56,12 +62,19 @@ def made(results: Path, hosts: int, nights: int, series: int) -> None:
             night(results, host, number, series)
 
 
+def taken(*words: str) -> tuple[float, float, float]:
+    """Elapsed seconds, CPU seconds and the largest resident set (MiB) of one command."""
+    before = sum(os.times()[2:4])
+    seconds, memory = measured(*words)
+    return seconds, sum(os.times()[2:4]) - before, memory
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--nights", type=int, default=1000)
     parser.add_argument("--costs", type=int, default=300)
-    parser.add_argument("--keep", type=Path, help="a folder for the history and the site, which stays")
+    parser.add_argument("--keep", type=Path, help="a folder for the history and the site; the runs stay")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="isobench-site-", dir="/var/tmp") as name:
         return _checked(arguments.keep or Path(name), arguments.hosts, arguments.nights, arguments.costs)
@@ -69,17 +82,19 @@ def main() -> int:
 
 def _checked(folder: Path, hosts: int, nights: int, costs: int) -> int:
     results, out = folder / "results", folder / "site"
+    if folder.exists():  # of an earlier time
+        _forget(results, out, nights)
     made(results, hosts, nights, costs)
     python = sys.executable
     words = (python, "-m", "isobench", "site", str(results), "--reports", str(folder / "reports"), "--out", str(out))
-    rows = [("read the runs (isobench trend)", *measured(python, "-m", "isobench", "trend", str(results)))]
-    rows.append(("the first build", *measured(*words)))
-    rows.append(("again, nothing new", *measured(*words)))
+    rows = [("read the runs (isobench trend)", *taken(python, "-m", "isobench", "trend", str(results)))]
+    rows.append(("the first build", *taken(*words)))
+    rows.append(("again, nothing new", *taken(*words)))
     others = _states(out, not_of="host-0")
     night(results, 0, nights, costs)
-    rows.append(("a night more on one host", *measured(*words)))
-    for what, seconds, memory in rows:
-        print(f"{what:32} {seconds:6.1f} s, {memory:6.0f} MiB")
+    rows.append(("a night more on one host", *taken(*words)))
+    for what, seconds, cpu, memory in rows:
+        print(f"{what:32} {seconds:6.1f} s, {cpu:6.1f} s of CPU, {memory:6.0f} MiB")
     files = [file for file in out.rglob("*") if file.is_file()]
     first = (out / "index.html").stat().st_size
     size = sum(file.stat().st_size for file in files)
@@ -92,6 +107,14 @@ def _checked(folder: Path, hosts: int, nights: int, costs: int) -> int:
     ]
     print("\n".join(failures) or "as claimed")
     return 1 if failures else 0
+
+
+def _forget(results: Path, out: Path, nights: int) -> None:
+    """Remove what was built of these runs, and the night that was added."""
+    shutil.rmtree(out, ignore_errors=True)
+    (results / INDEX).unlink(missing_ok=True)
+    for folder in sorted((results / "host-0").glob("*"))[nights:]:
+        shutil.rmtree(folder)
 
 
 def _states(out: Path, not_of: str) -> dict[Path, int]:
