@@ -31,7 +31,8 @@ class Offer(NamedTuple):
     archive: Path
     """The image as a file, under the first name."""
     context: Path | None
-    """The same image as an archive with a Dockerfile that adds layer after layer; None if it has very many layers."""
+    """The same image as an archive with a Dockerfile that adds layer after layer; None if it has very many layers, or
+    layers that an older builder would add without unpacking them."""
     wire_bytes: int
     """Bytes that the registry sends to a client that has none of the layers, by the manifest."""
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from isobench.contracts.mechanism import Mechanism, Tool
 
 _REGISTRY = Tool("docker-registry", ("docker-registry",))
+_ZSTD = Tool("zstd", ("zstd",))
 REGISTRY = Mechanism(
     "registry",
     programs=("docker-registry",),
-    tools=(_REGISTRY,),
-    needs=(_REGISTRY.need("images from a registry", everyday=False),),
+    tools=(_REGISTRY, _ZSTD),
+    needs=(
+        _REGISTRY.need("images from a registry", everyday=False),
+        _ZSTD.need("images compressed with zstd", everyday=False),
+    ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.images import BuildsImages, Offer
 from isobench.daemons import registry
-from isobench.images.layers import MANIFEST, image_of_layers, write_archive, write_context
+from isobench.images.layers import MANIFEST, image_of_layers, is_gzip, write_archive, write_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ class Offers:
         archive = self._place / f"{name}.tar"
         write_archive(archive, image, f"{reference}:{_WHOLE}")
         context = None
-        if isinstance(self, BuildsImages) and len(layers) <= _MOST_BUILT:
+        if isinstance(self, BuildsImages) and len(layers) <= _MOST_BUILT and is_gzip(layers):
             context = self._place / f"{name}-context.tar"
             write_context(context, layers, labels)
         manifest = kept.manifest(repository, _WHOLE, MANIFEST)

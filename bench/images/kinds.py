@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.contracts.image_kinds import ZSTD
 from isobench.core.errors import BuildError
 from isobench.images.archive import Content, inside
 from isobench.images.closure import closure_of
 from isobench.images.debian import RELEASE, debian_tree
-from isobench.images.layers import layers_of, members
+from isobench.images.layers import layers_of, members, with_zstd
 from isobench.images.rootfs import TEXTS
 from isobench.probe.build import probe_path
 from isobench.processes.programs import find, output
@@ -44,18 +45,19 @@ def layers_of_kind(name: str) -> tuple[Layer, ...]:
 
     Raises `IsobenchError` if this host cannot make them.
     """
-    return layers_of(_KINDS[name].contents())
+    layers = layers_of(_KINDS[name.removesuffix(ZSTD)].contents())
+    return with_zstd(layers) if name.endswith(ZSTD) else layers
 
 
 @cache
 def composition_of_kind(name: str) -> Composition:
     """The composition of a kind. Raises `IsobenchError`."""
-    return composition(layers_of_kind(name))
+    return composition(layers_of_kind(name.removesuffix(ZSTD)))
 
 
 def made_of(name: str) -> str:
     """The same in words."""
-    return _KINDS[name].made_of
+    return _KINDS[name.removesuffix(ZSTD)].made_of
 
 
 class Composition(NamedTuple):

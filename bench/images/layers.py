@@ -1,6 +1,6 @@
 """Container images of several layers according to the OCI image specification, for a registry and as an archive.
 
-A layer is a compressed tar archive in the cache. The same content always makes the same bytes.
+A layer is a tar archive in the cache, compressed with gzip or zstd. The same content always makes the same bytes.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench.contracts.images import Layer
+from isobench.core.errors import BuildError
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.images.archive import add_entry, file_hash, mode_of
 from isobench.images.image import this_machine
 from isobench.images.rootfs import MTIME
+from isobench.processes.programs import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
+"""How a layer is compressed, by the end of its name."""
 _FORMAT = 1
 """Version of the format: increased when the same content would make different layers."""
 _LEVEL = 6
@@ -54,9 +58,16 @@ class Layered(NamedTuple):
 def layers_of(contents: Sequence[Files | Path]) -> tuple[Layer, ...]:
     """Layers with these files, or with the tree in an archive, the lowest first. Raises `BuildError`."""
     key = content_hash(part for content in contents for part in (b"layer", *_parts(content)))
-    made = cached("layers", key, lambda folder: _write(folder, contents))
-    described = json.loads((made / _DESCRIBED).read_bytes())
-    return tuple(Layer(made / one["blob"], one["size"], one["digest"], one["diff_id"]) for one in described)
+    return _read(cached("layers", key, lambda folder: _write(folder, contents)))
+
+
+def with_zstd(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The same layers, compressed with zstd instead of gzip. Raises `BuildError` without the program."""
+    program = find("zstd")
+    if program is None:
+        raise BuildError("this host has no zstd, with which the layers are compressed", remedy="apt-get install zstd")
+    key = content_hash(part for layer in layers for part in (b"zstd", layer.digest.encode()))
+    return _read(cached("layers", key, lambda folder: _write_zstd(folder, layers, program)))
 
 
 def image_of_layers(layers: Sequence[Layer], labels: Mapping[str, str]) -> Layered:
@@ -77,10 +88,16 @@ def image_of_layers(layers: Sequence[Layer], labels: Mapping[str, str]) -> Layer
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
-            "layers": [{"mediaType": _LAYER, "digest": layer.digest, "size": layer.size} for layer in layers],
+            "layers": [
+                {"mediaType": _media_type(layer), "digest": layer.digest, "size": layer.size} for layer in layers
+            ],
         }
     )
     return Layered(tuple(layers), config, manifest)
+
+
+def _media_type(layer: Layer) -> str:
+    return f"application/vnd.oci.image.layer.v1.tar+{_PACKED[layer.blob.suffix]}"
 
 
 def write_archive(target: Path, image: Layered, name: str) -> None:
@@ -103,9 +120,14 @@ def write_archive(target: Path, image: Layered, name: str) -> None:
             add_entry(archive, Path(place), entries[place])
 
 
+def is_gzip(layers: Sequence[Layer]) -> bool:
+    """Whether all of them are compressed with gzip, which every builder unpacks."""
+    return all(_PACKED[layer.blob.suffix] == "gzip" for layer in layers)
+
+
 def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, str]) -> None:
-    """A Dockerfile and its files, from which an image with these layers is built. The labels come first, so that the
-    image of every step has them."""
+    """A Dockerfile and its files, from which an image with these layers (`is_gzip`) is built. The labels come first, so
+    that the image of every step has them."""
     names = [f"{number:03}.tar.gz" for number in range(len(layers))]
     steps = [f"LABEL {name}={json.dumps(value)}" for name, value in labels.items()]
     steps += [*(f"ADD {name} /" for name in names), 'CMD ["/probe", "ready"]']
@@ -116,7 +138,7 @@ def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, st
 
 
 def members(layers: Sequence[Layer]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """Every entry of every layer, with the archive that it is in."""
+    """Every entry of every layer that is compressed with gzip, with the archive that it is in."""
     for layer in layers:
         with tarfile.open(layer.blob, "r:gz") as archive:
             for member in archive:
@@ -128,6 +150,11 @@ def digest_of(content: bytes) -> str:
 
 
 _DESCRIBED = "layers.json"
+
+
+def _read(made: Path) -> tuple[Layer, ...]:
+    described = json.loads((made / _DESCRIBED).read_bytes())
+    return tuple(Layer(made / one["blob"], one["size"], one["digest"], one["diff_id"]) for one in described)
 
 
 def _place(digest: str) -> str:
@@ -166,10 +193,29 @@ def _write(folder: Path, contents: Sequence[Files | Path]) -> None:
                     shutil.copyfileobj(source, archive)
             else:
                 _pack(content, archive)
-        blob.chmod(0o644)
-        digests = {"digest": f"sha256:{file_hash(blob)}", "diff_id": f"sha256:{diff_id.hexdigest()}"}
-        described.append({"blob": name, "size": blob.stat().st_size, **digests})
+        described.append(_described(blob, f"sha256:{diff_id.hexdigest()}"))
     (folder / _DESCRIBED).write_bytes(_json(described))
+
+
+def _write_zstd(folder: Path, layers: Sequence[Layer], program: str) -> None:
+    """With the level that engines use, which is the program's own."""
+    described = []
+    for layer in layers:
+        blob = (folder / layer.blob.name).with_suffix(".zst")
+        words = [program, "--quiet", "-o", str(blob)]
+        with gzip.open(layer.blob) as source, subprocess.Popen(words, stdin=subprocess.PIPE) as packing:
+            if packing.stdin is not None:
+                shutil.copyfileobj(source, packing.stdin)
+        if packing.returncode:
+            raise BuildError(f"zstd ended with {packing.returncode}")
+        described.append(_described(blob, layer.diff_id))
+    (folder / _DESCRIBED).write_bytes(_json(described))
+
+
+def _described(blob: Path, diff_id: str) -> dict[str, Any]:
+    blob.chmod(0o644)
+    digest = f"sha256:{file_hash(blob)}"
+    return {"blob": blob.name, "size": blob.stat().st_size, "digest": digest, "diff_id": diff_id}
 
 
 class _Hashed(io.RawIOBase):

@@ -107,6 +107,18 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
         assert int(facts["layers"]) == composition_of_kind(kind).layers
 
 
+@pytest.mark.tool("zstd")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_of_zstd_are_pulled_or_the_engine_is_too_old(engine: str) -> None:
+    """Docker unpacks them since version 23.0. Of an older one the cell fails with the reason, and nothing stays."""
+    with box(engine) as sandbox:
+        found = measured(BY_KIND["distroless-zstd"], sandbox)
+        if engine == "docker" and int(sandbox.facts()["version.docker"].partition(".")[0]) < 23:
+            assert found.failure is not None and "Docker 23.0 or newer" in found.failure and not found.values
+        else:
+            assert found.failure is None and {"pull", "pull-top", "load", "push", "disk"} <= set(found.values)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_is_pushed_is_what_was_pulled(engine: str) -> None:
     """Compressed anew by the engine: the registry has all layers under the other name, of nearly the same size."""

@@ -76,6 +76,8 @@ class DockerImages(Offers):
         return allocated(folders)
 
 
+_TOO_OLD = "invalid tar header"
+"""What an engine says of a layer with a compression that it does not know."""
 _NOT_SENT = ("Layer already exists", "Mounted from")
 """The engine's messages about a layer that it need not send."""
 
@@ -84,5 +86,7 @@ def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
     """The lines of the engine's progress report. Raises `MeasurementError` for one with an error."""
     for line in lines:
         if "error" in line:
-            raise MeasurementError(f"{doing}: {' '.join(str(line['error']).split())[:300]}")
+            words = " ".join(str(line["error"]).split())[:300]
+            remedy = "for layers compressed with zstd: Docker 23.0 or newer" if _TOO_OLD in words else ""
+            raise MeasurementError(f"{doing}: {words}", remedy=remedy)
         yield line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isobench.contracts.image_kinds import KINDS
+from isobench.contracts.image_kinds import KINDS, ZSTD
 from isobench.core.errors import BuildError
 from isobench.images import kinds
 from isobench.images.archive import Content
@@ -15,7 +15,7 @@ from isobench.images.kinds import COUNTS, Composition, composition, layers_of_ki
 from isobench.images.layers import layers_of, members
 from isobench.probe.build import probe_path
 
-OF_THIS_HOST = [name for name in KINDS if name not in ("slim", "full")]
+OF_THIS_HOST = [name for name in KINDS if name not in ("slim", "full") and not name.endswith(ZSTD)]
 """Those for which no package has to be fetched."""
 
 
@@ -59,6 +59,17 @@ def test_layers_differ_in_nothing_but_their_number() -> None:
     found = {count: composition(layers_of_kind(f"layers-{count}")) for count in COUNTS}
     assert {count: one.layers for count, one in found.items()} == dict(zip(COUNTS, COUNTS, strict=True))
     assert len({one._replace(layers=0) for one in found.values()}) == 1
+
+
+@pytest.mark.tool("zstd")
+def test_another_compression_is_another_kind_with_the_same_content() -> None:
+    """Every kind that ends so has the one that it is compared with."""
+    pairs = {name: name.removesuffix(ZSTD) for name in KINDS if name.endswith(ZSTD)}
+    assert pairs and set(pairs.values()) <= set(KINDS)
+    gzip, zstd = (layers_of_kind(name) for name in ("distroless", "distroless-zstd"))
+    assert [one.diff_id for one in zstd] == [one.diff_id for one in gzip]
+    assert not {one.digest for one in zstd} & {one.digest for one in gzip}
+    assert kinds.composition_of_kind("distroless-zstd") == kinds.composition_of_kind("distroless")
 
 
 def test_what_an_image_exposes_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,18 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from isobench.contracts.images import Layer
+from isobench.core.errors import BuildError
+from isobench.images import layers as made
 from isobench.images.archive import Content
 from isobench.images.image import image_of
-from isobench.images.layers import digest_of, image_of_layers, layers_of, members, write_archive
+from isobench.images.layers import digest_of, image_of_layers, is_gzip, layers_of, members, with_zstd, write_archive
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +102,30 @@ def test_the_archive_is_an_oci_layout_and_a_docker_archive(cache: Path, without:
     with tarfile.open(image_of(str(part)).tree) as tree:
         names = {member.name for member in tree if not member.isdir()}
     assert names == {"etc/text", "bin/link", "bin/program", "opt/tree"}
+
+
+@pytest.mark.tool("zstd")
+def test_zstd_packs_the_same_archives(cache: Path) -> None:
+    """Byte for byte the content of the layers with gzip; the manifest says which is which."""
+    packed = layers_of(contents(cache))
+    other = with_zstd(packed)
+    assert is_gzip(packed) and not is_gzip(other) and with_zstd(packed) == other
+    for one, layer in zip(packed, other, strict=True):
+        unpacked = subprocess.run(["zstd", "-dc", str(layer.blob)], capture_output=True, check=True).stdout
+        assert unpacked == gzip.decompress(one.blob.read_bytes()) and layer.diff_id == one.diff_id
+        assert (layer.size, layer.digest) == (layer.blob.stat().st_size, digest_of(layer.blob.read_bytes()))
+    for layers, ending in ((packed, "+gzip"), (other, "+zstd")):
+        kinds = {one["mediaType"] for one in json.loads(image_of_layers(layers, {}).manifest)["layers"]}
+        assert kinds == {f"application/vnd.oci.image.layer.v1.tar{ending}"}
+
+
+def test_without_zstd_the_remedy_is_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the program fails, and then nothing is kept."""
+    packed = layers_of(contents(cache))
+    monkeypatch.setattr(made, "find", lambda name: None)
+    with pytest.raises(BuildError, match="no zstd") as failed:
+        with_zstd(packed)
+    assert failed.value.remedy == "apt-get install zstd"
+    monkeypatch.setattr(made, "find", lambda name: "/bin/false")
+    with pytest.raises(BuildError, match="zstd"):
+        with_zstd(packed)

@@ -16,6 +16,7 @@ from tests.unit.report.made import all_tables, context, estimate, results_of, ro
 COSTS: dict[str, dict[str, float]] = {
     "scratch": {"pull": 0.1, "fetch": 0.06, "unpack": 0.04, "create": 0.1, "start": 0.4, "first-byte": 0.5},
     "slim": {"pull": 2.0, "fetch": 0.5, "unpack": 1.5, "create": 0.1, "start": 0.4, "first-byte": 2.4, "disk": 2.0**20},
+    "slim-zstd": {"pull": 1.0},
     "layers-1": {"pull": 1.0},
     "layers-10": {"pull": 2.0, "start": 0.3},
     "layers-120": {"pull": 5.0, "pull-top": 0.3},
