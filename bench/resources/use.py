@@ -49,16 +49,26 @@ class UseFiles:
 def _files(pid: int, root: Path) -> tuple[Path, Path, bool]:
     """The file for the CPU time, that for the memory, and whether they are the process's."""
     own, its = cgroups_of(os.getpid()), cgroups_of(pid)
-    folders = []
-    for controller in ("cpuacct", "memory"):
-        folder = controller_folder(its, controller, root)
-        if folder is None or folder == controller_folder(own, controller, root):
-            return Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm"), True
-        folders.append(folder)
-    cpu, memory = folders
+    cpu, memory = (controller_folder(its, controller, root) for controller in ("cpuacct", "memory"))
+    ours = [controller_folder(own, controller, root) for controller in ("cpuacct", "memory")]
+    if memory is not None and memory == cpu:  # version 2
+        cpu = memory = _that_counts(memory, ours[1])
+    if cpu is None or memory is None or cpu == ours[0] or memory == ours[1]:
+        return Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm"), True
     if (cpu / "cpuacct.usage").exists():
         return cpu / "cpuacct.usage", memory / "memory.usage_in_bytes", False
     return cpu / "cpu.stat", memory / "memory.current", False
+
+
+def _that_counts(folder: Path, ours: Path | None) -> Path | None:
+    """The next cgroup from here up that counts memory: systemd-nspawn puts its program into one below its instance's,
+    without controllers. This process's own if there is none in between."""
+    for one in (folder, *folder.parents):
+        if ours is not None and ours.is_relative_to(one):
+            return ours
+        if (one / "memory.current").exists():
+            return one
+    return ours
 
 
 def parse_usage(text: str) -> float:

@@ -34,6 +34,19 @@ def test_version_2_has_one_folder(tmp_path: Path) -> None:
         files.read()
 
 
+def test_version_2_counts_in_a_cgroup_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of systemd-nspawn, whose program is in one without controllers; but not in one that has this process, too."""
+    said = {7: "0::/run/nspawn/payload\n", 8: "0::/run/other/payload\n", os.getpid(): "0::/run/own\n"}
+    monkeypatch.setattr(use, "cgroups_of", lambda pid: said[pid])
+    for folder, seconds in (("run/nspawn", 2), ("run/nspawn/payload", 1), ("run/other/payload", 1), ("run", 9)):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "cpu.stat").write_text(f"usage_usec {seconds}000000\n")
+    for folder in ("run", "run/nspawn"):
+        (tmp_path / folder / "memory.current").write_text("4096\n")
+    assert UseFiles(7, tmp_path).read() == Use(2.0, 4096)
+    assert UseFiles(8, tmp_path).words.startswith("files of its process")
+
+
 def test_version_1_has_one_folder_for_each_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = {7: "2:cpu,cpuacct:/a\n3:memory:/b\n", os.getpid(): "2:cpu,cpuacct:/\n3:memory:/\n"}
     monkeypatch.setattr(use, "cgroups_of", lambda pid: said[pid])
