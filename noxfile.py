@@ -1,5 +1,5 @@
 """Sessions: bench (the entry point), report, example, nightly, tests, coverage, lint, typing, docs, floor, crosscheck,
-validity, faults, hosts, lowest, wheels, lock, audit.
+validity, faults, hosts, collection, lowest, wheels, lock, audit.
 
     nox -s bench -- [--provision] [options of `isobench run`]
     nox -s tests -- [--provision] [options of pytest]
@@ -109,6 +109,15 @@ def hosts(session: nox.Session) -> None:
     The short form, some twenty minutes on an idle machine: `nox -s hosts -- debian-13 --only "Docker and KVM"`.
     """
     session.run("python", "-m", "verification.hosts", *prepare(session))
+
+
+@nox.session
+def collection(session: nox.Session) -> None:
+    """The Ansible collection by ansible-lint's strictest profile."""
+    session.install("--quiet", "ansible-lint")
+    session.env["ANSIBLE_COLLECTIONS_PATH"] = str(Path("contrib/ansible").resolve())
+    with session.chdir("contrib/ansible/ansible_collections/isobench/fleet"):
+        session.run("ansible-lint")
 
 
 @nox.session

@@ -58,7 +58,9 @@ ls /var/lib/isobench/nightly
 """
 _USER = f"""\
 id anna > /dev/null 2>&1 || useradd --create-home --groups docker,libvirt,kvm anna
-runuser --login anna --command "cd && PATH=/opt/isobench-python/bin:\\$PATH && isobench doctor -e default > doctor.txt;
+install -d -o anna /srv/anna  # QEMU's own user reaches nothing in a home of Debian 13
+runuser --login anna --command "cd && export ISOBENCH_CACHE=/srv/anna PATH=/opt/isobench-python/bin:\\$PATH &&
+ isobench doctor -e default > doctor.txt;
  PYTHONPATH=/srv/isobench {_RUN} -e default -s startup; code=\\$?; isobench clean; exit \\$code"
 code=$?
 cp -r ~anna/results/* results/; cp ~anna/doctor.txt out/doctor-of-a-user.txt
