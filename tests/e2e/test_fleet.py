@@ -93,14 +93,17 @@ def test_the_collection_works_by_itself(hosts: dict[str, Host], tmp_path: Path) 
     """--check changes nothing; a night is fetched; played again nothing changes; in the end nothing is left there."""
     listed = inventory(tmp_path, {"alder": fleet.connection(hosts["alder"])}, isobench_night="one")
     there = hosts["alder"].place / "lib/fleet"
-    killed, living = (temporary(hosts["alder"]) / f".isobench-play-{name}" for name in ("killed", "living"))
-    for folder in (killed, living):
+    names = ("killed", "living", "anothers")
+    killed, living, anothers = (temporary(hosts["alder"]) / f".isobench-play-{name}" for name in names)
+    for folder in (killed, living, anothers):
         (folder / "ansible-tmp-1").mkdir(parents=True)
-    for path in (killed / "ansible-tmp-1", killed):
+    for path in (killed / "ansible-tmp-1", killed, anothers / "ansible-tmp-1", anothers):
         os.utime(path, (0, 0))  # long ago
+    os.chown(anothers, 65534, 65534)
     played("night", listed, "--check")
     assert not (tmp_path / "results").exists() and not there.exists()
-    assert left_by_plays(hosts["alder"]) == [living]
+    assert set(left_by_plays(hosts["alder"])) == {living, anothers}
+    shutil.rmtree(anothers)
     assert played("night", listed)["alder"]["changed"]
     (path,) = store.find_runs(tmp_path / "results")
     session = store.load(path).session
