@@ -41,6 +41,8 @@ class Aggressor(NamedTuple):
 
 _WRITES = {"write_bytes": 4 << 20}
 _CPU = frozenset({Counter.PSI_CPU})
+_FORKS = _CPU | {Counter.STOOD_STILL}
+"""On two CPUs so many new processes also keep the harness waiting, some tenths of a second at a time."""
 _DISK = frozenset({Counter.PSI_CPU, Counter.PSI_IO})
 _NETWORK = frozenset({Counter.PSI_CPU, Counter.INTERRUPTS})
 
@@ -65,7 +67,7 @@ AGGRESSORS = (
         "fork",
         "forks children without end, up to 256 at a time",
         ("--fork", "4", "--fork-max", "64"),
-        _CPU,
+        _FORKS,
         {"processes": 64},
         frozenset({Capability.LIMIT_PROCESSES}),
         "fork bomb",

@@ -65,8 +65,7 @@ def marks(
     """
     found = []
     for counter, (limit, unit, words) in ANY.items():
-        readings = [*(cell.interference for cell in cells), whole or {}]
-        worst = max(abs(reading.get(counter, 0.0)) for reading in readings)
+        worst = _worst(counter, cells, expected or {}, whole or {})
         if worst > limit:
             amount = f"{worst:.{2 if unit == 's' else 0}f} {unit}".rstrip()
             found.append(f"{words} ({amount})")
@@ -83,6 +82,19 @@ def marks(
     if max(crowd, spent) > _CROWDED:
         found.append(f"other programs kept CPUs busy ({max(crowd, spent):.0%} of all{known})")
     return found
+
+
+def _worst(
+    counter: Counter,
+    cells: Sequence[CellRecord],
+    expected: Mapping[str, Collection[str]],
+    whole: Mapping[str, float],
+) -> float:
+    """The largest change in one cell, or over the whole block, without the cells that cause it themselves."""
+    changes = [(counter in expected.get(cell.scenario, ()), cell.interference.get(counter, 0.0)) for cell in cells]
+    own = sum(change for is_own, change in changes if is_own)
+    between = whole[counter] - own if counter in whole else 0.0
+    return max(abs(change) for change in (between, *(change for is_own, change in changes if not is_own)))
 
 
 def _spent(others: Mapping[str, float], whole: Mapping[str, float]) -> tuple[float, str]:

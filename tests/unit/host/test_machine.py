@@ -11,6 +11,7 @@ import pytest
 
 from isobench.cells.gate import SHARES, marks
 from isobench.host import machine
+from isobench.host.counters import Counter
 from isobench.results.record import CellRecord
 from isobench.run import doctor
 
@@ -233,6 +234,21 @@ def test_interrupts_disks_and_a_changed_frequency_limit_mark_a_block() -> None:
     assert said(frequency_limit_change=800_000.0) == [
         "the highest frequency that a CPU may have was changed (800000 kHz)"
     ]
+
+
+def test_what_a_scenario_causes_itself_marks_no_block_and_the_same_elsewhere_does() -> None:
+    """A fork bomb of ours keeps this process waiting, too; what happens in another cell or between cells is told."""
+    expected = {"neighbour-fork": frozenset({Counter.STOOD_STILL})}
+    bomb = CellRecord("docker", "neighbour-fork", 0.0, 9.0, 8.0, {"stood_still_seconds": 1.5})
+    other = CellRecord("docker", "startup", 9.0, 1.0, 1.0, {"stood_still_seconds": 0.3})
+
+    def said(cells: list[CellRecord], whole: float) -> list[str]:
+        return marks(cells, expected, {"stood_still_seconds": whole})
+
+    assert said([bomb], 1.6) == marks([bomb], expected) == []
+    assert said([bomb], 1.8) == ["isobench itself was stopped (0.30 s)"]
+    assert said([bomb, other], 1.8) == ["isobench itself was stopped (0.30 s)"]
+    assert marks([bomb]) == ["isobench itself was stopped (1.50 s)"]
 
 
 def test_a_frequency_limit_is_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
