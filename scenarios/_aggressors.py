@@ -61,7 +61,7 @@ AGGRESSORS = (
         ("--name=cache", "--rw=randrw", "--bs=64k", f"--size={FILE}m"),
         _DISK,
         _WRITES,
-        frozenset({Capability.LIMIT_WRITES}),
+        frozenset({Capability.LIMIT_DISK}),
     ),
     Aggressor(
         "fork",
@@ -78,7 +78,7 @@ AGGRESSORS = (
         ("--name=fsync", "--rw=randwrite", "--bs=4k", "--fsync=1", "--size=16m", "--numjobs=2"),
         _DISK,
         _WRITES,
-        frozenset({Capability.LIMIT_WRITES}),
+        frozenset({Capability.LIMIT_DISK}),
         "disk",
     ),
     Aggressor(
@@ -87,7 +87,7 @@ AGGRESSORS = (
         ("--dentry", "2", "--dentries", "2048"),
         _DISK,
         _WRITES,
-        frozenset({Capability.LIMIT_WRITES}),
+        frozenset({Capability.LIMIT_DISK}),
     ),
     Aggressor(
         "udp",

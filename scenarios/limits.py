@@ -283,63 +283,75 @@ class LimitCount:
 
 RATE = 4
 """MiB a second."""
-_WRITTEN = 8
-"""MiB: two seconds at that rate."""
+_MOVED = 8
+"""MiB written or read: two seconds at that rate."""
 
 
 class LimitDisk:
-    """A limit of writes to the disk: direct, and through the page cache until all is on the disk.
+    """A limit of what is written to and read from the disk: direct, and through the page cache, when writing until all
+    is on the disk.
 
     In cgroup version 1, writeback by the kernel's threads belongs to no cgroup, and so is not limited.
     """
 
     name = "limit-disk"
-    title = "Limit of writes to the disk: set and reached"
-    needs = frozenset({Capability.PROBE, Capability.ROOTFS, Capability.LIMIT_WRITES})
+    title = "Limit of the disk's bytes per second: set and reached"
+    needs = frozenset({Capability.PROBE, Capability.ROOTFS, Capability.LIMIT_DISK})
     groups = GROUP
-    typical_seconds = 5.0
+    typical_seconds = 9.0
     expected_interference = frozenset({Counter.PSI_IO})
     metrics = (
         Metric(f"direct-{RATE}", "second", f"writing a MiB past the page cache, with a limit of {RATE} MiB/s"),
         Metric(f"buffered-{RATE}", "second", "writing a MiB into the page cache"),
         Metric(f"fsync-{RATE}", "second", "the same, until the program has brought it to the disk (fsync)"),
         Metric(f"syncfs-{RATE}", "second", "the same, until the kernel's threads have brought it there (syncfs)"),
+        Metric(f"read-direct-{RATE}", "second", f"reading a MiB past the page cache, with a limit of {RATE} MiB/s"),
+        Metric(f"read-buffered-{RATE}", "second", "reading a MiB through the page cache, in which it is not yet"),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         try:
             direct, fsync, syncfs = (_wrote(sandbox, how) for how in ("direct", "fsync", "syncfs"))
-        except Unavailable as error:  # writes cannot be limited if the folder is not on a disk
+            read = {f"read-{how}": _read(sandbox, how) for how in ("direct", "buffered")}
+        except Unavailable as error:  # nothing can be limited if the folder is not on a disk
             raise StoppedShort(error.reason, {}) from error
         seconds = {
             "direct": whole(direct, "written") / 1e9,
             "buffered": whole(fsync, "written") / 1e9,
             "fsync": whole(fsync, "synced") / 1e9,
             "syncfs": whole(syncfs, "synced") / 1e9,
+            **read,
         }
-        return {f"{how}-{RATE}": taken / _WRITTEN for how, taken in seconds.items()}
+        return {f"{how}-{RATE}": taken / _MOVED for how, taken in seconds.items()}
 
 
 def _wrote(sandbox: Sandbox, how: str) -> Mapping[str, Any]:
-    launch = limited(working("write", how, str(_WRITTEN << 20), disk=True), write_bytes=RATE << 20)
+    launch = limited(working("write", how, str(_MOVED << 20), disk=True), write_bytes=RATE << 20)
     with sandbox.launch(launch) as instance:
         return only(answers(instance))
 
 
+def _read(sandbox: Sandbox, how: str) -> float:
+    """Seconds. Only reading is limited, so that the file is soon there."""
+    launch = limited(working("read", how, str(_MOVED << 20), disk=True), read_bytes=RATE << 20)
+    with sandbox.launch(launch) as instance:
+        return whole(only(answers(instance)), "read") / 1e9
+
+
 OPERATIONS = 50
-"""Writes a second."""
+"""Writes or reads a second."""
 _PIECE = 4096
 """Bytes of each: so few that a limit of bytes does not matter."""
 
 
 class LimitOperations:
-    """A limit of the number of direct writes to the disk: the page cache would merge several into one."""
+    """A limit of the number of direct writes and reads: the page cache would merge several into one."""
 
     name = "limit-operations"
-    title = "Limit of writes per second: set and reached"
+    title = "Limit of the disk's operations per second: set and reached"
     needs = LimitDisk.needs
     groups = GROUP
-    typical_seconds = 2.0
+    typical_seconds = 4.0
     expected_interference = LimitDisk.expected_interference
     metrics = (
         Metric(
@@ -347,17 +359,28 @@ class LimitOperations:
             "second",
             f"a write of 4 KiB past the page cache, with a limit of {OPERATIONS} writes a second",
         ),
+        Metric(
+            f"read-direct-{OPERATIONS}",
+            "second",
+            f"a read of 4 KiB past the page cache, with a limit of {OPERATIONS} reads a second",
+        ),
     )
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        count = 2 * OPERATIONS
-        work = working("write", "direct", str(count * _PIECE), str(_PIECE), disk=True)
         try:
-            with sandbox.launch(limited(work, write_operations=OPERATIONS)) as instance:
-                written = whole(only(answers(instance)), "written")
+            written = _one_by_one(sandbox, "write", "written", write_operations=OPERATIONS)
+            read = _one_by_one(sandbox, "read", "read", read_operations=OPERATIONS)
         except Unavailable as error:  # as above
             raise StoppedShort(error.reason, {}) from error
-        return {f"direct-{OPERATIONS}": written / 1e9 / count}
+        return {f"direct-{OPERATIONS}": written, f"read-direct-{OPERATIONS}": read}
+
+
+def _one_by_one(sandbox: Sandbox, verb: str, answer: str, **limit: int) -> float:
+    """Seconds of one operation."""
+    count = 2 * OPERATIONS
+    work = working(verb, "direct", str(count * _PIECE), str(_PIECE), disk=True)
+    with sandbox.launch(limited(work, **limit)) as instance:
+        return whole(only(answers(instance)), answer) / 1e9 / count
 
 
 def _error(answer: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ _UNFIT = {
     Capability.LIMIT_PROCESSES: "isobench sets no limit of processes there",
     Capability.LIMIT_FILES: "isobench sets no limit of open files there",
     Capability.LIMIT_NETWORK: "it has no path from the host that could be limited",
-    Capability.LIMIT_WRITES: "isobench sets no limit of writes to a disk there",
+    Capability.LIMIT_DISK: "isobench sets no limit of reads from and writes to a disk there",
 }
 """The reason of a skip for each capability that a user may expect in every environment."""
 

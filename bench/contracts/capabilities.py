@@ -43,9 +43,8 @@ class Capability(StrEnum):
     """It limits the processes of an instance (`Limits.processes`)."""
     LIMIT_FILES = "limit-files"
     """It limits the open files of an instance (`Limits.open_files`)."""
-    LIMIT_WRITES = "limit-writes"
-    """It limits what an instance writes to the disk (`Limits.write_bytes`, `Limits.write_operations`)."""
-
+    LIMIT_DISK = "limit-disk"
+    """It limits what an instance reads from and writes to the disk (`Limits.read_bytes` and the three after it)."""
     LIMIT_NETWORK = "limit-network"
     """The rate at which an instance receives from the host can be limited: on the veth pair of its own network
     namespace, or by the environment (`Limits.receive_bytes`)."""
@@ -57,7 +56,7 @@ OF_A_CGROUP = frozenset(
         Capability.CPU_WEIGHT,
         Capability.LIMIT_MEMORY,
         Capability.LIMIT_PROCESSES,
-        Capability.LIMIT_WRITES,
+        Capability.LIMIT_DISK,
     }
 )
 """The limits that a cgroup sets; open files are limited by the process's own resource limit."""

@@ -30,6 +30,10 @@ class Limits(NamedTuple):
     """Bytes a second that it may write to the disk."""
     write_operations: int = 0
     """Writes a second to the disk."""
+    read_bytes: int = 0
+    """Bytes a second that it may read from the disk."""
+    read_operations: int = 0
+    """Reads a second from the disk."""
     receive_bytes: int = 0
     """Bytes a second that a guest may receive over its network card (a veth pair is limited by the harness)."""
     swap_bytes: int = 0

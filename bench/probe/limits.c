@@ -10,6 +10,8 @@
  * probe write direct|fsync|syncfs BYTES [PIECE]: a file in the data folder, past the page cache or into it, PIECE bytes
  * at a time (a MiB, and no more): the nanoseconds until all is written, and until it is on the disk as well, brought
  * there by the program itself (fsync) or by the kernel's threads (syncfs).
+ * probe read direct|buffered BYTES [PIECE]: such a file, of which nothing is in the page cache: the nanoseconds of
+ * reading so much of it, past the page cache or through it.
  */
 #include "probe.h"
 
@@ -221,6 +223,16 @@ int verb_open(int argc, char **argv)
     return say("{\"count\": %llu, \"errno\": %llu}\n", had, (unsigned)why, 0);
 }
 
+/* A file without a name on the instance's storage, or -1 with errno; its place is in `path`. */
+static int open_data(char *path, size_t room, int flags)
+{
+    snprintf(path, room, "%s/limited", setting("ISOBENCH_DATA", "/data"));
+    int fd = open(path, flags | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
 int verb_write(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "";
@@ -233,11 +245,9 @@ int verb_write(int argc, char **argv)
     if (posix_memalign(&piece, 4096, PIECE) != 0)
         return answer_error("no memory to write from", ENOMEM);
     memset(piece, 0x5a, PIECE);
-    snprintf(path, sizeof path, "%s/limited", setting("ISOBENCH_DATA", "/data"));
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | (strcmp(how, "direct") ? 0 : O_DIRECT), 0600);
+    int fd = open_data(path, sizeof path, O_WRONLY | (strcmp(how, "direct") ? 0 : O_DIRECT));
     if (fd < 0)
         return answer_error(path, errno);
-    unlink(path);
     if (strcmp(how, "syncfs") == 0)
         syncfs(fd); /* what others have written must not be waited for */
     uint64_t began = now_ns();
@@ -248,4 +258,39 @@ int verb_write(int argc, char **argv)
     if ((strcmp(how, "syncfs") == 0 ? syncfs(fd) : fsync(fd)) < 0)
         return answer_error(how, errno);
     return say("{\"written\": %llu, \"synced\": %llu}\n", written, now_ns() - began, 0);
+}
+
+/* Writes a file past the page cache, so that none of it is there, then times reading it. */
+int verb_read(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "";
+    unsigned long long whole = number(argc, argv, 2), size = argc > 3 ? number(argc, argv, 3) : PIECE;
+    char path[512];
+    void *piece;
+    say_ready();
+    if (size < 1 || size > PIECE)
+        return answer_error("read wants pieces of 1 byte to 1 MiB", 0);
+    if (posix_memalign(&piece, 4096, PIECE) != 0)
+        return answer_error("no memory to read into", ENOMEM);
+    memset(piece, 0x5a, PIECE);
+    int fd = open_data(path, sizeof path, O_RDWR | O_DIRECT);
+    if (fd < 0)
+        return answer_error(path, errno);
+    for (unsigned long long had = 0; had < whole; had += PIECE)
+        if (write_all(fd, piece, PIECE) < 0)
+            return answer_error("write", errno);
+    if (fsync(fd) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return answer_error("fsync", errno);
+    if (strcmp(how, "direct") != 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_DIRECT) < 0)
+        return answer_error("leaving O_DIRECT", errno);
+    uint64_t began = now_ns();
+    for (unsigned long long had = 0; had < whole;) {
+        ssize_t n = read(fd, piece, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return answer_error("read", n < 0 ? errno : EIO);
+        had += (unsigned long long)n;
+    }
+    return say("{\"read\": %llu}\n", now_ns() - began, 0, 0);
 }

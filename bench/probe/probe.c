@@ -6,7 +6,7 @@
  *                      say ready, work, answer with JSON lines, exit
  *   touch, map         say ready, take memory or map a file, step by step, while the harness counts
  *   surface            say ready, answer what can be reached from here
- *   burn, hoard, fork, open, write
+ *   burn, hoard, fork, open, write, read
  *                      say ready, take as much of one thing as a limit lets it have
  *   exercise           say ready, do a bit of everything at a line from outside
  *   load               say ready, make requests at a fixed rate, answer what each took
@@ -124,6 +124,7 @@ static const struct {
     {"fork", verb_fork},
     {"open", verb_open},
     {"write", verb_write},
+    {"read", verb_read},
     {"load", verb_load},
     {"exercise", verb_exercise},
     {"init", verb_init},

@@ -48,6 +48,7 @@ int verb_hoard(int argc, char **argv);   /* limits.c: memory until there is no m
 int verb_fork(int argc, char **argv);    /* limits.c: processes until there are no more */
 int verb_open(int argc, char **argv);    /* limits.c: open files until there are no more */
 int verb_write(int argc, char **argv);   /* limits.c: writes to the disk under a limit */
+int verb_read(int argc, char **argv);    /* limits.c: reads from it */
 int verb_exercise(int argc, char **argv); /* exercise.c: a bit of everything, once */
 int verb_load(int argc, char **argv);    /* load.c: requests at a fixed rate */
 int verb_netns(int argc, char **argv);   /* netns.c: report when a network namespace is freed */

@@ -50,13 +50,19 @@ PERIOD = 100_000
 """The period of a CPU quota in microseconds: the default of the kernel and of engines."""
 
 
-class Writes(NamedTuple):
-    """What may be written to one disk per second; 0: no limit."""
+class DiskRates(NamedTuple):
+    """What may be written to and read from one disk per second; 0: no limit."""
 
-    disk: str
-    """Its device number."""
-    bytes: int = 0
-    operations: int = 0
+    number: str
+    """The disk's device number."""
+    write_bytes: int = 0
+    write_operations: int = 0
+    read_bytes: int = 0
+    read_operations: int = 0
+
+
+_RATES = (("write", "bps"), ("write", "iops"), ("read", "bps"), ("read", "iops"))
+"""How both versions name the rates of `DiskRates`, in their order."""
 
 
 def asked(
@@ -66,7 +72,7 @@ def asked(
     cpu_percent: int = 0,
     cpu_weight: int = 0,
     processes: int = 0,
-    writes: Writes | None = None,
+    disk: DiskRates | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The files of a cgroup and their values for these limits, in the order of writing: for version 1, and for version
     2. With a memory limit, only `swap_bytes` may be swapped out."""
@@ -85,11 +91,11 @@ def asked(
     if cpu_weight:
         one["cpu.shares"] = f"{shares(cpu_weight)}"
         two["cpu.weight"] = f"{cpu_weight}"
-    if writes is not None:
-        rates = {"bps": writes.bytes, "iops": writes.operations}
-        given = {name: rate for name, rate in rates.items() if rate}
-        one |= {f"blkio.throttle.write_{name}_device": f"{writes.disk} {rate}" for name, rate in given.items()}
-        two["io.max"] = " ".join([writes.disk, *(f"w{name}={rate}" for name, rate in given.items())])
+    if disk is not None:
+        number, *rates = disk
+        given = [(name, rate) for name, rate in zip(_RATES, rates, strict=True) if rate]
+        one |= {f"blkio.throttle.{way}_{what}_device": f"{number} {rate}" for (way, what), rate in given}
+        two["io.max"] = " ".join([number, *(f"{way[0]}{what}={rate}" for (way, what), rate in given)])
     return one, two
 
 

@@ -99,8 +99,8 @@ def test_counts_end_at_the_limit_with_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ns-all+cgroup", "runc", "lxc", "nspawn", "docker", "tcg"])
-def test_the_environments_that_are_tested_can_limit_writes(name: str) -> None:
-    assert Capability.LIMIT_WRITES in catalog.environments()[name].capabilities
+def test_the_environments_that_are_tested_can_limit_the_disk(name: str) -> None:
+    assert Capability.LIMIT_DISK in catalog.environments()[name].capabilities
 
 
 def _no_disk(short: StoppedShort) -> NoReturn:
@@ -111,7 +111,7 @@ def _no_disk(short: StoppedShort) -> NoReturn:
 
 
 @pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], GUEST])
-def test_writes_are_held_back(name: str) -> None:
+def test_writes_and_reads_are_held_back(name: str) -> None:
     """Past the page cache; what was in it only where the writer is charged with what the kernel's threads write."""
     with opened(name) as sandbox:
         try:
@@ -124,6 +124,7 @@ def test_writes_are_held_back(name: str) -> None:
     assert (found["syncfs-4"] > 0.25 / 1.6) == is_charged
     if is_charged:  # otherwise what the kernel's threads have written meanwhile is free
         assert found["fsync-4"] > 0.25 / 1.6
+    assert found["read-direct-4"] > 0.25 / 1.6 and found["read-buffered-4"] > 0.25 / 1.6
 
 
 def _no_qdisc(short: StoppedShort, *words: str) -> NoReturn:
@@ -157,10 +158,10 @@ def test_a_guests_network_is_held_back_by_libvirt() -> None:
 
 
 @pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], GUEST])
-def test_the_number_of_writes_is_held_back(name: str) -> None:
+def test_the_number_of_writes_and_reads_is_held_back(name: str) -> None:
     with opened(name) as sandbox:
         try:
             found = LimitOperations().measure(sandbox)
         except StoppedShort as short:
             _no_disk(short)
-    assert found["direct-50"] > 0.02 / 1.6  # QEMU lets a disk write ahead
+    assert found["direct-50"] > 0.02 / 1.6 and found["read-direct-50"] > 0.02 / 1.6  # QEMU lets a disk go ahead

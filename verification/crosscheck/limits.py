@@ -1,4 +1,4 @@
-"""A quota of 20 % of a CPU, limits of writes (4 MiB/s, 50 a second) and of 4 MiB/s that are received, set by hand,
+"""A quota of 20 % of a CPU, limits of writes and reads (4 MiB/s, 50 a second) and of 4 MiB/s that are received, set by hand,
 against `limit-cpu`, `limit-disk`, `limit-operations` and `limit-network`.
 
 By hand means a shell that makes a cgroup, writes the limit into its file, joins it and runs a loop or dd. For the
@@ -88,14 +88,18 @@ def loop_by_hand(run: str) -> float:
 
 
 def dd_by_hand(run: str, workdir: Path, limit: str, size: str, count: int) -> float:
-    """Seconds per piece of `size` that dd writes directly in a cgroup with this limit ("bps=4194304")."""
+    """Seconds per piece of `size` that dd writes or reads directly in a cgroup with this limit ("wbps=4194304")."""
     folders = cgroup(run, "blkio")
     number, file = disk_beneath(workdir).number, workdir / "dd"
-    what, _, rate = limit.partition("=")
-    name, value = ("io.max", f"w{limit}") if IS_VERSION_2 else (f"blkio.throttle.write_{what}_device", rate)
+    way, what, rate = ("write" if limit[0] == "w" else "read"), *limit[1:].split("=")
+    name, value = ("io.max", limit) if IS_VERSION_2 else (f"blkio.throttle.{way}_{what}_device", rate)
+    ends = {"write": f"if=/dev/zero of={file} oflag=direct", "read": f"if={file} of=/dev/null iflag=direct"}
+    written = ["dd", "if=/dev/zero", f"of={file}", f"bs={size}", f"count={count}", "oflag=direct"]
     try:
+        if way == "read":
+            subprocess.run(written, check=True, capture_output=True)
         (folders[0] / name).write_text(f"{number} {value}")
-        dd = f"exec dd if=/dev/zero of={file} bs={size} count={count} oflag=direct"
+        dd = f"exec dd {ends[way]} bs={size} count={count}"
         began = time.monotonic()
         words = ["sh", "-c", f"{_JOIN}; {dd}", "sh", *map(str, folders)]
         subprocess.run(words, check=True, capture_output=True)
@@ -187,6 +191,11 @@ def writes(sandbox: Sandbox) -> float:
     return limits.LimitDisk().measure(sandbox)["direct-4"]
 
 
+def reads(sandbox: Sandbox) -> float:
+    """The same of a MiB that is read."""
+    return limits.LimitDisk().measure(sandbox)["read-direct-4"]
+
+
 def operations(sandbox: Sandbox) -> float:
     """Seconds of a write as the scenario takes them."""
     return limits.LimitOperations().measure(sandbox)["direct-50"]
@@ -222,9 +231,11 @@ def main() -> int:
         (workdir / name).mkdir(mode=0o711)
         with catalog.environments()[name].open(workdir / name) as sandbox:
             apart.append(compare("20 % of a CPU", partial(quota, sandbox), partial(loop_by_hand, run), rounds))
-            by_dd = partial(dd_by_hand, run, workdir, "bps=4194304", "1M", MEBIBYTES)
-            apart.append(compare("a MiB at 4 MiB/s", partial(writes, sandbox), by_dd, rounds))
-            by_dd = partial(dd_by_hand, run, workdir, "iops=50", "4k", 100)
+            by_dd = partial(dd_by_hand, run, workdir, "wbps=4194304", "1M", MEBIBYTES)
+            apart.append(compare("a MiB written at 4 MiB/s", partial(writes, sandbox), by_dd, rounds))
+            by_dd = partial(dd_by_hand, run, workdir, "rbps=4194304", "1M", MEBIBYTES)
+            apart.append(compare("a MiB read at 4 MiB/s", partial(reads, sandbox), by_dd, rounds))
+            by_dd = partial(dd_by_hand, run, workdir, "wiops=50", "4k", 100)
             apart.append(compare("a write at 50 a second", partial(operations, sandbox), by_dd, rounds))
             apart.append(compare("a MiB received at 4 MiB/s", partial(network, sandbox), tbf_by_hand, rounds))
         try:

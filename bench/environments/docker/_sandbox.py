@@ -116,8 +116,8 @@ class DockerSandbox:
 
     def _limits(self, launch: Launch) -> dict[str, Any]:
         """Additions to a container's host configuration, as of `docker run --memory`, `--memory-swap`, `--cpus`,
-        `--cpu-shares`, `--pids-limit`, `--ulimit`, `--device-write-bps` and
-        `--device-write-iops`."""
+        `--cpu-shares`, `--pids-limit`, `--ulimit`, `--device-write-bps`, `--device-write-iops`,
+        `--device-read-bps` and `--device-read-iops`."""
         given = launch.limits
         found: dict[str, Any] = {}
         if launch.memory_bytes:
@@ -131,7 +131,12 @@ class DockerSandbox:
             found["pids_limit"] = given.processes
         if given.open_files:
             found["ulimits"] = [{"Name": "nofile", "Soft": given.open_files, "Hard": given.open_files}]
-        rates = {"device_write_bps": given.write_bytes, "device_write_iops": given.write_operations}
+        rates = {
+            "device_write_bps": given.write_bytes,
+            "device_write_iops": given.write_operations,
+            "device_read_bps": given.read_bytes,
+            "device_read_iops": given.read_operations,
+        }
         for option, rate in rates.items():
             if rate:
                 disk = disk_beneath(Path(self._info["DockerRootDir"]))

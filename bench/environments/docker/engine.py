@@ -84,7 +84,7 @@ class Docker:
                 Capability.ROOTFS,
                 Capability.LOWER,
                 Capability.COMMAND,
-                Capability.LIMIT_WRITES,
+                Capability.LIMIT_DISK,
             }
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:

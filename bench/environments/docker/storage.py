@@ -25,7 +25,7 @@ class DockerStorage(Docker):
         if kind == "tmpfs":  # it hides the files that the image has there
             self.capabilities -= {Capability.LOWER}
         if kind != "volume":  # the limit is of the disk with the engine's own storage
-            self.capabilities -= {Capability.LIMIT_WRITES}
+            self.capabilities -= {Capability.LIMIT_DISK}
 
     def sandbox(self, client: Any, workdir: Path) -> DockerSandbox:
         from isobench.environments.docker._stored import StorageSandbox

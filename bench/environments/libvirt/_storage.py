@@ -62,7 +62,7 @@ class Storage(NamedTuple):
 
     def add_to(self, domain: Element, devices: Element, disk: str, share: str, limits: Limits = NO_LIMITS) -> None:
         """The devices of the domain (libvirt's formatdomain, "Hard drives" and "Filesystems"), with the limits of what
-        may be written to the disk."""
+        may be read from and written to the disk."""
         from pathlib import Path
         from xml.etree import ElementTree as Xml
 
@@ -73,7 +73,12 @@ class Storage(NamedTuple):
         driver.set("error_policy", "report")  # report a full disk to the guest; otherwise QEMU pauses it for ever
         Xml.SubElement(element, "source", file=disk)
         Xml.SubElement(element, "target", dev=_DISKS[self.bus], bus=self.bus)
-        rates = {"write_bytes_sec": limits.write_bytes, "write_iops_sec": limits.write_operations}
+        rates = {
+            "read_bytes_sec": limits.read_bytes,
+            "write_bytes_sec": limits.write_bytes,
+            "read_iops_sec": limits.read_operations,
+            "write_iops_sec": limits.write_operations,
+        }
         if any(rates.values()):
             tuned = Xml.SubElement(element, "iotune")
             for name, rate in rates.items():

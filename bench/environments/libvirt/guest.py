@@ -52,7 +52,7 @@ class Guest:
         self.single_factor = single_factor and compared_with is not None
         self.groups = frozenset(groups)
         if self.storage.share:  # a limit of the disk is none of a folder of the host
-            self.capabilities = self.capabilities - {Capability.LIMIT_WRITES}
+            self.capabilities = self.capabilities - {Capability.LIMIT_DISK}
         if null:
             self.capabilities = frozenset({Capability.READY})
 
@@ -65,7 +65,7 @@ class Guest:
             Capability.LIMIT_CPU,
             Capability.CPU_WEIGHT,
             Capability.LIMIT_MEMORY,
-            Capability.LIMIT_WRITES,
+            Capability.LIMIT_DISK,
         }
     )
 

@@ -104,7 +104,12 @@ def _resources(sandbox: RuntimeSandbox) -> dict[str, Any]:
     }
     if sandbox.memory_limit and limits_swap():
         found["memory"]["swap"] = sandbox.memory_limit + limits.swap_bytes  # of both together
-    rates = {"throttleWriteBpsDevice": limits.write_bytes, "throttleWriteIOPSDevice": limits.write_operations}
+    rates = {
+        "throttleWriteBpsDevice": limits.write_bytes,
+        "throttleWriteIOPSDevice": limits.write_operations,
+        "throttleReadBpsDevice": limits.read_bytes,
+        "throttleReadIOPSDevice": limits.read_operations,
+    }
     for name, rate in rates.items():
         if rate:
             major, minor = map(int, disk_beneath(sandbox.workdir).number.split(":"))

@@ -81,9 +81,15 @@ def _limits(sandbox: RuntimeSandbox) -> list[str]:
         options.append(f"--cpu-shares={shares(limits.cpu_weight)}")
     if limits.processes:
         options.append(f"--pids-limit={limits.processes}")
-    for option, rate in (("bps", limits.write_bytes), ("iops", limits.write_operations)):
+    rates = {
+        "write-bps": limits.write_bytes,
+        "write-iops": limits.write_operations,
+        "read-bps": limits.read_bytes,
+        "read-iops": limits.read_operations,
+    }
+    for option, rate in rates.items():
         if rate:
-            options.append(f"--device-write-{option}={disk_beneath(sandbox.workdir).path}:{rate}")
+            options.append(f"--device-{option}={disk_beneath(sandbox.workdir).path}:{rate}")
     return options
 
 

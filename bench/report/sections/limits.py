@@ -1,7 +1,7 @@
 """Limits: which share of each an instance could use, and which are not enforced.
 
-What was set is in a metric's name, after the hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second, writes
-a second.
+What was set is in a metric's name, after the last hyphen (scenarios/limits.py): percent of a CPU, MiB, MiB a second,
+operations a second.
 """
 
 from __future__ import annotations
@@ -53,18 +53,21 @@ def _of_memory(cost: float, mebibytes: int) -> float:
 
 
 def _of_rate(cost: float, mebibytes: int) -> float:
-    """The cost is the seconds of one MiB, or of one write."""
+    """The cost is the seconds of one MiB, or of one operation."""
     return 1 / (cost * mebibytes)
 
 
 _KINDS = (
     _Kind("limit-cpu", "had", "{} % of a CPU", _of_time, "stall", "longest stall"),
     _Kind("limit-memory", "had", "{} MiB of memory", _of_memory, "end", "from its last page to its end"),
-    _Kind("limit-disk", "direct", "{} MiB/s past the page cache", _of_rate),
-    _Kind("limit-disk", "fsync", "{} MiB/s by fsync", _of_rate),
-    _Kind("limit-disk", "syncfs", "{} MiB/s by the kernel's threads", _of_rate),
+    _Kind("limit-disk", "direct", "writing {} MiB/s past the page cache", _of_rate),
+    _Kind("limit-disk", "fsync", "writing {} MiB/s by fsync", _of_rate),
+    _Kind("limit-disk", "syncfs", "writing {} MiB/s by the kernel's threads", _of_rate),
+    _Kind("limit-disk", "read-direct", "reading {} MiB/s past the page cache", _of_rate),
+    _Kind("limit-disk", "read-buffered", "reading {} MiB/s through the page cache", _of_rate),
     _Kind("limit-network", "received", "{} MiB/s from the host", _of_rate),
     _Kind("limit-operations", "direct", "{} writes a second", _of_rate),
+    _Kind("limit-operations", "read-direct", "{} reads a second", _of_rate),
 )
 _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_time)
 """Its share comes from two metrics: what the heavier and what the lighter of two competitors got."""
@@ -76,10 +79,10 @@ _CAPTIONS = {
     "lighter's [95 %].",
     "limit-memory": "Anonymous memory that one program could use until the kernel stopped it, as a share of the limit. "
     "The limit of a guest is its memory, part of which its kernel needs.",
-    "limit-disk": "Bytes per second written to the disk, as a share of the limit.",
+    "limit-disk": "Bytes per second written to the disk or read from it, as a share of the limit.",
     "limit-network": "Bytes per second received from the host over TCP, as a share of the limit; that counts headers, "
     "too.",
-    "limit-operations": "Writes of 4 KiB per second past the page cache, as a share of the limit.",
+    "limit-operations": "Writes and reads of 4 KiB per second past the page cache, as a share of the limit.",
 }
 
 

@@ -23,7 +23,7 @@ from isobench.environments.runtimes._bundle import configuration
 from isobench.environments.runtimes._podman import PodmanDriver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
 from isobench.resources import cgroups
-from isobench.resources.cgroups import Writes
+from isobench.resources.cgroups import DiskRates
 from isobench.resources.cgroups import limits as files
 from isobench.resources.disks import Disk
 
@@ -36,6 +36,8 @@ EVERY = limited(
     open_files=32,
     write_bytes=4 << 20,
     write_operations=50,
+    read_bytes=8 << 20,
+    read_operations=70,
     swap_bytes=1 << 20,
 )
 NONE = working("x")
@@ -59,7 +61,9 @@ def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
 
 
 def test_the_limits_are_a_record() -> None:
-    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 0, 1 << 20) and EVERY.memory_bytes == 64 << 20
+    assert (
+        EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 8 << 20, 70, 0, 1 << 20) and EVERY.memory_bytes == 64 << 20
+    )
     assert NONE.limits == Limits()
 
 
@@ -81,7 +85,7 @@ def test_a_cgroup_by_hand() -> None:
         cpu_percent=20,
         cpu_weight=200,
         processes=64,
-        writes=Writes("254:0", 4 << 20, 50),
+        disk=DiskRates("254:0", 4 << 20, 50, 8 << 20, 70),
     )
     assert options == [
         "--cgroup=/c/memory/x/7",
@@ -102,6 +106,8 @@ def test_the_configuration_of_an_oci_runtime() -> None:
         "blockIO": {
             "throttleWriteBpsDevice": [{"major": 254, "minor": 0, "rate": 4 << 20}],
             "throttleWriteIOPSDevice": [{"major": 254, "minor": 0, "rate": 50}],
+            "throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": 8 << 20}],
+            "throttleReadIOPSDevice": [{"major": 254, "minor": 0, "rate": 70}],
         },
     }
     assert found["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 32}]
@@ -125,7 +131,10 @@ def test_the_configuration_of_lxc(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {"lxc.cgroup.blkio.throttle.write_iops_device = 254:0 50", "lxc.prlimit.nofile = 32"} <= set(lines)
     (tmp_path / "cgroup.controllers").write_text("cpu memory")
     lines = _lxc._configuration(sandbox, ("ready",)).splitlines()
-    assert {"lxc.cgroup2.cpu.max = 20000 100000", "lxc.cgroup2.io.max = 254:0 wbps=4194304 wiops=50"} <= set(lines)
+    assert {
+        "lxc.cgroup2.cpu.max = 20000 100000",
+        "lxc.cgroup2.io.max = 254:0 wbps=4194304 wiops=50 rbps=8388608 riops=70",
+    } <= set(lines)
     usual = _lxc._configuration(_runtime_sandbox(NONE), ("ready",))
     assert "lxc.cgroup." not in usual.replace("lxc.cgroup.dir", "") and "prlimit" not in usual
 
@@ -175,6 +184,8 @@ def test_the_options_of_podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "--ulimit=nofile=32:32",
         "--device-write-bps=/dev/vda:4194304",
         "--device-write-iops=/dev/vda:50",
+        "--device-read-bps=/dev/vda:8388608",
+        "--device-read-iops=/dev/vda:70",
     }
     assert wanted <= set(podman.command(_runtime_sandbox(EVERY), "one", ("ready",)))
     usual = podman.command(_runtime_sandbox(NONE), "one", ("ready",))
@@ -194,6 +205,8 @@ def test_the_host_configuration_of_docker() -> None:
         "ulimits": [{"Name": "nofile", "Soft": 32, "Hard": 32}],
         "device_write_bps": [{"Path": "/dev/vda", "Rate": 4 << 20}],
         "device_write_iops": [{"Path": "/dev/vda", "Rate": 50}],
+        "device_read_bps": [{"Path": "/dev/vda", "Rate": 8 << 20}],
+        "device_read_iops": [{"Path": "/dev/vda", "Rate": 70}],
     }
 
 
@@ -208,12 +221,17 @@ def _domain(launch: Launch) -> Any:
 def test_the_domain_of_a_guest() -> None:
     """A quota is of all its threads; memory and CPUs are its own; the disk is limited by QEMU."""
     domain = _domain(
-        limited(EVERY, memory_bytes=64 << 20, cpus=2, cpu_percent=150, write_bytes=4 << 20, write_operations=50)
-    )
+        limited(
+            EVERY, memory_bytes=64 << 20, cpus=2, cpu_percent=150,
+            write_bytes=4 << 20, write_operations=50, read_bytes=8 << 20, read_operations=70,
+        )
+    )  # fmt: skip
     assert (domain.findtext("memory"), domain.findtext("vcpu")) == ("64", "2")
     assert (domain.findtext("cputune/global_period"), domain.findtext("cputune/global_quota")) == ("100000", "150000")
     assert domain.findtext("devices/disk/iotune/write_bytes_sec") == "4194304"
     assert domain.findtext("devices/disk/iotune/write_iops_sec") == "50"
+    assert domain.findtext("devices/disk/iotune/read_bytes_sec") == "8388608"
+    assert domain.findtext("devices/disk/iotune/read_iops_sec") == "70"
     assert domain.find("cputune/shares") is None
     weighed = _domain(limited(NONE, cpu_weight=200))
     assert weighed.findtext("cputune/shares") == "2048" and weighed.find("cputune/global_quota") is None

@@ -10,7 +10,7 @@ import pytest
 
 from isobench.core.errors import Unavailable
 from isobench.resources import cgroups
-from isobench.resources.cgroups import LIMITS, Writes, asked_here, limited, limits
+from isobench.resources.cgroups import LIMITS, DiskRates, asked_here, limited, limits
 
 
 def _files(**given: object) -> dict[str, str]:
@@ -38,16 +38,22 @@ def test_each_limit_is_there_for_both_versions() -> None:
     assert _files(processes=64) == {**usual, "pids.max": "64"}
     swapping = {"memory.swap.max": "1", "memory.memsw.limit_in_bytes": "67108865"}
     assert _files(memory_bytes=64 << 20, swap_bytes=1) == {**usual, **small, **swapping}
-    assert _files(writes=Writes("254:0", 4 << 20)) == {
+    assert _files(disk=DiskRates("254:0", 4 << 20)) == {
         **usual,
         "io.max": "254:0 wbps=4194304",
         "blkio.throttle.write_bps_device": "254:0 4194304",
     }
-    assert _files(writes=Writes("254:0", 1, 50)) == {
+    assert _files(disk=DiskRates("254:0", 1, 50)) == {
         **usual,
         "io.max": "254:0 wbps=1 wiops=50",
         "blkio.throttle.write_bps_device": "254:0 1",
         "blkio.throttle.write_iops_device": "254:0 50",
+    }
+    assert _files(disk=DiskRates("254:0", 0, 0, 2, 60)) == {
+        **usual,
+        "io.max": "254:0 rbps=2 riops=60",
+        "blkio.throttle.read_bps_device": "254:0 2",
+        "blkio.throttle.read_iops_device": "254:0 60",
     }
 
 
@@ -102,5 +108,5 @@ def test_what_another_file_bounds_is_written_after_it() -> None:
 
 def test_the_launcher_takes_them_all() -> None:
     """It ignores more than it has room for (bench/probe/isolate.h)."""
-    every = limits(memory_bytes=1, cpu_percent=1, cpu_weight=1, processes=1, writes=Writes("8:0", 1, 1))
+    every = limits(memory_bytes=1, cpu_percent=1, cpu_weight=1, processes=1, disk=DiskRates("8:0", 1, 1))
     assert len(every) <= 16

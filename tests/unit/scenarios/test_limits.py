@@ -194,22 +194,24 @@ def test_a_guest_that_does_not_boot_with_so_little_keeps_the_rest() -> None:
         BY_NAME["limit-memory"].measure(GuestBox([too_small, too_small]))
 
 
-def test_writes_are_those_of_three_instances() -> None:
-    """Each with the same limit, and with a disk."""
-    box = Box([[{"written": when * 10**9, "synced": when * 10**9 + 5 * 10**8}] for when in (2, 1, 3)])
+def test_each_way_to_the_disk_has_an_instance_of_its_own() -> None:
+    """With a disk, and with a limit of what it does alone: a file that is to be read is soon written."""
+    written = [[{"written": when * 10**9, "synced": when * 10**9 + 5 * 10**8}] for when in (2, 1, 3)]
+    box = Box([*written, [{"read": 4 * 10**9}], [{"read": 5 * 10**9}]])
     found = BY_NAME["limit-disk"].measure(box)
-    assert found == {"direct-4": 2 / 8, "buffered-4": 1 / 8, "fsync-4": 1.5 / 8, "syncfs-4": 3.5 / 8}
-    assert {one.limits for one in box.launched} == {Limits(write_bytes=4 << 20)}
+    writes = {"direct-4": 2 / 8, "buffered-4": 1 / 8, "fsync-4": 1.5 / 8, "syncfs-4": 3.5 / 8}
+    assert found == {**writes, "read-direct-4": 4 / 8, "read-buffered-4": 5 / 8}
+    assert [one.limits for one in box.launched] == [Limits(write_bytes=4 << 20)] * 3 + [Limits(read_bytes=4 << 20)] * 2
     assert all(one.needs_disk for one in box.launched)
 
 
 def test_operations_are_counted_one_by_one() -> None:
     """A hundred small ones in two seconds are fifty a second."""
-    box = Box([[{"written": 2 * 10**9, "synced": 3 * 10**9}]])
-    assert BY_NAME["limit-operations"].measure(box) == {"direct-50": 0.02}
-    (one,) = box.launched
-    assert one.limits == Limits(write_operations=50) and one.needs_disk
-    assert one.arguments == ("write", "direct", "409600", "4096")
+    box = Box([[{"written": 2 * 10**9, "synced": 3 * 10**9}], [{"read": 10**9}]])
+    assert BY_NAME["limit-operations"].measure(box) == {"direct-50": 0.02, "read-direct-50": 0.01}
+    assert [one.limits for one in box.launched] == [Limits(write_operations=50), Limits(read_operations=50)]
+    assert all(one.needs_disk for one in box.launched)
+    assert [one.arguments for one in box.launched] == [(verb, "direct", "409600", "4096") for verb in ("write", "read")]
 
 
 @pytest.mark.parametrize("name", ["limit-disk", "limit-operations"])
@@ -246,7 +248,7 @@ def test_who_can_limit_what() -> None:
     assert every & can["bubblewrap"] == every & can["ns-net"] - {Capability.LIMIT_FILES} == {Capability.LIMIT_NETWORK}
     assert every - can["tcg"] == {Capability.LIMIT_PROCESSES, Capability.LIMIT_FILES, Capability.LIMIT_NETWORK}
     assert Capability.LIMIT_NETWORK in can["tcg-tap"] and Capability.LIMIT_NETWORK not in can["docker-hostnet"]
-    assert not every & can["tcg-null"] and Capability.LIMIT_WRITES not in can["docker-tmpfs"]
+    assert not every & can["tcg-null"] and Capability.LIMIT_DISK not in can["docker-tmpfs"]
 
 
 DISTURBED = {Counter.THROTTLED: 1.5, Counter.PSI_CPU: 1.5}

@@ -22,8 +22,10 @@ COSTS: dict[tuple[str, str], tuple[Unit, dict[str, float]]] = {
     ("limit-disk", "direct-4"): ("second", {"ns-all": 0.25, "tcg": 0.2}),
     ("limit-disk", "buffered-4"): ("second", {"ns-all": 0.0002}),
     ("limit-disk", "syncfs-4"): ("second", {"ns-all": 0.001}),
+    ("limit-disk", "read-direct-4"): ("second", {"ns-all": 0.25}),
     ("limit-network", "received-4"): ("second", {"docker": 0.2614}),
     ("limit-operations", "direct-50"): ("second", {"docker": 0.02}),
+    ("limit-operations", "read-direct-50"): ("second", {"docker": 0.02}),
     ("monitoring", "read"): ("second", {"docker": 1.0}),
 }
 
@@ -63,15 +65,16 @@ def test_one_sentence_for_each_environment() -> None:
     """What is kept has no number; a burst and a limit that is none have theirs."""
     said = _words(limits.build(_made()))
     assert said[0].startswith(
-        "ns-all: enforces 20 % of a CPU, twice the CPU time of a competitor, 64 MiB of memory and 4 MiB/s past"
+        "ns-all: enforces 20 % of a CPU, twice the CPU time of a competitor, 64 MiB of memory, writing 4 MiB/s past "
+        "the page cache and reading 4 MiB/s past the page cache; "
     )
-    assert said[0].endswith("does not enforce 4 MiB/s by the kernel's threads (249×).")
+    assert said[0].endswith("does not enforce writing 4 MiB/s by the kernel's threads (249×).")
     assert said[1] == (
-        "docker: enforces 4 MiB/s from the host and 50 writes a second; "
+        "docker: enforces 4 MiB/s from the host, 50 writes a second and 50 reads a second; "
         "does not enforce 20 % of a CPU (4.52×) and twice the CPU time of a competitor (0.500×)."
     )
-    assert (
-        said[2] == "tcg: gives less than 20 % of a CPU (0.754×); gives more than 4 MiB/s past the page cache (1.24×)."
+    assert said[2] == (
+        "tcg: gives less than 20 % of a CPU (0.754×); gives more than writing 4 MiB/s past the page cache (1.24×)."
     )
 
 
@@ -80,7 +83,7 @@ def test_what_nobody_enforces_is_said_apart() -> None:
     said = _words(limits.build(_made()))
     assert said[3] == (
         "Not enforced:  20 % of a CPU in docker; twice the CPU time of a competitor in docker; "
-        "4 MiB/s by the kernel's threads in ns-all."
+        "writing 4 MiB/s by the kernel's threads in ns-all."
     )
     assert said[4].startswith("The kernel's threads write back the page cache.")
 
@@ -91,8 +94,9 @@ def test_shares_are_shown_with_their_interval_and_what_is_beside() -> None:
     assert row_of(cpu, "ns-all")[1].startswith("1.00× [1") and "longest stall 80.0 ms" in row_of(cpu, "ns-all")[1]
     assert "from its last page to its end 13.0 ms" in row_of(memory, "ns-all")[1]
     assert [column.title for column in disk.columns[1:]] == [
-        "4 MiB/s past the page cache",
-        "4 MiB/s by the kernel's threads",
+        "writing 4 MiB/s past the page cache",
+        "writing 4 MiB/s by the kernel's threads",
+        "reading 4 MiB/s past the page cache",
     ]
     assert row_of(disk, "tcg")[2] == "–"
     assert row_of(network, "docker")[1].startswith("0.952× [") and row_of(operations, "docker")[1].startswith(

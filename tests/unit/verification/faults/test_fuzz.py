@@ -142,8 +142,8 @@ TRUE: dict[str, list[dict[str, Any]]] = {
     "memory-touch": [{"total": 1 << 27}, {"touched": 1 << 27}, {"freed": 1 << 27}],
     "sharing": [{"bytes": 1 << 21, "resident": 1 << 20}],
     "limit-memory": [{"bytes": 1 << 26, "ns": 10**7, "signal": 9, "errno": 0}],
-    "limit-disk": [{"written": 10**9, "synced": 2 * 10**9}],
-    "limit-operations": [{"written": 10**9, "synced": 2 * 10**9}],
+    "limit-disk": [{"written": 10**9, "synced": 2 * 10**9, "read": 10**9}],
+    "limit-operations": [{"written": 10**9, "synced": 2 * 10**9, "read": 10**9}],
     "limit-files": [{"count": 64, "errno": 24}],
     "surface": [SEEN, {"calls": [[0, 0, 9], [165, 1, 1], [435, 0, 38], [169, -1000, -31]]}],
 }
