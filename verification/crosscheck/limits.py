@@ -1,5 +1,5 @@
-"""A quota of 20 % of a CPU, limits of writes and reads (4 MiB/s, 50 a second) and of 4 MiB/s that are received, set by hand,
-against `limit-cpu`, `limit-disk`, `limit-operations` and `limit-network`.
+"""A quota of 20 % of a CPU, limits of writes and reads (4 MiB/s), of writes (50 a second) and of 4 MiB/s that are
+received, set by hand, against `limit-cpu`, `limit-disk`, `limit-operations` and `limit-network`.
 
 By hand means a shell that makes a cgroup, writes the limit into its file, joins it and runs a loop or dd. For the
 network it is tc's tbf on a veth pair, over which Python sends to Python, and for Docker `docker run --cpus 0.2`. CPU

@@ -61,9 +61,8 @@ def _runtime_sandbox(launch: Launch) -> RuntimeSandbox:
 
 
 def test_the_limits_are_a_record() -> None:
-    assert (
-        EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 8 << 20, 70, 0, 1 << 20) and EVERY.memory_bytes == 64 << 20
-    )
+    assert EVERY.limits == Limits(20, 200, 64, 32, 4 << 20, 50, 8 << 20, 70, 0, 1 << 20)
+    assert EVERY.memory_bytes == 64 << 20
     assert NONE.limits == Limits()
 
 
