@@ -29,6 +29,10 @@ _HARMLESS = frozenset(
 """Devices that every container has; they give no access to the host."""
 
 
+_SHARED = frozenset({"virtiofs", "9p"})
+"""File systems through which a guest sees the host's files; its disk is its own."""
+
+
 class Surface:
     """One inspection from inside (`isobench.contracts.scenario.Scenario`)."""
 
@@ -44,7 +48,7 @@ class Surface:
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
         """What one instance sees, as counts, and as names where these matter."""
-        from isobench.scenarios import _calls, _host
+        from isobench.scenarios import _calls, _confinement, _host
 
         began = time.monotonic_ns()
         with sandbox.launch(working("surface", str(_calls.last()))) as instance:
@@ -52,10 +56,10 @@ class Surface:
         try:
             same = _shares_kernel(seen) or _shares_clock(seen, began)
             reached = _calls.facts(told["calls"], same_kernel=same, filtered=seen["seccomp"] == 2)
-            found = {**_boundary(seen, same_kernel=same), **reached, **_reach(seen), **_state(seen)}
+            found = {**_boundary(seen, same_kernel=same), **reached, **_reach(seen, same_kernel=same), **_state(seen)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
-        return found | _host.calls(sandbox)
+        return found | _confinement.facts(sandbox) | _host.calls(sandbox)
 
 
 def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
@@ -69,16 +73,19 @@ def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
         "seccomp": {0: "none", 1: "strict", 2: "filter"}.get(seen["seccomp"], "not known"),
         "no_new_privs": "yes" if seen["no_new_privs"] == 1 else "no",
         "mount": "yes" if seen["mounts"] else "no",
+        "label": str(seen.get("label") or "none"),
     }
 
 
-def _reach(seen: Mapping[str, Any]) -> dict[str, str]:
+def _reach(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
     """What it can open: of fixed lists (bench/probe/surface.c), and counts."""
     return {
         "writable": _names(seen["writable"]),
         "readable": _names(seen["readable"]),
         "devices": _names([path for path in seen["devices"] if path not in _HARMLESS]),
         "device_nodes": str(int(seen["device_nodes"])),
+        "sockets": _names(seen["sockets"]),
+        "mounted": _names([f"{point} ({kind})" for point, kind in seen["mounted"] if same_kernel or kind in _SHARED]),
         "processes": str(int(seen["processes"])),
         "setuid": str(int(seen["setuid"])),
         "files": f"{'at least ' if seen['cut'] else ''}{int(seen['files'])}",

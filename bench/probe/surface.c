@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/capability.h>
+#include <mntent.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,7 +67,7 @@ static void put(const char *format, ...)
 }
 
 /* A string of foreign bytes: what JSON would have to escape becomes a blank. */
-static void put_text(const char *name, const char *text)
+static void put_element(const char *before, const char *text)
 {
     char clean[400];
     size_t n = 0;
@@ -75,7 +76,13 @@ static void put_text(const char *name, const char *text)
     while (n > 0 && clean[n - 1] == ' ')
         n--;
     clean[n] = 0;
-    put(", \"%s\": \"%s\"", name, clean);
+    put("%s\"%s\"", before, clean);
+}
+
+static void put_text(const char *name, const char *text)
+{
+    put(", \"%s\": ", name);
+    put_element("", text);
 }
 
 /* The first bytes of a file, where it can be read. */
@@ -207,6 +214,63 @@ static void put_files(void)
         tree.bytes, tree.setuid, tree.nodes, tree.cut ? "true" : "false");
 }
 
+static const char *separator_of_sockets;
+
+static int put_socket(const char *path, const struct stat *s, int kind, struct FTW *where)
+{
+    (void)kind;
+    (void)where;
+    if (S_ISSOCK(s->st_mode) && used < sizeof answer / 2) {
+        put_element(separator_of_sockets, path);
+        separator_of_sockets = ", ";
+    }
+    return 0;
+}
+
+/* Sockets of servers, where these put them: whoever sees one can talk to a server outside. */
+static void put_sockets(void)
+{
+    static const char *const folders[] = {"/run", "/tmp", "/dev"};
+    separator_of_sockets = "";
+    put(", \"sockets\": [");
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        nftw(folders[i], put_socket, 32, FTW_PHYS);
+    put("]");
+}
+
+/* What the kernel makes up by itself, memory, and the union of an instance's own. */
+static int is_made_up(const char *type)
+{
+    static const char *const types[] = {
+        "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs",
+        "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs", "rootfs", "rpc_pipefs",
+        "securityfs", "selinuxfs", "sysfs", "tmpfs", "tracefs",
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(type, types[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* Where file systems with files of a disk or of another machine are mounted, with their types. */
+static void put_mounted(void)
+{
+    FILE *file = setmntent("/proc/self/mounts", "re");
+    const char *separator = "";
+    put(", \"mounted\": [");
+    for (struct mntent *one; file && used < sizeof answer / 2 && (one = getmntent(file));)
+        if (!is_made_up(one->mnt_type)) {
+            put("%s[", separator);
+            put_element("", one->mnt_dir);
+            put_element(", ", one->mnt_type);
+            put("]");
+            separator = ", ";
+        }
+    if (file)
+        endmntent(file);
+    put("]");
+}
+
 static void put_state(void)
 {
     const char *separator = "";
@@ -252,12 +316,15 @@ int verb_surface(int argc, char **argv)
     put_text("kernel_build", name.version);
     put_file("boot_id", "/proc/sys/kernel/random/boot_id");
     put_file("uid_map", "/proc/self/uid_map");
+    put_file("label", "/proc/self/attr/current");
     put_capabilities();
     put_namespaces();
     put_opened("writable", writable, sizeof writable / sizeof *writable, O_WRONLY);
     put_opened("readable", readable, sizeof readable / sizeof *readable, O_RDONLY);
     put_opened("devices", devices, sizeof devices / sizeof *devices, O_RDONLY);
     put(", \"processes\": %d, \"mounts\": %s", count_processes(), can_mount() ? "true" : "false");
+    put_sockets();
+    put_mounted();
     put_state();
     put_files();
     put("}\n");

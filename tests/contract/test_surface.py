@@ -45,12 +45,16 @@ def test_dockers_own_profile() -> None:
     facts = _facts("docker")
     assert _names(facts, "denied") >= ALWAYS and "read" not in _names(facts, "denied")
     assert facts["calls.profile"] and not _names(facts, "unknown")
+    assert "/etc/hosts (" in facts["mounted"] and facts["sockets"] == "none"
+    assert facts["outside.seccomp"] == "filter" and facts["outside.capabilities"] == facts["capabilities"]
 
 
 @pytest.mark.libvirt
 def test_a_guests_kernel_is_its_own() -> None:
     facts = _facts("tcg")
     assert facts["kernel"].startswith("its own")
+    assert facts["outside.program"].startswith("qemu-system") and facts["outside.seccomp"] == "filter"
+    assert facts["mounted"] == "none"
     assert int(facts["calls"]) > 300 and not _names(facts, "denied") | _names(facts, "unknown")
 
 

@@ -1,4 +1,4 @@
-"""The overview: every cost of every environment against the baseline, on one log axis."""
+"""The overview: every cost of every environment against the baseline, on one log axis; and cost against reach."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from isobench.layout.blocks import Figure, table
 from isobench.report import charts, rules
 from isobench.report.context import Section
 from isobench.report.needs import needs_of, representatives, rows_for
+from isobench.report.sections import _reach
 from isobench.report.sections._shared import ESTIMATE_COLUMNS, alt_of, estimate_cells, style_of, verdict_counts
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 
 def build(context: Context) -> list[Block]:
+    return [*_ratios(context), *_reach.figures(context)]
+
+
+def _ratios(context: Context) -> list[Block]:
     groups = [
         (need, [r for r in rows_for(context, need) if r.environment != context.baseline]) for need in needs_of(context)
     ]

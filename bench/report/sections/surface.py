@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from isobench.layout import format
-from isobench.layout.blocks import Block, Figure, Items, Paragraph, table
-from isobench.report import charts, rules
+from isobench.layout.blocks import Block, Items, Paragraph, table
 from isobench.report.context import Section
-from isobench.report.needs import representatives
-from isobench.report.sections._shared import alt_of, name_cell, sample_note, style_of
+from isobench.report.sections._reach import reaches
+from isobench.report.sections._shared import name_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from isobench.layout.blocks import Cell, Text
     from isobench.report.context import Context
-    from isobench.results.record import EnvironmentRecord
 
 _COLUMNS = {
     "kernel": "kernel",
@@ -31,7 +26,7 @@ _COLUMNS = {
     "setuid": "set-uid files",
 }
 """Fact of the surface scenario -> the column's title."""
-_LISTS = frozenset({"writable", "devices"})
+_LISTS = frozenset({"writable", "devices", "sockets", "mounted"})
 """Facts that list names; the table shows their number."""
 
 
@@ -49,8 +44,38 @@ def build(context: Context) -> list[Block]:
         "guest's files and devices are those of its own kernel."
     )
     seen = table(caption, ["environment", *_COLUMNS.values()], rows, left=3)
-    figures = [*_cost_over_reach(context, _LET_THROUGH), *_cost_over_reach(context, _MADE)]
-    return [*figures, seen, *_calls(context), *_against_docker(context), *_host(context)]
+    return [seen, *_confined(context), *_calls(context), *_against_docker(context), *_host(context)]
+
+
+_CONFINED = {
+    "outside.program": "program",
+    "outside.user": "user",
+    "outside.capabilities": "capabilities",
+    "outside.seccomp": "seccomp",
+    "outside.no_new_privs": "no_new_privs",
+    "outside.label": "security label",
+    "sockets": "sockets inside",
+    "mounted": "the host's file systems inside",
+}
+
+
+def _confined(context: Context) -> list[Block]:
+    """What holds the process behind each instance, and which ways out it sees."""
+    rows: list[list[Cell | Text]] = []
+    for record in context.session.environments:
+        facts = {key: record.facts.get(f"surface.{key}", "") for key in ("outside.unknown", *_CONFINED)}
+        if any(facts.values()):
+            reason = format.clean(facts["outside.unknown"], 80)
+            cells: list[Cell | Text] = [reason or _shown(facts["outside.program"], is_list=False)]
+            cells += [_shown(facts[key], key in _LISTS) for key in list(_CONFINED)[1:]]
+            rows.append([name_cell(context, record.name), *cells])
+    caption = (
+        "How the host confines the process behind an instance: the program itself, or the VMM that runs it (QEMU: its "
+        "user, its sandbox, the label of sVirt). The last two columns count what the program inside sees: sockets of "
+        "servers in /run, /tmp and /dev, and mounted file systems of a disk or of another machine that are not a "
+        "guest's own."
+    )
+    return [table(caption, ["environment", *_CONFINED.values()], rows, left=3)] if rows else []
 
 
 _OUTCOMES = {
@@ -61,38 +86,16 @@ _OUTCOMES = {
     "unknown": "not known",
 }
 """Fact about the outcome of system calls -> the column's title; an empty column is left out."""
-_OWN_KERNEL = " (own kernel)"
-
-
-class _Reach(NamedTuple):
-    """The number of system calls of one kind in an environment."""
-
-    record: EnvironmentRecord
-    calls: int
-
-    @property
-    def is_the_hosts(self) -> bool:
-        return self.record.facts.get("surface.kernel") == "the host's"
-
-    @property
-    def kernel(self) -> str:
-        return "the host's" if self.is_the_hosts else "its own"
-
-
-def _reaches(context: Context, fact: str = "calls") -> list[_Reach]:
-    """The number of every environment for which it is known."""
-    told = [(record, record.facts.get(f"surface.{fact}", "")) for record in context.session.environments]
-    return [_Reach(record, int(count)) for record, count in told if re.fullmatch("[0-9]{1,6}", count)]
 
 
 def _calls(context: Context) -> list[Block]:
     """The outcomes of the system calls in each environment."""
-    reaches = _reaches(context)
-    if not reaches:
+    known = reaches(context)
+    if not known:
         return []
     numbers = [
         {fact: _shown(reach.record.facts.get(f"surface.calls.{fact}", ""), is_list=True) for fact in _OUTCOMES}
-        for reach in reaches
+        for reach in known
     ]
     facts = [fact for fact in _OUTCOMES if any(row[fact] != "0" for row in numbers)]
     rows: list[list[Cell | Text]] = [
@@ -102,9 +105,9 @@ def _calls(context: Context) -> list[Block]:
             f"{reach.calls} of {format.clean(reach.record.facts.get('surface.calls.known', ''), 6) or format.MISSING}",
             *(row[fact] for fact in facts),
         ]
-        for reach, row in zip(reaches, numbers, strict=True)
+        for reach, row in zip(known, numbers, strict=True)
     ]
-    left_out = format.clean(reaches[0].record.facts.get("surface.calls.left_out", ""), 200)
+    left_out = format.clean(known[0].record.facts.get("surface.calls.left_out", ""), 200)
     caption = (
         "The system calls that libseccomp knows, each called once with arguments that do nothing. Those that the "
         "kernel's own code answered are let through; most answers are errors. The seccomp filter is also queried "
@@ -123,84 +126,6 @@ def _against_docker(context: Context) -> list[Block]:
     ]
     head = "What seccomp filters deny, compared with the documentation of Docker's default profile:"
     return [Paragraph(head), Items(said)] if said else []
-
-
-class _Drawn(NamedTuple):
-    """A figure of the cost of a start over a number of system calls: the fact on its x axis, and its words."""
-
-    fact: str
-    axis: str
-    of_own_kernels: str
-    """What is counted in an environment with a kernel of its own."""
-    title: str
-    """If the counts differ: the fewest, with the environments, and the most."""
-    same: str
-    """If all counts are equal."""
-
-
-_LET_THROUGH = _Drawn(
-    "calls",
-    "system calls let through",
-    "the calls are those of that kernel; the host's system calls that it makes are not counted",
-    "The fewest system calls of the host's kernel are within reach in {}: {}; the most are {}",
-    "Wherever the host's kernel is shared, {} of its system calls are within reach",
-)
-_MADE = _Drawn(
-    "host_calls",
-    "different system calls of the host's kernel for the same work",
-    "they are those that this kernel or its VMM makes",
-    "The same work takes the fewest different system calls of the host's kernel in {}: {}; the most are {}",
-    "The same work takes {} different system calls of the host's kernel in every environment",
-)
-
-
-def _cost_over_reach(context: Context, what: _Drawn) -> list[Block]:
-    """The cost of a start over a number of system calls."""
-    shown = set(representatives(context))
-    found = [
-        (reach, row)
-        for reach in _reaches(context, what.fact)
-        if reach.record.name in shown and (row := context.find(*_COST, reach.record.name)) is not None
-    ]
-    if len(found) < 2:
-        return []
-    series = [
-        charts.Series(
-            f"{reach.record.name}{'' if reach.is_the_hosts else _OWN_KERNEL}",
-            [float(reach.calls)],
-            [row.median],
-            style_of(context, reach.record.name),
-            [row.q25],
-            [row.q75],
-        )
-        for reach, row in found
-    ]
-    cells: list[list[Cell | Text]] = [
-        [name_cell(context, reach.record.name), reach.kernel, str(reach.calls), format.cost(row)]
-        for reach, row in found
-    ]
-    title = _title([reach for reach, _ in found if rules.is_choice(context, reach.record.name)], what)
-    data = table(f"Startup over the {what.axis}", ["environment", "kernel", what.axis, "startup"], cells)
-    note = (
-        "Median and quartiles of the time from request to first byte. In an environment with a kernel of its own "
-        f"(a guest, gVisor), {what.of_own_kernels}. {sample_note(context, _COST[0], [_COST[1]])}"
-    )
-    picture = charts.points(series, what.axis, "second", lines=True)
-    return [Figure(title, picture, alt_of(title, data), note, data)]
-
-
-_COST = ("startup", "ready")
-
-
-def _title(reaches: Sequence[_Reach], what: _Drawn) -> str:
-    """The fewest and the most of those that may be named; counts do not vary. Of the calls let through, only those of
-    environments that share the host's kernel count, since another kernel's calls are not the host's."""
-    counted = [reach for reach in reaches if reach.is_the_hosts or what is _MADE]
-    if not counted:
-        return f"What a start costs, over {what.axis}"
-    least, most = (end(reach.calls for reach in counted) for end in (min, max))
-    names = [format.clean(reach.record.name, 40) for reach in counted if reach.calls == least]
-    return what.same.format(least) if least == most else what.title.format(format.listing(names, 3), least, most)
 
 
 def _host(context: Context) -> list[Block]:
@@ -235,7 +160,7 @@ _HOST = (
 
 
 def _shown(text: str, is_list: bool) -> str:
-    if is_list:
+    if is_list and text:
         return "0" if text == "none" else str(len(text.split(", ")))
     return format.clean(text, 60) or format.MISSING
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +39,8 @@ class _Sandbox:
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[_Instance]:
-        if launch.arguments[0] == "exercise":
-            raise MeasurementError("it does no exercise")
+        if launch.arguments[0] in ("exercise", "ready"):
+            raise MeasurementError(f"it does no {launch.arguments[0]}")
         assert launch == working("surface", str(_calls.last()))
         yield _Instance(self._said)
 
@@ -78,7 +80,7 @@ def test_a_raw_process_has_what_this_one_has(said: bytes) -> None:
 def test_what_the_host_does_cannot_be_known_without_the_exercise(said: bytes) -> None:
     """The rest is told all the same."""
     facts = _facts(said)
-    assert facts["host_calls.unknown"] == "it does no exercise"
+    assert facts["host_calls.unknown"] == "it does no exercise" and facts["outside.unknown"] == "it does no ready"
     assert "host_calls" not in facts and facts["kernel"] == "the host's"
 
 
@@ -123,6 +125,26 @@ def test_devices_that_everybody_has_are_not_told(said: bytes) -> None:
     """Only what reaches the host is named."""
     assert _facts(_changed(said, devices=["/dev/null", "/dev/kmsg"]))["devices"] == "/dev/kmsg"
     assert _facts(_changed(said, devices=["/dev/null"]))["devices"] == "none"
+
+
+def test_sockets_and_file_systems_of_the_host_are_named(said: bytes) -> None:
+    """A guest's own disk is none of the host's; a folder that the host shares with it is."""
+    mounted = [["/", "ext4"], ["/data", "virtiofs"]]
+    facts = _facts(_changed(said, sockets=["/run/docker.sock"], mounted=mounted, label="docker-default (enforce)"))
+    assert (facts["sockets"], facts["label"]) == ("/run/docker.sock", "docker-default (enforce)")
+    assert facts["mounted"] == "/ (ext4), /data (virtiofs)"
+    assert _facts(_changed(said, mounted=mounted, boot_id="0"))["mounted"] == "/data (virtiofs)"
+
+
+def test_a_socket_that_is_there_is_seen(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """By the real probe, as is what is mounted where this test lies."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{folder}/one")
+        answer = subprocess.run([probe_path(), "surface", "1"], capture_output=True, check=True, timeout=60).stdout
+    seen = json.loads(answer.splitlines()[1])
+    assert f"{folder}/one" in seen["sockets"]
+    assert all(Path(point).exists() for point, _ in seen["mounted"])
+    assert not {kind for _, kind in seen["mounted"]} & {"proc", "sysfs", "tmpfs", "overlay"}
 
 
 @pytest.mark.parametrize("changes", [{"effective": "x"}, {"namespaces": None}, {"limits": 7}, {"environment": 1}])

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from isobench.core.errors import MeasurementError, Unavailable
+from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.daemons.address import Address
 from isobench.environments.docker import _client, _errors, _leftovers
 
 docker = pytest.importorskip("docker")
+requests = pytest.importorskip("requests")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,6 +129,13 @@ def test_an_engine_that_hangs_is_given_up_and_not_asked_again(
     assert "did not answer within" in refused(where, {"other": answer}).reason
     where.unlink()
     assert "in an earlier attempt" in refused(where, FINE).reason
+
+
+def test_an_engine_that_does_not_answer_in_time_is_late_and_not_broken() -> None:
+    """Beside a neighbour that holds up the file system, say."""
+    error = _errors.failure("starting the container", requests.exceptions.ReadTimeout("pool: Read timed out."))
+    assert isinstance(error, DeadlineExceeded) and "--timeout" in error.remedy
+    assert error.reason == "starting the container: the engine did not answer in time"
 
 
 def test_an_sdk_that_is_too_old_is_named() -> None:

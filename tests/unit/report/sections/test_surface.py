@@ -6,7 +6,7 @@ import msgspec
 
 from isobench.layout.blocks import Block, Figure, Items, Paragraph, Table, plain
 from isobench.report.context import Context
-from isobench.report.sections import claims, surface
+from isobench.report.sections import _reach, claims, overview, surface
 from tests.unit.report.made import context, with_session
 
 
@@ -62,7 +62,7 @@ def seen() -> Context:
 
 def test_lists_are_counted_and_the_rest_is_told() -> None:
     """One row for each environment that was looked at; without the scenario there is no section."""
-    rows = _rows(surface.build(seen())[1])
+    rows = _rows(surface.build(seen())[0])
     assert [row[6] for row in rows] == ["2", "0", "1"]
     assert [row[3] for row in rows] == ["40", "14", "41"]
     assert surface.build(context()) == []
@@ -75,7 +75,7 @@ def _rows(block: Block) -> list[list[str]]:
 
 def test_system_calls_are_counted_by_what_became_of_them() -> None:
     """Of each environment of which it is known; nobody was killed, so there is no such column."""
-    _, _, calls, head, differs = surface.build(seen())
+    _, calls, head, differs = surface.build(seen())
     assert _rows(calls) == [
         ["process", "the host's", "340 of 368", "0", "0", "2"],
         ["docker", "the host's", "285 of 368", "2", "1", "1"],
@@ -88,7 +88,8 @@ def test_system_calls_are_counted_by_what_became_of_them() -> None:
 
 def test_the_cost_is_drawn_over_the_reach() -> None:
     """The title speaks of those that share the host's kernel; a guest's calls are marked as those of its own."""
-    figure = surface.build(seen())[0]
+    (figure,) = _reach.figures(seen())
+    assert overview.build(seen())[-1] == figure
     assert isinstance(figure, Figure)
     assert figure.title == (
         "The fewest system calls of the host's kernel are within reach in docker: 285; the most are 340"
@@ -118,14 +119,13 @@ def _with_host() -> Context:
 
 def test_what_the_host_does_is_told_and_drawn() -> None:
     """What is not known with its reason. An emulated guest is drawn, and not named in the title."""
-    blocks = surface.build(_with_host())
-    host = blocks[-1]
+    host = surface.build(_with_host())[-1]
     assert _rows(host) == [
         ["process", "50", "not known: the kernel does not let them be traced", "–"],
         ["docker", "55", "at least 1900", "mount"],
         ["tcg", "20", "–", "–"],
     ]
-    figure = blocks[1]
+    figure = _reach.figures(_with_host())[1]
     assert isinstance(figure, Figure)
     assert figure.title == (
         "The same work takes the fewest different system calls of the host's kernel in process: 50; the most are 55"
@@ -142,7 +142,31 @@ def test_numbers_that_are_none_are_not_drawn() -> None:
         msgspec.structs.replace(one, facts={**one.facts, "surface.calls": "many"}) for one in made.session.environments
     ]
     odd = with_session(made, msgspec.structs.replace(made.session, environments=records))
-    assert not any(isinstance(block, Figure) for block in surface.build(odd))
+    assert not _reach.figures(odd) and not any(isinstance(block, Figure) for block in surface.build(odd))
+
+
+def test_what_confines_the_process_outside_is_told() -> None:
+    """Or why it is not known; what the program sees of the host is counted."""
+    made = seen()
+    outside = {
+        "process": {"outside.unknown": "no room", "sockets": "/run/a, /run/b", "mounted": "/ (ext4)"},
+        "tcg": {
+            "outside.program": "qemu-system-x86", "outside.user": "libvirt-qemu", "outside.capabilities": "0",
+            "outside.seccomp": "filter", "outside.no_new_privs": "yes", "outside.label": "libvirt-1 (enforce)",
+            "sockets": "none", "mounted": "none",
+        },
+    }  # fmt: skip
+    records = [
+        msgspec.structs.replace(
+            one, facts=one.facts | {f"surface.{key}": text for key, text in outside.get(one.name, {}).items()}
+        )
+        for one in made.session.environments
+    ]
+    blocks = surface.build(with_session(made, msgspec.structs.replace(made.session, environments=records)))
+    assert _rows(blocks[1]) == [
+        ["process", "no room", "–", "–", "–", "–", "–", "2", "1"],
+        ["tcg", "qemu-system-x86", "libvirt-qemu", "0", "filter", "yes", "libvirt-1 (enforce)", "0", "0"],
+    ]
 
 
 def test_claims_are_answered_from_what_was_seen() -> None:

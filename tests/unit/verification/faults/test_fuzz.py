@@ -120,7 +120,8 @@ SEEN = json.loads("""
  "uid": 0, "no_new_privs": 1, "mounts": 0, "writable": ["/proc/x"], "readable": [], "devices": ["/dev/kmsg"],
  "device_nodes": 9, "processes": 2, "setuid": 0, "cut": 0, "files": 70, "file_bytes": 900, "pid": 1,
  "environment": ["PATH"], "umask": "0022", "folder": "/", "nice": 0, "limits": {"nofile": "1024"},
- "namespaces": {"user": 1}, "uid_map": "0 1000 1"}
+ "namespaces": {"user": 1}, "uid_map": "0 1000 1", "label": "docker-default (enforce)", "sockets": ["/run/x"],
+ "mounted": [["/", "ext4"]]}
 """)
 TEMPERATURES: list[dict[str, Any]] = [
     {"warm": "isobench.fio", "pages": 16384, "resident": 16384},
