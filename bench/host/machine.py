@@ -117,7 +117,7 @@ _VIRTUAL_VENDORS = re.compile(
 def virtualisation() -> str:
     """ "bare metal", "emulated CPU …", the hypervisor under this host as far as it shows itself, or "unknown"."""
     cpu = _cpuinfo()
-    if "QEMU TCG" in cpu.get("model name", ""):
+    if "QEMU TCG" in cpu.get("model name", "") or _is_qemus_own(cpu):
         return f"{EMULATED} (QEMU without KVM)"
     vendor, product = (text_of(_SYS / "class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
     named = " ".join(filter(None, (vendor, product)))
@@ -125,6 +125,11 @@ def virtualisation() -> str:
         return f"virtual machine ({product or vendor})" if named else "virtual machine"
     shown = "flags" in cpu or named or text_of(_SYS / "firmware/devicetree/base/model")
     return "bare metal" if shown else UNKNOWN
+
+
+def _is_qemus_own(cpu: Mapping[str, str]) -> bool:
+    """Whether this is QEMU's Arm CPU "max", which no vendor makes: implementer 0, part "Q" (target/arm/tcg/cpu64.c)."""
+    return (cpu.get("CPU implementer"), cpu.get("CPU part")) == ("0x00", "0x051")
 
 
 def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:

@@ -46,9 +46,9 @@ static const char BOOTED = '+';
 static int open_serial(void)
 {
     struct termios t;
-    int fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
+    int fd = open("/dev/ttyAMA0", O_RDWR | O_NOCTTY); /* a PL011; ttyS0 is the second port then */
     if (fd < 0)
-        fd = open("/dev/ttyAMA0", O_RDWR | O_NOCTTY);
+        fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
     if (fd < 0 || tcgetattr(fd, &t) < 0)
         return -1;
     cfmakeraw(&t);

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from isobench.setup.packages import QEMU
 from verification.faults.engines import pids_of
 from verification.faults.place import Line, Tally
 
@@ -60,7 +61,7 @@ def libvirtd(place: Place) -> Line:
 
 
 def qemu(place: Place) -> Line:
-    injections = [lambda: _kill_when_there("qemu-system-x86_64", "isobench-")] * 3
+    injections = [lambda: _kill_when_there(QEMU, "isobench-")] * 3
     return _line(place, "tcg-null", injections, "QEMU killed", blocks=8)
 
 

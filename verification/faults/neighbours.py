@@ -194,7 +194,7 @@ def _domain(folder: Path, name: str) -> Path:
     file = folder / f"theirs-{secrets.token_hex(4)}.xml"
     file.write_text(
         f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
-        "<os><type machine='q35'>hvm</type></os><devices><video><model type='none'/></video></devices></domain>"
+        "<os><type>hvm</type></os><devices><video><model type='none'/></video></devices></domain>"
     )
     return file
 

@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from isobench.setup.packages import QEMU
 from verification.faults.engines import pids_of
 from verification.faults.place import ISOBENCH, Line, Tally, signalled
 
@@ -25,7 +26,7 @@ VICTIMS = {
     "… and the guards of its daemons": ("probe",),
     "… and its daemons": ("dockerd", "containerd", "libvirtd"),
     "… and all of these": ("probe", "dockerd", "containerd", "libvirtd"),
-    "… and the shims, QEMU": ("dockerd", "containerd", "containerd-shim-runc-v2", "libvirtd", "qemu-system-x86_64"),
+    "… and the shims, QEMU": ("dockerd", "containerd", "containerd-shim-runc-v2", "libvirtd", QEMU),
 }
 """What is killed at once: the session with its command, and the processes of its daemons with these names."""
 

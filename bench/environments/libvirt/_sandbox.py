@@ -20,6 +20,7 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, DeadlineExceeded, MeasurementError, Unavailable
 from isobench.core.remedies import as_root
 from isobench.core.text import NOT_UTF8
+from isobench.environments.libvirt._board import board
 from isobench.environments.libvirt._connection import bounded, close, connect, libvirt
 from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_to_qemu
 from isobench.environments.libvirt._domain import GaveUp, GuestInstance
@@ -50,7 +51,7 @@ _heard: dict[tuple[str, bool], tuple[str, str]] = {}
 remedy; both empty if it did. All guests of a kind boot in the same way, so one that times out, or that QEMU itself
 stops, stands for the others."""
 
-_KERNEL_ARGUMENTS = "console=ttyS1 quiet panic=-1 reboot=t"
+_KERNEL_ARGUMENTS = "console={console} quiet panic=-1 reboot=t"
 """Kernel messages go to the second serial port, which is a file; a panic ends the domain at once."""
 
 
@@ -104,6 +105,7 @@ class GuestSandbox:
         self.connection = connection
         self.environment = environment
         self.storage = environment.storage
+        self._board = board()
         self._workdir = workdir
         self._numbers = itertools.count(1)  # threads may share it
         self._looked = self._readable = False
@@ -142,9 +144,10 @@ class GuestSandbox:
         Xml.SubElement(system, "kernel").text = str(self._kernel)
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
+            arguments = _KERNEL_ARGUMENTS.format(console=self._board.console)
             words = (*self.words(files), *self.storage.words)
             verb = ("disk", *words, "arguments") if files.disk else (*self.words(files), *probe_args)
-            Xml.SubElement(system, "cmdline").text = " ".join([_KERNEL_ARGUMENTS, "--", "guest", *verb])
+            Xml.SubElement(system, "cmdline").text = " ".join([arguments, "--", "guest", *verb])
 
     def words(self, files: Files) -> tuple[str, ...]:
         """Arguments of the probe as init, before the verb (bench/probe/guest.c)."""
@@ -221,11 +224,12 @@ class GuestSandbox:
             Xml.SubElement(tuned, "global_period").text = str(PERIOD)
             Xml.SubElement(tuned, "global_quota").text = str(PERIOD * self.limits.cpu_percent // 100)
         system = Xml.SubElement(domain, "os")
-        Xml.SubElement(system, "type", machine="q35").text = "hvm"
+        Xml.SubElement(system, "type", machine=self._board.machine).text = "hvm"
         self.boot(system, files, probe_args)
         features = Xml.SubElement(domain, "features")
-        Xml.SubElement(features, "acpi")
-        Xml.SubElement(features, "apic")
+        for feature in self._board.features:
+            Xml.SubElement(features, feature)
+        self._board.add_cpu(domain, self.environment.domain_type)
         for event in ("on_poweroff", "on_reboot", "on_crash"):
             Xml.SubElement(domain, event).text = "destroy"
         devices = Xml.SubElement(domain, "devices")
@@ -234,10 +238,10 @@ class GuestSandbox:
         Xml.SubElement(devices, "controller", type="usb", model="none")
         port = Xml.SubElement(devices, "serial", type="unix")
         Xml.SubElement(port, "source", mode="connect", path=files.serial)
-        Xml.SubElement(port, "target", type="isa-serial", port="0")
+        Xml.SubElement(port, "target", type=self._board.serial, port="0")
         log = Xml.SubElement(devices, "serial", type="file")
         Xml.SubElement(log, "source", path=files.console)
-        Xml.SubElement(log, "target", type="isa-serial", port="1")
+        Xml.SubElement(log, "target", type=self._board.log, port="1")
         Xml.SubElement(Xml.SubElement(devices, "video"), "model", type="none")
         Xml.SubElement(devices, "memballoon", model="none")
         return Xml.tostring(domain, encoding="unicode")

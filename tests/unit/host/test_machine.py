@@ -86,6 +86,8 @@ def test_waiting_counts_where_pressure_is_missing(
         ("model name\t: QEMU TCG CPU version 2.5+\nflags\t\t: fpu svm hypervisor\n", "emulated CPU (QEMU without KVM)"),
         ("model name\t: AMD EPYC\nflags\t\t: fpu hypervisor\n", "virtual machine (Box)"),
         ("model name\t: AMD EPYC\nflags\t\t: fpu svm\n", "bare metal"),
+        ("CPU implementer\t: 0x00\nCPU part\t: 0x051\n", "emulated CPU (QEMU without KVM)"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "bare metal"),
     ],
 )
 def test_a_host_says_what_is_under_it(cpuinfo: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
