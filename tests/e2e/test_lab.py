@@ -21,7 +21,7 @@ from verification.hosts import checks, host, image, machine
 def test_docker_and_kvm_are_measured_on_a_booted_host(tmp_path: Path) -> None:
     """The doctor finds them, startup and memory have values, and their order is that of what they do."""
     one = host.known()["debian-13"]
-    with machine.booted(one, image.build(one), image.emulator(), tmp_path) as booted:
+    with machine.booted(one, image.build(one), image.emulator(one.architecture), tmp_path) as booted:
         booted.lay_in(image.tree()[1])
         short = checks.carry_out(checks.CHECKS[0], booted)
         booted.fetch("results reports out")

@@ -66,7 +66,7 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     commit, tree = image.tree()
     print(f"{one.name}: {one.about}", flush=True)
     fine = True
-    with machine.booted(one, image.build(one), image.emulator(), folder) as booted:
+    with machine.booted(one, image.build(one), image.emulator(one.architecture), folder) as booted:
         booted.lay_in(tree, is_fresh=one.is_fresh)
         if not arguments.shell and any(check.workloads for check in chosen):
             booted.lay_in_cache(image.workloads((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)))

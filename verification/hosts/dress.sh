@@ -40,6 +40,6 @@ done
 # An initramfs with what this machine has, and not with every driver: unpacking is slow where the CPU is emulated.
 echo MODULES=list > "$root/etc/initramfs-tools/conf.d/lab"
 printf 'virtio_pci\nvirtio_blk\next4\n' >> "$root/etc/initramfs-tools/modules"
-chroot "$root" update-initramfs -u -k all
+test -e /lay/second-stage || chroot "$root" update-initramfs -u -k all # a foreign host has one already
 chroot "$root" sh /tmp/lay/commands
 rm -rf "$root/tmp/lay"

@@ -29,6 +29,8 @@ class Host(NamedTuple):
     kernel: tuple[str, ...]
     is_fresh: bool = False
     """It has what Debian's installer leaves, and reaches the mirrors that this machine reaches."""
+    architecture: str = "amd64"
+    """Debian's name of it (verification/hosts/architecture.py)."""
 
 
 def known() -> dict[str, Host]:
@@ -43,5 +45,7 @@ def read(file: Path) -> Host:
     made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())
     about, release, python = values["about"], made["release"], made["python"]
     packages, without, commands = (tuple(made.get(key, ())) for key in ("packages", "without", "commands"))
-    fresh = made.get("fresh", False)
-    return Host(file.stem, about, disk, release, python, packages, without, commands, tuple(values["kernel"]), fresh)
+    fresh, architecture, kernel = made.get("fresh", False), made.get("architecture", "amd64"), tuple(values["kernel"])
+    return Host(
+        file.stem, about, disk, release, python, packages, without, commands, kernel, fresh, architecture
+    )  # fmt: skip

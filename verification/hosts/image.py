@@ -20,6 +20,8 @@ from isobench.filesystem import cache, paths
 from isobench.images import debian
 from isobench.planning import catalog
 from isobench.workloads.file import read_workload
+from verification.hosts import foreign, machine
+from verification.hosts.architecture import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from verification.hosts.host import Host
 
 ROOT = Path(__file__).parents[2]
+DRESS = Path(__file__).with_name("dress.sh")
 TOOLS = ("mmdebstrap", "mke2fs", "ssh", "ssh-keygen", "unshare", "setpriv")
 ROOM = 8 * 2**30
 """Bytes that a build needs temporarily: the tree, the disk, the packages."""
@@ -36,18 +39,19 @@ WRITTEN = ("HOSTS.md", "verification/hosts/record")
 """What the lab itself writes into the tree: no change of what is tested."""
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "zstd", "kmod",
+    "systemd", "systemd-sysv", "udev", "dbus", "initramfs-tools", "zstd", "kmod",
     "openssh-server", "ca-certificates", "procps", "psmisc", "less", "strace", "git",
     "docker.io", "containerd", "iptables", "runc", "crun", "podman", "lxc", "systemd-container", "bubblewrap",
-    "libvirt-daemon-system", "libvirt-clients", "libvirt-dev", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
+    "libvirt-daemon-system", "libvirt-clients", "libvirt-dev", "qemu-utils", "seabios", "ipxe-qemu",
     "dnsmasq-base", "apparmor", "apparmor-utils", "uidmap", "fuse-overlayfs", "slirp4netns", "libcap2-bin",
     "fio", "gcc", "libc6-dev", "make", "pkg-config", "python3", "python3-venv", "python3-dev", "python3-pip", "pipx",
     "iproute2", "e2fsprogs", "cpio", "busybox-static", "mmdebstrap", "docker-registry", "rootlesskit",
     "dbus-user-session",
 )  # fmt: skip
-"""What every host has: what `isobench provision` would install, and the runtimes that it would not."""
+"""What every host has, beside its architecture's kernel and QEMU: what `isobench provision` would install, and the
+runtimes that it would not."""
 FRESH = (
-    "systemd", "systemd-sysv", "udev", "dbus", "linux-image-amd64", "initramfs-tools", "zstd", "kmod", "apparmor",
+    "systemd", "systemd-sysv", "udev", "dbus", "initramfs-tools", "zstd", "kmod", "apparmor",
     "openssh-server", "ca-certificates", "procps", "less", "iproute2",
 )  # fmt: skip
 """What Debian's installer leaves of what matters here: no Python, no compiler, no engine."""
@@ -62,9 +66,8 @@ def build(host: Host) -> Path:
     if host.is_fresh:
         requirements = []
     made_of = (*_packages(host), *requirements, host.release, host.python, *host.commands, DISK)
-    key = paths.content_hash(
-        [*(word.encode() for word in made_of), (ROOT / "verification/hosts/dress.sh").read_bytes()]
-    )
+    scripts = (DRESS,) if host.architecture == "amd64" else (DRESS, Path(foreign.__file__))
+    key = paths.content_hash([*(word.encode() for word in made_of), *(script.read_bytes() for script in scripts)])
     kind = f"host-{host.disk}"
     image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
     cache.drop_others(kind, key)
@@ -72,13 +75,15 @@ def build(host: Host) -> Path:
 
 
 def _packages(host: Host) -> tuple[str, ...]:
-    return (*(FRESH if host.is_fresh else PACKAGES), *host.packages)
+    here = ARCHITECTURES[host.architecture]
+    usual = (*FRESH, here.kernel) if host.is_fresh else (*PACKAGES, here.kernel, here.qemu)
+    return (*usual, *host.packages)
 
 
-def emulator() -> Path:
+def emulator(architecture: str) -> Path:
     """A tree with Debian 13's QEMU 10: earlier ones were not tried with guests of guests."""
     _look_for_tools()
-    packages = ("qemu-system-x86", "seabios")
+    packages = (ARCHITECTURES[architecture].qemu, *ARCHITECTURES[architecture].firmware)
     release = "trixie"
     words = ("--variant=extract", f"--include={','.join(packages)}")
     key = paths.content_hash(word.encode() for word in (release, *words))
@@ -87,7 +92,7 @@ def emulator() -> Path:
         folder.chmod(0o700)  # a Debian tree has folders in which everybody may write
         _debian(release, folder / "tree", words)
 
-    return cache.cached("host-emulator", key, unpack) / "tree"
+    return cache.cached(f"host-emulator-{architecture}", key, unpack) / "tree"
 
 
 def workloads(names: Collection[str]) -> list[Path]:
@@ -138,15 +143,26 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
         _wheels(host, requirements, lay / "wheels")
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key"))
     shutil.copy(folder / "key.pub", lay)
+    if host.architecture == "amd64":
+        _dressed_here(host, tree, lay, folder)
+    else:
+        words = (f"--architectures={host.architecture}", *foreign.unpack(lay, _packages(host)))
+        _debian(host.release, tree, words)
+        foreign.prepare(tree, lay, DRESS, folder)
+    disk = str(folder / "disk.raw")
+    _run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d", str(tree), disk, DISK)
+    shutil.rmtree(tree)
+    if host.architecture != "amd64":
+        machine.configure(host, folder, emulator(host.architecture))
+
+
+def _dressed_here(host: Host, tree: Path, lay: Path, folder: Path) -> None:
     packages = ",".join(_packages(host))
-    dress = f'{ROOT}/verification/hosts/dress.sh "$1" {lay}'
+    dress = f'{DRESS} "$1" {lay}'
     _debian(host.release, tree, ("--variant=minbase", f"--include={packages}", f"--customize-hook={dress}"))
     for name, pattern in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
         shutil.copy(next((tree / "boot").glob(pattern)), folder / name)
-    disk = str(folder / "disk.raw")
-    _run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d", str(tree), disk, DISK)
     shutil.rmtree(lay)
-    shutil.rmtree(tree)
 
 
 def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
@@ -173,7 +189,8 @@ def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:
     built_there = [word for word in requirements if word.startswith("libvirt-python")]
     ready = [word for word in requirements if word not in built_there]
     pip = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder))
-    platforms = ["any", "manylinux2014_x86_64", *(f"manylinux_2_{minor}_x86_64" for minor in range(17, 37))]
+    end = ARCHITECTURES[host.architecture].wheels
+    platforms = ["any", f"manylinux2014_{end}", *(f"manylinux_2_{minor}_{end}" for minor in range(17, 37))]
     for_it = ["--python-version", host.python, "--implementation", "cp", "--only-binary=:all:"]
     for_it += [f"--platform={platform}" for platform in platforms]
     for_it += [f"--abi={abi}" for abi in (f"cp{host.python.replace('.', '')}", "abi3", "none")]

@@ -15,6 +15,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core.errors import BuildError
+from verification.hosts import foreign
+from verification.hosts.architecture import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,8 +118,8 @@ class Machine:
             "uname -r", "systemctl is-system-running", "stat --file-system --format=%T /sys/fs/cgroup",
             "cat /sys/kernel/security/lsm; echo",
             "getenforce 2> /dev/null | sed 's/^/SELinux /'",
-            "cat /sys/module/kvm_amd/parameters/npt | sed 's/^/nested paging /'",
-            "dockerd --version | cut -d, -f1", "libvirtd --version", "qemu-system-x86_64 --version | head -1",
+            "cat /sys/module/kvm_amd/parameters/npt 2> /dev/null | sed 's/^/nested paging /'",
+            "dockerd --version | cut -d, -f1", "libvirtd --version", "qemu-system-$(uname -m) --version | head -1",
         )  # fmt: skip
         return ", ".join(self.run("; ".join(asked), 300).out.split("\n")).strip(", ")
 
@@ -152,12 +154,11 @@ class Machine:
 def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Machine]:
     """A host that can be reached by ssh. Its console and fetched files go to `folder`."""
     port = _free_port()
-    environ = {**os.environ, "QEMU_MODULE_DIR": str(emulator / "usr/lib/x86_64-linux-gnu/qemu"), "TMPDIR": str(folder)}
     with open(folder / "console.log", "wb") as console:
         process = subprocess.Popen(
-            [*_qemu(emulator), *_devices(host, image, port)],
+            [*_qemu(host, emulator), *_devices(host, image, port)],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, cwd=folder,
-            env=environ,
+            env=_environ(emulator, folder),
         )  # fmt: skip
         try:
             machine = Machine(process, folder, image / "key", port)
@@ -168,7 +169,19 @@ def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Ma
             process.wait()
 
 
-def _qemu(emulator: Path) -> list[str]:
+def configure(host: Host, image: Path, emulator: Path) -> None:
+    """Let a disk of another architecture configure its packages (verification/hosts/foreign.py). Raises
+    `BuildError`."""
+    devices = _devices(host, image, _free_port(), "init=/lay/second-stage")
+    kept = [word.replace("snapshot=on,", "") for word in devices]
+    foreign.configure([*_qemu(host, emulator), *kept], image, _environ(emulator, image))
+
+
+def _environ(emulator: Path, folder: Path) -> dict[str, str]:
+    return {**os.environ, "QEMU_MODULE_DIR": str(emulator / "usr/lib/x86_64-linux-gnu/qemu"), "TMPDIR": str(folder)}
+
+
+def _qemu(host: Host, emulator: Path) -> list[str]:
     libraries = emulator / "usr/lib/x86_64-linux-gnu"
     loader = emulator / "usr/lib64/ld-linux-x86-64.so.2"
     firmware = [word for name in ("qemu", "seabios") for word in ("-L", str(emulator / "usr/share" / name))]
@@ -178,16 +191,17 @@ def _qemu(emulator: Path) -> list[str]:
         str(loader),
         "--library-path",
         str(libraries),
-        str(emulator / "usr/bin/qemu-system-x86_64"),
+        str(emulator / "usr/bin" / ARCHITECTURES[host.architecture].program),
         *firmware,
     ]
 
 
-def _devices(host: Host, image: Path, port: int) -> list[str]:
-    words = " ".join(("root=/dev/vda", "rw", "console=ttyS0", "systemd.show_status=1", *host.kernel))
+def _devices(host: Host, image: Path, port: int, *more: str) -> list[str]:
+    here = ARCHITECTURES[host.architecture]
+    words = " ".join(("root=/dev/vda", "rw", f"console={here.console}", "systemd.show_status=1", *host.kernel, *more))
     return [
         "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-serial", "stdio",
-        "-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,la57=off",
+        *here.machine, "-accel", "tcg,thread=multi,tb-size=1024",
         "-smp", str(CPUS), "-m", MEMORY,
         "-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd"), "-append", words,
         "-drive", f"file={image / 'disk.raw'},if=virtio,format=raw,snapshot=on,cache=unsafe,aio=threads",
