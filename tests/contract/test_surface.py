@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from isobench.environments._signatures import ANY, POLICY
 from isobench.images.seccomp import DENIED
 from isobench.scenarios.surface import Surface
-from tests.contract.opening import opened
+from tests.contract.opening import inner, opened
 
 ALWAYS = {"bpf", "mount", "kexec_load", "init_module", "unshare", "swapon"}
 """Denied by every version of Docker's default profile."""
@@ -56,6 +59,28 @@ def test_a_guests_kernel_is_its_own() -> None:
     assert facts["outside.program"].startswith("qemu-system") and facts["outside.seccomp"] == "filter"
     assert facts["mounted"] == "none"
     assert int(facts["calls"]) > 300 and not _names(facts, "denied") | _names(facts, "unknown")
+
+
+@pytest.mark.root
+@pytest.mark.tool("podman")
+def test_podmans_policy_is_told_as_podman_reads_it() -> None:
+    """Podman shows the default of the system's own file; a user's file is read before it."""
+    with opened("podman") as sandbox:
+        told, own = sandbox.facts()["signatures"], inner(sandbox)
+        shown = json.loads(own.driver._copied(own, "image", "trust", "show", "--json"))
+    default = next(one["type"] for one in shown if one["repo_name"] == "default")
+    if str(POLICY) in told:
+        beginning = {"accept": ANY, "reject": "every image is refused"}.get(default, "only signed images are accepted")
+        assert told.startswith(f"{beginning} ({POLICY})")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", ["docker", "containerd"])
+def test_what_docker_and_containerd_demand_of_an_image_is_known(name: str) -> None:
+    """Of the private daemons of a test it is nothing, as long as nobody has installed an image verifier."""
+    with opened(name) as sandbox:
+        told = sandbox.facts()["signatures"]
+    assert told.startswith(ANY) or "decide" in told, told
 
 
 @pytest.mark.root

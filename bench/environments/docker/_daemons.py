@@ -111,6 +111,25 @@ def containerd_address() -> str:
     return next((path for path in _SYSTEMS if os.path.exists(path)), _SYSTEMS[0])  # noqa: PTH110
 
 
+def dockerd_file() -> tuple[Path | None, str]:
+    """The settings file of dockerd (daemon.json), which may not exist; or None, and why it is not known."""
+    server = engine()[0]
+    if not server.pid:
+        return None, server.why_not
+    option = re.search(rb"\0--config-file[=\0]([^\0]+)", command_line(server.pid))
+    return Path(os.fsdecode(option[1]) if option else "/etc/docker/daemon.json"), ""
+
+
+_ADMINISTRATORS = Path("/etc/containerd/config.toml")
+
+
+def containerd_file(where: str) -> Path:
+    """The settings file of the containerd at this socket, which may not exist: the one that Docker writes next to the
+    socket, or the administrator's."""
+    beside = Path(where).parent / "containerd.toml"
+    return beside if beside.exists() else _ADMINISTRATORS
+
+
 def containerd_settings(where: str = "") -> dict[str, str]:
     """The folders of the containerd at this socket (by default Docker's), and its address as it is configured.
 
@@ -118,7 +137,7 @@ def containerd_settings(where: str = "") -> dict[str, str]:
     """
     where = where or containerd_address()
     found = {"root": "/var/lib/containerd", "state": "/run/containerd", "address": where}
-    for file in (Path(where).parent / "containerd.toml", Path("/etc/containerd/config.toml")):
+    for file in (Path(where).parent / "containerd.toml", _ADMINISTRATORS):
         with suppress(OSError, ValueError, KeyError, TypeError):
             said = tomllib.loads(file.read_text())
             known = {name: said.get(name) for name in ("root", "state")} | {"address": said["grpc"]["address"]}

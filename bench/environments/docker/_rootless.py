@@ -13,6 +13,7 @@ from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons.address import Address
 from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of
+from isobench.environments._signatures import by_content_trust, callers_home
 from isobench.environments.docker._client import connect, require
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._sandbox import DockerSandbox
@@ -139,6 +140,11 @@ class RootlessSandbox(DockerSandbox):
 
     def hidden(self) -> dict[Part, str]:
         return {}  # we started them, as root
+
+    def signatures(self) -> str:
+        """By the settings of the user who called sudo, or else of the run's own, who has none."""
+        home = callers_home() or self._workdir / "user"
+        return by_content_trust(home / ".config/docker/daemon.json")
 
     def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
         return RootlessInstance(self, self._client, name, timeout, watch_end=watch_end)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Part
 from isobench.core.errors import MeasurementError
+from isobench.environments._signatures import by_content_trust
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
-from isobench.environments.docker._daemons import engine_pids, unseen
+from isobench.environments.docker._daemons import dockerd_file, engine_pids, unseen
 from isobench.environments.docker._images import DockerImages
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
@@ -93,11 +94,16 @@ class DockerSandbox:
             "cgroup": f"v{self._info.get('CgroupVersion', '1')}, {self._info.get('CgroupDriver', '')}",
             "host_config": repr(self._environment.host_config),
             "daemons": called(self.daemons()),
+            "signatures": self.signatures(),
         }
         for component in version.get("Components", ()):
             if component["Name"] in ("containerd", "runc"):
                 facts[f"version.{component['Name']}"] = component["Version"]
         return facts
+
+    def signatures(self) -> str:
+        """Whether images have to be signed."""
+        return by_content_trust(*dockerd_file())
 
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[DockerInstance]:

@@ -14,7 +14,13 @@ from isobench.core.errors import IsobenchError, MeasurementError, Unavailable
 from isobench.core.remedies import to_start
 from isobench.daemons.private import daemon_state, ended
 from isobench.daemons.shims import TASKS, remove_socket
-from isobench.environments.docker._daemons import CONTAINERD, containerd_address, containerd_settings
+from isobench.environments._signatures import by_image_verifiers
+from isobench.environments.docker._daemons import (
+    CONTAINERD,
+    containerd_address,
+    containerd_file,
+    containerd_settings,
+)
 from isobench.environments.runtimes._bundle import cgroup_of, configuration
 from isobench.environments.runtimes._ctr_images import CtrImages
 from isobench.environments.runtimes._runtime import Driver
@@ -192,6 +198,9 @@ class CtrDriver(Driver):
             (Part.DAEMONS, Part.PROCESSES, Part.MEMORY, Part.END), server.why_not
         )
         return {} if server.pid else elsewhere
+
+    def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        return {"signatures": by_image_verifiers(containerd_file(containerd_address()))}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         if self._images is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
+from isobench.environments._signatures import by_policy, own_home
 from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
@@ -186,7 +187,8 @@ class PodmanDriver(Driver):
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         rootless = (sandbox.workdir / "tmp/pause.pid").exists()
-        return {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
+        user = {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
+        return {"signatures": by_policy(own_home()), **user}
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         if self._images is not None:

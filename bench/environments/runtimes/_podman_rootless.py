@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import Unavailable
 from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes
+from isobench.environments._signatures import by_policy, callers_home
 from isobench.environments.runtimes._podman import PodmanDriver, podman_in, resource_limits
 from isobench.filesystem.paths import work_folder
 from isobench.processes.programs import find, version
@@ -51,7 +52,10 @@ class RootlessDriver(PodmanDriver):
         return {"HOME": home, "TMPDIR": home, "XDG_RUNTIME_DIR": RUNTIME}
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        facts = {"user": "an ordinary user with 65536 subordinate ids, known in a mount namespace only"}
+        facts = {
+            "user": "an ordinary user with 65536 subordinate ids, known in a mount namespace only",
+            "signatures": by_policy(callers_home()),
+        }
         if self._helper is not None:
             tool, device = self._helper
             facts[f"version.{tool.name}"] = version(tool.name)

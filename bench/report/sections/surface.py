@@ -44,7 +44,8 @@ def build(context: Context) -> list[Block]:
         "guest's files and devices are those of its own kernel."
     )
     seen = table(caption, ["environment", *_COLUMNS.values()], rows, left=3)
-    return [seen, *_confined(context), *_calls(context), *_against_docker(context), *_host(context)]
+    told = [*_confined(context), *_calls(context), *_against_docker(context), *_host(context)]
+    return [seen, *told, *_signatures(context)]
 
 
 _CONFINED = {
@@ -145,6 +146,20 @@ def _host(context: Context) -> list[Block]:
         "host, and those that serve it alone, are traced; shared daemons, kernel threads and interrupts are not."
     )
     return [table(caption, ["environment", *(one[2] for one in _HOST), "impossible there"], rows, left=4)]
+
+
+def _signatures(context: Context) -> list[Block]:
+    """Whether each engine accepts unsigned images, as it is configured."""
+    told: dict[str, list[str]] = {}
+    for record in context.session.environments:
+        if words := format.clean(record.facts.get("signatures", ""), 600):
+            told.setdefault(words, []).append(format.clean(record.name, 40))
+    head = (
+        "Whether an image has to be signed, as the engine is configured here. An engine that accepts any image runs "
+        "whatever its registry hands out, also if somebody has replaced the image there:"
+    )
+    said: list[Text] = [f"{format.listing(names)}: {words}." for words, names in told.items()]
+    return [Paragraph(head), Items(said)] if said else []
 
 
 def _told(fact: str, reason: str) -> str:

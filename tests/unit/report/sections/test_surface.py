@@ -135,6 +135,23 @@ def test_what_the_host_does_is_told_and_drawn() -> None:
     assert "the host's kernel for the same work: process 50, docker 55 and tcg 20" in drawbacks.words
 
 
+def test_what_engines_demand_of_an_image_is_told_once_for_those_alike() -> None:
+    """Last in the section; control characters of a settings file do not reach the page."""
+    made = seen()
+    told = {"process": "", "docker": "any image is accepted", "tcg": "only\x1b[31m signed ones"}
+    records = [
+        msgspec.structs.replace(one, facts=one.facts | {"signatures": told.get(one.name, "any image is accepted")})
+        for one in made.session.environments
+    ]
+    *_, head, said = surface.build(with_session(made, msgspec.structs.replace(made.session, environments=records)))
+    assert isinstance(head, Paragraph) and plain(head.text).startswith("Whether an image has to be signed")
+    assert isinstance(said, Items)
+    lines = [plain(entry) for entry in said.entries]
+    alike = [one.name for one in made.session.environments if one.name not in ("process", "tcg")]
+    assert all(name in lines[0] for name in alike) and lines[0].endswith(": any image is accepted.")
+    assert len(lines) == 2 and lines[1].startswith("tcg: only") and "\x1b" not in lines[1]
+
+
 def test_numbers_that_are_none_are_not_drawn() -> None:
     """A record may say anything."""
     made = seen()
