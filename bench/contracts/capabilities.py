@@ -33,6 +33,8 @@ class Capability(StrEnum):
     """It runs commands in a given root file system (`Launch.root`), for the verb `run`."""
     IMAGES = "images"
     """Its engine keeps images, which it fetches from a registry (`isobench.contracts.images`, `Launch.image`)."""
+    SIGNED_IMAGES = "signed-images"
+    """Its engine verifies the signature of an image before it uses it, if its policy demands that."""
     LIMIT_CPU = "limit-cpu"
     """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
     CPU_WEIGHT = "cpu-weight"

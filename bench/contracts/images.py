@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from isobench.core.errors import MeasurementError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -85,4 +87,32 @@ class BuildsImages(Protocol):
 
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         """Build an image from an archive with a Dockerfile: every step anew, or with the steps of earlier builds."""
+        ...
+
+
+class Rejected(MeasurementError):
+    """An engine does not use an image because its policy demands a signature that the image does not have."""
+
+
+class Signed(NamedTuple):
+    """Images with the same files, by their names in the registry of a sandbox; the policy accepts only the first."""
+
+    image: str
+    """Signed with the key that the policy demands."""
+    unsigned: str
+    altered: str
+    """It comes with the signature of the first one, as if somebody had changed that."""
+
+
+@runtime_checkable
+class VerifiesImages(Images, Protocol):
+    """The images of a sandbox whose engine can verify signatures (`Capability.SIGNED_IMAGES`)."""
+
+    def signed(self, name: str, layers: Sequence[Layer]) -> Signed:
+        """Put such images into the registry, with their signatures; untimed."""
+        ...
+
+    def pull_by_policy(self, image: str, *, verified: bool) -> None:
+        """Fetch an image, ready to be run, by a policy that demands the signature, or by one that accepts any image.
+        Raises `Rejected`."""
         ...

@@ -1,4 +1,5 @@
-"""A mechanism that environments of several families share: the registry from which engines fetch images."""
+"""Mechanisms that environments of several families share: the registry from which engines fetch images, and GPG, with
+which images are signed."""
 
 from __future__ import annotations
 
@@ -14,4 +15,11 @@ REGISTRY = Mechanism(
         _REGISTRY.need("images from a registry", everyday=False),
         _ZSTD.need("images compressed with zstd", everyday=False),
     ),
+)
+
+_GPG = Tool("gpg", ("gpg", "gnupg"))
+SIGNING = Mechanism(
+    "signatures of images",
+    tools=(_GPG,),
+    needs=(_GPG.need("signed images", everyday=False),),
 )

@@ -65,9 +65,9 @@ class Offers:
     def _put(self, kept: registry.Registry, name: str, layers: Sequence[Layer]) -> Offer:
         repository, labels = f"{self._run}/{name}", {**self._labels, LABEL: name}
         image = image_of_layers(layers, labels)
-        _upload(kept, repository, _WHOLE, image)
+        upload(kept, repository, _WHOLE, image)
         if len(layers) > 1:
-            _upload(kept, repository, _BELOW, image_of_layers(layers[:-1], labels))
+            upload(kept, repository, _BELOW, image_of_layers(layers[:-1], labels))
         reference = f"{kept.address}/{repository}"
         archive = self._place / f"{name}.tar"
         write_archive(archive, image, f"{reference}:{_WHOLE}")
@@ -103,7 +103,8 @@ def allocated(folders: Sequence[str]) -> int | None:
     return 512 * sum(blocks.values())
 
 
-def _upload(kept: registry.Registry, repository: str, tag: str, image: Layered) -> None:
+def upload(kept: registry.Registry, repository: str, tag: str, image: Layered) -> None:
+    """Put an image into a registry."""
     for digest, blob in image.blobs.items():
         kept.put_blob(repository, digest, blob)
     kept.put_manifest(repository, tag, image.manifest, MANIFEST)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._signatures import by_policy, own_home
+from isobench.environments.runtimes._blob_cache import make_cache, remove_made, with_own_cache
 from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
-from isobench.filesystem.paths import check_name, state_dir, work_folder
-from isobench.host.capabilities import lacking
+from isobench.filesystem.paths import check_name, state_dir
 from isobench.images.rootfs import rootfs_tar
 from isobench.processes.endings import has_variable, kill_all
 from isobench.resources.cgroups import limits_swap, remove, shares
@@ -32,7 +32,7 @@ def sweep(run: str) -> list[str]:
     """Remove what Podman keeps of a dead run outside its work folder."""
     folder, mark = _runroot(run), _mark(run)
     helpers = kill_all(lambda pid: has_variable(pid, mark)) if folder.is_dir() else []
-    _remove_made(run)
+    remove_made(run)
     removed = [*(f"killed process {pid} of Podman" for pid in helpers), *remove(_cgroup_of(run))]
     if not folder.is_dir():
         return removed
@@ -94,40 +94,6 @@ def _limits(sandbox: RuntimeSandbox) -> list[str]:
     return options
 
 
-_CACHE = Path("/var/lib/containers/cache")
-"""What Podman as root notes of layers and of where it has seen them: for the whole host, and no setting moves it."""
-_MADE = "made"
-
-
-def _with_own_cache(sandbox: RuntimeSandbox) -> list[str]:
-    """Words before a command that copies images: it has the sandbox's cache, in a mount namespace that ends with it.
-
-    Nothing without CAP_SYS_ADMIN: Podman's cache is in the user's home then, which is the work folder.
-    """
-    own = sandbox.workdir / "cache"
-    mounted = 'mount --bind "$0" "$1" && shift && exec "$@"'
-    return ["unshare", "--mount", "sh", "-c", mounted, str(own), str(_CACHE)] if own.is_dir() else []
-
-
-def _make_cache(workdir: Path) -> None:
-    """Make the sandbox's own cache, and the host's folder over which it is mounted, if the host has none yet."""
-    if "CAP_SYS_ADMIN" in lacking():
-        return
-    (workdir / "cache").mkdir(mode=0o700)
-    made = [path for path in (_CACHE, _CACHE.parent) if not path.exists()]
-    (workdir / _MADE).write_text("".join(f"{path}\n" for path in made))
-    _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _remove_made(run: str) -> None:
-    """Remove the host's folder if it was made for the run, unless something is in it by now."""
-    work = work_folder(run)
-    for file in work.glob(f"podman*/{_MADE}") if work is not None else ():
-        for path in file.read_text().splitlines():
-            with suppress(OSError):
-                Path(path).rmdir()
-
-
 class PodmanDriver(Driver):
     """`podman run`, with its own storage in the work folder."""
 
@@ -143,7 +109,7 @@ class PodmanDriver(Driver):
         runtime = sandbox.runtime
         check_name(_runroot(sandbox.run), runtime.tool.name, runtime.refused, "ISOBENCH_STATE")
         _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
-        _make_cache(sandbox.workdir)
+        make_cache(sandbox.workdir)
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         with archive.open("rb") as file:  # a path with a colon would count as an address
@@ -159,7 +125,7 @@ class PodmanDriver(Driver):
 
     def _cached(self, sandbox: RuntimeSandbox) -> list[str]:
         """The words before a command that copies images."""
-        return _with_own_cache(sandbox)
+        return with_own_cache(sandbox.workdir)
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:

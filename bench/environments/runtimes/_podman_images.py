@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isobench.contracts.images import Pulled
-from isobench.environments._offers import LABEL, Offers, allocated
+from isobench.environments._offers import LABEL, allocated
+from isobench.environments._signed import SignedOffers, rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-class PodmanImages(Offers):
+class PodmanImages(SignedOffers):
     """What `isobench.contracts.images.Images` says, of one storage of the sandbox's own: there is nobody else whose
     layers could be reused."""
 
@@ -30,6 +31,11 @@ class PodmanImages(Offers):
         """Podman says neither when all has come nor what it had."""
         self._said("pull", "--quiet", "--tls-verify=false", image)
         return Pulled()
+
+    def pull_by_policy(self, image: str, *, verified: bool) -> None:
+        policy = f"--signature-policy={self.policy(verified=verified)}"
+        with rejections():
+            self._said("pull", "--quiet", "--tls-verify=false", policy, image)
 
     def load(self, archive: Path) -> None:
         self._said("load", "--quiet", f"--input={archive}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Keeper, Mechanism, Tool
-from isobench.environments._mechanism import REGISTRY
+from isobench.environments._mechanism import REGISTRY, SIGNING
 from isobench.environments.runtimes._runtime import Runtime
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ MECHANISM = Mechanism(
 class Podman(Runtime):
     """`podman run` (`_podman.py`)."""
 
-    capabilities = Runtime.capabilities | OF_A_CGROUP | {Capability.IMAGES, Capability.LIMIT_FILES}
+    capabilities = (
+        Runtime.capabilities | OF_A_CGROUP | {Capability.IMAGES, Capability.SIGNED_IMAGES, Capability.LIMIT_FILES}
+    )
     tool = TOOL
-    mechanisms = (MECHANISM, REGISTRY)
+    mechanisms = (MECHANISM, REGISTRY, SIGNING)
     runs_in_work = False
     refused = r"[^\x00-\x7f]|[:,\\]"
     """Its storage joins paths by colons and options by commas, and its conmon runs without a locale."""

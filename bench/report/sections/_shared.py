@@ -68,9 +68,12 @@ class Ratio(NamedTuple):
         return format.ratio_interval(self.value, self.low, self.high)
 
 
-def within_blocks(context: Context, metric: str, scenario: str, reference: str, environment: str) -> Ratio | None:
-    """The ratio of two scenarios, block by block; None where they share no block."""
-    here, there = (dict(zip(*context.values(one, metric, environment), strict=True)) for one in (scenario, reference))
+def within_blocks(
+    context: Context, metric: str, scenario: str, reference: str, environment: str, *, than: str = ""
+) -> Ratio | None:
+    """The ratio of two scenarios, or to another metric (`than`), block by block; None where they share no block."""
+    costs = ((scenario, metric), (reference, than or metric))
+    here, there = (dict(zip(*context.values(*cost, environment), strict=True)) for cost in costs)
     logs = [math.log(here[b] / there[b]) for b in here if there.get(b, 0.0) > 0 < here[b] < math.inf]
     if not logs:
         return None

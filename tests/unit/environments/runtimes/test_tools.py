@@ -9,7 +9,7 @@ import pytest
 
 from isobench.contracts.launch import NO_LIMITS
 from isobench.environments.libvirt import _network
-from isobench.environments.runtimes import _ctr, _podman
+from isobench.environments.runtimes import _blob_cache, _ctr, _podman
 from isobench.environments.runtimes._podman import PodmanDriver
 from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
@@ -63,7 +63,7 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
     assert told["XDG_RUNTIME_DIR"] == f"{tmp_path}/podman-abcdef"
     assert f"--runtime-flag=root={sandbox.workdir}/runc" in podman.command(sandbox, "NAME", ("ready",))
-    assert _podman._with_own_cache(sandbox) == []  # without CAP_SYS_ADMIN it is in HOME
+    assert _blob_cache.with_own_cache(sandbox.workdir) == []  # without CAP_SYS_ADMIN it is in HOME
     sandbox.image = "127.0.0.1:5000/run/image:latest"
     assert podman.command(sandbox, "NAME", ("ready",))[-3:] == [sandbox.image, "/probe", "ready"]
 
@@ -73,17 +73,16 @@ def test_the_cache_of_podman_is_the_sandboxs(tmp_path: Path, monkeypatch: pytest
     """The host's folder is made for it if there is none, and goes again unless somebody has put something there."""
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
-    monkeypatch.setattr(_podman, "_CACHE", tmp_path / "containers/cache")
-    monkeypatch.setattr(_podman, "lacking", list)
+    monkeypatch.setattr(_blob_cache, "_CACHE", tmp_path / "containers/cache")
+    monkeypatch.setattr(_blob_cache, "lacking", list)
     if there != "nothing":
         (tmp_path / "containers").mkdir()
     if there == "both":
         (tmp_path / "containers/cache").mkdir()
-    sandbox = _sandbox()
-    sandbox.workdir = tmp_path / "work/isobench-1/podman"
-    sandbox.workdir.mkdir(parents=True, mode=0o700)
-    _podman._make_cache(sandbox.workdir)
-    assert _podman._with_own_cache(sandbox)[-2:] == [f"{sandbox.workdir}/cache", f"{tmp_path}/containers/cache"]
+    workdir = tmp_path / "work/isobench-1/podman"
+    workdir.mkdir(parents=True, mode=0o700)
+    _blob_cache.make_cache(workdir)
+    assert _blob_cache.with_own_cache(workdir)[-2:] == [f"{workdir}/cache", f"{tmp_path}/containers/cache"]
     assert (tmp_path / "containers/cache").is_dir()
     _podman.sweep("isobench-1")
     assert (tmp_path / "containers/cache").exists() == (there == "both")

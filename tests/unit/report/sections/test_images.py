@@ -108,6 +108,25 @@ def test_a_run_without_images_has_no_section() -> None:
     assert images.build(context()) == []
 
 
+def test_verifying_is_compared_with_the_same_pull_without() -> None:
+    """Within blocks; also in a run with no other image."""
+    costs = {"pull-unverified": 0.2, "pull-verified": 0.3}
+    chosen = [estimate("image-signed", m, "docker", 1.0, unit="second", median=v) for m, v in costs.items()]
+    indices = list(range(1, 9))
+    series = [
+        Series(e.scenario, e.metric, e.environment, e.unit, indices, [e.median * (1 + b % 3) for b in indices], [])
+        for e in chosen
+    ]
+    metrics = [MetricRecord(metric, "second", metric) for metric in costs]
+    session = msgspec.structs.replace(context().session, scenarios=[ScenarioRecord("image-signed", "Signed", metrics)])
+    table, *details = images.build(Context(results_of(Run(context().run.path, session, series), chosen)))
+    (verified,) = all_tables([table])
+    assert row_of(verified, "docker")[1:] == ["200 ms", "300 ms", "1.50× [1.50, 1.50]"] and details
+    half = results_of(Run(context().run.path, session, series[:1]), chosen[:1])
+    (cut,) = all_tables(images.build(Context(half))[:1])
+    assert row_of(cut, "docker")[1:] == ["200 ms", "–", "–"]
+
+
 def test_the_claims_are_answered() -> None:
     """With the largest kind that was measured, and with the most layers."""
     said = {claim.said: claim.answer(_made(FACTS)) for claim in claims.CLAIMS}
