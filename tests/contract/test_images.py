@@ -30,6 +30,7 @@ from isobench.images.kinds import composition_of_kind
 from isobench.images.layers import MANIFEST
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
+from isobench.processes.accounting import pids_with
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.contract.opening import inner, opened
 
@@ -38,6 +39,7 @@ ENGINES = [
     pytest.param("docker", marks=pytest.mark.docker),
     pytest.param("podman", marks=pytest.mark.tool("podman")),
     pytest.param("containerd", marks=pytest.mark.docker),
+    pytest.param("runc", marks=[pytest.mark.tool("skopeo"), pytest.mark.tool("umoci"), pytest.mark.tool("runc")]),
 ]
 
 BY_KIND: dict[str, Image] = {one.kind: one for one in SCENARIOS if isinstance(one, Image)}
@@ -52,13 +54,15 @@ def present(client: Any) -> set[str]:
 
 
 def there(sandbox: Any) -> set[str]:
-    """The same by sandbox. Podman has a storage of the sandbox's own, containerd a namespace."""
+    """The same by sandbox. Podman and umoci have a folder of the sandbox's own, containerd a namespace."""
     if hasattr(inner(sandbox), "_client"):
         return present(inner(sandbox)._client)
     if inner(sandbox).runtime.name == "containerd":
         asked = (("images", "ls"), ("snapshots", "ls"), ("content", "ls"), ("content", "active"), ("leases", "ls"))
         said = [sandbox.images()._said(*words).splitlines()[1:] for words in asked]
         return {line.split()[0] for lines in said for line in lines if line.strip()}
+    if inner(sandbox).runtime.name == "runc":
+        return {str(path) for path in (inner(sandbox).workdir / "umoci").glob("*/*")}
     return {str(path) for path in (inner(sandbox).workdir / "storage/overlay").glob("*/diff")}
 
 
@@ -95,12 +99,14 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
         for _ in range(2):
             values = scenario.measure(sandbox)
             absent = {"pull-top"} if kind == "scratch" else set()
-            absent |= {"fetch", "unpack", "create"} if engine != "docker" else set()
-            absent |= {"build", "build-cached"} if engine == "containerd" else set()
+            absent |= {"create"} if engine != "docker" else set()
+            absent |= {"fetch", "unpack"} if engine in ("podman", "containerd") else set()
+            absent |= {"build", "build-cached"} if engine in ("containerd", "runc") else set()
             assert {metric.name for metric in scenario.metrics} - set(values) == absent
             assert all(value > 0 for value in values.values())
-            if engine == "docker":
+            if "fetch" in values:
                 assert values["pull"] == pytest.approx(values["fetch"] + values["unpack"])
+            if engine == "docker":
                 assert values["create"] < values["start"]
             assert values["first-byte"] == values["pull"] + values["start"]
             assert values["disk"] >= composition_of_kind(kind).bytes
@@ -115,6 +121,8 @@ def test_layers_of_zstd_are_pulled_or_the_engine_is_too_old(engine: str) -> None
         found = measured(BY_KIND["distroless-zstd"], sandbox)
         if engine == "docker" and int(sandbox.facts()["version.docker"].partition(".")[0]) < 23:
             assert found.failure is not None and "Docker 23.0 or newer" in found.failure and not found.values
+        elif engine == "runc" and found.failure is not None:
+            assert "an engine, or a newer umoci" in found.failure and not found.values
         else:
             assert found.failure is None and {"pull", "pull-top", "load", "push", "disk"} <= set(found.values)
 
@@ -202,7 +210,7 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
         damage(blob)
         failed = measured(scenario, sandbox)
         assert failed.failure is not None and not failed.values
-        assert failed.failure.startswith(("pulling the image: ", "podman pull: ", "ctr images pull: "))
+        assert failed.failure.startswith(("pulling the image: ", "podman pull: ", "ctr images pull: ", "skopeo copy: "))
         assert re.search("verification failed|EOF|did not match|, expected sha256:", failed.failure)
         assert left(lambda: there(sandbox), before) == set()
         blob.write_bytes(whole)
@@ -292,8 +300,8 @@ def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> 
     client.close()
 
 
-@pytest.mark.tool("podman")
-def test_podman_notes_nothing_for_the_host() -> None:
+@pytest.mark.parametrize("engine", [ENGINES[1], ENGINES[3]])
+def test_podman_and_skopeo_note_nothing_for_the_host(engine: str) -> None:
     """What it remembers of layers and registries is the sandbox's, also of the shared root file system."""
     kept_by_host = Path("/var/lib/containers/cache")
 
@@ -301,7 +309,7 @@ def test_podman_notes_nothing_for_the_host() -> None:
         return {str(path): path.read_bytes() for path in kept_by_host.glob("*")}
 
     before, was_there = noted(), kept_by_host.exists()
-    with box("podman") as sandbox:
+    with box(engine) as sandbox:
         BY_KIND["busybox"].measure(sandbox)
         own = [path.stat().st_size for path in (inner(sandbox).workdir / "cache").iterdir()]
         assert own and min(own) > 0
@@ -329,6 +337,27 @@ def test_a_namespace_of_containerd_is_gone_after_its_run_was_killed() -> None:
     assert [line for line in removed if "not cleaned" in line] == []
     assert [line for line in removed if line.startswith("image ")] != []
     assert run not in _ctr._said("default", "", "namespaces", "list", "--quiet").split()
+
+
+@pytest.mark.tool("skopeo")
+@pytest.mark.tool("umoci")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_skopeo_and_umoci_were_doing_ends_with_their_run(number: signal.Signals) -> None:
+    """Their processes, their files, and the folder of the host over which their cache was mounted."""
+    kept_by_host = Path("/var/lib/containers/cache")
+    was_there = kept_by_host.exists()
+    pulling = 'while True: images.clear("busybox"), images.pull(offer.image)'
+    command = [sys.executable, "-c", HARNESS.replace('"docker"', '"runc"').replace("{end}", pulling)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
+        assert harness.stdout is not None
+        workdir = Path(harness.stdout.readline().strip())
+        time.sleep(0.2)  # somewhere in the middle
+        harness.send_signal(number)
+        harness.wait(timeout=120)
+    if number == signal.SIGKILL:
+        assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
+    assert not workdir.exists() and kept_by_host.exists() == was_there
+    assert pids_with(f"/{workdir.name}/") == []
 
 
 def test_there_is_a_scenario_for_every_kind() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any
 
+from isobench.environments._signatures import by_policy, own_home
+from isobench.environments.runtimes._blob_cache import remove_made
 from isobench.environments.runtimes._runtime import Driver
+from isobench.environments.runtimes._umoci_images import TOOLS, UmociImages
 from isobench.images.seccomp import oci_profile
+from isobench.processes.programs import version
 from isobench.resources.cgroups import PERIOD, limits_swap, remove, shares
 from isobench.resources.disks import disk_beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from isobench.contracts.launch import Limits
@@ -123,23 +128,41 @@ def cgroup_of(run: str) -> str:
 
 
 def sweep(run: str) -> list[str]:
-    """Remove the cgroups of a dead run's bundles."""
+    """Remove the cgroups of a dead run's bundles, and what was made on the host for copying images."""
+    remove_made(run)
     return remove(cgroup_of(run))
 
 
 class BundleDriver(Driver):
     """`TOOL run`, with a bundle for each instance."""
 
-    def __init__(self, tool: str, options: Sequence[str]) -> None:
+    def __init__(self, tool: str, options: Sequence[str], *, keeps_images: bool) -> None:
         """`options` of the tool are for a host on which it cannot have a cgroup."""
         self._tool = tool
         self._options = tuple(options)
+        self._keeps_images = keeps_images
+        self._images: UmociImages | None = None
+
+    def images(self, sandbox: RuntimeSandbox) -> UmociImages:
+        if self._images is None:
+            self._images = UmociImages(sandbox.workdir)
+        return self._images
+
+    def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
+        if not self._keeps_images:
+            return {}
+        return {**{f"version.{name}": version(name) for name in TOOLS}, "signatures": by_policy(own_home())}
 
     def command(self, sandbox: RuntimeSandbox, name: str, probe_args: tuple[str, ...]) -> list[str]:
         bundle = sandbox.workdir / name
+        if sandbox.image:  # it is unpacked once: all of its instances have the same root file system
+            sandbox = copy.copy(sandbox)
+            sandbox.root = self.images(sandbox).root_of(sandbox.image)
         if name != "NAME":
             _write_bundle(sandbox, bundle, name, probe_args, bool(self._options))
         return [self._tool, *self._options, f"--root={sandbox.workdir}/state", "run", f"--bundle={bundle}", name]
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
-        remove(cgroup_of(sandbox.run))  # a killed container leaves its cgroups
+        if self._images is not None:
+            self._images.close()
+        sweep(sandbox.run)  # a killed container leaves its cgroups

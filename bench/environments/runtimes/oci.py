@@ -1,4 +1,6 @@
-"""OCI runtimes without an engine: runc and crun run a bundle with the same configuration as Docker's."""
+"""OCI runtimes without an engine: runc and crun run a bundle with the same configuration as Docker's. Images for runc
+are fetched by skopeo and unpacked by umoci, if both are installed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import OF_A_CGROUP, Capability
 from isobench.contracts.mechanism import Mechanism, Tool
+from isobench.environments._mechanism import REGISTRY, SIGNING
 from isobench.environments.runtimes._runtime import Runtime
+from isobench.processes.programs import search_path
 
 if TYPE_CHECKING:
     from isobench.contracts.environment import Environment
@@ -33,30 +37,50 @@ MECHANISM = Mechanism(
 )
 
 
+_SKOPEO, _UMOCI = Tool("skopeo", ("skopeo",)), Tool("umoci", ("umoci",))
+COPYING = Mechanism(
+    "images without an engine",
+    programs=("skopeo", "umoci"),
+    tools=(_SKOPEO, _UMOCI),
+    needs=(_UMOCI.need("images without an engine", everyday=False),),
+)
+
+
 class Oci(Runtime):
     """One OCI runtime, named after its tool (`_bundle.py`)."""
 
-    mechanisms = (MECHANISM,)
-
-    def __init__(self, tool: Tool, title: str, adds: str, compared_with: str) -> None:
+    def __init__(
+        self, tool: Tool, title: str, adds: str, compared_with: str, *, copying: tuple[Mechanism, ...] = ()
+    ) -> None:
+        """`copying` are the mechanisms by which it has images."""
         super().__init__(tool.name, title, adds, compared_with, ("containers", "ladder", "kinds"))
         self.tool = tool
+        self.mechanisms = (MECHANISM, *copying)
 
     @property
-    def capabilities(self) -> frozenset[Capability]:  # type: ignore[override] # what crun can do depends on the host
-        """Without a cgroup only open files are limited."""
+    def capabilities(self) -> frozenset[Capability]:  # type: ignore[override] # what they can do depends on the host
+        """Without a cgroup only open files are limited, and without their tools there are no images."""
         limits = frozenset({Capability.LIMIT_FILES}) | (frozenset() if self._options() else OF_A_CGROUP)
-        return Runtime.capabilities | limits
+        images = {Capability.IMAGES, Capability.SIGNED_IMAGES} if self._keeps_images() else set()
+        return Runtime.capabilities | limits | images
 
     def driver(self) -> Driver:
         from isobench.environments.runtimes._bundle import BundleDriver
 
-        return BundleDriver(self.tool.name, self._options())
+        return BundleDriver(self.tool.name, self._options(), keeps_images=self._keeps_images())
+
+    def _keeps_images(self) -> bool:
+        return COPYING in self.mechanisms and all(_is_there(tool.name) for tool in COPYING.tools)
 
     def _options(self) -> list[str]:
         if self.tool.name == "crun" and not os.path.exists(_VERSION_2):  # noqa: PTH110 (`isobench list` asks)
             return ["--cgroup-manager=disabled"]  # otherwise it refuses the older layouts
         return []
+
+
+def _is_there(program: str) -> bool:
+    """Like `find`, which imports too much for `isobench list`."""
+    return any(os.access(f"{folder}/{program}", os.X_OK) for folder in search_path().split(os.pathsep))
 
 
 ENVIRONMENTS: tuple[Environment, ...] = (
@@ -65,6 +89,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         "runc",
         "an OCI runtime, which reads its configuration and does what was done by hand",
         "handmade",
+        copying=(REGISTRY, SIGNING, COPYING),
     ),
     Oci(_CRUN, "crun", "an OCI runtime written in C instead of Go", "runc"),
 )
