@@ -1,6 +1,7 @@
 """A fleet of hosts on this machine: each a host name, a network, processes and folders of its own, and its own sshd.
 
-Their disk is this machine's, but for what isobench writes: /run, /var/lib/isobench and /etc/machine-id are their own.
+Their disk is this machine's, but for what isobench writes: /run, /var/tmp, /var/lib/isobench and /etc/machine-id are
+their own. An ordinary user can log in, too, and become root with su, without a password.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ hostname {name}
 ip link set lo up
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -m 755 /run/sshd
+cp {key}.pub /run/sshd/key
+mount --bind {place}/tmp /var/tmp
+for file in passwd pam.d/su; do mount --bind {place}/$(basename $file) /etc/$file; done
+install -d -m 700 -o {uid} -g {uid} /run/home
 for folder in lib cache; do mount --bind {place}/$folder /var/$folder/isobench; done
 mount --bind {place}/machine-id /etc/machine-id
 echo ready
@@ -29,13 +34,14 @@ exec {sshd} -D -e -f {place}/sshd_config
 """
 _SSHD = """
 HostKey {place}/host_key
-AuthorizedKeysFile {key}.pub
+AuthorizedKeysFile /run/sshd/key
 StrictModes no
 UsePAM no
 PermitRootLogin yes
 PidFile none
 Subsystem sftp internal-sftp
 """
+ORDINARY, UID = "ordinary", 4321
 
 
 class Host(NamedTuple):
@@ -62,12 +68,7 @@ def hosts(names: list[str], folder: Path) -> Iterator[dict[str, Host]]:
         found = {}
         for number, name in enumerate(names):
             place = folder / name
-            place.mkdir()
-            (place / "lib").mkdir()
-            (place / "cache").symlink_to(folder / "cache")  # what is built once is the same on all of them
-            (place / "machine-id").write_text(hashlib.md5(name.encode()).hexdigest() + "\n")
-            _said("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "host_key"))
-            (place / "sshd_config").write_text(_SSHD.format(place=place, key=key))
+            _furnish(place, name)
             running.append(_boot(name, place))
             found[name] = Host(name, _connected(running[-1].pid, number), place, running[-1].pid)
         yield found
@@ -79,8 +80,21 @@ def hosts(names: list[str], folder: Path) -> Iterator[dict[str, Host]]:
             one.stdout.close()
 
 
+def _furnish(place: Path, name: str) -> None:
+    for folder in ("lib", "tmp"):
+        (place / folder).mkdir(parents=True)
+    (place / "tmp").chmod(0o1777)
+    (place / "cache").symlink_to(place.parent / "cache")  # what is built once is the same on all of them
+    (place / "machine-id").write_text(hashlib.md5(name.encode()).hexdigest() + "\n")
+    (place / "passwd").write_text(Path("/etc/passwd").read_text() + f"{ORDINARY}:x:{UID}:{UID}::/run/home:/bin/sh\n")
+    (place / "su").write_text("".join(f"{what} sufficient pam_permit.so\n" for what in ("auth", "account", "session")))
+    (place / "sshd_config").write_text(_SSHD.format(place=place))
+    _said("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / "host_key"))
+
+
 def _boot(name: str, place: Path) -> subprocess.Popen[str]:
-    script = _BOOT.format(name=name, place=shlex.quote(str(place)), sshd="/usr/sbin/sshd")
+    here, key = shlex.quote(str(place)), shlex.quote(str(place.parent / "key"))
+    script = _BOOT.format(name=name, place=here, key=key, uid=UID, sshd="/usr/sbin/sshd")
     words = ["unshare", "--mount", "--uts", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with (place / "log").open("w") as log:
         booted = subprocess.Popen([*words, "sh", "-c", script], stdout=subprocess.PIPE, stderr=log, text=True)
@@ -126,14 +140,21 @@ def _said(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+_OPTIONS = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=10"
+
+
+def said_by(host: Host, command: str) -> str:
+    """What a shell command prints that root runs on this host, by ssh."""
+    key = ("-i", str(host.place.parent / "key"))
+    return _said("ssh", *shlex.split(_OPTIONS), "-o", "LogLevel=ERROR", *key, f"root@{host.address}", command)
+
+
 def connection(host: Host) -> dict[str, object]:
     """What an inventory says of this host so that Ansible reaches it."""
-    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ServerAliveInterval=10"
     return {
         "ansible_host": host.address,
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(host.place.parent / "key"),
-        "ansible_ssh_common_args": options,
-        "ansible_remote_tmp": "/run/ansible",
+        "ansible_ssh_common_args": _OPTIONS,
         "ansible_python_interpreter": os.path.realpath("/usr/bin/python3"),
     }

@@ -9,7 +9,7 @@ from isobench.core.errors import UsageError
 from isobench.core.quantities import size
 from isobench.daemons import private
 from isobench.filesystem.cache import trim
-from isobench.lifecycle import leftovers
+from isobench.lifecycle import leftovers, plays
 from isobench.lifecycle.measuring import measures_now
 from isobench.planning import catalog
 
@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     done = leftovers.clean(catalog.sweep, dry_run=arguments.dry_run)
+    done += plays.clean(dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.cache is not None:
         done += _trimmed(arguments.cache, dry_run=arguments.dry_run)

@@ -44,7 +44,7 @@ def clean(sweep: Sweep, *, dry_run: bool = False) -> list[str]:
             with engines.selected(record):
                 done += remove(name, sweep)
     for making in half_made():
-        done += [f"would remove {making}"] if dry_run else _remove_folder(making)
+        done += [f"would remove {making}"] if dry_run else remove_folder(making)
     return done + _left_alone()
 
 
@@ -63,14 +63,14 @@ def remove(name: str, sweep: Sweep) -> list[str]:
     if any(line.startswith(NOT_CLEANED) for line in done):
         return done
     if workdir is not None:
-        done += _remove_folder(workdir)
+        done += remove_folder(workdir)
     short_link(name).unlink(missing_ok=True)
     if work_folder(name) is None:
         (state_dir() / f"{name}.json").unlink(missing_ok=True)
     return done
 
 
-def _remove_folder(folder: Path) -> list[str]:
+def remove_folder(folder: Path) -> list[str]:
     """Returns what it did, or what prevented it."""
     mounted = remove_tree(folder)
     if mounted:
@@ -141,6 +141,14 @@ def _names(work: int) -> list[str]:
     return sorted(filter(_NAME.fullmatch, os.listdir(work))) if work >= 0 else []
 
 
+def left_alone(theirs: list[str], place: Path) -> list[str]:
+    """The line that names other users' entries in this folder; none if there are none."""
+    if not theirs:
+        return []
+    more = f" and {len(theirs) - 3} more" if len(theirs) > 3 else ""
+    return [f"left alone, not this user's: {', '.join(theirs[:3])}{more} in {place}"]
+
+
 def _left_alone() -> list[str]:
     """Other users' folders with the name of a run: they may be runs of theirs, or traps."""
     theirs = []
@@ -149,7 +157,4 @@ def _left_alone() -> list[str]:
             with suppress(OSError):
                 if os.stat(name, dir_fd=work, follow_symlinks=False).st_uid != os.geteuid():
                     theirs.append(name)
-    if not theirs:
-        return []
-    more = f" and {len(theirs) - 3} more" if len(theirs) > 3 else ""
-    return [f"left alone, not this user's: {', '.join(theirs[:3])}{more} in {work_root()}"]
+    return left_alone(theirs, work_root())

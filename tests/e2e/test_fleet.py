@@ -65,45 +65,56 @@ def inventory(folder: Path, hosts: dict[str, dict[str, Any]], **variables: objec
     return file
 
 
-def played(playbook: str, file: Path, *words: str) -> dict[str, dict[str, int]]:
-    """Play one of the collection's playbooks as anybody would; gives what Ansible counted, by host."""
+def playing(playbook: str, file: Path, *words: str) -> subprocess.Popen[str]:
+    """Begin to play one of the collection's playbooks as anybody would."""
     environ = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_HOME": str(file.parent / "home")}
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(file), f"isobench.fleet.{playbook}", *words]
-    done = subprocess.run(command, cwd=file.parent, env=environ, capture_output=True, text=True, check=False)
-    recap = re.findall(r"^(\S+) +: (.*)$", done.stdout.partition("PLAY RECAP")[2], re.MULTILINE)
-    assert recap, done.stdout + done.stderr
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=file.parent, env=environ, stdout=pipe, stderr=pipe, text=True)
+
+
+def played(playbook: str, file: Path, *words: str) -> dict[str, dict[str, int]]:
+    """Play one; gives what Ansible counted, by host."""
+    with playing(playbook, file, *words) as play:
+        said, errors = play.communicate()
+    recap = re.findall(r"^(\S+) +: (.*)$", said.partition("PLAY RECAP")[2], re.MULTILINE)
+    assert recap, said + errors
     counts = {host: {word: int(n) for word, n in re.findall(r"(\w+)=(\d+)", line)} for host, line in recap}
-    assert not any(one["failed"] or one["unreachable"] for one in counts.values()), done.stdout
+    assert not any(one["failed"] or one["unreachable"] for one in counts.values()), said
     return counts
 
 
-def temporary(host: Host) -> Path:
-    """The folder on a host for Ansible's files; /run is the host's own."""
-    return Path(f"/proc/{host.pid}/root/run/ansible")
-
-
 def left_by_plays(host: Host) -> list[Path]:
-    """What Ansible left on a host since it booted, also beside its folder: /tmp is this machine's."""
+    """What Ansible left on a host since it booted, also beside its folders: /tmp is this machine's."""
     booted = (host.place / "machine-id").stat().st_mtime
     beside = [path for path in Path("/tmp").glob("ansible_*") if path.stat().st_mtime > booted]
-    return [*temporary(host).iterdir(), *beside]
+    return sorted([*(host.place / "tmp").iterdir(), *beside])
+
+
+def left(host: Host, name: str, of: str | None = None, *, ago: float = 3700, user: int = 0) -> Path:
+    """A folder of a play on this host as if it had been left there; `of`: by a play on that one, which shares it."""
+    folder = host.place / "tmp" / f"isobench-play-{of or host.name}-{name:0<10}"
+    (folder / "ansible-tmp-1").mkdir(parents=True)
+    os.chown(folder, user, user)
+    long_ago(folder, ago)
+    return folder
+
+
+def long_ago(folder: Path, seconds: float = 3700) -> None:
+    os.utime(folder, times=(time.time() - seconds,) * 2)
 
 
 def test_the_collection_works_by_itself(hosts: dict[str, Host], tmp_path: Path) -> None:
     """--check changes nothing; a night is fetched; played again nothing changes; in the end nothing is left there."""
-    listed = inventory(tmp_path, {"alder": fleet.connection(hosts["alder"])}, isobench_night="one")
-    there = hosts["alder"].place / "lib/fleet"
-    names = ("killed", "living", "anothers")
-    killed, living, anothers = (temporary(hosts["alder"]) / f".isobench-play-{name}" for name in names)
-    for folder in (killed, living, anothers):
-        (folder / "ansible-tmp-1").mkdir(parents=True)
-    for path in (killed / "ansible-tmp-1", killed, anothers / "ansible-tmp-1", anothers):
-        os.utime(path, (0, 0))  # long ago
-    os.chown(anothers, 65534, 65534)
+    alder = hosts["alder"]
+    listed = inventory(tmp_path, {"alder": fleet.connection(alder)}, isobench_night="one")
+    there = alder.place / "lib/fleet"
+    left(alder, "killed")
+    others = [left(alder, "anothers", user=65534), left(alder, "killed", of="birch"), left(alder, "x", of="alder-2")]
+    kept = sorted([left(alder, "living", ago=600), *others])
     played("night", listed, "--check")
     assert not (tmp_path / "results").exists() and not there.exists()
-    assert set(left_by_plays(hosts["alder"])) == {living, anothers}
-    shutil.rmtree(anothers)
+    assert left_by_plays(alder) == kept
     assert played("night", listed)["alder"]["changed"]
     (path,) = store.find_runs(tmp_path / "results")
     session = store.load(path).session
@@ -118,7 +129,65 @@ def test_the_collection_works_by_itself(hosts: dict[str, Host], tmp_path: Path) 
     assert len(list(store.find_runs(tmp_path / "results"))) == 2
     played("remove", listed)
     assert not there.exists() and list((tmp_path / "results").rglob("*.part")) == []
-    assert left_by_plays(hosts["alder"]) == [living]
+    assert left_by_plays(alder) == kept
+    for folder in kept:
+        shutil.rmtree(folder)
+
+
+def test_an_ordinary_user_who_becomes_root(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """By the inventory's variables, which hold for this machine, too: here nobody becomes root. Each user removes
+    what is theirs."""
+    cedar = hosts["cedar"]
+    login = {**fleet.connection(cedar), "ansible_user": fleet.ORDINARY}
+    listed = inventory(tmp_path, {"cedar": login}, ansible_become=True, ansible_become_method="su")
+    left(cedar, "killed", user=fleet.UID)
+    left(cedar, "killedroot")
+    others = left(cedar, "anothers", user=65534)
+    assert played("night", listed)["cedar"]["changed"]
+    assert left_by_plays(cedar) == [others]
+    assert played("night", listed)["cedar"]["changed"] == 0
+    assert len(list(store.find_runs(tmp_path / "results"))) == 1
+    assert left_by_plays(cedar) == [others]
+    shutil.rmtree(others)
+
+
+def cleaned(host: Host, *words: str) -> list[str]:
+    """What `isobench clean` says on this host, for root."""
+    document = json.loads(fleet.said_by(host, f"{ISOBENCH} clean --json {' '.join(words)}"))
+    obeys(document, "clean")
+    return list(document["done"])
+
+
+def test_a_killed_play_is_cleaned_and_a_living_one_is_not(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """Killed in a task that could not remove its folders. As long as the task ran they stayed, however old."""
+    birch, words = hosts["birch"], f"sleep 10{os.getpid()}"
+    listed = inventory(tmp_path, {"birch": fleet.connection(birch)}, isobench_command=f"sh -c 'exec {words}'")
+    with playing("night", listed) as play:
+        while not _pids(words.replace(" ", "\0")):
+            assert play.poll() is None, play.communicate()
+            time.sleep(0.5)
+        folders = left_by_plays(birch)
+        assert len(folders) == 2
+        for folder in folders:
+            long_ago(folder)
+        assert cleaned(birch) == [] and left_by_plays(birch) == folders
+        connections = [pid for pid in _pids(folders[0].name) if _lines()[pid].startswith("ssh\0")]
+        for pid in (*_pids(str(tmp_path)), *connections):
+            os.kill(pid, signal.SIGKILL)
+    for _ in range(600):
+        if not any(_pids(folder.name) for folder in folders):
+            break
+        time.sleep(0.5)
+    for folder in folders:
+        os.utime(folder)
+    assert cleaned(birch) == [] and left_by_plays(birch) == folders  # it may be between two tasks
+    for folder in folders:
+        long_ago(folder)
+    there = [f"/var/tmp/{folder.name}" for folder in folders]
+    assert cleaned(birch, "--dry-run") == [f"would remove {path}" for path in there]
+    assert left_by_plays(birch) == folders
+    assert cleaned(birch) == [f"folder {path}" for path in there]
+    assert left_by_plays(birch) == [] and cleaned(birch) == []
 
 
 def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path, tmp_path: Path) -> None:
@@ -276,8 +345,18 @@ def _is_fleets(folder: Path) -> bool:
 
 def _named(text: str) -> list[str]:
     """The command lines of all processes that have this text."""
-    found = []
+    return [line for line in _lines().values() if text in line]
+
+
+def _pids(text: str) -> list[int]:
+    """These processes, in all hosts' numbers."""
+    return [pid for pid, line in _lines().items() if text in line]
+
+
+def _lines() -> dict[int, str]:
+    """The command lines of all processes of this machine, the hosts' included."""
+    found = {}
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            found.append(file.read_bytes().decode(errors="replace"))
-    return [line for line in found if text in line]
+            found[int(file.parent.name)] = file.read_bytes().decode(errors="replace")
+    return found

@@ -1,7 +1,9 @@
-"""Bounding the cache, and not below a run."""
+"""Bounding the cache, and not below a run; what is told of a fleet's plays."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,16 @@ def test_not_while_a_run_measures(place: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("isobench.commands.clean.measures_now", lambda: [7])
     assert cli.main(["clean", "--cache", "1M"]) == UsageError.exit_code
     assert place.exists()
+
+
+def test_a_killed_plays_folder_is_named_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By `--dry-run` and `--json`, too."""
+    folder = tmp_path / "work" / f"isobench-play-{os.uname().nodename}-0123456789"
+    folder.mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    assert cli.main(["clean", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"would remove {folder}\n" and folder.exists()
+    assert cli.main(["clean", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == [f"folder {folder}"] and not folder.exists()
+    assert cli.main(["clean"]) == 0
+    assert capsys.readouterr().out == "nothing to clean\n"
