@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, KeepsImages, Lack
+from isobench.contracts.capabilities import Capability, KeepsImages, Lack, TakesDisk
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import BuildsImages
 from isobench.contracts.launch import of_image
@@ -42,6 +42,7 @@ _METRICS = (
     Metric("build-cached", "second", "building it again, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
+    Metric("disk-container", "byte", "what a container of it takes on the disk besides: its layer, the engine's files"),
 )
 
 
@@ -132,6 +133,8 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
     if disk:
         values["disk"] = float(disk)
     with sandbox.launch(of_image(offer.image)) as instance:
+        if isinstance(instance, TakesDisk) and (taken := instance.disk_bytes()):
+            values["disk-container"] = float(taken)
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9

@@ -95,6 +95,7 @@ _UNFIT = {
     Capability.COMMAND: "it runs no programs but the probe",
     Capability.IMAGES: "isobench pulls no images there",
     Capability.SIGNED_IMAGES: "isobench has no signatures verified there",
+    Capability.DISKS: "its instances have no disks of their own",
     Capability.LIMIT_CPU: "isobench sets no limit of CPU time there",
     Capability.CPU_WEIGHT: "isobench sets no share of a CPU there",
     Capability.LIMIT_MEMORY: "isobench sets no limit of memory there",

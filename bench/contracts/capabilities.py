@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from isobench.contracts.disks import Disks
     from isobench.contracts.environment import Sandbox
     from isobench.contracts.images import Images
     from isobench.host.counters import Counter
@@ -35,6 +36,8 @@ class Capability(StrEnum):
     """Its engine keeps images, which it fetches from a registry (`isobench.contracts.images`, `Launch.image`)."""
     SIGNED_IMAGES = "signed-images"
     """Its engine verifies the signature of an image before it uses it, if its policy demands that."""
+    DISKS = "disks"
+    """Its instances can have a given disk as their root (`isobench.contracts.disks`, `Launch.disk`)."""
     LIMIT_CPU = "limit-cpu"
     """It limits the CPU time of an instance (`Limits.cpu_percent`)."""
     CPU_WEIGHT = "cpu-weight"
@@ -118,6 +121,13 @@ class KeepsImages(Protocol):
 
 
 @runtime_checkable
+class MakesDisks(Protocol):
+    """A sandbox whose instances can have a given disk as their root (`Capability.DISKS`, `Launch.disk`)."""
+
+    def disks(self) -> Disks: ...
+
+
+@runtime_checkable
 class HasBlindSpots(Protocol):
     """A sandbox some parts of whose instances cannot be observed."""
 
@@ -175,6 +185,16 @@ class TellsUse(Protocol):
 
 
 @runtime_checkable
+class TakesDisk(Protocol):
+    """An instance that takes room on the disk besides what it was started from, like the layer of a container."""
+
+    def disk_bytes(self) -> int | None:
+        """Bytes of the blocks that it alone takes; None if that cannot be observed from here. Raises
+        `MeasurementError`."""
+        ...
+
+
+@runtime_checkable
 class TellsFacts(Protocol):
     """A scenario that reports facts of each environment, untimed, once per run."""
 
@@ -221,5 +241,5 @@ class TakesTime(Protocol):
         ...
 
 
-OF_SANDBOXES = ("images", "memory_bytes", "published_port", "unseen")
+OF_SANDBOXES = ("disks", "images", "memory_bytes", "published_port", "unseen")
 """The members of the optional capabilities of sandboxes; a wrapper has to pass them on."""

@@ -10,6 +10,8 @@ from isobench.core.deadlines import LIFETIME
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from isobench.contracts.disks import Disk
+
 DEFAULT_TIMEOUT = LIFETIME
 """Seconds from launch to gone if the caller gives none; a run gives what its host needs (bench/core/deadlines.py)."""
 
@@ -65,6 +67,9 @@ class Launch(NamedTuple):
     image: str = ""
     """The engine's name of an image to use instead of the shared root file system. Only environments with
     `Capability.IMAGES` get one."""
+    disk: Disk | None = None
+    """A disk with a root file system, whose probe is to be run instead of another one. Only environments with
+    `Capability.DISKS` get one."""
     cpus: int = 0
     """How many CPUs a guest has; 0: the default."""
     memory_bytes: int = 0
@@ -86,6 +91,11 @@ def working(*arguments: str, disk: bool = False, lower: bool = False, timeout: f
 def of_image(image: str) -> Launch:
     """An idle instance of an image that the environment's engine has."""
     return idle()._replace(image=image)
+
+
+def of_disk(disk: Disk) -> Launch:
+    """An idle instance whose root file system is on this disk."""
+    return idle()._replace(disk=disk)
 
 
 def limited(launch: Launch, *, memory_bytes: int = 0, cpus: int = 0, **limits: int) -> Launch:

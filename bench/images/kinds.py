@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts.image_kinds import ZSTD
 from isobench.core.errors import BuildError
-from isobench.images.archive import Content, inside
+from isobench.images.archive import Content, archive_of, inside
 from isobench.images.closure import closure_of
 from isobench.images.debian import RELEASE, debian_tree
 from isobench.images.layers import layers_of, members, with_zstd
@@ -47,6 +47,22 @@ def layers_of_kind(name: str) -> tuple[Layer, ...]:
     """
     layers = layers_of(_KINDS[name.removesuffix(ZSTD)].contents())
     return with_zstd(layers) if name.endswith(ZSTD) else layers
+
+
+@cache
+def root_of_kind(name: str) -> Path:
+    """The files of a kind (`isobench.contracts.disks.DISK_KINDS`) as one archive, from which a disk is made, with the
+    folders that every root file system has. Raises `IsobenchError` if this host cannot make it."""
+    base: Path | None = None
+    files: dict[Path, Path] = {}
+    links: dict[Path, str] = {}
+    for content in _KINDS[name].contents():
+        if isinstance(content, Path):
+            base = content
+            continue
+        files |= {place: there for place, there in content.items() if isinstance(there, Path)}
+        links |= {place: there for place, there in content.items() if isinstance(there, str)}
+    return archive_of(files, links, base)
 
 
 @cache

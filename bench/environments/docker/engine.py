@@ -55,7 +55,7 @@ class Docker:
     """One variant (`isobench.contracts.environment.Environment`). `host_config` corresponds to the flags of
     `docker run`."""
 
-    capabilities = frozenset(Capability) - {Capability.SIGNED_IMAGES}
+    capabilities = frozenset(Capability) - {Capability.SIGNED_IMAGES, Capability.DISKS}
     layer: Layer = "engine"
     mechanisms: tuple[Mechanism, ...] = (MECHANISM, REGISTRY)
 

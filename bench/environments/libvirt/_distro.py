@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
@@ -12,6 +11,7 @@ from isobench.environments.libvirt._daemons import give_to_qemu
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.filesystem.paths import short
+from isobench.guests.disk import make_disk
 from isobench.guests.distro import distro_image
 from isobench.processes.programs import find
 
@@ -59,10 +59,7 @@ class DistroSandbox(GuestSandbox):
             raise MeasurementError("a Debian guest sends the ready line and does nothing else")
         with self.next_folder() as (name, folder):
             disk = folder / "disk.qcow2"
-            words = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self._image), "-F", "raw", str(disk)]
-            done = subprocess.run(words, capture_output=True, errors="replace", check=False)
-            if done.returncode != 0:
-                raise MeasurementError(f"qemu-img: {done.stderr.strip()}")
+            make_disk("qcow2", self._image, disk)
             give_to_qemu(disk)
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console", disk=str(disk))
             instance = GuestInstance(self.connected(), name, folder, launch.timeout * LONGER, idle=True)

@@ -23,6 +23,7 @@ from isobench.core.text import NOT_UTF8
 from isobench.environments.libvirt._board import board
 from isobench.environments.libvirt._connection import bounded, close, connect, libvirt
 from isobench.environments.libvirt._daemons import daemon, daemons_behind, give_to_qemu
+from isobench.environments.libvirt._disks import GuestDisks
 from isobench.environments.libvirt._domain import GaveUp, GuestInstance
 from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt._traces import domain_uuid
@@ -112,6 +113,7 @@ class GuestSandbox:
         self._elsewhere = ""
         self._behind: list[int] = []
         self._no_disk: BuildError | Unavailable | None = None
+        self._disks: GuestDisks | None = None
         self.find_kernel()
         check_name(workdir, "libvirt", _REFUSED, "ISOBENCH_WORK")
         check_name(cache_dir(), "libvirt", _REFUSED, "ISOBENCH_CACHE")
@@ -145,8 +147,10 @@ class GuestSandbox:
         if self._initramfs is not None:
             Xml.SubElement(system, "initrd").text = files.initrd or str(self._initramfs)
             arguments = _KERNEL_ARGUMENTS.format(console=self._board.console)
-            words = (*self.words(files), *self.storage.words)
-            verb = ("disk", *words, "arguments") if files.disk else (*self.words(files), *probe_args)
+            verb = (*self.words(files), *probe_args)
+            if files.disk:
+                rest = ("arguments",) if files.initrd else probe_args
+                verb = ("disk", *self.words(files), *self.storage.words, *rest)
             Xml.SubElement(system, "cmdline").text = " ".join([arguments, "--", "guest", *verb])
 
     def words(self, files: Files) -> tuple[str, ...]:
@@ -250,9 +254,13 @@ class GuestSandbox:
     def launch(self, launch: Launch) -> Iterator[GuestInstance]:
         with MemoryWatch() as memory, self.next_folder() as (name, folder):
             files = Files(f"{short(folder / 'serial')}", f"{folder}/console")
+            arguments = launch.arguments
             if launch.needs_disk:
                 files = self._with_disk(files, folder, launch)
-            xml = self._sized(launch).domain_xml(name, files, launch.arguments)
+            elif launch.disk is not None:
+                self._check_modules()
+                files, arguments = files._replace(disk=str(launch.disk.file)), ("exec", "/probe", *arguments)
+            xml = self._sized(launch).domain_xml(name, files, arguments)
             instance = self.instance(name, folder, launch.timeout, idle=launch.is_idle)
             try:
                 self.start(instance, xml, launch.timeout)
@@ -262,8 +270,10 @@ class GuestSandbox:
                 instance.destroy()
 
     def _sized(self, launch: Launch) -> GuestSandbox:
-        """This sandbox with the CPUs, the memory and the limits that an instance is given."""
+        """This sandbox with the CPUs, the memory, the limits and the kind of disk that an instance is given."""
         other = copy.copy(self)
+        if launch.disk is not None:
+            other.storage = self.storage._replace(kind=launch.disk.format)
         other.limits = launch.limits
         other.cpus = launch.cpus or self.cpus
         other.memory_mib = launch.memory_bytes >> 20 or self.memory_mib
@@ -292,8 +302,7 @@ class GuestSandbox:
 
     def _with_disk(self, files: Files, folder: Path, launch: Launch) -> Files:
         """A fresh copy of the image, and a fresh shared folder, for one instance."""
-        if self._no_disk is not None:
-            raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
+        self._check_modules()
         disk, share = folder / "disk", folder / "data"
         copy_disk(disk, self.storage.kind, launch.root)
         with_arguments(folder / "initramfs", launch.arguments, (*self.storage.modules, *self.modules))
@@ -303,6 +312,17 @@ class GuestSandbox:
             give_to_qemu(share)
         shared = str(share) if self.storage.share else ""
         return files._replace(disk=str(disk), initrd=f"{folder}/initramfs", share=shared)
+
+    def _check_modules(self) -> None:
+        """Raise `MeasurementError` if the kernel lacks what a disk needs."""
+        if self._no_disk is not None:
+            raise MeasurementError(f"no disk for this guest: {self._no_disk.reason}", remedy=self._no_disk.remedy)
+
+    def disks(self) -> GuestDisks:
+        """Disks that are made for instances (`isobench.contracts.capabilities.MakesDisks`)."""
+        if self._disks is None:
+            self._disks = GuestDisks(self._workdir)
+        return self._disks
 
     @contextmanager
     def next_folder(self) -> Iterator[tuple[str, Path]]:

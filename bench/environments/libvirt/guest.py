@@ -53,6 +53,8 @@ class Guest:
         self.groups = frozenset(groups)
         if self.storage.share:  # a limit of the disk is none of a folder of the host
             self.capabilities = self.capabilities - {Capability.LIMIT_DISK}
+        if self.storage != Storage():  # a given disk says itself how it is to be opened
+            self.capabilities = self.capabilities - {Capability.DISKS}
         if null:
             self.capabilities = frozenset({Capability.READY})
 
@@ -62,6 +64,7 @@ class Guest:
             Capability.PROBE,
             Capability.ROOTFS,
             Capability.COMMAND,
+            Capability.DISKS,
             Capability.LIMIT_CPU,
             Capability.CPU_WEIGHT,
             Capability.LIMIT_MEMORY,

@@ -44,7 +44,7 @@ class Isolation(NamedTuple):
 class Native:
     """One rung (`isobench.contracts.environment.Environment`)."""
 
-    capabilities = frozenset(Capability) - {Capability.IMAGES, Capability.SIGNED_IMAGES}
+    capabilities = frozenset(Capability) - {Capability.IMAGES, Capability.SIGNED_IMAGES, Capability.DISKS}
 
     def __init__(
         self,

@@ -81,6 +81,11 @@ def within_blocks(
     return Ratio(*(math.exp(min(value, 700.0)) for value in (one.centre, one.low, one.high)))
 
 
+def whole_number(text: str) -> float:
+    """A fact that is a number, such as of bytes; NaN for anything else that a record may say."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else math.nan
+
+
 def scenario_details(context: Context, scenario: str, metrics: Sequence[str] | None = None) -> list[Block]:
     """One fold with a table for each metric of the scenario, headed by the metric's meaning.
 

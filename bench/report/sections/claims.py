@@ -11,7 +11,7 @@ from isobench.layout.blocks import Block, Paragraph, Span, table
 from isobench.report import rules
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
-from isobench.report.sections import capacity, images, limits, neighbours
+from isobench.report.sections import _disks, capacity, images, limits, neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +192,8 @@ def _layered(context: Context) -> Answer:
     overlay = _rung(context, "ns-all+overlay", "ns-all+seccomp", "an overlay root adds")
     copied = _costs(context, "io-copy-up", "copy-up-1m", ["docker"], "the first write to a file of 1 MiB in a layer:")
     second = _costs(context, "sharing", "second", ["docker", *VM_NAMES], "a second instance of one image adds")
-    words = "; ".join(filter(None, (*(one.words for one in (overlay, copied, second)), _in_layers(context))))
+    parts = (*(one.words for one in (overlay, copied, second)), _in_layers(context), _one_more(context))
+    words = "; ".join(filter(None, parts))
     return Answer("measured", words) if words else _on_its_layers(context)
 
 
@@ -218,6 +219,14 @@ def _in_layers(context: Context) -> str:
                 f"take in one, and with all layers but the uppermost there in {format.cost(top)}"
             )
     return ""
+
+
+def _one_more(context: Context) -> str:
+    """What one more instance of the same files takes on the disk, as a container and as a virtual machine."""
+    layers = [context.find(f"{images.PREFIX}{kind}", "disk-container", "docker") for kind in KINDS]
+    layer = next((row for row in reversed(layers) if row is not None), None)
+    container = f"one more container takes {format.cost(layer)} on the disk" if layer is not None else ""
+    return "; ".join(filter(None, (container, _disks.sentence(context, VM_NAMES))))
 
 
 def _facts(context: Context, fact: str, names: list[str]) -> dict[str, str]:

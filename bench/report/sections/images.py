@@ -1,4 +1,5 @@
-"""Images: from the registry to the first byte by kind of image and engine, and what each kind takes and exposes.
+"""Images: from the registry to the first byte by kind of image and engine, and what each kind takes and exposes. The
+disks that virtual machines have instead are in `_disks.py`.
 
 A raw process has no image. So kinds are compared with each other, within the same blocks of one engine: with an image
 from scratch, those that differ only in their layers with the same files in one layer, and those that differ only in
@@ -15,7 +16,8 @@ from isobench.layout import format
 from isobench.layout.blocks import Figure, Paragraph, Span, table
 from isobench.report import charts
 from isobench.report.context import Section
-from isobench.report.sections._shared import alt_of, name_cell, scenario_details, within_blocks
+from isobench.report.sections import _disks
+from isobench.report.sections._shared import alt_of, name_cell, scenario_details, whole_number, within_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,7 @@ _NAMES = ("set-uid", "shells", "interpreters")
 
 
 def build(context: Context) -> list[Block]:
-    return [*_of_kinds(context), *_verified(context)]
+    return [*_of_kinds(context), *_verified(context), *_disks.build(context)]
 
 
 def _of_kinds(context: Context) -> list[Block]:
@@ -66,8 +68,7 @@ def told(context: Context, kind: str, fact: str) -> str:
 
 def told_number(context: Context, kind: str, fact: str) -> float:
     """The same as a number; NaN if it was not recorded."""
-    text = told(context, kind, fact)
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 16 else math.nan
+    return whole_number(told(context, kind, fact))
 
 
 def count_of(text: str) -> int:
@@ -213,4 +214,4 @@ def _named(text: str) -> Text:
     return str(number) if number == 0 else (Span(str(number)), Span(format.clean(text, 60), "small"))
 
 
-SECTION = Section(83, "images", "Images: from the registry to the first byte", build, "Images")
+SECTION = Section(83, "images", "Images and disks: until the first byte, and what is stored", build, "Images")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from isobench.contracts.disks import DISK_KINDS
 from isobench.contracts.image_kinds import KINDS, ZSTD
 from isobench.core.errors import BuildError
 from isobench.images import kinds
 from isobench.images.archive import Content
-from isobench.images.kinds import COUNTS, Composition, composition, layers_of_kind
+from isobench.images.kinds import COUNTS, Composition, composition, layers_of_kind, root_of_kind
 from isobench.images.layers import layers_of, members
+from isobench.images.rootfs import TEXTS
 from isobench.probe.build import probe_path
 
 OF_THIS_HOST = [name for name in KINDS if name not in ("slim", "full") and not name.endswith(ZSTD)]
@@ -103,3 +105,15 @@ def test_what_this_host_lacks_is_said_with_its_remedy(monkeypatch: pytest.Monkey
     monkeypatch.setattr(kinds, "_CERTIFICATES", (str(tmp_path / "none"),))
     with pytest.raises(BuildError, match="no certificates"):
         kinds._distroless()
+
+
+def test_a_disk_has_the_files_of_the_image() -> None:
+    """All of them, of the same sizes, and besides the folders and texts that every root file system has."""
+    with tarfile.open(root_of_kind("distroless")) as archive:
+        on_disk = {Path(one.name): one.size for one in archive if one.isfile()}
+    in_image = {
+        Path(member.name): member.size for member, _ in members(layers_of_kind("distroless")) if member.isfile()
+    }
+    assert in_image.items() <= on_disk.items() and len(in_image) > 100
+    assert {str(place) for place in on_disk.keys() - in_image.keys()} <= TEXTS.keys()
+    assert set(DISK_KINDS) <= set(KINDS)

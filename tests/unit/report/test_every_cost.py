@@ -85,10 +85,11 @@ def test_a_page_of_very_many_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 def test_sixty_environments_in_twenty_scenarios_are_bounded(tmp_path: Path) -> None:
-    """Every scenario of the catalogue and made-up ones: the page under 4.5 MB, its drawings under 100 kB each, the
+    """Different scenarios of the catalogue, or made-up ones: the page under 4.5 MB, its drawings under 100 kB each, the
     Markdown under 64 kB with pictures under 1.2 MB; every metric still has a table on the page."""
+    different = {metrics: name for name, metrics in SCENARIOS.items()}  # kinds of images and disks have no figures
     records = [ScenarioRecord(name, name, [MetricRecord(m.name, m.unit, m.meaning) for m in metrics])
-               for name, metrics in SCENARIOS.items()][:20]  # fmt: skip
+               for metrics, name in different.items()][:20]  # fmt: skip
     records += [msgspec.structs.replace(UNKNOWN, name=f"weather-{n}") for n in range(20 - len(records))]
     names = ["process", "chroot", "ns-all", "docker", "tcg-null", "tcg", *(f"plug-in-{n}" for n in range(54))]
     layers = dict(zip(names, ("process", "chroot", "namespace", "engine", "vmm", "vm"), strict=False))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isobench.cells.cell import TimedSandbox
-from isobench.contracts.capabilities import KeepsImages
+from isobench.contracts.capabilities import Capability, KeepsImages
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import Offer, Pulled
 from isobench.contracts.launch import Launch
@@ -151,6 +151,28 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
+def test_what_a_container_takes_besides_is_counted_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the instance can tell; one that cannot observe it gives none."""
+
+    class Taking(Asked):
+        bytes: int | None = 8192
+        waited = False
+
+        def disk_bytes(self) -> int | None:
+            assert not self.waited
+            return self.bytes
+
+        def wait(self) -> int:
+            self.waited = True
+            return super().wait()
+
+    box = sandbox(monkeypatch)
+    box.instance = Taking
+    assert BUSYBOX.measure(box)["disk-container"] == 8192
+    monkeypatch.setattr(Taking, "bytes", None)
+    assert "disk-container" not in BUSYBOX.measure(box)
+
+
 def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing there of it at first; not an image of very many layers."""
     for context, built in ((WHOLE.context, 2), (None, 0)):
@@ -227,7 +249,8 @@ def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_they_are_run_when_they_are_named() -> None:
     """By their group or one by one, and in the engines that keep images alone."""
     names = {one.name for one in SCENARIOS}
-    assert {one.name for one in catalog.select_scenarios("image")} == names | {"image-signed"}
+    of_images = [one for one in catalog.select_scenarios("image") if Capability.DISKS not in one.needs]
+    assert {one.name for one in of_images} == names | {"image-signed"}
     assert {one.name for one in SCENARIOS} & {one.name for one in catalog.select_scenarios("default")} == set()
     able = {name for name, one in catalog.environments().items() if SCENARIOS[0].needs <= one.capabilities}
     assert "docker" in able and "process" not in able and len(KINDS) == len(SCENARIOS)

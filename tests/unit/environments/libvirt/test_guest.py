@@ -7,14 +7,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree as Xml
 
 import pytest
 
-from isobench.contracts.launch import DEFAULT_TIMEOUT, working
+from isobench.contracts.disks import Disk
+from isobench.contracts.launch import DEFAULT_TIMEOUT, of_disk, working
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.environments.libvirt import _sandbox
 from isobench.environments.libvirt._domain import GaveUp, GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
+from isobench.environments.libvirt._storage import Storage
 from isobench.environments.libvirt.guest import Guest
 from isobench.guests import initramfs
 from isobench.guests.kernel import Kernel
@@ -141,3 +144,42 @@ def test_whatever_stops_a_domain_from_being_made_is_told(tmp_path: Path) -> None
     with pytest.raises(MeasurementError, match=r"libvirt cannot start the domain: .*surrogates"):
         instance.start("<domain>\udcff</domain>")
     instance.destroy()
+
+
+def test_a_given_disk_is_the_root_and_its_program_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its own format, whatever that of the environment's own disks is, and only for this instance."""
+    monkeypatch.setattr(GuestSandbox, "find_kernel", lambda self: None)
+    monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    started: list[str] = []
+
+    def start(self: GuestSandbox, instance: object, xml: str, timeout: float) -> None:
+        started.append(xml)
+        raise MeasurementError("enough")
+
+    monkeypatch.setattr(GuestSandbox, "start", start)
+    unborn = SimpleNamespace(destroy=lambda: None)
+    monkeypatch.setattr(GuestSandbox, "instance", lambda self, name, folder, timeout, *, idle: unborn)
+    box = sandbox("tcg", tmp_path / "isobench-x" / "tcg")
+    box._workdir.mkdir(parents=True)
+    vars(box).update(_kernel="/vmlinuz", _initramfs="/initramfs")
+    for one in (Disk(tmp_path / "7.qcow2", "qcow2"), Disk(tmp_path / "8", "raw")):
+        with pytest.raises(MeasurementError, match="enough"), box.launch(of_disk(one)):
+            pass
+        domain = Xml.fromstring(started[-1])
+        disk, words = domain.find("devices/disk"), domain.findtext("os/cmdline", "")
+        assert disk is not None and words.endswith(" -- guest disk exec /probe ready")
+        assert [part.attrib for part in (disk[0], disk[1])] == [
+            {**disk[0].attrib, "type": one.format, "cache": "none"},
+            {"file": str(one.file)},
+        ]
+        assert domain.findtext("os/initrd") == "/initramfs"
+    assert box.storage == Storage() and [file.name for file in box._workdir.iterdir()] == []
+
+
+@pytest.mark.usefixtures("no_modules")
+def test_a_kernel_without_a_disks_modules_boots_from_no_given_one(tmp_path: Path) -> None:
+    box = sandbox("tcg", tmp_path / "isobench-x" / "tcg")
+    box._workdir.mkdir(parents=True)
+    with pytest.raises(MeasurementError, match="no disk for this guest"):
+        box.launch(of_disk(Disk(tmp_path / "1", "raw"))).__enter__()
