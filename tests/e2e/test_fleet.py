@@ -207,6 +207,8 @@ def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path,
         isobench_variables={"PYTHONPATH": where},
         isobench_command="{{ isobench_folder }}/venv/bin/isobench",
     )
+    played("night", listed, "--check")
+    assert not (hosts["birch"].place / "lib/fleet").exists()
     assert played("night", listed)["birch"]["changed"]
     assert played("night", listed)["birch"]["changed"] == 0
     (run,) = store.find_runs(tmp_path / "results")
@@ -214,7 +216,20 @@ def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path,
     with zipfile.ZipFile(source, "a") as archive:
         archive.comment = b"the same version, and another file"
     assert played("night", listed)["birch"]["changed"]
-    played("remove", listed)
+    assert played("remove", listed)["birch"]["changed"]
+    assert played("remove", listed)["birch"]["changed"] == 0
+
+
+def test_what_cannot_be_installed_changes_nothing(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """A host that lacks a package which its distribution has not got is measured without it, every night."""
+    lacking = tmp_path / "lacking"
+    document = json.dumps({"schema": 1, "done": ["not firecracker: apt finds no such package here; without it: some"]})
+    lacking.write_text(f"#!/bin/sh\ncase $1 in provision) echo '{document}'; exit 1;; esac\nexec {ISOBENCH} \"$@\"\n")
+    lacking.chmod(0o755)
+    connected = {"dogwood": fleet.connection(hosts["dogwood"])}
+    listed = inventory(tmp_path, connected, isobench_provision=True, isobench_command=str(lacking))
+    assert played("night", listed)["dogwood"]["changed"]
+    assert played("night", listed)["dogwood"]["changed"] == 0
 
 
 def measured(folder: Path, listed: Path, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
