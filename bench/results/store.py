@@ -183,10 +183,8 @@ def load(path: Path) -> Run:
 
 
 def load_session(path: Path) -> Session:
-    """Load only the record of a run folder. Raises `StoreError`."""
-    session = _read_session(path)
-    run = _replayed(path, session)
-    return run.session if run else session
+    """Load only the record of a run folder; where the run was killed, its files are made first. Raises `StoreError`."""
+    return load(path).session if (path / journal.NAME).exists() else _read_session(path)
 
 
 def _whole(path: Path, session: Session) -> Run:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -253,6 +254,23 @@ def undisturbed(folder: Path) -> Path:
             block["marks"] = []
         record.write_text(json.dumps(session))
     return copy
+
+
+def test_a_host_that_went_down_keeps_its_blocks(hosts: dict[str, Host], tmp_path: Path) -> None:
+    """A run that was killed, and nobody completed in its night: a later one fetches it before it is removed there."""
+    connected = {"dogwood": fleet.connection(hosts["dogwood"])}
+    nights = hosts["dogwood"].place / "lib/fleet/nights"
+    folder = "/var/lib/isobench/fleet/nights/one"
+    run = f"{ISOBENCH} run {shlex.join(map(str, ENDLESS))} --out {folder} --no-report >/dev/null 2>&1"
+    until = f"[ $(cat {folder}/*/*/journal.jsonl 2>/dev/null | grep -c block) -gt 2 ]"
+    script = f"mkdir -p {folder}; {run} & until {until}; do kill -0 $! || exit; sleep 0.5; done; kill -9 $!"
+    fleet.said_by(hosts["dogwood"], script)
+    (journal,) = nights.glob("one/*/*/journal.jsonl")
+    played("night", inventory(tmp_path, connected, isobench_night="two"))
+    assert [night.name for night in nights.iterdir()] == ["two"] and not journal.exists()
+    (kept,) = (tmp_path / "results").glob(f"*/{journal.parent.name}")
+    assert {file.name for file in kept.iterdir()} == {"session.json", "suite.json"}
+    assert len(store.load(kept).session.blocks) > 2
 
 
 MEASURED = ("alder", "birch", "cedar", "dogwood", "elm")

@@ -224,10 +224,13 @@ def test_a_run_that_goes_on_is_read_and_left_alone(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_finished_by_its_first_reader(tmp_path: Path) -> None:
     """Every finished block loads, and stock pyperf reads the suite afterwards."""
-    with _killed(tmp_path, 3) as path:
-        before = store.load_session(path)
+    with _killed(tmp_path / "record", 3) as path:
+        record = store.load_session(path)
+        assert {file.name for file in path.iterdir()} == {"session.json", "suite.json"}
+        assert store.load(path).session == record and [block.index for block in record.blocks] == [0, 1, 2, 3]
+    with _killed(tmp_path / "whole", 3) as path:
         run = store.load(path)
-        assert run.series[0].values == [2.0, 3.0, 4.0] and before == run.session
+        assert run.series[0].values == [2.0, 3.0, 4.0]
         assert {file.name for file in path.iterdir()} == {"session.json", "suite.json"}
         assert store.load(path) == run
         (benchmark,) = pyperf.BenchmarkSuite.load(str(path / "suite.json")).get_benchmarks()
