@@ -68,7 +68,7 @@ def test_every_cost_is_taken_of_a_disk(box: Any, way: str) -> None:
         assert values["first-byte"] == values["make-tenth"] + values["start"]
         if way == "copy":
             assert composition_of_kind(KIND).bytes < values["disk"] <= values["disk-used"]
-            assert values["disk"] == pytest.approx(int(facts["source"]), rel=0.05)
+            assert values["disk"] < int(facts["size"]) / 4  # the holes take nothing; XFS allocates some blocks ahead
         else:
             assert 0 < values["disk"] < values["disk-used"] < composition_of_kind(KIND).bytes
         assert there(box) == [".source"]

@@ -33,11 +33,11 @@ def blocks(file: Path) -> int:
     return file.stat().st_blocks * 512
 
 
-def test_a_copy_has_the_same_content_and_no_more_blocks(source: Path, tmp_path: Path) -> None:
-    """Of the holes it has none."""
+def test_a_copy_has_the_same_content_and_keeps_the_holes(source: Path, tmp_path: Path) -> None:
+    """A file system may allocate some blocks ahead, as XFS does."""
     made = disk.make_disk("copy", source, tmp_path / "one")
     assert made == (tmp_path / "one", "raw")
-    assert made.file.stat().st_size == SIZE and DATA <= blocks(made.file) < 2 * DATA
+    assert made.file.stat().st_size == SIZE and DATA <= blocks(made.file) < SIZE // 4
     assert subprocess.run(["cmp", str(source), str(made.file)], check=False).returncode == 0
     assert disk.own_bytes(made.file) == blocks(made.file)
 
