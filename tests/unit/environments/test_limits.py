@@ -13,6 +13,7 @@ import pytest
 from isobench.contracts.capabilities import GivesMemory
 from isobench.contracts.launch import Launch, Limits, limited, working
 from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.environments.libvirt._board import board
 from isobench.environments.libvirt._network import TapSandbox
 from isobench.environments.libvirt._sandbox import Files, GuestSandbox
 from isobench.environments.libvirt._storage import Storage
@@ -211,7 +212,7 @@ def test_the_host_configuration_of_docker() -> None:
 
 def _domain(launch: Launch) -> Any:
     sandbox = GuestSandbox.__new__(GuestSandbox)
-    sandbox.storage = Storage()
+    sandbox.storage, sandbox._board = Storage(), board()
     sandbox.environment = SimpleNamespace(domain_type="qemu", null=True)  # type: ignore[assignment]
     sandbox._kernel, sandbox._initramfs = Path("/k"), None
     return Xml.fromstring(sandbox._sized(launch).domain_xml("one", Files("s", "c", disk="/d"), ("x",)))
@@ -242,7 +243,7 @@ def test_the_domain_of_a_guest() -> None:
 def test_the_card_of_a_guest() -> None:
     """libvirt counts kilobytes of 1000 bytes."""
     sandbox = TapSandbox.__new__(TapSandbox)
-    sandbox.storage = Storage()
+    sandbox.storage, sandbox._board = Storage(), board()
     sandbox.environment = SimpleNamespace(domain_type="qemu", null=True)  # type: ignore[assignment]
     sandbox._kernel, sandbox._initramfs = Path("/k"), None
     for launch, average in ((limited(NONE, receive_bytes=4 << 20), "4194"), (NONE, None)):
