@@ -226,9 +226,11 @@ def _ending(seen: _Seen, status: str, check: bool, most: float) -> tuple[State, 
 def _reason(result: Mapping[str, Any]) -> str:
     """Why a task failed, in one line: what it says, or the end of what its command wrote to standard error."""
     said = str(result.get("msg") or "")
-    if result.get("module_stderr"):  # Ansible's Python on the host did not run
-        return clean(f"{said}: {str(result['module_stderr']).strip().splitlines()[0]}")
+    unread = f"{result.get('module_stderr') or ''}\n{result.get('module_stdout') or ''}".splitlines()
+    if words := [line.strip() for line in unread if line.strip() and not line.startswith("Shared connection to ")]:
+        return clean(f"{said}: {words[0]}")  # Ansible's Python on the host did not run
     if said.startswith("non-zero return code") or not said:
         said = str(result.get("stderr") or result.get("stdout") or said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if "No space left on device" in line] or lines  # dd counts its bytes after that
     return clean(telling_line(lines).removeprefix("isobench: ")) if lines else "it failed without a reason"

@@ -43,6 +43,15 @@ def test_each_role_is_told_once() -> None:
             {"msg": "no JSON", "module_stderr": "pyenv: python3.13: command not found\nmore\n"},
             "no JSON: pyenv: python3.13: command not found",
         ),
+        (
+            {
+                "msg": "no JSON",
+                "module_stderr": "Shared connection to b closed.\r\n",
+                "module_stdout": "\r\nsudo: not found\r\n",
+            },
+            "no JSON: sudo: not found",
+        ),
+        ({"msg": "Task failed\ndd: No space left on device\n0 bytes copied, 6e-05 s"}, "dd: No space left on device"),
         ({"msg": "", "stdout": "only\nthis"}, "this"),
         ({"msg": "a\x1b[31m\u202e b"}, "a⟨U+001B⟩[31m⟨U+202E⟩ b"),
         ({}, "it failed without a reason"),
