@@ -134,15 +134,16 @@ def chrome(profile: Path, **preferences: object) -> Chrome:
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
-def photograph(page: Path, target: Path, last: str = "verdict", first: str = "") -> None:
-    """The page from its top, or that of one element, to the end of another, as wide as on a desk."""
+def photograph(page: Path, target: Path, last: str = "verdict", first: str = "", state: str = "") -> None:
+    """The page from its top, or that of one element, to the end of another, as wide as on a desk. `state` is what its
+    address says to show."""
     with tempfile.TemporaryDirectory() as profile:
         browser = chrome(Path(profile))
         try:
             size = {"width": WIDTH, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            browser.get(page.as_uri())
-            edge = "return document.getElementById(arguments[0]).getBoundingClientRect()[arguments[1]]"
+            browser.get(f"{page.as_uri()}#{state}" if state else page.as_uri())
+            edge = "return document.getElementById(arguments[0]).getBoundingClientRect()[arguments[1]] + window.scrollY"
             top = browser.execute_script(edge, first, "top") - MARGIN if first else 0
             bottom = browser.execute_script(edge, last, "bottom")
             clip = {"x": 0, "y": round(top), "width": WIDTH, "height": round(bottom - top), "scale": 1}

@@ -1,8 +1,8 @@
 """One cost over the nights as a hand-written SVG, which takes a thousandth of matplotlib's time.
 
 Colours are classes of the page's stylesheet, so a dark page has a dark drawing. One step to the right is one night, so
-that a clock that was wrong once does not compress all others. `data-` attributes tell the script what to move when
-fewer nights are shown.
+that a clock that was wrong once does not compress all others. `data-` attributes tell the script, which draws the same
+with uPlot, what the page's table of numbers does not have (`charts.js`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from isobench.layout.ticks import log_ticks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from isobench.site.machine import Course
+    from isobench.site.machine import Course, Level
 
 WIDTH, HEIGHT = 920, 206
 LEFT, RIGHT, TOP, BOTTOM = 66, 908, 32, 182
@@ -43,7 +43,9 @@ class Mark(NamedTuple):
     """A change: a dashed line with its number, or, of the host's software, a dotted one."""
 
     night: int
-    label: str
+    number: int
+    words: str
+    """What changed, for who points at the line."""
     software: bool = False
 
 
@@ -58,7 +60,7 @@ class Scale(NamedTuple):
     def x(self, night: float) -> float:
         return LEFT + _MARGIN + (RIGHT - LEFT - 2 * _MARGIN) * (night / (self.nights - 1) if self.nights > 1 else 0.5)
 
-    def xs(self, nights: Sequence[int]) -> np.ndarray:
+    def xs(self, nights: Sequence[int] | np.ndarray) -> np.ndarray:
         """The same for many."""
         if self.nights < 2:
             return np.full(len(nights), self.x(0))
@@ -77,23 +79,25 @@ class Scale(NamedTuple):
 
 
 def draw(
-    course: Course, starts: Sequence[str], marks: Iterable[Mark], interval: tuple[float, float] | None, words: str
+    course: Course,
+    starts: Sequence[str],
+    marks: Sequence[Mark],
+    interval: tuple[float, float] | None,
+    words: str,
+    factor: float = 1.0,
 ) -> str:
-    """The drawing; `words` are its alternative text. `interval` is that of the last night."""
+    """The drawing; `words` are its alternative text. `interval` is that of the last night; `factor` is the unit of the
+    page's table."""
     scale = _scale(course, len(starts))
     many = " many" if len(course.nights) > _MANY else ""
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}" data-nights="{scale.nights}">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">',
         *_axes(course, scale, starts),
         *_marks(marks, scale),
         f'<path class="bars{many}" d="{_bars(course, scale)}"/>' if course.lows else "",
         f'<path class="dots{many}" d="{_dots(course, scale)}"/>',
         _interval(scale, interval),
-        *(
-            f'<path class="level" data-first="{one.first}" data-last="{one.last}" '
-            f'd="M{_edge(scale, one.first, -0.5)} {scale.y(one.number):.1f}H{_edge(scale, one.last, 0.5)}"/>'
-            for one in course.levels
-        ),
+        *(_level(one, scale, factor) for one in course.levels),
         "</svg>",
     ]
     return "".join(parts)
@@ -163,15 +167,20 @@ def _dots(course: Course, scale: Scale) -> str:
 
 
 def _bars(course: Course, scale: Scale) -> str:
-    """Each night's interval as a stroke from its low to its high end. A night without one has an invisible stroke of
-    zero length, so that the script finds a stroke for every dot."""
-    numbers = np.array(course.numbers)
-    low, high = (np.where(np.isnan(ends), numbers, ends) for ends in (np.array(course.lows), np.array(course.highs)))
-    below, above = (np.rint(scale.ys(ends)).astype(int) for ends in (low, high))
-    right = np.rint(scale.xs(course.nights)).astype(int)
-    down = below - np.concatenate(([0], above[:-1]))
-    moves = zip(np.diff(right, prepend=0).tolist(), down.tolist(), (above - below).tolist(), strict=True)
+    """Each night's interval, if it has one, as a stroke from its low to its high end."""
+    lows, highs = np.array(course.lows), np.array(course.highs)
+    known = ~(np.isnan(lows) | np.isnan(highs))
+    low, high = (np.rint(scale.ys(ends[known])).astype(int) for ends in (lows, highs))
+    right = np.rint(scale.xs(np.array(course.nights)[known])).astype(int)
+    down = low - np.append(0, high)[:-1]
+    moves = zip(np.diff(right, prepend=0).tolist(), down.tolist(), (high - low).tolist(), strict=True)
     return "".join([f"m{x} {y}v{up}" for x, y, up in moves])
+
+
+def _level(level: Level, scale: Scale, factor: float) -> str:
+    data = f'data-first="{level.first}" data-last="{level.last}" data-number="{level.number / factor:.6g}"'
+    left, right = _edge(scale, level.first, -0.5), _edge(scale, level.last, 0.5)
+    return f'<path class="level" {data} d="M{left} {scale.y(level.number):.1f}H{right}"/>'
 
 
 def _edge(scale: Scale, night: int, more: float) -> str:
@@ -186,19 +195,22 @@ def _marks(marks: Iterable[Mark], scale: Scale) -> Iterable[str]:
     end, high = 0.0, False
     for night, here in sorted(nights.items()):
         x = max(scale.x(night - 0.5), LEFT)
-        for kind in sorted({"software" if mark.software else "change" for mark in here}):
-            yield f'<path class="{kind}" data-night="{night - 0.5}" d="M{x:.1f} {TOP}V{BOTTOM}"/>'
-        words = ", ".join(mark.label for mark in here)
-        half = _DIGIT * len(words) / 2
+        for mark in here:
+            kind = "software" if mark.software else "change"
+            yield f'<path class="{kind}" data-night="{night}" d="M{x:.1f} {TOP}V{BOTTOM}">'
+            yield f"<title>{mark.number}: {escape(mark.words)}</title></path>"
+        numbers = ", ".join(str(mark.number) for mark in here)
+        half = _DIGIT * len(numbers) / 2
         high = x - half < end and not high
         end = x + half
         y = TOP - (19 if high else 6)
-        yield f'<text class="number" data-night="{night - 0.5}" x="{x:.1f}" y="{y}">{words}</text>'
+        yield f'<text class="number" x="{x:.1f}" y="{y}">{numbers}</text>'
 
 
 def _interval(scale: Scale, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return ""
-    x = f"{scale.x(scale.nights - 1):.1f}"
+    night = scale.nights - 1
     low, high = scale.ys(interval)
-    return f'<path class="interval" data-night="{scale.nights - 1}" d="M{x} {low:.1f}V{high:.1f}"/>'
+    ends = f'data-night="{night}" data-low="{interval[0]:.6g}" data-high="{interval[1]:.6g}"'
+    return f'<path class="interval" {ends} d="M{scale.x(night):.1f} {low:.1f}V{high:.1f}"/>'

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from markupsafe import Markup, escape
 
 import isobench
@@ -27,9 +29,10 @@ _KEY = (
     "confirmed changes; a dashed one is such a change, numbered as below; a dotted one a change of the host's "
     "software. A faint bar is the 95 % interval of that median from the run's blocks alone; the dark one at the "
     "newest run is that of its report, corrected for all costs. Bars are cut off at the frame. Log axis, but of "
-    "values that were zero; one step to the right is one run. The arrow keys move over the runs, Enter keeps one in "
-    "the address."
+    "values that were zero; one step to the right is one run."
 )
+_LASTS = (30, 100, 365)
+"""How many of the last runs the figures can be limited to."""
 
 
 def name(metric: str) -> str:
@@ -48,7 +51,7 @@ def render(machine: Machine, metric: str, all_rows: Sequence[Row]) -> str:
             "unit": unit.after,
             "environment": _words(course),
             "title": _title(machine, course),
-            "drawing": Markup(_drawing(machine, course, rows)),  # its words are escaped there
+            "drawing": Markup(_drawing(machine, course, unit, rows)),  # its words are escaped there
         }
         for column, (course, unit) in enumerate(zip(courses, units, strict=True), _BESIDE)
     ]
@@ -65,10 +68,12 @@ def render(machine: Machine, metric: str, all_rows: Sequence[Row]) -> str:
         sections=[("history", "History"), ("changes", "Changes"), ("nights", "Numbers")],
         lead=". ".join(filter(None, (format.clean(meaning, 500), machine.hardware))),
         key=_KEY,
+        lasts=[last for last in _LASTS if last < len(machine.nights)],
         left_out=len(machine.left_out),
         figures=figures,
         changes=rows[::-1],
-        nights_caption=f"{format.clean(metric, 200)} by run, the newest first",
+        nights_caption=f"{format.clean(metric, 200)} by run, the newest first: the median and its 95 % interval from "
+        "that run's blocks alone",
         heads=[{"environment": _words(c), "unit": u.head} for c, u in zip(courses, units, strict=True)],
         body=Markup(_body(machine, courses, units, rows)),  # numbers, and escaped dates
     )
@@ -113,9 +118,9 @@ def _title(machine: Machine, course: Course) -> str:
     return f"{now}{since}{few}{gone}"
 
 
-def _drawing(machine: Machine, course: Course, rows: Sequence[Row]) -> str:
+def _drawing(machine: Machine, course: Course, unit: _Unit, rows: Sequence[Row]) -> str:
     marks = [
-        Mark(machine.night_of(alert), str(row.number), alert.kind == "fingerprint")
+        Mark(machine.night_of(alert), row.number, _change(row), alert.kind == "fingerprint")
         for row in rows
         if (alert := machine.alerts[row.number - 1]).state != "withdrawn"
         and (alert.kind == "fingerprint" or course.name in alert.what)
@@ -126,7 +131,13 @@ def _drawing(machine: Machine, course: Course, rows: Sequence[Row]) -> str:
         interval = (estimate.ratio_low, estimate.ratio_high)
     words = f"{_words(course)}: {_title(machine, course)}. {format.count(len(course.nights), 'run')}; "
     words += format.count(sum(not mark.software for mark in marks), "confirmed change")
-    return draw(course, machine.starts, marks, interval, words)
+    return draw(course, machine.starts, marks, interval, words, unit.factor)
+
+
+def _change(row: Row) -> str:
+    """What changed, in the figure of a cost: its size and likely cause, or the software."""
+    size = row.change or ", ".join(place.words for place in row.what)
+    return f"{size}, likely because of {row.cause}" if row.cause else size
 
 
 def _body(machine: Machine, courses: Sequence[Course], units: Sequence[_Unit], rows: Sequence[Row]) -> str:
@@ -137,8 +148,10 @@ def _body(machine: Machine, courses: Sequence[Course], units: Sequence[_Unit], r
     columns = []
     for course, unit in zip(courses, units, strict=True):
         cells = ["<td>"] * len(machine.nights)
-        for night, number in zip(course.nights, course.numbers, strict=True):
-            cells[night] = f"<td>{_short(number / unit.factor)}"
+        numbers = ((np.array(one) / unit.factor).tolist() for one in (course.numbers, course.lows, course.highs))
+        for night, number, low, high in zip(course.nights, *numbers, strict=True):
+            ends = "" if math.isnan(low) else f" [{_short(low)}, {_short(high)}]"
+            cells[night] = f"<td>{_short(number)}{ends}"
         columns.append(cells)
     heads = [
         f"<tr><th scope=row class=left>{escape(changes.minute(night.started))}<td>{', '.join(here.get(index, ()))}"

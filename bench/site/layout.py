@@ -1,5 +1,5 @@
-"""The layout of all pages, and their two shared files: a stylesheet (the report's and the site's) and the script that
-sorts, filters and responds to the mouse. A page is complete without the script."""
+"""The layout of all pages, and the files that they share: a stylesheet (the report's and the site's), the script that
+sorts and filters, and for pages with figures uPlot with what draws them. A page is complete without the scripts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from isobench.layout import format, html
 _HERE = Path(__file__).parent
 
 STYLE, SCRIPT = "site.css", "site.js"
+CHARTS_STYLE, CHARTS_SCRIPT = "charts.css", "charts.js"
 
 
 def page(template: str, **values: object) -> str:
@@ -21,8 +22,18 @@ def page(template: str, **values: object) -> str:
 
 
 def files() -> dict[str, str]:
-    """The files that all pages share, by name."""
-    return {STYLE: html.style() + _text(STYLE), SCRIPT: html.shared_script() + _text(SCRIPT)}
+    """The files that pages share, by name."""
+    return {
+        STYLE: html.style() + _text(STYLE),
+        SCRIPT: html.shared_script() + _text(SCRIPT),
+        CHARTS_STYLE: _uplot("uPlot.min.css") + _text(CHARTS_STYLE),
+        CHARTS_SCRIPT: _uplot("uPlot.iife.min.js") + _text(CHARTS_SCRIPT),
+    }
+
+
+def _uplot(name: str) -> str:
+    """A file of uPlot with its licence, which every copy has to contain."""
+    return f"/*\n{_text('uplot/LICENSE')}*/\n{_text(f'uplot/{name}')}\n"
 
 
 def _text(name: str) -> str:
@@ -35,5 +46,7 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.globals.update(count=format.count, style=STYLE, script=SCRIPT)
+    made.globals.update(
+        count=format.count, style=STYLE, script=SCRIPT, charts_style=CHARTS_STYLE, charts_script=CHARTS_SCRIPT
+    )
     return made

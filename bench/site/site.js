@@ -1,14 +1,12 @@
-/* What a page can do beyond being read: sort and filter its tables, tell the night and the value under the mouse or the
-   arrow keys, put any two runs side by side, and keep what is shown in the address. State is
-   `#NAME.q=words&NAME.sort=-2&history.last=30&FIGURE.at=night&compare.before=time&compare.after=time`. */
+/* What a page can do beyond being read: sort and filter its tables, draw its figures (charts.js), put any two runs side by
+   side, and keep what is shown in the address. State is
+   `#NAME.q=words&NAME.sort=-2&compare.before=time&compare.after=time` and that of the figures. */
 
 const UNITS = { ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1, B: 1, KiB: 1024, MiB: 1048576, GiB: 1073741824, "%": 0.01, "×": 1 };
 const NUMBER = /^([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*(ns|µs|ms|s|KiB|MiB|GiB|B|%|×))?(?![\w.-])/;
 const FEW = 5; // rows that need no filter
 const tables = new Map();
-const figures = new Map();
-const LASTS = [30, 100, 365]; // runs that figures can be cut to
-let zoom = null;
+let charts = null;
 let comparison = null;
 
 function keyOf(cell) {
@@ -105,181 +103,6 @@ class Rich {
       else head.removeAttribute("aria-sort");
     });
     if (keep) save(`${this.name}.sort`, by ? String(by) : "");
-  }
-}
-
-/* The plot within the drawing, as chart.py draws it: its edges, and the first and the last night within. */
-const [EDGE, LEFT, RIGHT, FAR_EDGE, TOP, BOTTOM] = [66, 74, 900, 908, 32, 182];
-const DATES = 6, MANY = 250;
-
-class Chart {
-  constructor(figure, nights) {
-    this.name = figure.id;
-    this.svg = figure.querySelector("svg");
-    this.readout = figure.querySelector(".readout");
-    this.readout.classList.add("live");
-    this.unit = figure.dataset.unit;
-    this.count = Number(this.svg.dataset.nights);
-    const column = Number(figure.dataset.column);
-    this.values = nights.map((row) => row.cells[column]?.textContent.trim() ?? "").reverse();
-    this.labels = nights.map((row) => row.cells[0].textContent.trim()).reverse();
-    this.changes = nights.map((row) => row.cells[1].textContent.trim()).reverse();
-    this.at = -1;
-    this.view = [0, this.count - 1];
-    this.dots = this.readDots();
-    this.bars = this.readBars();
-    this.svg.addEventListener("pointermove", (event) => this.show(this.under(event), false));
-    this.svg.addEventListener("pointerleave", () => this.show(this.kept ?? -1, false));
-    this.svg.addEventListener("click", (event) => this.show(this.under(event), true));
-    const drawing = figure.querySelector(".drawing");
-    drawing.addEventListener("keydown", (event) => this.key(event));
-    drawing.scrollLeft = drawing.scrollWidth; // the newest runs are on the right
-  }
-
-  under(event) {
-    const box = this.svg.getBoundingClientRect();
-    const across = ((event.clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width;
-    const [first, last] = this.view;
-    const night = first + Math.round(((across - LEFT) / (RIGHT - LEFT)) * (last - first));
-    return this.near(Math.min(Math.max(night, first), last), 0);
-  }
-
-  near(night, step) {
-    for (let away = 0; away < this.count; away += 1) {
-      for (const one of step ? [night + step * away] : [night - away, night + away]) if (this.values[one]) return one;
-    }
-    return this.at;
-  }
-
-  key(event) {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (step) this.show(this.at < 0 ? this.near(this.count - 1, -1) : this.near(this.at + step, step), false);
-    else if (event.key === "Enter" && this.at >= 0) this.show(this.at, true);
-    else if (event.key === "Escape") this.show(-1, true);
-    else return;
-    event.preventDefault();
-  }
-
-  find(label) {
-    this.show(label ? this.labels.indexOf(label) : -1, false);
-    this.kept = this.at;
-  }
-
-  show(night, keep) {
-    this.at = night;
-    this.svg.querySelectorAll(".cursor").forEach((one) => one.remove());
-    this.readout.textContent = "";
-    if (night >= 0 && this.values[night]) {
-      const change = this.changes[night] ? `; here change ${this.changes[night]}` : "";
-      this.readout.textContent = `${this.labels[night]}: ${this.values[night]}${this.unit}${change}`;
-      if (night >= this.view[0]) {
-        this.svg.append(drawn("path", { class: "cursor", d: `M${this.x(night)} ${TOP}V${BOTTOM}` }));
-      }
-    }
-    if (keep) {
-      this.kept = night;
-      save(`${this.name}.at`, night < 0 ? "" : this.labels[night]);
-    }
-  }
-
-  x(night, [first, last] = this.view) {
-    return LEFT + (RIGHT - LEFT) * (last > first ? (night - first) / (last - first) : 0.5);
-  }
-
-  /* The height of each night's dot, as it was drawn. */
-  readDots() {
-    const moves = [...this.svg.querySelector(".dots").getAttribute("d").matchAll(/m-?\d+ (-?\d+)h0/g)];
-    const nights = this.values.flatMap((value, night) => (value ? [night] : []));
-    let y = 0;
-    return moves.map((move, index) => [nights[index], (y += Number(move[1]))]);
-  }
-
-  /* The lower and the upper end of each night's interval, as they were drawn. */
-  readBars() {
-    const moves = [...(this.svg.querySelector(".bars")?.getAttribute("d").matchAll(/m-?\d+ (-?\d+)v(-?\d+)/g) ?? [])];
-    let y = 0;
-    return moves.map((move, index) => {
-      const from = y + Number(move[1]);
-      return [this.dots[index][0], from, (y = from + Number(move[2]))];
-    });
-  }
-
-  /* Show the last so many nights, or all. */
-  zoom(count) {
-    const all = [0, this.count - 1];
-    this.view = [count ? Math.max(0, this.count - count) : 0, this.count - 1];
-    const [first] = this.view;
-    const within = (x) => Math.min(Math.max(x, EDGE), FAR_EDGE).toFixed(1);
-    const shown = this.dots.filter(([night]) => night >= first);
-    const path = this.svg.querySelector(".dots");
-    path.setAttribute("d", shown.map(([night, y]) => `M${this.x(night).toFixed(1)} ${y}h0`).join(""));
-    path.classList.toggle("many", shown.length > MANY);
-    const bars = this.bars.filter(([night]) => night >= first);
-    const strokes = bars.map(([night, from, to]) => `M${this.x(night).toFixed(1)} ${from}V${to}`).join("");
-    this.svg.querySelector(".bars")?.setAttribute("d", strokes);
-    this.svg.querySelector(".bars")?.classList.toggle("many", shown.length > MANY);
-    for (const level of this.svg.querySelectorAll(".level")) {
-      const y = /\s([\d.]+)H/.exec(level.getAttribute("d"))[1];
-      const [from, to] = [level.dataset.first - 0.5, Number(level.dataset.last) + 0.5];
-      level.style.display = to > first ? "" : "none";
-      level.setAttribute("d", `M${within(this.x(from))} ${y}H${within(this.x(to))}`);
-    }
-    for (const part of this.svg.querySelectorAll("[data-night]")) {
-      const night = Number(part.dataset.night);
-      part.style.display = night >= first - 0.5 ? "" : "none";
-      part.setAttribute("transform", `translate(${within(this.x(night)) - within(this.x(night, all))})`);
-    }
-    this.date();
-    this.show(this.at, false);
-  }
-
-  date() {
-    const [first, last] = this.view;
-    const count = Math.min(DATES, last - first + 1);
-    const nights = new Set([...Array(count).keys()].map((n) => first + Math.round((n * (last - first)) / Math.max(count - 1, 1))));
-    const parts = [...nights].flatMap((night) => {
-      const x = this.x(night);
-      const end = night === last && count > 1 ? { "text-anchor": "end", dx: 12 } : {};
-      const label = drawn("text", { class: "date", x, y: BOTTOM + 19, ...end });
-      label.textContent = this.labels[night].slice(0, 10);
-      return [drawn("path", { class: "grid", d: `M${x} ${BOTTOM}v5` }), label];
-    });
-    this.svg.querySelector(".dates").replaceChildren(...parts);
-  }
-}
-
-/* Buttons that show the last so many runs in all figures. */
-class Zoom {
-  constructor(before, count) {
-    const tools = document.createElement("div");
-    tools.className = "tools";
-    tools.setAttribute("role", "group");
-    tools.setAttribute("aria-label", "Runs in the figures");
-    this.buttons = new Map();
-    for (const last of [0, ...LASTS.filter((one) => one < count)]) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = last ? `Last ${last} runs` : "All runs";
-      button.addEventListener("click", () => this.show(last, true));
-      this.buttons.set(last, button);
-      tools.append(button);
-    }
-    if (this.buttons.size > 1) before.before(tools);
-    this.last = 0;
-    this.press();
-  }
-
-  press() {
-    for (const [last, button] of this.buttons) button.setAttribute("aria-pressed", String(last === this.last));
-  }
-
-  show(last, keep) {
-    if (last !== this.last && this.buttons.has(last)) {
-      this.last = last;
-      for (const chart of figures.values()) chart.zoom(last);
-      this.press();
-    }
-    if (keep) save("history.last", last ? String(last) : "");
   }
 }
 
@@ -471,9 +294,8 @@ function restore(scroll) {
     table.filter(known.get(`${name}.q`) ?? "", false);
     table.sort(Number(known.get(`${name}.sort`) ?? 0) || 0, false);
   }
-  zoom?.show(Number(known.get("history.last") ?? 0) || 0, false);
+  charts?.restore(known);
   comparison?.restore(known);
-  for (const [name, chart] of figures) chart.find(known.get(`${name}.at`) ?? "");
   const [first] = known.keys();
   if (!scroll || !first) return;
   const name = first.slice(0, first.lastIndexOf("."));
@@ -493,11 +315,8 @@ function tellAges() {
 
 linkRuns([...document.querySelectorAll("[data-name=runs-table] tbody tr")]);
 for (const table of document.querySelectorAll("table.rich")) tables.set(table.dataset.name, new Rich(table));
-const nights = tables.get("nights-table");
-for (const figure of nights ? document.querySelectorAll("figure[data-column]") : []) {
-  figures.set(figure.id, new Chart(figure, nights.rows));
-}
-if (figures.size) zoom = new Zoom(document.querySelector("figure[data-column]"), nights.rows.length);
+const figures = [...document.querySelectorAll("figure[data-column]")];
+if (figures.length && "uPlot" in window) charts = new Charts(figures, [...tables.get("nights-table").rows].reverse());
 const compared = document.querySelector("#compare[data-before]");
 if (compared) comparison = new Comparison(compared, tables.get("compare-table"));
 tellAges();

@@ -116,68 +116,6 @@ def test_it_sorts_by_what_is_meant(
     assert up == rising and down == full[::-1] + [""] * (len(rising) - len(full))
 
 
-def test_a_figure_tells_the_run_and_the_value(browser: Chrome, pages: dict[str, Path]) -> None:
-    """By the keyboard and by the mouse; Enter keeps the run in the address, which brings it back."""
-    from selenium.webdriver import ActionChains, Keys
-
-    show(browser, pages["cost"], 1280)
-    drawing = browser.find_element("css selector", "#in-docker .drawing")
-    readout = "return document.querySelector('#in-docker output').textContent"
-    assert browser.execute_script(readout) == ""
-    drawing.send_keys(Keys.ARROW_LEFT)
-    newest = browser.execute_script("return document.querySelector('[data-name=nights-table] tbody tr').innerText")
-    cells = newest.split("\t")
-    assert browser.execute_script(readout) == f"{cells[0]}: {cells[-1].strip()}×"
-    for _ in range(NIGHTS - 1 - STEP):
-        drawing.send_keys(Keys.ARROW_LEFT)
-    told = browser.execute_script(readout)
-    assert "; here change " in told
-    drawing.send_keys(Keys.ENTER)
-    go(browser, pages["cost"], browser.current_url.partition("#")[2])
-    assert browser.execute_script(readout) == told
-    svg = browser.find_element("css selector", "#in-docker svg")
-    ActionChains(browser).move_to_element_with_offset(svg, -200, 0).perform()
-    assert browser.execute_script(readout) not in ("", told)
-    browser.find_element("css selector", "#in-docker .drawing").send_keys(Keys.ESCAPE)
-    assert browser.execute_script(readout) == "" and "#" not in browser.current_url
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
-
-
-DRAWN = """
-const svg = document.querySelector('#in-docker svg');
-const seen = s => [...svg.querySelectorAll(s)].filter(e => e.style.display !== 'none');
-const dots = svg.querySelector('.dots').getBBox();
-return {dots: (svg.querySelector('.dots').getAttribute('d').match(/h0/g)).length,
-  bars: (svg.querySelector('.bars').getAttribute('d').match(/[vV]/g)).length, levels: seen('.level').length,
-  dates: seen('.date').map(e => e.textContent), marks: seen('.change, .software').length,
-  right: Math.round(dots.x + dots.width), top: Math.round(dots.y), left: Math.round(dots.x)};
-"""
-
-
-def test_figures_can_be_cut_to_the_last_runs(browser: Chrome, long_page: Path) -> None:
-    """Their dots, levels, changes and dates; the address says so, and the way back leads to the same drawing."""
-    show(browser, long_page, 1280)
-    whole = browser.execute_script(DRAWN)
-    assert whole["dots"] == whole["bars"] == LONG and whole["levels"] == 2 and whole["marks"] == 2
-
-    def press(words: str) -> dict[str, Any]:
-        for button in browser.find_elements("css selector", "#history .tools button"):
-            if button.text == words:
-                button.click()
-        found: dict[str, Any] = browser.execute_script(DRAWN)
-        return found
-
-    cut = press("Last 30 runs")
-    assert cut["dots"] == cut["bars"] == 30 and cut["levels"] == 1 and cut["marks"] == 0
-    assert (cut["right"], cut["left"]) == (whole["right"], whole["left"]) and cut["dates"][-1] == whole["dates"][-1]
-    assert cut["dates"][0] == night(LONG - 30)[:10]
-    assert browser.current_url.endswith("#history.last=30")
-    go(browser, long_page, "history.last=30")
-    assert browser.execute_script(DRAWN) == cut
-    assert press("All runs") == whole and "#" not in browser.current_url
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
-
-
 TABLE = """
 const rows = document.querySelectorAll('[data-name=compare-table] tbody tr');
 return [...rows].map(row => [...row.cells].map(cell => cell.textContent.trim()));
@@ -299,7 +237,8 @@ def test_hostile_words_do_nothing(browser: Chrome, pages: dict[str, Path]) -> No
     for name in ("index", "hostile host", "hostile cost", "hostile compare"):
         show(browser, pages[name], 1280)
         scripts = browser.execute_script("return [...document.scripts].map(s => s.src.split('/').pop())")
-        assert sorted(scripts) == [*(["runs.js"] if name == "hostile compare" else []), "site.js"]
+        more = {"hostile compare": ["runs.js"], "hostile cost": ["charts.js"]}.get(name, [])
+        assert sorted(scripts) == [*more, "site.js"]
         assert browser.execute_script("return document.querySelectorAll('[href^=\"http\"], b, [onerror]').length") == 0
         text = browser.execute_script("return document.body.innerText")
         assert "<script>alert(1)</script>" in text and "\u202e" not in text
@@ -320,7 +259,11 @@ def test_without_script_every_page_is_complete(browser: Chrome, pages: dict[str,
             found = browser.execute_cdp_cmd("DOM.querySelectorAll", {"nodeId": root, "selector": selector})
             return len(found["nodeIds"])
 
-        kinds = ("tbody tr", "figure svg .level", "input", "select", "thead button")
-        assert [count(kind) for kind in kinds] == [rows, figures, 0, 0, 0]
+        kinds = ("tbody tr", "figure svg .level", "input", "select", "thead button", "button", "canvas")
+        unused = count("[hidden] button")
+        assert [count(kind) for kind in kinds] == [rows, figures, 0, 0, 0, unused, 0]
+        wanted = {"nodeId": root, "selector": "figure svg"}
+        for svg in browser.execute_cdp_cmd("DOM.querySelectorAll", wanted)["nodeIds"]:
+            assert browser.execute_cdp_cmd("DOM.getBoxModel", {"nodeId": svg})["model"]["height"] > 100  # is displayed
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

@@ -32,7 +32,7 @@ def test_it_says_what_it_did_and_what_is_new(here: Path, capsys: pytest.CaptureF
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith("new: the host changed at") and lines[0].endswith("(one)")
-    assert lines[1:] == [f"{STEP + 2} runs of 2 hosts, 21 pages, 27 files written", "site/index.html"]
+    assert lines[1:] == [f"{STEP + 2} runs of 2 hosts, 21 pages, 29 files written", "site/index.html"]
     assert "schema 99" in said.err
 
 

@@ -14,7 +14,7 @@ import pytest
 from isobench.layout import format
 from isobench.nights import pruning
 from isobench.results.store import SESSION
-from isobench.site import compare, cost
+from isobench.site import build, compare, cost, layout
 from tests.unit.analysis.made import night
 from tests.unit.report.made import HOSTILE
 from tests.unit.site.made import NAMES, STEP, add, add_nights, change, files, made, pages
@@ -199,10 +199,40 @@ def test_the_numbers_are_those_of_the_history(two_hosts: Path) -> None:
     assert [row[0].rpartition(">")[2].strip() for row in rows] == [
         night(number)[:16].replace("T", " ") for number in reversed(range(NIGHTS))
     ]
-    docker = [float(row[-1]) for row in rows]
+    cells = [re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", row[-1].strip()) for row in rows]
+    docker = [float(cell[1]) for cell in cells if cell]
+    assert all(cell and float(cell[2]) < float(cell[1]) < float(cell[3]) for cell in cells)
     assert all((number > 1.15) == (index < NIGHTS - STEP) for index, number in enumerate(docker))
     marked = [len(rows) - 1 - index for index, row in enumerate(rows) if row[1].strip()]
     assert marked == [STEP]
+
+
+def test_another_version_of_the_library_is_published(
+    history: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its file is written again, and what machines' pages depend on has changed."""
+    before = build._made_by()
+    package = tmp_path / "package"
+    for room in build._ROOMS:
+        shutil.copytree(build._PACKAGE / room, package / room)
+    with (package / "site/uplot/uPlot.iife.min.js").open("a") as library:
+        library.write("/* newer */")
+    monkeypatch.setattr(build, "_PACKAGE", package)
+    monkeypatch.setattr(layout, "_HERE", package / "site")
+    build._made_by.cache_clear()
+    try:
+        assert build._made_by() != before
+        assert made(history).written == 1
+    finally:
+        build._made_by.cache_clear()
+    assert "/* newer */" in (history / "site" / layout.CHARTS_SCRIPT).read_text()
+
+
+def test_only_pages_with_figures_load_what_draws_them(two_hosts: Path) -> None:
+    """No other page pays for it."""
+    for file in (two_hosts / "site").rglob("*.html"):
+        text = file.read_text()
+        assert (layout.CHARTS_SCRIPT in text) == (layout.CHARTS_STYLE in text) == ("<figure" in text)
 
 
 def test_a_prune_changes_a_word(history: Path) -> None:

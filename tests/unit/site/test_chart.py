@@ -14,6 +14,7 @@ from isobench.site import chart
 from isobench.site.machine import Course, Level
 from tests.unit.analysis.made import night
 
+KINDS = ("change", "software", "number", "interval", "level")
 NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30)
 
 
@@ -59,17 +60,17 @@ def bars(drawing: ET.Element) -> list[tuple[int, int, int]]:
 
 
 @given(NUMBERS, st.sampled_from(["", "second"]), st.data())
-def test_every_night_has_its_interval_at_its_dot(numbers: list[float], unit: str, data: st.DataObject) -> None:
-    """From below to above, around the dot and within the frame; one that is not known is a stroke of no length."""
+def test_every_interval_is_at_its_dot(numbers: list[float], unit: str, data: st.DataObject) -> None:
+    """From below to above, around the dot and within the frame; a night without one has no stroke."""
     wide = data.draw(st.lists(st.floats(0, 1e300) | st.just(math.nan), min_size=len(numbers), max_size=len(numbers)))
     lows = [number - width for number, width in zip(numbers, wide, strict=True)]
     highs = [number + width for number, width in zip(numbers, wide, strict=True)]
     given_course = course(numbers, unit)._replace(lows=lows, highs=highs)
     starts = [night(n) for n in range(len(numbers))]
     drawing = ET.fromstring(chart.draw(given_course, starts, [], None, "words"))
-    for (x, y), (at, low, high), width in zip(dots(drawing), bars(drawing), wide, strict=True):
+    known = [dot for dot, width in zip(dots(drawing), wide, strict=True) if not math.isnan(width)]
+    for (x, y), (at, low, high) in zip(known, bars(drawing), strict=True):
         assert at == x and chart.BOTTOM >= low >= y >= high >= chart.TOP
-        assert low == high or not math.isnan(width)
 
 
 def test_the_usual_interval_is_not_cut_off() -> None:
@@ -100,13 +101,27 @@ def test_what_was_zero_is_drawn_where_zero_is(numbers: list[float]) -> None:
 
 
 def test_words_are_escaped_and_marks_drawn() -> None:
-    """The drawing's name may be anything; a change of the software looks other than one of the cost."""
-    marks = [chart.Mark(1, "7"), chart.Mark(2, "8", software=True)]
-    drawing = drawn([1.0, 1.0, 2.0], marks=marks, interval=(0.9, 3.0), words='"><script>x</script>&')
-    assert drawing.get("aria-label") == '"><script>x</script>&'
-    kinds = [part.get("class") for part in drawing]
-    assert {"change", "software", "interval", "level"} <= set(kinds)
-    assert [part.text for part in drawing if part.get("class") == "number"] == ["7", "8"]
+    """The drawing's name may be anything, and what changed, too; a change of the software looks other than one of the
+    cost."""
+    hostile = '"></title><script>x</script>&'
+    marks = [chart.Mark(1, 7, "+5.0 %"), chart.Mark(2, 8, hostile, software=True), chart.Mark(2, 9, "3×")]
+    drawing = drawn([1.0, 1.0, 2.0], marks=marks, interval=(0.9, 3.0), words=hostile)
+    assert drawing.get("aria-label") == hostile
+    kinds = {kind: [part for part in drawing if part.get("class") == kind] for kind in KINDS}
+    assert [one.text for one in kinds["number"]] == ["7", "8, 9"]
+    told = {kind: ["".join(one.itertext()) for one in kinds[kind]] for kind in ("change", "software")}
+    assert told == {"change": ["7: +5.0 %", "9: 3×"], "software": [f"8: {hostile}"]}
+    assert [one.get("data-night") for kind in ("change", "software") for one in kinds[kind]] == ["1", "2", "2"]
+
+
+def test_the_script_is_told_what_the_table_does_not_have() -> None:
+    """Levels and the newest report's interval, in the unit of the table."""
+    given_course = course([0.001, 0.002, 0.003], "second")
+    text = chart.draw(given_course, [night(n) for n in range(3)], [], (1.25, 2.5), "words", 1e-3)
+    parts = {part.get("class"): part for part in ET.fromstring(text)}
+    level, interval = ({k: v for k, v in parts[name].items() if "data" in k} for name in ("level", "interval"))
+    assert level == {"data-first": "0", "data-last": "2", "data-number": "1"}
+    assert interval == {"data-night": "2", "data-low": "1.25", "data-high": "2.5"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 1000])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from hashlib import sha256
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -63,10 +65,25 @@ def test_any_words_make_the_same_page(words: str, problem: str) -> None:
 
 
 def test_the_script_and_the_style_need_nothing_else() -> None:
-    """Neither names another address; the style knows both colours of a dot."""
+    """None names another address, but for a name space and, in a comment, where uPlot is from; the style knows both
+    colours of a dot."""
     found = layout.files()
-    assert found.keys() == {layout.STYLE, layout.SCRIPT}
+    assert found.keys() == {layout.STYLE, layout.SCRIPT, layout.CHARTS_STYLE, layout.CHARTS_SCRIPT}
     for text in found.values():
-        assert "url(" not in text and "import" not in text
-        assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+        assert "url(" not in text and "@import" not in text and "import(" not in text
+        for known in ("http://www.w3.org/2000/svg", "/*! https://github.com/leeoniya/uPlot"):
+            text = text.replace(known, "")
+        assert "http" not in text
     assert found[layout.STYLE].count("--dots:") == 2
+
+
+def test_the_library_is_the_one_that_its_note_names() -> None:
+    """Version and digests are those of the note; every copy has the licence."""
+    folder = Path(layout.__file__).parent / "uplot"
+    note = (folder / "README.md").read_text()
+    for file in folder.iterdir():
+        assert file.name == "README.md" or f"| `{file.name}` | `{sha256(file.read_bytes()).hexdigest()}` |" in note
+    (version,) = re.findall(r"uPlot (\d+\.\d+\.\d+),", note)
+    assert f"(v{version})" in (folder / "uPlot.iife.min.js").read_text()
+    for name in (layout.CHARTS_STYLE, layout.CHARTS_SCRIPT):
+        assert (folder / "LICENSE").read_text() in layout.files()[name]
