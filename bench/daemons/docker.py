@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_REFUSED = rf"{NOT_UTF8}|[:,\\%?#\n]"
+REFUSED = rf"{NOT_UTF8}|[:,\\%?#\n]"
 """Matches characters with a special meaning in overlay options, addresses or Go's format strings."""
 
 
@@ -39,7 +39,7 @@ def start(state: Path) -> Daemon:
     dockerd = find("dockerd")
     if dockerd is None:
         raise Unavailable("dockerd is not installed", remedy="apt-get install docker.io")
-    check_name(state, "dockerd", _REFUSED, "ISOBENCH_STATE")
+    check_name(state, "dockerd", REFUSED, "ISOBENCH_STATE")
     held = session.hold(session.made(state))
     lock = -1
     run = state / "run"
@@ -80,7 +80,7 @@ def _start(dockerd: str, state: Path, run: Path, clean_up: Callable[[], None]) -
         command,
         state=state,
         address=address(state),
-        answers=lambda: _answers(socket_path),
+        answers=lambda: answers(socket_path),
         after=clean_up,
     )
 
@@ -140,7 +140,8 @@ def _runtimes(state: Path) -> list[str]:
     return [f"--add-runtime=runsc={wrapper}"]
 
 
-def _answers(path: Path) -> bool:
+def answers(path: Path) -> bool:
+    """Whether a dockerd answers at this socket. Raises `OSError` if nobody does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(deadlines.stretched(5))
         connection.connect(str(path))

@@ -1,4 +1,4 @@
-"""An ordinary user of a run's own, with subordinate ids, for engines without root.
+"""An ordinary user of a run's own, with subordinate ids, for engines without root and for Docker's userns-remap.
 
 The user exists only in a mount namespace, where files of the run are mounted over /etc/passwd, /etc/group, /etc/subuid
 and /etc/subgid (newuidmap(1) wants an entry in each), so the host's users are not touched. A process holds the
@@ -95,12 +95,16 @@ class OrdinaryUser:
 
     def __init__(self, workdir: Path, run: str) -> None:
         """Raises `Unavailable` if this host does not let an ordinary user have a user namespace."""
-        _check(workdir)
+        if find("newuidmap") is None:
+            raise Unavailable("newuidmap is not installed", remedy="apt-get install uidmap")
+        check_ids(workdir)
         self.id = user_of(run)
         self.home = workdir / "user"
         self.opened = [name for name in DEVICES if _is_closed(name)]
         """Devices that this host does not open to everybody: they are open in the namespace."""
-        self._make_home(workdir)
+        self.home.mkdir(mode=0o700)
+        os.chown(self.home, self.id, self.id)
+        enter(workdir, run, self.home)
         self._holder = _held(workdir, self.id, self.opened)
 
     def words(self) -> list[str]:
@@ -116,22 +120,23 @@ class OrdinaryUser:
         self._holder.kill()
         self._holder.communicate()
 
-    def _make_home(self, workdir: Path) -> None:
-        self.home.mkdir(mode=0o700)
-        os.chown(self.home, self.id, self.id)
-        lines = {
-            "passwd": f"{_NAME}:x:{self.id}:{self.id}::{self.home}:/bin/sh",
-            "group": f"{_NAME}:x:{self.id}:",
-            "subuid": f"{_NAME}:{self.id + 1}:{IDS}",
-            "subgid": f"{_NAME}:{self.id + 1}:{IDS}",
-        }
-        for name, line in lines.items():
-            known = Path("/etc", name).read_bytes().rstrip()
-            (workdir / name).write_bytes(b"\n".join(filter(None, (known, line.encode()))) + b"\n")
-            (workdir / name).chmod(0o644)
+
+NAME = "isobench-user"
 
 
-_NAME = "isobench-user"
+def enter(folder: Path, run: str, home: Path) -> None:
+    """Write the files of /etc that name users into a folder, with the run's user and group entered."""
+    user = user_of(run)
+    lines = {
+        "passwd": f"{NAME}:x:{user}:{user}::{home}:/bin/sh",
+        "group": f"{NAME}:x:{user}:",
+        "subuid": f"{NAME}:{user + 1}:{IDS}",
+        "subgid": f"{NAME}:{user + 1}:{IDS}",
+    }
+    for name, line in lines.items():
+        known = Path("/etc", name).read_bytes().rstrip()
+        (folder / name).write_bytes(b"\n".join(filter(None, (known, line.encode()))) + b"\n")
+        (folder / name).chmod(0o644)
 
 
 def _held(workdir: Path, user: int, opened: Sequence[str]) -> subprocess.Popen[str]:
@@ -157,16 +162,16 @@ def _held(workdir: Path, user: int, opened: Sequence[str]) -> subprocess.Popen[s
     )
 
 
-def _check(workdir: Path) -> None:
-    if find("newuidmap") is None:
-        raise Unavailable("newuidmap is not installed", remedy="apt-get install uidmap")
+def check_ids(workdir: Path, *, of_root: bool = False) -> None:
+    """Raise `Unavailable` if the run's user cannot be entered, if there may be no user namespace of its ids, or if it
+    cannot reach this folder. `of_root`: root makes the namespace, to whom some settings do not apply."""
     for name in ("subuid", "subgid"):
         if not Path("/etc", name).is_file():
             raise Unavailable(f"there is no /etc/{name}", remedy=f"touch /etc/{name}")
     for name, refusing in _REFUSING.items():
-        if text_of(f"/proc/sys/{name}").strip() == refusing:
+        if text_of(f"/proc/sys/{name}").strip() == refusing and (name == _OF_ALL or not of_root):
             raise Unavailable(
-                "ordinary users may not create user namespaces",
+                f"{'users' if name == _OF_ALL else 'ordinary users'} may not create user namespaces",
                 remedy=f"sysctl {name.replace('/', '.')}={_ALLOWING.get(name, '1')}",
             )
     for folder in (workdir, *workdir.parents):
@@ -176,8 +181,9 @@ def _check(workdir: Path) -> None:
             )
 
 
+_OF_ALL = "user/max_user_namespaces"
 _REFUSING = {
-    "user/max_user_namespaces": "0",
+    _OF_ALL: "0",
     "kernel/unprivileged_userns_clone": "0",
     "kernel/apparmor_restrict_unprivileged_userns": "1",
 }

@@ -18,7 +18,7 @@ from isobench.core.errors import Unavailable, UsageError
 from isobench.filesystem.ownership import NotOurs, folder, own_folder, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 RUN_PREFIX = "isobench-"
 """Prefix of the name of everything that a run creates: work folders, containers, images, domains, cgroups."""
@@ -62,10 +62,10 @@ def work_folder(run: str) -> Path | None:
     return None
 
 
-def opened(run: str, family: str, *, but: str = "") -> bool:
-    """Whether a run has opened an environment with this prefix, other than `but`: each opened one has a folder."""
+def opened(run: str, family: str, *, but: Collection[str] = ()) -> bool:
+    """Whether a run has opened an environment with this prefix that is none of `but`: each opened one has a folder."""
     place = work_folder(run)
-    return place is not None and any(folder.name != but for folder in place.glob(f"{family}*"))
+    return place is not None and any(folder.name not in but for folder in place.glob(f"{family}*"))
 
 
 def short(path: Path) -> Path:

@@ -69,6 +69,7 @@ NAMES = (
     *("process", "process-fork", "chroot", "ns-all", "ns-all-user", "ns-all+seccomp", "handmade"),
     *("bubblewrap", "nspawn", "runc", "podman", "podman-rootless", "containerd"),
     *("docker", "docker-nonet", "docker-volume", "docker-tmpfs", "docker-runsc", "docker-rootless", "tcg"),
+    *("docker-remap", "docker-fuse"),
 )
 
 

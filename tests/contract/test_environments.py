@@ -18,6 +18,7 @@ from isobench.contracts.launch import idle, working
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, ProbeError, Unavailable
 from isobench.core.model import EVENTS
+from isobench.environments.docker.drivers import DriverDocker
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
@@ -44,6 +45,7 @@ HERE = (
         "tcg-null",
     ),
     *("docker-published", "docker-rootless", "tcg-user", "tcg-tap"),
+    *("docker-overlay2", "docker-vfs", "docker-fuse", "docker-remap"),
 )
 """What every Debian machine with what `isobench provision --for-tests` installs can run: unavailable is a failure."""
 
@@ -52,8 +54,8 @@ def _parameters() -> Iterator[object]:
     for environment in catalog.environments().values():
         if environment.name.endswith("-distro"):  # a minute each: tests/contract/test_guests.py
             continue
-        if "storage" in environment.groups:  # differ in their data's path alone: tests/contract/test_storage.py
-            continue
+        if "storage" in environment.groups and not isinstance(environment, DriverDocker):
+            continue  # differ in their data's path alone: tests/contract/test_storage.py
         if environment.compared_with == "podman-rootless":  # tests/contract/test_rootless.py
             continue
         marks = [MARKERS[environment.layer]] if environment.layer in MARKERS else []

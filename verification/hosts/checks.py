@@ -92,7 +92,8 @@ class Outcome(NamedTuple):
 
 SHORT = "process,docker,kvm-null,kvm"
 KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
-STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{KVM_STORAGE}"
+DRIVERS = "docker-nonet,docker-overlay2,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
+STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{DRIVERS},{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
 DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"

@@ -25,7 +25,7 @@ from isobench.processes.accounting import cpu_seconds, descendants, parent
 from isobench.resources.use import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any, BinaryIO
 
     from isobench.contracts.environment import Role
@@ -93,12 +93,14 @@ class DockerInstance:
             self.events["ready"] = ready
 
     def host_pids(self) -> Mapping[int, Role]:
-        """The processes in the container are the payload; its shim is a helper."""
-        shim = parent(self._pid) if self._pid else 0
+        """The processes in the container are the payload."""
         pids: dict[int, Role] = {pid: "payload" for pid in (self._pid, *descendants(self._pid)) if pid}
-        if shim > 1:
-            pids[shim] = "helper"
-        return pids
+        return {**pids, **dict.fromkeys(self.helpers(), "helper")}
+
+    def helpers(self) -> list[int]:
+        """The processes that serve the container alone: its shim."""
+        shim = parent(self._pid) if self._pid else 0
+        return [shim] if shim > 1 else []
 
     def harness_pids(self) -> list[int]:
         """Processes of the harness for this container: they use the host's memory, but are no cost of isolation."""
@@ -124,15 +126,15 @@ class DockerInstance:
 
     def wait(self) -> int:
         if self._status is None:
-            shim = parent(self._pid)
+            helpers = self.helpers()
             if self._pid:
                 self.cpu["payload"] = cpu_seconds(self._pid)
-            self._count_shim(shim)
+            self._count(helpers)
             self.events["released"] = time.monotonic_ns()
             with suppress(OSError):  # a working verb may have ended by itself
                 self.stdin.write(b"\n")
             exited = self._await_exit()
-            self._count_shim(shim)
+            self._count(helpers)
             with engine_errors("waiting for its end"):
                 answer = self._client.wait(self._id, timeout=max(1.0, self._deadline - time.monotonic()))
             self.events["exited"] = exited or time.monotonic_ns()
@@ -151,10 +153,11 @@ class DockerInstance:
             words = f"the container's limit is {limit / 2**20:.0f} MiB" if limit else "the host had none left"
             raise OutOfMemory(f"OOM-killed ({words})", console=self._console())
 
-    def _count_shim(self, shim: int) -> None:
-        """The shim ends with its container, so it is read while it lives. The runc that it started is its child."""
-        if shim:
-            self.cpu["helper"] = max(self.cpu.get("helper", 0.0), cpu_seconds(shim, with_children=True))
+    def _count(self, helpers: Sequence[int]) -> None:
+        """They end with the container, so they are read while they live. The runc that a shim started is its child."""
+        if helpers:
+            spent = sum(cpu_seconds(pid, with_children=True) for pid in helpers)
+            self.cpu["helper"] = max(self.cpu.get("helper", 0.0), spent)
 
     def _remove(self) -> None:
         """Ask twice if the container ends by itself while the engine kills it: the engine refuses then (moby,

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+OWN_ENGINES = ("docker-rootless", "docker-overlay2", "docker-vfs", "docker-fuse", "docker-btrfs", "docker-remap")
+"""Environments that start an engine for themselves, and so use no other."""
+
+
 def sweep(run: str) -> list[str]:
     """Remove the containers, volumes and images that carry this run's label.
 
     Raises `Unavailable` if the engine does not answer and the run had used it.
     """
-    used = opened(run, "docker", but="docker-rootless")  # which has an engine of its own
+    used = opened(run, "docker", but=OWN_ENGINES)
     try:
         client = connect()
     except Unavailable:

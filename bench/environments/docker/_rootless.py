@@ -15,8 +15,7 @@ from isobench.daemons.address import Address
 from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of
 from isobench.environments._signatures import by_content_trust, callers_home
 from isobench.environments.docker._client import connect, require
-from isobench.environments.docker._container import DockerInstance
-from isobench.environments.docker._sandbox import DockerSandbox
+from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import work_folder
 from isobench.probe.launcher import ENVIRON
 from isobench.processes.accounting import command_line, descendants, parent, process_name
@@ -26,13 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from isobench.contracts.capabilities import Part
+    from isobench.environments.docker._container import DockerInstance
     from isobench.environments.docker.engine import Docker
 
 _SCRIPT = ("dockerd-rootless.sh", "/usr/share/docker.io/contrib/dockerd-rootless.sh")
 """Docker's own, as its packages and as Debian's install it."""
-_ENGINE = ("rootlesskit", "exe", "slirp4netns", "dockerd", "containerd")
-"""The names of the engine's processes; RootlessKit calls itself as /proc/self/exe."""
 
 
 def sweep(run: str) -> list[str]:
@@ -126,20 +123,11 @@ def _dockerd(engine: int) -> list[int]:
     return [pid for pid in descendants(engine) if process_name(pid) == "dockerd"]
 
 
-class RootlessSandbox(DockerSandbox):
+class RootlessSandbox(OwnSandbox):
     """Images and containers of a rootless engine."""
 
-    def __init__(self, client: Any, environment: Docker, workdir: Path, engine: int) -> None:
-        self._pid = engine
-        self.run = workdir.parent.name
-        super().__init__(client, environment, workdir)
-
-    def daemons(self) -> list[int]:
-        """RootlessKit, dockerd, containerd and the network in user mode."""
-        return [pid for pid in (self._pid, *descendants(self._pid)) if process_name(pid) in _ENGINE]
-
-    def hidden(self) -> dict[Part, str]:
-        return {}  # we started them, as root
+    engine_names = ("rootlesskit", "exe", "slirp4netns", "dockerd", "containerd")
+    """RootlessKit calls itself as /proc/self/exe."""
 
     def signatures(self) -> str:
         """By the settings of the user who called sudo, or else of the run's own, who has none."""
@@ -150,18 +138,9 @@ class RootlessSandbox(DockerSandbox):
         return RootlessInstance(self, self._client, name, timeout, watch_end=watch_end)
 
 
-class RootlessInstance(DockerInstance):
+class RootlessInstance(OwnInstance):
     """A container of a rootless engine, which has no cgroup to be known by."""
 
-    def __init__(self, sandbox: RootlessSandbox, client: Any, name: str, timeout: float, *, watch_end: bool) -> None:
-        self._sandbox = sandbox
-        super().__init__(client, name, timeout, watch_end=watch_end)
-
-    def engine(self) -> list[int]:
-        return self._sandbox.daemons()
-
     def owns(self, pid: int) -> bool:
-        shim = parent(pid)
-        return (
-            is_of(self._sandbox.run, pid) and is_of(self._sandbox.run, shim) and self._id.encode() in command_line(shim)
-        )
+        run, shim = self._sandbox.run, parent(pid)
+        return is_of(run, pid) and is_of(run, shim) and self._id.encode() in command_line(shim)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isobench.core.errors import Unavailable
 from isobench.environments import _ordinary_user
-from isobench.environments._ordinary_user import IDS, OrdinaryUser, user_of
+from isobench.environments._ordinary_user import IDS, NAME, OrdinaryUser, check_ids, enter, user_of
 
 
 @given(st.text())
@@ -39,6 +39,29 @@ def test_a_host_that_forbids_it(
     with pytest.raises(Unavailable, match="may not create user namespaces") as raised:
         OrdinaryUser(tmp_path, "isobench-1")
     assert raised.value.remedy == remedy
+
+
+def test_what_is_forbidden_to_ordinary_users_is_not_to_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose engine makes a namespace of the user's ids, unless nobody may make one."""
+    (tmp_path / "closed").mkdir(mode=0o700)
+    monkeypatch.setattr(_ordinary_user, "text_of", lambda path: "0" if path.endswith("userns_clone") else "")
+    with pytest.raises(Unavailable, match="cannot reach"):
+        check_ids(tmp_path / "closed", of_root=True)
+    with pytest.raises(Unavailable, match="ordinary users may not"):
+        check_ids(tmp_path / "closed")
+    monkeypatch.setattr(_ordinary_user, "text_of", lambda path: "0" if path.endswith("max_user_namespaces") else "")
+    with pytest.raises(Unavailable, match=r"^users may not create user namespaces"):
+        check_ids(tmp_path, of_root=True)
+
+
+def test_the_users_of_the_host_stay_in_the_run_s_files(tmp_path: Path) -> None:
+    """Line by line as they were, with the run's user after them."""
+    enter(tmp_path, "isobench-1", tmp_path / "home")
+    for name in ("passwd", "group", "subuid", "subgid"):
+        known = Path("/etc", name).read_text().splitlines()
+        *before, mine = (tmp_path / name).read_text().splitlines()
+        assert before == known and mine.startswith(f"{NAME}:")
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_folder_that_it_cannot_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,170 @@
+"""Docker with an engine of its own: each storage driver and userns-remap is what it says, and nothing of it remains.
+
+The rest of the contract is every environment's (tests/contract/test_environments.py).
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isobench.contracts.answers import answers
+from isobench.contracts.environment import Instance
+from isobench.contracts.launch import idle, working
+from isobench.core import deadlines
+from isobench.core.errors import Unavailable
+from isobench.daemons import session
+from isobench.environments._ordinary_user import IDS, user_of
+from isobench.environments.docker import _drivers
+from isobench.filesystem.paths import work_root
+from isobench.lifecycle import leftovers
+from isobench.planning import catalog
+from isobench.processes.accounting import process_name, text_of
+from isobench.resources import cgroups
+from tests.contract.opening import inner, opened
+
+pytestmark = [pytest.mark.root, pytest.mark.docker]
+
+KINDS = {
+    "docker-overlay2": "overlay",
+    "docker-remap": "overlay",
+    "docker-vfs": "",
+    "docker-fuse": "fuse.fuse-overlayfs",
+    "docker-btrfs": "btrfs",
+}
+"""Environment -> the file system of a container's root; "" for that of the run's folder."""
+NAMES = [
+    *("docker-overlay2", "docker-vfs", "docker-remap"),
+    pytest.param("docker-fuse", marks=pytest.mark.tool("fuse-overlayfs")),
+    pytest.param("docker-btrfs", marks=pytest.mark.tool("mkfs.btrfs")),
+]
+JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
+
+
+def _mounts(pid: int | str) -> list[list[str]]:
+    return [line.split() for line in text_of(f"/proc/{pid}/mountinfo").splitlines()]
+
+
+def _kind(mount: list[str]) -> str:
+    return mount[mount.index("-") + 1]
+
+
+def _kind_beneath(folder: Path) -> str:
+    """The file system in which a folder is."""
+    above = [mount for mount in _mounts("self") if folder.is_relative_to(mount[4])]
+    return _kind(max(above, key=lambda mount: len(mount[4])))
+
+
+def _payload(instance: Instance) -> int:
+    return next(pid for pid, role in instance.host_pids().items() if role == "payload")
+
+
+def _has_btrfs(name: str) -> None:
+    if name == "docker-btrfs" and "btrfs" not in text_of("/proc/filesystems").split():
+        pytest.skip("the kernel has no btrfs")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_container_is_what_it_says(name: str) -> None:
+    """Its root's file system, its ids on the host, and what it writes there; the host has no mount of it."""
+    _has_btrfs(name)
+    users = [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")]
+    with opened(name) as sandbox:
+        run = inner(sandbox).run
+        with sandbox.launch(idle(timeout=120)) as instance:
+            payload = _payload(instance)
+            (root,) = [mount for mount in _mounts(payload) if mount[4] == "/"]
+            assert _kind(root) == (KINDS[name] or _kind_beneath(inner(sandbox)._workdir))
+            ids = text_of(f"/proc/{payload}/uid_map").split()
+            first = str(user_of(run) + 1)
+            assert ids == (["0", first, str(IDS)] if name == "docker-remap" else ["0", "0", "4294967295"])
+            served = [pid for pid, role in instance.host_pids().items() if process_name(pid) == "fuse-overlayfs"]
+            assert len(served) == (name == "docker-fuse")
+            assert {process_name(pid) for pid in sandbox.daemons()} == {"dockerd", "containerd"}
+            assert not [mount for mount in _mounts("self") if run in mount[4]]
+            assert instance.wait() == 0
+        with sandbox.launch(working("fio", *JOB, disk=True, timeout=120)) as instance:
+            assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
+        facts = sandbox.facts()
+        assert facts["storage"] and run not in facts["storage"] and "host's page cache" not in facts["storage"]
+    assert _left(run) == []
+    assert [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")] == users
+
+
+def _left(run: str) -> list[str]:
+    """What there is of a run: processes with its folder, its cgroups, loop devices with its files, mounts."""
+    states = [str(entry) for entry in Path("/proc").glob("[0-9]*") if f"/{run}/" in _environ(entry)]
+    loops = [str(file) for file in Path("/sys/block").glob("loop*/loop/backing_file") if run in text_of(file)]
+    mounts = [mount[4] for mount in _mounts("self") if run in mount[4]]
+    return [*states, *map(str, cgroups._named(f"{run}*")), *loops, *mounts]
+
+
+def _environ(process: Path) -> str:
+    try:
+        return (process / "environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+HARNESS = """
+import sys, time
+from isobench.contracts.launch import idle
+from isobench.lifecycle.workspace import new_run_id, workspace
+from isobench.planning import catalog
+with workspace(new_run_id(), catalog.sweep) as workdir:
+    place = workdir / sys.argv[1]
+    place.mkdir(mode=0o711)
+    with catalog.environments()[sys.argv[1]].open(place) as sandbox, sandbox.launch(idle(timeout=600)) as instance:
+        print(workdir, *instance.host_pids(), flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_an_engine_with_a_container(name: str, number: signal.Signals) -> None:
+    """After Ctrl-C at once; after kill -9 with `clean`, whatever had come so far to an end by itself."""
+    _has_btrfs(name)
+    command = [sys.executable, "-c", HARNESS, name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
+        assert harness.stdout is not None
+        place, *pids = harness.stdout.readline().split()
+        workdir = Path(place)
+        assert pids and _left(workdir.name) != []
+        harness.send_signal(number)
+        harness.wait(timeout=180)
+    if number == signal.SIGKILL:
+        assert session.orphans(workdir / name / "engine") != []
+        assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
+    assert _soon(lambda: _left(workdir.name) == [] and not any(map(_lives, pids))), _left(workdir.name)
+    assert not workdir.exists()
+
+
+def _lives(pid: str) -> bool:
+    return Path("/proc", pid).is_dir() and "State:\tZ" not in text_of(f"/proc/{pid}/status")
+
+
+def _soon(is_true: Any) -> bool:
+    deadline = time.monotonic() + deadlines.stretched(30)
+    while not is_true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(is_true())
+
+
+@pytest.mark.tool("mkfs.btrfs")
+def test_an_engine_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of what failed, as here a driver that the file system is not for; nothing of it remains."""
+    monkeypatch.setattr(_drivers, "_LOOP", "")
+    _has_btrfs("docker-btrfs")
+    refused = r"a dockerd with btrfs did not start: .*prerequisites"
+    with pytest.raises(Unavailable, match=refused), opened("docker-btrfs"):
+        pass
+    mine = str(work_root())
+    for entry in Path("/proc").glob("[0-9]*"):
+        assert not (mine in _environ(entry) and "docker-btrfs/engine" in _environ(entry))
