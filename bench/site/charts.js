@@ -29,7 +29,8 @@ function roundNumbers(low, high, step, log) {
   const between = (from, to) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
   if (!log || high / low < WIDE) return between(Math.ceil(low / step), Math.floor(high / step)).map((n) => n * step);
   const powers = between(Math.floor(Math.log10(low)), Math.floor(Math.log10(high)));
-  const found = powers.flatMap((power) => [1, 2, 5].map((factor) => factor * 10 ** power)).filter((one) => one >= low && one <= high);
+  const factors = powers.length < 3 ? [1, 2, 5] : powers.length < 5 ? [1, 3] : [1];
+  const found = powers.flatMap((power) => factors.map((factor) => factor * 10 ** power)).filter((one) => one >= low && one <= high);
   return found.filter((_, n) => n % Math.ceil(found.length / 7) === 0);
 }
 

@@ -122,6 +122,25 @@ def test_every_run_has_a_dot_at_its_value(browser: Chrome, drawing: WebElement) 
     assert canvas.aria_role in ("img", "image") and canvas.accessible_name.startswith("docker: 1.3")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "step", "log", "ticks"),
+    [
+        (0.95, 1.06, 0.025, True, [0.95, 0.975, 1, 1.025, 1.05]),
+        (-4.5, 4.5, 2, False, [-4, -2, 0, 2, 4]),
+        (3, 60, 10, True, [5, 10, 20, 50]),
+        (0.5, 400, 100, True, [1, 3, 10, 30, 100, 300]),
+        (0.5, 3e9, 1e9, True, [1, 100, 10_000, 1e6, 1e8]),
+    ],
+)
+def test_an_axis_has_round_numbers(
+    browser: Chrome, page: Path, low: float, high: float, step: float, log: bool, ticks: list[float]
+) -> None:
+    """Few enough to be read, on a narrow axis and on one over many powers of ten."""
+    show(browser, page, 1280)
+    found = browser.execute_script("return roundNumbers(...arguments)", low, high, step, log)
+    assert found == pytest.approx(ticks)
+
+
 def test_dragging_enlarges_and_a_double_click_shows_all(browser: Chrome, drawing: WebElement, page: Path) -> None:
     """All figures alike, with an axis that fits; the address leads back to the same, for whoever opens it."""
     from selenium.webdriver import ActionChains
