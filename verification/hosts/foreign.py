@@ -28,9 +28,12 @@ _INIT = """\
 for module in $(/bin/busybox cat /modules.list); do /bin/busybox insmod /modules/$module; done
 until /bin/busybox mount -t ext4 /dev/vda /root 2> /dev/null; do /bin/busybox sleep 0.1; done
 /bin/busybox mount --move /dev /root/dev
-exec /bin/busybox switch_root /root ${init:-/sbin/init}
+/bin/busybox mount -t proc proc /proc
+init=/sbin/init
+for word in $(/bin/busybox cat /proc/cmdline); do case $word in init=*) init=${word#init=} ;; esac; done
+/bin/busybox umount /proc
+exec /bin/busybox switch_root /root "$init"
 """
-"""The kernel passes `init=` on to it as a variable."""
 
 _SECOND_STAGE = f"""\
 #!/bin/sh
@@ -60,7 +63,7 @@ exec busybox poweroff -f
 def unpack(lay: Path, names: Sequence[str]) -> tuple[str, ...]:
     """The words for mmdebstrap that unpack these packages into a tree, and keep their archives in `lay`."""
     keep = f'mkdir {lay}/packages && cp "$1"/var/cache/apt/archives/*.deb {lay}/packages'
-    return ("--variant=extract", f"--include=?essential,apt,{','.join(names)}", f"--extract-hook={keep}")
+    return ("--variant=extract", "--include=?essential", f"--include=apt,{','.join(names)}", f"--extract-hook={keep}")
 
 
 def prepare(tree: Path, lay: Path, script: Path, folder: Path) -> None:
@@ -68,6 +71,7 @@ def prepare(tree: Path, lay: Path, script: Path, folder: Path) -> None:
     essential = [file.name for file in sorted((lay / "packages").glob("*.deb")) if _is_essential(file)]
     (lay / "essential").write_text("\n".join(essential) + "\n")
     (lay / "second-stage").write_text(_SECOND_STAGE)
+    (lay / "second-stage").chmod(0o755)
     shutil.copy(script, lay / "dress.sh")
     for name in ("passwd", "group"):  # unpacking looks up owners by their names
         shutil.copy(tree / "usr/share/base-passwd" / f"{name}.master", tree / "etc" / name)
@@ -89,7 +93,7 @@ def _is_essential(package: Path) -> bool:
 def _initrd(folder: Path, kernel: Kernel, busybox: Path) -> None:
     """An initramfs with the host's modules alone; it is not made in the host, where that takes minutes."""
     root = folder / "initramfs"
-    for name in ("bin", "dev", "root", "modules"):
+    for name in ("bin", "dev", "proc", "root", "modules"):
         (root / name).mkdir(parents=True)
     shutil.copy(busybox, root / "bin/busybox")
     (root / "init").write_text(_INIT)

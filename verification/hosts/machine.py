@@ -172,8 +172,8 @@ def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Ma
 def configure(host: Host, image: Path, emulator: Path) -> None:
     """Let a disk of another architecture configure its packages (verification/hosts/foreign.py). Raises
     `BuildError`."""
-    devices = _devices(host, image, _free_port(), "init=/lay/second-stage")
-    kept = [word.replace("snapshot=on,", "") for word in devices]
+    devices = _devices(host, image, _free_port(), "init=/lay/second-stage", "panic=-1")
+    kept = ["-no-reboot", *(word.replace("snapshot=on,", "") for word in devices)]
     foreign.configure([*_qemu(host, emulator), *kept], image, _environ(emulator, image))
 
 
