@@ -7,12 +7,13 @@ host: the engine's work is measured, not a network. All costs are absolute, sinc
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, KeepsImages, Lack, TakesDisk
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import BuildsImages
+from isobench.contracts.images import BuildsImages, HasBuildKit
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
@@ -40,9 +41,13 @@ _METRICS = (
     Metric("push", "second", "sending it to a registry that has nothing of it"),
     Metric("build", "second", "building it from a Dockerfile that adds each layer, with an empty builder's cache"),
     Metric("build-cached", "second", "building it again, with every step in that cache"),
+    Metric("buildkit", "second", "building it with BuildKit, with an empty cache"),
+    Metric("buildkit-cached", "second", "building it again with BuildKit, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
     Metric("disk-container", "byte", "what a container of it takes on the disk besides: its layer, the engine's files"),
+    Metric("disk-first", "byte", "what it and one container take on the disk, which has written nothing"),
+    Metric("disk-tenth", "byte", "what it and ten containers take on the disk, which have written nothing"),
 )
 
 
@@ -52,7 +57,7 @@ class Image:
     needs = frozenset({Capability.PROBE, Capability.IMAGES})
     groups = frozenset({"image"})
     metrics = _METRICS
-    typical_seconds = 10.0
+    typical_seconds = 14.0
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
     """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
 
@@ -78,10 +83,12 @@ class Image:
         """The image's contents, and its size in the registry."""
         from isobench.images.kinds import composition_of_kind, made_of
 
-        found = composition_of_kind(self.kind)
+        found, images = composition_of_kind(self.kind), _images(sandbox)
+        lacks = images.lacks_buildkit() if isinstance(images, HasBuildKit) else ""
         return {
             "made-of": made_of(self.kind),
-            "wire": str(_offered(_images(sandbox), self.kind).wire_bytes),
+            "wire": str(_offered(images, self.kind).wire_bytes),
+            **({"without.buildkit": lacks} if lacks else {}),
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
                 name.replace("_", "-"): ", ".join(getattr(found, name)) or "none"
@@ -96,6 +103,7 @@ class Image:
         try:
             return {
                 **_fetched(sandbox, images, offer),
+                **_with_ten(sandbox, images, offer),
                 "remove": _seconds(lambda: images.remove(offer.image)),
                 "load": _seconds(lambda: images.load(offer.archive)),
                 "push": _seconds(lambda: images.push(offer.image, offer.elsewhere)),
@@ -129,18 +137,36 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
     values = {"pull": ended - began}
     if pulled.fetched is not None:
         values |= {"fetch": pulled.fetched - began, "unpack": ended - pulled.fetched}
-    disk = images.disk_bytes(offer.image)
-    if disk:
-        values["disk"] = float(disk)
+    values |= _on_disk(images, offer, "disk")
     with sandbox.launch(of_image(offer.image)) as instance:
         if isinstance(instance, TakesDisk) and (taken := instance.disk_bytes()):
             values["disk-container"] = float(taken)
+        values |= _on_disk(images, offer, "disk-first")
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9
     if "attached" in events:  # only engines report `created`; for a client it is its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
+
+
+def _on_disk(images: Images, offer: Offer, metric: str) -> dict[str, float]:
+    """What the image takes now; empty if that cannot be observed."""
+    disk = images.disk_bytes(offer.image)
+    return {metric: float(disk)} if disk else {}
+
+
+def _with_ten(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:
+    """What it takes while ten containers of it run at once. Not started if that cannot be observed."""
+    if images.disk_bytes(offer.image) is None:
+        return {}
+    launch = of_image(offer.image)._replace(watch_end=False)
+    with ExitStack() as running:
+        instances = [running.enter_context(sandbox.launch(launch)) for _ in range(10)]
+        values = _on_disk(images, offer, "disk-tenth")
+        for instance in instances:  # an engine's client that is killed may leave its container
+            instance.wait()
+    return values
 
 
 def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str, float]:
@@ -154,13 +180,20 @@ def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str,
 
 
 def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
-    """Build it twice; empty if the engine cannot build images, or if the image has very many layers."""
+    """Build it twice with each builder; empty if the engine cannot build images, or if the image has very many
+    layers."""
     context = offer.context
     if context is None or not isinstance(images, BuildsImages):
         return {}
-    images.clear(kind)
-    anew = _seconds(lambda: images.build(context, offer.image, cached=False))
-    return {"build": anew, "build-cached": _seconds(lambda: images.build(context, offer.image, cached=True))}
+    builders = {"build": images.build}
+    if isinstance(images, HasBuildKit) and not images.lacks_buildkit():
+        builders["buildkit"] = images.build_with_buildkit
+    values = {}
+    for name, build in builders.items():
+        images.clear(kind)
+        values[name] = _seconds(partial(build, context, offer.image, cached=False))
+        values[f"{name}-cached"] = _seconds(partial(build, context, offer.image, cached=True))
+    return values
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -77,7 +77,21 @@ class Images(Protocol):
         ...
 
     def disk_bytes(self, image: str) -> int | None:
-        """Bytes of the blocks that an image takes on the disk; None if that cannot be observed from here."""
+        """Bytes of the blocks that an image and its containers take on the disk, each block once; None if that cannot
+        be observed from here."""
+        ...
+
+
+@runtime_checkable
+class HasBuildKit(Protocol):
+    """The images of a sandbox whose engine also builds with BuildKit, and whose cache of that ends with the run."""
+
+    def lacks_buildkit(self) -> str:
+        """Why it cannot be used here, with what to do; empty if it can."""
+        ...
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        """The same as `BuildsImages.build`."""
         ...
 
 

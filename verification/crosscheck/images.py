@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.image_kinds import KINDS
+from isobench.contracts.launch import of_image
 from isobench.images.kinds import layers_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
@@ -64,9 +66,13 @@ def sent(offer: Offer, folder: Path) -> int:
 
 
 def on_disk(image: str) -> int:
-    """The size of the folders that the engine names, according to du."""
+    """The size of the folders that the engine names, of the image and of its containers, according to du."""
     form = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
     folders = docker("image", "inspect", "--format", form, image).split(":")
+    for container in docker("ps", "--quiet", "--no-trunc", f"--filter=ancestor={image}").split():
+        said = docker("container", "inspect", "--format", f"{form}:{{{{.GraphDriver.Data.WorkDir}}}}", container)
+        about = docker("container", "inspect", "--format", "{{.HostsPath}}", container)
+        folders += [*said.strip().split(":"), str(Path(about.strip()).parent)]
     words = ["du", "--summarize", "--total", "--block-size=1", *(f for f in folders if f.startswith("/"))]
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-2])
 
@@ -97,6 +103,10 @@ def differences(sandbox: Any, folder: Path, kind: str, other: str, rounds: int) 
     ]
     pull()
     apart.append(same("on the disk", images.disk_bytes(offer.image) or 0, on_disk(offer.image)))
+    with ExitStack() as running:
+        for _ in range(10):
+            running.enter_context(sandbox.launch(of_image(offer.image)))
+        apart.append(same("with ten", images.disk_bytes(offer.image) or 0, on_disk(offer.image)))
     clear()
     return apart
 

@@ -22,6 +22,7 @@ from isobench.daemons.address import Address
 from isobench.daemons.docker import REFUSED, answers
 from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
+from isobench.environments.docker import _buildkit as buildkit
 from isobench.environments.docker._client import connect, engine_errors, require
 from isobench.environments.docker._images import DockerImages
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
@@ -194,10 +195,11 @@ class DriverSandbox(OwnSandbox):
 
     def _cached(self) -> str:
         """What to add for a loop device that is not read and written directly."""
-        lines = [line.split() for line in text_of(f"/proc/{self._pid}/mounts").splitlines()]
-        devices = [Path(line[0]).name for line in lines if line[2] == "btrfs" and line[0].startswith("/dev/loop")]
+        place = str(self._workdir / _ENGINE / "data").replace(" ", r"\040")  # as proc(5) has it
+        mounts = [line.split() for line in text_of(f"/proc/{self._pid}/mounts").splitlines()]
+        devices = [Path(mount[0]).name for mount in mounts if mount[1] == place]
         through = any(text_of(f"/sys/block/{device}/loop/dio") == "0" for device in devices)
-        return ", through the host's page cache" if through and self._environment.driver == "btrfs" else ""
+        return ", through the host's page cache" if through else ""
 
     def instance(self, name: str, timeout: float, *, watch_end: bool) -> DockerInstance:
         kind = FuseInstance if self._environment.driver == "fuse-overlayfs" else OwnInstance
@@ -205,7 +207,8 @@ class DriverSandbox(OwnSandbox):
 
     def images(self) -> DockerImages:
         if self._images is None:
-            self._images = DriverImages(self._client, self._workdir, self._used_bytes)
+            address = f"unix:///proc/{self._pid}/root{_SOCKET}"
+            self._images = DriverImages(self._client, address, self._workdir, self._used_bytes)
         return self._images
 
     def _used_bytes(self) -> int:
@@ -214,8 +217,8 @@ class DriverSandbox(OwnSandbox):
         if self._environment.driver != "btrfs":
             return allocated([str(data)]) or 0
         inside = ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt"]
-        for words in (["btrfs", "subvolume", "sync"], ["sync", "--file-system"]):  # removed later than it is said
-            output([*inside, *words, str(data)], deadlines.stretched(60))
+        for what in ("filesystem", "subvolume", "filesystem"):  # what is removed is freed later, with a transaction
+            output([*inside, "btrfs", what, "sync", str(data)], deadlines.stretched(60))
         found = os.statvfs(f"/proc/{self._pid}/root{data}")
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
@@ -242,14 +245,24 @@ class DriverImages(DockerImages):
     """Images of an engine that has nothing else: what they take is by how much the engine's data have grown, whatever
     the driver shares or copies."""
 
-    def __init__(self, client: Any, workdir: Path, used: Callable[[], int]) -> None:
+    def __init__(self, client: Any, address: str, workdir: Path, used: Callable[[], int]) -> None:
+        """`used` are the bytes that the data take."""
         super().__init__(client, workdir)
+        self._address = address
         self._used = used
         self._without = 0
 
     def clear(self, name: str) -> None:
         super().clear(name)
+        with engine_errors("removing BuildKit's cache"):
+            self._client.prune_builds(all=True)
         self._without = self._used()
+
+    def lacks_buildkit(self) -> str:
+        return "" if buildkit.docker_command() else buildkit.LACKING
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        buildkit.build(self._address, self._place, context, image, cached=cached)
 
     def disk_bytes(self, image: str) -> int | None:
         return self._used() - self._without

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench.contracts.images import Pulled
@@ -12,8 +13,7 @@ from isobench.environments._offers import Offers, allocated
 from isobench.environments.docker._client import LABEL, engine_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
 
@@ -68,12 +68,22 @@ class DockerImages(Offers):
             self._client.remove_image(image)
 
     def disk_bytes(self, image: str) -> int | None:
-        """The folders of its layers, if its storage driver names them."""
+        """The folders of its layers and of its containers' layers, and the engine's files about each container, if its
+        storage driver names them."""
         with engine_errors("inspecting the image"):
-            driver = self._client.inspect_image(image).get("GraphDriver") or {}
-            data = driver.get("Data") or {}  # an engine with containerd's image store has none
-        folders = [folder for name in ("UpperDir", "LowerDir") for folder in data.get(name, "").split(":") if folder]
+            folders = _folders(self._client.inspect_image(image), "UpperDir", "LowerDir")
+            if not folders:
+                return None
+            for container in self._client.containers(all=True, filters={"ancestor": image}):
+                about = self._client.inspect_container(container["Id"])
+                folders += [*_folders(about, "UpperDir", "LowerDir", "WorkDir"), str(Path(about["HostsPath"]).parent)]
         return allocated(folders)
+
+
+def _folders(about: Mapping[str, Any], *names: str) -> list[str]:
+    """What the storage driver says of an image or a container; nothing with containerd's image store."""
+    data = (about.get("GraphDriver") or {}).get("Data") or {}
+    return [folder for name in names for folder in data.get(name, "").split(":") if folder]
 
 
 _TOO_OLD = "invalid tar header"

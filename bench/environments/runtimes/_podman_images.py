@@ -53,6 +53,11 @@ class PodmanImages(SignedOffers):
         self._said("rmi", image)
 
     def disk_bytes(self, image: str) -> int | None:
-        form = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
-        folders = self._said("image", "inspect", "--format", form, image).strip().split(":")
+        layers = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
+        said = self._said("image", "inspect", "--format", layers, image)
+        containers = self._said("ps", "--all", "--quiet", "--no-trunc", f"--filter=ancestor={image}").split()
+        if containers:
+            form = f"{layers}:{{{{.GraphDriver.Data.WorkDir}}}}:{{{{.StaticDir}}}}"
+            said += self._said("container", "inspect", "--format", form, *containers)
+        folders = [folder for line in said.splitlines() for folder in line.strip().split(":")]
         return allocated([folder for folder in folders if folder.startswith("/")])

@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 PREFIX = "image-"
 _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
 """Parts of the way to the first byte. If an engine does not separate two of them, there is one for both."""
-_COSTS = ("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "remove", "start")
+_COSTS = (
+    *("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "buildkit", "buildkit-cached"),
+    *("remove", "start"),
+)
 _MOST_BARS = 30
 """More cannot be distinguished, and make large files; the tables have all."""
+_ON_DISK = {"disk": "the image", "disk-first": "one container", "disk-tenth": "ten"}
 _COUNTS = ("layers", "files", "packages")
 _NAMES = ("set-uid", "shells", "interpreters")
 
@@ -49,7 +53,7 @@ def _of_kinds(context: Context) -> list[Block]:
     figure = _figure(context, kinds, names[: max(1, _MOST_BARS // len(kinds))])
     blocks: list[Block] = [figure] if figure else []
     blocks += [_costs(context, kinds, name) for name in names]
-    blocks += _sizes(context, kinds, names)
+    blocks += [*_sizes(context, kinds, names), *_with_containers(context, kinds, names)]
     return [*blocks, *(block for kind in kinds for block in scenario_details(context, PREFIX + kind))]
 
 
@@ -204,6 +208,32 @@ def _verified(context: Context) -> list[Block]:
     )
     seen = table(caption, ["environment", "unverified", "verified", "ratio"], rows)
     return [seen, *scenario_details(context, _SIGNED)]
+
+
+def _with_containers(context: Context, kinds: Sequence[str], names: Sequence[str]) -> list[Block]:
+    """What each kind takes on the disk of each engine, alone, with its first container, and with ten."""
+    found = {
+        (kind, name, metric): row
+        for kind in kinds
+        for name in names
+        for metric in _ON_DISK
+        if (row := context.find(PREFIX + kind, metric, name))
+    }
+    have = {column[1:] for column in found}
+    columns = [(name, metric) for name in names for metric in _ON_DISK if (name, metric) in have]
+    if not any(metric != "disk" for _, metric in columns):
+        return []
+    rows: list[list[Cell | Text]] = []
+    for kind in kinds:
+        cells = [found.get((kind, *column)) for column in columns]
+        if any(cells):
+            rows.append([_kind_cell(kind), *(format.cost(row) if row else format.MISSING for row in cells)])
+    caption = (
+        "On the disk: each kind of image alone, with one container, and with ten. The containers have written "
+        "nothing; what they share with the image counts once."
+    )
+    heads = [f"{format.clean(name, 30)}, {_ON_DISK[metric]}" for name, metric in columns]
+    return [table(caption, ["image", *heads], rows)]
 
 
 def _named(text: str) -> Text:

@@ -36,6 +36,7 @@ class FakeImages:
     def __init__(self, offer: Offer, pulled: Pulled, fails: str = "") -> None:
         self.now = 0.0
         self.asked: list[str] = []
+        self.running = 0
         self._offer, self._pulled, self._fails = offer, pulled, fails
 
     def monotonic(self) -> float:
@@ -68,12 +69,22 @@ class FakeImages:
         self._do("remove", image)
 
     def disk_bytes(self, image: str) -> int | None:
-        return 4096
+        return 4096 + 100 * self.running
 
 
 class FakeBuilder(FakeImages):
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         self._do("build", context, image, "cached" if cached else "anew")
+
+
+class FakeBuildKit(FakeBuilder):
+    lacks = ""
+
+    def lacks_buildkit(self) -> str:
+        return self.lacks
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        self._do("buildkit", context, image, "cached" if cached else "anew")
 
 
 class Asked(FakeInstance):
@@ -105,7 +116,9 @@ class FakeSandbox:
     @contextmanager
     def launch(self, launch: Launch) -> Iterator[FakeInstance]:
         self.launched.append(launch)
+        self._images.running += 1
         yield self.instance()
+        self._images.running -= 1
 
 
 class Sealed:
@@ -139,7 +152,7 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     found = BUSYBOX.measure(box)
     sent = [f"remove {WHOLE.image}", f"load {WHOLE.archive}", f"push {WHOLE.image} {WHOLE.elsewhere}"]
     assert box.images().asked == [CLEAR, PULL, *sent, CLEAR, f"pull {WHOLE.below}", PULL, CLEAR]
-    assert [(one.image, one.is_idle) for one in box.launched] == [(WHOLE.image, True)]
+    assert [(one.image, one.is_idle) for one in box.launched] == [(WHOLE.image, True)] * 11
     assert found == {
         **dict.fromkeys(("pull", "remove", "load", "push", "pull-top"), 1.0),
         "fetch": 0.25,
@@ -148,6 +161,8 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
         "start": 0.5,
         "first-byte": 1.5,
         "disk": 4096.0,
+        "disk-first": 4196.0,
+        "disk-tenth": 5096.0,
     }
 
 
@@ -173,6 +188,13 @@ def test_what_a_container_takes_besides_is_counted_while_it_is_there(monkeypatch
     assert "disk-container" not in BUSYBOX.measure(box)
 
 
+def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = sandbox(monkeypatch)
+    box.images().disk_bytes = lambda image: None
+    assert not [name for name in BUSYBOX.measure(box) if name.startswith("disk")]
+    assert len(box.launched) == 1
+
+
 def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing there of it at first; not an image of very many layers."""
     for context, built in ((WHOLE.context, 2), (None, 0)):
@@ -187,6 +209,22 @@ def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.Monkey
         )
         steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
         assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+def test_buildkit_begins_with_nothing_of_what_the_other_builder_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can be used; where it cannot, the reason is a fact."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    for lacks in ("", "no docker command here has BuildKit"):
+        box = sandbox(monkeypatch)
+        builder = FakeBuildKit(WHOLE, UNSAID)
+        builder.lacks = lacks
+        monkeypatch.setattr(image, "time", builder)
+        box.images = lambda builder=builder: builder
+        found = BUSYBOX.measure(box)
+        assert ("buildkit" in found, "buildkit-cached" in found) == (not lacks, not lacks) and "build" in found
+        steps = [f"buildkit {WHOLE.context} {WHOLE.image} {how}" for how in ("anew", "cached")]
+        assert (builder.asked[-4:-1] == [CLEAR, *steps]) == (not lacks)
+        assert BUSYBOX.facts(box).get("without.buildkit", "") == lacks
 
 
 def test_an_image_of_one_layer_has_none_below(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,11 +118,14 @@ class Client:
     def images(self, filters: Any) -> list[Any]:
         return []
 
+    def prune_builds(self, *, all: bool) -> None:
+        pass
+
 
 def test_what_an_image_takes_is_by_how_much_the_data_have_grown(tmp_path: Path) -> None:
     """Since there was nothing of it, also where the driver names no folders."""
     sizes = iter([1000, 5000, 7000, 3000, 3100])
-    images = _drivers.DriverImages(Client(), tmp_path / "isobench-1/docker-vfs", lambda: next(sizes))
+    images = _drivers.DriverImages(Client(), "", tmp_path / "isobench-1/docker-vfs", lambda: next(sizes))
     images.clear("slim")
     assert [images.disk_bytes("a:1"), images.disk_bytes("a:1")] == [4000, 6000]
     images.clear("slim")

@@ -22,6 +22,7 @@ class Client:
     def __init__(self, lines: Sequence[dict[str, Any]] = (), inspected: dict[str, Any] | None = None) -> None:
         self.lines = lines
         self.inspected = inspected or {}
+        self.started: dict[str, dict[str, Any]] = {}
         self.removed: list[tuple[str, bool]] = []
         self.asked: list[Any] = []
 
@@ -33,6 +34,12 @@ class Client:
 
     def tag(self, *words: Any) -> None:
         self.asked.append(words)
+
+    def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, str]]:
+        return [{"Id": name} for name in self.started]
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        return self.started[name]
 
     def inspect_image(self, image: str) -> dict[str, Any]:
         return self.inspected
@@ -106,6 +113,23 @@ def test_the_size_on_the_disk_is_of_blocks_and_each_file_counts_once(tmp_path: P
     data = {"UpperDir": str(tmp_path / "one"), "LowerDir": f"{tmp_path / 'two'}"}
     found = images(Client(inspected={"GraphDriver": {"Data": data}}), tmp_path).disk_bytes("a:1")
     assert found is not None and 100_000 <= found < 200_000
+
+
+def test_containers_take_what_they_do_not_share_with_their_image(tmp_path: Path) -> None:
+    """Their own layers and the engine's files about each; the image's layers count once."""
+    for name in ("image", "a/upper", "a/work", "a/init", "a/about", "b/upper", "b/work", "b/init", "b/about"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_bytes(b"x" * 100_000)
+    client = Client(inspected={"GraphDriver": {"Data": {"UpperDir": str(tmp_path / "image")}}})
+    taken = []
+    for name in ("", "a", "b"):
+        there = tmp_path / name
+        data = {"UpperDir": f"{there}/upper", "WorkDir": f"{there}/work", "LowerDir": f"{there}/init:{tmp_path}/image"}
+        client.started |= {name: {"GraphDriver": {"Data": data}, "HostsPath": f"{there}/about/hosts"}} if name else {}
+        taken.append(images(client, tmp_path).disk_bytes("a:1") or 0)
+    alone, first, second = taken
+    assert 100_000 <= alone < 200_000
+    assert 400_000 <= first - alone == second - first < 500_000
 
 
 def test_the_sweep_knows_a_runs_tags_in_a_registry() -> None:

@@ -15,7 +15,17 @@ from tests.unit.report.made import all_tables, context, estimate, results_of, ro
 
 COSTS: dict[str, dict[str, float]] = {
     "scratch": {"pull": 0.1, "fetch": 0.06, "unpack": 0.04, "create": 0.1, "start": 0.4, "first-byte": 0.5},
-    "slim": {"pull": 2.0, "fetch": 0.5, "unpack": 1.5, "create": 0.1, "start": 0.4, "first-byte": 2.4, "disk": 2.0**20},
+    "slim": {
+        "pull": 2.0,
+        "fetch": 0.5,
+        "unpack": 1.5,
+        "create": 0.1,
+        "start": 0.4,
+        "first-byte": 2.4,
+        "disk": 2.0**20,
+        "disk-first": 1.5 * 2**20,
+        "disk-tenth": 5.0 * 2**20,
+    },
     "slim-zstd": {"pull": 1.0},
     "layers-1": {"pull": 1.0},
     "layers-10": {"pull": 2.0, "start": 0.3},
@@ -59,7 +69,7 @@ def _made(facts: dict[str, str], blocks: int = 8) -> Context:
 
 
 def _unit(metric: str) -> Unit:
-    return "byte" if metric == "disk" else "second"
+    return "byte" if metric.startswith("disk") else "second"
 
 
 def test_kinds_are_compared_within_blocks() -> None:
@@ -89,6 +99,15 @@ def test_sizes_are_told_with_what_is_inside() -> None:
     assert row_of(sizes, "slim")[1:4] == ["28.0 MiB", "70.0 MiB", "1.00 MiB"]
     assert row_of(sizes, "slim")[-4:] == ["69", "2 /usr/bin/su, /usr/bin/passwd", "1 sh", "0"]
     assert row_of(sizes, "layers-1")[1:4] == ["–", "–", "–"]
+
+
+def test_what_containers_add_on_the_disk_is_beside_what_the_image_takes() -> None:
+    """Of the kinds of which it is known, and with no table of nothing."""
+    disks = all_tables(images.build(_made(FACTS)))[3]
+    assert [column.title for column in disks.columns] == [
+        *("image", "docker, the image", "docker, one container", "docker, ten"),
+    ]
+    assert row_of(disks, "slim")[1:] == ["1.00 MiB", "1.50 MiB", "5.00 MiB"] and len(disks.rows) == 1
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "9" * 400, "٣", "<b>"])
