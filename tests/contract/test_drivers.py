@@ -20,6 +20,7 @@ from isobench.contracts.launch import idle, working
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import session
+from isobench.daemons.links import dockerds
 from isobench.environments._ordinary_user import IDS, user_of
 from isobench.environments.docker import _drivers
 from isobench.environments.docker._buildkit import docker_command
@@ -91,6 +92,7 @@ def test_a_container_is_what_it_says(name: str) -> None:
             assert len(served) == (name == "docker-fuse")
             assert {process_name(pid) for pid in sandbox.daemons()} == {"dockerd", "containerd"}
             assert not [mount for mount in _mounts("self") if run in mount[4]]
+            assert not set(sandbox.daemons()) & set(dockerds())  # a session that ends does not leave the network to it
             assert instance.wait() == 0
         with sandbox.launch(working("fio", *JOB, disk=True, timeout=120)) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16

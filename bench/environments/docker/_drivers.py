@@ -20,6 +20,7 @@ from isobench.core.errors import Unavailable
 from isobench.daemons import session
 from isobench.daemons.address import Address
 from isobench.daemons.docker import REFUSED, answers
+from isobench.daemons.links import WITHOUT_NETWORK
 from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
 from isobench.environments.docker import _buildkit as buildkit
@@ -131,7 +132,7 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
     try:
         daemon = daemons.start(
             "dockerd",
-            [*prepared, "dockerd", f"--config-file={configuration}"],
+            [*prepared, "dockerd", f"--config-file={configuration}", *WITHOUT_NETWORK],
             state=state,
             address="",
             answers=lambda: answers(Path(_seen(state))),
@@ -144,7 +145,8 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
 
 
 def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
-    """Everything is set here, so that the host's /etc/docker/daemon.json is not read."""
+    """What no option says by which other sessions recognise the engine. With this file, the host's
+    /etc/docker/daemon.json is not read."""
     remapped = {"userns-remap": NAME} if environment.is_remapped else {}
     return {
         "data-root": str(state / "data"),
@@ -156,8 +158,6 @@ def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
         "storage-driver": environment.driver,
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "cgroup-parent": f"/{_cgroup_of(state.parent)}",
-        "bridge": "none",
-        "iptables": False,
         "ip6tables": False,
         "ip-forward": False,
         **remapped,
