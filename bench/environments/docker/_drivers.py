@@ -1,6 +1,7 @@
 """A Docker engine with a storage driver or userns-remap of its own: started for a sandbox, and stopped again.
 
-dockerd has the host's network, of which it uses nothing, and the host's files. It has a mount namespace of its own,
+dockerd has the host's files. It has a network namespace of its own: without a bridge it would remove the host's docker0
+when it starts (moby, daemon/daemon_unix.go). So it reaches no registry here. It has a mount namespace of its own,
 with another /run: its sockets have short paths there, it does not find the system's containerd, whose shims would not
 see its mounts, and it makes its cgroups itself, as without systemd. The user of userns-remap is in files of the run
 that are mounted over /etc/passwd and the like. All of these mounts end with the namespace's last process.
@@ -128,7 +129,7 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
         remove_cgroups(_cgroup_of(workdir))
 
     more = (_USERS if environment.is_remapped else "") + (_LOOP if environment.driver == "btrfs" else "")
-    prepared = ["unshare", "--mount", "sh", "-c", f'{_MOUNTS}{more}exec "$@"', "sh", str(workdir)]
+    prepared = ["unshare", "--mount", "--net", "sh", "-c", f'{_MOUNTS}{more}exec "$@"', "sh", str(workdir)]
     try:
         daemon = daemons.start(
             "dockerd",

@@ -61,6 +61,7 @@ class DriverDocker(Docker):
         super().__init__(
             name, title, adds, compared_with, {"network_mode": "none"}, single_factor=single_factor, groups=groups
         )
+        self.capabilities -= {Capability.IMAGES}  # its network namespace has no way to the registry
         self.driver = driver
         self.tool = tool
         self.is_remapped = is_remapped
