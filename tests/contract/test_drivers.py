@@ -6,6 +6,7 @@ The rest of the contract is every environment's (tests/contract/test_environment
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -75,7 +76,9 @@ def test_a_container_is_what_it_says(name: str) -> None:
     """Its root's file system, its ids on the host, and what it writes there; the host has no mount of it."""
     _has_btrfs(name)
     users = [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")]
+    bridge = "docker0" in (interface for _, interface in socket.if_nameindex())
     with opened(name) as sandbox:
+        assert bridge == ("docker0" in (interface for _, interface in socket.if_nameindex()))
         run = inner(sandbox).run
         with sandbox.launch(idle(timeout=120)) as instance:
             payload = _payload(instance)

@@ -16,25 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench import daemons
-from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons import session
 from isobench.daemons.address import Address
 from isobench.daemons.docker import REFUSED, answers
 from isobench.daemons.links import WITHOUT_NETWORK
-from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
-from isobench.environments.docker import _buildkit as buildkit
 from isobench.environments.docker._client import connect, engine_errors, require
-from isobench.environments.docker._images import DockerImages
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import check_name, work_folder
 from isobench.processes.accounting import pids_with, process_name, text_of
-from isobench.processes.programs import find, output, telling_line
+from isobench.processes.programs import find, telling_line
 from isobench.resources.cgroups import remove as remove_cgroups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from isobench.environments.docker._container import DockerInstance
@@ -206,23 +202,6 @@ class DriverSandbox(OwnSandbox):
         kind = FuseInstance if self._environment.driver == "fuse-overlayfs" else OwnInstance
         return kind(self, self._client, name, timeout, watch_end=watch_end)
 
-    def images(self) -> DockerImages:
-        if self._images is None:
-            address = f"unix:///proc/{self._pid}/root{_SOCKET}"
-            self._images = DriverImages(self._client, address, self._workdir, self._used_bytes)
-        return self._images
-
-    def _used_bytes(self) -> int:
-        """What the engine's data take on the disk."""
-        data = self._workdir / _ENGINE / "data"
-        if self._environment.driver != "btrfs":
-            return allocated([str(data)]) or 0
-        inside = ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt"]
-        for what in ("filesystem", "subvolume", "filesystem"):  # what is removed is freed later, with a transaction
-            output([*inside, "btrfs", what, "sync", str(data)], deadlines.stretched(60))
-        found = os.statvfs(f"/proc/{self._pid}/root{data}")
-        return (found.f_blocks - found.f_bfree) * found.f_frsize
-
 
 _STORED = {
     "overlay2": "overlay2 in the run's folder",
@@ -240,30 +219,3 @@ class FuseInstance(OwnInstance):
         with engine_errors("inspecting the container"):
             found = self._client.inspect_container(self._id)["GraphDriver"]["Data"]["MergedDir"]
         return [*super().helpers(), *pids_with("fuse-overlayfs", f"\0{found}\0")]
-
-
-class DriverImages(DockerImages):
-    """Images of an engine that has nothing else: what they take is by how much the engine's data have grown, whatever
-    the driver shares or copies."""
-
-    def __init__(self, client: Any, address: str, workdir: Path, used: Callable[[], int]) -> None:
-        """`used` are the bytes that the data take."""
-        super().__init__(client, workdir)
-        self._address = address
-        self._used = used
-        self._without = 0
-
-    def clear(self, name: str) -> None:
-        super().clear(name)
-        with engine_errors("removing BuildKit's cache"):
-            self._client.prune_builds(all=True)
-        self._without = self._used()
-
-    def lacks_buildkit(self) -> str:
-        return "" if buildkit.docker_command() else buildkit.LACKING
-
-    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
-        buildkit.build(self._address, self._place, context, image, cached=cached)
-
-    def disk_bytes(self, image: str) -> int | None:
-        return self._used() - self._without

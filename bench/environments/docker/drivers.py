@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
-from isobench.environments._mechanism import REGISTRY
 from isobench.environments.docker.engine import Docker
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class DriverDocker(Docker):
     """Docker without a network, with an engine of the sandbox's own (`_drivers.py`). `driver` is the engine's name of
     its storage driver, `tool` what that needs; `is_remapped`: it has userns-remap."""
 
-    mechanisms: tuple[Mechanism, ...] = (MECHANISM, REGISTRY)
+    mechanisms: tuple[Mechanism, ...] = (MECHANISM,)
 
     def __init__(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -110,23 +109,3 @@ def test_folders_that_the_engine_cannot_use() -> None:
         _drivers._check(DRIVERS["docker-vfs"], Path("/run/x/isobench-1/docker-vfs"))
     with pytest.raises(Unavailable, match="its name contains ':'"):
         _drivers._check(DRIVERS["docker-vfs"], Path("/var/a:b/isobench-1/docker-vfs"))
-
-
-class Client:
-    """An engine that has no images."""
-
-    def images(self, filters: Any) -> list[Any]:
-        return []
-
-    def prune_builds(self, *, all: bool) -> None:
-        pass
-
-
-def test_what_an_image_takes_is_by_how_much_the_data_have_grown(tmp_path: Path) -> None:
-    """Since there was nothing of it, also where the driver names no folders."""
-    sizes = iter([1000, 5000, 7000, 3000, 3100])
-    images = _drivers.DriverImages(Client(), "", tmp_path / "isobench-1/docker-vfs", lambda: next(sizes))
-    images.clear("slim")
-    assert [images.disk_bytes("a:1"), images.disk_bytes("a:1")] == [4000, 6000]
-    images.clear("slim")
-    assert images.disk_bytes("a:1") == 100
