@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, KeepsImages, Lack, TakesDisk
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import BuildsImages
+from isobench.contracts.images import BuildsImages, HasBuildKit
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
@@ -40,6 +41,8 @@ _METRICS = (
     Metric("push", "second", "sending it to a registry that has nothing of it"),
     Metric("build", "second", "building it from a Dockerfile that adds each layer, with an empty builder's cache"),
     Metric("build-cached", "second", "building it again, with every step in that cache"),
+    Metric("buildkit", "second", "building it with BuildKit, with an empty cache"),
+    Metric("buildkit-cached", "second", "building it again with BuildKit, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
     Metric("disk-container", "byte", "what a container of it takes on the disk besides: its layer, the engine's files"),
@@ -81,9 +84,11 @@ class Image:
         from isobench.images.kinds import composition_of_kind, made_of
 
         found, images = composition_of_kind(self.kind), _images(sandbox)
+        lacks = images.lacks_buildkit() if isinstance(images, HasBuildKit) else ""
         return {
             "made-of": made_of(self.kind),
             "wire": str(_offered(images, self.kind).wire_bytes),
+            **({"without.buildkit": lacks} if lacks else {}),
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
                 name.replace("_", "-"): ", ".join(getattr(found, name)) or "none"
@@ -175,13 +180,20 @@ def _with_the_layers_below(images: Images, offer: Offer, kind: str) -> dict[str,
 
 
 def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
-    """Build it twice; empty if the engine cannot build images, or if the image has very many layers."""
+    """Build it twice with each builder; empty if the engine cannot build images, or if the image has very many
+    layers."""
     context = offer.context
     if context is None or not isinstance(images, BuildsImages):
         return {}
-    images.clear(kind)
-    anew = _seconds(lambda: images.build(context, offer.image, cached=False))
-    return {"build": anew, "build-cached": _seconds(lambda: images.build(context, offer.image, cached=True))}
+    builders = {"build": images.build}
+    if isinstance(images, HasBuildKit) and not images.lacks_buildkit():
+        builders["buildkit"] = images.build_with_buildkit
+    values = {}
+    for name, build in builders.items():
+        images.clear(kind)
+        values[name] = _seconds(partial(build, context, offer.image, cached=False))
+        values[f"{name}-cached"] = _seconds(partial(build, context, offer.image, cached=True))
+    return values
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -83,6 +83,19 @@ class Images(Protocol):
 
 
 @runtime_checkable
+class HasBuildKit(Protocol):
+    """The images of a sandbox whose engine also builds with BuildKit, and whose cache of that ends with the run."""
+
+    def lacks_buildkit(self) -> str:
+        """Why it cannot be used here, with what to do; empty if it can."""
+        ...
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        """The same as `BuildsImages.build`."""
+        ...
+
+
+@runtime_checkable
 class BuildsImages(Protocol):
     """The images of a sandbox whose engine also builds them."""
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isobench.processes.accounting import command_line, pids_with, process_name
+from isobench.processes.accounting import pids_with, process_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -75,19 +75,12 @@ def _links() -> list[dict[str, Any]]:
     return []
 
 
-WITHOUT_NETWORK = ("--bridge=none", "--iptables=false")
-"""Options of a dockerd that uses neither the bridge nor the chains that all others share."""
-
-
 def dockerds() -> list[int]:
-    """Every dockerd that uses this network namespace."""
+    """Every dockerd in this network namespace."""
     here = Path("/proc/self/ns/net").stat().st_ino
     found = []
     for pid in pids_with("dockerd"):
         with suppress(OSError):
-            told = set(command_line(pid).split(b"\0"))
-            if {word.encode() for word in WITHOUT_NETWORK} <= told:
-                continue
             if process_name(pid) == "dockerd" and Path(f"/proc/{pid}/ns/net").stat().st_ino == here:
                 found.append(pid)
     return found

@@ -156,7 +156,24 @@ def start(state: Path) -> Registry:
     return Registry(daemon, state)
 
 
-def _configuration(state: Path) -> dict[str, Any]:
+def start_in(network: str, kept: Registry, state: Path) -> Registry:
+    """Start a second process for the files of a registry, at the same port of another network namespace (a path below
+    /proc), with its own state folder. From here it can only be stopped. Raises `Unavailable`."""
+    session.end_orphans(session.made(state))
+    (state / "run").mkdir(mode=0o700, exist_ok=True)
+    configuration = state / "config.yml"
+    configuration.write_text(json.dumps(_configuration(kept.state, kept.port)))
+    daemon = daemons.start(
+        PROGRAM,
+        ["nsenter", f"--net={network}", PROGRAM, "serve", str(configuration)],
+        state=state,
+        address=kept.address,
+        answers=lambda: any(kept.port in listening_ports(pid) for pid in session.orphans(state)),
+    )
+    return Registry(daemon, state)
+
+
+def _configuration(state: Path, port: int = 0) -> dict[str, Any]:
     """No cache of blobs, because the harness removes repositories itself; no access log."""
     return {
         "version": "0.1",
@@ -165,7 +182,7 @@ def _configuration(state: Path) -> dict[str, Any]:
             "filesystem": {"rootdirectory": str(state / "data")},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": f"{LOOPBACK}:0", "relativeurls": True},
+        "http": {"addr": f"{LOOPBACK}:{port}", "relativeurls": True},
     }
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from isobench.daemons.links import WITHOUT_NETWORK
 from isobench.daemons.private import has_init
 from isobench.processes.accounting import process_name
 
@@ -192,23 +191,6 @@ def test_two_sessions_in_one_network(network: Network, first_to_end: str, is_kil
     assert network.looks() == before
     for state in (network.state, other.state):
         assert list(state.glob("*network-*.json")) == []
-
-
-def test_a_dockerd_without_a_network_inherits_none(network: Network) -> None:
-    """As a run starts some (bench/environments/docker/_drivers.py): the session that ends restores the network."""
-    before, folder = network.looks(), network.state.parent.parent / "other"
-    places = (f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid")
-    without = (*WITHOUT_NETWORK, "--ip-forward=false", "--storage-driver=vfs", f"--host=unix://{folder}/socket")
-    with network.session():
-        other = subprocess.Popen([*network.enter, "dockerd", *places, *without], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not (folder / "socket").is_socket() and other.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-    try:
-        assert other.poll() is None and network.looks() == before
-    finally:
-        other.terminate()
-        other.wait(60)
 
 
 @pytest.mark.skipif(has_init(), reason="where an init system runs, no private daemon is started")

@@ -6,7 +6,6 @@ The rest of the contract is every environment's (tests/contract/test_environment
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,11 +22,14 @@ from isobench.core.errors import Unavailable
 from isobench.daemons import session
 from isobench.environments._ordinary_user import IDS, user_of
 from isobench.environments.docker import _drivers
+from isobench.environments.docker._buildkit import docker_command
 from isobench.filesystem.paths import work_root
+from isobench.images.kinds import composition_of_kind
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import process_name, text_of
 from isobench.resources import cgroups
+from isobench.scenarios.image import SCENARIOS
 from tests.contract.opening import inner, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -46,6 +48,16 @@ NAMES = [
     pytest.param("docker-btrfs", marks=pytest.mark.tool("mkfs.btrfs")),
 ]
 JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread")
+
+
+def test_another_engines_bridge_stays() -> None:
+    """A dockerd without a bridge removes docker0 from its network namespace, so it has one of its own."""
+    index = Path("/sys/class/net/docker0/ifindex").read_text()
+    with opened("docker-overlay2"):
+        pass
+    assert Path("/sys/class/net/docker0/ifindex").read_text() == index
+    with opened("docker") as sandbox, sandbox.launch(idle()) as instance:
+        assert instance.wait() == 0
 
 
 def _mounts(pid: int | str) -> list[list[str]]:
@@ -76,9 +88,7 @@ def test_a_container_is_what_it_says(name: str) -> None:
     """Its root's file system, its ids on the host, and what it writes there; the host has no mount of it."""
     _has_btrfs(name)
     users = [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")]
-    bridge = "docker0" in (interface for _, interface in socket.if_nameindex())
     with opened(name) as sandbox:
-        assert bridge == ("docker0" in (interface for _, interface in socket.if_nameindex()))
         run = inner(sandbox).run
         with sandbox.launch(idle(timeout=120)) as instance:
             payload = _payload(instance)
@@ -91,8 +101,6 @@ def test_a_container_is_what_it_says(name: str) -> None:
             assert len(served) == (name == "docker-fuse")
             assert {process_name(pid) for pid in sandbox.daemons()} == {"dockerd", "containerd"}
             assert not [mount for mount in _mounts("self") if run in mount[4]]
-            net = Path("/proc/self/ns/net").readlink()
-            assert all(Path(f"/proc/{pid}/ns/net").readlink() != net for pid in sandbox.daemons())
             assert instance.wait() == 0
         with sandbox.launch(working("fio", *JOB, disk=True, timeout=120)) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
@@ -100,6 +108,23 @@ def test_a_container_is_what_it_says(name: str) -> None:
         assert facts["storage"] and run not in facts["storage"] and "host's page cache" not in facts["storage"]
     assert _soon(lambda: _left(run) == []), _left(run)
     assert [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")] == users
+
+
+@pytest.mark.tool("docker-registry")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_images_and_containers_take_is_what_the_driver_stores(name: str) -> None:
+    """With vfs each container takes a whole copy, with the others ten take less than one; every builder builds."""
+    _has_btrfs(name)
+    size = composition_of_kind("busybox").bytes
+    scenario = next(one for one in SCENARIOS if one.name == "image-busybox")
+    with opened(name) as sandbox:
+        for _ in range(2):
+            values = scenario.measure(sandbox)
+            grown = values["disk-tenth"] - values["disk"]
+            assert values["disk"] > 0.9 * size and grown > 0
+            assert grown > 9 * size if name == "docker-vfs" else grown < size
+            assert {"pull", "pull-top", "load", "push", "build", "build-cached", "remove"} <= values.keys()
+            assert ("buildkit" in values) == ("buildkit-cached" in values) == bool(docker_command())
 
 
 def _left(run: str) -> list[str]:

@@ -1,10 +1,11 @@
 """A Docker engine with a storage driver or userns-remap of its own: started for a sandbox, and stopped again.
 
-dockerd has the host's files. It has a network namespace of its own: without a bridge it would remove the host's docker0
-when it starts (moby, daemon/daemon_unix.go). So it reaches no registry here. It has a mount namespace of its own,
-with another /run: its sockets have short paths there, it does not find the system's containerd, whose shims would not
-see its mounts, and it makes its cgroups itself, as without systemd. The user of userns-remap is in files of the run
-that are mounted over /etc/passwd and the like. All of these mounts end with the namespace's last process.
+dockerd has the host's files. It has a network namespace of its own, with nothing but a loopback: one without a bridge
+removes the bridge "docker0" of its namespace when it starts, which on a host is another engine's. It has a mount
+namespace of its own, with another /run: its sockets have short paths there, it does not find the system's containerd,
+whose shims would not see its mounts, and it makes its cgroups itself, as without systemd. The user of userns-remap is
+in files of the run that are mounted over /etc/passwd and the like. All of these mounts end with the namespace's last
+process.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isobench import daemons
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
-from isobench.daemons import session
+from isobench.daemons import registry, session
 from isobench.daemons.address import Address
 from isobench.daemons.docker import REFUSED, answers
-from isobench.daemons.links import WITHOUT_NETWORK
+from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
+from isobench.environments.docker import _buildkit as buildkit
 from isobench.environments.docker._client import connect, engine_errors, require
+from isobench.environments.docker._images import DockerImages
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import check_name, work_folder
 from isobench.processes.accounting import pids_with, process_name, text_of
-from isobench.processes.programs import find, telling_line
+from isobench.processes.programs import find, output, telling_line
 from isobench.resources.cgroups import remove as remove_cgroups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from isobench.environments.docker._container import DockerInstance
@@ -46,6 +50,7 @@ folder=$1
 shift
 mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
+ip link set lo up
 """
 _USERS = """
 for file in passwd group subuid subgid; do mount --bind "$folder/$file" "/etc/$file"; done
@@ -129,7 +134,7 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
     try:
         daemon = daemons.start(
             "dockerd",
-            [*prepared, "dockerd", f"--config-file={configuration}", *WITHOUT_NETWORK],
+            [*prepared, "dockerd", f"--config-file={configuration}"],
             state=state,
             address="",
             answers=lambda: answers(Path(_seen(state))),
@@ -142,8 +147,7 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
 
 
 def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
-    """What no option says by which other sessions recognise the engine. With this file, the host's
-    /etc/docker/daemon.json is not read."""
+    """Everything is set here, so that the host's /etc/docker/daemon.json is not read."""
     remapped = {"userns-remap": NAME} if environment.is_remapped else {}
     return {
         "data-root": str(state / "data"),
@@ -155,6 +159,8 @@ def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
         "storage-driver": environment.driver,
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "cgroup-parent": f"/{_cgroup_of(state.parent)}",
+        "bridge": "none",
+        "iptables": False,
         "ip6tables": False,
         "ip-forward": False,
         **remapped,
@@ -202,6 +208,23 @@ class DriverSandbox(OwnSandbox):
         kind = FuseInstance if self._environment.driver == "fuse-overlayfs" else OwnInstance
         return kind(self, self._client, name, timeout, watch_end=watch_end)
 
+    def images(self) -> DockerImages:
+        if self._images is None:
+            address = f"unix:///proc/{self._pid}/root{_SOCKET}"
+            self._images = DriverImages(self._client, address, self._workdir, self._pid, self._used_bytes)
+        return self._images
+
+    def _used_bytes(self) -> int:
+        """What the engine's data take on the disk."""
+        data = self._workdir / _ENGINE / "data"
+        if self._environment.driver != "btrfs":
+            return allocated([str(data)]) or 0
+        inside = ["nsenter", f"--mount=/proc/{self._pid}/ns/mnt"]
+        for what in ("filesystem", "subvolume", "filesystem"):  # what is removed is freed later, with a transaction
+            output([*inside, "btrfs", what, "sync", str(data)], deadlines.stretched(60))
+        found = os.statvfs(f"/proc/{self._pid}/root{data}")
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
 
 _STORED = {
     "overlay2": "overlay2 in the run's folder",
@@ -219,3 +242,46 @@ class FuseInstance(OwnInstance):
         with engine_errors("inspecting the container"):
             found = self._client.inspect_container(self._id)["GraphDriver"]["Data"]["MergedDir"]
         return [*super().helpers(), *pids_with("fuse-overlayfs", f"\0{found}\0")]
+
+
+class DriverImages(DockerImages):
+    """Images of an engine that has nothing else: what they take is by how much the engine's data have grown, whatever
+    the driver shares or copies."""
+
+    def __init__(self, client: Any, address: str, workdir: Path, engine: int, used: Callable[[], int]) -> None:
+        """`engine` is its process, `used` are the bytes that its data take."""
+        super().__init__(client, workdir)
+        self._network = f"/proc/{engine}/ns/net"
+        self._inside: registry.Registry | None = None
+        self._address = address
+        self._used = used
+        self._without = 0
+
+    def close(self) -> None:
+        if self._inside is not None:
+            self._inside.stop()
+        super().close()
+
+    def _running(self) -> registry.Registry:
+        """The registry, with a second process that serves the same files in the engine's network namespace."""
+        kept = super()._running()
+        if self._inside is None or self._inside.address != kept.address:
+            if self._inside is not None:
+                self._inside.stop()
+            self._inside = registry.start_in(self._network, kept, self._place / "registry-inside")
+        return kept
+
+    def clear(self, name: str) -> None:
+        super().clear(name)
+        with engine_errors("removing BuildKit's cache"):
+            self._client.prune_builds(all=True)
+        self._without = self._used()
+
+    def lacks_buildkit(self) -> str:
+        return "" if buildkit.docker_command() else buildkit.LACKING
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        buildkit.build(self._address, self._place, context, image, cached=cached)
+
+    def disk_bytes(self, image: str) -> int | None:
+        return self._used() - self._without

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.mechanism import Mechanism, Tool
+from isobench.environments._mechanism import REGISTRY
 from isobench.environments.docker.engine import Docker
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DriverDocker(Docker):
     """Docker without a network, with an engine of the sandbox's own (`_drivers.py`). `driver` is the engine's name of
     its storage driver, `tool` what that needs; `is_remapped`: it has userns-remap."""
 
-    mechanisms: tuple[Mechanism, ...] = (MECHANISM,)
+    mechanisms: tuple[Mechanism, ...] = (MECHANISM, REGISTRY)
 
     def __init__(
         self,
@@ -60,7 +61,6 @@ class DriverDocker(Docker):
         super().__init__(
             name, title, adds, compared_with, {"network_mode": "none"}, single_factor=single_factor, groups=groups
         )
-        self.capabilities -= {Capability.IMAGES}  # its network namespace has no way to the registry
         self.driver = driver
         self.tool = tool
         self.is_remapped = is_remapped

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 PREFIX = "image-"
 _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and start")
 """Parts of the way to the first byte. If an engine does not separate two of them, there is one for both."""
-_COSTS = ("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "remove", "start")
+_COSTS = (
+    *("first-byte", "pull", "pull-top", "load", "push", "build", "build-cached", "buildkit", "buildkit-cached"),
+    *("remove", "start"),
+)
 _MOST_BARS = 30
 """More cannot be distinguished, and make large files; the tables have all."""
 _ON_DISK = {"disk": "the image", "disk-first": "one container", "disk-tenth": "ten"}

@@ -77,6 +77,16 @@ class FakeBuilder(FakeImages):
         self._do("build", context, image, "cached" if cached else "anew")
 
 
+class FakeBuildKit(FakeBuilder):
+    lacks = ""
+
+    def lacks_buildkit(self) -> str:
+        return self.lacks
+
+    def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
+        self._do("buildkit", context, image, "cached" if cached else "anew")
+
+
 class Asked(FakeInstance):
     """An instance of an engine that says when it has created it."""
 
@@ -199,6 +209,22 @@ def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.Monkey
         )
         steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
         assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+def test_buildkit_begins_with_nothing_of_what_the_other_builder_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it can be used; where it cannot, the reason is a fact."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    for lacks in ("", "no docker command here has BuildKit"):
+        box = sandbox(monkeypatch)
+        builder = FakeBuildKit(WHOLE, UNSAID)
+        builder.lacks = lacks
+        monkeypatch.setattr(image, "time", builder)
+        box.images = lambda builder=builder: builder
+        found = BUSYBOX.measure(box)
+        assert ("buildkit" in found, "buildkit-cached" in found) == (not lacks, not lacks) and "build" in found
+        steps = [f"buildkit {WHOLE.context} {WHOLE.image} {how}" for how in ("anew", "cached")]
+        assert (builder.asked[-4:-1] == [CLEAR, *steps]) == (not lacks)
+        assert BUSYBOX.facts(box).get("without.buildkit", "") == lacks
 
 
 def test_an_image_of_one_layer_has_none_below(monkeypatch: pytest.MonkeyPatch) -> None:

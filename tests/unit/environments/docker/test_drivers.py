@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_the_engine_touches_nothing_of_the_hosts_network() -> None:
     """Nor does it take settings from elsewhere; what it is told can be written as JSON."""
     for one in DRIVERS.values():
         told = json.loads(json.dumps(_drivers._configuration(one, STATE)))
-        assert not told["ip6tables"] and not told["ip-forward"] and not {"bridge", "iptables"} & told.keys()
+        assert told["bridge"] == "none" and not any(told[key] for key in ("iptables", "ip6tables", "ip-forward"))
         assert told["cgroup-parent"] == "/isobench-20260101T000000Z-abcdef-docker-vfs"
         assert all(told[key].startswith("/run/") for key in ("exec-root", "pidfile"))
 
@@ -109,3 +110,23 @@ def test_folders_that_the_engine_cannot_use() -> None:
         _drivers._check(DRIVERS["docker-vfs"], Path("/run/x/isobench-1/docker-vfs"))
     with pytest.raises(Unavailable, match="its name contains ':'"):
         _drivers._check(DRIVERS["docker-vfs"], Path("/var/a:b/isobench-1/docker-vfs"))
+
+
+class Client:
+    """An engine that has no images."""
+
+    def images(self, filters: Any) -> list[Any]:
+        return []
+
+    def prune_builds(self, *, all: bool) -> None:
+        pass
+
+
+def test_what_an_image_takes_is_by_how_much_the_data_have_grown(tmp_path: Path) -> None:
+    """Since there was nothing of it, also where the driver names no folders."""
+    sizes = iter([1000, 5000, 7000, 3000, 3100])
+    images = _drivers.DriverImages(Client(), "", tmp_path / "isobench-1/docker-vfs", 1, lambda: next(sizes))
+    images.clear("slim")
+    assert [images.disk_bytes("a:1"), images.disk_bytes("a:1")] == [4000, 6000]
+    images.clear("slim")
+    assert images.disk_bytes("a:1") == 100
