@@ -95,6 +95,7 @@ KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
 DRIVERS = "docker-nonet,docker-overlay2,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
 STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{DRIVERS},{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
+DRIVERS = "docker-overlay2,docker-vfs,docker-fuse,docker-btrfs"
 DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"
 """What only a host with KVM and cgroup version 2 can measure, beside the storage of guests."""
@@ -131,7 +132,10 @@ CHECKS = (
     Check("workloads", f"{_RUN} -e chroot,docker,kvm -w {','.join(WORKLOADS)}", 180, workloads=True),
     Check("slow workloads", f"{_RUN} -e process,kvm -w {','.join(SLOW_WORKLOADS)}", 180, workloads=True),
     Check("limits", f"{_RUN} -e {LIMITS} -s limits,monitoring", 180),
-    Check("images", f"{_RUN} -e docker,podman,containerd -s image", 120),
+    Check("images", f"{_RUN} -e docker,podman,containerd,runc -s image", 120),
+    Check("disks", f"{_RUN} -e docker,kvm -s image-slim,disk", 90),
+    Check("storage drivers", f"{_RUN} -e docker,{DRIVERS} -s startup,memory", 90),
+    Check("without root", f"{_RUN} -e podman,docker,rootless -s startup,memory", 90),
     Check("reach", f"{_RUN} -e process,handmade,docker,kvm -s surface,surface-functions,startup", 90),
     Check("distributions", f"{_RUN} -e kvm-distro -s startup,memory", 180),
     Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
