@@ -161,17 +161,17 @@ def cleaned(host: Host, *words: str) -> list[str]:
 
 def test_a_killed_play_is_cleaned_and_a_living_one_is_not(hosts: dict[str, Host], tmp_path: Path) -> None:
     """Killed in a task that could not remove its folders. As long as the task ran they stayed, however old."""
-    birch, words = hosts["birch"], f"sleep 10{os.getpid()}"
-    listed = inventory(tmp_path, {"birch": fleet.connection(birch)}, isobench_command=f"sh -c 'exec {words}'")
+    cedar, words = hosts["cedar"], f"sleep 10{os.getpid()}"
+    listed = inventory(tmp_path, {"cedar": fleet.connection(cedar)}, isobench_command=f"sh -c 'exec {words}'")
     with playing("night", listed) as play:
         while not _pids(words.replace(" ", "\0")):
             assert play.poll() is None, play.communicate()
             time.sleep(0.5)
-        folders = left_by_plays(birch)
+        folders = left_by_plays(cedar)
         assert len(folders) == 2
         for folder in folders:
             long_ago(folder)
-        assert cleaned(birch) == [] and left_by_plays(birch) == folders
+        assert cleaned(cedar) == [] and left_by_plays(cedar) == folders
         connections = [pid for pid in _pids(folders[0].name) if _lines()[pid].startswith("ssh\0")]
         for pid in (*_pids(str(tmp_path)), *connections):
             os.kill(pid, signal.SIGKILL)
@@ -181,14 +181,14 @@ def test_a_killed_play_is_cleaned_and_a_living_one_is_not(hosts: dict[str, Host]
         time.sleep(0.5)
     for folder in folders:
         os.utime(folder)
-    assert cleaned(birch) == [] and left_by_plays(birch) == folders  # it may be between two tasks
+    assert cleaned(cedar) == [] and left_by_plays(cedar) == folders  # it may be between two tasks
     for folder in folders:
         long_ago(folder)
     there = [f"/var/tmp/{folder.name}" for folder in folders]
-    assert cleaned(birch, "--dry-run") == [f"would remove {path}" for path in there]
-    assert left_by_plays(birch) == folders
-    assert cleaned(birch) == [f"folder {path}" for path in there]
-    assert left_by_plays(birch) == [] and cleaned(birch) == []
+    assert cleaned(cedar, "--dry-run") == [f"would remove {path}" for path in there]
+    assert left_by_plays(cedar) == folders
+    assert cleaned(cedar) == [f"folder {path}" for path in there]
+    assert left_by_plays(cedar) == [] and cleaned(cedar) == []
 
 
 def test_isobench_is_installed_from_a_wheel(hosts: dict[str, Host], wheel: Path, tmp_path: Path) -> None:
