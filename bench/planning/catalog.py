@@ -26,9 +26,9 @@ GROUPS = {
     "ladder": "every rung from fork and exec to a whole VM",
     "containers": "engines and runtimes",
     "vms": "virtual machines",
-    "storage": "other storage paths and drivers, in containers and VMs",
+    "storage": "other storage paths and drivers",
     "network": "other network paths, in containers and VMs",
-    "rootless": "engines of an ordinary user, and containers with users of their own",
+    "rootless": "engines or containers without the host's root",
     "kinds": "one environment of each kind",
 }
 """Sets of environments that can be named like an environment."""
