@@ -46,8 +46,13 @@ def _of(pid: int) -> dict[str, str]:
         "capabilities": str(int(status["CapEff"], 16).bit_count()),
         "seccomp": _SECCOMP.get(status.get("Seccomp", ""), "not known"),
         "no_new_privs": {"1": "yes", "0": "no"}.get(status.get("NoNewPrivs", ""), "not known"),
-        "label": text_of(f"/proc/{pid}/attr/current").strip("\0") or "none",
+        "label": _label(text_of(f"/proc/{pid}/attr/current").strip("\0")),
     }
+
+
+def _label(text: str) -> str:
+    """Without what libvirt chooses anew for each guest: its UUID (AppArmor), its pair of categories (SELinux)."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|c\d+,c\d+", "*", text) or "none"
 
 
 def _user(number: int) -> str:

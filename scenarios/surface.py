@@ -7,6 +7,7 @@ boundary may be a weak one. Which system calls are let through is in `_calls.py`
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _reach(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:
         "readable": _names(seen["readable"]),
         "devices": _names([path for path in seen["devices"] if path not in _HARMLESS]),
         "device_nodes": str(int(seen["device_nodes"])),
-        "sockets": _names(seen["sockets"]),
+        "sockets": _names(sorted({re.sub("[0-9a-f]{8,}", "*", str(name)) for name in seen["sockets"]})),
         "mounted": _names([f"{point} ({kind})" for point, kind in seen["mounted"] if same_kernel or kind in _SHARED]),
         "processes": str(int(seen["processes"])),
         "setuid": str(int(seen["setuid"])),

@@ -62,5 +62,19 @@ def test_an_instance_that_does_not_start_costs_these_facts_alone() -> None:
     assert _facts(MeasurementError("no room")) == {"outside.unknown": "no room"}
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("libvirt-96c58e78-4e93-8c7b-a596-3406bce4e0a2 (enforce)", "libvirt-* (enforce)"),
+        ("system_u:system_r:svirt_t:s0:c392,c662", "system_u:system_r:svirt_t:s0:*"),
+        ("docker-default (enforce)", "docker-default (enforce)"),
+        ("", "none"),
+    ],
+)
+def test_a_label_is_the_same_in_every_run(text: str, told: str) -> None:
+    """Otherwise two runs would differ in it, whatever changed."""
+    assert _confinement._label(text) == told
+
+
 def test_a_user_without_a_name_is_a_number() -> None:
     assert (_confinement._user(0), _confinement._user(3999999999)) == ("root", "3999999999")
