@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from isobench.report.context import Context, Section
     from isobench.resources.use import Use
 
-API_VERSION = (1, 2)
+API_VERSION = (1, 3)
 """The version of this module, independent of isobench's."""
 
 __all__ = [

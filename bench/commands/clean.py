@@ -53,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     done = leftovers.clean(catalog.sweep, dry_run=arguments.dry_run)
+    done += catalog.orphans(dry_run=arguments.dry_run)
     done += plays.clean(dry_run=arguments.dry_run)
     done += private.clean(dry_run=arguments.dry_run)
     if arguments.cache is not None:

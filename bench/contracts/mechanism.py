@@ -84,6 +84,11 @@ def leaves_nothing(run: str) -> list[str]:
     return []
 
 
+def leaves_no_orphans(dry_run: bool) -> list[str]:
+    """The `orphans` of a mechanism in which every user owns what is created for them."""
+    return []
+
+
 class Mechanism(NamedTuple):
     """One way to isolate, as the host sees it. Environments may share one, and an environment may use several."""
 
@@ -103,3 +108,6 @@ class Mechanism(NamedTuple):
     daemons: tuple[str, ...] = ()
     """Daemons of the host that work for instances, as patterns (fnmatch) of their names in /proc/PID/comm: their CPU
     time does not count as a disturbance."""
+    orphans: Callable[[bool], list[str]] = leaves_no_orphans
+    """Removes what dead runs of other users left behind and only root may remove, and returns what it removed, one line
+    each; or, if its argument (`dry_run`) is true, only what it would remove. `isobench clean` calls it as root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def _wrong_mechanism(one: Mechanism) -> list[str]:
     parts = {"programs": str, "tools": Tool, "needs": Need, "keepers": Keeper, "cgroups": str, "daemons": str}
     found = [wrong for name, kind in parts.items() for wrong in _odd_values(one, name, kind)]
     found += [f"its `{name}` is no tuple" for name in parts if not isinstance(getattr(one, name), tuple)]
-    found += ["its `sweep` cannot be called"] * (not callable(one.sweep))
+    found += [f"its `{name}` cannot be called" for name in ("sweep", "orphans") if not callable(getattr(one, name))]
     found += ["its `engine` is no Engine"] * (not isinstance(one.engine, Engine | None))
     return [f"of the mechanism {one.name!r}: {wrong}" for wrong in found]
 
@@ -173,8 +174,24 @@ def sweep(run: str) -> list[str]:
         try:
             done += mechanism.sweep(run)
         except Exception as error:  # the other mechanisms are swept, and the run is kept for the next clean
-            done.append(f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}")
+            done.append(_not_cleaned(error))
     return [*done, *tracing.sweep(), *(f"not cleaned: {reason}" for reason in broken)]
+
+
+def orphans(*, dry_run: bool) -> list[str]:
+    """Let every mechanism remove what dead runs of other users left behind; returns what was, would be or could not be
+    removed. Only root may remove it."""
+    done: list[str] = []
+    for mechanism in mechanisms([]) if os.geteuid() == 0 else ():
+        try:
+            done += mechanism.orphans(dry_run)
+        except Exception as error:  # the other mechanisms are asked
+            done.append(_not_cleaned(error))
+    return done
+
+
+def _not_cleaned(error: Exception) -> str:
+    return f"not cleaned: {error.reason if isinstance(error, IsobenchError) else repr(error)}"
 
 
 def _select(kind: str, words: str, known: Mapping[str, Any], groups: Mapping[str, str]) -> list[Any]:

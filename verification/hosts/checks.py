@@ -64,7 +64,9 @@ runuser --login anna --command "cd && export ISOBENCH_CACHE=/srv/anna PATH=/opt/
  PYTHONPATH=/srv/isobench {_RUN} -e default -s startup; code=\\$?; isobench clean; exit \\$code"
 code=$?
 cp -r ~anna/results/* results/; cp ~anna/doctor.txt out/doctor-of-a-user.txt
-rm -f /etc/apparmor.d/libvirt/libvirt-*  # libvirt leaves them to root (docs/troubleshooting.md)
+isobench clean  # libvirt leaves files to root (docs/troubleshooting.md)
+left=$(ls -d /etc/apparmor.d/libvirt/libvirt-* /var/log/libvirt/qemu/isobench-* 2> /dev/null)
+if [ -n "$left" ]; then echo "left behind: $left" >&2; exit 1; fi
 exit $code
 """
 

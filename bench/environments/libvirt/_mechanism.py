@@ -22,6 +22,12 @@ def _sweep(run: str) -> list[str]:
     return sweep(run)
 
 
+def _orphans(dry_run: bool) -> list[str]:
+    from isobench.environments.libvirt._orphans import remove_orphans
+
+    return remove_orphans(dry_run=dry_run)
+
+
 _GUESTS = "every virtual machine"
 _QEMU_PACKAGES = ("qemu-system-x86",) if X86 else ("qemu-system-arm",)
 QEMU_IMG = Tool("qemu-img", ("qemu-utils",))
@@ -36,6 +42,7 @@ LIBVIRT = Mechanism(
     keepers=(Keeper(QEMU[:15], "virtual machine"), Keeper("qemu-kvm", "virtual machine")),
     cgroups=("machine.slice", "machine"),
     daemons=("libvirtd", "virt*d", "dnsmasq"),
+    orphans=_orphans,
     tools=(Tool("libvirtd", ("libvirt-daemon-system",)), _QEMU, QEMU_IMG, MKE2FS),
     needs=(
         Need((f"python{sys.version_info[0]}.{sys.version_info[1]}-dev", "python3-dev"), python_headers, _GUESTS),

@@ -1,4 +1,4 @@
-"""Bounding the cache, and not below a run; what is told of a fleet's plays."""
+"""Bounding the cache, and not below a run; what is told of a fleet's plays, and of other users' guests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from isobench import cli
 from isobench.core.errors import UsageError
 from isobench.filesystem.cache import cached
+from isobench.planning import catalog
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache and a state of this test's own, with one entry of 2 MiB."""
     monkeypatch.setattr("isobench.commands.clean.measures_now", list)  # whatever else measures on this machine
+    monkeypatch.setattr(catalog, "orphans", lambda *, dry_run: [])  # whatever else was left on this machine
     for name in ("STATE", "WORK", "CACHE"):
         monkeypatch.setenv(f"ISOBENCH_{name}", str(tmp_path / name.lower()))
     return cached("kind", "1", lambda folder: (folder / "file").write_bytes(b"x" * (2 << 20)) and None)  # type: ignore[arg-type]
@@ -50,3 +52,19 @@ def test_a_killed_plays_folder_is_named_and_removed(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["done"] == [f"folder {folder}"] and not folder.exists()
     assert cli.main(["clean"]) == 0
     assert capsys.readouterr().out == "nothing to clean\n"
+
+
+@pytest.mark.parametrize(("line", "code"), [("log of another user's guest", 0), ("not cleaned: no list of guests", 1)])
+def test_what_is_left_of_other_users(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, code: int
+) -> None:
+    """It is told, and what failed decides the exit code; a dry run only asks."""
+    asked: list[bool] = []
+
+    def orphans(*, dry_run: bool) -> list[str]:
+        asked.append(dry_run)
+        return [line]
+
+    monkeypatch.setattr(catalog, "orphans", orphans)
+    assert cli.main(["clean"]) == code and capsys.readouterr().out == f"{line}\n"
+    assert cli.main(["clean", "--dry-run"]) == code and asked == [False, True]

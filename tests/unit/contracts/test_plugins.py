@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_what_is_wrong_with_a_scenario_is_named() -> None:
         ({"programs": ["ctl"]}, "its `programs` is no tuple"),
         ({"engine": "DOCKER_HOST"}, "its `engine` is no Engine"),
         ({"sweep": None}, "its `sweep` cannot be called"),
+        ({"orphans": ()}, "its `orphans` cannot be called"),
     ],
 )
 def test_what_is_wrong_with_a_mechanism_is_named(changes: dict[str, Any], said: str) -> None:
@@ -150,6 +152,23 @@ def test_a_broken_plug_in_is_named_and_costs_no_cleaning(installed: Path, text: 
         assert any(line.startswith(f"not cleaned: {said}") for line in catalog.sweep("isobench-none"))
     finally:
         catalog.environments.cache_clear()
+
+
+def test_every_mechanism_is_asked_for_orphans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after one that fails; but not by an ordinary user, who may remove none."""
+    found = [
+        Mechanism("broken", orphans=lambda dry_run: [str(1 / 0)]),
+        Mechanism("fine", orphans=lambda dry_run: [f"dry run: {dry_run}"]),
+    ]
+    monkeypatch.setattr(catalog, "mechanisms", lambda broken: found)
+    failed = "not cleaned: ZeroDivisionError('division by zero')"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert [catalog.orphans(dry_run=dry) for dry in (True, False)] == [
+        [failed, "dry run: True"],
+        [failed, "dry run: False"],
+    ]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert catalog.orphans(dry_run=False) == []
 
 
 def test_what_is_exported_may_be_one_or_several() -> None:

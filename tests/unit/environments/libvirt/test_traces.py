@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from isobench.environments.libvirt._traces import domain_uuid, remove_traces, remove_traces_of
+from isobench.environments.libvirt._traces import MARK, domain_uuid, remove_traces, remove_traces_of
 
 RUN, OTHER = "isobench-20260101T000000Z-abcdef", "isobench-20260101T000000Z-abcdee"
 PROFILE = "#\n# This profile is for the domain whose UUID matches this file.\n#\n\n#include <tunables/global>\n"
@@ -34,6 +34,7 @@ def test_a_uuid_is_one_and_each_domains_own() -> None:
     """libvirt takes it; two domains never share one; a run's begin alike and another run's do not."""
     one, two = domain_uuid(RUN, f"{RUN}-tcg-1"), domain_uuid(RUN, f"{RUN}-tcg-2")
     assert str(UUID(one)) == one and UUID(one).version == 8 and UUID(one).variant == "specified in RFC 4122"
+    assert one[9:20] == MARK == two[9:20]
     assert one != two and one[:13] == two[:13] != domain_uuid(OTHER, f"{OTHER}-tcg-1")[:13]
 
 
