@@ -19,6 +19,7 @@ from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.guests.kernel import PACKAGES
+from isobench.images.debian import CONTAINED
 from isobench.probe.build import probe_path
 from isobench.processes.endings import ENDS_WITH_US
 from isobench.processes.programs import find
@@ -93,7 +94,7 @@ def _build(target: Path, suite: str) -> None:
     with tempfile.TemporaryDirectory(prefix="isobench-distro-", dir=target.parent) as name:
         tree = Path(name) / "tree"
         packages = f"systemd-sysv,{PACKAGES[platform.machine()]}"
-        _run(*ENDS_WITH_US, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite,
+        _run(*CONTAINED, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite,
              str(tree))  # fmt: skip
         _furnish(tree)
         _partition(target)

@@ -33,6 +33,10 @@ _OPTIONS = (
     *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT),
 )
 _SECONDS = 1800.0
+_WITHOUT_SOCKETS = 'if [ -d /run/user ]; then mount -t tmpfs tmpfs /run/user || exit; fi; exec "$@"'
+CONTAINED = (*ENDS_WITH_US, "sh", "-c", _WITHOUT_SOCKETS, "sh")
+"""The words before mmdebstrap as root: what it starts and mounts does not outlive this process, and the folders that its
+GPG makes for sockets below /run/user, and never removes, are on a tmpfs of its own."""
 
 
 def debian_tree(packages: Sequence[str], without: Sequence[str] = ()) -> Path:
@@ -59,7 +63,7 @@ def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> Non
         str(target),
         *_mirror(),
     ]
-    prefix = ENDS_WITH_US if os.geteuid() == 0 else ENDS_WITH_US[:3]
+    prefix = CONTAINED if os.geteuid() == 0 else ENDS_WITH_US[:3]  # a user's sockets end with the session
     try:
         done = subprocess.run(
             [*prefix, *command],

@@ -200,9 +200,8 @@ def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:
 
 def _run(*words: str, environ: dict[str, str] | None = None) -> None:
     """Raises `BuildError` with the end of the command's output."""
-    dies_with_us = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     done = subprocess.run(
-        [*dies_with_us, *words], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [*debian.CONTAINED, *words], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise BuildError(f"{words[0]} failed: {(done.stderr or done.stdout).strip()[-800:]}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ def mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(debian, "CONTAINED", ())
     monkeypatch.setattr(debian, "ENDS_WITH_US", ())
     return _script(tmp_path / "bin/mmdebstrap", MAKES.replace("{log}", str(tmp_path / "log")))
 
@@ -72,3 +75,24 @@ def test_without_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(Unavailable, match="not installed") as error:
         debian_tree(["a"])
     assert "isobench provision" in error.value.remedy
+
+
+LEAVES = """#!/bin/sh
+[ ! -d /run/user ] || mkdir -p /run/user/0/gnupg/d.1
+for word; do case "$word" in *.tar) echo tree > "$word" ;; esac; done
+"""
+BUILD = "from isobench.images.debian import debian_tree; print(debian_tree(['a']).read_text(), end='')"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("before", ["/run/user/0", ""], ids=["with a session", "without systemd"])
+def test_gpgs_folders_do_not_stay(tmp_path: Path, before: str) -> None:
+    """GPG makes one for each build if there is a /run/user, and nothing removes it. In a /run of this test's own."""
+    (tmp_path / "bin").mkdir()
+    _script(tmp_path / "bin/mmdebstrap", LEAVES)
+    environ = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "ISOBENCH_CACHE": str(tmp_path / "cache")}
+    script = 'mount -t tmpfs run /run && mkdir -p /run $1 && "$2" -c "$3" && find /run'
+    words = ("unshare", "--mount", "sh", "-c", script, "sh", before, sys.executable, BUILD)
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["tree", "/run", *(["/run/user", "/run/user/0"] if before else [])]
