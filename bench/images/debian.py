@@ -35,8 +35,8 @@ _OPTIONS = (
 _SECONDS = 1800.0
 _WITHOUT_SOCKETS = 'if [ -d /run/user ]; then mount -t tmpfs tmpfs /run/user || exit; fi; exec "$@"'
 CONTAINED = (*ENDS_WITH_US, "sh", "-c", _WITHOUT_SOCKETS, "sh")
-"""The words before mmdebstrap as root: what it starts and mounts does not outlive this process, and the folders that its
-GPG makes for sockets below /run/user, and never removes, are on a tmpfs of its own."""
+"""The words before mmdebstrap as root: what it starts and mounts does not outlive this process, and the folders that
+its GPG makes for sockets below /run/user, and never removes, are on a tmpfs of its own."""
 
 
 def debian_tree(packages: Sequence[str], without: Sequence[str] = ()) -> Path:

@@ -88,8 +88,8 @@ def _remove(file: _File, *, dry_run: bool) -> bool:
 
 
 def _in_use() -> set[str] | None:
-    """The UUIDs that a process names (libvirt's helper, QEMU) or whose profile the kernel has loaded; None if the kernel
-    has profiles and does not tell which."""
+    """The UUIDs that a process names (libvirt's helper, QEMU) or whose profile the kernel has loaded; None if it has
+    profiles and does not tell which."""
     words = b"\0".join(map(command_line, pids_with())).decode(errors="replace")
     loaded = ""
     if text_of(_ENABLED) == "Y":
