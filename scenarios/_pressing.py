@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("fio", "stress-ng")
 """Debian packages, installed with their dependencies."""
-_WITHOUT = tuple(f"/usr/lib/*/{name}*" for name in ("libLLVM", "libgallium", "libz3"))
+WITHOUT = tuple(f"/usr/lib/*/{name}*" for name in ("libLLVM", "libgallium", "libz3"))
 """Files that stress-ng needs only for a GPU: more than half of the archive, of which every guest has a copy."""
 MEMORY, LIMITED_MEMORY = 512 << 20, 256 << 20
 """Bytes of memory of an aggressor's instance, without limits and with them."""
@@ -101,7 +101,7 @@ def refuses() -> str:
 
 def made() -> Path | IsobenchError:
     """The archive with the programs, or why there is none."""
-    return _commands.made(PACKAGES, _WITHOUT)
+    return _commands.made(PACKAGES, WITHOUT)
 
 
 def facts(aggressor: Aggressor, *, limited: bool) -> dict[str, str]:

@@ -19,7 +19,7 @@ from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
 from isobench.guests.kernel import PACKAGES
-from isobench.images.debian import CONTAINED
+from isobench.images.debian import CONTAINED, mirror
 from isobench.probe.build import probe_path
 from isobench.processes.endings import ENDS_WITH_US
 from isobench.processes.programs import find
@@ -95,7 +95,7 @@ def _build(target: Path, suite: str) -> None:
         tree = Path(name) / "tree"
         packages = f"systemd-sysv,{PACKAGES[platform.machine()]}"
         _run(*CONTAINED, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite,
-             str(tree))  # fmt: skip
+             str(tree), *mirror())  # fmt: skip
         _furnish(tree)
         _partition(target)
         offset = _FIRST_SECTOR * 512

@@ -61,7 +61,7 @@ def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> Non
         f"--include={','.join(packages)}",
         RELEASE,
         str(target),
-        *_mirror(),
+        *mirror(),
     ]
     prefix = CONTAINED if os.geteuid() == 0 else ENDS_WITH_US[:3]  # a user's sockets end with the session
     try:
@@ -85,7 +85,7 @@ def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> Non
     target.chmod(0o644)
 
 
-def _mirror() -> list[str]:
+def mirror() -> list[str]:
     """The Debian mirror in this host's apt configuration; empty for mmdebstrap's default."""
     words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
     try:

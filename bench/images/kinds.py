@@ -189,18 +189,22 @@ def _layered(count: int) -> Callable[[], list[Files | Path]]:
     return contents
 
 
-def _debian(*packages: str) -> Callable[[], list[Files | Path]]:
-    return lambda: [debian_tree(packages), _probe()]
+DEBIAN: dict[str, tuple[str, ...]] = {"slim": ("apt",), "full": ("apt", "gcc", "libc6-dev", "make", "perl", "python3")}
+"""The packages of the kinds that are made of Debian's, beside the essential ones."""
+
+
+def _debian(kind: str) -> Callable[[], list[Files | Path]]:
+    return lambda: [debian_tree(DEBIAN[kind]), _probe()]
 
 
 _KINDS = {
     "scratch": _Kind("nothing else", _scratch),
     "busybox": _Kind("the host's static busybox with a link for each of its commands", _busybox),
     "distroless": _Kind("the host's C library, certificates and time zones, without a shell", _distroless),
-    "slim": _Kind(f"the essential packages of Debian {RELEASE}, and apt", _debian("apt")),
+    "slim": _Kind(f"the essential packages of Debian {RELEASE}, and apt", _debian("slim")),
     "full": _Kind(
         f"the essential packages of Debian {RELEASE}, apt, a C compiler, make, Perl and Python",
-        _debian("apt", "gcc", "libc6-dev", "make", "perl", "python3"),
+        _debian("full"),
     ),
     **{
         f"layers-{count}": _Kind(f"{FILES} files of data that compress to about a half", _layered(count))

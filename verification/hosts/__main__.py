@@ -63,18 +63,19 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
         shutil.rmtree(folder, ignore_errors=True)
         record.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
+    mine = [check for check in chosen if check.is_for(one)]
     commit, tree = image.tree()
     print(f"{one.name}: {one.about}", flush=True)
     fine = True
     with machine.booted(one, image.build(one), image.emulator(one.architecture), folder) as booted:
         booted.lay_in(tree, is_fresh=one.is_fresh)
-        if not arguments.shell and any(check.workloads for check in chosen):
-            booted.lay_in_cache(image.workloads((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)))
+        if not arguments.shell and any(check.workloads or check.trees for check in mine) and not one.is_foreign:
+            booted.lay_in_cache(image.trees((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)))
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return booted.off()
         about = f"{one.about}. {booted.facts()}"
-        for check in [check for check in chosen if check.is_fresh == one.is_fresh]:
+        for check in mine:
             outcome = checks.carry_out(check, booted)
             booted.fetch("results reports out")
             seen = table.seen(record, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)

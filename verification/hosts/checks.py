@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from verification.hosts.host import Host
     from verification.hosts.machine import Done, Machine
 
 _RUN = "python -m verification.undisturbed run --quiet --no-report --blocks 1"
@@ -27,7 +28,7 @@ sleep 20
 """
 _LEFT = """\
 left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* /etc/apparmor.d/libvirt/libvirt-* 2> /dev/null
-    find /sys/fs/cgroup -name '*isobench-*'
+    find /sys/fs/cgroup -name '*isobench-[0-9]*'
     virsh --quiet list --all --name | grep isobench-
     docker ps --all --quiet --filter label=isobench.run
     grep -o '/[^ ]*isobench-[^ ]*' /proc/self/mountinfo
@@ -79,9 +80,15 @@ class Check(NamedTuple):
     minutes: float
     afterwards: str = ""
     workloads: bool = False
-    """Whether it needs the root file systems of the workloads."""
+    """Whether all of it needs root file systems of Debian packages, which no host of another architecture can have."""
+    trees: bool = False
+    """Whether some of it does."""
     is_fresh: bool = False
     """Whether it is for a fresh host, which reaches mirrors, or for one that has all and reaches nothing."""
+
+    def is_for(self, host: Host) -> bool:
+        """Whether this host can carry it out."""
+        return self.is_fresh == host.is_fresh and not (self.workloads and host.is_foreign)
 
 
 class Outcome(NamedTuple):
@@ -95,9 +102,8 @@ class Outcome(NamedTuple):
 SHORT = "process,docker,kvm-null,kvm"
 KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
 DRIVERS = "docker-nonet,docker-overlay2,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
-STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{DRIVERS},{KVM_STORAGE}"
+STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
-DRIVERS = "docker-overlay2,docker-vfs,docker-fuse,docker-btrfs"
 DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"
 """What only a host with KVM and cgroup version 2 can measure, beside the storage of guests."""
@@ -121,6 +127,10 @@ grep -q '^report: .*index.html' out/first.txt && grep -q '^startup.ready *kvm *[
 a guest under KVM in it."""
 _SOME = "tests/unit/core tests/contract/test_environments.py -k 'core or [docker] or [kvm]'"
 _SECOND = f"pipx run nox -s tests -- --provision {_SOME}"
+_DISTRO = f"""\
+{_PIPX.replace("pipx >", "pipx extlinux fdisk >")} && pipx run nox -s bench -- --provision -e process --dry-run &&
+.nox/bench/bin/{_RUN} -e process,kvm-distro -s startup"""
+"""Only a host that reaches mirrors can make a distribution's disk. nox makes the environment that isobench is run in."""
 CHECKS = (
     Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
     Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]' {_NO_SKIP}", 60),
@@ -134,13 +144,12 @@ CHECKS = (
     Check("workloads", f"{_RUN} -e chroot,docker,kvm -w {','.join(WORKLOADS)}", 180, workloads=True),
     Check("slow workloads", f"{_RUN} -e process,kvm -w {','.join(SLOW_WORKLOADS)}", 180, workloads=True),
     Check("limits", f"{_RUN} -e {LIMITS} -s limits,monitoring", 180),
-    Check("images", f"{_RUN} -e docker,podman,containerd,runc -s image", 120),
-    Check("disks", f"{_RUN} -e docker,kvm -s image-slim,disk", 90),
-    Check("storage drivers", f"{_RUN} -e docker,{DRIVERS} -s startup,memory", 90),
+    Check("images", f"{_RUN} -e docker,podman,containerd,runc -s image", 120, trees=True),
+    Check("disks", f"{_RUN} -e docker,kvm -s image-slim,disk", 90, trees=True),
+    Check("storage drivers", f"modprobe btrfs; {_RUN} -e {DRIVERS} -s startup,memory,io", 120),
     Check("without root", f"{_RUN} -e podman,docker,rootless -s startup,memory", 90),
     Check("reach", f"{_RUN} -e process,handmade,docker,kvm -s surface,surface-functions,startup", 90),
-    Check("distributions", f"{_RUN} -e kvm-distro -s startup,memory", 180),
-    Check("contract tests", f"{_TESTS} -m 'not slow and not browser'", 300),
+    Check("contract tests", f"{_TESTS} -m 'not slow and not browser' -k 'not tcg'", 480, trees=True),
     Check("the default scenarios", f"{_RUN} -e process,{FIRST_HERE} -s default", 240),
     Check("and of guests' storage", f"{_RUN} -e process,{KVM_STORAGE} -s default", 240),
     Check("nightly by a timer", _NIGHTLY, 120),
@@ -150,6 +159,7 @@ CHECKS = (
     Check("reboot in a run", _CUT_OFF, 60, f"isobench clean; {_LEFT}"),
     Check("the README's first command", f"{_PIPX} && {_FIRST}", 240, is_fresh=True),
     Check("the README's second command", f"{_PIPX} && {_SECOND}", 240, is_fresh=True),
+    Check("distributions", _DISTRO, 240, is_fresh=True),
 )
 
 

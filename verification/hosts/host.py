@@ -32,6 +32,11 @@ class Host(NamedTuple):
     architecture: str = "amd64"
     """Debian's name of it (verification/hosts/architecture.py)."""
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether no program of it runs on the machine that builds it."""
+        return self.architecture != "amd64"
+
 
 def known() -> dict[str, Host]:
     """Every host by name. Raises `KeyError` for a file that lacks something."""

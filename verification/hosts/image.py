@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem import cache, paths
-from isobench.images import debian
+from isobench.images import debian, kinds
 from isobench.planning import catalog
+from isobench.scenarios import _pressing
 from isobench.workloads.file import read_workload
 from verification.hosts import foreign, machine
 from verification.hosts.architecture import ARCHITECTURES
@@ -66,7 +67,7 @@ def build(host: Host) -> Path:
     if host.is_fresh:
         requirements = []
     made_of = (*_packages(host), *requirements, host.release, host.python, *host.commands, DISK)
-    scripts = (DRESS,) if host.architecture == "amd64" else (DRESS, Path(foreign.__file__))
+    scripts = (DRESS, Path(foreign.__file__)) if host.is_foreign else (DRESS,)
     key = paths.content_hash([*(word.encode() for word in made_of), *(script.read_bytes() for script in scripts)])
     kind = f"host-{host.disk}"
     image = cache.cached(kind, key, lambda folder: _build(host, requirements, folder))
@@ -95,10 +96,13 @@ def emulator(architecture: str) -> Path:
     return cache.cached(f"host-emulator-{architecture}", key, unpack) / "tree"
 
 
-def workloads(names: Collection[str]) -> list[Path]:
-    """The root file systems of shipped workloads, as entries of the cache."""
-    found = [read_workload(catalog.workloads()[name]) for name in names]
-    return [debian.debian_tree(workload.packages).parent for workload in found]
+def trees(workloads: Collection[str]) -> list[Path]:
+    """The root file systems of Debian packages of shipped workloads, of images and disks, and of what disturbs a
+    neighbour, as entries of the cache."""
+    shipped = [read_workload(catalog.workloads()[name]).packages for name in workloads]
+    found = [debian.debian_tree(packages) for packages in (*shipped, *kinds.DEBIAN.values())]
+    found.append(debian.debian_tree(_pressing.PACKAGES, _pressing.WITHOUT))
+    return [archive.parent for archive in dict.fromkeys(found)]
 
 
 def tree() -> tuple[str, bytes]:
@@ -143,16 +147,16 @@ def _build(host: Host, requirements: Sequence[str], folder: Path) -> None:
         _wheels(host, requirements, lay / "wheels")
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(folder / "key"))
     shutil.copy(folder / "key.pub", lay)
-    if host.architecture == "amd64":
-        _dressed_here(host, tree, lay, folder)
-    else:
+    if host.is_foreign:
         words = (f"--architectures={host.architecture}", *foreign.unpack(lay, _packages(host)))
         _debian(host.release, tree, words)
         foreign.prepare(tree, lay, DRESS, folder)
+    else:
+        _dressed_here(host, tree, lay, folder)
     disk = str(folder / "disk.raw")
     _run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1", "-d", str(tree), disk, DISK)
     shutil.rmtree(tree)
-    if host.architecture != "amd64":
+    if host.is_foreign:
         machine.configure(host, folder, emulator(host.architecture))
 
 
@@ -176,12 +180,10 @@ def _debian(release: str, tree: Path, words: Sequence[str]) -> None:
 
 def _mirror() -> str:
     """Where this machine's apt gets Debian from."""
-    words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
-    found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
-    mirror = next((address for address in found if address.rstrip("/").endswith("/debian")), None)
-    if mirror is None:
+    found = debian.mirror()
+    if not found:
         raise Unavailable("apt is configured with no mirror of Debian", remedy="name one in /etc/apt/sources.list.d")
-    return mirror
+    return found[0]
 
 
 def _wheels(host: Host, requirements: Sequence[str], folder: Path) -> None:

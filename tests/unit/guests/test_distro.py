@@ -13,7 +13,7 @@ from typing import TextIO
 import pytest
 
 HANGS = """#!/bin/sh
-for tree; do :; done
+for word; do case "$word" in */tree) tree=$word ;; esac; done
 mkdir -p "$tree/sys"
 mount -t tmpfs none "$tree/sys"
 exec 9> {lock}

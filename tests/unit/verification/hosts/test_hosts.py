@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -71,6 +71,32 @@ def test_a_fresh_host_has_to_install_what_the_others_have() -> None:
     for check in (check for check in checks.CHECKS if check.is_fresh):
         _, command = check.command.split(" && pipx ")
         assert f"pipx {command.partition('--provision')[0]}--provision " in readme
+
+
+def test_a_host_runs_the_checks_that_it_can() -> None:
+    """A fresh one those that need mirrors; one of another architecture none that needs programs from here."""
+
+    def checks_of(name: str) -> set[str]:
+        return {check.name for check in checks.CHECKS if check.is_for(host.known()[name])}
+
+    assert checks_of("debian-13-fresh") == {
+        "the README's first command",
+        "the README's second command",
+        "distributions",
+    }
+    assert checks_of("debian-13") - checks_of("debian-13-arm64") == {"workloads", "slow workloads"}
+
+
+def test_each_root_file_system_is_laid_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of workloads, of images and of what disturbs a neighbour: a host reaches no mirror to make them."""
+
+    def tree(packages: Sequence[str], without: Sequence[str] = ()) -> Path:
+        return Path("/cache", "+".join((*packages, *(["less"] if without else []))), "tree.tar")
+
+    monkeypatch.setattr("isobench.images.debian.debian_tree", tree)
+    laid = [entry.name for entry in image.trees(("compile", "compile", "redis"))]
+    assert len(laid) == len(set(laid)) == 5
+    assert {"apt", "redis-server+redis-tools", "fio+stress-ng+less"} < set(laid)
 
 
 def test_what_builds_the_documentation_is_not_laid_in() -> None:
