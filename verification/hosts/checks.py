@@ -130,7 +130,7 @@ _SECOND = f"pipx run nox -s tests -- --provision {_SOME}"
 _DISTRO = f"""\
 {_PIPX.replace("pipx >", "pipx extlinux fdisk >")} && pipx run nox -s bench -- --provision -e process --dry-run &&
 .nox/bench/bin/{_RUN} -e process,kvm-distro -s startup"""
-"""Only a host that reaches mirrors can make a distribution's disk. nox makes the environment that isobench is run in."""
+"""Only a host that reaches mirrors can make a distribution's disk. nox makes the environment for isobench."""
 CHECKS = (
     Check("Docker and KVM", f"isobench doctor --require {SHORT} -e {SHORT} && {_RUN} -e {SHORT} -s startup,memory", 90),
     Check("their contract tests", f"{_TESTS}/test_environments.py -k '[docker] or [kvm-null] or [kvm]' {_NO_SKIP}", 60),

@@ -132,6 +132,11 @@ def test_other_peoples_guests_stay(root: Path) -> None:
     assert {file.name for file in logs.iterdir()} == {*others}
 
 
+def open_to_all(file: Path) -> None:
+    file.write_text(PROFILE)
+    file.chmod(0o666)
+
+
 DECOYS: dict[str, Callable[[Path], object]] = {
     "a link": lambda file: file.symlink_to("/etc/hostname"),
     "a link to a profile": lambda file: file.symlink_to(file.parent / "TEMPLATE.qemu"),
@@ -141,7 +146,7 @@ DECOYS: dict[str, Callable[[Path], object]] = {
     "nothing": lambda file: file.touch(),
     "no text": lambda file: file.write_bytes(bytes(range(256))),
     "the words further down": lambda file: file.write_text("#\n" * 5 + PROFILE),
-    "open to all": lambda file: (file.write_text(PROFILE), file.chmod(0o666)),
+    "open to all": open_to_all,
 }
 
 
