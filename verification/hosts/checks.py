@@ -103,7 +103,7 @@ WORKLOADS = ("redis", "nginx", "sqlite", "python")
 SLOW_WORKLOADS = ("postgres", "compile", "files", "cpu", "memory-access")
 """The other ones, which take longer on an emulated CPU. The root file systems of all are made here, because a host
 reaches no mirror."""
-LIMITS = "ns-all+cgroup,handmade,runc,containerd,podman,lxc,nspawn,docker,kvm"
+LIMITS = "ns-all+cgroup,handmade,runc,crun,containerd,podman,lxc,nspawn,docker,kvm,kvm-tap"
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
 rm -rf out/costs
