@@ -353,11 +353,7 @@ CLAIMS = (
         _RUNGS,
         _TOO_MANY,
     ),
-    Claim(
-        "Containers are lightweight: a very short start, no kernel of their own",
-        _light,
-        of=(_DOCKER, VM_NAMES),
-    ),
+    Claim("Containers are lightweight: a very short start, no kernel of their own", _light, of=(_DOCKER, VM_NAMES)),
     Claim(
         "Containers save resources: nothing is reserved per instance",
         _saving,
