@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Lack
+from isobench.contracts.capabilities import Lack, WritesElsewhere
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Limits, commands
 from isobench.core import deadlines
 from isobench.filesystem.paths import work_root
@@ -85,17 +85,17 @@ def lacks() -> Lack | None:
     return Lack(refused) if refused else _commands.lack(made())
 
 
-def refuses() -> str:
-    """Why this host has no room for an aggressor now; empty if it has."""
+def refuses(sandbox: Sandbox | None = None) -> str:
+    """Why this host has no room for an aggressor now, or not where the sandbox's instances write; empty if it has."""
     available, reserve = available_memory(), memory_reserve()
     if available - 2 * MEMORY < reserve:
         wants = f"{2 * MEMORY >> 20} MiB for an aggressor and its victim"
         return f"{wants} would leave less than {reserve / 2**30:.1f} of {available / 2**30:.1f} GiB of memory"
     if pids_free() - PROCESSES < PID_RESERVE:
         return f"{PROCESSES} processes of an aggressor would leave fewer than {PID_RESERVE} process ids free"
-    free = shutil.disk_usage(work_root()).free
-    if free < _DISK_RESERVE:
-        return f"{work_root()} has {free / 2**30:.1f} GiB free, and {_DISK_RESERVE / 2**30:.0f} are kept for others"
+    for folder in (work_root(), *([sandbox.written_to()] if isinstance(sandbox, WritesElsewhere) else [])):
+        if folder.exists() and (free := shutil.disk_usage(folder).free) < _DISK_RESERVE:
+            return f"{folder} has {free / 2**30:.1f} GiB free, and {_DISK_RESERVE / 2**30:.0f} are kept for others"
     return ""
 
 

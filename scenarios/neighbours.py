@@ -79,7 +79,7 @@ class Beside:
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         from isobench.scenarios import _pressing
 
-        refused = _pressing.refuses()
+        refused = _pressing.refuses(sandbox)
         if refused:
             raise StoppedShort(refused, {})
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from isobench.contracts.disks import Disks
     from isobench.contracts.environment import Sandbox
@@ -125,6 +126,15 @@ class MakesDisks(Protocol):
     """A sandbox whose instances can have a given disk as their root (`Capability.DISKS`, `Launch.disk`)."""
 
     def disks(self) -> Disks: ...
+
+
+@runtime_checkable
+class WritesElsewhere(Protocol):
+    """A sandbox whose instances write outside its work folder, as in the data folder of an engine."""
+
+    def written_to(self) -> Path:
+        """The folder of the host. It is not there if the engine has a file system of its own."""
+        ...
 
 
 @runtime_checkable

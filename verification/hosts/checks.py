@@ -111,7 +111,16 @@ WORKLOADS = ("redis", "nginx", "sqlite", "python")
 SLOW_WORKLOADS = ("postgres", "compile", "files", "cpu", "memory-access")
 """The other ones, which take longer on an emulated CPU. The root file systems of all are made here, because a host
 reaches no mirror."""
-LIMITS = "ns-all+cgroup,handmade,runc,containerd,podman,lxc,nspawn,docker,kvm"
+LIMITS = "ns-all+cgroup,handmade,runc,crun,containerd,podman,lxc,nspawn,docker,kvm,kvm-tap"
+_SWAP = f"""\
+rm -rf out/swap
+dd if=/dev/zero of=/swap bs=1M count=512 status=none && chmod 600 /swap && mkswap /swap && swapon /swap || exit 1
+{_RUN} -e ns-all+cgroup,runc,podman,docker -s limit-memory --out out/swap; code=$?
+swapoff /swap; rm /swap
+got=$(cat out/swap/*/*/session.json | grep -c "as much swap it got 1[012][0-9] MiB: killed")
+echo "$got of 4 had as much again in swap"
+test "$got" -eq 4 && exit $code"""
+"""The machine that these hosts run on may have no swap. What swap changes is a fact of each environment."""
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
 rm -rf out/costs
@@ -144,6 +153,7 @@ CHECKS = (
     Check("workloads", f"{_RUN} -e chroot,docker,kvm -w {','.join(WORKLOADS)}", 180, workloads=True),
     Check("slow workloads", f"{_RUN} -e process,kvm -w {','.join(SLOW_WORKLOADS)}", 180, workloads=True),
     Check("limits", f"{_RUN} -e {LIMITS} -s limits,monitoring", 180),
+    Check("limits with swap", _SWAP, 60),
     Check("images", f"{_RUN} -e docker,podman,containerd,runc -s image", 120, trees=True),
     Check("disks", f"{_RUN} -e docker,kvm -s image-slim,disk", 90, trees=True),
     Check("storage drivers", f"modprobe btrfs; {_RUN} -e {DRIVERS} -s startup,memory,io", 120),

@@ -101,6 +101,10 @@ class DockerSandbox:
                 facts[f"version.{component['Name']}"] = component["Version"]
         return facts
 
+    def written_to(self) -> Path:
+        """Where its instances write (`isobench.contracts.capabilities.WritesElsewhere`)."""
+        return Path(self._info["DockerRootDir"])
+
     def signatures(self) -> str:
         """Whether images have to be signed."""
         return by_content_trust(*dockerd_file())
@@ -145,7 +149,7 @@ class DockerSandbox:
         }
         for option, rate in rates.items():
             if rate:
-                disk = disk_beneath(Path(self._info["DockerRootDir"]))
+                disk = disk_beneath(self.written_to())
                 found[option] = [{"Path": disk.path, "Rate": rate}]
         return found
 

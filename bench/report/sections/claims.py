@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isobench.report.context import Context
 
 VM_NAMES = ("kvm", "tcg")
+_DOCKER = ("docker",)
 _WITH_ALL = "isobench run"
 _RUNGS, _TOO_MANY = "isobench run -e ladder -s startup", "every rung of the ladder would make each block longer"
 _IMAGES = "isobench run -e docker -s image"
@@ -43,6 +44,8 @@ class Claim(NamedTuple):
     command: str = _WITH_ALL
     why: str = ""
     """Why a run of the defaults does not."""
+    of: tuple[tuple[str, ...], ...] = ()
+    """Groups of environments, of each of which one has to be measured."""
 
 
 OPEN = Answer("open")
@@ -53,7 +56,7 @@ def build(context: Context) -> list[Block]:
         return []
     answers = [(claim, claim.answer(context)) for claim in CLAIMS]
     rows: list[list[Text]] = [
-        [claim.said, Span(a.verdict, _STYLES[a.verdict]), a.words or _elsewhere(claim)] for claim, a in answers
+        [claim.said, Span(a.verdict, _STYLES[a.verdict]), a.words or _elsewhere(context, claim)] for claim, a in answers
     ]
     is_open = sum(a.verdict == "open" for _, a in answers)
     if is_open == len(answers):
@@ -66,9 +69,23 @@ def build(context: Context) -> list[Block]:
 _STYLES: dict[str, Style] = {"holds": "good", "does not hold": "bad", "measured": "strong", "open": "neutral"}
 
 
-def _elsewhere(claim: Claim) -> Text:
+def _elsewhere(context: Context, claim: Claim) -> Text:
     words = (Span("not measured in this run, but by"), Span(claim.command, "code"))
-    return (*words, Span(f"({claim.why})")) if claim.why else words
+    why = "; ".join(filter(None, (claim.why, *_unavailable(context, claim))))
+    return (*words, Span(f"({why})")) if why else words
+
+
+def _unavailable(context: Context, claim: Claim) -> list[str]:
+    """The environments that could have answered and are not to be had on this host, with the reasons."""
+    skipped = {one.environment: one.reason for one in context.session.skips if not one.scenario}
+    usable = {record.name for record in context.session.environments} - skipped.keys()
+    return [
+        f"{name} is unavailable: {format.clean(skipped[name], 120)}"
+        for group in claim.of
+        if not usable.intersection(group)
+        for name in group
+        if name in skipped
+    ]
 
 
 def _parts(context: Context) -> Answer:
@@ -105,9 +122,10 @@ def _namespaces(context: Context) -> Answer:
 def _cgroup(context: Context) -> Answer:
     adds = _rung(context, "ns-all+cgroup", "ns-all", "a fresh cgroup with limits adds").words
     held = limits.sentence(context, ("handmade", "ns-all+cgroup", "runc", "docker"))
-    watched = _costs(context, "monitoring", "read", ["handmade", "docker", *VM_NAMES], "reading what an instance uses:")
+    names = ["handmade", "ns-all+cgroup", "docker", *VM_NAMES]
+    watched = _costs(context, "monitoring", "read", names, "reading what an instance uses:").words
     pressed = neighbours.sentence(context, ("docker", "handmade", "ns-all+cgroup"))
-    words = "; ".join(filter(None, (adds, held, watched.words if watched is not OPEN else "", pressed)))
+    words = "; ".join(filter(None, (adds, held, watched, pressed)))
     return Answer("measured", words) if words else OPEN
 
 
@@ -317,7 +335,7 @@ CLAIMS = (
         _RUNGS,
         _TOO_MANY,
     ),
-    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel),
+    Claim("A virtual machine differs in not sharing the host's kernel", _own_kernel, of=(VM_NAMES,)),
     Claim("Each namespace isolates one resource", _namespaces, _RUNGS, _TOO_MANY),
     Claim(
         "cgroups monitor and limit CPU, memory, disk I/O and network bandwidth",
@@ -327,20 +345,21 @@ CLAIMS = (
     ),
     Claim("chroot gives a process another root", _chroot),
     Claim("Environment variables and the rest of a process's state are its own", _state),
-    Claim("Images are layers on a union file system", _layered, _IMAGES, _EVERY_TIME),
-    Claim("Minimal images start faster, take less and expose less", _minimal, _IMAGES, _EVERY_TIME),
+    Claim("Images are layers on a union file system", _layered, _IMAGES, _EVERY_TIME, (_DOCKER,)),
+    Claim("Minimal images start faster, take less and expose less", _minimal, _IMAGES, _EVERY_TIME, (_DOCKER,)),
     Claim(
         "Capabilities, user namespaces and the like take privileges away from a container's root",
         _privileges,
         _RUNGS,
         _TOO_MANY,
     ),
-    Claim("Containers are lightweight: a very short start, no kernel of their own", _light),
+    Claim("Containers are lightweight: a very short start, no kernel of their own", _light, of=(_DOCKER, VM_NAMES)),
     Claim(
         "Containers save resources: nothing is reserved per instance",
         _saving,
         "isobench run -s memory,density,memory-touch,capacity",
         "many instances at once take minutes in each block",
+        (_DOCKER, VM_NAMES),
     ),
     Claim("Containers are quick to set up and leave the host clean", _clean),
     Claim("Containers have drawbacks: a weaker boundary, dependence on the host, overhead", _overhead),

@@ -39,9 +39,8 @@ class _Kind(NamedTuple):
     """The limit, of so much."""
     share: Callable[[float, int], float]
     """The share, from the cost and the limit."""
-    beside: str = ""
-    """A metric that is shown beside it, and what it is called."""
-    called: str = ""
+    beside: tuple[tuple[str, str], ...] = ()
+    """Metrics of the same limit that are shown beneath it, and what each is called."""
 
 
 def _of_time(cost: float, percent: int) -> float:
@@ -57,9 +56,10 @@ def _of_rate(cost: float, mebibytes: int) -> float:
     return 1 / (cost * mebibytes)
 
 
+_HELD_BACK = (("stall", "longest stall"), ("work", "fixed work"))
 _KINDS = (
-    _Kind("limit-cpu", "had", "{} % of a CPU", _of_time, "stall", "longest stall"),
-    _Kind("limit-memory", "had", "{} MiB of memory", _of_memory, "end", "from its last page to its end"),
+    _Kind("limit-cpu", "had", "{} % of a CPU", _of_time, _HELD_BACK),
+    _Kind("limit-memory", "had", "{} MiB of memory", _of_memory, (("end", "from its last page to its end"),)),
     _Kind("limit-disk", "direct", "writing {} MiB/s past the page cache", _of_rate),
     _Kind("limit-disk", "fsync", "writing {} MiB/s by fsync", _of_rate),
     _Kind("limit-disk", "syncfs", "writing {} MiB/s by the kernel's threads", _of_rate),
@@ -74,7 +74,8 @@ _WEIGHT = _Kind("cpu-weight", "had", "twice the CPU time of a competitor", _of_t
 _COUNTS = {"limit-processes": "processes", "limit-files": "open files"}
 _CAPTIONS = {
     "limit-cpu": "CPU time used, as a share of the quota [95 %]. On a busy host an instance gets less than its quota, "
-    "and more than one CPU only if so many are free.",
+    "and more than one CPU only if so many are free. Beneath it: the longest time without any CPU, and the time that a "
+    "fixed piece of work takes with this quota (without one: limit-cpu.work).",
     "cpu-weight": "CPU time of the heavier of two competitors with weights of 1 and 2, as a share of twice the "
     "lighter's [95 %].",
     "limit-memory": "Anonymous memory that one program could use until the kernel stopped it, as a share of the limit. "
@@ -194,12 +195,13 @@ def _table(context: Context, scenario: str, had: Sequence[_Had]) -> Block:
 
 
 def _cell(context: Context, one: _Had) -> Text:
-    """The share and its interval, with the accompanying metric beneath."""
+    """The share and its interval, with the accompanying metrics beneath."""
     share = Span(format.ratio_interval(one.share, one.low, one.high, MARGIN), "strong")
-    row = (
-        context.find(one.kind.scenario, f"{one.kind.beside}-{one.limit}", one.environment) if one.kind.beside else None
-    )
-    return (share,) if row is None else (share, Span(f"{one.kind.called} {format.cost(row)}", "small"))
+    rows = [
+        (called, context.find(one.kind.scenario, f"{metric}-{one.limit}", one.environment))
+        for metric, called in one.kind.beside
+    ]
+    return (share, *(Span(f"{called} {format.cost(row)}", "small") for called, row in rows if row is not None))
 
 
 def _sentences(context: Context, had: Sequence[_Had]) -> list[Block]:

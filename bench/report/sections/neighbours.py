@@ -13,7 +13,7 @@ from isobench.analysis.verdicts import verdict
 from isobench.layout import format
 from isobench.layout.blocks import Cell, Items, Paragraph, Span, table
 from isobench.report.context import Section, shade
-from isobench.report.sections._shared import scenario_details, within_blocks
+from isobench.report.sections._shared import name_cell, scenario_details, within_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from isobench.report.sections._shared import Ratio
 
 _PREFIX, _ALONE, _LIMITED = "neighbour-", "neighbour-none", "-limited"
+_ELSEWHERE = {"start": ("startup", "ready"), "syscall": ("syscall", "getppid"), "read": ("io", "randread-4k")}
+"""Victim -> scenario and metric of the same operation without neighbours."""
 
 
 class _Lost(NamedTuple):
@@ -46,7 +48,7 @@ def build(context: Context) -> list[Block]:
     lost = _all(context)
     tables = [_matrix(context, name, lost) for name in _environments(context, lost)]
     folds = [block for scenario in scenarios for block in scenario_details(context, scenario)]
-    return [*_sentences(context, lost), *tables, *folds]
+    return [*_sentences(context, lost), *tables, *_alone(context), *folds]
 
 
 def sentence(context: Context, names: Sequence[str]) -> str:
@@ -119,6 +121,30 @@ def _matrix(context: Context, name: str, lost: Sequence[_Lost]) -> Block:
     return table(caption, ["aggressor", *victims], rows)
 
 
+def _alone(context: Context) -> list[Block]:
+    """Each victim alone against the same operation in another scenario of the run, block by block."""
+    found = {
+        (record.name, victim): ratio
+        for record in context.session.environments
+        for victim, (scenario, metric) in _ELSEWHERE.items()
+        if (ratio := within_blocks(context, victim, _ALONE, scenario, record.name, than=metric)) is not None
+    }
+    if not found:
+        return []
+    victims = [victim for victim in _ELSEWHERE if any(one == victim for _, one in found)]
+    rows: list[list[Cell | Text]] = []
+    for name in context.measured({one for one, _ in found}):
+        ratios = [found.get((name, victim)) for victim in victims]
+        rows.append([name_cell(context, name), *(ratio.words if ratio else format.MISSING for ratio in ratios)])
+    others = format.listing([".".join(_ELSEWHERE[victim]) for victim in victims])
+    caption = (
+        f"Victims alone: each cost relative to that of the same operation in another scenario ({others}), compared "
+        "within blocks [95 %]. It should be about 1. A system call is a mean here and a median there, and the file "
+        "that is read is half as large here."
+    )
+    return [table(caption, ["environment", *victims], rows)]
+
+
 def _cell(free: _Lost | None, limited: _Lost | None) -> Cell | Text:
     if free is None and limited is None:
         return format.MISSING
@@ -130,11 +156,13 @@ def _cell(free: _Lost | None, limited: _Lost | None) -> Cell | Text:
 
 
 def _aggressor(context: Context, name: str) -> Text:
-    """Its name, and which neighbour it is in Matthews et al. (2007)."""
-    fact = f"{_PREFIX}{name}.matthews"
-    matthews = next((one.facts[fact] for one in context.session.environments if fact in one.facts), "")
-    words = Span(format.clean(name, 30), "strong")
-    return (words, Span(f"Matthews et al.: {format.clean(matthews, 30)}", "small")) if matthews else words
+    """Its name, what it does, and which neighbour it is in Matthews et al. (2007)."""
+    scenarios = (f"{_PREFIX}{name}", f"{_PREFIX}{name}{_LIMITED}")
+    facts = [record.facts.get(f"{one}.matthews", "") for record in context.session.environments for one in scenarios]
+    titles = [record.title for record in context.session.scenarios if record.name in scenarios]
+    does, matthews = (next(filter(None, words), "") for words in (titles, facts))
+    small = (does, f"Matthews et al.: {matthews}" if matthews else "")
+    return (Span(format.clean(name, 30), "strong"), *(Span(format.clean(one, 100), "small") for one in small if one))
 
 
 SECTION = Section(84, "neighbours", "Neighbours: what an instance loses beside an aggressor", build, "Neighbours")

@@ -21,12 +21,13 @@ _COLUMNS = {
     "seccomp": "seccomp",
     "mount": "may mount",
     "writable": "writable kernel files",
+    "readable": "readable kernel files",
     "devices": "unusual devices",
     "processes": "visible processes",
     "setuid": "set-uid files",
 }
 """Fact of the surface scenario -> the column's title."""
-_LISTS = frozenset({"writable", "devices", "sockets", "mounted"})
+_LISTS = frozenset({"writable", "readable", "devices", "sockets", "mounted"})
 """Facts that list names; the table shows their number."""
 
 

@@ -77,7 +77,7 @@ class Box:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room, and an archive that is not made."""
     monkeypatch.setattr(_commands, "made", lambda *packages: Path("/cache/workload-abc/root.tar"))
-    monkeypatch.setattr(_pressing, "refuses", lambda: "")
+    monkeypatch.setattr(_pressing, "refuses", lambda sandbox=None: "")
     monkeypatch.setattr(_pressing, "_SETTLES", 0.0)
 
 
@@ -172,7 +172,7 @@ def test_a_limit_that_cannot_be_set_is_no_failure() -> None:
 
 def test_without_room_nothing_is_launched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alone neither: there is nothing to compare it with."""
-    monkeypatch.setattr(_pressing, "refuses", lambda: "no room")
+    monkeypatch.setattr(_pressing, "refuses", lambda sandbox=None: "no room")
     for scenario in neighbours.SCENARIOS:
         with pytest.raises(StoppedShort, match="no room"):
             scenario.measure(Box())  # type: ignore[arg-type]
@@ -182,9 +182,9 @@ def test_what_a_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of Debian, or its reserves."""
     monkeypatch.setattr(neighbours, "lacks_fio", lambda: None)
     assert BY_NAME["neighbour-cpu"].lacks() is None
-    monkeypatch.setattr(_pressing, "refuses", lambda: "no room")
+    monkeypatch.setattr(_pressing, "refuses", lambda sandbox=None: "no room")
     assert BY_NAME["neighbour-none"].lacks() == Lack("no room")
-    monkeypatch.setattr(_pressing, "refuses", lambda: "")
+    monkeypatch.setattr(_pressing, "refuses", lambda sandbox=None: "")
     monkeypatch.setattr(_commands, "made", lambda *packages: BuildError("no mirror", remedy="find one"))
     assert BY_NAME["neighbour-none"].lacks() == Lack("no mirror", "find one")
     monkeypatch.setattr(neighbours, "lacks_fio", lambda: Lack("no fio"))
@@ -208,6 +208,30 @@ def test_reserves_are_kept(what: str, value: Any, words: str, monkeypatch: pytes
     assert _pressing.refuses() == ""
     monkeypatch.setattr(what, value)
     assert words in _pressing.refuses()
+
+
+def test_the_reserve_of_the_disk_is_kept_where_instances_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine may have its data on a disk of its own; one with a file system of its own has it nowhere here."""
+    monkeypatch.undo()
+    monkeypatch.setattr("isobench.scenarios._pressing.available_memory", lambda: 64 << 30)
+    monkeypatch.setattr("isobench.scenarios._pressing.pids_free", lambda: 1e6)
+    data = tmp_path / "data"
+    data.mkdir()
+    free = {data: 1 << 30}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free.get(path, 1 << 40)}))
+
+    class Engine(Box):
+        def written_to(self) -> Path:
+            return data
+
+    assert _pressing.refuses(Box()) == ""  # type: ignore[arg-type]
+    assert _pressing.refuses(Engine()) == f"{data} has 1.0 GiB free, and 2 are kept for others"  # type: ignore[arg-type]
+    with pytest.raises(StoppedShort, match="are kept for others"):
+        BY_NAME["neighbour-fsync"].measure(Engine())  # type: ignore[arg-type]
+    data.rmdir()
+    assert _pressing.refuses(Engine()) == ""  # type: ignore[arg-type]
 
 
 def test_which_environments_can_limit_which() -> None:

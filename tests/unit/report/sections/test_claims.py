@@ -8,7 +8,7 @@ from isobench.layout.blocks import plain
 from isobench.planning import catalog
 from isobench.report.context import Context
 from isobench.report.sections import claims
-from isobench.results.record import MetricRecord, ScenarioRecord
+from isobench.results.record import MetricRecord, ScenarioRecord, SkipRecord
 from isobench.results.store import Run, Series
 from tests.unit.report.made import (
     all_tables,
@@ -52,15 +52,15 @@ FACTS = {
 """Of the surface scenario."""
 
 
-def _run_of(scenarios: str) -> Context:
-    """A run of the default environments in which whatever can be measured was."""
+def _run_of(scenarios: str, but: tuple[str, ...] = ()) -> Context:
+    """A run of the default environments in which whatever can be measured was; some of them are not to be had."""
     environments, chosen = catalog.select_environments("default"), catalog.select_scenarios(scenarios)
     rows = [
         estimate(scenario.name, metric.name, environment.name, 1.0 + number, unit=metric.unit)
         for scenario in chosen
         for metric in scenario.metrics
         for number, environment in enumerate(environments)
-        if scenario.needs <= environment.capabilities
+        if environment.name not in but and scenario.needs <= environment.capabilities
     ]
     blocks = list(range(1, 9))
     series = [Series(e.scenario, e.metric, e.environment, e.unit, blocks, [e.median] * 8, []) for e in rows]
@@ -68,7 +68,11 @@ def _run_of(scenarios: str) -> Context:
     facts = {f"surface.{fact}": text for fact, text in FACTS.items()} | {"storage": "overlay2 on /var/lib/docker"}
     record = msgspec.structs.replace(
         record,
-        environments=[msgspec.structs.replace(one, facts=facts) for one in record.environments],
+        environments=[
+            msgspec.structs.replace(one, facts={} if one.name in but else facts) for one in record.environments
+        ],
+        skips=[SkipRecord(name, "", f"no {name} here") for name in but],
+        left_behind=[],
         scenarios=[
             ScenarioRecord(one.name, one.title, [MetricRecord(m.name, m.unit, m.meaning) for m in one.metrics])
             for one in chosen
@@ -87,9 +91,26 @@ def test_no_claim_is_open_in_a_run_with_limits_and_neighbours() -> None:
     assert _open(_run_of("default,limits,neighbours")) == {}
 
 
+def test_without_docker_and_guests_only_the_claims_about_them_and_cgroups_are_open() -> None:
+    """The other environments of the defaults have no cgroup that they could limit."""
+    found = _open(_run_of("default,limits,neighbours", ("docker", "tcg-null", "tcg", "kvm-null", "kvm")))
+    assert set(found) == {claim.said for claim in claims.CLAIMS if claim.of or claim.said.startswith("cgroups")}
+
+
 def test_a_run_of_the_defaults_says_which_claim_it_leaves_to_whom_and_why() -> None:
     (words,) = _open(_run_of("default")).values()
     assert words.startswith("not measured in this run, but by isobench run -e ladder -s startup,limits (a limit must")
+
+
+def test_an_open_claim_says_which_environment_is_not_to_be_had() -> None:
+    """If that is why; nothing is said where another environment of the same kind was measured."""
+    without_docker = _open(_run_of("default,limits,neighbours", ("docker", "kvm")))
+    light = next(words for said, words in without_docker.items() if said.startswith("Containers are lightweight"))
+    assert light == "not measured in this run, but by isobench run (docker is unavailable: no docker here)"
+    without_guests = _open(_run_of("default,limits,neighbours", ("tcg-null", "tcg", "kvm-null", "kvm")))
+    own = next(words for said, words in without_guests.items() if said.startswith("A virtual machine"))
+    assert own.endswith("(kvm is unavailable: no kvm here; tcg is unavailable: no tcg here)")
+    assert not any(said.startswith("cgroups") for said in {**without_docker, **without_guests})
 
 
 def test_every_claim_that_another_run_answers_says_why() -> None:

@@ -9,7 +9,7 @@ from isobench.report.context import Context
 from isobench.report.sections import claims, neighbours
 from isobench.results.record import MetricRecord, ScenarioRecord
 from isobench.results.store import Run, Series
-from tests.unit.report.made import all_tables, context, estimate, results_of, row_of
+from tests.unit.report.made import all_tables, context, estimate, results_of, row_of, with_session
 
 COSTS: dict[str, dict[str, dict[str, float]]] = {
     "neighbour-none": {"syscall": {"process": 1e-7, "docker": 2e-7}, "fsync": {"process": 1e-3, "docker": 2e-3}},
@@ -54,12 +54,43 @@ def test_costs_beside_are_compared_with_the_same_cost_alone() -> None:
     process, docker = [block for block in neighbours.build(_made()) if isinstance(block, Table)]
     assert [column.title for column in docker.columns] == ["aggressor", "syscall", "fsync"]
     assert row_of(docker, "cpu") == [
-        "cpu Matthews et al.: CPU hog",
+        "cpu neighbour-cpu Matthews et al.: CPU hog",
         "2.00× [2.00, 2.00] limited 1.25× [1.25, 1.25]",
         "–",
     ]
     assert row_of(docker, "fsync")[1:] == ["1.00× [1.00, 1.00]", "8.00× [8.00, 8.00]"]
     assert row_of(process, "fsync")[1:] == ["–", "3.00× [3.00, 3.00]"]
+
+
+def test_an_aggressor_that_only_ran_with_limits_has_its_names_too() -> None:
+    """What it does is the title of its scenario."""
+    limited = {"neighbour-none": COSTS["neighbour-none"], "neighbour-cpu-limited": COSTS["neighbour-cpu-limited"]}
+    made = _made(costs=limited)
+    records = [
+        msgspec.structs.replace(one, facts={"neighbour-cpu-limited.matthews": "CPU hog"})
+        for one in made.session.environments
+    ]
+    made = with_session(made, msgspec.structs.replace(made.session, environments=records))
+    (docker,) = [block for block in neighbours.build(made) if isinstance(block, Table)]
+    assert row_of(docker, "cpu")[0] == "cpu neighbour-cpu-limited Matthews et al.: CPU hog"
+
+
+def test_victims_alone_are_compared_with_the_same_operation_elsewhere() -> None:
+    """Within the blocks of each environment; with those operations only that the run has."""
+    costs = {
+        "startup": {"ready": {"process": 1e-3, "docker": 0.2}},
+        "syscall": {"getppid": {"process": 1e-7}},
+        "neighbour-none": {
+            "start": {"process": 1.1e-3, "docker": 0.2},
+            "syscall": {"process": 1e-7, "docker": 2e-7},
+            "read": {"process": 1e-4},
+        },
+    }
+    (alone,) = [block for block in neighbours.build(_made(costs=costs)) if isinstance(block, Table)]
+    assert alone.caption.startswith("Victims alone: ") and "(startup.ready and syscall.getppid)" in alone.caption
+    assert [column.title for column in alone.columns] == ["environment", "start", "syscall"]
+    assert row_of(alone, "process")[1:] == ["1.10× [1.10, 1.10]", "1.00× [1.00, 1.00]"]
+    assert row_of(alone, "docker")[1:] == ["1.00× [1.00, 1.00]", "–"]
 
 
 def test_one_sentence_for_each_environment() -> None:

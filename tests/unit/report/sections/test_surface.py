@@ -23,6 +23,7 @@ SEEN = {
         "capabilities": "40",
         "seccomp": "none",
         "writable": "/a, /b",
+        "readable": "/r",
         "environment": "A",
         **calls(340, absent="iopl, ioperm"),
     },
@@ -64,6 +65,7 @@ def test_lists_are_counted_and_the_rest_is_told() -> None:
     """One row for each environment that was looked at; without the scenario there is no section."""
     rows = _rows(surface.build(seen())[0])
     assert [row[6] for row in rows] == ["2", "0", "1"]
+    assert [row[7] for row in rows] == ["1", "–", "–"]
     assert [row[3] for row in rows] == ["40", "14", "41"]
     assert surface.build(context()) == []
 
