@@ -223,69 +223,80 @@ int verb_open(int argc, char **argv)
     return say("{\"count\": %llu, \"errno\": %llu}\n", had, (unsigned)why, 0);
 }
 
-/* A file without a name on the instance's storage, or -1 with errno; its place is in `path`. */
-static int open_data(char *path, size_t room, int flags)
+/* What a verb that writes or reads the storage was asked for. */
+struct transfer {
+    const char *how;
+    unsigned long long bytes, size; /* all of them, and those of one call */
+    void *piece;                    /* memory for PIECE bytes, aligned for O_DIRECT */
+};
+
+/* Says ready, then reads the words and takes the memory; 0 if that went well. */
+static int prepare(struct transfer *transfer, int argc, char **argv)
 {
-    snprintf(path, room, "%s/limited", setting("ISOBENCH_DATA", "/data"));
+    say_ready();
+    transfer->how = argc > 1 ? argv[1] : "";
+    transfer->bytes = number(argc, argv, 2);
+    transfer->size = argc > 3 ? number(argc, argv, 3) : PIECE;
+    if (transfer->size < 1 || transfer->size > PIECE)
+        return answer_error("a piece has 1 byte to 1 MiB", 0);
+    if (posix_memalign(&transfer->piece, 4096, PIECE) != 0)
+        return answer_error("no memory to transfer", ENOMEM);
+    memset(transfer->piece, 0x5a, PIECE);
+    return 0;
+}
+
+/* A file without a name on the instance's storage, or -1 after the reason has been answered. */
+static int open_data(int flags)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/limited", setting("ISOBENCH_DATA", "/data"));
     int fd = open(path, flags | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0)
         unlink(path);
+    else
+        answer_error(path, errno);
     return fd;
 }
 
 int verb_write(int argc, char **argv)
 {
-    const char *how = argc > 1 ? argv[1] : "";
-    unsigned long long left = number(argc, argv, 2), size = argc > 3 ? number(argc, argv, 3) : PIECE;
-    char path[512];
-    void *piece;
-    say_ready();
-    if (size < 1 || size > PIECE)
-        return answer_error("write wants pieces of 1 byte to 1 MiB", 0);
-    if (posix_memalign(&piece, 4096, PIECE) != 0)
-        return answer_error("no memory to write from", ENOMEM);
-    memset(piece, 0x5a, PIECE);
-    int fd = open_data(path, sizeof path, O_WRONLY | (strcmp(how, "direct") ? 0 : O_DIRECT));
+    struct transfer asked;
+    if (prepare(&asked, argc, argv) != 0)
+        return 1;
+    int fd = open_data(O_WRONLY | (strcmp(asked.how, "direct") ? 0 : O_DIRECT));
     if (fd < 0)
-        return answer_error(path, errno);
-    if (strcmp(how, "syncfs") == 0)
+        return 1;
+    if (strcmp(asked.how, "syncfs") == 0)
         syncfs(fd); /* what others have written must not be waited for */
     uint64_t began = now_ns();
-    for (; left > 0; left -= left < size ? left : size)
-        if (write_all(fd, piece, left < size ? left : size) < 0)
+    for (unsigned long long left = asked.bytes; left > 0; left -= left < asked.size ? left : asked.size)
+        if (write_all(fd, asked.piece, left < asked.size ? left : asked.size) < 0)
             return answer_error("write", errno);
     uint64_t written = now_ns() - began;
-    if ((strcmp(how, "syncfs") == 0 ? syncfs(fd) : fsync(fd)) < 0)
-        return answer_error(how, errno);
+    if ((strcmp(asked.how, "syncfs") == 0 ? syncfs(fd) : fsync(fd)) < 0)
+        return answer_error(asked.how, errno);
     return say("{\"written\": %llu, \"synced\": %llu}\n", written, now_ns() - began, 0);
 }
 
 /* Writes a file past the page cache, so that none of it is there, then times reading it. */
 int verb_read(int argc, char **argv)
 {
-    const char *how = argc > 1 ? argv[1] : "";
-    unsigned long long whole = number(argc, argv, 2), size = argc > 3 ? number(argc, argv, 3) : PIECE;
-    char path[512];
-    void *piece;
-    say_ready();
-    if (size < 1 || size > PIECE)
-        return answer_error("read wants pieces of 1 byte to 1 MiB", 0);
-    if (posix_memalign(&piece, 4096, PIECE) != 0)
-        return answer_error("no memory to read into", ENOMEM);
-    memset(piece, 0x5a, PIECE);
-    int fd = open_data(path, sizeof path, O_RDWR | O_DIRECT);
+    struct transfer asked;
+    if (prepare(&asked, argc, argv) != 0)
+        return 1;
+    int fd = open_data(O_RDWR | O_DIRECT);
     if (fd < 0)
-        return answer_error(path, errno);
-    for (unsigned long long had = 0; had < whole; had += PIECE)
-        if (write_all(fd, piece, PIECE) < 0)
+        return 1;
+    for (unsigned long long had = 0; had < asked.bytes; had += PIECE)
+        if (write_all(fd, asked.piece, PIECE) < 0)
             return answer_error("write", errno);
     if (fsync(fd) < 0 || lseek(fd, 0, SEEK_SET) < 0)
         return answer_error("fsync", errno);
-    if (strcmp(how, "direct") != 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_DIRECT) < 0)
+    if (strcmp(asked.how, "direct") != 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_DIRECT) < 0)
         return answer_error("leaving O_DIRECT", errno);
     uint64_t began = now_ns();
-    for (unsigned long long had = 0; had < whole;) {
-        ssize_t n = read(fd, piece, size);
+    for (unsigned long long had = 0; had < asked.bytes;) {
+        ssize_t n = read(fd, asked.piece, asked.size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)

@@ -68,7 +68,7 @@ def test_what_is_written_is_written_in_pieces(tmp_path: Path) -> None:
     """The last one is what is left; a piece of nothing would never end."""
     (wrote,) = _probe("write", "fsync", "10000", "4096", data=tmp_path)
     assert 0 < wrote["written"] <= wrote["synced"]
-    assert _probe("write", "fsync", "4096", "0", data=tmp_path) == [{"error": "write wants pieces of 1 byte to 1 MiB"}]
+    assert _probe("write", "fsync", "4096", "0", data=tmp_path) == [{"error": "a piece has 1 byte to 1 MiB"}]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
