@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, KeepsImages, Lack, TakesDisk
+from isobench.contracts.capabilities import Capability, KeepsImages, Lack
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import BuildsImages, HasBuildKit
 from isobench.contracts.launch import of_image
@@ -45,7 +45,6 @@ _METRICS = (
     Metric("buildkit-cached", "second", "building it again with BuildKit, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
-    Metric("disk-container", "byte", "what a container of it takes on the disk besides: its layer, the engine's files"),
     Metric("disk-first", "byte", "what it and one container take on the disk, which has written nothing"),
     Metric("disk-tenth", "byte", "what it and ten containers take on the disk, which have written nothing"),
 )
@@ -139,8 +138,6 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
         values |= {"fetch": pulled.fetched - began, "unpack": ended - pulled.fetched}
     values |= _on_disk(images, offer, "disk")
     with sandbox.launch(of_image(offer.image)) as instance:
-        if isinstance(instance, TakesDisk) and (taken := instance.disk_bytes()):
-            values["disk-container"] = float(taken)
         values |= _on_disk(images, offer, "disk-first")
         instance.wait()
     events = instance.events

@@ -185,16 +185,6 @@ class TellsUse(Protocol):
 
 
 @runtime_checkable
-class TakesDisk(Protocol):
-    """An instance that takes room on the disk besides what it was started from, like the layer of a container."""
-
-    def disk_bytes(self) -> int | None:
-        """Bytes of the blocks that it alone takes; None if that cannot be observed from here. Raises
-        `MeasurementError`."""
-        ...
-
-
-@runtime_checkable
 class TellsFacts(Protocol):
     """A scenario that reports facts of each environment, untimed, once per run."""
 

@@ -76,6 +76,8 @@ class DockerImages(Offers):
                 return None
             for container in self._client.containers(all=True, filters={"ancestor": image}):
                 about = self._client.inspect_container(container["Id"])
+                if not about["HostsPath"]:  # its parent would be the current folder
+                    return None
                 folders += [*_folders(about, "UpperDir", "LowerDir", "WorkDir"), str(Path(about["HostsPath"]).parent)]
         return allocated(folders)
 

@@ -223,9 +223,9 @@ def _in_layers(context: Context) -> str:
 
 def _one_more(context: Context) -> str:
     """What one more instance of the same files takes on the disk, as a container and as a virtual machine."""
-    layers = [context.find(f"{images.PREFIX}{kind}", "disk-container", "docker") for kind in KINDS]
-    layer = next((row for row in reversed(layers) if row is not None), None)
-    container = f"one more container takes {format.cost(layer)} on the disk" if layer is not None else ""
+    taken = [_disks.container_bytes(context, kind, "docker") for kind in KINDS]
+    own = next((value for value in reversed(taken) if value == value), None)
+    container = f"one more container takes {format.quantity(own, 'byte')} on the disk" if own is not None else ""
     return "; ".join(filter(None, (container, _disks.sentence(context, VM_NAMES))))
 
 

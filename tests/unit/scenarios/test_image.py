@@ -166,28 +166,6 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
-def test_what_a_container_takes_besides_is_counted_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the instance can tell; one that cannot observe it gives none."""
-
-    class Taking(Asked):
-        bytes: int | None = 8192
-        waited = False
-
-        def disk_bytes(self) -> int | None:
-            assert not self.waited
-            return self.bytes
-
-        def wait(self) -> int:
-            self.waited = True
-            return super().wait()
-
-    box = sandbox(monkeypatch)
-    box.instance = Taking
-    assert BUSYBOX.measure(box)["disk-container"] == 8192
-    monkeypatch.setattr(Taking, "bytes", None)
-    assert "disk-container" not in BUSYBOX.measure(box)
-
-
 def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     box = sandbox(monkeypatch)
     box.images().disk_bytes = lambda image: None

@@ -132,6 +132,16 @@ def test_containers_take_what_they_do_not_share_with_their_image(tmp_path: Path)
     assert 400_000 <= first - alone == second - first < 500_000
 
 
+@pytest.mark.parametrize("hosts", ["", "/none/hosts"])
+def test_a_container_whose_files_cannot_be_found_has_no_size(hosts: str, tmp_path: Path) -> None:
+    """Rather than that of another folder."""
+    data = {"GraphDriver": {"Data": {"UpperDir": str(tmp_path)}}}
+    client = Client(inspected=data)
+    assert images(client, tmp_path).disk_bytes("a:1") is not None
+    client.started["a"] = {**data, "HostsPath": hosts}
+    assert images(client, tmp_path).disk_bytes("a:1") is None
+
+
 def test_the_sweep_knows_a_runs_tags_in_a_registry() -> None:
     """By the run's name between slashes; what somebody else named after it is left alone."""
     mine = [f"127.0.0.1:5000/{RUN.lower()}/busybox:latest", f"localhost:5000/{RUN.lower()}/pushed/busybox:latest"]
