@@ -1,4 +1,4 @@
-"""Optional capabilities of sandboxes, instances and scenarios: one small protocol each.
+"""Optional capabilities of environments, sandboxes, instances and scenarios: one small protocol each.
 
 Test for a capability with `isinstance`, never by name. A class has a capability if it has the members; there is nothing
 to inherit from. They are never called within a timed interval of an instance.
@@ -87,10 +87,19 @@ SERVER_PORT = 7001
 
 
 class Lack(NamedTuple):
-    """Why this host as a whole cannot run a scenario, and the remedy."""
+    """Why this host cannot run a scenario as a whole, or in one environment; and the remedy."""
 
     reason: str
     remedy: str = ""
+
+
+@runtime_checkable
+class DependsOnHost(Protocol):
+    """An environment that has some of its capabilities on some hosts only."""
+
+    def why_without(self, capability: Capability) -> Lack | None:
+        """Why it lacks a capability here that it has on other hosts; None if it has it nowhere."""
+        ...
 
 
 @runtime_checkable
