@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, KeepsImages, Lack
+from isobench.contracts.capabilities import Capability, KeepsImages, Lack, Part
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import BuildsImages, HasBuildKit
 from isobench.contracts.launch import of_image
@@ -19,11 +19,12 @@ from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
+from isobench.scenarios.memory import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from isobench.contracts.environment import Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
     from isobench.contracts.images import Images, Offer
     from isobench.contracts.scenario import Scenario
 
@@ -47,6 +48,7 @@ _METRICS = (
     Metric("disk", "byte", "what it takes on the disk"),
     Metric("disk-first", "byte", "what it and one container take on the disk, which has written nothing"),
     Metric("disk-tenth", "byte", "what it and ten containers take on the disk, which have written nothing"),
+    Metric("memory", "byte", "what the processes of its first container take, which is idle (PSS)"),
 )
 
 
@@ -57,6 +59,7 @@ class Image:
     groups = frozenset({"image"})
     metrics = _METRICS
     typical_seconds = 14.0
+    sees: Mapping[Part, tuple[str, ...]] = {part: ("memory",) for part in (Part.PROCESSES, Part.MEMORY)}
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
     """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
 
@@ -139,12 +142,22 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
     values |= _on_disk(images, offer, "disk")
     with sandbox.launch(of_image(offer.image)) as instance:
         values |= _on_disk(images, offer, "disk-first")
+        values |= _memory(instance)
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9
     if "attached" in events:  # only engines report `created`; for a client it is its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
+
+
+def _memory(instance: Instance) -> dict[str, float]:
+    """What its processes take; empty if that cannot be observed."""
+    from isobench.resources.memory import process_memory
+
+    time.sleep(SETTLE_SECONDS)
+    taken = process_memory(instance.host_pids()).pss
+    return {"memory": float(taken)} if taken > 0 else {}
 
 
 def _on_disk(images: Images, offer: Offer, metric: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import Capability, KeepsImages
+from isobench.contracts.environment import Role
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import Offer, Pulled
 from isobench.contracts.launch import Launch
@@ -41,6 +43,8 @@ class FakeImages:
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None: ...
 
     def _do(self, what: str, *words: object) -> None:
         self.asked.append(" ".join((what, *map(str, words))))
@@ -164,6 +168,24 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
         "disk-first": 4196.0,
         "disk-tenth": 5096.0,
     }
+
+
+def test_what_the_first_container_takes_of_the_memory_is_counted_while_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of processes that can be observed; of others there is no value."""
+
+    class Here(Asked):
+        pids: Mapping[int, Role] = {os.getpid(): "payload"}
+
+        def host_pids(self) -> Mapping[int, Role]:
+            return {} if "exited" in self.events else self.pids
+
+    box = sandbox(monkeypatch)
+    box.instance = Here
+    assert BUSYBOX.measure(box)["memory"] > 1 << 20
+    monkeypatch.setattr(Here, "pids", {})
+    assert "memory" not in BUSYBOX.measure(box)
 
 
 def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
