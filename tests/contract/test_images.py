@@ -262,6 +262,27 @@ def test_an_engine_without_room_fails_the_cell() -> None:
         assert measured(scenario, sandbox).failure is None
 
 
+@pytest.mark.tool("skopeo")
+@pytest.mark.tool("umoci")
+@pytest.mark.tool("runc")
+def test_skopeo_without_room_fails_the_cell() -> None:
+    """The same, where it fetches to and umoci unpacks."""
+    with box("runc") as sandbox:
+        scenario = BY_KIND["layers-1"]
+        scenario.facts(sandbox)
+        folder = inner(sandbox).workdir / "umoci"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
+        try:
+            failed = measured(scenario, sandbox)
+            assert there(sandbox) == set()
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+        assert failed.failure is not None and failed.failure.startswith("skopeo copy: ") and not failed.values
+        assert "no space left on device" in failed.failure
+        assert measured(scenario, sandbox).failure is None
+
+
 HARNESS = """
 import time
 from isobench.lifecycle.workspace import new_run_id, workspace
