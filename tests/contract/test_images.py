@@ -184,11 +184,12 @@ def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.
         images.clear("busybox")
 
 
-def blob_of(sandbox: Any, kind: str) -> Path:
-    """The file in which the registry has the largest layer of an image."""
-    manifest = kept(sandbox).manifest(f"{sandbox.images()._run}/{kind}", "latest", MANIFEST)
-    largest = max(manifest["layers"], key=lambda layer: layer["size"])["digest"].partition(":")[2]
-    return Path(kept(sandbox).state, "data/docker/registry/v2/blobs/sha256", largest[:2], largest, "data")
+def blob_of(sandbox: Any, kind: str, *, uppermost: bool = False) -> Path:
+    """The file in which the registry has the largest layer of an image, or the uppermost one."""
+    layers = kept(sandbox).manifest(f"{sandbox.images()._run}/{kind}", "latest", MANIFEST)["layers"]
+    chosen = layers[-1] if uppermost else max(layers, key=lambda layer: layer["size"])
+    digest = chosen["digest"].partition(":")[2]
+    return Path(kept(sandbox).state, "data/docker/registry/v2/blobs/sha256", digest[:2], digest, "data")
 
 
 def truncated(blob: Path) -> None:
@@ -216,6 +217,22 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
         assert failed.failure is not None and not failed.values
         assert failed.failure.startswith(("pulling the image: ", "podman pull: ", "ctr images pull: ", "skopeo copy: "))
         assert re.search("verification failed|EOF|did not match|, expected sha256:", failed.failure)
+        assert left(lambda: there(sandbox), before) == set()
+        blob.write_bytes(whole)
+        assert measured(scenario, sandbox).failure is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_pull_that_ends_in_the_middle_leaves_no_layers(engine: str) -> None:
+    """With the uppermost layer cut off, those below it have come and are unpacked. Podman would keep them, and find
+    them in the next block."""
+    with box(engine) as sandbox:
+        scenario = BY_KIND["layers-10"]
+        scenario.facts(sandbox)
+        blob, before = blob_of(sandbox, "layers-10", uppermost=True), there(sandbox)
+        whole = blob.read_bytes()
+        truncated(blob)
+        assert measured(scenario, sandbox).failure is not None
         assert left(lambda: there(sandbox), before) == set()
         blob.write_bytes(whole)
         assert measured(scenario, sandbox).failure is None
