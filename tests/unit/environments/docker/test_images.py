@@ -10,8 +10,9 @@ import pytest
 
 from isobench.core.errors import MeasurementError
 from isobench.environments import _offers
-from isobench.environments.docker._images import DockerImages
+from isobench.environments.docker._images import DockerImages, in_containerd
 from isobench.environments.docker._leftovers import _own_tags
+from isobench.environments.docker._sdk import docker
 
 RUN = "isobench-20260101T000000Z-abcdef"
 
@@ -66,6 +67,28 @@ def test_a_pull_tells_when_all_had_come_and_what_was_there(tmp_path: Path) -> No
     assert images(Client(), tmp_path).pull("127.0.0.1:5000/run/image:latest") == (None, 0)
 
 
+def test_containerds_image_store_tells_too_late_when_all_had_come(tmp_path: Path) -> None:
+    """It looks ten times a second. What was there it tells all the same."""
+    states = ("Pulling fs layer", "Already exists", "Download complete")
+    client = Client([{"status": state, "id": "x"} for state in states])
+    box = DockerImages(client, tmp_path / RUN / "docker", tells_fetched=False)
+    assert box.pull("127.0.0.1:5000/run/image:latest") == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_there"),
+    [
+        ([["driver-type", "io.containerd.snapshotter.v1"]], True),
+        ([["Backing Filesystem", "extfs"], ["Supports d_type", "true"]], False),
+        (None, False),
+    ],
+)
+def test_an_engine_tells_where_its_images_are(status: Any, is_there: bool) -> None:
+    """As `docker info` does."""
+    assert in_containerd({"DriverStatus": status}) == is_there
+    assert not in_containerd({})
+
+
 @pytest.mark.parametrize("doing", ["pull", "push", "load"])
 def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> None:
     """The engine answers with success and says later what went wrong; a page of it is cut, in one line."""
@@ -92,6 +115,24 @@ def test_only_what_carries_the_runs_name_and_the_kinds_is_cleared(tmp_path: Path
     images(client, tmp_path).clear("busybox")
     assert client.asked == [[f"isobench.run={RUN}", f"{_offers.LABEL}=busybox"]]
     assert client.removed == [("sha256:1", True), ("sha256:2", True)]
+
+
+def test_what_went_with_another_image_is_cleared(tmp_path: Path) -> None:
+    """As the images of a build's steps do with the last one. Another refusal is one."""
+
+    class Refusing(Client):
+        refusal: type[Exception] = docker.errors.ImageNotFound
+
+        def remove_image(self, image: str, *, force: bool = False) -> None:
+            super().remove_image(image, force=force)
+            raise self.refusal("no")
+
+    client = Refusing()
+    images(client, tmp_path).clear("busybox")
+    assert len(client.removed) == 2
+    client.refusal = docker.errors.APIError
+    with pytest.raises(MeasurementError, match="removing what there is of the image"):
+        images(client, tmp_path).clear("busybox")
 
 
 @pytest.mark.parametrize("driver", [{}, {"GraphDriver": None}, {"GraphDriver": {"Data": None, "Name": "overlayfs"}}])
