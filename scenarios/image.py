@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, KeepsImages, Lack, Part
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import BuildsImages, HasBuildKit
+from isobench.contracts.images import BuildsImages, HasBuildKit, ImportsFiles, ImportsNoFiles
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
@@ -39,6 +39,7 @@ _METRICS = (
     Metric("start", "second", "from the request for its first container to the first byte"),
     Metric("pull-top", "second", "fetching and unpacking it if the engine has all layers but the uppermost"),
     Metric("load", "second", "loading it from an archive"),
+    Metric("import", "second", "making an image of one layer of its files, as of any root file system"),
     Metric("push", "second", "sending it to a registry that has nothing of it"),
     Metric("build", "second", "building it from a Dockerfile that adds each layer, with an empty builder's cache"),
     Metric("build-cached", "second", "building it again, with every step in that cache"),
@@ -58,7 +59,7 @@ class Image:
     needs = frozenset({Capability.PROBE, Capability.IMAGES})
     groups = frozenset({"image"})
     metrics = _METRICS
-    typical_seconds = 14.0
+    typical_seconds = 15.0
     sees: Mapping[Part, tuple[str, ...]] = {part: ("memory",) for part in (Part.PROCESSES, Part.MEMORY)}
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
     """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
@@ -86,11 +87,14 @@ class Image:
         from isobench.images.kinds import composition_of_kind, made_of
 
         found, images = composition_of_kind(self.kind), _images(sandbox)
-        lacks = images.lacks_buildkit() if isinstance(images, HasBuildKit) else ""
+        without = {
+            "without.buildkit": images.lacks_buildkit() if isinstance(images, HasBuildKit) else "",
+            "without.import": images.without_import if isinstance(images, ImportsNoFiles) else "",
+        }
         return {
             "made-of": made_of(self.kind),
             "wire": str(_offered(images, self.kind).wire_bytes),
-            **({"without.buildkit": lacks} if lacks else {}),
+            **{name: why for name, why in without.items() if why},
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
                 name.replace("_", "-"): ", ".join(getattr(found, name)) or "none"
@@ -111,6 +115,7 @@ class Image:
                 "push": _seconds(lambda: images.push(offer.image, offer.elsewhere)),
                 **_with_the_layers_below(images, offer, self.kind),
                 **_built(images, offer, self.kind),
+                **_imported(images, offer, self.kind),
             }
         finally:
             with suppress(MeasurementError):  # the next cell reports it
@@ -204,6 +209,14 @@ def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
         values[name] = _seconds(partial(build, context, offer.image, cached=False))
         values[f"{name}-cached"] = _seconds(partial(build, context, offer.image, cached=True))
     return values
+
+
+def _imported(images: Images, offer: Offer, kind: str) -> dict[str, float]:
+    """Import its files, of which nothing is there; empty where that is not done."""
+    if offer.root is None or not isinstance(images, ImportsFiles):
+        return {}
+    images.clear(kind)
+    return {"import": _seconds(partial(images.import_files, offer.root, offer.image))}
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -131,7 +131,7 @@ def test_what_images_and_containers_take_is_what_the_driver_stores(name: str) ->
             if name == "docker-containerd":  # which keeps the compressed layers, too, and tells too late when they came
                 assert values["disk"] > 0.9 * size + int(sent) and "fetch" not in values
             assert grown > 9 * size if name == "docker-vfs" else grown < size
-            assert {"pull", "pull-top", "load", "push", "build", "build-cached", "remove"} <= values.keys()
+            assert {"pull", "pull-top", "load", "import", "push", "build", "build-cached", "remove"} <= values.keys()
             assert ("buildkit" in values) == ("buildkit-cached" in values) == bool(docker_command())
 
 

@@ -101,7 +101,7 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
             absent = {"pull-top"} if kind == "scratch" else set()
             absent |= {"create"} if engine != "docker" else set()
             absent |= {"fetch", "unpack"} if engine in ("podman", "containerd") else set()
-            absent |= {"build", "build-cached"} if engine in ("containerd", "runc") else set()
+            absent |= {"build", "build-cached", "import"} if engine in ("containerd", "runc") else set()
             absent |= {"buildkit", "buildkit-cached"}  # tests/contract/test_drivers.py
             assert {metric.name for metric in scenario.metrics} - set(values) == absent
             assert all(value > 0 for value in values.values())
@@ -115,6 +115,7 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
             assert first > 0 and ten == (first if engine == "runc" else pytest.approx(10 * first, rel=0.5))
             assert engine != "docker" or first < 1 << 20  # a layer without files, and the engine's about it
         assert int(facts["layers"]) == composition_of_kind(kind).layers
+        assert ("without.import" in facts) == (engine in ("containerd", "runc"))
 
 
 @pytest.mark.tool("zstd")
@@ -160,6 +161,22 @@ def test_what_is_built_can_be_run_and_has_its_layers(engine: str) -> None:
                 instance.wait()
         assert made[0] >= composition_of_kind("distroless").bytes and len(set(made)) == 1
         images.clear("distroless")
+
+
+@pytest.mark.parametrize("engine", ENGINES[:2])
+def test_what_is_imported_can_be_run(engine: str) -> None:
+    """With all files of the image's layers. Imported again it is there once, and nothing of it stays."""
+    with box(engine) as sandbox:
+        images = sandbox.images()
+        BY_KIND["distroless"].facts(sandbox)
+        offer, before = images._known["distroless"], there(sandbox)
+        for _ in range(2):
+            images.import_files(offer.root, offer.image)
+            assert images.disk_bytes(offer.image) >= composition_of_kind("distroless").bytes
+            with sandbox.launch(of_image(offer.image)) as instance:
+                instance.wait()
+            images.clear("distroless")
+            assert left(lambda: there(sandbox), before) == set()
 
 
 @pytest.mark.docker

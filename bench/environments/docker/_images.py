@@ -1,7 +1,8 @@
-"""Images in Docker, over its API as with `docker pull`, `load`, `push` and `rmi`."""
+"""Images in Docker, over its API as with `docker pull`, `load`, `import`, `push` and `rmi`."""
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,15 @@ class DockerImages(Offers):
     def load(self, archive: Path) -> None:
         with engine_errors("loading the image"), archive.open("rb") as file:
             for _ in _said("loading the image", self._client.load_image(file)):
+                pass
+
+    def import_files(self, root: Path, image: str) -> None:
+        name, _, tag = image.rpartition(":")
+        with engine_errors("importing the image"), root.open("rb") as file:
+            told = self._client.import_image_from_data(
+                file, repository=name, tag=tag, changes=self._instructions(image)
+            )
+            for _ in _said("importing the image", map(json.loads, told.splitlines())):
                 pass
 
     def push(self, image: str, elsewhere: str) -> None:

@@ -1,4 +1,4 @@
-"""Images in Podman, each call a command of its client: `podman pull`, `load`, `push` and `rmi`."""
+"""Images in Podman, each call a command of its client: `podman pull`, `load`, `import`, `push` and `rmi`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ class PodmanImages(SignedOffers):
 
     def load(self, archive: Path) -> None:
         self._said("load", "--quiet", f"--input={archive}")
+
+    def import_files(self, root: Path, image: str) -> None:
+        changes = [f"--change={line}" for line in self._instructions(image)]
+        self._said("import", "--quiet", *changes, str(root), image)
 
     def push(self, image: str, elsewhere: str) -> None:
         self._said("push", "--quiet", "--tls-verify=false", image, f"docker://{elsewhere}")

@@ -25,7 +25,13 @@ from isobench.scenarios.image import SCENARIOS, Image
 from tests.fake import FakeInstance
 
 WHOLE = Offer(
-    "here:1/run/busybox:latest", "here:1/run/busybox:below", "there:1/x:latest", Path("x.tar"), Path("c.tar"), 1234
+    image="here:1/run/busybox:latest",
+    below="here:1/run/busybox:below",
+    elsewhere="there:1/x:latest",
+    archive=Path("x.tar"),
+    context=Path("c.tar"),
+    wire_bytes=1234,
+    root=Path("r.tar"),
 )
 
 
@@ -79,6 +85,11 @@ class FakeImages:
 class FakeBuilder(FakeImages):
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         self._do("build", context, image, "cached" if cached else "anew")
+
+
+class FakeImporter(FakeImages):
+    def import_files(self, root: Path, image: str) -> None:
+        self._do("import", root, image)
 
 
 class FakeBuildKit(FakeBuilder):
@@ -209,6 +220,28 @@ def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.Monkey
         )
         steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
         assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+def test_an_engine_that_imports_does_so_with_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the files of an image that is not offered so, nothing is imported."""
+    for root, imported in ((WHOLE.root, 1), (None, 0)):
+        offer = WHOLE._replace(root=root)
+        box = sandbox(monkeypatch, offer)
+        importer = FakeImporter(offer, UNSAID)
+        monkeypatch.setattr(image, "time", importer)
+        box.images = lambda importer=importer: importer
+        found = BUSYBOX.measure(box)
+        assert ("import" in found) == bool(imported) and found.get("import", 1.0) == 1.0
+        steps = [CLEAR, f"import {root} {WHOLE.image}"] if imported else []
+        assert importer.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+def test_why_an_engine_imports_no_files_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    assert "without.import" not in BUSYBOX.facts(box)
+    box.images().without_import = "it makes none"
+    assert BUSYBOX.facts(box)["without.import"] == "it makes none"
 
 
 def test_buildkit_begins_with_nothing_of_what_the_other_builder_made(monkeypatch: pytest.MonkeyPatch) -> None:

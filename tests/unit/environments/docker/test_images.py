@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Client:
         return iter(self.lines)
 
     push = load_image = pull
+
+    def import_image_from_data(self, file: Any, **options: Any) -> str:
+        self.asked.append(options)
+        return "".join(f"{json.dumps(line)}\r\n" for line in self.lines)
 
     def tag(self, *words: Any) -> None:
         self.asked.append(words)
@@ -89,7 +94,7 @@ def test_an_engine_tells_where_its_images_are(status: Any, is_there: bool) -> No
     assert not in_containerd({})
 
 
-@pytest.mark.parametrize("doing", ["pull", "push", "load"])
+@pytest.mark.parametrize("doing", ["pull", "push", "load", "import"])
 def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> None:
     """The engine answers with success and says later what went wrong; a page of it is cut, in one line."""
     (tmp_path / "archive").write_bytes(b"")
@@ -98,10 +103,26 @@ def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> Non
         "pull": lambda: box.pull("here/image:latest"),
         "push": lambda: box.push("here/image:latest", "there/image:latest"),
         "load": lambda: box.load(tmp_path / "archive"),
+        "import": lambda: box.import_files(tmp_path / "archive", "here/image:latest"),
     }
     with pytest.raises(MeasurementError, match=f"{doing}ing the image: no space left xx") as failed:
         calls[doing]()
     assert len(failed.value.reason) < 400
+
+
+def test_what_is_imported_is_the_runs(tmp_path: Path) -> None:
+    """By its labels, so that it is cleared, also after a killed run; it can be run like the one that is pulled."""
+    (tmp_path / "archive").write_bytes(b"")
+    client = Client([{"status": "sha256:1"}])
+    images(client, tmp_path).import_files(tmp_path / "archive", "127.0.0.1:5000/run/slim:latest")
+    (asked,) = client.asked
+    assert (asked["repository"], asked["tag"]) == ("127.0.0.1:5000/run/slim", "latest")
+    assert asked["changes"] == [
+        f"LABEL isobench.run={RUN}",
+        f"LABEL {_offers.LABEL}=slim",
+        'CMD ["/probe", "ready"]',
+        "WORKDIR /",
+    ]
 
 
 @pytest.mark.parametrize("status", ["Layer already exists", "Mounted from some/image"])

@@ -52,6 +52,19 @@ def test_layers_of_a_failed_pull_are_removed_with_an_image_that_has_them(tmp_pat
     assert podman.said == ["images", "load", "images", "rmi"]
 
 
+def test_what_is_imported_is_found_by_its_label(tmp_path: Path) -> None:
+    """A path is given, since Podman would first copy what it reads from its standard input."""
+    words: list[str] = []
+
+    def said(*told: str) -> str:
+        words.extend(told)
+        return ""
+
+    PodmanImages(tmp_path, said).import_files(Path("/x/root.tar"), OFFER.image)
+    assert words[:2] == ["import", "--quiet"] and words[-2:] == ["/x/root.tar", OFFER.image]
+    assert "--change=LABEL isobench.image=slim" in words
+
+
 def test_layers_that_stay_fail_the_cell(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="2 layers that no image has remain"):
         images(Podman(tmp_path, takes=False)).clear("slim")
