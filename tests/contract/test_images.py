@@ -1,26 +1,22 @@
-"""Images in real engines: every kind is fetched, run, loaded, sent and removed; what goes wrong is told and leaves
-nothing, and the next block goes on.
+"""Images in real engines: every kind is fetched, run, loaded, sent and removed; nothing stays, also of a killed run.
+
+What fails is in tests/contract/test_image_faults.py.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from isobench.cells.cell import measured
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.launch import of_image
-from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.daemons import session
 from isobench.environments.docker import _client as docker
@@ -31,61 +27,10 @@ from isobench.images.layers import MANIFEST
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
-from isobench.scenarios.image import SCENARIOS, Image
-from tests.contract.opening import inner, opened
+from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, present, there
+from tests.contract.opening import inner
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
-ENGINES = [
-    pytest.param("docker", marks=pytest.mark.docker),
-    pytest.param("podman", marks=pytest.mark.tool("podman")),
-    pytest.param("containerd", marks=pytest.mark.docker),
-    pytest.param("runc", marks=[pytest.mark.tool("skopeo"), pytest.mark.tool("umoci"), pytest.mark.tool("runc")]),
-]
-
-BY_KIND: dict[str, Image] = {one.kind: one for one in SCENARIOS if isinstance(one, Image)}
-
-
-def present(client: Any) -> set[str]:
-    """What the engine has of images of any run, but for a sandbox's own."""
-    images = client.images(filters={"label": "isobench.image"})
-    folders = Path(client.info()["DockerRootDir"])
-    layers = {str(path) for path in (folders / "overlay2").glob("*") if path.name != "l"}
-    return {image["Id"] for image in images} | layers | {str(path) for path in (folders / "tmp").glob("*")}
-
-
-def there(sandbox: Any) -> set[str]:
-    """The same by sandbox. Podman and umoci have a folder of the sandbox's own, containerd a namespace."""
-    if hasattr(inner(sandbox), "_client"):
-        return present(inner(sandbox)._client)
-    if inner(sandbox).runtime.name == "containerd":
-        asked = (("images", "ls"), ("snapshots", "ls"), ("content", "ls"), ("content", "active"), ("leases", "ls"))
-        said = [sandbox.images()._said(*words).splitlines()[1:] for words in asked]
-        return {line.split()[0] for lines in said for line in lines if line.strip()}
-    if inner(sandbox).runtime.name == "runc":
-        return {str(path) for path in (inner(sandbox).workdir / "umoci").glob("*/*")}
-    return {str(path) for path in (inner(sandbox).workdir / "storage/overlay").glob("*/diff")}
-
-
-def left(look: Callable[[], set[str]], before: set[str]) -> set[str]:
-    """What is there besides what was there before. After a failed pull, Docker removes layers in its own time."""
-    deadline = time.monotonic() + deadlines.stretched(30)
-    while (more := look() - before) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return more
-
-
-@contextmanager
-def box(engine: str = "docker") -> Iterator[Any]:
-    """An engine's sandbox; in the end the engine has what it had."""
-    with opened(engine) as sandbox:
-        before = there(sandbox)
-        yield sandbox
-        assert left(lambda: there(sandbox), before) == set()
-
-
-def kept(sandbox: Any) -> Any:
-    """The registry of a sandbox."""
-    return sandbox.images()._registry
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -199,122 +144,6 @@ def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.
             with pytest.raises(MeasurementError, match="1 layers of the image were there already"):
                 scenario.measure(sandbox)
         images.clear("busybox")
-
-
-def blob_of(sandbox: Any, kind: str, *, uppermost: bool = False) -> Path:
-    """The file in which the registry has the largest layer of an image, or the uppermost one."""
-    layers = kept(sandbox).manifest(f"{sandbox.images()._run}/{kind}", "latest", MANIFEST)["layers"]
-    chosen = layers[-1] if uppermost else max(layers, key=lambda layer: layer["size"])
-    digest = chosen["digest"].partition(":")[2]
-    return Path(kept(sandbox).state, "data/docker/registry/v2/blobs/sha256", digest[:2], digest, "data")
-
-
-def truncated(blob: Path) -> None:
-    os.truncate(blob, blob.stat().st_size // 2)
-
-
-def altered(blob: Path) -> None:
-    """Other bytes, as many."""
-    content = bytearray(blob.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    blob.write_bytes(content)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("damage", [truncated, altered])
-def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, engine: str) -> None:
-    """With the engine's words; nothing of it stays, and with the layer as it was the next cell gives values."""
-    with box(engine) as sandbox:
-        scenario = BY_KIND["busybox"]
-        scenario.facts(sandbox)
-        blob = blob_of(sandbox, "busybox")
-        whole, before = blob.read_bytes(), there(sandbox)
-        damage(blob)
-        failed = measured(scenario, sandbox)
-        assert failed.failure is not None and not failed.values
-        assert failed.failure.startswith(("pulling the image: ", "podman pull: ", "ctr images pull: ", "skopeo copy: "))
-        assert re.search("verification failed|EOF|did not match|, expected sha256:", failed.failure)
-        assert left(lambda: there(sandbox), before) == set()
-        blob.write_bytes(whole)
-        assert measured(scenario, sandbox).failure is None
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_pull_that_ends_in_the_middle_leaves_no_layers(engine: str) -> None:
-    """With the uppermost layer cut off, those below it have come and are unpacked. Podman would keep them, and find
-    them in the next block."""
-    with box(engine) as sandbox:
-        scenario = BY_KIND["layers-10"]
-        scenario.facts(sandbox)
-        blob, before = blob_of(sandbox, "layers-10", uppermost=True), there(sandbox)
-        whole = blob.read_bytes()
-        truncated(blob)
-        assert measured(scenario, sandbox).failure is not None
-        assert left(lambda: there(sandbox), before) == set()
-        blob.write_bytes(whole)
-        assert measured(scenario, sandbox).failure is None
-
-
-@pytest.mark.docker
-def test_a_registry_that_dies_in_the_middle_fails_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine tries for a while and gives up; for the next cell there is another registry."""
-    with box() as sandbox:
-        scenario, client = BY_KIND["layers-10"], inner(sandbox)._client
-        scenario.facts(sandbox)
-        before, pull = present(client), client.pull
-
-        def interrupted(*words: Any, **options: Any) -> Iterator[Any]:
-            for line in pull(*words, **options):
-                if line.get("status") == "Pulling fs layer":
-                    for pid in session.orphans(kept(sandbox).state):
-                        os.kill(pid, signal.SIGKILL)
-                yield line
-
-        with monkeypatch.context() as patch:
-            patch.setattr(client, "pull", interrupted)
-            failed = measured(scenario, sandbox)
-        assert failed.failure is not None and failed.failure.startswith("pulling the image: ")
-        assert left(lambda: present(client), before) == set()
-        assert measured(scenario, sandbox).failure is None
-
-
-@pytest.mark.docker
-def test_an_engine_without_room_fails_the_cell() -> None:
-    """Where it keeps what it fetches, on a real file system that is too small."""
-    with box() as sandbox:
-        scenario, client = BY_KIND["layers-1"], inner(sandbox)._client
-        scenario.facts(sandbox)
-        before = present(client)
-        folder = Path(client.info()["DockerRootDir"], "tmp")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
-        try:
-            failed = measured(scenario, sandbox)
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)
-        assert failed.failure is not None and "no space left on device" in failed.failure
-        assert left(lambda: present(client), before) == set()
-        assert measured(scenario, sandbox).failure is None
-
-
-@pytest.mark.tool("skopeo")
-@pytest.mark.tool("umoci")
-@pytest.mark.tool("runc")
-def test_skopeo_without_room_fails_the_cell() -> None:
-    """The same, where it fetches to and umoci unpacks."""
-    with box("runc") as sandbox:
-        scenario = BY_KIND["layers-1"]
-        scenario.facts(sandbox)
-        folder = inner(sandbox).workdir / "umoci"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
-        try:
-            failed = measured(scenario, sandbox)
-            assert there(sandbox) == set()
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)
-        assert failed.failure is not None and failed.failure.startswith("skopeo copy: ") and not failed.values
-        assert "no space left on device" in failed.failure
-        assert measured(scenario, sandbox).failure is None
 
 
 HARNESS = """

@@ -296,9 +296,10 @@ class DriverImages(DockerImages):
         super().close()
 
     def _running(self) -> registry.Registry:
-        """The registry, with a second process that serves the same files in the engine's network namespace."""
+        """The registry, with a second process that serves the same files in the engine's network namespace; another one
+        if that was killed."""
         kept = super()._running()
-        if self._inside is None or self._inside.address != kept.address:
+        if self._inside is None or self._inside.address != kept.address or not session.orphans(self._inside.state):
             if self._inside is not None:
                 self._inside.stop()
             self._inside = registry.start_in(self._network, kept, self._place / "registry-inside")
