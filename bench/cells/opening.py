@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts import sight
-from isobench.contracts.capabilities import Capability, DependsOnHost, Lack
+from isobench.contracts.capabilities import Capability, Lack, TellsWhyNot
 from isobench.contracts.launch import idle
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, RequiredMissing, Unavailable
@@ -118,6 +118,6 @@ def _unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -
 
 
 def _why_without(environment: Environment, capability: Capability) -> Lack:
-    """The environment's own reason, if it has the capability on other hosts."""
-    here = environment.why_without(capability) if isinstance(environment, DependsOnHost) else None
+    """The environment's own reason, or the general one."""
+    here = environment.why_without(capability) if isinstance(environment, TellsWhyNot) else None
     return here or Lack(_UNFIT[capability])

@@ -94,11 +94,11 @@ class Lack(NamedTuple):
 
 
 @runtime_checkable
-class DependsOnHost(Protocol):
-    """An environment that has some of its capabilities on some hosts only."""
+class TellsWhyNot(Protocol):
+    """An environment that lacks a capability for a reason of its own, on some hosts or on all."""
 
     def why_without(self, capability: Capability) -> Lack | None:
-        """Why it lacks a capability here that it has on other hosts; None if it has it nowhere."""
+        """Why it lacks a capability here; None if it has it, or for the general reason."""
         ...
 
 

@@ -67,7 +67,7 @@ class Oci(Runtime):
         return Runtime.capabilities | limits | images
 
     def why_without(self, capability: Capability) -> Lack | None:
-        """Tools that are not installed, or that it has no cgroup here (`DependsOnHost`)."""
+        """Tools that are not installed, or that it has no cgroup here (`TellsWhyNot`)."""
         if capability in _OF_IMAGES and COPYING in self.mechanisms and (missing := _missing_tools()):
             words = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             return Lack(words, f"apt-get install {' '.join(missing)}")

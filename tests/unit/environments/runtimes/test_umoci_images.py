@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.capabilities import Capability, DependsOnHost
+from isobench.contracts.capabilities import Capability, TellsWhyNot
 from isobench.contracts.images import BuildsImages, VerifiesImages
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.runtimes import _blob_cache, _umoci_images, oci
@@ -88,7 +88,7 @@ def test_a_folder_that_skopeo_cannot_use_is_named(tmp_path: Path, said: list[lis
 def test_without_its_tools_runc_has_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says which are missing. crun never has: its images would be the same."""
     runc, crun = oci.ENVIRONMENTS
-    assert isinstance(runc, DependsOnHost) and isinstance(crun, DependsOnHost)
+    assert isinstance(runc, TellsWhyNot) and isinstance(crun, TellsWhyNot)
     for missing in (None, "skopeo", "umoci"):
         monkeypatch.setattr(oci, "_is_there", lambda name, missing=missing: name != missing)
         monkeypatch.setattr(_umoci_images, "find", lambda name, missing=missing: None if name == missing else name)
@@ -110,7 +110,7 @@ def test_without_version_2_crun_has_no_cgroup(
 ) -> None:
     """And says so; runc has one everywhere."""
     runc, crun = oci.ENVIRONMENTS
-    assert isinstance(runc, DependsOnHost) and isinstance(crun, DependsOnHost)
+    assert isinstance(runc, TellsWhyNot) and isinstance(crun, TellsWhyNot)
     monkeypatch.setattr(oci, "_VERSION_2", str(tmp_path if has_version_2 else tmp_path / "none"))
     assert (Capability.LIMIT_CPU in crun.capabilities) == has_version_2
     why = crun.why_without(Capability.LIMIT_CPU)
