@@ -83,17 +83,19 @@ class Image:
         return None
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The image's contents, and its size in the registry."""
+        """The image's contents, its size in the registry, and whether it is built alike twice."""
         from isobench.images.kinds import composition_of_kind, made_of
 
         found, images = composition_of_kind(self.kind), _images(sandbox)
+        offer = _offered(images, self.kind)
         without = {
             "without.buildkit": images.lacks_buildkit() if isinstance(images, HasBuildKit) else "",
             "without.import": images.without_import if isinstance(images, ImportsNoFiles) else "",
         }
         return {
             "made-of": made_of(self.kind),
-            "wire": str(_offered(images, self.kind).wire_bytes),
+            "wire": str(offer.wire_bytes),
+            **_rebuilt(images, offer, self.kind),
             **{name: why for name, why in without.items() if why},
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
@@ -132,6 +134,26 @@ def _offered(images: Images, kind: str) -> Offer:
     from isobench.images.kinds import layers_of_kind
 
     return images.offer(kind, layers_of_kind(kind))
+
+
+def _rebuilt(images: Images, offer: Offer, kind: str) -> dict[str, str]:
+    """What two builds without a cache have in common; empty if the engine builds no such image."""
+    if offer.context is None or not isinstance(images, BuildsImages):
+        return {}
+    made = []
+    try:
+        for number in range(2):
+            images.clear(kind)
+            time.sleep(number)  # an archive has the times of files in whole seconds: two quick builds would look alike
+            images.build(offer.context, offer.image, cached=False)
+            made.append(images.digests(offer.image))
+        images.clear(kind)
+    except MeasurementError as error:  # the first cell clears, and reports it
+        return {"rebuilt": f"not known: {error.reason}"}
+    (image, layers), (other, others) = made
+    alike = sum(one in others for one in layers)
+    itself = "the same" if image == other else "another one"
+    return {"rebuilt": f"{alike} of {len(layers)} layers are the same, the image is {itself}"}
 
 
 def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:

@@ -105,6 +105,10 @@ class BuildsImages(Protocol):
         """Build an image from an archive with a Dockerfile: every step anew, or with the steps of earlier builds."""
         ...
 
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        """The digest of an image, and those of its layers when they are unpacked, the lowest first."""
+        ...
+
 
 @runtime_checkable
 class ImportsFiles(Protocol):

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from isobench.contracts.images import Offer
 from isobench.core import deadlines
+from isobench.images.kinds import layers_of_kind
 from isobench.scenarios.image import SCENARIOS, Image
 from tests.contract.opening import has_image_store, inner, opened
 
@@ -74,3 +76,8 @@ def kept(sandbox: Any) -> Any:
     """The registry of a sandbox."""
     return sandbox.images()._registry
 
+
+def offered(sandbox: Any, kind: str) -> Offer:
+    """An image that is in the registry of a sandbox."""
+    offer: Offer = sandbox.images().offer(kind, layers_of_kind(kind))
+    return offer

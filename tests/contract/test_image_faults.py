@@ -21,7 +21,7 @@ import pytest
 from isobench.cells.cell import measured
 from isobench.daemons import session
 from isobench.images.layers import MANIFEST
-from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, there
+from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, offered, there
 from tests.contract.opening import inner
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
@@ -55,7 +55,7 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
     """With the engine's words; nothing of it stays, and with the layer as it was the next cell gives values."""
     with box(engine) as sandbox:
         scenario = BY_KIND["busybox"]
-        scenario.facts(sandbox)
+        offered(sandbox, "busybox")
         blob = blob_of(sandbox, "busybox")
         whole, before = blob.read_bytes(), there(sandbox)
         damage(blob)
@@ -74,7 +74,7 @@ def test_a_pull_that_ends_in_the_middle_leaves_no_layers(engine: str) -> None:
     them in the next block; so would Docker with containerd's image store, for a while."""
     with box(engine) as sandbox:
         scenario = BY_KIND["layers-10"]
-        scenario.facts(sandbox)
+        offered(sandbox, "layers-10")
         blob, before = blob_of(sandbox, "layers-10", uppermost=True), there(sandbox)
         whole = blob.read_bytes()
         truncated(blob)
@@ -129,8 +129,8 @@ def test_a_registry_that_dies_in_the_middle_fails_the_cell(engine: str) -> None:
     registry."""
     with box(engine) as sandbox:
         scenario, images = BY_KIND["layers-10"], sandbox.images()
-        scenario.facts(sandbox)
-        before, offer, registry = there(sandbox), images._known["layers-10"], kept(sandbox)
+        offer = offered(sandbox, "layers-10")
+        before, registry = there(sandbox), kept(sandbox)
         with relayed(registry.port, offer.wire_bytes // 2, lambda: killed(registry.state)) as port:
             elsewhere = offer.image.replace(registry.address, f"127.0.0.1:{port}")
             images._known["layers-10"] = offer._replace(image=elsewhere)
@@ -146,7 +146,7 @@ def test_the_process_that_an_own_engine_asks_dies_in_the_middle(engine: str, mon
     """The registry itself lives on, and gets another process in the engine's network namespace."""
     with box(engine) as sandbox:
         scenario, client, images = BY_KIND["layers-10"], inner(sandbox)._client, sandbox.images()
-        scenario.facts(sandbox)
+        offered(sandbox, "layers-10")
         before, pull = there(sandbox), client.pull
         victims = session.orphans(images._inside.state)
 
@@ -178,7 +178,7 @@ def test_an_engine_without_room_fails_the_cell(engine: str) -> None:
     """On a real file system that is too small; with room the next cell gives values."""
     with box(engine) as sandbox:
         scenario = BY_KIND["layers-1"]
-        scenario.facts(sandbox)
+        offered(sandbox, "layers-1")
         before, folder = there(sandbox), stored_in(sandbox, engine)
         folder.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)

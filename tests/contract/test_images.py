@@ -27,7 +27,7 @@ from isobench.images.layers import MANIFEST
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
-from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, present, there
+from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, offered, present, there
 from tests.contract.opening import inner
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
@@ -61,6 +61,8 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
             assert engine != "docker" or first < 1 << 20  # a layer without files, and the engine's about it
         assert int(facts["layers"]) == composition_of_kind(kind).layers
         assert ("without.import" in facts) == (engine in ("containerd", "runc"))
+        assert ("rebuilt" in facts) == (engine in ("docker", "podman"))
+        assert "not known" not in facts.get("rebuilt", "")
 
 
 @pytest.mark.tool("zstd")
@@ -93,18 +95,19 @@ def test_what_is_pushed_is_what_was_pulled(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES[:2])
 def test_what_is_built_can_be_run_and_has_its_layers(engine: str) -> None:
-    """As many as were added. Built again it is the same image, and nothing of either stays."""
+    """As many as were added. Built again it takes as much, with a cache it has the same layers, and nothing stays."""
     with box(engine) as sandbox:
-        scenario, images = BY_KIND["distroless"], sandbox.images()
-        scenario.facts(sandbox)
-        offer = images._known["distroless"]
+        images, offer = sandbox.images(), offered(sandbox, "distroless")
         made = []
+        layers = []
         for cached in (False, True, False):
             images.build(offer.context, offer.image, cached=cached)
             made.append(images.disk_bytes(offer.image))
+            layers.append(images.digests(offer.image)[1])
             with sandbox.launch(of_image(offer.image)) as instance:
                 instance.wait()
         assert made[0] >= composition_of_kind("distroless").bytes and len(set(made)) == 1
+        assert len(layers[0]) >= composition_of_kind("distroless").layers and layers[0] == layers[1]
         images.clear("distroless")
 
 
@@ -112,9 +115,8 @@ def test_what_is_built_can_be_run_and_has_its_layers(engine: str) -> None:
 def test_what_is_imported_can_be_run(engine: str) -> None:
     """With all files of the image's layers. Imported again it is there once, and nothing of it stays."""
     with box(engine) as sandbox:
-        images = sandbox.images()
-        BY_KIND["distroless"].facts(sandbox)
-        offer, before = images._known["distroless"], there(sandbox)
+        images, offer = sandbox.images(), offered(sandbox, "distroless")
+        before = there(sandbox)
         for _ in range(2):
             images.import_files(offer.root, offer.image)
             assert images.disk_bytes(offer.image) >= composition_of_kind("distroless").bytes
@@ -137,8 +139,7 @@ def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.
     """Whoever has its layers: the cell says so instead of giving a time."""
     with box() as sandbox:
         scenario, images = BY_KIND["busybox"], sandbox.images()
-        scenario.facts(sandbox)
-        images.pull(images._known["busybox"].below)
+        images.pull(offered(sandbox, "busybox").below)
         with monkeypatch.context() as patch:
             patch.setattr(images, "clear", lambda name: None)
             with pytest.raises(MeasurementError, match="1 layers of the image were there already"):
@@ -148,16 +149,14 @@ def test_an_image_that_is_there_is_not_taken_for_a_cold_one(monkeypatch: pytest.
 
 HARNESS = """
 import time
+from isobench.images.kinds import layers_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
-from isobench.scenarios.image import SCENARIOS
 with workspace(new_run_id(), catalog.sweep) as workdir:
     (workdir / "docker").mkdir()
     with catalog.environments()["docker"].open(workdir / "docker") as sandbox:
-        scenario = next(one for one in SCENARIOS if one.name == "image-busybox")
-        scenario.facts(sandbox)
         images = sandbox.images()
-        offer = images._known["busybox"]
+        offer = images.offer("busybox", layers_of_kind("busybox"))
         images.load(offer.archive)
         images.push(offer.image, offer.elsewhere)
         images.pull(offer.below)

@@ -79,6 +79,11 @@ class DockerImages(Offers):
             for _ in _said("building the image", lines):
                 pass
 
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        with engine_errors("inspecting the image"):
+            found = self._client.inspect_image(image)
+            return found["Id"], tuple(found["RootFS"]["Layers"])
+
     def remove(self, image: str) -> None:
         with engine_errors("removing the image"):
             self._client.remove_image(image)

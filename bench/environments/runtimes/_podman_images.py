@@ -83,6 +83,10 @@ class PodmanImages(SignedOffers):
         with context.open("rb") as file:
             self._said("build", "--quiet", "--layers", *more, f"--tag={image}", "-", stdin=file.fileno())
 
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        (found,) = json.loads(self._said("image", "inspect", image))
+        return found["Id"], tuple(found["RootFS"]["Layers"])
+
     def remove(self, image: str) -> None:
         self._said("rmi", image)
 

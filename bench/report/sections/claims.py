@@ -173,13 +173,17 @@ def _clean(context: Context) -> Answer:
 
 
 def _from_image(context: Context) -> str:
-    """How long the largest kind of image that was measured takes in Docker until it can be used, and to remove it."""
+    """How long the largest kind of image that was measured takes in Docker until it can be used, and to remove it; and
+    whether it is built alike twice."""
     steps = {"first-byte": "fetched and started", "build": "built", "build-cached": "built again", "remove": "removed"}
     for kind in _LARGEST:
         found = {metric: context.find(f"{images.PREFIX}{kind}", metric, "docker") for metric in steps}
         told = [f"{steps[metric]} in {format.cost(row)}" for metric, row in found.items() if row is not None]
         if told:
-            return f"an image ({KINDS[kind]}) is {format.listing(told)} by Docker"
+            record = context.environment("docker")
+            rebuilt = record.facts.get(f"{images.PREFIX}{kind}.rebuilt", "") if record else ""
+            alike = f"; of two builds without a cache, {format.clean(rebuilt, 120)}" if rebuilt else ""
+            return f"an image ({KINDS[kind]}) is {format.listing(told)} by Docker{alike}"
     return ""
 
 

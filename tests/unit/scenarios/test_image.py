@@ -83,6 +83,14 @@ class FakeImages:
 
 
 class FakeBuilder(FakeImages):
+    made: tuple[tuple[str, tuple[str, ...]], ...] = (("image", ("low", "top")),) * 2
+    """What each build gives, one after the other."""
+
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        made, *more = self.made
+        self.made = (*more, made)
+        return made
+
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         self._do("build", context, image, "cached" if cached else "anew")
 
@@ -234,6 +242,37 @@ def test_an_engine_that_imports_does_so_with_nothing_there(monkeypatch: pytest.M
         assert ("import" in found) == bool(imported) and found.get("import", 1.0) == 1.0
         steps = [CLEAR, f"import {root} {WHOLE.image}"] if imported else []
         assert importer.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (("image", ("low", "top")), "2 of 2 layers are the same, the image is the same"),
+        (("other", ("low", "top")), "2 of 2 layers are the same, the image is another one"),
+        (("other", ("low", "new")), "1 of 2 layers are the same, the image is another one"),
+    ],
+)
+def test_whether_an_image_is_built_alike_twice_is_a_fact(
+    second: tuple[str, tuple[str, ...]], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a cache, and with nothing of it there afterwards; where nothing is built there is no such fact."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    assert "rebuilt" not in BUSYBOX.facts(box)
+    builder = FakeBuilder(WHOLE, UNSAID)
+    builder.made = (("image", ("low", "top")), second)
+    box.images = lambda: builder
+    assert BUSYBOX.facts(box)["rebuilt"] == said
+    build = f"build {WHOLE.context} {WHOLE.image} anew"
+    assert builder.asked == [CLEAR, build, CLEAR, build, CLEAR]
+
+
+def test_a_build_that_fails_costs_no_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    box.images = lambda: FakeBuilder(WHOLE, UNSAID, fails="build")
+    facts = BUSYBOX.facts(box)
+    assert facts["rebuilt"] == "not known: the engine says no" and facts["wire"] == "1234"
 
 
 def test_why_an_engine_imports_no_files_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:

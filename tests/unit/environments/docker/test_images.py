@@ -125,6 +125,13 @@ def test_what_is_imported_is_the_runs(tmp_path: Path) -> None:
     ]
 
 
+def test_an_image_has_a_digest_and_so_have_its_layers(tmp_path: Path) -> None:
+    client = Client(inspected={"Id": "sha256:1", "RootFS": {"Type": "layers", "Layers": ["sha256:2", "sha256:3"]}})
+    assert images(client, tmp_path).digests("a:1") == ("sha256:1", ("sha256:2", "sha256:3"))
+    with pytest.raises(MeasurementError, match="inspecting the image"):
+        images(Client(), tmp_path).digests("a:1")
+
+
 @pytest.mark.parametrize("status", ["Layer already exists", "Mounted from some/image"])
 def test_a_push_that_did_not_send_everything_is_no_push(status: str, tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="not all of it was sent"):

@@ -65,6 +65,11 @@ def test_what_is_imported_is_found_by_its_label(tmp_path: Path) -> None:
     assert "--change=LABEL isobench.image=slim" in words
 
 
+def test_an_image_has_a_digest_and_so_have_its_layers(tmp_path: Path) -> None:
+    told = json.dumps([{"Id": "1", "RootFS": {"Type": "layers", "Layers": ["sha256:2", "sha256:3"]}}])
+    assert PodmanImages(tmp_path, lambda *said: told).digests(OFFER.image) == ("1", ("sha256:2", "sha256:3"))
+
+
 def test_layers_that_stay_fail_the_cell(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="2 layers that no image has remain"):
         images(Podman(tmp_path, takes=False)).clear("slim")

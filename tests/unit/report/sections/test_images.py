@@ -179,3 +179,6 @@ def test_how_quick_an_image_is_set_up_is_told() -> None:
     quick = next(claim for claim in claims.CLAIMS if claim.said.startswith("Containers are quick to set up"))
     assert "an image (slim distribution) is fetched and started in 2.40 s by Docker" in quick.answer(_made(FACTS)).words
     assert "an image" not in quick.answer(context()).words
+    alike = _made({**FACTS, "image-slim.rebuilt": "3 of 3 layers are the same, the image is another one"})
+    assert "by Docker; of two builds without a cache, 3 of 3 layers are the same, the im" in quick.answer(alike).words
+    assert "builds" not in quick.answer(_made(FACTS)).words
