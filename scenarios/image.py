@@ -11,19 +11,20 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability, KeepsImages, Lack, TakesDisk
+from isobench.contracts.capabilities import Capability, KeepsImages, Lack, Part
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import BuildsImages, HasBuildKit
+from isobench.contracts.images import BuildsImages, HasBuildKit, ImportsFiles, ImportsNoFiles
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
 from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
+from isobench.scenarios.memory import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from isobench.contracts.environment import Sandbox
+    from isobench.contracts.environment import Instance, Sandbox
     from isobench.contracts.images import Images, Offer
     from isobench.contracts.scenario import Scenario
 
@@ -38,6 +39,7 @@ _METRICS = (
     Metric("start", "second", "from the request for its first container to the first byte"),
     Metric("pull-top", "second", "fetching and unpacking it if the engine has all layers but the uppermost"),
     Metric("load", "second", "loading it from an archive"),
+    Metric("import", "second", "making an image of one layer of its files, as of any root file system"),
     Metric("push", "second", "sending it to a registry that has nothing of it"),
     Metric("build", "second", "building it from a Dockerfile that adds each layer, with an empty builder's cache"),
     Metric("build-cached", "second", "building it again, with every step in that cache"),
@@ -45,9 +47,9 @@ _METRICS = (
     Metric("buildkit-cached", "second", "building it again with BuildKit, with every step in that cache"),
     Metric("remove", "second", "removing it"),
     Metric("disk", "byte", "what it takes on the disk"),
-    Metric("disk-container", "byte", "what a container of it takes on the disk besides: its layer, the engine's files"),
     Metric("disk-first", "byte", "what it and one container take on the disk, which has written nothing"),
     Metric("disk-tenth", "byte", "what it and ten containers take on the disk, which have written nothing"),
+    Metric("memory", "byte", "what the processes of its first container take, which is idle (PSS)"),
 )
 
 
@@ -57,7 +59,8 @@ class Image:
     needs = frozenset({Capability.PROBE, Capability.IMAGES})
     groups = frozenset({"image"})
     metrics = _METRICS
-    typical_seconds = 14.0
+    typical_seconds = 15.0
+    sees: Mapping[Part, tuple[str, ...]] = {part: ("memory",) for part in (Part.PROCESSES, Part.MEMORY)}
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
     """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
 
@@ -80,15 +83,20 @@ class Image:
         return None
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The image's contents, and its size in the registry."""
+        """The image's contents, its size in the registry, and whether it is built alike twice."""
         from isobench.images.kinds import composition_of_kind, made_of
 
         found, images = composition_of_kind(self.kind), _images(sandbox)
-        lacks = images.lacks_buildkit() if isinstance(images, HasBuildKit) else ""
+        offer = _offered(images, self.kind)
+        without = {
+            "without.buildkit": images.lacks_buildkit() if isinstance(images, HasBuildKit) else "",
+            "without.import": images.without_import if isinstance(images, ImportsNoFiles) else "",
+        }
         return {
             "made-of": made_of(self.kind),
-            "wire": str(_offered(images, self.kind).wire_bytes),
-            **({"without.buildkit": lacks} if lacks else {}),
+            "wire": str(offer.wire_bytes),
+            **_rebuilt(images, offer, self.kind),
+            **{name: why for name, why in without.items() if why},
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
                 name.replace("_", "-"): ", ".join(getattr(found, name)) or "none"
@@ -109,6 +117,7 @@ class Image:
                 "push": _seconds(lambda: images.push(offer.image, offer.elsewhere)),
                 **_with_the_layers_below(images, offer, self.kind),
                 **_built(images, offer, self.kind),
+                **_imported(images, offer, self.kind),
             }
         finally:
             with suppress(MeasurementError):  # the next cell reports it
@@ -127,6 +136,26 @@ def _offered(images: Images, kind: str) -> Offer:
     return images.offer(kind, layers_of_kind(kind))
 
 
+def _rebuilt(images: Images, offer: Offer, kind: str) -> dict[str, str]:
+    """What two builds without a cache have in common; empty if the engine builds no such image."""
+    if offer.context is None or not isinstance(images, BuildsImages):
+        return {}
+    made = []
+    try:
+        for number in range(2):
+            images.clear(kind)
+            time.sleep(number)  # an archive has the times of files in whole seconds: two quick builds would look alike
+            images.build(offer.context, offer.image, cached=False)
+            made.append(images.digests(offer.image))
+        images.clear(kind)
+    except MeasurementError as error:  # the first cell clears, and reports it
+        return {"rebuilt": f"not known: {error.reason}"}
+    (image, layers), (other, others) = made
+    alike = sum(one in others for one in layers)
+    itself = "the same" if image == other else "another one"
+    return {"rebuilt": f"{alike} of {len(layers)} layers are the same, the image is {itself}"}
+
+
 def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:
     """Pull it while nothing of it is in the engine, and start one container."""
     began = time.monotonic()
@@ -139,15 +168,23 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
         values |= {"fetch": pulled.fetched - began, "unpack": ended - pulled.fetched}
     values |= _on_disk(images, offer, "disk")
     with sandbox.launch(of_image(offer.image)) as instance:
-        if isinstance(instance, TakesDisk) and (taken := instance.disk_bytes()):
-            values["disk-container"] = float(taken)
         values |= _on_disk(images, offer, "disk-first")
+        values |= _memory(instance)
         instance.wait()
     events = instance.events
     values["start"] = (events["ready"] - events["requested"]) / 1e9
     if "attached" in events:  # only engines report `created`; for a client it is its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
+
+
+def _memory(instance: Instance) -> dict[str, float]:
+    """What its processes take; empty if that cannot be observed."""
+    from isobench.resources.memory import process_memory
+
+    time.sleep(SETTLE_SECONDS)
+    taken = process_memory(instance.host_pids()).pss
+    return {"memory": float(taken)} if taken > 0 else {}
 
 
 def _on_disk(images: Images, offer: Offer, metric: str) -> dict[str, float]:
@@ -194,6 +231,14 @@ def _built(images: Images, offer: Offer, kind: str) -> dict[str, float]:
         values[name] = _seconds(partial(build, context, offer.image, cached=False))
         values[f"{name}-cached"] = _seconds(partial(build, context, offer.image, cached=True))
     return values
+
+
+def _imported(images: Images, offer: Offer, kind: str) -> dict[str, float]:
+    """Import its files, of which nothing is there; empty where that is not done."""
+    if offer.root is None or not isinstance(images, ImportsFiles):
+        return {}
+    images.clear(kind)
+    return {"import": _seconds(partial(images.import_files, offer.root, offer.image))}
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.contracts import sight
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import Capability, Lack, TellsWhyNot
 from isobench.contracts.launch import idle
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, RequiredMissing, Unavailable
@@ -110,8 +110,14 @@ _UNFIT = {
 def _unfit(scenarios: Iterable[Scenario], environments: Sequence[Environment]) -> list[SkipRecord]:
     """The environments that cannot do what a workload or a limit needs."""
     return [
-        SkipRecord(environment.name, scenario.name, _UNFIT[lacking[0]])
+        SkipRecord(environment.name, scenario.name, *_why_without(environment, lacking[0]))
         for scenario in scenarios
         for environment in environments
         if (lacking := [one for one in _UNFIT if one in scenario.needs and one not in environment.capabilities])
     ]
+
+
+def _why_without(environment: Environment, capability: Capability) -> Lack:
+    """The environment's own reason, or the general one."""
+    here = environment.why_without(capability) if isinstance(environment, TellsWhyNot) else None
+    return here or Lack(_UNFIT[capability])

@@ -1,4 +1,4 @@
-"""Optional capabilities of sandboxes, instances and scenarios: one small protocol each.
+"""Optional capabilities of environments, sandboxes, instances and scenarios: one small protocol each.
 
 Test for a capability with `isinstance`, never by name. A class has a capability if it has the members; there is nothing
 to inherit from. They are never called within a timed interval of an instance.
@@ -88,10 +88,19 @@ SERVER_PORT = 7001
 
 
 class Lack(NamedTuple):
-    """Why this host as a whole cannot run a scenario, and the remedy."""
+    """Why this host cannot run a scenario as a whole, or in one environment; and the remedy."""
 
     reason: str
     remedy: str = ""
+
+
+@runtime_checkable
+class TellsWhyNot(Protocol):
+    """An environment that lacks a capability for a reason of its own, on some hosts or on all."""
+
+    def why_without(self, capability: Capability) -> Lack | None:
+        """Why it lacks a capability here; None if it has it, or for the general reason."""
+        ...
 
 
 @runtime_checkable
@@ -191,16 +200,6 @@ class TellsUse(Protocol):
 
     def use(self) -> Use:
         """CPU time so far, and memory now. Raises `MeasurementError`."""
-        ...
-
-
-@runtime_checkable
-class TakesDisk(Protocol):
-    """An instance that takes room on the disk besides what it was started from, like the layer of a container."""
-
-    def disk_bytes(self) -> int | None:
-        """Bytes of the blocks that it alone takes; None if that cannot be observed from here. Raises
-        `MeasurementError`."""
         ...
 
 

@@ -37,6 +37,8 @@ class Offer(NamedTuple):
     layers that an older builder would add without unpacking them."""
     wire_bytes: int
     """Bytes that the registry sends to a client that has none of the layers, by the manifest."""
+    root: Path | None = None
+    """Its files as one archive without compression, as of a root file system; None where there is no context either."""
 
 
 class Pulled(NamedTuple):
@@ -101,6 +103,29 @@ class BuildsImages(Protocol):
 
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         """Build an image from an archive with a Dockerfile: every step anew, or with the steps of earlier builds."""
+        ...
+
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        """The digest of an image, and those of its layers when they are unpacked, the lowest first."""
+        ...
+
+
+@runtime_checkable
+class ImportsFiles(Protocol):
+    """The images of a sandbox whose engine also makes an image of a root file system."""
+
+    def import_files(self, root: Path, image: str) -> None:
+        """Make an image of one layer of the files in an archive that is not compressed, ready to be run."""
+        ...
+
+
+@runtime_checkable
+class ImportsNoFiles(Protocol):
+    """The images of a sandbox whose engine does not."""
+
+    @property
+    def without_import(self) -> str:
+        """Why."""
         ...
 
 

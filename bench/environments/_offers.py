@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import BuildsImages, Offer
+from isobench.contracts.images import BuildsImages, ImportsFiles, Offer
 from isobench.daemons import registry
-from isobench.images.layers import MANIFEST, image_of_layers, is_gzip, write_archive, write_context
+from isobench.images.layers import MANIFEST, files_of, image_of_layers, is_gzip, write_archive, write_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,8 @@ _WHOLE, _BELOW = "latest", "below"
 
 
 _MOST_BUILT = 10
-"""The most layers of an image that is also built: each is a step, which takes a classic builder as long as a start."""
+"""The most layers of an image that is also built: each is a step, which takes a classic builder as long as a start. Of
+more layers nothing is imported either: that makes one layer, and others have the same files in fewer."""
 
 
 class Offers:
@@ -71,10 +72,16 @@ class Offers:
         reference = f"{kept.address}/{repository}"
         archive = self._place / f"{name}.tar"
         write_archive(archive, image, f"{reference}:{_WHOLE}")
-        context = None
-        if isinstance(self, BuildsImages) and len(layers) <= _MOST_BUILT and is_gzip(layers):
+        context: Path | None = None
+        root: Path | None = None
+        is_usual = len(layers) <= _MOST_BUILT and is_gzip(layers)
+        if isinstance(self, BuildsImages) and is_usual:
             context = self._place / f"{name}-context.tar"
             write_context(context, layers, labels)
+        if isinstance(self, ImportsFiles) and is_usual:
+            root = self._place / f"{name}-root.tar"
+            root.unlink(missing_ok=True)  # of a registry that was killed
+            root.symlink_to(files_of(layers))  # the path of the cache may have a colon, which is an address to Podman
         manifest = kept.manifest(repository, _WHOLE, MANIFEST)
         sizes = [int(one["size"]) for one in (manifest["config"], *manifest["layers"])]
         return Offer(
@@ -85,7 +92,13 @@ class Offers:
             archive=archive,
             context=context,
             wire_bytes=len(image.manifest) + sum(sizes),
+            root=root,
         )
+
+    def _instructions(self, image: str) -> list[str]:
+        """What an offered image has besides its files, as lines of a Dockerfile."""
+        labels = {**self._labels, LABEL: image.rpartition("/")[2].partition(":")[0]}
+        return [*(f"LABEL {key}={value}" for key, value in labels.items()), 'CMD ["/probe", "ready"]', "WORKDIR /"]
 
 
 def allocated(folders: Sequence[str]) -> int | None:

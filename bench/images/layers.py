@@ -137,6 +137,13 @@ def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, st
             add_entry(archive, Path(name), layer.blob)
 
 
+def files_of(layers: Sequence[Layer]) -> Path:
+    """All entries of layers that are compressed with gzip, as one archive in the cache, which is not compressed; what is
+    in several layers is in it as often, in their order. Raises `BuildError`."""
+    key = content_hash(part for layer in layers for part in (b"files", layer.digest.encode()))
+    return cached("layers", key, lambda folder: _write_files(folder / _FILES, layers)) / _FILES
+
+
 def members(layers: Sequence[Layer]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """Every entry of every layer that is compressed with gzip, with the archive that it is in."""
     for layer in layers:
@@ -150,6 +157,7 @@ def digest_of(content: bytes) -> str:
 
 
 _DESCRIBED = "layers.json"
+_FILES = "files.tar"
 
 
 def _read(made: Path) -> tuple[Layer, ...]:
@@ -195,6 +203,12 @@ def _write(folder: Path, contents: Sequence[Files | Path]) -> None:
                 _pack(content, archive)
         described.append(_described(blob, f"sha256:{diff_id.hexdigest()}"))
     (folder / _DESCRIBED).write_bytes(_json(described))
+
+
+def _write_files(target: Path, layers: Sequence[Layer]) -> None:
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
+        for member, source in members(layers):
+            archive.addfile(member, source.extractfile(member) if member.isreg() else None)
 
 
 def _write_zstd(folder: Path, layers: Sequence[Layer], program: str) -> None:

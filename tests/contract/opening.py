@@ -9,6 +9,7 @@ from typing import Any
 
 from isobench.cells.cell import TimedSandbox
 from isobench.contracts.environment import Sandbox
+from isobench.environments.docker._drivers import engine_version
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
@@ -31,3 +32,8 @@ def opened(name: str) -> Iterator[Sandbox]:
 def inner(sandbox: Sandbox) -> Any:
     """The environment's own sandbox, with the members that only it has: `opened` gives the one that times it."""
     return vars(sandbox)["_sandbox"]
+
+
+def has_image_store() -> bool:
+    """Whether the Docker that is installed can use containerd's image store (`docker-containerd`)."""
+    return engine_version() >= 24

@@ -1,4 +1,5 @@
-"""Docker with an engine of its own: each storage driver and userns-remap is what it says, and nothing of it remains.
+"""Docker with an engine of its own: each storage driver, containerd's image store and userns-remap is what it says, and
+nothing of it remains.
 
 The rest of the contract is every environment's (tests/contract/test_environments.py).
 """
@@ -23,6 +24,7 @@ from isobench.daemons import session
 from isobench.environments._ordinary_user import IDS, user_of
 from isobench.environments.docker import _drivers
 from isobench.environments.docker._buildkit import docker_command
+from isobench.environments.docker._images import in_containerd
 from isobench.filesystem.paths import work_root
 from isobench.images.kinds import composition_of_kind
 from isobench.lifecycle import leftovers
@@ -30,12 +32,14 @@ from isobench.planning import catalog
 from isobench.processes.accounting import process_name, text_of
 from isobench.resources import cgroups
 from isobench.scenarios.image import SCENARIOS
-from tests.contract.opening import inner, opened
+from tests.contract.image_box import offered
+from tests.contract.opening import has_image_store, inner, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
 KINDS = {
     "docker-overlay2": "overlay",
+    "docker-containerd": "overlay",
     "docker-remap": "overlay",
     "docker-vfs": "",
     "docker-fuse": "fuse.fuse-overlayfs",
@@ -43,7 +47,7 @@ KINDS = {
 }
 """Environment -> the file system of a container's root; "" for that of the run's folder."""
 NAMES = [
-    *("docker-overlay2", "docker-vfs", "docker-remap"),
+    *("docker-overlay2", "docker-containerd", "docker-vfs", "docker-remap"),
     pytest.param("docker-fuse", marks=pytest.mark.tool("fuse-overlayfs")),
     pytest.param("docker-btrfs", marks=pytest.mark.tool("mkfs.btrfs")),
 ]
@@ -78,15 +82,17 @@ def _payload(instance: Instance) -> int:
     return next(pid for pid, role in instance.host_pids().items() if role == "payload")
 
 
-def _has_btrfs(name: str) -> None:
+def _can_be_here(name: str) -> None:
     if name == "docker-btrfs" and "btrfs" not in text_of("/proc/filesystems").split():
         pytest.skip("the kernel has no btrfs")
+    if name == "docker-containerd" and not has_image_store():
+        pytest.skip("Docker is older than 24.0, the first with containerd's image store")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_container_is_what_it_says(name: str) -> None:
     """Its root's file system, its ids on the host, and what it writes there; the host has no mount of it."""
-    _has_btrfs(name)
+    _can_be_here(name)
     users = [Path("/etc", file).read_bytes() for file in ("passwd", "group", "subuid", "subgid")]
     with opened(name) as sandbox:
         run = inner(sandbox).run
@@ -114,16 +120,19 @@ def test_a_container_is_what_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_images_and_containers_take_is_what_the_driver_stores(name: str) -> None:
     """With vfs each container takes a whole copy, with the others ten take less than one; every builder builds."""
-    _has_btrfs(name)
+    _can_be_here(name)
     size = composition_of_kind("busybox").bytes
     scenario = next(one for one in SCENARIOS if one.name == "image-busybox")
     with opened(name) as sandbox:
+        sent = offered(sandbox, "busybox").wire_bytes
         for _ in range(2):
             values = scenario.measure(sandbox)
             grown = values["disk-tenth"] - values["disk"]
             assert values["disk"] > 0.9 * size and grown > 0
+            if name == "docker-containerd":  # which keeps the compressed layers, too, and tells too late when they came
+                assert values["disk"] > 0.9 * size + sent and "fetch" not in values
             assert grown > 9 * size if name == "docker-vfs" else grown < size
-            assert {"pull", "pull-top", "load", "push", "build", "build-cached", "remove"} <= values.keys()
+            assert {"pull", "pull-top", "load", "import", "push", "build", "build-cached", "remove"} <= values.keys()
             assert ("buildkit" in values) == ("buildkit-cached" in values) == bool(docker_command())
 
 
@@ -160,7 +169,7 @@ with workspace(new_run_id(), catalog.sweep) as workdir:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_of_an_engine_with_a_container(name: str, number: signal.Signals) -> None:
     """After Ctrl-C at once; after kill -9 with `clean`, whatever had come so far to an end by itself."""
-    _has_btrfs(name)
+    _can_be_here(name)
     command = [sys.executable, "-c", HARNESS, name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
         assert harness.stdout is not None
@@ -187,11 +196,26 @@ def _soon(is_true: Any) -> bool:
     return bool(is_true())
 
 
+def test_the_image_store_is_containerds_or_the_engine_is_too_old() -> None:
+    """By what the engine itself says, and with the reason."""
+    if not has_image_store():
+        refused = r"Docker \d+ cannot use containerd's image store"
+        with pytest.raises(Unavailable, match=refused), opened("docker-containerd"):
+            pass
+        return
+    found = {}
+    for name in ("docker-overlay2", "docker-containerd"):
+        with opened(name) as sandbox:
+            info = inner(sandbox)._client.info()
+            found[name] = info["Driver"], in_containerd(info)
+    assert found == {"docker-overlay2": ("overlay2", False), "docker-containerd": ("overlayfs", True)}
+
+
 @pytest.mark.tool("mkfs.btrfs")
 def test_an_engine_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the words of what failed, as here a driver that the file system is not for; nothing of it remains."""
     monkeypatch.setattr(_drivers, "_LOOP", "")
-    _has_btrfs("docker-btrfs")
+    _can_be_here("docker-btrfs")
     refused = r"a dockerd with btrfs did not start: .*prerequisites"
     with pytest.raises(Unavailable, match=refused), opened("docker-btrfs"):
         pass

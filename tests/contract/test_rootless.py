@@ -15,7 +15,7 @@ import pytest
 
 from isobench.contracts.launch import idle
 from isobench.environments._ordinary_user import IDS, user_of
-from isobench.processes.accounting import text_of
+from isobench.processes.accounting import process_name, text_of
 from tests.contract.opening import inner, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("podman"), pytest.mark.tool("newuidmap")]
@@ -50,6 +50,13 @@ def _none_soon(run: str) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_a_rootless_docker_is_not_on_the_hosts_loopback() -> None:
+    """Which is why it has no images of a registry there."""
+    with opened("docker-rootless") as sandbox:
+        (dockerd,) = [pid for pid in sandbox.daemons() if process_name(pid) == "dockerd"]
+        assert Path(f"/proc/{dockerd}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
 
 
 @pytest.mark.parametrize("name", MADE_OF)

@@ -19,7 +19,7 @@ from isobench.guests.disk import command_of, why_no_reflink
 from isobench.images.kinds import root_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
-from verification.crosscheck.images import compare, same
+from verification.crosscheck.images import compare, same, timed
 
 
 def by_hand(way: str, source: Path, target: Path) -> None:
@@ -52,8 +52,9 @@ def differences(sandbox: Any, kind: str, way: str, rounds: int) -> list[bool]:
         by_du, by_qemu = sizes(disk.file)
         own = disks.own_bytes(disk)
         apart += [same(f"{way}, du", own, by_du), same(f"{way}, qemu-img", own, by_qemu)]
-    ours, theirs = partial(disks.make, source, way), partial(by_hand, way, source, target)
-    apart.append(compare(f"{way}, making", disks.clear, ours, theirs, shell, rounds))
+    ours = partial(timed, partial(disks.make, source, way))
+    theirs = partial(timed, partial(by_hand, way, source, target))
+    apart.append(compare(f"{way}, making", disks.clear, ours, theirs, rounds, partial(timed, shell)))
     disks.clear()
     return apart
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import tempfile
-from pathlib import Path
 
 from isobench.contracts.launch import idle
 from isobench.environments.docker._client import connect
 from isobench.environments.docker.engine import ENVIRONMENTS
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
+from verification.crosscheck._hyperfine import hyperfine
 from verification.crosscheck.floor import median_interval
 
 ROUNDS = 40
@@ -57,8 +54,8 @@ def measure() -> tuple[list[float], list[float], list[float]]:
                 events = instance.events
                 held = events["released"] - events["ready"]  # the harness inspected the container meanwhile
                 taken = (events["removed"] - events["requested"] - held) / 1e9
-                whole_run = _hyperfine(f"docker run --rm {image} /probe ready")
-                look = _hyperfine(f"docker image inspect {image}")
+                whole_run = hyperfine("docker", "run", "--rm", image, "/probe", "ready")
+                look = hyperfine("docker", "image", "inspect", image)
                 if number:  # the first round is a warm-up
                     ours.append(taken)
                     whole.append(whole_run)
@@ -76,14 +73,6 @@ def show(ours: list[float], whole: list[float], client: list[float]) -> None:
         f"what stays unexplained       {statistics.median(differences) * 1e3:8.1f} ms "
         f"[{spread[1] * 1e3:.1f}, {spread[-2] * 1e3:.1f}] of {ROUNDS} rounds"
     )
-
-
-def _hyperfine(command: str) -> float:
-    """Seconds of one run of a command, by hyperfine without a shell."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        words = ["hyperfine", "-N", "--runs", "1", "--style", "none", "--export-json", file.name, command]
-        subprocess.run(words, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=os.environ)
-        return float(json.loads(Path(file.name).read_text())["results"][0]["times"][0])
 
 
 if __name__ == "__main__":

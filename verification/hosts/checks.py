@@ -101,7 +101,7 @@ class Outcome(NamedTuple):
 
 SHORT = "process,docker,kvm-null,kvm"
 KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
-DRIVERS = "docker-nonet,docker-overlay2,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
+DRIVERS = "docker-nonet,docker-overlay2,docker-containerd,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
 STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
 DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"

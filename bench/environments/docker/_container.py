@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 
 from isobench.core.errors import DeadlineExceeded, MeasurementError, OutOfMemory
 from isobench.core.streams import DeadlineReader
-from isobench.environments._offers import allocated
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._daemons import engine_pids, is_of
 from isobench.environments.docker._leftovers import forget
@@ -113,16 +112,6 @@ class DockerInstance:
         with engine_errors("asking for what it uses"):
             told = self._client.stats(self._id, stream=False, one_shot=True)
             return Use(int(told["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9, int(told["memory_stats"]["usage"]))
-
-    def disk_bytes(self) -> int | None:
-        """Its own layer, in two parts, and the folder with the engine's files about it
-        (`isobench.contracts.capabilities.TakesDisk`); None if the storage driver names no folders."""
-        with engine_errors("inspecting the container"):
-            found = self._client.inspect_container(self._id)
-        data = (found.get("GraphDriver") or {}).get("Data") or {}
-        first = data.get("LowerDir", "").partition(":")[0]  # with the files that the engine mounts over
-        about = os.path.dirname(found.get("HostsPath") or "")  # noqa: PTH120 (an empty one has to stay empty)
-        return allocated([data.get("UpperDir", ""), data.get("WorkDir", ""), first, about])
 
     def wait(self) -> int:
         if self._status is None:

@@ -1,4 +1,4 @@
-"""A Docker engine with a storage driver or userns-remap of its own: started for a sandbox, and stopped again.
+"""A Docker engine with a driver, an image store or userns-remap of its own: started for a sandbox, and stopped again.
 
 dockerd has the host's files. It has a network namespace of its own, with nothing but a loopback: one without a bridge
 removes the bridge "docker0" of its namespace when it starts, which on a host is another engine's. It has a mount
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,11 @@ from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
 from isobench.environments.docker import _buildkit as buildkit
 from isobench.environments.docker._client import connect, engine_errors, require
-from isobench.environments.docker._images import DockerImages
+from isobench.environments.docker._images import DockerImages, in_containerd
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import check_name, work_folder
 from isobench.processes.accounting import pids_with, process_name, text_of
-from isobench.processes.programs import find, output, telling_line
+from isobench.processes.programs import find, output, telling_line, version
 from isobench.resources.cgroups import remove as remove_cgroups
 
 if TYPE_CHECKING:
@@ -107,8 +108,21 @@ def _check(environment: DriverDocker, workdir: Path) -> None:
         raise Unavailable(f"there is no /dev/{device}", remedy=f"modprobe {device.partition('-')[0]}")
     if environment.driver == "btrfs" and "btrfs" not in text_of("/proc/filesystems").split():
         raise Unavailable("the kernel has no btrfs", remedy="modprobe btrfs")
+    if environment.in_containerd and 0 < (found := engine_version()) < _WITH_IMAGE_STORE:
+        reason = f"Docker {found} cannot use containerd's image store"
+        raise Unavailable(reason, remedy=f"Docker {_WITH_IMAGE_STORE}.0 or newer")
     if environment.is_remapped:
         check_ids(workdir, of_root=True)
+
+
+def engine_version() -> int:
+    """The major version of the dockerd that would be started; 0 if it does not say."""
+    said = re.search(r"version (\d+)\.", version(find("dockerd") or "dockerd"))
+    return int(said[1]) if said else 0
+
+
+_WITH_IMAGE_STORE = 24
+"""Since this version, the engine can use containerd's image store (Docker Engine 24.0 release notes)."""
 
 
 _DEVICES = {"fuse-overlayfs": "fuse", "btrfs": "loop-control"}
@@ -148,7 +162,9 @@ def _started(environment: DriverDocker, workdir: Path) -> daemons.Daemon:
 
 def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
     """Everything is set here, so that the host's /etc/docker/daemon.json is not read."""
-    remapped = {"userns-remap": NAME} if environment.is_remapped else {}
+    more: dict[str, Any] = {"userns-remap": NAME} if environment.is_remapped else {}
+    if environment.in_containerd:
+        more["features"] = {"containerd-snapshotter": True}
     return {
         "data-root": str(state / "data"),
         "exec-root": "/run/docker",
@@ -163,7 +179,7 @@ def _configuration(environment: DriverDocker, state: Path) -> dict[str, Any]:
         "iptables": False,
         "ip6tables": False,
         "ip-forward": False,
-        **remapped,
+        **more,
     }
 
 
@@ -211,11 +227,18 @@ class DriverSandbox(OwnSandbox):
     def images(self) -> DockerImages:
         if self._images is None:
             address = f"unix:///proc/{self._pid}/root{_SOCKET}"
-            self._images = DriverImages(self._client, address, self._workdir, self._pid, self._used_bytes)
+            self._images = DriverImages(
+                self._client,
+                address,
+                self._workdir,
+                self._pid,
+                self._used_bytes,
+                tells_fetched=not in_containerd(self._info),
+            )
         return self._images
 
     def _used_bytes(self) -> int:
-        """What the engine's data take on the disk."""
+        """What the engine's data take on the disk. Those of its containerd are among them."""
         data = self._workdir / _ENGINE / "data"
         if self._environment.driver != "btrfs":
             return allocated([str(data)]) or 0
@@ -228,6 +251,7 @@ class DriverSandbox(OwnSandbox):
 
 _STORED = {
     "overlay2": "overlay2 in the run's folder",
+    "overlayfs": "overlay of containerd's image store (overlayfs) in the run's folder",
     "vfs": "vfs in the run's folder",
     "fuse-overlayfs": "overlay in user space (fuse-overlayfs) in the run's folder",
     "btrfs": "btrfs in a file in the run's folder (a loop device)",
@@ -248,9 +272,18 @@ class DriverImages(DockerImages):
     """Images of an engine that has nothing else: what they take is by how much the engine's data have grown, whatever
     the driver shares or copies."""
 
-    def __init__(self, client: Any, address: str, workdir: Path, engine: int, used: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        address: str,
+        workdir: Path,
+        engine: int,
+        used: Callable[[], int],
+        *,
+        tells_fetched: bool = True,
+    ) -> None:
         """`engine` is its process, `used` are the bytes that its data take."""
-        super().__init__(client, workdir)
+        super().__init__(client, workdir, tells_fetched=tells_fetched)
         self._network = f"/proc/{engine}/ns/net"
         self._inside: registry.Registry | None = None
         self._address = address
@@ -263,15 +296,17 @@ class DriverImages(DockerImages):
         super().close()
 
     def _running(self) -> registry.Registry:
-        """The registry, with a second process that serves the same files in the engine's network namespace."""
+        """The registry, with a second process that serves the same files in the engine's network namespace; another one
+        if that was killed."""
         kept = super()._running()
-        if self._inside is None or self._inside.address != kept.address:
+        if self._inside is None or self._inside.address != kept.address or not session.orphans(self._inside.state):
             if self._inside is not None:
                 self._inside.stop()
             self._inside = registry.start_in(self._network, kept, self._place / "registry-inside")
         return kept
 
     def clear(self, name: str) -> None:
+        """Then BuildKit also has containerd free what nothing refers to any more, as after a failed pull, and waits."""
         super().clear(name)
         with engine_errors("removing BuildKit's cache"):
             self._client.prune_builds(all=True)

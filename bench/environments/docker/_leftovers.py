@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-OWN_ENGINES = ("docker-rootless", "docker-overlay2", "docker-vfs", "docker-fuse", "docker-btrfs", "docker-remap")
+OWN_ENGINES = (
+    *("docker-rootless", "docker-overlay2", "docker-containerd", "docker-vfs", "docker-fuse", "docker-btrfs"),
+    "docker-remap",
+)
 """Environments that start an engine for themselves, and so use no other."""
 
 

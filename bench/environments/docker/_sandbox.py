@@ -19,7 +19,7 @@ from isobench.environments._signatures import by_content_trust
 from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import dockerd_file, engine_pids, unseen
-from isobench.environments.docker._images import DockerImages
+from isobench.environments.docker._images import DockerImages, in_containerd
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
 from isobench.probe.launcher import blind
@@ -188,7 +188,8 @@ class DockerSandbox:
     def images(self) -> DockerImages:
         """Images from a registry (`isobench.contracts.capabilities.KeepsImages`)."""
         if self._images is None:
-            self._images = DockerImages(self._client, self._workdir)
+            told = not in_containerd(self._info)
+            self._images = DockerImages(self._client, self._workdir, tells_fetched=told)
         return self._images
 
     def close(self) -> None:

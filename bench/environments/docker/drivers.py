@@ -1,4 +1,5 @@
-"""Docker engines of a sandbox's own: one for each storage driver, and one with a user namespace for all containers.
+"""Docker engines of a sandbox's own: one for each storage driver, one with containerd's image store, and one with a
+user namespace for all containers.
 
 The host's engine has one storage driver and no userns-remap, or all its containers have that. So another value needs
 another engine. That engine differs from the host's in more than this, which is why each is compared with one of the
@@ -41,7 +42,8 @@ MECHANISM = Mechanism(
 
 class DriverDocker(Docker):
     """Docker without a network, with an engine of the sandbox's own (`_drivers.py`). `driver` is the engine's name of
-    its storage driver, `tool` what that needs; `is_remapped`: it has userns-remap."""
+    its storage driver, `tool` what that needs; `is_remapped`: it has userns-remap; `in_containerd`: its images are in
+    containerd's image store, and the driver is one of containerd's snapshotters."""
 
     mechanisms: tuple[Mechanism, ...] = (MECHANISM, REGISTRY)
 
@@ -55,6 +57,7 @@ class DriverDocker(Docker):
         *,
         tool: Tool | None = None,
         is_remapped: bool = False,
+        in_containerd: bool = False,
         single_factor: bool = True,
         groups: tuple[str, ...] = ("storage",),
     ) -> None:
@@ -64,6 +67,7 @@ class DriverDocker(Docker):
         self.driver = driver
         self.tool = tool
         self.is_remapped = is_remapped
+        self.in_containerd = in_containerd
         if driver in ("fuse-overlayfs", "btrfs"):  # others use the disk: a process outside, a loop device
             self.capabilities -= {Capability.LIMIT_DISK}
 
@@ -84,6 +88,13 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         "docker-nonet",
         single_factor=False,
         groups=("storage", "rootless"),
+    ),
+    DriverDocker(
+        "docker-containerd",
+        "Docker, containerd's image store",
+        "containerd's image store instead of a storage driver of Docker's: it also keeps the layers as they came",
+        "overlayfs",
+        in_containerd=True,
     ),
     DriverDocker(
         "docker-vfs",

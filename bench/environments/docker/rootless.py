@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.mechanism import Mechanism, Need, Tool, command
 from isobench.environments.docker.engine import Docker
 
@@ -50,6 +50,11 @@ class RootlessDocker(Docker):
         Capability.LIMIT_FILES,
     }
     mechanisms: tuple[Mechanism, ...] = (MECHANISM,)
+
+    def why_without(self, capability: Capability) -> Lack | None:
+        """Why it has no images (`TellsWhyNot`)."""
+        why = "its engine is in a network of its own (RootlessKit), out of reach of the registry on the host's loopback"
+        return Lack(why) if capability is Capability.IMAGES else None
 
     @contextmanager
     def open(self, workdir: Path) -> Iterator[DockerSandbox]:

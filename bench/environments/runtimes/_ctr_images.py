@@ -21,6 +21,8 @@ class CtrImages(Offers):
     """Implements `isobench.contracts.images.Images` in the run's own containerd namespace, which has no other
     images."""
 
+    without_import = "ctr imports images, and makes none of a root file system"
+
     def __init__(self, workdir: Path, ctr: Sequence[str], root: Path) -> None:
         """`ctr` is its command line up to the command, `root` containerd's data folder."""
         super().__init__(workdir, {})

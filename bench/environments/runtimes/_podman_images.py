@@ -1,10 +1,12 @@
-"""Images in Podman, each call a command of its client: `podman pull`, `load`, `push` and `rmi`."""
+"""Images in Podman, each call a command of its client: `podman pull`, `load`, `import`, `push` and `rmi`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.images import Pulled
+from isobench.core.errors import MeasurementError
 from isobench.environments._offers import LABEL, allocated
 from isobench.environments._signed import SignedOffers, rejections
 
@@ -21,11 +23,39 @@ class PodmanImages(SignedOffers):
         """`said` is what a command of Podman says; it raises `MeasurementError` if the command fails."""
         super().__init__(workdir, {})
         self._said = said
+        self._storage = workdir / "storage"
 
     def clear(self, name: str) -> None:
+        """Removes the image, and the layers of a pull that failed in the middle, which the next pull would find."""
+        self._remove_named(name)
+        if name in self._known and self._ownerless():
+            # No command removes them by themselves (podman issue 16214). An image that has them takes them along.
+            self.load(self._known[name].archive)
+            self._remove_named(name)
+            if left := self._ownerless():
+                raise MeasurementError(f"podman rmi: {len(left)} layers that no image has remain in the storage")
+
+    def _remove_named(self, name: str) -> None:
         known = self._said("images", "--quiet", "--no-trunc", f"--filter=label={LABEL}={name}").split()
         if known:
             self._said("rmi", "--force", *dict.fromkeys(known))
+
+    def _ownerless(self) -> set[str]:
+        """The layers in the storage that belong to no image and no container, by the storage's own lists."""
+        parents = {layer["id"]: layer.get("parent", "") for layer in self._listed("layers")}
+        owned: set[str] = set()
+        for owner in (*self._listed("images"), *self._listed("containers")):
+            layer = owner.get("layer", "")
+            while layer and layer not in owned:
+                owned.add(layer)
+                layer = parents.get(layer, "")
+        return parents.keys() - owned
+
+    def _listed(self, what: str) -> list[dict[str, Any]]:
+        """Of layers and containers there are two lists: the other one has those that are gone after a reboot. Without
+        any, a list may be `null`, or its file empty."""
+        files = self._storage.glob(f"*-{what}/*{what}.json")
+        return [one for file in files for one in json.loads(file.read_bytes() or b"[]") or ()]
 
     def pull(self, image: str) -> Pulled:
         """Podman says neither when all has come nor what it had."""
@@ -40,6 +70,10 @@ class PodmanImages(SignedOffers):
     def load(self, archive: Path) -> None:
         self._said("load", "--quiet", f"--input={archive}")
 
+    def import_files(self, root: Path, image: str) -> None:
+        changes = [f"--change={line}" for line in self._instructions(image)]
+        self._said("import", "--quiet", *changes, str(root), image)
+
     def push(self, image: str, elsewhere: str) -> None:
         self._said("push", "--quiet", "--tls-verify=false", image, f"docker://{elsewhere}")
 
@@ -48,6 +82,10 @@ class PodmanImages(SignedOffers):
         more = () if cached else ("--no-cache",)
         with context.open("rb") as file:
             self._said("build", "--quiet", "--layers", *more, f"--tag={image}", "-", stdin=file.fileno())
+
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        (found,) = json.loads(self._said("image", "inspect", image))
+        return found["Id"], tuple(found["RootFS"]["Layers"])
 
     def remove(self, image: str) -> None:
         self._said("rmi", image)

@@ -31,6 +31,8 @@ class UmociImages(SignedOffers):
     """Implements `isobench.contracts.images.Images` in a folder of the sandbox's. An image and that without its
     uppermost layer share a layout, so that skopeo fetches what they have in common once."""
 
+    without_import = "umoci makes an image of files in several steps (init, new, insert, config), and has no import"
+
     def __init__(self, workdir: Path) -> None:
         """Raises `Unavailable` if a tool is missing, or cannot work in this folder."""
         for name in TOOLS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import OF_A_CGROUP, Capability
+from isobench.contracts.capabilities import OF_A_CGROUP, Capability, Lack
 from isobench.contracts.mechanism import Mechanism, Tool
 from isobench.environments._mechanism import REGISTRY, SIGNING
 from isobench.environments.runtimes._runtime import Runtime
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _VERSION_2 = "/sys/fs/cgroup/cgroup.controllers"
 """Exists where version 2 has all controllers."""
+_ONLY_VERSION_2 = "boot with systemd.unified_cgroup_hierarchy=1, for cgroup version 2"
+_OF_IMAGES = frozenset({Capability.IMAGES, Capability.SIGNED_IMAGES})
 
 
 def _sweep(run: str) -> list[str]:
@@ -61,8 +63,17 @@ class Oci(Runtime):
     def capabilities(self) -> frozenset[Capability]:  # type: ignore[override] # what they can do depends on the host
         """Without a cgroup only open files are limited, and without their tools there are no images."""
         limits = frozenset({Capability.LIMIT_FILES}) | (frozenset() if self._options() else OF_A_CGROUP)
-        images = {Capability.IMAGES, Capability.SIGNED_IMAGES} if self._keeps_images() else set()
+        images = _OF_IMAGES if self._keeps_images() else frozenset()
         return Runtime.capabilities | limits | images
+
+    def why_without(self, capability: Capability) -> Lack | None:
+        """Tools that are not installed, or that it has no cgroup here (`TellsWhyNot`)."""
+        if capability in _OF_IMAGES and COPYING in self.mechanisms and (missing := _missing_tools()):
+            words = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
+            return Lack(words, f"apt-get install {' '.join(missing)}")
+        if capability in OF_A_CGROUP and self._options():
+            return Lack(f"{self.tool.name} has a cgroup only where version 2 has all controllers", _ONLY_VERSION_2)
+        return None
 
     def driver(self) -> Driver:
         from isobench.environments.runtimes._bundle import BundleDriver
@@ -70,12 +81,17 @@ class Oci(Runtime):
         return BundleDriver(self.tool.name, self._options(), keeps_images=self._keeps_images())
 
     def _keeps_images(self) -> bool:
-        return COPYING in self.mechanisms and all(_is_there(tool.name) for tool in COPYING.tools)
+        return COPYING in self.mechanisms and not _missing_tools()
 
     def _options(self) -> list[str]:
         if self.tool.name == "crun" and not os.path.exists(_VERSION_2):  # noqa: PTH110 (`isobench list` asks)
             return ["--cgroup-manager=disabled"]  # otherwise it refuses the older layouts
         return []
+
+
+def _missing_tools() -> list[str]:
+    """The tools for images that are not installed."""
+    return [tool.name for tool in COPYING.tools if not _is_there(tool.name)]
 
 
 def _is_there(program: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.mechanism import Mechanism, Need, Tool, command
 from isobench.environments.runtimes._runtime import Runtime
 from isobench.environments.runtimes.podman import MECHANISM as PODMAN
@@ -58,6 +58,11 @@ class RootlessPodman(Runtime):
         self._given = network, helper, options
         if network != "none":
             self.capabilities = self.capabilities - {Capability.LIMIT_NETWORK}
+
+    def why_without(self, capability: Capability) -> Lack | None:
+        """Why it has no images (`TellsWhyNot`)."""
+        why = "isobench's images are root's files, which the run's ordinary user cannot read"
+        return Lack(why) if capability in (Capability.IMAGES, Capability.SIGNED_IMAGES) else None
 
     def driver(self) -> Driver:
         from isobench.environments.runtimes._podman_rootless import RootlessDriver

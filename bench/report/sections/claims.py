@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from isobench.analysis.verdicts import verdict
 from isobench.contracts.image_kinds import KINDS
 from isobench.layout import format
 from isobench.layout.blocks import Block, Paragraph, Span, table
@@ -26,6 +27,10 @@ _WITH_ALL = "isobench run"
 _RUNGS, _TOO_MANY = "isobench run -e ladder -s startup", "every rung of the ladder would make each block longer"
 _IMAGES = "isobench run -e docker -s image"
 _EVERY_TIME = "images are pulled, loaded and removed anew in each block"
+_LARGEST = ("full", "slim", "distroless", "busybox")
+"""Kinds of images that contain more than the program, the largest first."""
+_USABLE = {"set-uid": "set-uid program", "shells": "shell", "interpreters": "interpreter"}
+"""Facts about an image that name what an intruder could use, each with its name in the singular."""
 
 
 class Answer(NamedTuple):
@@ -178,10 +183,26 @@ def _clean(context: Context) -> Answer:
     words = [
         answer.words,
         f"set up in {format.listing(opened)}" if opened else "",
+        _from_image(context),
         "" if left is None else f"left behind after the run: {format.listing([format.clean(one, 80) for one in left])}",
     ]
     told = "; ".join(word for word in words if word)
     return Answer("does not hold" if left else "measured", told) if told else OPEN
+
+
+def _from_image(context: Context) -> str:
+    """How long the largest kind of image that was measured takes in Docker until it can be used, and to remove it; and
+    whether it is built alike twice."""
+    steps = {"first-byte": "fetched and started", "build": "built", "build-cached": "built again", "remove": "removed"}
+    for kind in _LARGEST:
+        found = {metric: context.find(f"{images.PREFIX}{kind}", metric, "docker") for metric in steps}
+        told = [f"{steps[metric]} in {format.cost(row)}" for metric, row in found.items() if row is not None]
+        if told:
+            record = context.environment("docker")
+            rebuilt = record.facts.get(f"{images.PREFIX}{kind}.rebuilt", "") if record else ""
+            alike = f"; of two builds without a cache, {format.clean(rebuilt, 120)}" if rebuilt else ""
+            return f"an image ({KINDS[kind]}) is {format.listing(told)} by Docker{alike}"
+    return ""
 
 
 def _overhead(context: Context) -> Answer:
@@ -241,9 +262,9 @@ def _in_layers(context: Context) -> str:
 
 def _one_more(context: Context) -> str:
     """What one more instance of the same files takes on the disk, as a container and as a virtual machine."""
-    layers = [context.find(f"{images.PREFIX}{kind}", "disk-container", "docker") for kind in KINDS]
-    layer = next((row for row in reversed(layers) if row is not None), None)
-    container = f"one more container takes {format.cost(layer)} on the disk" if layer is not None else ""
+    taken = [_disks.container_bytes(context, kind, "docker") for kind in KINDS]
+    own = next((value for value in reversed(taken) if value == value), None)
+    container = f"one more container takes {format.quantity(own, 'byte')} on the disk" if own is not None else ""
     return "; ".join(filter(None, (container, _disks.sentence(context, VM_NAMES))))
 
 
@@ -259,17 +280,34 @@ def _seen(context: Context, fact: str, names: list[str]) -> str:
 
 
 def _minimal(context: Context) -> Answer:
-    """The largest kind of image that was measured against one from scratch, in each of the three respects."""
-    for kind in ("full", "slim", "distroless", "busybox"):
-        ratios = [images.against(context, metric, kind, "scratch", "docker") for metric in ("start", "first-byte")]
-        if None not in ratios:
-            start, first = (ratio.words for ratio in ratios if ratio is not None)
-            words = (
-                f"{KINDS[kind]} against an image from scratch, in Docker: a container of an image that is there takes "
-                f"{start} as long to start, one from the registry {first}"
-            )
-            return Answer("measured", "; ".join(filter(None, (words, _less(context, kind)))))
+    """The largest kind of image that was measured against one from scratch, in each of the three respects. It holds if
+    a container starts faster both from an image that is there and from the registry, less is sent, and less is
+    exposed."""
+    for kind in _LARGEST:
+        ratios = {
+            metric: ratio
+            for metric in ("start", "first-byte", "memory")
+            if (ratio := images.against(context, metric, kind, "scratch", "docker")) is not None
+        }
+        if not ratios.keys() >= {"start", "first-byte"}:
+            continue
+        start, first, memory = (ratios[m].words if m in ratios else "" for m in ("start", "first-byte", "memory"))
+        words = [
+            f"{KINDS[kind]} against an image from scratch, in Docker: a container of an image that is there takes "
+            f"{start} as long to start, one from the registry {first}",
+            f"its processes take {memory} as much memory" if memory else "",
+            _less(context, kind),
+        ]
+        is_slower = all(verdict(*ratios[metric]) == "slower" for metric in ("start", "first-byte"))
+        holds = is_slower and _has_more(context, kind)
+        return Answer("holds" if holds else "measured", "; ".join(filter(None, words)))
     return _within_reach(context)
+
+
+def _has_more(context: Context, kind: str) -> bool:
+    """Whether more is sent of a kind of image than of one from scratch, and it has what an intruder could use."""
+    sent, least = (images.told_number(context, one, "wire") for one in (kind, "scratch"))
+    return sent > least and any(images.count_of(images.told(context, kind, fact)) for fact in _USABLE)
 
 
 def _within_reach(context: Context) -> Answer:
@@ -290,10 +328,7 @@ def _less(context: Context, kind: str) -> str:
     if not images.told(context, kind, "wire"):
         return ""
     sent = [format.quantity(images.told_number(context, one, "wire"), "byte") for one in (kind, "scratch")]
-    inside = [
-        format.count(images.count_of(images.told(context, kind, fact)), what)
-        for fact, what in (("set-uid", "set-uid program"), ("shells", "shell"), ("interpreters", "interpreter"))
-    ]
+    inside = [format.count(images.count_of(images.told(context, kind, fact)), what) for fact, what in _USABLE.items()]
     return f"{sent[0]} are sent instead of {sent[1]}, with {format.listing(inside)} instead of none"
 
 

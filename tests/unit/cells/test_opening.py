@@ -80,3 +80,27 @@ def test_who_runs_no_programs_is_told() -> None:
     assert opening._unfit(scenarios, [plain, able]) == [
         SkipRecord("plain", "mine", "it runs no programs but the probe")
     ]
+
+
+def test_who_can_pull_images_on_other_hosts_says_what_is_missing_here() -> None:
+    """With what to do. Of what it has no reason for the general one is told."""
+
+    class Elsewhere(FakeEnvironment):
+        def why_without(self, capability: Capability) -> Lack | None:
+            return Lack("umoci is not installed", "apt-get install umoci") if capability is Capability.IMAGES else None
+
+    chosen = catalog.select_scenarios("image-scratch,limit-cpu")
+    assert {(skip.environment, skip.reason, skip.remedy) for skip in opening._unfit(chosen, [Elsewhere("runc")])} == {
+        ("runc", "umoci is not installed", "apt-get install umoci"),
+        ("runc", "isobench sets no limit of CPU time there", ""),
+    }
+
+
+def test_an_engine_without_root_says_why_it_has_no_images() -> None:
+    """Instead of the general reason, which tells nothing."""
+    rootless = [one for name, one in catalog.environments().items() if "rootless" in name]
+    skipped = opening._unfit(catalog.select_scenarios("image-scratch"), rootless)
+    assert {(skip.environment, "loopback" in skip.reason, "ordinary user" in skip.reason) for skip in skipped} == {
+        ("docker-rootless", True, False),
+        *((f"podman-rootless{kind}", False, True) for kind in ("", "-fuse", "-slirp")),
+    }

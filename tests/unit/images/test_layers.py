@@ -17,7 +17,16 @@ from isobench.core.errors import BuildError
 from isobench.images import layers as made
 from isobench.images.archive import Content
 from isobench.images.image import image_of
-from isobench.images.layers import digest_of, image_of_layers, is_gzip, layers_of, members, with_zstd, write_archive
+from isobench.images.layers import (
+    digest_of,
+    files_of,
+    image_of_layers,
+    is_gzip,
+    layers_of,
+    members,
+    with_zstd,
+    write_archive,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +59,22 @@ def test_the_same_content_is_the_same_image(cache: Path, monkeypatch: pytest.Mon
     assert [one[1:] for one in first] == [one[1:] for one in second] and first[0].blob != second[0].blob
     one, same, other = (image_of_layers(first, {"of": name}) for name in ("a", "a", "b"))
     assert one == same and one.manifest != other.manifest and one.layers == other.layers
+
+
+def test_the_files_of_all_layers_are_one_archive(cache: Path) -> None:
+    """As a root file system is: not compressed, the lowest layer first, and made once. What tar unpacks of it is what
+    the layers have."""
+    layers = layers_of(contents(cache))
+    archive = files_of(layers)
+    assert files_of(layers) == archive
+    with tarfile.open(archive, "r:") as packed:
+        said = [(one.name, one.type, one.mode, one.mtime) for one in packed]
+    assert said == [(one.name, one.type, one.mode, one.mtime) for one, _ in members(layers)]
+    (cache / "root").mkdir()
+    subprocess.run(["tar", "--extract", f"--file={archive}", f"--directory={cache}/root"], check=True)
+    assert (cache / "root/etc/text").read_text() == "text"
+    assert (cache / "root/bin/link").readlink() == Path("/etc/text")
+    assert (cache / "root/opt/tree").read_text() == (cache / "root/bin/program").read_text() == "program"
 
 
 @pytest.mark.parametrize("number", [0, 1])

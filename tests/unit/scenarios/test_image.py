@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import Capability, KeepsImages
+from isobench.contracts.environment import Role
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import Offer, Pulled
 from isobench.contracts.launch import Launch
@@ -23,7 +25,13 @@ from isobench.scenarios.image import SCENARIOS, Image
 from tests.fake import FakeInstance
 
 WHOLE = Offer(
-    "here:1/run/busybox:latest", "here:1/run/busybox:below", "there:1/x:latest", Path("x.tar"), Path("c.tar"), 1234
+    image="here:1/run/busybox:latest",
+    below="here:1/run/busybox:below",
+    elsewhere="there:1/x:latest",
+    archive=Path("x.tar"),
+    context=Path("c.tar"),
+    wire_bytes=1234,
+    root=Path("r.tar"),
 )
 
 
@@ -41,6 +49,8 @@ class FakeImages:
 
     def monotonic(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None: ...
 
     def _do(self, what: str, *words: object) -> None:
         self.asked.append(" ".join((what, *map(str, words))))
@@ -73,8 +83,21 @@ class FakeImages:
 
 
 class FakeBuilder(FakeImages):
+    made: tuple[tuple[str, tuple[str, ...]], ...] = (("image", ("low", "top")),) * 2
+    """What each build gives, one after the other."""
+
+    def digests(self, image: str) -> tuple[str, tuple[str, ...]]:
+        made, *more = self.made
+        self.made = (*more, made)
+        return made
+
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         self._do("build", context, image, "cached" if cached else "anew")
+
+
+class FakeImporter(FakeImages):
+    def import_files(self, root: Path, image: str) -> None:
+        self._do("import", root, image)
 
 
 class FakeBuildKit(FakeBuilder):
@@ -166,26 +189,22 @@ def test_what_is_asked_and_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
-def test_what_a_container_takes_besides_is_counted_while_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the instance can tell; one that cannot observe it gives none."""
+def test_what_the_first_container_takes_of_the_memory_is_counted_while_it_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of processes that can be observed; of others there is no value."""
 
-    class Taking(Asked):
-        bytes: int | None = 8192
-        waited = False
+    class Here(Asked):
+        pids: Mapping[int, Role] = {os.getpid(): "payload"}
 
-        def disk_bytes(self) -> int | None:
-            assert not self.waited
-            return self.bytes
-
-        def wait(self) -> int:
-            self.waited = True
-            return super().wait()
+        def host_pids(self) -> Mapping[int, Role]:
+            return {} if "exited" in self.events else self.pids
 
     box = sandbox(monkeypatch)
-    box.instance = Taking
-    assert BUSYBOX.measure(box)["disk-container"] == 8192
-    monkeypatch.setattr(Taking, "bytes", None)
-    assert "disk-container" not in BUSYBOX.measure(box)
+    box.instance = Here
+    assert BUSYBOX.measure(box)["memory"] > 1 << 20
+    monkeypatch.setattr(Here, "pids", {})
+    assert "memory" not in BUSYBOX.measure(box)
 
 
 def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +228,59 @@ def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.Monkey
         )
         steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
         assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+def test_an_engine_that_imports_does_so_with_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the files of an image that is not offered so, nothing is imported."""
+    for root, imported in ((WHOLE.root, 1), (None, 0)):
+        offer = WHOLE._replace(root=root)
+        box = sandbox(monkeypatch, offer)
+        importer = FakeImporter(offer, UNSAID)
+        monkeypatch.setattr(image, "time", importer)
+        box.images = lambda importer=importer: importer
+        found = BUSYBOX.measure(box)
+        assert ("import" in found) == bool(imported) and found.get("import", 1.0) == 1.0
+        steps = [CLEAR, f"import {root} {WHOLE.image}"] if imported else []
+        assert importer.asked[-1 - len(steps) :] == [*steps, CLEAR]
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (("image", ("low", "top")), "2 of 2 layers are the same, the image is the same"),
+        (("other", ("low", "top")), "2 of 2 layers are the same, the image is another one"),
+        (("other", ("low", "new")), "1 of 2 layers are the same, the image is another one"),
+    ],
+)
+def test_whether_an_image_is_built_alike_twice_is_a_fact(
+    second: tuple[str, tuple[str, ...]], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a cache, and with nothing of it there afterwards; where nothing is built there is no such fact."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    assert "rebuilt" not in BUSYBOX.facts(box)
+    builder = FakeBuilder(WHOLE, UNSAID)
+    builder.made = (("image", ("low", "top")), second)
+    box.images = lambda: builder
+    assert BUSYBOX.facts(box)["rebuilt"] == said
+    build = f"build {WHOLE.context} {WHOLE.image} anew"
+    assert builder.asked == [CLEAR, build, CLEAR, build, CLEAR]
+
+
+def test_a_build_that_fails_costs_no_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    box.images = lambda: FakeBuilder(WHOLE, UNSAID, fails="build")
+    facts = BUSYBOX.facts(box)
+    assert facts["rebuilt"] == "not known: the engine says no" and facts["wire"] == "1234"
+
+
+def test_why_an_engine_imports_no_files_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    assert "without.import" not in BUSYBOX.facts(box)
+    box.images().without_import = "it makes none"
+    assert BUSYBOX.facts(box)["without.import"] == "it makes none"
 
 
 def test_buildkit_begins_with_nothing_of_what_the_other_builder_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from isobench.core.errors import IsobenchError
@@ -44,31 +41,3 @@ def test_another_refusal_is_told(refusals: tuple[str, ...]) -> None:
     with pytest.raises(IsobenchError, match=refusals[-1]):
         _instance(client).destroy()
     assert client.asked == len(refusals)
-
-
-class Looking(Client):
-    """An engine that says this of the container."""
-
-    def __init__(self, told: dict[str, Any]) -> None:
-        super().__init__()
-        self._told = told
-
-    def inspect_container(self, name: str) -> dict[str, Any]:
-        return self._told
-
-
-def test_what_a_container_takes_is_its_own_layer_and_the_files_about_it(tmp_path: Path) -> None:
-    """Not what it shares with others of its image."""
-    for name in ("upper", "work", "init", "shared", "about"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_bytes(b"x" * 100_000)
-    data = {
-        "UpperDir": f"{tmp_path}/upper",
-        "WorkDir": f"{tmp_path}/work",
-        "LowerDir": f"{tmp_path}/init:{tmp_path}/shared",
-    }
-    told = {"GraphDriver": {"Data": data}, "HostsPath": f"{tmp_path}/about/hosts"}
-    found = _instance(Looking(told)).disk_bytes()
-    assert found is not None and 400_000 <= found < 500_000
-    for lacking in ({}, {"GraphDriver": None}, {**told, "HostsPath": ""}, {**told, "HostsPath": "/none/hosts"}):
-        assert _instance(Looking(lacking)).disk_bytes() is None

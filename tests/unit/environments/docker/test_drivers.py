@@ -35,14 +35,16 @@ def test_those_without_the_hosts_engine_are_known_to_its_sweep() -> None:
 
 
 def test_a_single_factor_is_one() -> None:
-    """Against the engine of the same make: the driver, or the user namespace, and nothing else of the configuration."""
+    """Against the engine of the same make: the driver, or the user namespace, and nothing else of the configuration.
+    containerd's image store has a driver of its own, so those two lines are one thing."""
     settings = {name: _drivers._configuration(one, STATE) for name, one in DRIVERS.items()}
     base = settings["docker-overlay2"]
     for name, one in DRIVERS.items():
         differing = {key for key in settings[name].keys() | base.keys() if settings[name].get(key) != base.get(key)}
         if one.single_factor:
             assert one.compared_with == "docker-overlay2"
-            assert differing == {"userns-remap" if one.is_remapped else "storage-driver"}
+            store = {"features"} if one.in_containerd else set()
+            assert differing == {"userns-remap" if one.is_remapped else "storage-driver"} | store
     assert {name for name, one in DRIVERS.items() if not one.single_factor} == {"docker-overlay2", "docker-btrfs"}
 
 
@@ -58,7 +60,7 @@ def test_the_engine_touches_nothing_of_the_hosts_network() -> None:
 def test_who_limits_the_disk() -> None:
     """Not where somebody outside the container's cgroup reads and writes it."""
     able = {name for name, one in DRIVERS.items() if Capability.LIMIT_DISK in one.capabilities}
-    assert able == {"docker-overlay2", "docker-vfs", "docker-remap"}
+    assert able == {"docker-overlay2", "docker-containerd", "docker-vfs", "docker-remap"}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,30 @@ def test_a_kernel_without_btrfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_drivers, "text_of", lambda path: "nodev\ttmpfs\n\text4\n")
     with pytest.raises(Unavailable, match="the kernel has no btrfs"):
         _drivers._check(DRIVERS["docker-btrfs"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("Docker version 20.10.24+dfsg1, build 297e128", 20),
+        ("Docker version 24.0.0, build 98fdcd7", 24),
+        ("Docker version 26.1.5+dfsg1, build a72d7cd", 26),
+        ("", 0),
+    ],
+)
+def test_an_engine_that_is_too_old_for_the_image_store(
+    said: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that does not say its version is tried; the others need no version."""
+    monkeypatch.setattr(_drivers, "version", lambda program: said)
+    assert _drivers.engine_version() == number
+    if number != 20:
+        _drivers._check(DRIVERS["docker-containerd"], tmp_path)
+        return
+    with pytest.raises(Unavailable, match="Docker 20 cannot use containerd's image store") as raised:
+        _drivers._check(DRIVERS["docker-containerd"], tmp_path)
+    assert raised.value.remedy == "Docker 24.0 or newer"
+    _drivers._check(DRIVERS["docker-overlay2"], tmp_path)
 
 
 def test_whoever_is_not_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from isobench.core.errors import MeasurementError
 from isobench.environments import _offers
-from isobench.environments.docker._images import DockerImages
+from isobench.environments.docker._images import DockerImages, in_containerd
 from isobench.environments.docker._leftovers import _own_tags
+from isobench.environments.docker._sdk import docker
 
 RUN = "isobench-20260101T000000Z-abcdef"
 
@@ -31,6 +33,10 @@ class Client:
         return iter(self.lines)
 
     push = load_image = pull
+
+    def import_image_from_data(self, file: Any, **options: Any) -> str:
+        self.asked.append(options)
+        return "".join(f"{json.dumps(line)}\r\n" for line in self.lines)
 
     def tag(self, *words: Any) -> None:
         self.asked.append(words)
@@ -66,7 +72,29 @@ def test_a_pull_tells_when_all_had_come_and_what_was_there(tmp_path: Path) -> No
     assert images(Client(), tmp_path).pull("127.0.0.1:5000/run/image:latest") == (None, 0)
 
 
-@pytest.mark.parametrize("doing", ["pull", "push", "load"])
+def test_containerds_image_store_tells_too_late_when_all_had_come(tmp_path: Path) -> None:
+    """It looks ten times a second. What was there it tells all the same."""
+    states = ("Pulling fs layer", "Already exists", "Download complete")
+    client = Client([{"status": state, "id": "x"} for state in states])
+    box = DockerImages(client, tmp_path / RUN / "docker", tells_fetched=False)
+    assert box.pull("127.0.0.1:5000/run/image:latest") == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_there"),
+    [
+        ([["driver-type", "io.containerd.snapshotter.v1"]], True),
+        ([["Backing Filesystem", "extfs"], ["Supports d_type", "true"]], False),
+        (None, False),
+    ],
+)
+def test_an_engine_tells_where_its_images_are(status: Any, is_there: bool) -> None:
+    """As `docker info` does."""
+    assert in_containerd({"DriverStatus": status}) == is_there
+    assert not in_containerd({})
+
+
+@pytest.mark.parametrize("doing", ["pull", "push", "load", "import"])
 def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> None:
     """The engine answers with success and says later what went wrong; a page of it is cut, in one line."""
     (tmp_path / "archive").write_bytes(b"")
@@ -75,10 +103,33 @@ def test_an_error_among_the_lines_is_an_error(doing: str, tmp_path: Path) -> Non
         "pull": lambda: box.pull("here/image:latest"),
         "push": lambda: box.push("here/image:latest", "there/image:latest"),
         "load": lambda: box.load(tmp_path / "archive"),
+        "import": lambda: box.import_files(tmp_path / "archive", "here/image:latest"),
     }
     with pytest.raises(MeasurementError, match=f"{doing}ing the image: no space left xx") as failed:
         calls[doing]()
     assert len(failed.value.reason) < 400
+
+
+def test_what_is_imported_is_the_runs(tmp_path: Path) -> None:
+    """By its labels, so that it is cleared, also after a killed run; it can be run like the one that is pulled."""
+    (tmp_path / "archive").write_bytes(b"")
+    client = Client([{"status": "sha256:1"}])
+    images(client, tmp_path).import_files(tmp_path / "archive", "127.0.0.1:5000/run/slim:latest")
+    (asked,) = client.asked
+    assert (asked["repository"], asked["tag"]) == ("127.0.0.1:5000/run/slim", "latest")
+    assert asked["changes"] == [
+        f"LABEL isobench.run={RUN}",
+        f"LABEL {_offers.LABEL}=slim",
+        'CMD ["/probe", "ready"]',
+        "WORKDIR /",
+    ]
+
+
+def test_an_image_has_a_digest_and_so_have_its_layers(tmp_path: Path) -> None:
+    client = Client(inspected={"Id": "sha256:1", "RootFS": {"Type": "layers", "Layers": ["sha256:2", "sha256:3"]}})
+    assert images(client, tmp_path).digests("a:1") == ("sha256:1", ("sha256:2", "sha256:3"))
+    with pytest.raises(MeasurementError, match="inspecting the image"):
+        images(Client(), tmp_path).digests("a:1")
 
 
 @pytest.mark.parametrize("status", ["Layer already exists", "Mounted from some/image"])
@@ -92,6 +143,24 @@ def test_only_what_carries_the_runs_name_and_the_kinds_is_cleared(tmp_path: Path
     images(client, tmp_path).clear("busybox")
     assert client.asked == [[f"isobench.run={RUN}", f"{_offers.LABEL}=busybox"]]
     assert client.removed == [("sha256:1", True), ("sha256:2", True)]
+
+
+def test_what_went_with_another_image_is_cleared(tmp_path: Path) -> None:
+    """As the images of a build's steps do with the last one. Another refusal is one."""
+
+    class Refusing(Client):
+        refusal: type[Exception] = docker.errors.ImageNotFound
+
+        def remove_image(self, image: str, *, force: bool = False) -> None:
+            super().remove_image(image, force=force)
+            raise self.refusal("no")
+
+    client = Refusing()
+    images(client, tmp_path).clear("busybox")
+    assert len(client.removed) == 2
+    client.refusal = docker.errors.APIError
+    with pytest.raises(MeasurementError, match="removing what there is of the image"):
+        images(client, tmp_path).clear("busybox")
 
 
 @pytest.mark.parametrize("driver", [{}, {"GraphDriver": None}, {"GraphDriver": {"Data": None, "Name": "overlayfs"}}])
@@ -130,6 +199,16 @@ def test_containers_take_what_they_do_not_share_with_their_image(tmp_path: Path)
     alone, first, second = taken
     assert 100_000 <= alone < 200_000
     assert 400_000 <= first - alone == second - first < 500_000
+
+
+@pytest.mark.parametrize("hosts", ["", "/none/hosts"])
+def test_a_container_whose_files_cannot_be_found_has_no_size(hosts: str, tmp_path: Path) -> None:
+    """Rather than that of another folder."""
+    data = {"GraphDriver": {"Data": {"UpperDir": str(tmp_path)}}}
+    client = Client(inspected=data)
+    assert images(client, tmp_path).disk_bytes("a:1") is not None
+    client.started["a"] = {**data, "HostsPath": hosts}
+    assert images(client, tmp_path).disk_bytes("a:1") is None
 
 
 def test_the_sweep_knows_a_runs_tags_in_a_registry() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.capabilities import Capability
+from isobench.contracts.capabilities import Capability, TellsWhyNot
 from isobench.contracts.images import BuildsImages, VerifiesImages
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.runtimes import _blob_cache, _umoci_images, oci
@@ -86,17 +86,36 @@ def test_a_folder_that_skopeo_cannot_use_is_named(tmp_path: Path, said: list[lis
 
 
 def test_without_its_tools_runc_has_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """crun never has: its images would be the same."""
+    """And says which are missing. crun never has: its images would be the same."""
     runc, crun = oci.ENVIRONMENTS
+    assert isinstance(runc, TellsWhyNot) and isinstance(crun, TellsWhyNot)
     for missing in (None, "skopeo", "umoci"):
         monkeypatch.setattr(oci, "_is_there", lambda name, missing=missing: name != missing)
         monkeypatch.setattr(_umoci_images, "find", lambda name, missing=missing: None if name == missing else name)
         assert (Capability.IMAGES in runc.capabilities) == (missing is None)
-        assert Capability.IMAGES not in crun.capabilities
+        assert Capability.IMAGES not in crun.capabilities and crun.why_without(Capability.IMAGES) is None
         if missing is not None:
             with pytest.raises(Unavailable, match=f"{missing} is not installed") as caught:
                 UmociImages(tmp_path)
             assert caught.value.remedy == f"apt-get install {missing}"
+            assert runc.why_without(Capability.IMAGES) == (f"{missing} is not installed", f"apt-get install {missing}")
+    monkeypatch.setattr(oci, "_is_there", lambda name: False)
+    why = ("skopeo and umoci are not installed", "apt-get install skopeo umoci")
+    assert runc.why_without(Capability.IMAGES) == runc.why_without(Capability.SIGNED_IMAGES) == why
+
+
+@pytest.mark.parametrize("has_version_2", [True, False])
+def test_without_version_2_crun_has_no_cgroup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_version_2: bool
+) -> None:
+    """And says so; runc has one everywhere."""
+    runc, crun = oci.ENVIRONMENTS
+    assert isinstance(runc, TellsWhyNot) and isinstance(crun, TellsWhyNot)
+    monkeypatch.setattr(oci, "_VERSION_2", str(tmp_path if has_version_2 else tmp_path / "none"))
+    assert (Capability.LIMIT_CPU in crun.capabilities) == has_version_2
+    why = crun.why_without(Capability.LIMIT_CPU)
+    assert why is None if has_version_2 else why is not None and "version 2" in why.reason and why.remedy
+    assert Capability.LIMIT_CPU in runc.capabilities and runc.why_without(Capability.LIMIT_CPU) is None
 
 
 def test_an_instance_of_an_image_runs_in_what_was_unpacked(

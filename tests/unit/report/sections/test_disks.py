@@ -16,7 +16,7 @@ from tests.unit.report.made import all_tables, context, estimate, results_of, ro
 
 MIB = float(1 << 20)
 COSTS: dict[tuple[str, str], dict[str, float]] = {
-    ("image-slim", "docker"): {"pull": 2.0, "start": 0.4, "disk": 100 * MIB, "disk-container": MIB / 16},
+    ("image-slim", "docker"): {"pull": 2.0, "start": 0.4, "disk-first": 100 * MIB, "disk-tenth": 100.5625 * MIB},
     ("disk-slim-copy", "tcg"): {"make": 0.5, "make-tenth": 0.4, "first-byte": 2.9, "disk-used": 90 * MIB},
     ("disk-slim-qcow2", "tcg"): {"make": 0.1, "make-tenth": 0.1, "first-byte": 2.6, "disk-used": MIB, "disk": 0.0},
 }
@@ -65,11 +65,12 @@ def test_ways_are_compared_with_a_copy_within_blocks() -> None:
 
 
 def test_one_more_of_each_is_beside_the_first() -> None:
-    """Of a container its layer, of a virtual machine its disk; the first has what they are made from besides."""
+    """Of a container what the engine adds, block by block; of a virtual machine its disk. The first has what they are
+    made from besides."""
     (found,) = [one for one in all_tables(images.build(_made(FACTS))) if "one more" in one.caption.lower()]
     rows = {plain(row[2].text): [plain(cell.text) for cell in row[3:]] for row in found.rows}
     assert rows == {
-        "a layer on the image": ["100 MiB", "64.0 KiB", "400 ms"],
+        "what the engine adds to the image": ["100 MiB", "64.6 KiB", "400 ms"],
         "a copy of the source": ["170 MiB", "90.0 MiB", "2.90 s"],
         "a qcow2 with a backing file": ["81.0 MiB", "1.00 MiB", "2.60 s"],
     }
@@ -118,7 +119,7 @@ def test_the_claim_is_answered() -> None:
     """With both sides, or with the one that was measured."""
     said = {claim.said: claim.answer for claim in claims.CLAIMS}[LAYERS]
     words = said(_made(FACTS)).words
-    assert "one more container takes 64.0 KiB on the disk; one more virtual machine (tcg)" in words
+    assert "one more container takes 64.6 KiB on the disk; one more virtual machine (tcg)" in words
     assert "takes 1.00 MiB on the disk if it has a qcow2 with a backing file, 90.0 MiB if it has a copy" in words
-    assert said(_made(FACTS, but="disk-slim-qcow2")).words.endswith("64.0 KiB on the disk")
+    assert said(_made(FACTS, but="disk-slim-qcow2")).words.endswith("64.6 KiB on the disk")
     assert said(_made(FACTS, but="image")).words.startswith("one more virtual machine")
