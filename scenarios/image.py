@@ -60,7 +60,7 @@ class Image:
     groups = frozenset({"image"})
     metrics = _METRICS
     typical_seconds = 15.0
-    sees: Mapping[Part, tuple[str, ...]] = {part: ("memory",) for part in (Part.PROCESSES, Part.MEMORY)}
+    sees: Mapping[Part, tuple[str, ...]] = dict.fromkeys((Part.PROCESSES, Part.MEMORY), ("memory",))
     expected_interference = frozenset({Counter.PSI_CPU, Counter.PSI_IO, Counter.INTERRUPTS})
     """Unpacking waits for CPUs and for the disk, and packets on the loopback cause interrupts."""
 

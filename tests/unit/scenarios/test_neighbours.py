@@ -210,9 +210,7 @@ def test_reserves_are_kept(what: str, value: Any, words: str, monkeypatch: pytes
     assert words in _pressing.refuses()
 
 
-def test_the_reserve_of_the_disk_is_kept_where_instances_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_reserve_of_the_disk_is_kept_where_instances_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine may have its data on a disk of its own; one with a file system of its own has it nowhere here."""
     monkeypatch.undo()
     monkeypatch.setattr("isobench.scenarios._pressing.available_memory", lambda: 64 << 30)

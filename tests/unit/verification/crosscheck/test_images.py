@@ -1,4 +1,4 @@
-"""The cross-check of images: its own arithmetic, with sides that are made up; the real session is `nox -s crosscheck`."""
+"""The cross-check of images: arithmetic, with made-up sides; the real session is `nox -s crosscheck`."""
 
 from __future__ import annotations
 
