@@ -138,7 +138,7 @@ def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, st
 
 
 def files_of(layers: Sequence[Layer]) -> Path:
-    """All entries of layers that are compressed with gzip, as one archive in the cache that is not compressed; what is in
+    """All entries of layers that gzip has compressed, as one archive in the cache that is not compressed; what is in
     several layers is in it as often, in their order. Raises `BuildError`."""
     key = content_hash(part for layer in layers for part in (b"files", layer.digest.encode()))
     return cached("layers", key, lambda folder: _write_files(folder / _FILES, layers)) / _FILES
