@@ -138,8 +138,9 @@ def write_context(target: Path, layers: Sequence[Layer], labels: Mapping[str, st
 
 
 def files_of(layers: Sequence[Layer]) -> Path:
-    """All entries of layers that gzip has compressed, as one archive in the cache that is not compressed; what is in
-    several layers is in it as often, in their order. Raises `BuildError`."""
+    """All entries of layers that gzip has compressed, in their order, as one uncompressed archive in the cache.
+    A folder that several layers have is in it once, since engines refuse an archive that names it twice. Raises
+    `BuildError`."""
     key = content_hash(part for layer in layers for part in (b"files", layer.digest.encode()))
     return cached("layers", key, lambda folder: _write_files(folder / _FILES, layers)) / _FILES
 
@@ -206,8 +207,13 @@ def _write(folder: Path, contents: Sequence[Files | Path]) -> None:
 
 
 def _write_files(target: Path, layers: Sequence[Layer]) -> None:
+    folders: set[Path] = set()
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for member, source in members(layers):
+            if member.isdir():
+                if Path(member.name) in folders:
+                    continue
+                folders.add(Path(member.name))
             archive.addfile(member, source.extractfile(member) if member.isreg() else None)
 
 
