@@ -94,7 +94,7 @@ def refuses(sandbox: Sandbox | None = None) -> str:
     if pids_free() - PROCESSES < PID_RESERVE:
         return f"{PROCESSES} processes of an aggressor would leave fewer than {PID_RESERVE} process ids free"
     for folder in (work_root(), *([sandbox.written_to()] if isinstance(sandbox, WritesElsewhere) else [])):
-        if folder.exists() and (free := shutil.disk_usage(folder).free) < _DISK_RESERVE:
+        if os.access(folder, os.F_OK) and (free := shutil.disk_usage(folder).free) < _DISK_RESERVE:
             return f"{folder} has {free / 2**30:.1f} GiB free, and {_DISK_RESERVE / 2**30:.0f} are kept for others"
     return ""
 

@@ -250,5 +250,5 @@ class TakesTime(Protocol):
         ...
 
 
-OF_SANDBOXES = ("disks", "images", "memory_bytes", "published_port", "unseen")
+OF_SANDBOXES = ("disks", "images", "memory_bytes", "published_port", "unseen", "written_to")
 """The members of the optional capabilities of sandboxes; a wrapper has to pass them on."""

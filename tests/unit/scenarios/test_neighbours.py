@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from isobench.cells.cell import TimedSandbox
 from isobench.cells.gate import marks
 from isobench.contracts.capabilities import Lack
 from isobench.contracts.launch import DEFAULT_TIMEOUT, Launch
@@ -227,7 +228,7 @@ def test_the_reserve_of_the_disk_is_kept_where_instances_write(tmp_path: Path, m
     assert _pressing.refuses(Box()) == ""  # type: ignore[arg-type]
     assert _pressing.refuses(Engine()) == f"{data} has 1.0 GiB free, and 2 are kept for others"  # type: ignore[arg-type]
     with pytest.raises(StoppedShort, match="are kept for others"):
-        BY_NAME["neighbour-fsync"].measure(Engine())  # type: ignore[arg-type]
+        BY_NAME["neighbour-fsync"].measure(TimedSandbox(Engine()))  # type: ignore[arg-type]
     data.rmdir()
     assert _pressing.refuses(Engine()) == ""  # type: ignore[arg-type]
 
