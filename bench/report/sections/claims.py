@@ -200,7 +200,8 @@ def _from_image(context: Context) -> str:
         if told:
             record = context.environment("docker")
             rebuilt = record.facts.get(f"{images.PREFIX}{kind}.rebuilt", "") if record else ""
-            alike = f"; of two builds without a cache, {format.clean(rebuilt, 120)}" if rebuilt else ""
+            is_known = rebuilt and not rebuilt.startswith("not known")
+            alike = f"; of two builds without a cache, {format.clean(rebuilt, 120)}" if is_known else ""
             return f"an image ({KINDS[kind]}) is {format.listing(told)} by Docker{alike}"
     return ""
 
