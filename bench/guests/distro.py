@@ -83,11 +83,21 @@ def distro_image() -> Path:
 
 
 def _suite() -> str:
-    text = Path("/etc/os-release").read_text(errors="replace") if Path("/etc/os-release").exists() else ""
-    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', text, re.MULTILINE)
+    match = re.search(r'^VERSION_CODENAME="?([a-z]+)', _release(), re.MULTILINE)
     if match is None or find("apt-get") is None:
         raise Unavailable("a Debian image can be built only on Debian and Ubuntu")
     return match[1]
+
+
+def _mirror() -> list[str]:
+    """The mirror of Debian that this host uses; on Ubuntu, whose releases are not there, mmdebstrap's default."""
+    return mirror() if re.search(r'^ID="?debian"?$', _release(), re.MULTILINE) else []
+
+
+def _release() -> str:
+    """What the host says about its distribution (os-release(5))."""
+    file = Path("/etc/os-release")
+    return file.read_text(errors="replace") if file.exists() else ""
 
 
 def _build(target: Path, suite: str) -> None:
@@ -95,7 +105,7 @@ def _build(target: Path, suite: str) -> None:
         tree = Path(name) / "tree"
         packages = f"systemd-sysv,{PACKAGES[platform.machine()]}"
         _run(*CONTAINED, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite,
-             str(tree), *mirror())  # fmt: skip
+             str(tree), *_mirror())  # fmt: skip
         _furnish(tree)
         _partition(target)
         offset = _FIRST_SECTOR * 512

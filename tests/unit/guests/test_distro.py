@@ -12,6 +12,8 @@ from typing import TextIO
 
 import pytest
 
+from isobench.guests import distro
+
 HANGS = """#!/bin/sh
 for word; do case "$word" in */tree) tree=$word ;; esac; done
 mkdir -p "$tree/sys"
@@ -50,3 +52,15 @@ def test_a_killed_build_leaves_neither_processes_nor_mounts(tmp_path: Path) -> N
     with lock.open("w") as file:
         assert any(map(_free, [file] * 600))
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+
+
+@pytest.mark.parametrize(
+    ("release", "mirrors"), [("ID=debian\n", ["http://here/debian"]), ("ID=ubuntu\nID_LIKE=debian\n", [])]
+)
+def test_debian_alone_is_made_from_the_hosts_mirror_of_debian(
+    release: str, mirrors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Ubuntu an address that ends so is somebody's packages, which have no release of Ubuntu's."""
+    monkeypatch.setattr(distro, "_release", lambda: f"NAME=x\n{release}")
+    monkeypatch.setattr(distro, "mirror", lambda: ["http://here/debian"])
+    assert distro._mirror() == mirrors
