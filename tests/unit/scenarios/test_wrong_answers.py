@@ -50,7 +50,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root file systems of aggressors are not made, nothing is written back, and no load has to settle."""
     monkeypatch.setattr(capacity, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(_commands, "made", lambda *packages: Path("/cache/workload-abc/root.tar"))
-    monkeypatch.setattr(_pressing, "refuses", lambda: "")
+    monkeypatch.setattr(_pressing, "refuses", lambda sandbox=None: "")
     monkeypatch.setattr(os, "sync", lambda: None)
 
 
