@@ -120,7 +120,8 @@ def relayed(port: int, most: int, die: Callable[[], None]) -> Iterator[int]:
 def killed(state: Path) -> None:
     """Kill the processes of a registry."""
     for pid in session.orphans(state):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended with the one before it
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -153,7 +154,8 @@ def test_the_process_that_an_own_engine_asks_dies_in_the_middle(engine: str, mon
         def interrupted(*words: Any, **options: Any) -> Iterator[Any]:
             for line in pull(*words, **options):
                 while line.get("status") == "Pulling fs layer" and victims:
-                    os.kill(victims.pop(), signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.kill(victims.pop(), signal.SIGKILL)
                 yield line
 
         with monkeypatch.context() as patch:
