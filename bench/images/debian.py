@@ -86,8 +86,9 @@ def _build(folder: Path, packages: Sequence[str], options: Sequence[str]) -> Non
 
 
 def mirror() -> list[str]:
-    """The Debian mirror in this host's apt configuration; empty for mmdebstrap's default."""
-    words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    """The Debian mirror in this host's apt configuration, which has `main` as no vendor's repository has; empty for
+    mmdebstrap's default."""
+    words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main")
     try:
         found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
     except OSError:

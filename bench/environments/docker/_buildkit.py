@@ -24,22 +24,24 @@ _WITH_PLUGIN = 23
 
 
 @cache
-def docker_command() -> str:
-    """The docker command that can use BuildKit; empty if there is none."""
+def docker_command(*, plugin: bool = False) -> str:
+    """The docker command that can use BuildKit; empty if there is none. `plugin`: only by its plugin."""
     for program in find_all("docker"):
         said = re.match(r"Docker version (\d+)\.", version(program))
         if said and int(said[1]) < _WITH_PLUGIN:
-            return program
+            if not plugin:
+                return program
+            continue
         with suppress(MeasurementError):
             output([program, "buildx", "version"], deadlines.stretched(30))
             return program
     return ""
 
 
-def build(engine: str, folder: Path, context: Path, image: str, *, cached: bool) -> None:
+def build(command: str, engine: str, folder: Path, context: Path, image: str, *, cached: bool) -> None:
     """Build an image from an archive with a Dockerfile, in the engine at this address. `folder` gets the command's own
     files. Raises `MeasurementError`."""
-    words = [docker_command(), "build", "--quiet", *(() if cached else ("--no-cache",)), f"--tag={image}", "-"]
+    words = [command, "build", "--quiet", *(() if cached else ("--no-cache",)), f"--tag={image}", "-"]
     environ = {
         "PATH": search_path(),
         **dict.fromkeys(("HOME", "DOCKER_CONFIG"), str(folder)),

@@ -14,6 +14,7 @@ import json
 import os
 import re
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -233,7 +234,7 @@ class DriverSandbox(OwnSandbox):
                 self._workdir,
                 self._pid,
                 self._used_bytes,
-                tells_fetched=not in_containerd(self._info),
+                in_containerd=in_containerd(self._info),
             )
         return self._images
 
@@ -280,10 +281,12 @@ class DriverImages(DockerImages):
         engine: int,
         used: Callable[[], int],
         *,
-        tells_fetched: bool = True,
+        in_containerd: bool = False,
     ) -> None:
-        """`engine` is its process, `used` are the bytes that its data take."""
-        super().__init__(client, workdir, tells_fetched=tells_fetched)
+        """`engine` is its process, `used` are the bytes that its data take. With containerd's image store, BuildKit
+        takes an archive from the plugin only (moby/moby, issue 47717)."""
+        super().__init__(client, workdir, tells_fetched=not in_containerd)
+        self._docker = partial(buildkit.docker_command, plugin=in_containerd)
         self._network = f"/proc/{engine}/ns/net"
         self._inside: registry.Registry | None = None
         self._address = address
@@ -313,10 +316,10 @@ class DriverImages(DockerImages):
         self._without = self._used()
 
     def lacks_buildkit(self) -> str:
-        return "" if buildkit.docker_command() else buildkit.LACKING
+        return "" if self._docker() else buildkit.LACKING
 
     def build_with_buildkit(self, context: Path, image: str, *, cached: bool) -> None:
-        buildkit.build(self._address, self._place, context, image, cached=cached)
+        buildkit.build(self._docker(), self._address, self._place, context, image, cached=cached)
 
     def disk_bytes(self, image: str) -> int | None:
         return self._used() - self._without

@@ -37,9 +37,10 @@ def test_which_command_can_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(_buildkit, "find_all", lambda name, programs=programs: programs)
         _buildkit.docker_command.cache_clear()
         assert _buildkit.docker_command() == chosen
+        assert _buildkit.docker_command(plugin=True) == ("" if chosen == old else chosen)
 
 
-def test_its_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_reason_is_told(tmp_path: Path) -> None:
     """It gets the context on its standard input, the engine's address and a folder for its own files."""
     told = tmp_path / "told"
     program = _docker(
@@ -47,8 +48,7 @@ def test_its_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "Docker version 20.10.24",
         f'echo "$@" $DOCKER_HOST $DOCKER_CONFIG $DOCKER_BUILDKIT $(cat) > {told}\necho "no room" >&2; exit 1',
     )
-    monkeypatch.setattr(_buildkit, "find_all", lambda name: [program])
     (tmp_path / "context").write_text("CONTEXT")
     with pytest.raises(MeasurementError, match="building the image with BuildKit: no room"):
-        _buildkit.build("unix:///x", tmp_path, tmp_path / "context", "a:1", cached=False)
+        _buildkit.build(program, "unix:///x", tmp_path, tmp_path / "context", "a:1", cached=False)
     assert told.read_text() == f"build --quiet --no-cache --tag=a:1 - unix:///x {tmp_path} 1 CONTEXT\n"
