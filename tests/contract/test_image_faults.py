@@ -126,7 +126,7 @@ def killed(state: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_registry_that_dies_in_the_middle_fails_the_cell(engine: str) -> None:
-    """When half of the only layer has come: Docker tries for nearly a minute for each. For the next cell there is another
+    """When half of the only layer has come: Docker tries for nearly a minute for each. The next cell gets another
     registry."""
     with box(engine) as sandbox:
         scenario, images = BY_KIND["layers-1"], sandbox.images()
