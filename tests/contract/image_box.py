@@ -36,8 +36,14 @@ def present(client: Any) -> set[str]:
     """What the engine has of images of any run, but for a sandbox's own."""
     images = client.images(filters={"label": "isobench.image"})
     root = Path(client.info()["DockerRootDir"])
-    stored = {str(path) for place in _STORED for path in root.glob(place) if path.name != "l"}
+    stored = {str(path) for place in _STORED for path in root.glob(place) if path.name != "l" and not _is_record(path)}
     return {image["Id"] for image in images} | stored
+
+
+def _is_record(path: Path) -> bool:
+    """Whether it is none of containerd's compressed layers, but a small file about a build. BuildKit keeps its history
+    there as long as the engine runs."""
+    return path.parent.name == "sha256" and path.read_bytes()[:2] != b"\x1f\x8b"
 
 
 def there(sandbox: Any) -> set[str]:
