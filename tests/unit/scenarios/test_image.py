@@ -214,34 +214,32 @@ def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkey
     assert len(box.launched) == 1
 
 
-def test_an_engine_that_builds_does_so_anew_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nothing there of it at first; not an image of very many layers."""
-    for context, built in ((WHOLE.context, 2), (None, 0)):
-        offer = WHOLE._replace(context=context)
+@pytest.mark.parametrize(
+    ("what", "engine", "costs", "steps"),
+    [
+        (
+            "context",
+            FakeBuilder,
+            {"build": 1.0, "build-cached": 1.0},
+            [f"build {WHOLE.context} {WHOLE.image} {how}" for how in ("anew", "cached")],
+        ),
+        ("root", FakeImporter, {"import": 1.0}, [f"import {WHOLE.root} {WHOLE.image}"]),
+    ],
+)
+def test_an_image_is_made_with_nothing_there_of_it(
+    monkeypatch: pytest.MonkeyPatch, what: str, engine: type[FakeImages], costs: dict[str, float], steps: list[str]
+) -> None:
+    """By an engine that builds, anew and again, or imports; not if the image is not offered for that, as one of very
+    many layers."""
+    for given, taken, asked in ((getattr(WHOLE, what), costs, [CLEAR, *steps]), (None, {}, [])):
+        offer = WHOLE._replace(**{what: given})
         box = sandbox(monkeypatch, offer)
-        builder = FakeBuilder(offer, UNSAID)
-        monkeypatch.setattr(image, "time", builder)
-        box.images = lambda builder=builder: builder
+        images = engine(offer, UNSAID)
+        monkeypatch.setattr(image, "time", images)
+        box.images = lambda images=images: images
         found = BUSYBOX.measure(box)
-        assert {name: found[name] for name in found if name.startswith("build")} == (
-            {"build": 1.0, "build-cached": 1.0} if built else {}
-        )
-        steps = [CLEAR, *(f"build {context} {WHOLE.image} {how}" for how in ("anew", "cached"))] if built else []
-        assert builder.asked[-1 - len(steps) :] == [*steps, CLEAR]
-
-
-def test_an_engine_that_imports_does_so_with_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the files of an image that is not offered so, nothing is imported."""
-    for root, imported in ((WHOLE.root, 1), (None, 0)):
-        offer = WHOLE._replace(root=root)
-        box = sandbox(monkeypatch, offer)
-        importer = FakeImporter(offer, UNSAID)
-        monkeypatch.setattr(image, "time", importer)
-        box.images = lambda importer=importer: importer
-        found = BUSYBOX.measure(box)
-        assert ("import" in found) == bool(imported) and found.get("import", 1.0) == 1.0
-        steps = [CLEAR, f"import {root} {WHOLE.image}"] if imported else []
-        assert importer.asked[-1 - len(steps) :] == [*steps, CLEAR]
+        assert {name: found[name] for name in found if name.startswith(("build", "import"))} == taken
+        assert images.asked[-1 - len(asked) :] == [*asked, CLEAR]
 
 
 @pytest.mark.parametrize(
