@@ -215,24 +215,23 @@ def test_where_the_disk_cannot_be_observed_no_more_containers_are_started(monkey
 
 
 @pytest.mark.parametrize(
-    ("what", "engine", "costs", "steps"),
+    ("engine", "without", "costs", "steps"),
     [
         (
-            "context",
             FakeBuilder,
+            WHOLE._replace(context=None),
             {"build": 1.0, "build-cached": 1.0},
             [f"build {WHOLE.context} {WHOLE.image} {how}" for how in ("anew", "cached")],
         ),
-        ("root", FakeImporter, {"import": 1.0}, [f"import {WHOLE.root} {WHOLE.image}"]),
+        (FakeImporter, WHOLE._replace(root=None), {"import": 1.0}, [f"import {WHOLE.root} {WHOLE.image}"]),
     ],
 )
 def test_an_image_is_made_with_nothing_there_of_it(
-    monkeypatch: pytest.MonkeyPatch, what: str, engine: type[FakeImages], costs: dict[str, float], steps: list[str]
+    monkeypatch: pytest.MonkeyPatch, engine: type[FakeImages], without: Offer, costs: dict[str, float], steps: list[str]
 ) -> None:
     """By an engine that builds, anew and again, or imports; not if the image is not offered for that, as one of very
     many layers."""
-    for given, taken, asked in ((getattr(WHOLE, what), costs, [CLEAR, *steps]), (None, {}, [])):
-        offer = WHOLE._replace(**{what: given})
+    for offer, taken, asked in ((WHOLE, costs, [CLEAR, *steps]), (without, {}, [])):
         box = sandbox(monkeypatch, offer)
         images = engine(offer, UNSAID)
         monkeypatch.setattr(image, "time", images)
