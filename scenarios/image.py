@@ -20,6 +20,7 @@ from isobench.core.model import Metric
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
 from isobench.scenarios.memory import SETTLE_SECONDS
+from isobench.scenarios.surface import seen_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +84,8 @@ class Image:
         return None
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """The image's contents, its size in the registry, and whether it is built alike twice."""
+        """The image's contents, its size in the registry, whether it is built alike twice, and what a program in a
+        container of it sees."""
         from isobench.images.kinds import composition_of_kind, made_of
 
         found, images = composition_of_kind(self.kind), _images(sandbox)
@@ -96,6 +98,7 @@ class Image:
             "made-of": made_of(self.kind),
             "wire": str(offer.wire_bytes),
             **_rebuilt(images, offer, self.kind),
+            **_seen(sandbox, images, offer, self.kind),
             **{name: why for name, why in without.items() if why},
             **{name: str(getattr(found, name)) for name in ("layers", "files", "bytes", "packages")},
             **{
@@ -154,6 +157,25 @@ def _rebuilt(images: Images, offer: Offer, kind: str) -> dict[str, str]:
     alike = sum(one in others for one in layers)
     itself = "the same" if image == other else "another one"
     return {"rebuilt": f"{alike} of {len(layers)} layers are the same, the image is {itself}"}
+
+
+_SEEN = (
+    *("files", "file_bytes", "setuid", "devices", "readable", "writable", "mounted", "processes"),
+    *("user", "capabilities", "seccomp", "calls"),
+)
+"""Of what the surface scenario sees: what may depend on an image, and the boundary, which should not."""
+
+
+def _seen(sandbox: Sandbox, images: Images, offer: Offer, kind: str) -> dict[str, str]:
+    """The surface of a container of it, seen from inside."""
+    try:
+        images.clear(kind)
+        images.pull(offer.image)
+        found = seen_inside(sandbox, offer.image)
+        images.clear(kind)
+    except IsobenchError as error:  # the first cell clears, and reports it
+        return {"inside": f"not known: {error.reason}"}
+    return {f"inside.{name}": found[name] for name in _SEEN}
 
 
 def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:

@@ -48,19 +48,25 @@ class Surface:
         return {}
 
     def facts(self, sandbox: Sandbox) -> Mapping[str, str]:
-        """What one instance sees, as counts, and as names where these matter."""
-        from isobench.scenarios import _calls, _confinement, _host
+        """What one instance sees, and what the host sees of one."""
+        from isobench.scenarios import _confinement, _host
 
-        began = time.monotonic_ns()
-        with sandbox.launch(working("surface", str(_calls.last()))) as instance:
-            seen, told = at_least(2, answers(instance))[:2]
-        try:
-            same = _shares_kernel(seen) or _shares_clock(seen, began)
-            reached = _calls.facts(told["calls"], same_kernel=same, filtered=seen["seccomp"] == 2)
-            found = {**_boundary(seen, same_kernel=same), **reached, **_reach(seen, same_kernel=same), **_state(seen)}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
-        return found | _confinement.facts(sandbox) | _host.calls(sandbox)
+        return seen_inside(sandbox) | _confinement.facts(sandbox) | _host.calls(sandbox)
+
+
+def seen_inside(sandbox: Sandbox, image: str = "") -> dict[str, str]:
+    """What one instance sees, of this image if one is given, as counts, and as names where these matter."""
+    from isobench.scenarios import _calls
+
+    began = time.monotonic_ns()
+    with sandbox.launch(working("surface", str(_calls.last()))._replace(image=image)) as instance:
+        seen, told = at_least(2, answers(instance))[:2]
+    try:
+        same = _shares_kernel(seen) or _shares_clock(seen, began)
+        reached = _calls.facts(told["calls"], same_kernel=same, filtered=seen["seccomp"] == 2)
+        return {**_boundary(seen, same_kernel=same), **reached, **_reach(seen, same_kernel=same), **_state(seen)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProbeError(f"the probe's answer is incomplete: {error!r}") from error
 
 
 def _boundary(seen: Mapping[str, Any], *, same_kernel: bool) -> dict[str, str]:

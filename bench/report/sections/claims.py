@@ -330,7 +330,18 @@ def _less(context: Context, kind: str) -> str:
         return ""
     sent = [format.quantity(images.told_number(context, one, "wire"), "byte") for one in (kind, "scratch")]
     inside = [format.count(images.count_of(images.told(context, kind, fact)), what) for fact, what in _USABLE.items()]
-    return f"{sent[0]} are sent instead of {sent[1]}, with {format.listing(inside)} instead of none"
+    words = f"{sent[0]} are sent instead of {sent[1]}, with {format.listing(inside)} instead of none"
+    return f"{words}{_boundary(context, kind)}"
+
+
+def _boundary(context: Context, kind: str) -> str:
+    """How many system calls are let through in Docker from a kind of image and from scratch; empty if not recorded."""
+    record = context.environment("docker")
+    calls = [record.facts.get(f"{images.PREFIX}{one}.inside.calls", "") if record else "" for one in (kind, "scratch")]
+    if not all(calls):
+        return ""
+    here, there = (format.clean(number, 10) for number in calls)
+    return f"; {here} system calls are let through" + (", as from scratch" if here == there else f" instead of {there}")
 
 
 def _costs(context: Context, scenario: str, metric: str, names: list[str], lead: str) -> Answer:

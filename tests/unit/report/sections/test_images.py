@@ -110,6 +110,20 @@ def test_what_containers_add_on_the_disk_is_beside_what_the_image_takes() -> Non
     assert row_of(disks, "slim")[1:] == ["1.00 MiB", "1.50 MiB", "5.00 MiB"] and len(disks.rows) == 1
 
 
+def test_what_is_seen_in_a_container_of_each_kind_is_one_table() -> None:
+    """Names are counted; the claim says whether the boundary differs, too."""
+    seen = {"files": "1", "setuid": "0", "devices": "none", "readable": "/proc/kallsyms, /proc/modules", "calls": "302"}
+    facts = {f"image-{kind}.inside.{name}": text for kind in ("scratch", "slim") for name, text in seen.items()}
+    facts |= {"image-slim.inside.files": "3712", "image-slim.inside.setuid": "9"}
+    table = all_tables(images.build(_made(FACTS | facts)))[4]
+    assert [len(table.rows), *row_of(table, "slim")[1:6]] == [2, "3712", "9", "0", "2", "–"]
+    assert row_of(table, "slim")[-1] == row_of(table, "scratch")[-1] == "302"
+    minimal = next(claim for claim in claims.CLAIMS if claim.said.startswith("Minimal images"))
+    assert minimal.answer(_made(FACTS | facts)).words.endswith("; 302 system calls are let through, as from scratch")
+    facts["image-slim.inside.calls"] = "300"
+    assert minimal.answer(_made(FACTS | facts)).words.endswith("; 300 system calls are let through instead of 302")
+
+
 @pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "9" * 400, "٣", "<b>"])
 def test_a_record_may_say_anything_of_a_size(text: str) -> None:
     """What is no number is shown as missing."""
