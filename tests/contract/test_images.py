@@ -63,6 +63,7 @@ def test_every_cost_is_taken_of_an_image(kind: str, engine: str) -> None:
         assert ("without.import" in facts) == (engine in ("containerd", "runc"))
         assert ("rebuilt" in facts) == (engine in ("docker", "podman"))
         assert "not known" not in facts.get("rebuilt", "")
+        assert abs(int(facts["inside.files"]) - int(facts["files"])) <= 3 and facts["inside.setuid"] == "0"
 
 
 @pytest.mark.tool("zstd")
