@@ -26,6 +26,8 @@ _ANSWER_SECONDS = 60.0
 """How long the engine may take to answer before it counts as hung."""
 _REST_SECONDS = 120.0
 """How long a hung engine is not asked again. Otherwise a dozen variants would wait for it in turn."""
+_NOBODY = "isobench.invalid"
+"""The name of no registry (RFC 2606)."""
 _hung: dict[str, float] = {}
 """Address -> when its engine may be asked again, on the monotonic clock."""
 
@@ -74,8 +76,9 @@ def _client(engine: Address, seconds: float, version: str) -> Any:
         # REQUESTS_CA_BUNDLE would replace the engine's own certificate authority; proxies are kept.
         client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
         client.trust_env = False
-    # Images are pulled only from a private registry, so no credentials are needed, and no credential helper may run.
-    client._auth_configs = docker.auth.AuthConfig({})
+    # Images are pulled only from a private registry, so no credentials are needed, and no credential helper may run. If
+    # it had none at all, the SDK would look for the user's at each pull, push and build.
+    client._auth_configs = docker.auth.AuthConfig({"auths": {_NOBODY: {}}})
     return client
 
 

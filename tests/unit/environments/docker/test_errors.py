@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import json
 import os
@@ -183,12 +184,24 @@ def test_an_address_that_is_none_is_named(host: str, where: Path, monkeypatch: p
     assert f"{host} (DOCKER_HOST)" in told.value.reason and "DOCKER_HOST" in told.value.remedy
 
 
-def test_credentials_of_registries_are_not_asked_for(where: Path, tmp_path: Path) -> None:
-    """Nothing is pulled, so that a helper that is not there does not matter."""
-    (tmp_path / "config.json").write_text('{"credsStore": "nowhere"}')
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"credsStore": "nowhere"}',
+        '{"credHelpers": {"127.0.0.1:5000": "nowhere", "localhost:5000": "nowhere"}}',
+        '{"auths": {"127.0.0.1:5000": {"auth": "dXNlcjpzZWNyZXQ="}}}',
+    ],
+)
+def test_credentials_of_registries_are_not_asked_for(where: Path, tmp_path: Path, config: str) -> None:
+    """The registry is the run's own: a helper that is not there does not matter, also to a pull, a push or a build."""
+    (tmp_path / "config.json").write_text(config)
     with engine(where, FINE):
         client = _client.connect()
-        assert client._auth_configs.get_all_credentials() == {}
+        assert docker.auth.get_config_header(client, "127.0.0.1:5000") is None
+        assert docker.auth.get_config_header(client, "localhost:5000") is None
+        sent: dict[str, bytes] = {}
+        client._set_auth_headers(sent)
+        assert json.loads(base64.urlsafe_b64decode(sent["X-Registry-Config"])) == {_client._NOBODY: {}}
         client.close()
 
 
