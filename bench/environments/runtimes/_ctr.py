@@ -22,7 +22,7 @@ from isobench.environments.docker._daemons import (
     containerd_settings,
 )
 from isobench.environments.runtimes._bundle import cgroup_of, configuration
-from isobench.environments.runtimes._ctr_images import CtrImages
+from isobench.environments.runtimes._ctr_images import CtrImages, environ
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import opened, work_folder
@@ -131,7 +131,7 @@ def _ctr(run: str, where: str = "") -> list[str]:
 def _said(run: str, where: str, *words: str) -> str:
     """The output of `ctr`. Raises `Unavailable` if containerd does not answer."""
     try:
-        return output([*_ctr(run, where), *words], deadlines.stretched(60))
+        return output([*_ctr(run, where), *words], deadlines.stretched(60), environ=environ())
     except MeasurementError as error:
         raise Unavailable(f"containerd does not answer: {error.reason}") from error
 

@@ -9,10 +9,18 @@ from isobench.contracts.images import Pulled
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import Offers
-from isobench.processes.programs import output
+from isobench.probe.launcher import ENVIRON
+from isobench.processes.programs import output, search_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def environ() -> dict[str, str]:
+    """The environment of `ctr`, as that of `ctr run`: with the caller's CONTAINERD_SNAPSHOTTER it would unpack an image
+    where no instance looks, and each start would unpack it again."""
+    return {**ENVIRON, "PATH": search_path()}
+
 
 _STORE = "io.containerd.content.v1.content/blobs/sha256"
 
@@ -64,7 +72,7 @@ class CtrImages(Offers):
 
     def _said(self, *words: str) -> str:
         try:
-            return output([*self._ctr, *words], deadlines.stretched(300))
+            return output([*self._ctr, *words], deadlines.stretched(300), environ=environ())
         except MeasurementError as error:
             reason = error.reason.partition(": ")[2].removeprefix("ctr: ")
             raise MeasurementError(f"ctr {' '.join(words[:2])}: {reason}") from error

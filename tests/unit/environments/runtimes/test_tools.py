@@ -10,6 +10,7 @@ import pytest
 from isobench.contracts.launch import NO_LIMITS
 from isobench.environments.libvirt import _network
 from isobench.environments.runtimes import _blob_cache, _ctr, _podman
+from isobench.environments.runtimes._ctr_images import CtrImages
 from isobench.environments.runtimes._podman import PodmanDriver
 from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
@@ -50,6 +51,16 @@ def test_a_tool_is_set_up_as_it_is_measured(tmp_path: Path, monkeypatch: pytest.
     with (tmp_path / "image:1").open("rb") as image:
         said = sandbox.tool("podman", stdin=image.fileno())
     assert "/none" not in said and said.endswith("the image")
+
+
+def test_ctr_pulls_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its caller's snapshotter nor anything else that is set for it: an instance is started without that."""
+    (tmp_path / "ctr").write_text("#!/bin/sh\nenv\n")
+    for name in ("CONTAINERD_SNAPSHOTTER", "CONTAINERD_NAMESPACE", "GOGC", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "/none")
+    images = CtrImages(tmp_path, ["ctr"], tmp_path)
+    for said in (images._said("images", "pull"), _ctr._said("isobench-run", "/none", "x")):
+        assert "/none" not in said and f"PATH={tmp_path}" in said
 
 
 def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
