@@ -52,12 +52,16 @@ _REJECTED = r"(?i)image rejected|rejected by policy|GPG signature: gpgme"
 
 
 class SignedOffers(Offers):
-    """What a sandbox's registry offers, with signatures; a subclass has `isobench.contracts.images.VerifiesImages`."""
+    """What a sandbox's registry offers, with signatures, to engines with these settings; a subclass has
+    `isobench.contracts.images.VerifiesImages`."""
 
     def __init__(self, workdir: Path, labels: Mapping[str, str]) -> None:
         super().__init__(workdir, labels)
         self._signatures = workdir / "signatures"
-        self._settings = workdir / ".config/containers/registries.d"  # HOME is the work folder
+        self._settings = workdir / ".config/containers"  # HOME is the work folder
+        self._settings.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Instead of the host's, which may block the loopback, or have a mirror or a credential helper for it.
+        (self._settings / "registries.conf").write_text("unqualified-search-registries = []\n")
         self._made: dict[str, Signed] = {}
         """By the name of the first image, which has the registry's port."""
 
@@ -105,8 +109,8 @@ class SignedOffers(Offers):
         """Write the place of the signatures, under its newer and its older name, and both policies."""
         where = (self._signatures / "lookaside").as_uri()
         places = {"docker": {repository: {"lookaside": where, "sigstore": where}}}
-        self._settings.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._settings / "isobench.yaml").write_text(json.dumps(places))  # JSON is YAML
+        (self._settings / "registries.d").mkdir(mode=0o700, exist_ok=True)
+        (self._settings / "registries.d/isobench.yaml").write_text(json.dumps(places))  # JSON is YAML
         demanded = {
             "type": "signedBy",
             "keyType": "GPGKeys",

@@ -166,6 +166,28 @@ with workspace(new_run_id(), catalog.sweep) as workdir:
 """
 
 
+BLOCKED = """
+[[registry]]
+location = "127.0.0.1"
+blocked = true
+[[registry]]
+location = "localhost"
+blocked = true
+"""
+
+
+@pytest.mark.parametrize("engine", [ENGINES[1], ENGINES[3]])
+def test_an_engine_reaches_the_registry_whatever_the_host_says_of_others(engine: str, tmp_path: Path) -> None:
+    """A host may block all registries but its own, which is none of this one, or have a mirror of all."""
+    (tmp_path / "registries.conf").write_text(BLOCKED)
+    (tmp_path / "policy.json").write_bytes(Path("/etc/containers/policy.json").read_bytes())
+    command = [sys.executable, "-c", HARNESS.replace('"docker"', f'"{engine}"').replace("{end}", "")]
+    settings = 'mount --bind "$0" /etc/containers && exec "$@"'
+    apart = ["unshare", "--mount", "sh", "-c", settings, str(tmp_path)]
+    done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> None:
