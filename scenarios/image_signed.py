@@ -50,9 +50,11 @@ class SignedImage:
         from isobench.daemons import registry
         from isobench.images.kinds import layers_of_kind
 
-        for program, remedy in ((registry.PROGRAM, registry.REMEDY), ("gpg", "apt-get install gpg")):
+        if find(registry.PROGRAM) is None:
+            return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)
+        for program in ("gpg", "gpg-agent"):  # the agent makes the key; Debian's package of gpg only recommends it
             if find(program) is None:
-                return Lack(f"{program} is not installed", remedy)
+                return Lack(f"{program} is not installed", f"apt-get install {program}")
         if "CAP_SYS_ADMIN" in lacking():
             return Lack("CAP_SYS_ADMIN is missing, without which GPG's agent might remain")
         try:

@@ -18,8 +18,9 @@ REGISTRY = Mechanism(
 )
 
 _GPG = Tool("gpg", ("gpg", "gnupg"))
+_AGENT = Tool("gpg-agent", ("gpg-agent", "gnupg"))
 SIGNING = Mechanism(
     "signatures of images",
-    tools=(_GPG,),
-    needs=(_GPG.need("signed images", everyday=False),),
+    tools=(_GPG, _AGENT),
+    needs=tuple(tool.need("signed images", everyday=False) for tool in (_GPG, _AGENT)),
 )

@@ -27,7 +27,7 @@ from isobench.processes.accounting import process_name
 from isobench.scenarios.image_signed import SignedImage
 from tests.contract.opening import opened
 
-pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry"), pytest.mark.tool("gpg")]
+pytestmark = [pytest.mark.root, *map(pytest.mark.tool, ("docker-registry", "gpg", "gpg-agent"))]
 ENGINES = [
     pytest.param("podman", marks=pytest.mark.tool("podman")),
     pytest.param("runc", marks=[pytest.mark.tool("skopeo"), pytest.mark.tool("umoci"), pytest.mark.tool("runc")]),

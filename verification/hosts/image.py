@@ -47,7 +47,7 @@ PACKAGES = (
     "dnsmasq-base", "apparmor", "apparmor-utils", "uidmap", "fuse-overlayfs", "slirp4netns", "libcap2-bin",
     "fio", "gcc", "libc6-dev", "make", "pkg-config", "python3", "python3-venv", "python3-dev", "python3-pip", "pipx",
     "iproute2", "e2fsprogs", "cpio", "busybox-static", "mmdebstrap", "docker-registry", "rootlesskit",
-    "dbus-user-session", "skopeo", "umoci", "gpg", "buildah", "btrfs-progs", "xfsprogs",
+    "dbus-user-session", "skopeo", "umoci", "gpg", "gpg-agent", "buildah", "btrfs-progs", "xfsprogs",
 )  # fmt: skip
 """What every host has, beside its architecture's kernel and QEMU: what `isobench provision` would install, and the
 runtimes that it would not."""

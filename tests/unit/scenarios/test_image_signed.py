@@ -122,14 +122,15 @@ def test_an_engine_that_verifies_nothing_gives_no_number() -> None:
 
 def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs, the right to keep GPG's agent apart, the image's layers."""
-    scenario, here = SignedImage(), {registry.PROGRAM, "gpg"}
+    scenario, here = SignedImage(), {registry.PROGRAM, "gpg", "gpg-agent"}
     monkeypatch.setattr(image_signed, "find", lambda name: name if name in here else None)
     monkeypatch.setattr(image_signed, "lacking", list)
     assert scenario.lacks() is None
-    for name, remedy in (("gpg", "apt-get install gpg"), (registry.PROGRAM, registry.REMEDY)):
+    programs = {one: f"apt-get install {one}" for one in ("gpg-agent", "gpg")} | {registry.PROGRAM: registry.REMEDY}
+    for name, remedy in programs.items():
         here.remove(name)
         assert scenario.lacks() == (f"{name} is not installed", remedy)
-    here |= {registry.PROGRAM, "gpg"}
+    here |= programs.keys()
     monkeypatch.setattr(image_signed, "lacking", lambda: ["CAP_SYS_ADMIN"])
     lack = scenario.lacks()
     assert lack is not None and "CAP_SYS_ADMIN" in lack.reason
