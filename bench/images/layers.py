@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +41,8 @@ _FORMAT = 1
 """Version of the format: increased when the same content would make different layers."""
 _LEVEL = 6
 """gzip's compression level, as in engines."""
+_ZSTD = ("zstd", "-3", "-T1")
+"""With the level that engines use. It is the program's own, too, but a variable (ZSTD_CLEVEL) can change that."""
 
 
 class Layered(NamedTuple):
@@ -66,7 +69,7 @@ def with_zstd(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     program = find("zstd")
     if program is None:
         raise BuildError("this host has no zstd, with which the layers are compressed", remedy="apt-get install zstd")
-    key = content_hash(part for layer in layers for part in (b"zstd", layer.digest.encode()))
+    key = content_hash(part for layer in layers for part in (*map(str.encode, _ZSTD), layer.digest.encode()))
     return _read(cached("layers", key, lambda folder: _write_zstd(folder, layers, program)))
 
 
@@ -218,16 +221,21 @@ def _write_files(target: Path, layers: Sequence[Layer]) -> None:
 
 
 def _write_zstd(folder: Path, layers: Sequence[Layer], program: str) -> None:
-    """With the level that engines use, which is the program's own."""
     described = []
     for layer in layers:
         blob = (folder / layer.blob.name).with_suffix(".zst")
-        words = [program, "--quiet", "-o", str(blob)]
-        with gzip.open(layer.blob) as source, subprocess.Popen(words, stdin=subprocess.PIPE) as packing:
+        words = [program, *_ZSTD[1:], "--quiet", "-o", str(blob)]
+        with (
+            gzip.open(layer.blob) as source,
+            subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as packing,
+        ):
             if packing.stdin is not None:
-                shutil.copyfileobj(source, packing.stdin)
+                with suppress(BrokenPipeError):  # it says why it ended
+                    shutil.copyfileobj(source, packing.stdin)
+            _, said = packing.communicate()
         if packing.returncode:
-            raise BuildError(f"zstd ended with {packing.returncode}")
+            told = " ".join(said.decode(errors="replace").split())[-300:]
+            raise BuildError(f"zstd ended with {packing.returncode}: {told or 'it said nothing'}")
         described.append(_described(blob, layer.diff_id))
     (folder / _DESCRIBED).write_bytes(_json(described))
 

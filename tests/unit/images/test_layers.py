@@ -145,6 +145,29 @@ def test_zstd_packs_the_same_archives(cache: Path) -> None:
         assert kinds == {f"application/vnd.oci.image.layer.v1.tar{ending}"}
 
 
+@pytest.mark.tool("zstd")
+def test_zstd_packs_alike_whatever_is_set_for_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level that its caller prefers would make another image under the same name, also for later runs."""
+    files: dict[Path, Content] = {Path("text"): b" ".join(b"%d" % (n * n) for n in range(20000))}
+    packed = layers_of([files])
+    usual = with_zstd(packed)
+    monkeypatch.setenv("ISOBENCH_CACHE", str(cache / "other"))
+    monkeypatch.setenv("ZSTD_CLEVEL", "19")
+    monkeypatch.setenv("ZSTD_NBTHREADS", "2")
+    assert [one.digest for one in with_zstd(packed)] == [one.digest for one in usual]
+
+
+def test_why_zstd_failed_is_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words, and not that it no longer reads what it is sent."""
+    program = cache / "zstd"
+    program.write_text("#!/bin/sh\nexec <&-\necho 'zstd: error 70 : No space left on device' >&2\nexit 70\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(made, "find", lambda name: str(program))
+    packed = layers_of([{Path("much"): bytes(1 << 20)}])
+    with pytest.raises(BuildError, match=r"zstd ended with 70: .*No space left on device"):
+        with_zstd(packed)
+
+
 def test_without_zstd_the_remedy_is_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the program fails, and then nothing is kept."""
     packed = layers_of(contents(cache))
