@@ -33,9 +33,14 @@ def docker_command(*, plugin: bool = False) -> str:
                 return program
             continue
         with suppress(MeasurementError):
-            output([program, "buildx", "version"], deadlines.stretched(30))
+            output([program, "buildx", "version"], deadlines.stretched(30), environ=_environ("/nonexistent"))
             return program
     return ""
+
+
+def _environ(folder: str) -> dict[str, str]:
+    """With nothing of the user's: neither settings nor a plugin of the user's own."""
+    return {"PATH": search_path(), **dict.fromkeys(("HOME", "DOCKER_CONFIG"), folder)}
 
 
 def build(command: str, engine: str, folder: Path, context: Path, image: str, *, cached: bool) -> None:
@@ -43,8 +48,7 @@ def build(command: str, engine: str, folder: Path, context: Path, image: str, *,
     files. Raises `MeasurementError`."""
     words = [command, "build", "--quiet", *(() if cached else ("--no-cache",)), f"--tag={image}", "-"]
     environ = {
-        "PATH": search_path(),
-        **dict.fromkeys(("HOME", "DOCKER_CONFIG"), str(folder)),
+        **_environ(str(folder)),
         "DOCKER_HOST": engine,
         "DOCKER_BUILDKIT": "1",
         "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # an image with one has an index, which no other builder makes

@@ -40,6 +40,18 @@ def test_which_command_can_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert _buildkit.docker_command(plugin=True) == ("" if chosen == old else chosen)
 
 
+def test_a_plugin_of_the_user_alone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build has a configuration folder of its own, where that is not found: it would fail in each block."""
+    looks = '[ "$1" = buildx ] && [ -e "$DOCKER_CONFIG/plugin" -o -e "$HOME/.docker/plugin" ]'
+    program = _docker(tmp_path / "new", "Docker version 28.2.2, build e6534b4", looks)
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/plugin").touch()
+    monkeypatch.setattr(_buildkit, "find_all", lambda name: [program])
+    for name, folder in (("HOME", tmp_path), ("DOCKER_CONFIG", tmp_path / ".docker")):
+        monkeypatch.setenv(name, str(folder))
+    assert _buildkit.docker_command() == ""
+
+
 def test_its_reason_is_told(tmp_path: Path) -> None:
     """It gets the context on its standard input, the engine's address and a folder for its own files."""
     told = tmp_path / "told"
