@@ -123,7 +123,7 @@ _V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "blkio", "devices", "free
 
 
 def make_parents(run: str, name: str) -> tuple[str, ...]:
-    """Create the folder(s) `<run>/<name>` for the instances' cgroups: one on v2, one per controller on v1.
+    """Create the folder(s) `<run>/<name>` for the instances' cgroups: one on v2, one per hierarchy on v1.
 
     Raises `Unavailable`.
     """
@@ -267,7 +267,9 @@ def _remove_when_free(folder: Path) -> None:
 def _places(run: str) -> list[Path]:
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT / run]
-    return [ROOT / controller / run for controller in _V1_CONTROLLERS if (ROOT / controller / "cgroup.procs").exists()]
+    found = (ROOT / controller for controller in _V1_CONTROLLERS if (ROOT / controller / "cgroup.procs").exists())
+    # systemd mounts cpu and cpuacct together: both names are links to one hierarchy
+    return [hierarchy / run for hierarchy in dict.fromkeys(map(Path.resolve, found))]
 
 
 def _empty(folder: Path) -> None:

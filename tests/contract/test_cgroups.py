@@ -26,6 +26,23 @@ def test_an_instance_lives_in_a_cgroup_of_its_own(root: Path, monkeypatch: pytes
         assert (cgroups.ROOT / "cgroup.controllers").exists(), "a host without a version 2 tree has version 1 only"
         root = cgroups.ROOT
     monkeypatch.setattr(cgroups, "ROOT", root)
+    _lives(root)
+
+
+def test_controllers_that_share_a_hierarchy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd mounts cpu and cpuacct together, and links both names there: an instance has one cgroup for both."""
+    if cgroups.is_version_2():
+        pytest.skip("version 2 has one hierarchy")
+    for place in cgroups.ROOT.iterdir():
+        (tmp_path / place.name).symlink_to(place)
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(cgroups.ROOT / "cpu")
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    _lives(Path("/sys/fs/cgroup"))
+
+
+def _lives(root: Path) -> None:
     run = f"{RUN_PREFIX}{new_run_id()}"
     workdir = work_root() / run / "ns-all+cgroup"
     workdir.mkdir(parents=True)

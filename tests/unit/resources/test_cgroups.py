@@ -10,7 +10,7 @@ import pytest
 
 from isobench.core.errors import Unavailable
 from isobench.resources import cgroups
-from isobench.resources.cgroups import LIMITS, DiskRates, asked_here, limited, limits
+from isobench.resources.cgroups import LIMITS, DiskRates, asked_here, limited, limits, make_parents
 
 
 def _files(**given: object) -> dict[str, str]:
@@ -67,6 +67,17 @@ def test_what_is_asked_for_is_named_as_the_host_names_it(
         (tmp_path / "cgroup.controllers").write_text("cpu memory")
     wanted = {"memory.limit_in_bytes": "7"} if version == 1 else {"memory.max": "7", "memory.swap.max": "0"}
     assert asked_here(memory_bytes=7) == wanted and asked_here() == {}
+
+
+def test_a_hierarchy_with_two_names_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemd mounts cpu and cpuacct: nothing is created twice, and a controller that is not there is left out."""
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    for name in ("cpu,cpuacct", "memory"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").touch()
+    for name in ("cpu", "cpuacct"):
+        (tmp_path / name).symlink_to("cpu,cpuacct")
+    assert make_parents("run", "name") == tuple(f"{tmp_path}/{one}/run/name" for one in ("memory", "cpu,cpuacct"))
 
 
 @pytest.mark.root
