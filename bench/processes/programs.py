@@ -58,6 +58,13 @@ def version(program: str, option: str = "--version") -> str:
     return ""
 
 
+def major_version(program: str, before: str = "") -> int:
+    """The major version in a program's version output, which follows the words `before`; 0 if it says anything
+    else, as a program does that only has another one's name."""
+    said = re.match(rf"{re.escape(before)}(\d+)\.", version(program))
+    return int(said[1]) if said else 0
+
+
 @contextmanager
 def _scratch() -> Iterator[dict[str, str]]:
     """This process's environment with a temporary XDG_RUNTIME_DIR: Podman creates folders there even to print its

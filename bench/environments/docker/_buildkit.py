@@ -6,19 +6,20 @@ include a command. It keeps its cache in the engine. Therefore it is used only i
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
-from isobench.processes.programs import find_all, output, search_path, version
+from isobench.processes.programs import find_all, major_version, output, search_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LACKING = "no docker command here has BuildKit (apt-get install docker-buildx)"
+SAYS = "Docker version "
+"""Docker's own programs say so before their version; Podman under the name docker does not."""
 _WITH_PLUGIN = 23
 """Since this version, the command itself has no BuildKit, but its plugin buildx has."""
 
@@ -27,8 +28,7 @@ _WITH_PLUGIN = 23
 def docker_command(*, plugin: bool = False) -> str:
     """The docker command that can use BuildKit; empty if there is none. `plugin`: only by its plugin."""
     for program in find_all("docker"):
-        said = re.match(r"Docker version (\d+)\.", version(program))
-        if said and int(said[1]) < _WITH_PLUGIN:
+        if 0 < major_version(program, SAYS) < _WITH_PLUGIN:
             if not plugin:
                 return program
             continue

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from isobench.environments.docker._images import DockerImages, in_containerd
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import check_name, work_folder
 from isobench.processes.accounting import pids_with, process_name, text_of
-from isobench.processes.programs import find, output, telling_line, version
+from isobench.processes.programs import find, major_version, output, telling_line
 from isobench.resources.cgroups import remove as remove_cgroups
 
 if TYPE_CHECKING:
@@ -118,8 +117,7 @@ def _check(environment: DriverDocker, workdir: Path) -> None:
 
 def engine_version() -> int:
     """The major version of the dockerd that would be started; 0 if it does not say."""
-    said = re.search(r"version (\d+)\.", version(find("dockerd") or "dockerd"))
-    return int(said[1]) if said else 0
+    return major_version(find("dockerd") or "dockerd", buildkit.SAYS)
 
 
 _WITH_IMAGE_STORE = 24

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from isobench.environments.runtimes._runtime import Driver
 from isobench.environments.runtimes._sandbox import cgroup_files
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import work_root
-from isobench.processes.programs import version
+from isobench.processes.programs import major_version
 from isobench.resources.cgroups import is_version_2, remove
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ def _pivot_of(run: str) -> str:
 @cache
 def _names_pivot() -> bool:
     """Whether that cgroup can be named, as since LXC 5."""
-    found = re.match(r"(\d+)\.", version("lxc-start"))
-    return found is not None and int(found[1]) >= 5
+    return major_version("lxc-start") >= 5
 
 
 def _configuration(sandbox: RuntimeSandbox, probe_args: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import MeasurementError
-from isobench.processes.programs import find, output, search_path, version
+from isobench.processes.programs import find, major_version, output, search_path, version
 
 
 def test_what_a_tool_prints() -> None:
@@ -52,6 +52,24 @@ def test_a_tool_that_is_asked_for_its_version_leaves_nothing(tmp_path: Path, mon
     assert told and not Path(told).exists() and list((tmp_path / "mine").iterdir()) == []
     monkeypatch.setattr(tempfile, "tempdir", "/dev/null/none")  # no folder can be made: the tool decides
     assert version(f"{tmp_path}/tool") == f"{tmp_path}/mine"
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "major"),
+    [
+        ("Docker version 20.10.24+dfsg1, build 297e128", "Docker version ", 20),
+        ("podman version 4.3.1", "Docker version ", 0),
+        ("6.0.4", "", 6),
+        ("tool 6.0.4", "", 0),
+        ("version 2", "version ", 0),
+        ("", "", 0),
+    ],
+)
+def test_a_major_version(said: str, before: str, major: int, tmp_path: Path) -> None:
+    """Only behind the words by which the program is recognised, and with a minor one."""
+    (tmp_path / "tool").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "tool").chmod(0o755)
+    assert major_version(f"{tmp_path}/tool", before) == major
 
 
 def test_a_program_in_the_current_folder_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

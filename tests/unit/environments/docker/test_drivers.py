@@ -15,6 +15,7 @@ from isobench.environments.docker._leftovers import OWN_ENGINES
 from isobench.environments.docker.drivers import ENVIRONMENTS, DriverDocker
 from isobench.environments.docker.engine import MECHANISM
 from isobench.planning import catalog
+from isobench.processes import programs
 
 DRIVERS = {one.name: one for one in ENVIRONMENTS if isinstance(one, DriverDocker)}
 STATE = Path("/var/lib/isobench/work/isobench-20260101T000000Z-abcdef/docker-vfs/engine")
@@ -113,7 +114,7 @@ def test_an_engine_that_is_too_old_for_the_image_store(
     said: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that does not say its version is tried; the others need no version."""
-    monkeypatch.setattr(_drivers, "version", lambda program: said)
+    monkeypatch.setattr(programs, "version", lambda program: said)
     assert _drivers.engine_version() == number
     if number != 20:
         _drivers._check(DRIVERS["docker-containerd"], tmp_path)
