@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons.address import Address
-from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of
+from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of, user_of
 from isobench.environments._signatures import by_content_trust, callers_home
 from isobench.environments.docker._client import connect, require
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
 from isobench.filesystem.paths import work_folder
 from isobench.probe.launcher import ENVIRON
-from isobench.processes.accounting import command_line, descendants, parent, process_name
+from isobench.processes.accounting import command_line, descendants, parent, process_name, text_of
 from isobench.processes.programs import find, telling_line
+from isobench.resources import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,8 @@ def sweep(run: str) -> list[str]:
     work = work_folder(run)
     if work is None or not any(work.glob("docker-rootless/user")):
         return []
-    return [f"killed process {pid} of a rootless Docker" for pid in end_processes(run, work)]
+    ended = [f"killed process {pid} of a rootless Docker" for pid in end_processes(run, work)]
+    return ended + [f"removed cgroup {folder}" for folder in _without_slice(work / "docker-rootless")]
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def opened(environment: Docker, workdir: Path) -> Iterator[RootlessSandbox]:
     script = _script()
     user = OrdinaryUser(workdir, workdir.parent.name)
     try:
+        _with_slice(workdir)
         with (workdir / "engine.log").open("wb") as log:
             engine = _started(script, user, log.fileno())
         try:
@@ -60,7 +63,37 @@ def opened(environment: Docker, workdir: Path) -> Iterator[RootlessSandbox]:
             _stop(engine)
     finally:
         end_processes(workdir.parent.name, workdir)
+        _without_slice(workdir)
         user.close()
+
+
+_SLICES = "slices"
+"""File of the sandbox's folder that names the cgroups that were made for its user."""
+
+
+def _with_slice(workdir: Path) -> None:
+    """With cgroup version 2, dockerd asks the user's slice which controllers it has (moby: daemon/oci_linux.go), which
+    systemd makes when a user logs in. This user never does, so his is made here. Nothing is put into it."""
+    if not cgroups.is_version_2():
+        return
+    own = cgroups.ROOT / f"user.slice/user-{user_of(workdir.parent.name)}.slice"
+    missing = [folder for folder in (own.parent, own) if not folder.exists()]
+    (workdir / _SLICES).write_text("\n".join(map(str, missing)))
+    try:
+        for folder in missing:
+            folder.mkdir()
+    except OSError as error:
+        raise Unavailable(f"a user's slice cannot be made: {error}") from error
+
+
+def _without_slice(workdir: Path) -> list[str]:
+    """Remove what was made, and return it."""
+    removed = []
+    for folder in reversed(text_of(workdir / _SLICES).split()):
+        with suppress(OSError):  # never made, or not empty any more
+            Path(folder).rmdir()
+            removed.append(folder)
+    return removed
 
 
 def _script() -> str:
