@@ -166,6 +166,8 @@ with workspace(new_run_id(), catalog.sweep) as workdir:
 """
 
 
+SETTINGS = 'mount --bind "$0" /etc/containers && exec "$@"'
+"""Runs a command that sees other settings of Podman and skopeo."""
 BLOCKED = """
 [[registry]]
 location = "127.0.0.1"
@@ -182,10 +184,21 @@ def test_an_engine_reaches_the_registry_whatever_the_host_says_of_others(engine:
     (tmp_path / "registries.conf").write_text(BLOCKED)
     (tmp_path / "policy.json").write_bytes(Path("/etc/containers/policy.json").read_bytes())
     command = [sys.executable, "-c", HARNESS.replace('"docker"', f'"{engine}"').replace("{end}", "")]
-    settings = 'mount --bind "$0" /etc/containers && exec "$@"'
-    apart = ["unshare", "--mount", "sh", "-c", settings, str(tmp_path)]
+    apart = ["unshare", "--mount", "sh", "-c", SETTINGS, str(tmp_path)]
     done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.tool("podman")
+def test_another_driver_of_podman_is_told(tmp_path: Path) -> None:
+    """The host's storage.conf chooses it. What vfs takes is not known, so that no number is given for it."""
+    (tmp_path / "storage.conf").write_text('[storage]\ndriver = "vfs"\ngraphroot = "/none"\nrunroot = "/none"\n')
+    (tmp_path / "policy.json").write_bytes(Path("/etc/containers/policy.json").read_bytes())
+    measuring = "print(sandbox.facts()['storage.driver'], images.disk_bytes(offer.below))"
+    command = [sys.executable, "-c", HARNESS.replace('"docker"', '"podman"').replace("{end}", measuring)]
+    apart = ["unshare", "--mount", "sh", "-c", SETTINGS, str(tmp_path)]
+    done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[1:] == ["vfs None"], done.stderr[-500:]
 
 
 @pytest.mark.docker

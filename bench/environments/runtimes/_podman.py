@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -154,7 +155,15 @@ class PodmanDriver(Driver):
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
         rootless = (sandbox.workdir / "tmp/pause.pid").exists()
         user = {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
-        return {"signatures": by_policy(own_home()), **user}
+        return {"signatures": by_policy(own_home()), "storage.driver": self._storage_driver(sandbox), **user}
+
+    def _storage_driver(self, sandbox: RuntimeSandbox) -> str:
+        """The driver of its storage, with the names of the driver's options: the host's storage.conf sets them, though
+        not where the storage is."""
+        with suppress(MeasurementError, ValueError, LookupError, TypeError):
+            store = json.loads(sandbox.tool(*self._podman(sandbox), "info", "--format=json"))["store"]
+            return " ".join((str(store["graphDriverName"]), *sorted(store["graphOptions"] or ())))
+        return "not known"
 
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         if self._images is not None:

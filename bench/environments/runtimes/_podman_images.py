@@ -91,8 +91,11 @@ class PodmanImages(SignedOffers):
         self._said("rmi", image)
 
     def disk_bytes(self, image: str) -> int | None:
+        """None unless the storage driver names the folders of the image."""
         layers = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
         said = self._said("image", "inspect", "--format", layers, image)
+        if not said.startswith("/"):
+            return None
         containers = self._said("ps", "--all", "--quiet", "--no-trunc", f"--filter=ancestor={image}").split()
         if containers:
             form = f"{layers}:{{{{.GraphDriver.Data.WorkDir}}}}:{{{{.StaticDir}}}}"

@@ -70,6 +70,14 @@ def test_an_image_has_a_digest_and_so_have_its_layers(tmp_path: Path) -> None:
     assert PodmanImages(tmp_path, lambda *said: told).digests(OFFER.image) == ("1", ("sha256:2", "sha256:3"))
 
 
+@pytest.mark.parametrize("folders", [":", "<no value>:<no value>"])
+def test_of_a_driver_that_names_no_folders_nothing_is_counted(tmp_path: Path, folders: str) -> None:
+    """Not a container's own files about it alone: with vfs a container is a whole copy."""
+    (tmp_path / "about").mkdir()
+    told = {"image": f"{folders}\n", "ps": "1\n", "container": f"{folders}:<no value>:{tmp_path}/about\n"}
+    assert PodmanImages(tmp_path, lambda *said: told[said[0]]).disk_bytes(OFFER.image) is None
+
+
 def test_layers_that_stay_fail_the_cell(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="2 layers that no image has remain"):
         images(Podman(tmp_path, takes=False)).clear("slim")
