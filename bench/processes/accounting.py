@@ -111,6 +111,16 @@ def command_line(pid: int) -> bytes:
     return b""
 
 
+def descriptors(pid: int) -> list[str]:
+    """What a process has open, as the links in /proc/PID/fd name it; empty if that may not be read."""
+    found = []
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):  # closed meanwhile
+                found.append(os.readlink(entry.path))  # noqa: PTH115 (not a path)
+    return found
+
+
 def cgroups_of(pid: int) -> str:
     """The cgroups of a process as in /proc/PID/cgroup, or nothing."""
     return text_of(f"/proc/{pid}/cgroup")

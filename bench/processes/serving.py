@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from isobench.core import deadlines
-from isobench.processes.accounting import cgroups_of, parent, peer_pid, process_name, text_of, users_of
+from isobench.processes.accounting import cgroups_of, descriptors, parent, peer_pid, process_name, text_of, users_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -267,14 +267,7 @@ def parse_peers(data: bytes) -> list[tuple[int, int]]:
 
 def _open(pid: int, kind: str) -> set[int]:
     """The inodes of a process's open sockets or pipes; empty if they may not be read."""
-    found = set()
-    with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                target = os.readlink(entry.path)  # noqa: PTH115 (not a path)
-                if target.startswith(f"{kind}:["):
-                    found.add(int(target[len(kind) + 2 : -1]))
-    return found
+    return {int(target[len(kind) + 2 : -1]) for target in descriptors(pid) if target.startswith(f"{kind}:[")}
 
 
 def _same(bound: str, path: str) -> bool:

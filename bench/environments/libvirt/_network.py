@@ -26,6 +26,7 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt._domain import GuestInstance
 from isobench.environments.libvirt._sandbox import GuestSandbox
+from isobench.processes.accounting import descriptors
 from isobench.processes.programs import output
 
 if TYPE_CHECKING:
@@ -82,11 +83,7 @@ class UserNetInstance(GuestInstance):
 
 def _bound_port(pid: int, kind: str) -> int:
     """The port of a process's socket on 127.0.0.1, from /proc/net (hexadecimal address in host order, and port)."""
-    links = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            links.add(os.readlink(link))  # noqa: PTH115
-    port = parse_bound_port(Path(f"/proc/net/{kind}").read_text(errors="replace"), links)
+    port = parse_bound_port(Path(f"/proc/net/{kind}").read_text(errors="replace"), descriptors(pid))
     if port is None:
         raise MeasurementError(f"QEMU has no {kind} port on the loopback")
     return port

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from isobench.environments.libvirt._traces import LOGS, MARK, PROFILES, domain_uuid, is_libvirts
 from isobench.filesystem.ownership import NotOurs, folder, open_file
 from isobench.filesystem.paths import RUN_PREFIX
-from isobench.processes.accounting import command_line, pids_with, text_of
+from isobench.processes.accounting import command_line, descriptors, pids_with, text_of
 
 _UUID = rf"[0-9a-f]{{8}}-{MARK}[0-9a-f]{{3}}-[0-9a-f]{{12}}"
 _PROFILE = re.compile(rf"libvirt-({_UUID})(\.files)?")
@@ -43,11 +43,11 @@ class _File(NamedTuple):
 def remove_orphans(root: Path = Path("/"), *, dry_run: bool = False) -> list[str]:
     """Remove the profiles and logs of isobench's domains that no longer exist; returns a line for each file.
 
-    The files are found before it is asked what is in use. virt-aa-helper writes a profile and loads it in one process,
-    whose command line has the UUID, and the log is created after that. So a file that was found and is not in use
-    belongs to no guest that is just starting. A loaded profile stays, and its files: without it the processes that it
-    confines would be confined no longer. libvirt unloads it when it learns that the guest has ended, or the host's next
-    start does.
+    The files are found before it is asked what is in use, so that none of them belongs to a guest that is just
+    starting. virt-aa-helper writes a profile and loads it in one process, whose command line has the UUID. The daemon
+    that creates a log, libvirt's or virtlogd, has it open at least until QEMU runs, whose command line has the UUID.
+    A loaded profile stays, and its files: without it the processes that it confines would be confined no longer.
+    libvirt unloads it when it learns that the guest has ended, or the host's next start does.
     """
     found = [*_profiles(root / PROFILES), *_logs(root / LOGS)]
     used = _in_use() if found else None
@@ -63,8 +63,14 @@ def _profiles(place: Path) -> list[_File]:
 
 
 def _logs(place: Path) -> list[_File]:
-    logs = [(name, _LOG.fullmatch(name)) for name in _names(place)]
-    return [_File("log", place, name, domain_uuid(match[2], match[1])) for name, match in logs if match]
+    logs = [(name, _domain_of(name)) for name in _names(place)]
+    return [_File("log", place, name, uuid) for name, uuid in logs if uuid]
+
+
+def _domain_of(name: str) -> str:
+    """The UUID of the domain whose log is called so; empty for another name."""
+    match = _LOG.fullmatch(name)
+    return domain_uuid(match[2], match[1]) if match else ""
 
 
 def _names(place: Path) -> list[str]:
@@ -88,8 +94,12 @@ def _remove(file: _File, *, dry_run: bool) -> bool:
 
 
 def _in_use() -> set[str] | None:
-    """The UUIDs that a process names (libvirt's helper, QEMU) or whose profile the kernel has loaded; None if it has
-    profiles and does not tell which."""
+    """The UUIDs of logs that are open, those that a process names (libvirt's helper, QEMU), and those whose profile the
+    kernel has loaded; None if it has profiles and does not tell which.
+
+    A log may be closed as soon as QEMU runs, so its command line is read after that.
+    """
+    logs = {_domain_of(opened.rpartition("/")[2]) for pid in pids_with() for opened in descriptors(pid)}
     words = b"\0".join(map(command_line, pids_with())).decode(errors="replace")
     loaded = ""
     if text_of(_ENABLED) == "Y":
@@ -97,4 +107,4 @@ def _in_use() -> set[str] | None:
             loaded = _LOADED.read_text(errors="replace")
         except OSError:  # a container may not see it
             return None
-    return {*re.findall(_UUID, words), *re.findall(_UUID, loaded)}
+    return {*logs, *re.findall(_UUID, words), *re.findall(_UUID, loaded)}

@@ -101,6 +101,43 @@ def test_what_a_process_names_stays(root: Path, words: str) -> None:
     assert len(remove_orphans(root)) == len(files)
 
 
+def test_a_log_that_is_open_stays(root: Path) -> None:
+    """The guest is just starting, without AppArmor: no process names its UUID yet, but a daemon has its log."""
+    (root / "enabled").write_text("N\n")
+    files, others = left(root), left(root, f"{RUN}-kvm-null-5")
+    log = next(file for file in files if file.name == f"{DOMAIN}.log")
+    with subprocess.Popen(
+        ["sh", "-c", 'exec 3>> "$0"; echo; read line', log], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as daemon:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        assert len(remove_orphans(root)) == len(others)
+        assert all(file.exists() for file in files) and not any(file.exists() for file in others)
+        daemon.communicate(b"\n")
+    assert len(remove_orphans(root)) == len(files)
+
+
+def test_a_log_that_is_handed_over_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libvirt closes it when QEMU runs: whoever looks for open logs before that sees QEMU after it."""
+    (root / "enabled").write_text("N\n")
+    domain = f"{RUN}-kvm-{os.getpid()}"
+    files = left(root, domain)
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begins(pid: int) -> list[str]:
+        if not begun:
+            words = ["sh", "-c", "echo; read line", "-uuid", domain_uuid(RUN, domain)]
+            begun.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            assert begun[0].stdout is not None
+            begun[0].stdout.readline()
+        return []
+
+    monkeypatch.setattr(_orphans, "descriptors", begins)
+    assert remove_orphans(root) == [] and all(file.exists() for file in files)
+    begun[0].communicate(b"\n")
+    assert len(remove_orphans(root)) == len(files)
+
+
 def test_nothing_if_the_kernel_does_not_tell(root: Path) -> None:
     """As in a container that shares the folder of the profiles, but does not see which are loaded."""
     files = left(root)
