@@ -10,13 +10,13 @@ from isobench.core.errors import StoppedShort
 from isobench.processes.accounting import descendants
 from isobench.scenarios import capacity
 from isobench.scenarios.capacity import UnderLoad
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 NAMES = [
     "process",
     pytest.param("ns-all+cgroup", marks=pytest.mark.root),
     pytest.param("docker", marks=pytest.mark.docker),
-    pytest.param("tcg", marks=pytest.mark.libvirt),
+    pytest.param(GUEST, marks=pytest.mark.libvirt),
 ]
 
 

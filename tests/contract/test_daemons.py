@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.core import deadlines
 from isobench.daemons.private import has_init
 from isobench.processes.accounting import process_name
 
@@ -27,6 +28,8 @@ SESSION = """
 import sys
 from pathlib import Path
 from isobench.daemons import docker
+from tests.contract.opening import learn_this_host
+learn_this_host()
 daemon = docker.start(Path(sys.argv[1]))
 print("up", flush=True)
 sys.stdin.read()
@@ -35,6 +38,8 @@ daemon.stop()
 BLOCK = """
 import signal, sys
 from isobench.core.signals import ENDING, ignore
+from tests.contract.opening import learn_this_host
+learn_this_host()
 from isobench.daemons.private import private_daemons
 for number in ENDING:
     signal.signal(number, lambda number, frame: sys.exit(130))
@@ -116,14 +121,15 @@ class Network:
             yield process
             with suppress(BrokenPipeError):
                 process.stdin.close()
-            process.wait(60)
+            process.wait(deadlines.stretched(60))
 
 
 @pytest.fixture
 def network() -> Iterator[Network]:
     folder = Path(tempfile.mkdtemp(prefix="net", dir="/var/tmp"))  # containerd wants a short path for its socket
     hidden = "mount -t tmpfs run /run"  # nobody's engines are to be seen
-    command = ["unshare", "--net", "--mount", "sh", "-c", f"ip link set lo up && {hidden} && echo up && exec sleep 600"]
+    lasting = f"exec sleep {deadlines.stretched(1800):.0f}"
+    command = ["unshare", "--net", "--mount", "sh", "-c", f"ip link set lo up && {hidden} && echo up && {lasting}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"up\n"
         try:
@@ -185,7 +191,7 @@ def test_two_sessions_in_one_network(network: Network, first_to_end: str, is_kil
         ending.close()
         if is_killed:
             states = {id(older): network.state, id(younger): other.state}
-            network.start(CLEAN, str(states[id(ending)])).wait(120)
+            network.start(CLEAN, str(states[id(ending)])).wait(deadlines.stretched(120))
         assert network.looks() == during
         lasting.close()
     assert network.looks() == before
@@ -200,13 +206,13 @@ def test_a_signal_while_they_start(network: Network, number: int) -> None:
     before = network.looks()
     for seen in ("network-*.json", "run/docker.pid", "run/docker.sock"):
         with network.start(BLOCK) as process:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + deadlines.stretched(120)
             while not list(network.state.glob(seen)) and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             process.send_signal(number)
             time.sleep(0.05)
             process.send_signal(number)
-            assert process.wait(120) == 130
+            assert process.wait(deadlines.stretched(120)) == 130
         assert network.daemons() == [] and network.looks() == before
         assert list(network.state.glob("network-*.json")) == []
 
@@ -234,7 +240,7 @@ def test_orphans_of_a_killed_session(network: Network) -> None:
                 assert after.stdout is not None and after.stdout.readline() == b"up\n"
                 assert not set(living) & set(network.daemons())
                 after.send_signal(signal.SIGTERM)
-                assert after.wait(120) == 130
+                assert after.wait(deadlines.stretched(120)) == 130
         else:
             assert (network.state / "data").is_dir()
             assert "libvirtd" in network.said(f"{sys.executable} -m isobench clean")
@@ -257,13 +263,13 @@ def test_what_containers_in_the_making_leave(network: Network, following: str) -
         docker = f"docker --host unix://{network.state}/run/docker.sock"
         subprocess.run(f"tar -c /dev/null | {docker} import - one", shell=True, check=True, capture_output=True)
         makers = [subprocess.Popen([*docker.split(), "run", "one", "/none"], stderr=subprocess.DEVNULL) for _ in "123"]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + deadlines.stretched(60)
         while not _half_made(network) and time.monotonic() < deadline:
             time.sleep(0.005)
         os.kill(pid, signal.SIGKILL)
         session.kill()
         for maker in makers:
-            maker.wait(60)
+            maker.wait(deadlines.stretched(60))
     assert _half_made(network)
     if following == "clean":
         assert "the host's network" in network.said(f"{sys.executable} -m isobench clean")

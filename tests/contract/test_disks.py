@@ -19,13 +19,14 @@ import pytest
 
 from isobench.cells.cell import measured
 from isobench.contracts.launch import of_disk
+from isobench.core import deadlines
 from isobench.images.kinds import composition_of_kind, root_of_kind
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
 from isobench.scenarios.disk import INSTANCES, OwnDisk
 from tests.conftest import STRICT
-from tests.contract.opening import inner, opened
+from tests.contract.opening import GUEST, inner, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.libvirt]
 
@@ -51,10 +52,10 @@ def info(file: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Any]:
-    """The sandbox of a guest without KVM; in the end it has no disk but those that others are made from."""
-    with opened("tcg") as sandbox:
+    """The sandbox of a guest; in the end it has no disk but those that others are made from."""
+    with opened(GUEST) as sandbox:
         yield sandbox
-        assert set(there(sandbox)) <= {".source"}
+        assert set(there(sandbox)) <= {".raw"}
 
 
 @pytest.mark.parametrize("way", ["copy", "qcow2"])
@@ -72,7 +73,7 @@ def test_every_cost_is_taken_of_a_disk(box: Any, way: str) -> None:
             assert values["disk"] < int(facts["size"]) / 4  # the holes take nothing; XFS allocates some blocks ahead
         else:
             assert 0 < values["disk"] < values["disk-used"] < composition_of_kind(KIND).bytes
-        assert there(box) == [".source"]
+        assert there(box) == [".raw"]
     assert int(facts["size"]) > int(facts["source"]) > composition_of_kind(KIND).bytes
 
 
@@ -112,20 +113,20 @@ def test_a_disk_without_the_program_fails_the_cell(box: Any, monkeypatch: pytest
         patch.setattr(disks, "make", without)
         failed = measured(OwnDisk(KIND, "copy"), box)
     assert failed.failure is not None and "/probe: No such file or directory" in failed.failure and not failed.values
-    assert there(box) == [".source"]
+    assert there(box) == [".raw"]
     assert measured(OwnDisk(KIND, "qcow2"), box).failure is None
 
 
 def test_a_folder_without_room_fails_the_cell() -> None:
     """On a real file system that is too small for ten copies: the ones that had room are gone as well."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         folder = inner(sandbox)._workdir / "disks"
         folder.mkdir(mode=0o711)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=711", "none", str(folder)], check=True)
         try:
             failed = measured(OwnDisk(KIND, "copy"), sandbox)
             assert failed.failure is not None and "No space left on device" in failed.failure and not failed.values
-            assert there(sandbox) == [".source"]
+            assert there(sandbox) == [".raw"]
         finally:
             subprocess.run(["umount", str(folder)], check=True)
 
@@ -136,11 +137,11 @@ from isobench.contracts.launch import of_disk
 from isobench.images.kinds import root_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
-from isobench.probe.launcher import learn_deadlines
-learn_deadlines()
+from tests.contract.opening import GUEST, learn_this_host
+learn_this_host()
 with workspace(new_run_id(), catalog.sweep) as workdir:
-    (workdir / "tcg").mkdir(mode=0o711)
-    with catalog.environments()["tcg"].open(workdir / "tcg") as sandbox:
+    (workdir / GUEST).mkdir(mode=0o711)
+    with catalog.environments()[GUEST].open(workdir / GUEST) as sandbox:
         disks = sandbox.disks()
         source = disks.source(root_of_kind("distroless"))
         disks.make(source, "copy")
@@ -157,9 +158,9 @@ def test_disks_are_gone_with_their_run(number: signal.Signals) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as harness:
         assert harness.stdout is not None
         workdir = Path(harness.stdout.readline().strip())
-        assert len(list((workdir / "tcg/disks").iterdir())) == 3
+        assert len(list((workdir / GUEST / "disks").iterdir())) == 3
         harness.send_signal(number)
-        harness.wait(timeout=120)
+        harness.wait(timeout=deadlines.stretched(120))
     if number == signal.SIGKILL:
         assert workdir.exists()
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
@@ -202,7 +203,7 @@ def free(folder: Path) -> int:
 def test_reflinks_share_what_copies_do_not(sharing: Path) -> None:
     """By the free bytes of the file system, which is what ten of each have really taken; what is written to one is its
     own. No guest boots from them: a private libvirtd does not see a file system that is mounted after its start."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         assert OwnDisk(KIND, "reflink").lacks() is None
         disks = sandbox.disks()  # type: ignore[attr-defined]
         source = disks.source(root_of_kind(KIND))

@@ -160,6 +160,8 @@ import sys, time
 from isobench.contracts.launch import idle
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
+from tests.contract.opening import learn_this_host
+learn_this_host()
 with workspace(new_run_id(), catalog.sweep) as workdir:
     place = workdir / sys.argv[1]
     place.mkdir(mode=0o711)
@@ -181,7 +183,7 @@ def test_nothing_is_left_of_an_engine_with_a_container(name: str, number: signal
         workdir = Path(place)
         assert pids and _left(workdir.name) != []
         harness.send_signal(number)
-        harness.wait(timeout=180)
+        harness.wait(timeout=deadlines.stretched(180))
     if number == signal.SIGKILL:
         assert session.orphans(workdir / name / "engine") != []
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []

@@ -22,8 +22,8 @@ from isobench.environments.docker.drivers import DriverDocker
 from isobench.filesystem.paths import RUN_PREFIX, work_root
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
-from isobench.probe.launcher import learn_deadlines
 from tests.conftest import CAN
+from tests.contract.opening import GUEST, learn_this_host, skip_without_runsc
 
 ALWAYS = ("requested", "ready", "released", "exited", "gone")
 
@@ -73,7 +73,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
     workdir = work_root() / f"{RUN_PREFIX}{new_run_id()}" / environment.name
     workdir.mkdir(parents=True, mode=0o711)
     workdir.parent.chmod(0o711)
-    learn_deadlines()
+    learn_this_host()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, workdir.parent)
         try:
@@ -82,7 +82,10 @@ def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Environment, Sandbo
                 instance.wait()
         except (Unavailable, MeasurementError) as error:
             assert error.reason
+            skip_without_runsc(environment.name)
             if environment.name in HERE or (environment.name == "kvm-null" and CAN["kvm"]()):
+                raise
+            if environment.name.startswith("kvm") and GUEST == "kvm":
                 raise
             pytest.skip(f"{environment.name}: {error.reason}")
         yield environment, sandbox

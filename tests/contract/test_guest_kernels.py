@@ -15,7 +15,7 @@ from isobench.planning import catalog
 from isobench.processes import programs
 from isobench.setup import packages
 from tests.conftest import STRICT
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 
 @pytest.mark.root
@@ -29,15 +29,15 @@ def test_a_kernel_without_a_disk_boots_what_wants_none(tmp_path: Path, monkeypat
     monkeypatch.setattr(initramfs, "guest_kernel", lambda: bare)
     initramfs.initramfs.cache_clear()
     try:
-        with opened("tcg") as sandbox:
+        with opened(GUEST) as sandbox:
             with sandbox.launch(idle(timeout=DEFAULT_TIMEOUT)) as instance:
                 assert instance.wait() == 0
             wanting = sandbox.launch(working("fio", "--name=x", disk=True, timeout=DEFAULT_TIMEOUT))
             with pytest.raises(MeasurementError, match=r"no disk for this guest: .* has no module virtio_pci"), wanting:
                 pass
-        with pytest.raises(Unavailable, match="has no module"), opened("tcg-scsi"):
+        with pytest.raises(Unavailable, match="has no module"), opened(f"{GUEST}-scsi"):
             pass
-        with pytest.raises(Unavailable, match="has no module"), opened("tcg-user"):
+        with pytest.raises(Unavailable, match="has no module"), opened(f"{GUEST}-user"):
             pass
     finally:
         initramfs.initramfs.cache_clear()

@@ -14,14 +14,14 @@ from isobench.environments.libvirt import _sandbox
 from isobench.environments.libvirt._connection import connect
 from isobench.environments.libvirt._daemons import root_of_daemon
 from isobench.environments.libvirt._leftovers import sweep
-from isobench.environments.libvirt._traces import log_folder
+from isobench.environments.libvirt._traces import PROFILES, domain_uuid, log_folder
 from isobench.environments.libvirt.guest import Guest
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
 from isobench.resources.memory import process_memory
-from tests.contract.opening import inner, opened
+from tests.contract.opening import GUEST, inner, opened
 from tests.contract.test_storage import JOB
 
 pytestmark = pytest.mark.libvirt
@@ -53,7 +53,7 @@ def _places(element: Xml.Element, path: str = "") -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("upper", "lower"), PAIRS, ids="-".join)
+@pytest.mark.parametrize(("upper", "lower"), PAIRS, ids=[upper for upper, _ in PAIRS])
 def test_a_single_factor_is_one(upper: str, lower: str) -> None:
     """The domains of two rungs that claim one difference are the same but for that."""
     if "kvm" in upper and not Path("/dev/kvm").exists():
@@ -116,13 +116,16 @@ def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tm
 @pytest.mark.root
 def test_a_null_kernel_uses_none_of_the_guest_s_memory() -> None:
     """What its firmware uses is some MiB; QEMU itself takes 30 to 40."""
-    with opened("tcg-null") as sandbox, sandbox.launch(idle()) as instance:
+    with opened(f"{GUEST}-null") as sandbox, sandbox.launch(idle()) as instance:
         guest = inner(sandbox).memory_mib << 20
         assert process_memory(instance.host_pids()).pss < guest / 2
 
 
+LEAVING = [(f"{GUEST}-null", idle()), (f"{GUEST}-virtiofs", working("fio", *JOB, disk=True))]
+
+
 @pytest.mark.root
-@pytest.mark.parametrize(("name", "launch"), [("tcg-null", idle()), ("tcg-virtiofs", working("fio", *JOB, disk=True))])
+@pytest.mark.parametrize(("name", "launch"), LEAVING, ids=[name for name, _ in LEAVING])
 def test_a_guest_leaves_no_log(name: str, launch: Launch) -> None:
     """libvirt keeps one for each domain and each virtiofsd for ever; those of other domains are left alone."""
     with opened(name) as sandbox:
@@ -149,26 +152,31 @@ def test_a_dead_runs_guest_is_swept_with_its_log(tmp_path: Path, monkeypatch: py
     """Of this run only; where libvirt does not answer, a run that had guests is not done with."""
     run = f"{RUN_PREFIX}{new_run_id()}"
     logs = log_folder(root_of_daemon())
-    kept, old = logs / f"{run}0-tcg-1.log", logs / f"{run}-tcg-7.log.0"
+    null = f"{GUEST}-null"
+    name = f"{run}-{null}-1"
+    uuid = domain_uuid(run, name)
+    kept, old = logs / f"{run}0-tcg-1.log", logs / f"{run}-{GUEST}-7.log.0"
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
-    (tmp_path / run / "tcg-null").mkdir(parents=True)
+    (tmp_path / run / null).mkdir(parents=True)
     with pytest.MonkeyPatch.context() as elsewhere:
         elsewhere.setenv("ISOBENCH_LIBVIRT_URI", f"qemu+unix:///system?socket={tmp_path}/none")
         with pytest.raises(Unavailable, match="no libvirt answers"):
             sweep(run)
         assert sweep(f"{run}0") == []
     connection = connect()
-    environment = catalog.environments()["tcg-null"]
+    environment = catalog.environments()[null]
     assert isinstance(environment, Guest)
-    xml = environment.sandbox(connection, tmp_path / run / "tcg-null").facts()["domain"]
-    xml = re.sub("<serial .*</serial>", "", xml.replace("NAME", f"{run}-tcg-null-1"))
+    xml = environment.sandbox(connection, tmp_path / run / null).facts()["domain"]
+    xml = re.sub("<serial .*</serial>", "", xml.replace("NAME</name>", f"{name}</name><uuid>{uuid}</uuid>"))
     logs.mkdir(mode=0o700, exist_ok=True)
     connection.createXML(xml)
     kept.touch()
     old.touch()
     try:
-        names = [f"domain {run}-tcg-null-1", f"log {run}-tcg-7.log.0", f"log {run}-tcg-null-1.log"]
-        assert sweep(run) == names
+        swept = sweep(run)
+        profiles = [one for one in swept if one.startswith("AppArmor profile ")]  # none of a private libvirtd's
+        assert swept == [f"domain {name}", f"log {old.name}", f"log {name}.log", *profiles]
+        assert list((root_of_daemon() / PROFILES).glob(f"libvirt-{uuid}*")) == []
         assert pids_with(f"guest={run}-") == [] and sweep(run) == [] and kept.exists()
     finally:
         kept.unlink()

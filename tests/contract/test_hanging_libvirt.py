@@ -18,7 +18,7 @@ from isobench.core.errors import DeadlineExceeded, Unavailable
 from isobench.daemons import libvirt as private
 from isobench.environments.libvirt import _connection, _daemons, _domain
 from isobench.processes.accounting import pids_with
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def libvirtd(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 def test_a_run_outlives_a_libvirt_that_hangs(libvirtd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does not answer fails with that reason, QEMU is ended all the same, and what comes later is measured."""
-    with opened("tcg-null") as sandbox:
+    with opened(f"{GUEST}-null") as sandbox:
         monkeypatch.setattr(_domain, "_END_SECONDS", 1.0)
         with pytest.raises(DeadlineExceeded), sandbox.launch(idle()) as instance:
             (qemu,) = instance.host_pids()

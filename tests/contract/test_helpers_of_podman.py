@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.core import deadlines
 from isobench.filesystem.mounts import remove_tree
 from isobench.processes.endings import kill_all
 
@@ -82,7 +83,7 @@ def test_one_of_a_run_that_was_killed_is_swept(place: Path, environ: dict[str, s
 
 def _soon(place: Path, wanted: list[int]) -> bool:
     """Whether these are soon the only ones: a process that was killed takes a moment."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + deadlines.stretched(60)
     while living(place) != wanted:
         if time.monotonic() > deadline:
             pytest.fail(f"left behind: {set(living(place)) - set(wanted)}; ended: {set(wanted) - set(living(place))}")

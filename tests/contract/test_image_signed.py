@@ -138,6 +138,8 @@ HARNESS = """
 from isobench.images.kinds import layers_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
+from tests.contract.opening import learn_this_host
+learn_this_host()
 with workspace(new_run_id(), catalog.sweep) as workdir:
     (workdir / "podman").mkdir()
     with catalog.environments()["podman"].open(workdir / "podman") as sandbox:
@@ -161,7 +163,7 @@ def test_nothing_of_gpg_outlives_its_run(number: signal.Signals) -> None:
         workdir = Path(harness.stdout.readline().strip())
         time.sleep(0.2)  # somewhere in the middle
         harness.send_signal(number)
-        harness.wait(timeout=120)
+        harness.wait(timeout=deadlines.stretched(120))
     if number == signal.SIGKILL:
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
     assert not workdir.exists()

@@ -17,6 +17,7 @@ import pytest
 from isobench.cells.cell import measured
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.launch import of_image
+from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.daemons import session
 from isobench.environments.docker import _client as docker
@@ -153,6 +154,8 @@ import time
 from isobench.images.kinds import layers_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
+from tests.contract.opening import learn_this_host
+learn_this_host()
 with workspace(new_run_id(), catalog.sweep) as workdir:
     (workdir / "docker").mkdir()
     with catalog.environments()["docker"].open(workdir / "docker") as sandbox:
@@ -214,7 +217,7 @@ def test_images_and_registry_are_gone_with_their_run(number: signal.Signals) -> 
         mine = {"label": [f"{LABEL}={workdir.name}", "isobench.image=busybox"]}
         assert len(client.images(filters=mine)) == 2
         harness.send_signal(number)
-        harness.wait(timeout=120)
+        harness.wait(timeout=deadlines.stretched(120))
     if number == signal.SIGKILL:
         assert client.images(filters=mine) != []
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
@@ -276,7 +279,7 @@ def test_what_skopeo_and_umoci_were_doing_ends_with_their_run(number: signal.Sig
         workdir = Path(harness.stdout.readline().strip())
         time.sleep(0.2)  # somewhere in the middle
         harness.send_signal(number)
-        harness.wait(timeout=120)
+        harness.wait(timeout=deadlines.stretched(120))
     if number == signal.SIGKILL:
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
     assert not workdir.exists() and kept_by_host.exists() == was_there

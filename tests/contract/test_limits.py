@@ -21,7 +21,7 @@ from isobench.scenarios import limits
 from isobench.scenarios.limit_network import LimitNetwork
 from isobench.scenarios.limits import CpuWeight, LimitCount, LimitCpu, LimitDisk, LimitMemory, LimitOperations
 from tests.conftest import STRICT
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 IN_A_CGROUP = [
     pytest.param("ns-all+cgroup", marks=pytest.mark.root),
@@ -33,10 +33,10 @@ IN_A_CGROUP = [
     pytest.param("docker", marks=pytest.mark.docker),
 ]
 BY_FILES = (IN_A_CGROUP[0], IN_A_CGROUP[2])
-GUEST = pytest.param("tcg", marks=pytest.mark.libvirt)
+A_GUEST = pytest.param(GUEST, marks=pytest.mark.libvirt)
 
 
-@pytest.mark.parametrize("name", [*IN_A_CGROUP, GUEST])
+@pytest.mark.parametrize("name", [*IN_A_CGROUP, A_GUEST])
 def test_a_quota_holds_a_program_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never has much more, and is stopped for most of a period."""
     monkeypatch.setattr(limits, "QUOTAS", (20,))
@@ -48,7 +48,7 @@ def test_a_quota_holds_a_program_back(name: str, monkeypatch: pytest.MonkeyPatch
     assert found["work-20"] > 0 and found["work"] > 0
 
 
-@pytest.mark.parametrize("name", [*IN_A_CGROUP, GUEST])
+@pytest.mark.parametrize("name", [*IN_A_CGROUP, A_GUEST])
 def test_the_heavier_of_two_has_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """About twice as much, whoever else wants the same CPU."""
     monkeypatch.setattr(limits, "WINDOW", 1.0)
@@ -74,7 +74,7 @@ def test_memory_ends_at_the_limit(name: str) -> None:
 @pytest.mark.libvirt
 def test_a_guest_has_its_memory_less_its_kernels() -> None:
     """And with so little that its kernel does not boot, the rest is kept."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         try:
             found = LimitMemory().measure(sandbox)
         except StoppedShort as short:
@@ -98,7 +98,7 @@ def test_counts_end_at_the_limit_with_an_error(name: str) -> None:
             assert told["error"].startswith(f"{wanted[one.name]} (")
 
 
-@pytest.mark.parametrize("name", ["ns-all+cgroup", "runc", "lxc", "nspawn", "docker", "tcg"])
+@pytest.mark.parametrize("name", ["ns-all+cgroup", "runc", "lxc", "nspawn", "docker", GUEST])
 def test_the_environments_that_are_tested_can_limit_the_disk(name: str) -> None:
     assert Capability.LIMIT_DISK in catalog.environments()[name].capabilities
 
@@ -110,7 +110,7 @@ def _no_disk(short: StoppedShort) -> NoReturn:
     (pytest.fail if STRICT and is_on_a_disk else pytest.skip)(short.reason)
 
 
-@pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], GUEST])
+@pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], A_GUEST])
 def test_writes_and_reads_are_held_back(name: str) -> None:
     """Past the page cache; what was in it only where the writer is charged with what the kernel's threads write."""
     with opened(name) as sandbox:
@@ -120,7 +120,7 @@ def test_writes_and_reads_are_held_back(name: str) -> None:
             _no_disk(short)
     assert found["direct-4"] > 0.25 / 1.6  # QEMU lets a disk write ahead
     assert found["buffered-4"] < 0.25 / 2
-    is_charged = name == "tcg" or (cgroups.ROOT / "cgroup.controllers").exists()
+    is_charged = name == GUEST or (cgroups.ROOT / "cgroup.controllers").exists()
     assert (found["syncfs-4"] > 0.25 / 1.6) == is_charged
     if is_charged:  # otherwise what the kernel's threads have written meanwhile is free
         assert found["fsync-4"] > 0.25 / 1.6
@@ -148,7 +148,7 @@ def test_what_is_received_is_held_back(name: str) -> None:
 @pytest.mark.root
 def test_a_guests_network_is_held_back_by_libvirt() -> None:
     """If its kernel can; if not, it is said which part of it is missing."""
-    with opened("tcg-tap") as sandbox:
+    with opened(f"{GUEST}-tap") as sandbox:
         try:
             found = LimitNetwork().measure(sandbox)
         except StoppedShort as short:
@@ -157,7 +157,7 @@ def test_a_guests_network_is_held_back_by_libvirt() -> None:
     assert found["received-4"] > 0.25 / 1.6
 
 
-@pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], GUEST])
+@pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], A_GUEST])
 def test_the_number_of_writes_and_reads_is_held_back(name: str) -> None:
     with opened(name) as sandbox:
         try:

@@ -13,7 +13,7 @@ from isobench.resources.memory import add_up, cgroup_memory
 from isobench.scenarios import density
 from isobench.scenarios.memory_touch import BYTES, MemoryTouch
 from isobench.scenarios.sharing import Sharing
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 
 @pytest.mark.parametrize("name", ["process", pytest.param("docker", marks=pytest.mark.docker)])
@@ -29,7 +29,7 @@ def test_a_process_gives_back_what_it_frees(name: str) -> None:
 @pytest.mark.libvirt
 def test_a_guest_keeps_what_it_was_given() -> None:
     """It takes part of it for its kernel, and the host spends all of it once it was touched, freed or not."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         found = MemoryTouch().measure(sandbox)
     assert 0 < found["kernel"] < found["given"] == 192 << 20
     assert found["touched"] > found["started"]
@@ -49,7 +49,7 @@ def test_a_second_instance_shares_the_file(name: str) -> None:
 @pytest.mark.libvirt
 def test_a_second_guest_shares_no_page_of_the_file() -> None:
     """Each guest has the file in a page cache of its own, which the host spends twice."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         found = Sharing().measure(sandbox)
     assert found["cached"] == found["file"]
     assert found["second"] > found["file"]
@@ -60,7 +60,7 @@ def test_a_second_guest_shares_no_page_of_the_file() -> None:
     [
         "process",
         pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("tcg", marks=pytest.mark.libvirt),
+        pytest.param(GUEST, marks=pytest.mark.libvirt),
     ],
 )
 def test_density_counts_one_and_two(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from isobench.processes.accounting import command_line, cpu_seconds, descendants
 from isobench.scenarios import _pressing, neighbours
 from isobench.scenarios._aggressors import AGGRESSORS, Aggressor
 from isobench.scenarios._pressing import pressing
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("mmdebstrap"), pytest.mark.tool("fio")]
 
@@ -34,7 +34,7 @@ ENVIRONMENTS = [
     "ns-all+cgroup",
     "handmade",
     pytest.param("docker", marks=pytest.mark.docker),
-    pytest.param("tcg", marks=pytest.mark.libvirt),
+    pytest.param(GUEST, marks=pytest.mark.libvirt),
 ]
 
 
@@ -75,7 +75,7 @@ def test_victims_are_measured_alone_and_beside(name: str) -> None:
     The victims beside another are those alone: in guests, whose boots take a third of a minute, they are not repeated.
     """
     able = catalog.environments()[name].capabilities
-    wanted = {"neighbour-cpu", "neighbour-fsync-limited", *([] if name == "tcg" else ["neighbour-none"])}
+    wanted = {"neighbour-cpu", "neighbour-fsync-limited", *([] if name == GUEST else ["neighbour-none"])}
     chosen = [one for one in neighbours.SCENARIOS if one.name in wanted and one.needs <= able]
     assert len(chosen) == len(wanted) - (name == "process")
     with opened(name) as sandbox:

@@ -14,7 +14,7 @@ from isobench.environments.libvirt._network import bridge_name, sweep
 from isobench.filesystem.paths import RUN_PREFIX
 from isobench.lifecycle.workspace import new_run_id
 from isobench.scenarios.net import Net
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 HOST = {"host-tcp", "host-udp", "host-connect", "host-mib"}
 
@@ -37,7 +37,7 @@ def test_a_published_port_is_the_only_path() -> None:
 @pytest.mark.libvirt
 def test_a_guest_is_reached_through_qemus_user_network() -> None:
     """The guest's own server answers behind the forwarded ports, with the guest's address and no other path."""
-    with opened("tcg-user") as sandbox:
+    with opened(f"{GUEST}-user") as sandbox:
         facts = sandbox.facts()
         assert "hostfwd=udp:127.0.0.1:" in facts["domain"]
         assert not facts["storage"] and not facts["domain.disk"]
@@ -52,7 +52,7 @@ def test_a_guest_is_reached_through_qemus_user_network() -> None:
 def test_a_guest_is_reached_through_a_tap_on_a_bridge() -> None:
     """The guest's own server answers at the address given to it; the bridge goes with the sandbox, and no other."""
     before = _bridges()
-    with opened("tcg-tap") as sandbox:
+    with opened(f"{GUEST}-tap") as sandbox:
         (bridge,) = _bridges() - before
         assert len(bridge) <= 15 and "BRIDGE" in sandbox.facts()["domain"]
         with sandbox.launch(working("net", "server", timeout=60)) as instance:

@@ -17,7 +17,7 @@ from isobench.environments.libvirt import _sandbox as guests
 from isobench.environments.native import _sandbox as rungs
 from isobench.images import lower
 from isobench.processes.accounting import children, pids_with
-from tests.contract.opening import inner, opened
+from tests.contract.opening import GUEST, inner, opened
 
 pytestmark = pytest.mark.root
 
@@ -64,7 +64,7 @@ def test_a_rung_that_does_not_start_leaves_no_folder(name: str) -> None:
 @pytest.mark.libvirt
 def test_a_guest_whose_disk_has_no_room_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the part of the disk that there was room for, nor what was to lie beside it."""
-    with opened("tcg") as sandbox:
+    with opened(GUEST) as sandbox:
         monkeypatch.setattr(guests, "copy_disk", no_room)
         with (
             pytest.raises(OSError, match="No space left"),

@@ -101,23 +101,15 @@ os.waitpid(daemon, 0)
 def activated() -> Iterator[str]:
     """A dockerd that was handed its socket, as docker.socket and docker.service do.
 
-    In a network namespace of its own: without a bridge of its own dockerd removes the one that it finds.
+    In a network namespace of its own: without a bridge of its own dockerd removes the one that it finds. It also has a
+    /run of its own, because it uses the system's containerd if it finds one.
     """
     folder = Path(tempfile.mkdtemp(prefix="iso", dir="/var/tmp"))  # a socket's path has 107 letters at most
     path = folder / "docker.sock"
     kept = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
     options = ["--host=fd://", "--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false", *kept]
-    command = [
-        "unshare",
-        "--net",
-        sys.executable,
-        "-c",
-        SYSTEMD,
-        str(path),
-        "dockerd",
-        *options,
-        "--storage-driver=vfs",
-    ]
+    apart = ["unshare", "--net", "--mount", "sh", "-c", 'mount -t tmpfs run /run && exec "$@"', "sh"]
+    command = [*apart, sys.executable, "-c", SYSTEMD, str(path), "dockerd", *options, "--storage-driver=vfs"]
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(command, stdout=log, stderr=log) as init,
@@ -130,7 +122,7 @@ def activated() -> Iterator[str]:
         finally:
             for pid in children(init.pid):
                 os.kill(pid, signal.SIGTERM)
-            init.wait(60)
+            init.wait(deadlines.stretched(60))
             remove_tree(folder)
 
 

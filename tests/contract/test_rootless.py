@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from isobench.contracts.launch import idle
+from isobench.core import deadlines
 from isobench.environments._ordinary_user import IDS, user_of
 from isobench.processes.accounting import process_name, text_of
 from tests.contract.opening import inner, opened
@@ -45,11 +46,12 @@ def _processes(run: str) -> list[int]:
 
 def _none_soon(run: str) -> bool:
     """Whether they soon end: a process that was killed takes a moment."""
-    for _ in range(600):
-        if not _processes(run):
-            return True
+    deadline = time.monotonic() + deadlines.stretched(60)
+    while left := _processes(run):
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.1)
-    return False
+    return not left
 
 
 def test_a_rootless_docker_is_not_on_the_hosts_loopback() -> None:

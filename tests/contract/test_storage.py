@@ -16,18 +16,18 @@ from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError, Unavailable
 from isobench.scenarios.io_jobs import SCENARIOS as IN_DEPTH
 from isobench.scenarios.io_jobs import IoJobs
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 pytestmark = pytest.mark.root
 
 JOB = ("--name=x", "--size=1m", "--rw=write", "--bs=64k", "--filename=x", "--thread", "--direct=1")
 
 PATHS = {
-    "tcg-iouring": ('"driver":"raw"', '"aio":"io_uring"', '"direct":true'),
-    "tcg-writeback": ('"driver":"raw"', '"aio":"io_uring"', '"direct":false'),
-    "tcg-qcow2": ('"driver":"qcow2"', '"aio":"native"', '"direct":true'),
-    "tcg-scsi": ('"driver":"virtio-scsi-pci"', '"driver":"scsi-hd"'),
-    "tcg-virtiofs": ('"driver":"vhost-user-fs-pci"', '"share":true'),
+    f"{GUEST}-iouring": ('"driver":"raw"', '"aio":"io_uring"', '"direct":true'),
+    f"{GUEST}-writeback": ('"driver":"raw"', '"aio":"io_uring"', '"direct":false'),
+    f"{GUEST}-qcow2": ('"driver":"qcow2"', '"aio":"native"', '"direct":true'),
+    f"{GUEST}-scsi": ('"driver":"virtio-scsi-pci"', '"driver":"scsi-hd"'),
+    f"{GUEST}-virtiofs": ('"driver":"vhost-user-fs-pci"', '"share":true'),
 }
 """Guest -> what QEMU was really told."""
 
@@ -47,7 +47,7 @@ def test_a_guests_storage_is_what_it_says(name: str) -> None:
             said = answers(instance)
         assert said[0]["jobs"][0]["write"]["total_ios"] == 16
         assert [words for words in PATHS[name] if words not in told] == []
-        assert ("helper" in pids.values()) == (name == "tcg-virtiofs")
+        assert ("helper" in pids.values()) == name.endswith("-virtiofs")
         assert not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and _command(pid)]
 
 
@@ -63,7 +63,7 @@ def _command(pid: int) -> bytes:
 def test_9p_is_there_or_the_kernels_missing_module_is_named() -> None:
     """Found by trying: Debian's cloud kernel has no 9p."""
     try:
-        with opened("tcg-9p") as sandbox, sandbox.launch(working("fio", *JOB, disk=True, timeout=60)) as instance:
+        with opened(f"{GUEST}-9p") as sandbox, sandbox.launch(working("fio", *JOB, disk=True, timeout=60)) as instance:
             assert answers(instance)[0]["jobs"][0]["write"]["total_ios"] == 16
     except Unavailable as error:
         assert "9p" in error.reason
@@ -100,7 +100,7 @@ def test_a_tmpfs_of_a_raw_process() -> None:
 
 @pytest.mark.tool("fio")
 @pytest.mark.parametrize("scenario", IN_DEPTH, ids=lambda scenario: scenario.name)
-@pytest.mark.parametrize("name", ["process", pytest.param("tcg", marks=pytest.mark.libvirt)])
+@pytest.mark.parametrize("name", ["process", pytest.param(GUEST, marks=pytest.mark.libvirt)])
 def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
     """Rate, percentiles and CPU time of each job, on whatever host; of a guest's on the host what QEMU spent.
 
@@ -113,7 +113,7 @@ def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
     jobs = [metric.removesuffix("-host-cpu") for metric in values if metric.endswith("-host-cpu")]
     for job in jobs if name == "process" else ():
         assert values[f"{job}-host-cpu"] == values[f"{job}-cpu"]
-    if jobs and name == "tcg":  # each is a difference of two fios, but all together are far from what one varies by
+    if jobs and name == GUEST:  # each is a difference of two fios, but all together are far from what one varies by
         assert 0 < sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) < 4 * len(jobs)
 
 

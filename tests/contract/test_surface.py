@@ -9,7 +9,7 @@ import pytest
 from isobench.environments._signatures import ANY, POLICY
 from isobench.images.seccomp import DENIED
 from isobench.scenarios.surface import Surface
-from tests.contract.opening import inner, opened
+from tests.contract.opening import GUEST, inner, opened
 
 ALWAYS = {"bpf", "mount", "kexec_load", "init_module", "unshare", "swapon"}
 """Denied by every version of Docker's default profile."""
@@ -54,7 +54,7 @@ def test_dockers_own_profile() -> None:
 
 @pytest.mark.libvirt
 def test_a_guests_kernel_is_its_own() -> None:
-    facts = _facts("tcg")
+    facts = _facts(GUEST)
     assert facts["kernel"].startswith("its own")
     assert facts["outside.program"].startswith("qemu-system") and facts["outside.seccomp"] == "filter"
     assert facts["mounted"] == "none"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.host import tracing
 from isobench.host.capabilities import lacking
@@ -21,7 +22,7 @@ from isobench.planning import catalog
 from isobench.probe.build import probe_path
 from isobench.scenarios.surface import Surface
 from tests.conftest import STRICT
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 
 pytestmark = pytest.mark.root
 
@@ -58,7 +59,7 @@ def _exercised(kind: tracing.Kind, words: tuple[str, ...] = ()) -> tuple[frozens
             names, is_cut = recording.found()
         assert not is_cut
         probe.stdin.write(b"\n")
-        assert probe.wait(60) == 0
+        assert probe.wait(deadlines.stretched(60)) == 0
     return names, said
 
 
@@ -77,7 +78,7 @@ def test_strace_sees_the_same_calls(tmp_path: Path, nothing_left: None) -> None:
     ours = {known[int(number)] for number in _exercised(tracing.CALLS)[0]}
     log = tmp_path / "log"
     words = ["strace", "-f", "-o", str(log), str(probe_path()), "exercise", "1"]
-    subprocess.run(words, input=b"\n\n", capture_output=True, check=True, timeout=300)
+    subprocess.run(words, input=b"\n\n", capture_output=True, check=True, timeout=deadlines.stretched(300))
     theirs = set(re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE))
     assert ours - theirs <= {"restart_syscall", "rt_sigreturn"}
     assert theirs - ours <= {
@@ -116,7 +117,7 @@ def test_a_killed_harness_leaves_an_instance_that_the_next_sweep_removes() -> No
                                      stdout=subprocess.PIPE) as harness:  # fmt: skip
                 assert harness.stdout is not None and harness.stdout.readline() == b"begun\n"
                 os.kill(harness.pid, signal.SIGKILL)
-                harness.wait(60)
+                harness.wait(deadlines.stretched(60))
                 left = f"isobench-{harness.pid}-0"
                 assert (folder / left).exists()
                 assert f"trace instance {left}" in catalog.sweep("isobench-none")
@@ -132,7 +133,7 @@ def test_a_killed_harness_leaves_an_instance_that_the_next_sweep_removes() -> No
         "process",
         "ns-all",
         pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("tcg", marks=pytest.mark.libvirt),
+        pytest.param(GUEST, marks=pytest.mark.libvirt),
     ],
 )
 def test_what_an_instance_makes_the_host_do(name: str, nothing_left: None) -> None:
@@ -142,4 +143,4 @@ def test_what_an_instance_makes_the_host_do(name: str, nothing_left: None) -> No
     assert "host_calls.unknown" not in facts, facts
     names = facts["host_calls.names"].split(", ")
     assert len(names) == int(facts["host_calls"].removeprefix("at least "))
-    assert ("getppid" in names) == (name != "tcg")
+    assert ("getppid" in names) == (name != GUEST)

@@ -21,7 +21,7 @@ from isobench.processes.accounting import pids_with
 from isobench.workloads.measured import Measured, output_of
 from isobench.workloads.root import image_workload
 from isobench.workloads.workload import Allotment
-from tests.contract.opening import opened
+from tests.contract.opening import GUEST, opened
 from tests.image import LAYERS, SHOWN, Entry, oci_archive
 
 pytestmark = pytest.mark.root
@@ -101,7 +101,7 @@ def _read(file: Path) -> Measured:
     return found
 
 
-@pytest.mark.parametrize("name", list(_parameters("process", "chroot", "ns-all", "handmade", "runc", "docker", "tcg")))
+@pytest.mark.parametrize("name", list(_parameters("process", "chroot", "ns-all", "handmade", "runc", "docker", GUEST)))
 def test_a_server_and_its_driver(name: str, file: Path) -> None:
     """Its own loopback is up, the server's end is no failure, and the second instance finds the port free."""
     workload = _read(file)
@@ -114,7 +114,7 @@ def test_a_server_and_its_driver(name: str, file: Path) -> None:
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="wants two CPUs")
 @pytest.mark.tool("busybox")
-@pytest.mark.parametrize("name", list(_parameters("process", "handmade", "docker", "tcg")))
+@pytest.mark.parametrize("name", list(_parameters("process", "handmade", "docker", GUEST)))
 def test_the_driver_has_a_cpu_of_its_own(name: str, tmp_path: Path) -> None:
     """Where the host has one more than the server is given: each tells where it may run."""
     shutil.copy(shutil.which("busybox") or "", tmp_path / "busybox")
@@ -155,7 +155,7 @@ def test_what_fails_of_it(name: str, file: Path, before: str, after: str, reason
 
 
 @pytest.mark.tool("busybox")
-@pytest.mark.parametrize("name", list(_parameters("chroot", "ns-all", "runc", "podman", "docker", "tcg")))
+@pytest.mark.parametrize("name", list(_parameters("chroot", "ns-all", "runc", "podman", "docker", GUEST)))
 def test_an_image(name: str, tmp_path: Path) -> None:
     """Every file has the same content everywhere, and its user, folder, variables and entry point are honoured."""
     program = Path(shutil.which("busybox") or "").read_bytes()
@@ -184,7 +184,11 @@ def test_an_image(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    list(_parameters("process", "ns-all", "docker", "docker-hostnet", "docker-published", "tcg-user", "tcg-tap")),
+    list(
+        _parameters(
+            "process", "ns-all", "docker", "docker-hostnet", "docker-published", f"{GUEST}-user", f"{GUEST}-tap"
+        )
+    ),
 )
 def test_a_driver_on_the_host(name: str, file: Path) -> None:
     """It reaches the server over the environment's own path, where the host has its own server at that port, too. Its
@@ -207,7 +211,7 @@ def test_no_path_from_the_host(file: Path) -> None:
     """To a guest without a network card: the cell fails and says why."""
     file.write_text(FILE.replace("[driver]", '[driver]\nwhere = "host"'))
     with (
-        opened("tcg") as sandbox,
+        opened(GUEST) as sandbox,
         pytest.raises(MeasurementError, match="no path from the host to the server: the host's own"),
     ):
         _read(file).measure(sandbox)

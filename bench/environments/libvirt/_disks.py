@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from isobench.contracts.disks import Disk
 
-_SOURCE = ".source"
-"""How the name of a disk ends from which others are made."""
+_SOURCE = ".raw"
+"""How the name of a disk ends from which others are made. AppArmor lets virt-aa-helper look only at files with the
+suffix of a disk, and a guest reads only the backing files that it has found."""
 
 
 class GuestDisks:

@@ -114,6 +114,18 @@ def test_checks_name_what_there_is() -> None:
         assert catalog.select_environments(names.strip("'"))
 
 
+def test_every_contract_test_is_in_one_check() -> None:
+    """Each file, and of the file that has every environment each environment that is not emulated once more."""
+    words = [word for check in checks.CONTRACT.values() for word in check.split() if word.endswith(".py")]
+    there = {str(file.relative_to(image.ROOT)) for file in (image.ROOT / "tests/contract").glob("test_*.py")}
+    assert set(words) == there
+    assert {word for word in words if words.count(word) > 1} == {"tests/contract/test_environments.py"}
+    chosen = [check.partition(" -k ")[2].strip("'") for check in checks.CONTRACT.values() if " -k " in check]
+    for name in catalog.environments():
+        known = {word: word in name for word in ("docker", "kvm", "tcg")}
+        assert sum(bool(eval(expression, {}, known)) for expression in chosen) == (not known["tcg"]), name
+
+
 def test_a_host_that_lacks_something_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "odd.toml"
     file.write_text('about = "x"\nrelease = "trixie"\npackages = []\nkernel = []\n')
