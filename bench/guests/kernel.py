@@ -102,24 +102,30 @@ def _image_package() -> str:
     """The versioned package behind the distribution's meta package."""
     machine = platform.machine()
     for meta in (PACKAGES.get(machine), UBUNTU_PACKAGES.get(machine)):
-        if meta is None:
-            continue
-        shown = _run(["apt-cache", "depends", "--no-recommends", "--no-suggests", meta])
-        match = re.search(r"Depends: (linux-image-\d\S+)", shown)
-        if match:
-            return match[1]
+        for one in _needed(meta) if meta is not None and _known(meta) else []:
+            if re.match(r"linux-image-\d", one):
+                return one
     raise BuildError("apt finds no kernel package for guests", remedy="apt-get update")
 
 
+def _known(package: str) -> bool:
+    return subprocess.run(["apt-cache", "show", package], capture_output=True, check=False).returncode == 0
+
+
+def _needed(package: str) -> list[str]:
+    shown = _run(["apt-cache", "depends", "--no-recommends", "--no-suggests", package])
+    return re.findall(r"Depends: (\S+)", shown)
+
+
 def _unpack(package: str, folder: Path) -> None:
-    """Download the package and the one with its modules (separate in Ubuntu), and unpack kernel and modules."""
+    """Download the package and those of the same version that it needs, and unpack kernel and modules: Ubuntu has the
+    modules in another package, Debian after 13 the kernel, too."""
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as name:
         there = Path(name)
         there.chmod(0o755)
-        wanted = [package, package.replace("linux-image-", "linux-modules-")]
-        for one in wanted:
-            if _known(one):
-                _run(["apt-get", "download", one], folder=there)
+        version = package.removeprefix("linux-image-")
+        for one in (package, *(one for one in _needed(package) if one.endswith(f"-{version}"))):
+            _run(["apt-get", "download", one], folder=there)
         for archive in there.glob("*.deb"):
             _run(["dpkg", "-x", str(archive), str(folder)])
     usr_modules = folder / "usr/lib/modules"
@@ -128,12 +134,13 @@ def _unpack(package: str, folder: Path) -> None:
         usr_modules.rename(folder / "lib/modules")
     for part in ("usr", "etc"):
         shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / "boot").mkdir(exist_ok=True)
     for modules in (folder / "lib/modules").glob("*"):
+        if (modules / "vmlinuz").exists():
+            (modules / "vmlinuz").rename(folder / "boot" / f"vmlinuz-{modules.name}")
         _run(["depmod", "-b", str(folder), modules.name])
-
-
-def _known(package: str) -> bool:
-    return subprocess.run(["apt-cache", "show", package], capture_output=True, check=False).returncode == 0
+    if not list((folder / "boot").glob("vmlinuz-*")):
+        raise BuildError(f"{package} has no kernel in any known place", remedy="report it, with the package's name")
 
 
 def _run(command: list[str], folder: Path | None = None) -> str:
