@@ -14,6 +14,7 @@ import pytest
 
 from isobench.core import deadlines
 from isobench.filesystem.mounts import remove_tree
+from isobench.processes.accounting import text_of
 from isobench.processes.endings import kill_all
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("podman"), pytest.mark.tool("setpriv")]
@@ -35,9 +36,17 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def environ(place: Path) -> dict[str, str]:
-    """A state and a work folder of its own, so that nothing but the test's is cleaned."""
+    """A state and a work folder of its own, so that nothing but the test's is cleaned; and a user's folders."""
     folders = {f"ISOBENCH_{kind}": str(place / kind[0]) for kind in ("STATE", "WORK")}
-    return {**os.environ, **folders, "PYTHONPATH": str(ROOT), "HOME": str(place)}
+    (place / "run").mkdir(mode=0o700)
+    users = {"HOME": str(place), "XDG_RUNTIME_DIR": str(place / "run")}
+    return {**os.environ, **folders, **users, "PYTHONPATH": str(ROOT)}
+
+
+def noted(place: Path, *folders: str) -> list[int]:
+    """The processes that Podman has noted there: in its --tmpdir, or by newer versions in XDG_RUNTIME_DIR."""
+    files = [file for folder in folders for file in place.glob(f"{folder}/pause.pid")]
+    return [int(text) for text in map(text_of, files) if text]
 
 
 def living(place: Path) -> list[int]:
@@ -58,7 +67,7 @@ def test_none_outlives_its_run_and_a_users_own_stays(place: Path, environ: dict[
     (place / "user").mkdir()
     options = [f"--{name}={folder}" for name, folder in folders.items()]
     subprocess.run([*CONFINED, "podman", *options, "info"], env=environ, cwd=place, check=True, capture_output=True)
-    users = int((folders["tmpdir"] / "pause.pid").read_text())
+    (users,) = noted(place, "user/tmpdir", "run/libpod/tmp")
 
     done = subprocess.run(DOCTOR, env=environ, cwd=place, capture_output=True, text=True, check=False)
     assert "PASS  podman" in done.stdout, done.stdout + done.stderr
@@ -68,11 +77,11 @@ def test_none_outlives_its_run_and_a_users_own_stays(place: Path, environ: dict[
 def test_one_of_a_run_that_was_killed_is_swept(place: Path, environ: dict[str, str]) -> None:
     """`clean` ends it, although nothing but its environment names the run."""
     with subprocess.Popen(DOCTOR, env=environ, cwd=place, stdout=subprocess.DEVNULL) as doctor:
-        while not (paused := list((place / "W").glob("*/podman/tmp/pause.pid"))):
+        while not (paused := noted(place, "W/*/podman/tmp", "S/podman-*/libpod/tmp")):
             assert doctor.poll() is None, "it never started Podman"
             time.sleep(0.01)
         doctor.kill()
-    pid = int(paused[0].read_text())
+    (pid,) = paused
     assert pid in living(place)
     done = subprocess.run(
         [sys.executable, "-m", "isobench", "clean"], env=environ, cwd=place, capture_output=True, text=True, check=True

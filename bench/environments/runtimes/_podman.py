@@ -153,7 +153,8 @@ class PodmanDriver(Driver):
         return {**own, **dict([_mark(sandbox.run).split("=", 1)])}
 
     def facts(self, sandbox: RuntimeSandbox) -> Mapping[str, str]:
-        rootless = (sandbox.workdir / "tmp/pause.pid").exists()
+        noted = (sandbox.workdir / "tmp", _runroot(sandbox.run) / "libpod/tmp")  # the second one by newer versions
+        rootless = any((folder / "pause.pid").exists() for folder in noted)
         user = {"user": "root in a user namespace, as CAP_SYS_ADMIN is missing here"} if rootless else {}
         return {"signatures": by_policy(own_home()), "storage.driver": self._storage_driver(sandbox), **user}
 

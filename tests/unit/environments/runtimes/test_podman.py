@@ -1,0 +1,29 @@
+"""Podman as root: what it tells of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from isobench.core.errors import MeasurementError
+from isobench.environments.runtimes._podman import PodmanDriver
+
+
+@pytest.mark.parametrize("place", ["work/tmp", "state/podman-abcdef/libpod/tmp", ""], ids=["4.3", "5", "none"])
+def test_a_root_without_a_capability_is_in_a_user_namespace(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is seen by the process that keeps it, wherever this version of Podman notes that."""
+
+    def fails(*words: str, **options: Any) -> str:
+        raise MeasurementError("there is no Podman")
+
+    monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path / "state"))
+    if place:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "pause.pid").write_text("7")
+    sandbox: Any = SimpleNamespace(workdir=tmp_path / "work", run="isobench-20260101T000000Z-abcdef", tool=fails)
+    assert ("user" in PodmanDriver().facts(sandbox)) == bool(place)
