@@ -9,6 +9,7 @@ import pytest
 
 from isobench.contracts.launch import idle
 from isobench.filesystem.paths import RUN_PREFIX, work_root
+from isobench.host.machine import cgroup_layout
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
 from isobench.resources import cgroups
@@ -23,8 +24,7 @@ UNIFIED = Path("/sys/fs/cgroup/unified")
 def test_an_instance_lives_in_a_cgroup_of_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its processes are in the fresh cgroup while it lives; with the sandbox the last folder of the run is gone."""
     if not root.exists():
-        assert (cgroups.ROOT / "cgroup.controllers").exists(), "a host without a version 2 tree has version 1 only"
-        root = cgroups.ROOT
+        pytest.skip(f"with the layout {cgroup_layout()} there is no tree of version 2 beside another")
     monkeypatch.setattr(cgroups, "ROOT", root)
     _lives(root)
 

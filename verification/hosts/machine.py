@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 CPUS, MEMORY = 2, "8G"
 BOOT = 1200.0
 """Seconds until ssh answers; 80 s on two idle CPUs."""
+_CGROUPS = """\
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo cgroup version 2
+elif [ -e /sys/fs/cgroup/unified/cgroup.procs ]; then echo 'cgroup version 1 with a tree of version 2'
+else echo cgroup version 1; fi"""
 
 
 class Done(NamedTuple):
@@ -115,9 +119,8 @@ class Machine:
     def facts(self) -> str:
         """The host's kernel, cgroup version, security modules, and versions of its engines."""
         asked = (
-            "uname -r", "systemctl is-system-running", "stat --file-system --format=%T /sys/fs/cgroup",
-            "cat /sys/kernel/security/lsm; echo",
-            "getenforce 2> /dev/null | sed 's/^/SELinux /'",
+            "uname -r", "systemctl is-system-running", _CGROUPS, "cat /sys/kernel/security/lsm; echo",
+            'mode=$(getenforce 2> /dev/null) && echo "SELinux $mode, $(id --context)"',  # its label: a policy is loaded
             "cat /sys/module/kvm_amd/parameters/npt 2> /dev/null | sed 's/^/nested paging /'",
             "dockerd --version | cut -d, -f1", "libvirtd --version", "qemu-system-$(uname -m) --version | head -1",
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from isobench.host.machine import cgroup_layout
 from isobench.planning import catalog
 from isobench.results import store
 from isobench.results.journal import Sample
@@ -142,6 +144,19 @@ def test_the_end_of_a_check(tmp_path: Path) -> None:
     assert checks.carry_out(checks.Check("c", "true", 1), bad)[:2] == (False, "exit 5: isobench: nothing was measured")
     late = SayingMachine(tmp_path, machine.Done(124, "half", "", 120.0))
     assert checks.carry_out(checks.Check("d", "true", 2), late)[:2] == (False, "took longer than 2 minutes")
+
+
+def test_a_hosts_layout_of_cgroups_is_a_fact(tmp_path: Path) -> None:
+    """Three hosts differ in nothing else."""
+
+    class ThisMachine(SayingMachine):
+        def run(self, command: str, seconds: float, *, stdin: bytes = b"") -> machine.Done:
+            done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=seconds)
+            return machine.Done(done.returncode, done.stdout, done.stderr, 0.0)
+
+    facts = ThisMachine(tmp_path).facts().split(", ")
+    version = {"v2": "2", "hybrid": "1 with a tree of version 2", "v1": "1", "": "1"}[cgroup_layout()]
+    assert facts[0] == platform.release() and f"cgroup version {version}" in facts
 
 
 def test_what_follows_a_reboot_decides(tmp_path: Path) -> None:
