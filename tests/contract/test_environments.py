@@ -98,7 +98,8 @@ def _named(run: str) -> set[str]:
 
     Those of other runs on this host come and go meanwhile.
     """
-    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if run in line}
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = {line.split()[4] for line in lines if run.lower() in line.lower()}  # nspawn's names have small letters
     return mounts | {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{run}*") if path.is_dir()}
 
 

@@ -22,7 +22,8 @@ FOLDERS = (
 ENGINES_OWN = (
     # empty folders that all users of a tool share, and what mount(8) remembers of options that are its own
     r"file /run/mount(/utab(\.lock)?)?",
-    r"file /run/(crun|lxc|lxc/lock|containerd|containerd/(fifo|runc|s)|systemd|systemd/nspawn(/(locks|propagate))?)",
+    r"file /run/(crun|lxc|lxc/lock|containerd|containerd/(fifo|runc|s)|systemd)",
+    r"file /run/systemd/nspawn(/(locks|propagate|unix-export))?",
     # dockerd: its containerd's namespace, its folders, the cgroup over all containers (verification/faults/engines.py),
     # the address of its bridge; names of network namespaces, which it takes away once a minute
     r"containerd moby",

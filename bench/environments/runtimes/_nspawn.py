@@ -42,7 +42,8 @@ def _limits_of(run: str) -> str:
 
 
 _STATE = "/run/systemd/nspawn"
-"""Where nspawn keeps a lock for each tree, and a folder for later mounts for each container."""
+"""Where nspawn keeps a lock for each tree, and for each container a folder for later mounts; since systemd 256 also a
+tmpfs for its sockets."""
 
 
 def sweep(run: str) -> list[str]:
@@ -56,7 +57,8 @@ def sweep(run: str) -> list[str]:
 
 def _kept(run: str) -> Iterator[Path]:
     """The run's files: a lock is named after its tree's inode, a folder after its container."""
-    yield from Path(_STATE, "propagate").glob(f"{run.lower()}-*")
+    for kind in ("propagate", "unix-export"):
+        yield from Path(_STATE, kind).glob(f"{run.lower()}-*")
     work = work_folder(run)
     for tree in (*work.glob("nspawn/root-*"), *work.glob("nspawn/*/root")) if work is not None else ():
         status = tree.lstat()
