@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from isobench.api import API_VERSION
 from isobench.core import terminal
+from isobench.core.errors import UsageError
 from isobench.core.text import visible
+from isobench.layout.format import count
 from isobench.run.trial import check, write_skeleton
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 SCHEMA = 1
 BROKEN = 1
@@ -83,17 +86,28 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if not all(part.isidentifier() for part in arguments.module.split(".")):
+        reason = f"{arguments.module!r} is no import name of a module"
+        raise UsageError(reason, remedy="as in Python's import statement, without folder and .py: isobench_niced")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 (a plug-in under development need not be installed)
     findings = []
     for finding in check(arguments.module):
         findings.append(finding)
         if not arguments.json:
-            reason = f": {finding.reason}" if finding.reason else ""
-            terminal.paragraph(visible(f"{finding.outcome}  {finding.plugin}: {finding.promise}{reason}"), indent=6)
+            terminal.paragraph(visible(f"{finding.outcome}  {finding.plugin}: {finding.promise}"), indent=6)
+            if finding.reason:
+                terminal.paragraph(visible(f"      {finding.reason}"), indent=6)
     failed = sum(finding.outcome == "FAIL" for finding in findings)
     if arguments.json:
         rows = [finding._asdict() for finding in findings]
         terminal.print_json({"schema": SCHEMA, "api": list(API_VERSION), "findings": rows})
     else:
-        print(f"{failed} of {len(findings)} promises broken" if failed else f"all {len(findings)} promises kept")
+        print(_summary([finding.outcome for finding in findings]))
     return BROKEN if failed else 0
+
+
+def _summary(outcomes: Sequence[str]) -> str:
+    failed, skipped = outcomes.count("FAIL"), outcomes.count("SKIP")
+    kept = f"{count(len(outcomes) - skipped, 'promise')} kept"
+    said = f"{failed} of {count(len(outcomes), 'promise')} broken" if failed else kept
+    return said + (f", {skipped} not tested on this host" if skipped else "")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,18 +77,20 @@ def check(name: str) -> Iterator[Finding]:
         if hasattr(found[0], "__path__"):
             found += plugins.modules(found[0])
     except Exception as error:
-        yield Finding(name, "it can be imported", "FAIL", f"{type(error).__name__}: {error}")
+        there = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
+        remedy = " (install it, or go to the folder that it is in)" if there else ""
+        yield Finding(name, "it can be imported", "FAIL", f"{_why(error)}{remedy}")
         return
     yield _large(name, found)
     exports = {kind: _exports(kind, found) for kind in KINDS}
     if not any(exports.values()):
         names = ", ".join(kind.attribute for kind in KINDS)
-        yield Finding(name, "it exports a plug-in", "FAIL", f"it has none of {names}")
+        yield Finding(name, "it exports a plug-in", "FAIL", f"none of its modules has one of {names} (docs/plugins.md)")
     sound: dict[plugins.Kind, list[Any]] = {kind: [] for kind in KINDS}
     for kind, ones in exports.items():
         for one in ones:
             wrong = [*kind.wrong(one), *_clashes(kind, one, ones, exports)]
-            yield _told(_called(kind, one), f"it is {kind.word} by its members and their types", wrong)
+            yield _told(_called(kind, one), f"it has what makes it {kind.word}", wrong)
             if not wrong:
                 sound[kind].append(one)
     yield from _for_real(*sound.values())
@@ -107,7 +110,8 @@ def _large(name: str, modules: Sequence[ModuleType]) -> Finding:
     large = [word for word in done.stdout.split() if word in _LARGE]
     if done.returncode:
         return _told(name, "it can be imported by another process", [done.stderr.strip()[-200:]])
-    return _told(name, "importing it imports nothing large", [f"it imports {word}" for word in large])
+    wrong = [f"it imports {', '.join(large)}: do so inside the functions that need it"] if large else []
+    return _told(name, "importing it imports no large library", wrong)
 
 
 def _exports(kind: plugins.Kind, modules: Sequence[ModuleType]) -> list[Any]:
@@ -115,14 +119,15 @@ def _exports(kind: plugins.Kind, modules: Sequence[ModuleType]) -> list[Any]:
 
 
 def _called(kind: plugins.Kind, one: object) -> str:
-    return str(getattr(one, kind.called, type(one).__name__))
+    return str(getattr(one, kind.called, kind.attribute))
 
 
 def _clashes(kind: plugins.Kind, one: Any, ones: Sequence[Any], exports: dict[plugins.Kind, list[Any]]) -> list[str]:
     """What is wrong with a name or with what it refers to, among all plug-ins."""
     name, found = _called(kind, one), []
-    if not _NAME.fullmatch(name):
-        found.append(f"its name {name!r} is not of small letters, digits and + . _ -")
+    if hasattr(one, kind.called) and not _NAME.fullmatch(name):
+        allowed = "small letters, digits and + . _ - only, a letter or digit first"
+        found.append(f"its name is {name!r}: {allowed}")
     if sum(_called(kind, other) == name for other in ones) > 1:
         found.append(f"two are called {name!r}")
     if kind is catalog.ENVIRONMENT_PLUGINS:
@@ -180,6 +185,8 @@ def _opened(environment: Environment, workdir: Path) -> Generator[Sandbox]:
 def _environment(environment: Environment, workdir: Path) -> Iterator[Finding]:
     """Test every promise with a sandbox of its own, so that a broken one does not hide the others."""
     for promise, test in _PROMISES.items():
+        if test is _works and Capability.PROBE not in environment.capabilities:
+            continue  # it does not promise that
         try:
             with _opened(environment, workdir) as sandbox:
                 wrong = test(environment, sandbox)
@@ -191,11 +198,22 @@ def _environment(environment: Environment, workdir: Path) -> Iterator[Finding]:
             wrong = [_why(error)]
         yield _told(environment.name, promise, wrong)
     swept = [line for mechanism in environment.mechanisms for line in mechanism.sweep("isobench-none")]
-    yield _told(environment.name, "its sweep finds nothing of a run that never was", swept)
+    yield _told(environment.name, "its sweep removes nothing if there was no such run", swept)
 
 
 def _why(error: Exception) -> str:
-    return reason_of(error) if isinstance(error, IsobenchError) else f"{type(error).__name__}: {error}"
+    """In one line, with the plug-in's own line if it is no error that isobench tells."""
+    if isinstance(error, IsobenchError):
+        return reason_of(error)
+    said = "; ".join(str(error).splitlines())
+    return f"{type(error).__name__}: {said}{_line_of(error)}"
+
+
+def _line_of(error: Exception) -> str:
+    """The last line outside isobench and Python's import system that led to an error; empty if there is none."""
+    ours = (*(f"{Path(module.__file__ or '').parent}/" for module in (isobench, importlib)), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _facts(environment: Environment, sandbox: Sandbox) -> list[str]:
@@ -230,9 +248,7 @@ def _given_up(environment: Environment, sandbox: Sandbox) -> list[str]:
 
 
 def _works(environment: Environment, sandbox: Sandbox) -> list[str]:
-    """The probe answers if that is a capability, and an unknown verb is an error."""
-    if Capability.PROBE not in environment.capabilities:
-        return []
+    """The probe answers, and an unknown verb is an error."""
     with sandbox.launch(working("syscall", "--batches=1", "getppid", timeout=deadlines.scaled())) as instance:
         said = answers(instance)
     found = [] if len(said) == 2 else [f"`probe syscall getppid` answered {len(said)} times"]
@@ -306,7 +322,7 @@ def _readers(
         for section in sections:
             yield _shown(section, path)
         for one in formats:
-            yield _told(one.name, "it gives the bytes of a file, the same ones each time", _written(one, path))
+            yield _told(one.name, "it writes a file, the same bytes each time", _written(one, path))
 
 
 def _measured(environments: Sequence[Environment], scenarios: Sequence[Scenario], results: Path, workdir: Path) -> Path:
@@ -344,7 +360,7 @@ def _count_all(record: Path) -> None:
 
 
 def _shown(section: Any, path: Path) -> Finding:
-    promise = "it gives blocks that HTML and Markdown can show"
+    promise = "its blocks can be shown in HTML and Markdown"
     try:
         blocks = section.build(make_context(path))
         if not isinstance(blocks, list):

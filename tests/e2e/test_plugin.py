@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from isobench.commands.plugin import _summary
 from isobench.results import store
 from isobench.run.trial import _count_all
 from tests.documents import ROOT, commands
@@ -61,13 +62,14 @@ def test_what_is_written_keeps_every_promise(written: Path) -> None:
 BREAKS = {
     "layer": ("environment", ': Layer = "process"', ' = "cloud"', "its `layer` is 'cloud'"),
     "facts": ("environment", "def facts(self)", "def about(self)", "has no attribute 'facts'"),
-    "large": ("environment", "import shutil\n", "import shutil\nimport pandas\n", "it imports pandas"),
+    "large": ("environment", "import shutil\n", "import shutil\nimport pandas\n", "numpy, pandas: do so inside"),
     "launch": ("environment", "*launch.arguments]", '"fork", "1"]', "`probe syscall getppid` answered 1 times"),
     "value": ("scenario", "/ 1e9}", "/ -1e9}", "exit cannot be -"),
     "metric": ("scenario", '{"exit": (', '{"end": (', "it gave 'end', which is none of its metrics"),
     "syntax": ("section", "    return [\n        Paragraph", "    return (\n        Paragraph", "SyntaxError"),
     "blocks": ("section", "build=build)", 'build=lambda context: "text")', "it gives str, not a list of blocks"),
     "bytes": ("export", ".encode()", "", "not the bytes of a file"),
+    "raises": ("environment", "  return []", '  raise OSError("no\\nroom")', "OSError: no; room (environment.py, line"),
 }
 
 
@@ -168,6 +170,29 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
-    """A finding like others, and the exit code of a broken promise."""
+    """A finding like others, with a remedy, and the exit code of a broken promise."""
     done = _isobench(sys.executable, tmp_path, "plugin", "check", "nowhere")
-    assert done.returncode == 1 and "FAIL  nowhere: it can be imported" in done.stdout
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and lines[0] == "FAIL  nowhere: it can be imported"
+    assert "No module named 'nowhere' (install it" in lines[1] and lines[2] == "1 of 1 promise broken"
+
+
+def test_what_has_no_name_is_called_by_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "five.py").write_text("import nosuch\n")
+    done = _isobench(sys.executable, tmp_path, "plugin", "check", "five")
+    assert "No module named 'nosuch' (five.py, line 1)\n" in done.stdout
+    (tmp_path / "five.py").write_text("ENVIRONMENTS = 5\n")
+    done = _isobench(sys.executable, tmp_path, "plugin", "check", "five")
+    assert done.returncode == 1 and "FAIL  ENVIRONMENTS: it has what makes it an environment\n" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "isobench_niced/environment.py", "../niced", "a..b"])
+def test_a_file_is_no_import_name(tmp_path: Path, name: str) -> None:
+    done = _isobench(sys.executable, tmp_path, "plugin", "check", name)
+    assert done.returncode == 2 and "no import name" in done.stderr and done.stdout == ""
+
+
+def test_what_was_not_tested_is_not_called_kept() -> None:
+    assert _summary(["PASS", "PASS"]) == "2 promises kept"
+    assert _summary(["PASS", "SKIP"]) == "1 promise kept, 1 not tested on this host"
+    assert _summary(["PASS", "FAIL", "SKIP"]) == "1 of 3 promises broken, 1 not tested on this host"
