@@ -50,7 +50,7 @@ def _of_kinds(context: Context) -> list[Block]:
     if not kinds:
         return []
     names = context.measured({row.environment for kind in kinds for row in context.select(PREFIX + kind)})
-    figure = _figure(context, kinds, names[: max(1, _MOST_BARS // len(kinds))])
+    figure = _figure(context, kinds, names)
     blocks: list[Block] = [figure] if figure else []
     blocks += [_costs(context, kinds, name) for name in names]
     blocks += [*_sizes(context, kinds, names), *_with_containers(context, kinds, names)]
@@ -95,13 +95,15 @@ def _reference(kind: str) -> str:
 
 def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Figure | None:
     """The parts of the way from the registry to the first byte, for each kind and engine that has them."""
-    bars, rows = [], []
+    drawn = names[: max(1, _MOST_BARS // len(kinds))]
+    bars, rows, uneven = [], [], []
     for kind in kinds:
-        for name in names:
+        for name in drawn:
+            label = f"{kind}, {format.clean(name, 30)}" if len(names) > 1 else kind
             parts = _parts(context, kind, name)
             if parts is None:
+                uneven += [label] if context.find(PREFIX + kind, "first-byte", name) else []
                 continue
-            label = f"{kind}, {format.clean(name, 30)}" if len(names) > 1 else kind
             bars.append(charts.Bar(label, parts))
             whole = sum(part for part in parts if part == part)
             rows.append([label, *(format.quantity(part, "second") for part in (*parts, whole))])
@@ -113,6 +115,11 @@ def _figure(context: Context, kinds: Sequence[str], names: Sequence[str]) -> Fig
         "Each part as a share of the sum, with the sum beside it. Layers that arrive early are unpacked while the rest "
         "is fetched; unpack is what remains after that. The registry is on the same host: the times include no network."
     )
+    if drawn != names:
+        others = format.listing([format.clean(name, 30) for name in names[len(drawn) :]])
+        note += f" Not drawn, but in the tables: {others}."
+    if uneven:
+        note += f" Not drawn, as not every part is there in every block: {format.listing(uneven)}."
     return Figure(title, charts.stacked(bars, _PARTS, "second"), alt_of(title, data), note, data)
 
 

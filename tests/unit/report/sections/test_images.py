@@ -44,10 +44,11 @@ FACTS = {
 }
 
 
-def _made(facts: dict[str, str], blocks: int = 8) -> Context:
+def _made(facts: dict[str, str], blocks: int = 8, names: tuple[str, ...] = ("docker",)) -> Context:
     """A run in which every block is a percent beside the one before, in all kinds alike."""
     chosen = [
-        estimate(f"image-{kind}", metric, "docker", 1.0, unit=_unit(metric), median=value)
+        estimate(f"image-{kind}", metric, name, 1.0, unit=_unit(metric), median=value)
+        for name in names
         for kind, costs in COSTS.items()
         for metric, value in costs.items()
     ]
@@ -92,6 +93,19 @@ def test_the_figure_adds_up_to_the_first_byte() -> None:
     assert rows["slim"] == ["500 ms", "1.50 s", "–", "100 ms", "300 ms", "–", "2.40 s"]
     assert rows["layers-10"] == ["–", "–", "2.00 s", "–", "–", "300 ms", "2.30 s"]
     assert set(rows) == {"scratch", "slim", "layers-10"}
+
+
+def test_what_is_not_drawn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines for which there is no room, and kinds of which a part is missing in some blocks."""
+    made = _made(FACTS, names=("docker", "kvm"))
+    (figure,) = [block for block in images.build(made) if isinstance(block, Figure)]
+    assert "Not drawn" not in figure.note and len(figure.data.rows) == 6
+    monkeypatch.setattr(images, "_MOST_BARS", 9)
+    (figure,) = [block for block in images.build(made) if isinstance(block, Figure)]
+    assert figure.note.endswith(" Not drawn, but in the tables: kvm.") and len(figure.data.rows) == 3
+    monkeypatch.setattr(images, "_parts", lambda context, kind, name: [1.0] * 6 if kind == "scratch" else None)
+    (figure,) = [block for block in images.build(_made(FACTS)) if isinstance(block, Figure)]
+    assert figure.note.endswith(" Not drawn, as not every part is there in every block: slim.")
 
 
 def test_sizes_are_told_with_what_is_inside() -> None:
