@@ -79,6 +79,8 @@ def _client(engine: Address, seconds: float, version: str) -> Any:
     # Images are pulled only from a private registry, so no credentials are needed, and no credential helper may run. If
     # it had none at all, the SDK would look for the user's at each pull, push and build.
     client._auth_configs = docker.auth.AuthConfig({"auths": {_NOBODY: {}}})
+    # Nor do containers and builds get the proxies of the user's configuration, as no other environment does.
+    client._proxy_configs = docker.utils.proxy.ProxyConfig({})
     return client
 
 

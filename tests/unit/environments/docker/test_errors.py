@@ -205,6 +205,15 @@ def test_credentials_of_registries_are_not_asked_for(where: Path, tmp_path: Path
         client.close()
 
 
+def test_a_container_gets_no_proxies_of_the_user(where: Path, tmp_path: Path) -> None:
+    """Which would be variables in Docker alone, and arguments of each build."""
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpProxy": "http://127.0.0.1:9"}}}')
+    with engine(where, FINE):
+        client = _client.connect()
+        assert client._proxy_configs.get_environment() == {}
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("wanted", "changed", "said"),
     [
