@@ -51,13 +51,16 @@ class Offers:
 
     def close(self) -> None:
         """End the registry, if there is one. What it has goes with the work folder."""
+        self._stop()
+
+    def _stop(self) -> None:
         if self._registry is not None:
             self._registry.stop()
 
     def _running(self) -> registry.Registry:
         if self._registry is not None and self._registry.answers():
             return self._registry
-        self.close()
+        self._stop()
         self._known.clear()  # it has another port now
         self._place.mkdir(mode=0o700, exist_ok=True)
         self._registry = registry.start(self._place / "registry")

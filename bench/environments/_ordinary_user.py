@@ -1,29 +1,22 @@
 """An ordinary user of a run's own, with subordinate ids, for engines without root and for Docker's userns-remap.
 
 The user exists only in a mount namespace, where files of the run are mounted over /etc/passwd, /etc/group, /etc/subuid
-and /etc/subgid (newuidmap(1) wants an entry in each), so the host's users are not touched. A process holds the
-namespace. It ends with this one.
+and /etc/subgid (newuidmap(1) wants an entry in each), so the host's users are not touched.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import subprocess
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from isobench.core.errors import Unavailable
-from isobench.filesystem.paths import RUN_VARIABLE
-from isobench.probe.launcher import ENVIRON
+from isobench.environments._mount_namespace import MountNamespace
 from isobench.processes.accounting import text_of
 from isobench.processes.endings import kill_all
-from isobench.processes.programs import find, telling_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from isobench.processes.programs import find
 
 IDS = 65_536
 """Subordinate ids of the user, as useradd(8) gives them."""
@@ -34,8 +27,7 @@ RUNTIME = "/dev/shm/run"
 there."""
 DEVICES = {"fuse": (10, 229), "net/tun": (10, 200)}
 """What udev opens to everybody (50-udev-default.rules), by name below /dev: major and minor number."""
-_HELD = """
-set -e
+_MOUNTS = """
 folder=$1 user=$2
 shift 2
 mount --make-rshared /
@@ -47,8 +39,6 @@ while [ $# -gt 0 ]; do
     mount --bind "/dev/shm/$2-$3" "/dev/$1"
     shift 3
 done
-echo ready
-exec sleep infinity
 """
 
 
@@ -105,20 +95,21 @@ class OrdinaryUser:
         self.home.mkdir(mode=0o700)
         os.chown(self.home, self.id, self.id)
         enter(workdir, run, self.home)
-        self._holder = _held(workdir, self.id, self.opened)
+        devices = [str(word) for name in self.opened for word in (name, *DEVICES[name])]
+        words = [str(workdir), str(self.id), *devices]
+        self._namespace = MountNamespace(_MOUNTS, words, run, whose="an ordinary user of the run's own")
 
     def words(self) -> list[str]:
         """The words before a command that this user runs."""
-        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--setuid={self.id}", f"--setgid={self.id}"]
+        return [*self._namespace.words(), f"--setuid={self.id}", f"--setgid={self.id}"]
 
     def seen(self, path: str) -> Path:
         """A path of the namespace, as root reaches it from here."""
-        return Path(f"/proc/{self._holder.pid}/root{path}")
+        return Path(f"{self._namespace.root}{path}")
 
     def close(self) -> None:
-        """End the holder; the namespace ends with its last process."""
-        self._holder.kill()
-        self._holder.communicate()
+        """End the namespace."""
+        self._namespace.close()
 
 
 NAME = "isobench-user"
@@ -137,29 +128,6 @@ def enter(folder: Path, run: str, home: Path) -> None:
         known = Path("/etc", name).read_bytes().rstrip()
         (folder / name).write_bytes(b"\n".join(filter(None, (known, line.encode()))) + b"\n")
         (folder / name).chmod(0o644)
-
-
-def _held(workdir: Path, user: int, opened: Sequence[str]) -> subprocess.Popen[str]:
-    """The process that holds the namespace, when it is complete."""
-    devices = [str(word) for name in opened for word in (name, *DEVICES[name])]
-    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", _HELD, "sh"]
-    holder = subprocess.Popen(
-        [*words, str(workdir), str(user), *devices],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**ENVIRON, RUN_VARIABLE: workdir.parent.name},
-        start_new_session=True,
-    )
-    said = [holder.stdout.readline()] if holder.stdout is not None else []
-    if said == ["ready\n"]:
-        return holder
-    said += holder.communicate()[0].splitlines()
-    raise Unavailable(
-        f"an ordinary user of the run's own cannot be made: {telling_line([*filter(None, said)]).strip()}"
-    )
 
 
 def check_ids(workdir: Path, *, of_root: bool = False) -> None:

@@ -59,8 +59,9 @@ class SignedOffers(Offers):
         super().__init__(workdir, labels)
         self._signatures = workdir / "signatures"
         self._settings = workdir / ".config/containers"  # HOME is the work folder
-        self._settings.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Instead of the host's, which may block the loopback, or have a mirror or a credential helper for it.
+        # Instead of the host's, which may block the loopback, have a mirror or a credential helper for it, or say where
+        # signatures are, which would be looked for in each pull.
+        (self._settings / "registries.d").mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._settings / "registries.conf").write_text("unqualified-search-registries = []\n")
         self._made: dict[str, Signed] = {}
         """By the name of the first image, which has the registry's port."""
@@ -109,7 +110,6 @@ class SignedOffers(Offers):
         """Write the place of the signatures, under its newer and its older name, and both policies."""
         where = (self._signatures / "lookaside").as_uri()
         places = {"docker": {repository: {"lookaside": where, "sigstore": where}}}
-        (self._settings / "registries.d").mkdir(mode=0o700, exist_ok=True)
         (self._settings / "registries.d/isobench.yaml").write_text(json.dumps(places))  # JSON is YAML
         demanded = {
             "type": "signedBy",

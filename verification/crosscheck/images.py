@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.launch import of_image
-from isobench.environments.runtimes._blob_cache import with_own_cache
 from isobench.images.kinds import layers_of_kind
 from isobench.lifecycle.workspace import new_run_id, workspace
 from isobench.planning import catalog
@@ -168,7 +167,10 @@ def podman_differs(sandbox: Any, folder: Path, kind: str, rounds: int) -> list[b
     """Whether each quantity differs in Podman, in the same storage."""
     images, offer = offered(sandbox, kind)
     clear, environ = partial(images.clear, kind), sandbox.driver.environ(sandbox)
-    podman = [*with_own_cache(folder), *sandbox.driver._podman(sandbox)]  # the words that say where its storage is
+    podman = [
+        *sandbox.driver._cache.words(),
+        *sandbox.driver._podman(sandbox),
+    ]  # the words that say where its storage is
     pull = partial(hyperfine, *podman, "pull", "--quiet", "--tls-verify=false", offer.image, environ=environ)
     load = partial(hyperfine, *podman, "load", "--quiet", f"--input={offer.archive}", environ=environ)
     apart = [
@@ -191,7 +193,7 @@ def skopeo_differs(sandbox: Any, folder: Path, kind: str, rounds: int) -> list[b
     copied = folder / "by-hand"
     words = ["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"]
     environ = dict.fromkeys(("HOME", "TMPDIR"), str(folder))
-    copy = [*with_own_cache(folder), *words, f"docker://{offer.image}", f"oci:{copied}:latest"]
+    copy = [*images._cache.words(), *words, f"docker://{offer.image}", f"oci:{copied}:latest"]
 
     def clear() -> None:
         images.clear(kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from isobench.environments._mount_namespace import MountNamespace
 from isobench.filesystem.paths import state_dir, work_folder
 from isobench.host.capabilities import lacking
 
@@ -18,27 +19,48 @@ _RUNTIME = Path("/run/user")
 _MADE = "made"
 
 
-def with_own_cache(workdir: Path) -> list[str]:
-    """Words before a command that copies images: it has the sandbox's cache and an empty runtime folder, in a mount
-    namespace that ends with it.
+_MOUNTS = """
+mount --bind "$1" "$2"
+if [ "$3" ]; then mount -t tmpfs tmpfs "$3"; fi
+"""
 
-    Nothing without CAP_SYS_ADMIN: the cache is in the user's home then, which is the work folder.
+
+class BlobCache:
+    """The cache of a sandbox, and an empty runtime folder, in a mount namespace for the commands that copy images.
+
+    Without CAP_SYS_ADMIN there is no namespace: the cache is in the user's home then, which is the work folder.
     """
-    own = workdir / "cache"
-    is_needed = any(_RUNTIME in place.parents for place in (workdir, state_dir()))
-    hidden = f"mount -t tmpfs tmpfs {_RUNTIME} && " if _RUNTIME.is_dir() and not is_needed else ""
-    mounted = f'mount --bind "$0" "$1" && {hidden}shift && exec "$@"'
-    return ["unshare", "--mount", "sh", "-c", mounted, str(own), str(_CACHE)] if own.is_dir() else []
 
+    def __init__(self, workdir: Path) -> None:
+        """Also makes the host's folder over which the cache is mounted, if the host has none yet. Raises
+        `Unavailable`."""
+        self._namespace: MountNamespace | None = None
+        if "CAP_SYS_ADMIN" in lacking():
+            return
+        (workdir / "cache").mkdir(mode=0o700, exist_ok=True)
+        made = [path for path in (_CACHE, _CACHE.parent) if not path.exists()]
+        with (workdir / _MADE).open("a") as note:
+            note.writelines(f"{path}\n" for path in made)
+        _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_needed = any(_RUNTIME in place.parents for place in (workdir, state_dir()))
+        hidden = str(_RUNTIME) if _RUNTIME.is_dir() and not is_needed else ""
+        self._namespace = MountNamespace(
+            _MOUNTS,
+            [f"{workdir}/cache", str(_CACHE), hidden],
+            workdir.parent.name,
+            whose="a cache of images of the run's own",
+            propagation="slave",  # what the host unmounts is not kept here
+        )
 
-def make_cache(workdir: Path) -> None:
-    """Make the sandbox's own cache, and the host's folder over which it is mounted, if the host has none yet."""
-    if "CAP_SYS_ADMIN" in lacking():
-        return
-    (workdir / "cache").mkdir(mode=0o700)
-    made = [path for path in (_CACHE, _CACHE.parent) if not path.exists()]
-    (workdir / _MADE).write_text("".join(f"{path}\n" for path in made))
-    _CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def words(self) -> list[str]:
+        """The words before a command that copies images. They are a part of its time, and so as few as can be."""
+        return self._namespace.words() if self._namespace is not None else []
+
+    def close(self) -> None:
+        """End the namespace. May be called twice."""
+        if self._namespace is not None:
+            self._namespace.close()
+            self._namespace = None
 
 
 def remove_made(run: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._signatures import by_policy, own_home
-from isobench.environments.runtimes._blob_cache import make_cache, remove_made, with_own_cache
+from isobench.environments.runtimes._blob_cache import BlobCache, remove_made
 from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
 from isobench.filesystem.mounts import remove_tree, unmount_below
@@ -100,6 +100,7 @@ class PodmanDriver(Driver):
 
     def __init__(self) -> None:
         self._images: PodmanImages | None = None
+        self._cache: BlobCache | None = None
 
     def prepare(self, sandbox: RuntimeSandbox) -> None:
         self._make_folders(sandbox)
@@ -110,7 +111,7 @@ class PodmanDriver(Driver):
         runtime = sandbox.runtime
         check_name(_runroot(sandbox.run), runtime.tool.name, runtime.refused, "ISOBENCH_STATE")
         _runroot(sandbox.run).mkdir(mode=0o700, exist_ok=True)
-        make_cache(sandbox.workdir)
+        self._cache = BlobCache(sandbox.workdir)
 
     def _import(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         with archive.open("rb") as file:  # a path with a colon would count as an address
@@ -118,15 +119,11 @@ class PodmanDriver(Driver):
 
     def _copied(self, sandbox: RuntimeSandbox, *words: str, stdin: int | None = None) -> str:
         """Have Podman do what reads or writes images; returns its output. Raises `MeasurementError`."""
-        command = [*self._cached(sandbox), *self._podman(sandbox), *words]
+        command = [*(self._cache.words() if self._cache else []), *self._podman(sandbox), *words]
         try:
             return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin)
         except MeasurementError as error:  # which names the first of many words
             raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}") from error
-
-    def _cached(self, sandbox: RuntimeSandbox) -> list[str]:
-        """The words before a command that copies images."""
-        return with_own_cache(sandbox.workdir)
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:
@@ -169,6 +166,8 @@ class PodmanDriver(Driver):
     def dispose(self, sandbox: RuntimeSandbox) -> None:
         if self._images is not None:
             self._images.close()
+        if self._cache is not None:
+            self._cache.close()
         self._remove_all(sandbox)
         sweep(sandbox.run)
 

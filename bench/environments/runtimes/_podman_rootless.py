@@ -64,15 +64,12 @@ class RootlessDriver(PodmanDriver):
         return facts
 
     def _make_folders(self, sandbox: RuntimeSandbox) -> None:
-        self._made = OrdinaryUser(sandbox.workdir, sandbox.run)
+        self._made = OrdinaryUser(sandbox.workdir, sandbox.run)  # whose cache is in HOME
 
     @property
     def _user(self) -> OrdinaryUser:
         assert self._made is not None, "made first"
         return self._made
-
-    def _cached(self, sandbox: RuntimeSandbox) -> list[str]:
-        return []  # the user's cache is in HOME
 
     def _options(self, sandbox: RuntimeSandbox) -> list[str]:
         return [f"--network={self._network}", *resource_limits(sandbox)]

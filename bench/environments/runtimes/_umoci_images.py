@@ -12,7 +12,7 @@ from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments._offers import allocated
 from isobench.environments._signed import SignedOffers, rejections
-from isobench.environments.runtimes._blob_cache import make_cache, with_own_cache
+from isobench.environments.runtimes._blob_cache import BlobCache
 from isobench.filesystem.mounts import remove_tree
 from isobench.filesystem.paths import check_name
 from isobench.probe.launcher import ENVIRON
@@ -42,7 +42,11 @@ class UmociImages(SignedOffers):
         super().__init__(workdir, {})
         self._workdir = workdir
         self._folder = workdir / "umoci"
-        make_cache(workdir)
+        self._cache = BlobCache(workdir)
+
+    def close(self) -> None:
+        super().close()
+        self._cache.close()
 
     def root_of(self, image: str) -> Path:
         """The root file system of an image that was pulled or loaded."""
@@ -116,7 +120,8 @@ class UmociImages(SignedOffers):
 
     def _said(self, tool: str, *words: str) -> None:
         """Raises `MeasurementError` with the tool's reason."""
-        command = [*with_own_cache(self._workdir), find(tool) or tool, *words]
+        apart = self._cache.words() if tool == "skopeo" else []  # umoci has no such cache
+        command = [*apart, find(tool) or tool, *words]
         environ = {**ENVIRON, **dict.fromkeys(("HOME", "TMPDIR"), str(self._workdir))}
         try:
             output(command, deadlines.stretched(300), environ=environ)

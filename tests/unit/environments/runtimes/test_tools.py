@@ -19,6 +19,16 @@ TOOL = "#!/bin/sh\ncut -d' ' -f5 /proc/$$/stat\n"
 """Says its process group (proc(5))."""
 
 
+def test_without_the_right_to_mount_the_cache_is_in_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is the work folder; nothing comes before a command then."""
+    monkeypatch.setattr(_blob_cache, "lacking", lambda: ["CAP_SYS_ADMIN"])
+    cache = _blob_cache.BlobCache(tmp_path)
+    assert cache.words() == [] and list(tmp_path.glob("cache*")) == []
+    cache.close()
+
+
 def _sandbox() -> RuntimeSandbox:
     sandbox = RuntimeSandbox.__new__(RuntimeSandbox)
     sandbox.driver = Driver()
@@ -74,7 +84,7 @@ def test_podman_keeps_all_of_its_own_in_the_run(tmp_path: Path, monkeypatch: pyt
     assert (told["HOME"], told["TMPDIR"]) == (str(sandbox.workdir),) * 2
     assert told["XDG_RUNTIME_DIR"] == f"{tmp_path}/podman-abcdef"
     assert f"--runtime-flag=root={sandbox.workdir}/runc" in podman.command(sandbox, "NAME", ("ready",))
-    assert _blob_cache.with_own_cache(sandbox.workdir) == []  # without CAP_SYS_ADMIN it is in HOME
+    assert podman._cache is None  # before it is made
     sandbox.image = "127.0.0.1:5000/run/image:latest"
     assert podman.command(sandbox, "NAME", ("ready",))[-3:] == [sandbox.image, "/probe", "ready"]
 
@@ -85,15 +95,18 @@ def test_the_cache_of_podman_is_the_sandboxs(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("ISOBENCH_STATE", str(tmp_path))
     monkeypatch.setattr(_blob_cache, "_CACHE", tmp_path / "containers/cache")
+    monkeypatch.setattr(_blob_cache, "_RUNTIME", tmp_path / "nobody's")
     monkeypatch.setattr(_blob_cache, "lacking", list)
+    mounted: list[list[str]] = []
+    monkeypatch.setattr(_blob_cache, "MountNamespace", lambda script, words, run, **options: mounted.append(words))
     if there != "nothing":
         (tmp_path / "containers").mkdir()
     if there == "both":
         (tmp_path / "containers/cache").mkdir()
     workdir = tmp_path / "work/isobench-1/podman"
     workdir.mkdir(parents=True, mode=0o700)
-    _blob_cache.make_cache(workdir)
-    assert _blob_cache.with_own_cache(workdir)[-2:] == [f"{workdir}/cache", f"{tmp_path}/containers/cache"]
+    _blob_cache.BlobCache(workdir)
+    assert mounted == [[f"{workdir}/cache", f"{tmp_path}/containers/cache", ""]]
     assert (tmp_path / "containers/cache").is_dir()
     _podman.sweep("isobench-1")
     assert (tmp_path / "containers/cache").exists() == (there == "both")

@@ -10,6 +10,7 @@ import pytest
 from isobench.contracts.capabilities import Capability, TellsWhyNot
 from isobench.contracts.images import BuildsImages, VerifiesImages
 from isobench.core.errors import MeasurementError, Unavailable
+from isobench.daemons import registry
 from isobench.environments.runtimes import _blob_cache, _umoci_images, oci
 from isobench.environments.runtimes._bundle import BundleDriver
 from isobench.environments.runtimes._sandbox import RuntimeSandbox
@@ -45,6 +46,37 @@ def test_an_image_is_fetched_into_a_layout_and_unpacked_beside_it(tmp_path: Path
     assert images.root_of(IMAGE) == there / "bundle-latest/rootfs" and pulled.fetched is not None
     images.clear("busybox")
     assert not there.exists()
+
+
+def test_what_is_timed_is_not_what_isobench_makes_for_it(
+    tmp_path: Path, said: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mounts for skopeo are made once, before all commands; umoci needs none."""
+    made: list[str] = []
+
+    class Namespace:
+        def __init__(self, script: str, words: list[str], run: str, **options: str) -> None:
+            made.append(run)
+
+        def words(self) -> list[str]:
+            return ["nsenter", "--mount=there"]
+
+        def close(self) -> None:
+            made.append("closed")
+
+    monkeypatch.setattr(_blob_cache, "lacking", list)
+    monkeypatch.setattr(_blob_cache, "_CACHE", tmp_path / "hosts")
+    monkeypatch.setattr(_blob_cache, "MountNamespace", Namespace)
+    monkeypatch.setattr(registry, "start", lambda state: state)
+    images = UmociImages(tmp_path)
+    images._running()  # a registry that is started, or started again, ends nothing of it
+    images._registry = None
+    for _ in range(2):
+        images.pull(IMAGE)
+    assert [words[:3] for words in said[::2]] == [["nsenter", "--mount=there", "skopeo"]] * 2
+    assert [words[0] for words in said[1::2]] == ["umoci"] * 2
+    images.close()
+    assert made == [tmp_path.parent.name, "closed"]
 
 
 def test_removing_frees_the_blobs_too(tmp_path: Path, said: list[list[str]]) -> None:
