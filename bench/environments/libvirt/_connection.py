@@ -79,7 +79,7 @@ _HUNG = "check the log of libvirt's daemon, and restart it"
 def close(connection: Any) -> None:
     """Close a connection, even if its daemon hangs or has ended."""
     with suppress(libvirt.libvirtError, DeadlineExceeded):
-        bounded(connection.close, _CLOSE_SECONDS)
+        bounded(connection.close, deadlines.stretched(_CLOSE_SECONDS))
 
 
 _CLOSE_SECONDS = 5.0

@@ -238,7 +238,7 @@ class GuestInstance:
         if self._domain is None:
             return
         with suppress(libvirt.libvirtError, DeadlineExceeded):
-            state, reason = bounded(self._domain.state, _LOOK_SECONDS)
+            state, reason = bounded(self._domain.state, deadlines.stretched(_LOOK_SECONDS))
             if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
                 by_itself = (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN)
                 kind = GaveUp if by_itself else MeasurementError  # a full disk, a dump, a user have their own reasons

@@ -6,15 +6,19 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments.libvirt import _connection, _daemons, _leftovers
+from isobench.environments.libvirt._domain import GuestInstance
 from tests.unit.processes.test_serving import served
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 libvirt = pytest.importorskip("libvirt")
@@ -143,6 +147,31 @@ def test_a_daemon_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, mon
             _connection.connect()
         with pytest.raises(Unavailable, match="in an earlier attempt"):
             _connection.connect()
+
+
+def test_a_slow_hosts_daemon_is_not_one_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is asked of it with little patience, while guests start and when they are done with, has more there: a
+    daemon that counts as hung is asked for no guest for minutes."""
+    given: list[float] = []
+
+    def within(seconds: float, call: Callable[[], object]) -> object:
+        given.append(seconds)
+        return call()
+
+    monkeypatch.setattr(deadlines, "within", within)
+    monkeypatch.setattr(_connection, "_hung", {})
+    domain = SimpleNamespace(state=lambda: (libvirt.VIR_DOMAIN_RUNNING, 0))
+    instance = GuestInstance(None, "name", tmp_path, 60, idle=True)
+    vars(instance)["_domain"] = domain
+    try:
+        for factor in (1, 10):
+            deadlines.begin(factor * deadlines.READY)
+            instance._check_alive()
+            _connection.close(SimpleNamespace(close=lambda: 0))
+    finally:
+        deadlines.begin(None)
+        vars(instance)["_listener"].close()
+    assert given[2:] == [10 * seconds for seconds in given[:2]]
 
 
 @pytest.mark.parametrize(("name", "known"), [("libvirtd", True), ("virtqemud", True), ("socat", False)])
