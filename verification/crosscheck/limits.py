@@ -60,9 +60,9 @@ def share(folder: Path) -> float:
 
 
 def cgroup(run: str, *controllers: str) -> list[Path]:
-    """A cgroup below the run's own, which is removed with it: one folder with version 2, one per controller with
-    version 1."""
-    roots = [ROOT] if IS_VERSION_2 else [ROOT / controller for controller in controllers]
+    """A cgroup below the run's own, which is removed with it: one folder with version 2, one per hierarchy with
+    version 1, where systemd mounts cpu and cpuacct together."""
+    roots = [ROOT] if IS_VERSION_2 else dict.fromkeys((ROOT / controller).resolve() for controller in controllers)
     folders = [root / run / "by-hand" for root in roots]
     for folder in folders:
         folder.mkdir(parents=True)
