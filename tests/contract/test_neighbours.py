@@ -10,8 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -188,19 +189,26 @@ KILLED = [
 ]
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Not in /tmp, which may be mounted with nodev: the aggressor has devices."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="neighbours-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize(("name", "with_launcher"), KILLED)
-def test_kill_9_ends_the_aggressor_too(tmp_path: Path, name: str, with_launcher: bool) -> None:
+def test_kill_9_ends_the_aggressor_too(place: Path, name: str, with_launcher: bool) -> None:
     """Whatever is killed, and without `clean`, which then finds no process to kill."""
     environ = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "ISOBENCH_STATE": str(tmp_path / "state"),
-        "ISOBENCH_WORK": str(tmp_path),
+        "ISOBENCH_STATE": str(place / "state"),
+        "ISOBENCH_WORK": str(place),
     }
     isobench = [sys.executable, "-m", "isobench"]
     words = ["run", "-e", name, "-s", "neighbour-fork", "--blocks", "50", "--no-report"]
     with subprocess.Popen(
-        [*isobench, *words], cwd=tmp_path, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*isobench, *words], cwd=place, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:
         try:
             until = time.monotonic() + deadlines.stretched(300)
@@ -215,6 +223,6 @@ def test_kill_9_ends_the_aggressor_too(tmp_path: Path, name: str, with_launcher:
         finally:
             run.kill()
     _await_none()
-    cleaned = subprocess.run([*isobench, "clean"], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    cleaned = subprocess.run([*isobench, "clean"], cwd=place, env=environ, capture_output=True, text=True)
     assert cleaned.returncode == 0 and "killed process" not in cleaned.stdout, cleaned.stdout + cleaned.stderr
-    assert list(tmp_path.glob("isobench-*")) == []
+    assert list(place.glob("isobench-*")) == []

@@ -44,6 +44,13 @@ def make_devices(folder: Path) -> None:
         raise MeasurementError(reason, remedy=as_root("give this container CAP_MKNOD")) from error
 
 
+def refuse_nodev(folder: Path) -> None:
+    """Raise `MeasurementError` if the devices in this folder cannot be opened, as in the /tmp of Debian 13."""
+    if os.statvfs(folder).f_flag & os.ST_NODEV:
+        reason = f"no program could open a device in {folder}: its file system is mounted with nodev"
+        raise MeasurementError(reason, remedy="set ISOBENCH_WORK to a folder of another file system")
+
+
 def mount_proc(folder: Path) -> None:
     """Mount the host's /proc. Raises `MeasurementError`."""
     try:

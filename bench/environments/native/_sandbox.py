@@ -13,7 +13,7 @@ from isobench.contracts.capabilities import Part
 from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
 from isobench.environments._limits import in_a_cgroup
-from isobench.environments.native._furnished import make_devices, mount_proc
+from isobench.environments.native._furnished import make_devices, mount_proc, refuse_nodev
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
 from isobench.images.archive import Unpacked
@@ -123,9 +123,10 @@ class NativeSandbox:
         return self._root / "data"
 
     def _furnish(self, root: Path) -> None:
-        """Devices, and /proc unless the rung mounts it: programs expect them, but an archive does not have them."""
+        """Devices and /proc, which programs expect and an archive does not have; a rung may mount its own over both."""
         make_devices(root / "dev")
         if not self._isolation.mounts:
+            refuse_nodev(root / "dev")
             mount_proc(root / "proc")
 
     def close(self) -> None:
