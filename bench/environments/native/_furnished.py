@@ -44,11 +44,17 @@ def make_devices(folder: Path) -> None:
         raise MeasurementError(reason, remedy=as_root("give this container CAP_MKNOD")) from error
 
 
-def refuse_nodev(folder: Path) -> None:
-    """Raise `MeasurementError` if the devices in this folder cannot be opened, as in the /tmp of Debian 13."""
-    if os.statvfs(folder).f_flag & os.ST_NODEV:
-        reason = f"no program could open a device in {folder}: its file system is mounted with nodev"
-        raise MeasurementError(reason, remedy="set ISOBENCH_WORK to a folder of another file system")
+def mount_dev(folder: Path) -> None:
+    """Mount a tmpfs for the devices if those in this folder could not be opened, because it is mounted with nodev, as a
+    /tmp or a /var may be. Raises `MeasurementError`."""
+    if not os.statvfs(folder).f_flag & os.ST_NODEV:
+        return
+    try:
+        output(["mount", "-t", "tmpfs", "-o", "mode=755,nosuid,dev", "dev", str(folder)], deadlines.stretched(30))
+    except MeasurementError as error:
+        reason = f"no device can be opened in {folder}, as it is mounted with nodev, nor a tmpfs: {error.reason}"
+        remedy = as_root("give this container CAP_SYS_ADMIN", "set ISOBENCH_WORK to a folder of another file system")
+        raise MeasurementError(reason, remedy=remedy) from error
 
 
 def mount_proc(folder: Path) -> None:

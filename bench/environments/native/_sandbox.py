@@ -13,7 +13,7 @@ from isobench.contracts.capabilities import Part
 from isobench.contracts.launch import idle
 from isobench.core.errors import Unavailable
 from isobench.environments._limits import in_a_cgroup
-from isobench.environments.native._furnished import make_devices, mount_proc, refuse_nodev
+from isobench.environments.native._furnished import make_devices, mount_dev, mount_proc
 from isobench.filesystem.mounts import unmount_below
 from isobench.filesystem.paths import check_may_run
 from isobench.images.archive import Unpacked
@@ -124,10 +124,10 @@ class NativeSandbox:
 
     def _furnish(self, root: Path) -> None:
         """Devices and /proc, which programs expect and an archive does not have; a rung may mount its own over both."""
-        make_devices(root / "dev")
         if not self._isolation.mounts:
-            refuse_nodev(root / "dev")
+            mount_dev(root / "dev")
             mount_proc(root / "proc")
+        make_devices(root / "dev")
 
     def close(self) -> None:
         self._given.close()
