@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
-from isobench.environments._signatures import by_policy, own_home
+from isobench.environments._signatures import POLICY, by_policy, own_home
 from isobench.environments.runtimes._blob_cache import BlobCache, remove_made
 from isobench.environments.runtimes._podman_images import PodmanImages
 from isobench.environments.runtimes._runtime import Driver
@@ -123,7 +123,8 @@ class PodmanDriver(Driver):
         try:
             return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin)
         except MeasurementError as error:  # which names the first of many words
-            raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}") from error
+            remedy = f"{POLICY} has to accept what nobody has signed" if "rejected by policy" in error.reason else ""
+            raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}", remedy=remedy) from error
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:

@@ -27,3 +27,16 @@ def test_a_root_without_a_capability_is_in_a_user_namespace(
         (tmp_path / place / "pause.pid").write_text("7")
     sandbox: Any = SimpleNamespace(workdir=tmp_path / "work", run="isobench-20260101T000000Z-abcdef", tool=fails)
     assert ("user" in PodmanDriver().facts(sandbox)) == bool(place)
+
+
+def test_a_policy_that_refuses_what_isobench_makes_is_named(tmp_path: Path) -> None:
+    """Every command that copies an image follows the host's policy, also one that imports files of this host."""
+
+    def fails(*words: str, **options: Any) -> str:
+        raise MeasurementError("podman --root: Error: Source image rejected: tarball:x is rejected by policy.")
+
+    (tmp_path / "files.tar").touch()
+    sandbox: Any = SimpleNamespace(workdir=tmp_path, run="isobench-1-abcdef", tool=fails, image="", given=None)
+    with pytest.raises(MeasurementError, match="podman import: Error: Source image rejected") as refused:
+        PodmanDriver()._import(sandbox, tmp_path / "files.tar")
+    assert refused.value.remedy == "/etc/containers/policy.json has to accept what nobody has signed"
