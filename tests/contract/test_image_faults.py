@@ -68,6 +68,22 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
         assert measured(scenario, sandbox).failure is None
 
 
+@pytest.mark.docker
+def test_containerd_with_the_layers_in_another_namespace_pulls_nothing_cold() -> None:
+    """It would take them from there. The cell says so, and when they are gone the next one gives values."""
+    with box("containerd") as sandbox:
+        offer, ctr = offered(sandbox, "busybox"), list(sandbox.images()._ctr)
+        other = [*(word for word in ctr if "--namespace" not in word), f"--namespace={inner(sandbox).run}-other"]
+        subprocess.run([*other, "images", "pull", "--plain-http", offer.image], check=True, capture_output=True)
+        try:
+            failed = measured(BY_KIND["busybox"], sandbox)
+            assert failed.failure is not None and "has 2 layers of the image in another namespace" in failed.failure
+        finally:
+            subprocess.run([*other, "images", "rm", "--sync", offer.image], check=True, capture_output=True)
+            subprocess.run([*other, "namespaces", "rm", other[-1].partition("=")[2]], check=True, capture_output=True)
+        assert measured(BY_KIND["busybox"], sandbox).failure is None
+
+
 @pytest.mark.parametrize("engine", [*ENGINES, OWN_ENGINES[1]])
 def test_a_pull_that_ends_in_the_middle_leaves_no_layers(engine: str) -> None:
     """With the uppermost layer cut off, those below it have come and are unpacked. Podman would keep them, and find

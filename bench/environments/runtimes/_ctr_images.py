@@ -15,6 +15,8 @@ from isobench.processes.programs import output, search_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from isobench.contracts.images import Layer, Offer
+
 
 def environ() -> dict[str, str]:
     """The environment of `ctr`, as that of `ctr run`: with the caller's CONTAINERD_SNAPSHOTTER it would unpack an image
@@ -36,15 +38,29 @@ class CtrImages(Offers):
         super().__init__(workdir, {})
         self._ctr = ctr
         self._root = root
+        self._layers: dict[str, list[str]] = {}
+        """The digests of the layers of each image that was offered."""
+
+    def offer(self, name: str, layers: Sequence[Layer]) -> Offer:
+        self._layers[name] = [layer.digest for layer in layers]
+        return super().offer(name, layers)
 
     def clear(self, name: str) -> None:
-        """Removes the image, and what a failed pull fetched, which a lease would keep for a day."""
+        """Removes the image, and what a failed pull fetched, which a lease would keep for a day. Raises
+        `MeasurementError` also if the layers are there in another namespace (Docker's, for one): containerd would not
+        fetch them again (its `content_sharing_policy` "shared")."""
         leases = self._said("leases", "list", "--quiet").split()
         if leases:
             self._said("leases", "delete", "--sync", *leases)
         known = [image for image in self._said("images", "list", "--quiet").split() if f"/{name}:" in image]
         if known:
             self._said("images", "rm", "--sync", *known)
+        there = sum(self._blob(digest).exists() for digest in self._layers.get(name, ()))
+        if there:
+            raise MeasurementError(
+                f"containerd has {there} layers of the image in another namespace, so no pull would be cold",
+                remedy="isobench clean, or without Docker in the same run: its images are in the same containerd",
+            )
 
     def pull(self, image: str) -> Pulled:
         """Without the details of `Pulled`: the client reports neither when all has arrived nor what existed before."""
@@ -64,11 +80,15 @@ class CtrImages(Offers):
     def disk_bytes(self, image: str) -> int | None:
         """The unpacked layers, by containerd's own count of their blocks, and the compressed ones, which it keeps:
         everything in the namespace."""
-        blobs = [self._root / _STORE / digest.partition(":")[2] for digest in self._said("content", "ls", "-q").split()]
+        blobs = [self._blob(digest) for digest in self._said("content", "ls", "-q").split()]
         layers = self._said("snapshots", "usage", "-b").splitlines()[1:]
         if not layers or not all(blob.is_file() for blob in blobs):
             return None
         return sum(int(line.split()[1]) for line in layers) + 512 * sum(blob.stat().st_blocks for blob in blobs)
+
+    def _blob(self, digest: str) -> Path:
+        """The file of a compressed layer, or of another blob."""
+        return self._root / _STORE / digest.partition(":")[2]
 
     def _said(self, *words: str) -> str:
         try:
