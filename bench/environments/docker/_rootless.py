@@ -117,8 +117,9 @@ _SOCKET = f"{RUNTIME}/docker.sock"
 
 def _started(script: str, user: OrdinaryUser, log: int) -> subprocess.Popen[bytes]:
     places = (f"--data-root={user.home}/data", f"--exec-root={RUNTIME}/docker", f"--pidfile={user.home}/docker.pid")
+    without_systemd = "--exec-opt=native.cgroupdriver=cgroupfs"  # the default with version 2 wants the user's session
     return subprocess.Popen(
-        [*user.words(), "sh", script, *places, f"--host=unix://{_SOCKET}"],
+        [*user.words(), "sh", script, *places, without_systemd, f"--host=unix://{_SOCKET}"],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
