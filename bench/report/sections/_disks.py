@@ -101,7 +101,7 @@ def _one_more(context: Context, made: Sequence[_Made], names: Sequence[str]) -> 
     files."""
     rows: list[list[Cell | Text]] = []
     for kind in dict.fromkeys(one.kind for one in made):
-        engines = context.measured({row.environment for row in context.select(f"image-{kind}", "start")})
+        engines = context.measured({row.environment for row in context.select(f"image-{kind}", "start-again")})
         rows += [_container(context, kind, name) for name in engines]
         ways = [one for one in made if one.kind == kind]
         rows += [_guest(context, one, name) for name in names for one in ways if _was_made(context, one, name)]
@@ -129,7 +129,7 @@ def container_bytes(context: Context, kind: str, name: str) -> float:
 
 
 def _container(context: Context, kind: str, name: str) -> list[Cell | Text]:
-    first, start = (context.find(f"image-{kind}", metric, name) for metric in ("disk-first", "start"))
+    first, start = (context.find(f"image-{kind}", metric, name) for metric in ("disk-first", "start-again"))
     whole, own = first.median if first else math.nan, container_bytes(context, kind, name)
     return _row(context, name, kind, "what the engine adds to the image", whole, own, start)
 

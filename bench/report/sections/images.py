@@ -32,7 +32,7 @@ _PARTS = ("fetch", "unpack", "fetch and unpack", "create", "start", "create and 
 """Parts of the way to the first byte. If an engine does not separate two of them, there is one for both."""
 _COSTS = (
     *("first-byte", "pull", "pull-top", "load", "import", "push"),
-    *("build", "build-cached", "buildkit", "buildkit-cached", "remove", "start", "memory"),
+    *("build", "build-cached", "buildkit", "buildkit-cached", "remove", "start", "start-again", "memory"),
 )
 _MOST_BARS = 30
 """More cannot be distinguished, and make large files; the tables have all."""

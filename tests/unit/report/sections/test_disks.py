@@ -16,7 +16,7 @@ from tests.unit.report.made import all_tables, context, estimate, results_of, ro
 
 MIB = float(1 << 20)
 COSTS: dict[tuple[str, str], dict[str, float]] = {
-    ("image-slim", "docker"): {"pull": 2.0, "start": 0.4, "disk-first": 100 * MIB, "disk-tenth": 100.5625 * MIB},
+    ("image-slim", "docker"): {"pull": 2.0, "start-again": 0.4, "disk-first": 100 * MIB, "disk-tenth": 100.5625 * MIB},
     ("disk-slim-copy", "tcg"): {"make": 0.5, "make-tenth": 0.4, "first-byte": 2.9, "disk-used": 90 * MIB},
     ("disk-slim-qcow2", "tcg"): {"make": 0.1, "make-tenth": 0.1, "first-byte": 2.6, "disk-used": MIB, "disk": 0.0},
 }
