@@ -116,7 +116,8 @@ def _said(finding: Mapping[str, str]) -> str:
     if finding.get("outcome") == "PASS":
         return "launched, not measured"
     remedy = f" → {finding['remedy']}" if finding.get("remedy") else ""
-    mark = f"{FAIL} " if finding.get("outcome") == "FAIL" else ""
+    # these hosts have what is needed: where no remedy can be named, the fault is isobench's
+    mark = f"{FAIL} " if finding.get("outcome") == "FAIL" or not remedy else ""
     return f"{mark}{finding['reason']}{remedy}"
 
 

@@ -197,7 +197,11 @@ def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path
     for second, failures in ((1, [FailureRecord(1, "docker", "startup", "it broke")]), (2, [])):
         record = msgspec.structs.replace(
             session(), started=f"2026-01-01T00:00:0{second}Z", blocks=[], warmups={}, failures=[],
-            skips=[SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"), SkipRecord("docker", "io", "x", "y")],
+            skips=[
+                SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"),
+                SkipRecord("docker", "io", "x", "y"),
+                SkipRecord("lxc", "", "it did not start", ""),
+            ],
         )  # fmt: skip
         writer = store.RunWriter(tmp_path / "debian-13/results", record, {("startup", "ready"): "second"})
         block = BlockRecord(1, 0.0, 1.0, [CellRecord("docker", "startup", 0.0, 1.0, 0.5)])
@@ -206,6 +210,7 @@ def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path
     seen = table.seen(tmp_path / "debian-13.json", "about it", "abc", {}, tmp_path / "debian-13")
     assert str(seen.environments["docker"]) == "startup"
     assert str(seen.environments["kvm"]) == "there is no /dev/kvm → modprobe kvm"
+    assert str(seen.environments["lxc"]) == "**FAIL** it did not start"  # there is no remedy
 
 
 def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
