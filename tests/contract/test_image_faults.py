@@ -20,6 +20,7 @@ import pytest
 
 from isobench.cells.cell import measured
 from isobench.daemons import session
+from isobench.filesystem.paths import work_root
 from isobench.images.layers import MANIFEST
 from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, offered, there
 from tests.contract.opening import inner
@@ -183,23 +184,38 @@ def test_the_process_that_an_own_engine_asks_dies_in_the_middle(engine: str, mon
 
 
 def stored_in(sandbox: Any, engine: str) -> Path:
-    """Where an engine puts what it fetches (Docker, skopeo) or unpacks (Podman, containerd)."""
+    """Where an engine puts what it fetches (Docker, skopeo) or unpacks (Podman, containerd). Podman mounts a folder of
+    it over itself, where the test's mount would be hidden."""
     if engine == "docker":
         return Path(inner(sandbox)._client.info()["DockerRootDir"], "tmp")
     if engine == "containerd":
         return Path(sandbox.images()._root, "io.containerd.snapshotter.v1.overlayfs/snapshots")
-    return Path(inner(sandbox).workdir, "storage/overlay" if engine == "podman" else "umoci")
+    return Path(inner(sandbox).workdir, "storage" if engine == "podman" else "umoci")
+
+
+@contextmanager
+def shared_mounts() -> Iterator[None]:
+    """What is mounted in the work folder is also seen in the mount namespaces that are made meanwhile, as where systemd
+    has made all mounts shared."""
+    place = work_root()
+    place.mkdir(mode=0o711, parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", str(place)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_without_room_fails_the_cell(engine: str) -> None:
     """On a real file system that is too small; with room the next cell gives values."""
-    with box(engine) as sandbox:
+    with shared_mounts(), box(engine) as sandbox:
         scenario = BY_KIND["layers-1"]
         offered(sandbox, "layers-1")
         before, folder = there(sandbox), stored_in(sandbox, engine)
         folder.mkdir(mode=0o700, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], check=True)
         try:
             failed = measured(scenario, sandbox)
             assert left(lambda: there(sandbox), before) == set()
