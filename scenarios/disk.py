@@ -17,7 +17,7 @@ from isobench.contracts.disks import DISK_KINDS, WAYS
 from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.launch import of_disk
 from isobench.core.errors import IsobenchError, MeasurementError
-from isobench.core.model import Metric
+from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
 
@@ -98,7 +98,7 @@ class OwnDisk:
             with sandbox.launch(of_disk(last)) as instance:
                 _check(instance)
                 instance.wait()
-            values["start"] = (instance.events["ready"] - instance.events["requested"]) / 1e9
+            values["start"] = start_seconds(instance.events)
             values["first-byte"] = values["make-tenth"] + values["start"]
             values |= _own("disk-used", disks, last)
             began = time.monotonic()

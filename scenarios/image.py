@@ -17,7 +17,7 @@ from isobench.contracts.image_kinds import KINDS
 from isobench.contracts.images import BuildsImages, HasBuildKit, ImportsFiles, ImportsNoFiles
 from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError
-from isobench.core.model import Metric
+from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
 from isobench.scenarios.memory import SETTLE_SECONDS
@@ -201,7 +201,7 @@ def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]
         values |= _memory(instance)
         instance.wait()
     events = instance.events
-    values["start"] = (events["ready"] - events["requested"]) / 1e9
+    values["start"] = start_seconds(events)
     if "attached" in events:  # only engines report `created`; for a client it is its own process
         values["create"] = (events["created"] - events["requested"]) / 1e9
     return {"first-byte": values["pull"] + values["start"], **values}
@@ -213,7 +213,7 @@ def _started_again(sandbox: Sandbox, offer: Offer) -> float:
     os.sync()
     with sandbox.launch(of_image(offer.image)) as instance:
         instance.wait()
-    return (instance.events["ready"] - instance.events["requested"]) / 1e9
+    return start_seconds(instance.events)
 
 
 def _memory(instance: Instance) -> dict[str, float]:

@@ -15,7 +15,7 @@ from isobench.contracts.answers import answers, at_least, only, text, times
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import StoppedShort, Unavailable
-from isobench.core.model import Metric
+from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
 from isobench.scenarios._aggressors import AGGRESSORS
 from isobench.scenarios._fio import MOST_BYTES, NothingTimed, costs, lacks_fio, read_job, results, told
@@ -114,7 +114,7 @@ def _victims(sandbox: Sandbox) -> dict[str, float]:
         if "unavailable" not in answer:
             name, batches = times(answer, _CALLS)
             values[_CALLS[name]] = sum(batches) / len(batches) / 1e9
-    values["start"] = (instance.events["ready"] - instance.events["requested"]) / 1e9
+    values["start"] = start_seconds(instance.events)
     words = [word for job in (_LAYOUT, *_JOBS) for word in job.words()]
     with sandbox.launch(working("fio", *words, disk=True)) as instance:
         done = results(only(answers(instance, most=MOST_BYTES)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import idle
 from isobench.core.errors import MeasurementError
-from isobench.core.model import Metric
+from isobench.core.model import Metric, start_seconds
 from isobench.core.remedies import as_root
 from isobench.host.counters import Counter
 
@@ -36,7 +36,7 @@ class StartupCold:
             raise MeasurementError("the page cache could not be dropped", remedy=remedy)
         with sandbox.launch(idle()) as instance:
             instance.wait()
-        return {"ready": (instance.events["ready"] - instance.events["requested"]) / 1e9}
+        return {"ready": start_seconds(instance.events)}
 
 
 SCENARIOS: tuple[Scenario, ...] = (StartupCold(),)

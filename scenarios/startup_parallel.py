@@ -11,7 +11,7 @@ from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import idle
 from isobench.core import deadlines
 from isobench.core.errors import StoppedShort
-from isobench.core.model import Metric
+from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class StartupParallel:
                 instances = launch_at_once(sandbox, count, stack)
                 capacity.learn(count)
             events = [instance.events for instance in instances]
-            ready = sorted((e["ready"] - e["requested"]) / 1e9 for e in events)
+            ready = sorted(start_seconds(e) for e in events)
             values[f"median-{count}"] = median(ready)
             values[f"p99-{count}"] = ready[round(0.99 * (len(ready) - 1))]
             values[f"last-{count}"] = (max(e["ready"] for e in events) - min(e["requested"] for e in events)) / 1e9
@@ -99,7 +99,7 @@ class StartupCrowded:
                 with sandbox.launch(idle()) as one_more:
                     one_more.wait()
                 events = one_more.events
-                values[f"ready-{count}"] = (events["ready"] - events["requested"]) / 1e9
+                values[f"ready-{count}"] = start_seconds(events)
                 if count < BESIDE[-1]:
                     _check_patience(began, count, values)
         return values

@@ -6,7 +6,10 @@ Free of heavy imports: `isobench list` needs nothing else.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Unit = Literal["second", "byte"]
 Sign = Literal["positive", "zero", "any"]
@@ -36,6 +39,11 @@ removed    the engine says that it is removed (engines only)
 gone       everything it used is freed: processes reaped, cgroups and network namespaces gone, sockets unlinked
 An environment stamps the events that it has; requested, ready, released, exited and gone are mandatory.
 """
+
+
+def start_seconds(events: Mapping[str, int]) -> float:
+    """From the request for an instance to its first byte."""
+    return (events["ready"] - events["requested"]) / 1e9
 
 
 class Purpose(NamedTuple):

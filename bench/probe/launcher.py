@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from isobench.core import deadlines
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError, OutOfMemory
+from isobench.core.model import start_seconds
 from isobench.core.streams import DeadlineReader
 from isobench.probe.build import probe_path
 from isobench.processes.accounting import descendants, process_name
@@ -271,7 +272,7 @@ def learn_deadlines() -> None:
     with suppress(IsobenchError, OSError):  # if it does not start, every environment reports why
         for _ in range(3):
             with launched(["./probe", "ready"], timeout=deadlines.ready(), folder=probe_path().parent) as instance:
-                seconds.append((instance.events["ready"] - instance.events["requested"]) / 1e9)
+                seconds.append(start_seconds(instance.events))
                 instance.wait()
         deadlines.learn_start(sorted(seconds)[len(seconds) // 2])
 

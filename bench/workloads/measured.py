@@ -15,7 +15,7 @@ from isobench.contracts.capabilities import Capability, Lack
 from isobench.contracts.launch import commands
 from isobench.core import signals
 from isobench.core.errors import DeadlineExceeded, IsobenchError, MeasurementError
-from isobench.core.model import Metric, Purpose
+from isobench.core.model import Metric, Purpose, start_seconds
 from isobench.host.counters import Counter
 from isobench.images.archive import identity
 from isobench.processes.programs import telling_line
@@ -167,7 +167,7 @@ class Measured:
                 else:
                     done.append(_done(step, instance, first=not done, if_it_fails=self.workload.if_it_fails))
             instance.wait()
-        start = (instance.events["ready"] - instance.events["requested"]) / 1e9
+        start = start_seconds(instance.events)
         return {**self._costs(start, done), **self._numbers(done), **loaded}
 
     def _driven(

@@ -31,6 +31,20 @@ def name_cell(context: Context, name: str) -> Text:
     return (Span(words, "strong"), Span(title, "small")) if title != words else (Span(words, "strong"),)
 
 
+SEEN_LISTS = frozenset({"writable", "readable", "devices", "sockets", "mounted"})
+"""Facts of what a program inside sees that list names; a table shows their number."""
+
+
+def count_of(text: str) -> int:
+    """How many names are listed in a fact."""
+    return 0 if text in ("", "none") else len(text.split(", "))
+
+
+def seen_cell(text: str, *, is_list: bool) -> str:
+    """A fact of what a program inside sees, or how many names it lists."""
+    return str(count_of(text)) if is_list and text else format.clean(text, 60) or format.MISSING
+
+
 def style_of(context: Context, name: str) -> int:
     """The number of an environment's colour and marker, the same in every figure; those drawn most come first."""
     first = representatives(context)

@@ -13,6 +13,7 @@ from isobench.report import rules
 from isobench.report.caveats import artefact
 from isobench.report.context import Section
 from isobench.report.sections import _disks, capacity, images, limits, neighbours
+from isobench.report.sections._shared import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,7 +309,7 @@ def _minimal(context: Context) -> Answer:
 def _has_more(context: Context, kind: str) -> bool:
     """Whether more is sent of a kind of image than of one from scratch, and it has what an intruder could use."""
     sent, least = (images.told_number(context, one, "wire") for one in (kind, "scratch"))
-    return sent > least and any(images.count_of(images.told(context, kind, fact)) for fact in _USABLE)
+    return sent > least and any(count_of(images.told(context, kind, fact)) for fact in _USABLE)
 
 
 def _within_reach(context: Context) -> Answer:
@@ -329,7 +330,7 @@ def _less(context: Context, kind: str) -> str:
     if not images.told(context, kind, "wire"):
         return ""
     sent = [format.quantity(images.told_number(context, one, "wire"), "byte") for one in (kind, "scratch")]
-    inside = [format.count(images.count_of(images.told(context, kind, fact)), what) for fact, what in _USABLE.items()]
+    inside = [format.count(count_of(images.told(context, kind, fact)), what) for fact, what in _USABLE.items()]
     words = f"{sent[0]} are sent instead of {sent[1]}, with {format.listing(inside)} instead of none"
     return f"{words}{_boundary(context, kind)}"
 

@@ -17,7 +17,16 @@ from isobench.layout.blocks import Figure, Paragraph, Span, table
 from isobench.report import charts
 from isobench.report.context import Section
 from isobench.report.sections import _disks
-from isobench.report.sections._shared import alt_of, name_cell, scenario_details, whole_number, within_blocks
+from isobench.report.sections._shared import (
+    SEEN_LISTS,
+    alt_of,
+    count_of,
+    name_cell,
+    scenario_details,
+    seen_cell,
+    whole_number,
+    within_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,11 +83,6 @@ def told(context: Context, kind: str, fact: str) -> str:
 def told_number(context: Context, kind: str, fact: str) -> float:
     """The same as a number; NaN if it was not recorded."""
     return whole_number(told(context, kind, fact))
-
-
-def count_of(text: str) -> int:
-    """How many names are listed in a fact."""
-    return 0 if text in ("", "none") else len(text.split(", "))
 
 
 def _kinds(context: Context) -> list[str]:
@@ -208,8 +212,6 @@ _INSIDE = {
     "calls": "system calls let through",
 }
 """Fact about a container of a kind of image -> the column's title."""
-_LISTED = frozenset({"devices", "readable", "writable", "mounted"})
-"""Facts that list names; the table shows their number."""
 
 
 def _inside(context: Context, kinds: Sequence[str]) -> list[Block]:
@@ -223,8 +225,8 @@ def _inside(context: Context, kinds: Sequence[str]) -> list[Block]:
     rows: list[list[Cell | Text]] = []
     for kind in have:
         facts = {fact: record.facts.get(f"{PREFIX}{kind}.inside.{fact}", "") for fact in _INSIDE}
-        told = [str(count_of(text)) if fact in _LISTED and text else text for fact, text in facts.items()]
-        rows.append([_kind_cell(kind), *(format.clean(text, 30) or format.MISSING for text in told)])
+        cells = [seen_cell(text, is_list=fact in SEEN_LISTS) for fact, text in facts.items()]
+        rows.append([_kind_cell(kind), *cells])
     caption = (
         f"What a program sees in a container of each kind, in {format.clean(context.title(record.name), 60)}. Files "
         "are an image's own; all else is the boundary that the engine makes, which should not depend on an image."

@@ -8,7 +8,7 @@ from isobench.layout import format
 from isobench.layout.blocks import Block, Items, Paragraph, table
 from isobench.report.context import Section
 from isobench.report.sections._reach import reaches
-from isobench.report.sections._shared import name_cell
+from isobench.report.sections._shared import SEEN_LISTS, name_cell, seen_cell
 
 if TYPE_CHECKING:
     from isobench.layout.blocks import Cell, Text
@@ -27,15 +27,15 @@ _COLUMNS = {
     "setuid": "set-uid files",
 }
 """Fact of the surface scenario -> the column's title."""
-_LISTS = frozenset({"writable", "readable", "devices", "sockets", "mounted"})
-"""Facts that list names; the table shows their number."""
 
 
 def build(context: Context) -> list[Block]:
     rows: list[list[Cell | Text]] = []
     for record in context.session.environments:
         if "surface.kernel" in record.facts:
-            cells = [_shown(record.facts.get(f"surface.{fact}", ""), fact in _LISTS) for fact in _COLUMNS]
+            cells = [
+                seen_cell(record.facts.get(f"surface.{fact}", ""), is_list=fact in SEEN_LISTS) for fact in _COLUMNS
+            ]
             rows.append([name_cell(context, record.name), *cells])
     if not rows:
         return []
@@ -68,8 +68,8 @@ def _confined(context: Context) -> list[Block]:
         facts = {key: record.facts.get(f"surface.{key}", "") for key in ("outside.unknown", *_CONFINED)}
         if any(facts.values()):
             reason = format.clean(facts["outside.unknown"], 80)
-            cells: list[Cell | Text] = [reason or _shown(facts["outside.program"], is_list=False)]
-            cells += [_shown(facts[key], key in _LISTS) for key in list(_CONFINED)[1:]]
+            cells: list[Cell | Text] = [reason or seen_cell(facts["outside.program"], is_list=False)]
+            cells += [seen_cell(facts[key], is_list=key in SEEN_LISTS) for key in list(_CONFINED)[1:]]
             rows.append([name_cell(context, record.name), *cells])
     caption = (
         "How the host confines the process behind an instance: the program itself, or the VMM that runs it (QEMU: its "
@@ -96,7 +96,7 @@ def _calls(context: Context) -> list[Block]:
     if not known:
         return []
     numbers = [
-        {fact: _shown(reach.record.facts.get(f"surface.calls.{fact}", ""), is_list=True) for fact in _OUTCOMES}
+        {fact: seen_cell(reach.record.facts.get(f"surface.calls.{fact}", ""), is_list=True) for fact in _OUTCOMES}
         for reach in known
     ]
     facts = [fact for fact in _OUTCOMES if any(row[fact] != "0" for row in numbers)]
@@ -173,12 +173,6 @@ _HOST = (
     ("surface-functions.functions", "surface-functions.unknown", "kernel functions of the host"),
 )
 """A fact, the fact that says why it is not known, and the column's title."""
-
-
-def _shown(text: str, is_list: bool) -> str:
-    if is_list and text:
-        return "0" if text == "none" else str(len(text.split(", ")))
-    return format.clean(text, 60) or format.MISSING
 
 
 SECTION = Section(105, "surface", "What a program inside can still reach", build, "Reach")
