@@ -133,6 +133,10 @@ class Rejected(MeasurementError):
     """An engine does not use an image because its policy demands a signature that the image does not have."""
 
 
+class MessageLost(MeasurementError):
+    """An engine's client lost a message of its daemon, by accident: the same command may well succeed."""
+
+
 class Signed(NamedTuple):
     """Images with the same files, by their names in the registry of a sandbox; the policy accepts only the first."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import Pulled
+from isobench.contracts.images import MessageLost, Pulled
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import Offers
@@ -25,6 +25,8 @@ def environ() -> dict[str, str]:
 
 
 _STORE = "io.containerd.content.v1.content/blobs/sha256"
+_LOST = "code = Internal desc = unexpected EOF"
+"""What gRPC says of a message that ended too early: in two of some thousand pushes, and to others (containerd 5734)."""
 
 
 class CtrImages(Offers):
@@ -95,4 +97,5 @@ class CtrImages(Offers):
             return output([*self._ctr, *words], deadlines.stretched(300), environ=environ())
         except MeasurementError as error:
             reason = error.reason.partition(": ")[2].removeprefix("ctr: ")
-            raise MeasurementError(f"ctr {' '.join(words[:2])}: {reason}") from error
+            kind = MessageLost if _LOST in reason else MeasurementError
+            raise kind(f"ctr {' '.join(words[:2])}: {reason}") from error

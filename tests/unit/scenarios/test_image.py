@@ -14,7 +14,7 @@ from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import Capability, KeepsImages
 from isobench.contracts.environment import Role
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import Offer, Pulled
+from isobench.contracts.images import MessageLost, Offer, Pulled
 from isobench.contracts.launch import Launch
 from isobench.core.errors import BuildError, MeasurementError
 from isobench.daemons import registry
@@ -45,6 +45,8 @@ class FakeImages:
         self.now = 0.0
         self.asked: list[str] = []
         self.running = 0
+        self.lost: list[str] = []
+        """The steps that lose a message, the next time."""
         self._offer, self._pulled, self._fails = offer, pulled, fails
 
     def monotonic(self) -> float:
@@ -57,6 +59,9 @@ class FakeImages:
         self.now += 1
         if what == self._fails:
             raise MeasurementError("the engine says no")
+        if what in self.lost:
+            self.lost.remove(what)
+            raise MessageLost("the client lost it")
 
     def offer(self, name: str, layers: object) -> Offer:
         return self._offer
@@ -343,6 +348,22 @@ def test_after_a_failure_the_engine_is_cleared(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(MeasurementError, match="the engine says no"):
         BUSYBOX.measure(box)
     assert box.images().asked[-1] == CLEAR
+
+
+@pytest.mark.parametrize("step", ["pull", "push"])
+def test_after_a_lost_message_everything_is_measured_again_but_once(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A message that is lost each time is no accident."""
+    box = sandbox(monkeypatch)
+    usual = BUSYBOX.measure(box)
+    fake = box.images()
+    asked, fake.lost = list(fake.asked), [step]
+    fake.asked.clear()
+    assert BUSYBOX.measure(box) == usual
+    again = next(at for at, what in enumerate(fake.asked) if what.startswith(step))
+    assert fake.asked == [*asked[: again + 1], CLEAR, *asked]
+    fake.lost = [step, step]
+    with pytest.raises(MessageLost, match="the client lost it"):
+        BUSYBOX.measure(box)
 
 
 def test_an_engine_that_cannot_be_cleared_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
