@@ -13,10 +13,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isobench.contracts.capabilities import Capability, KeepsImages, Lack, Part
-from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import BuildsImages, HasBuildKit, ImportsFiles, ImportsNoFiles, MessageLost
+from isobench.contracts.image_kinds import KINDS, ZSTD
+from isobench.contracts.images import (
+    BuildsImages,
+    HasBuildKit,
+    ImportsFiles,
+    ImportsNoFiles,
+    MessageLost,
+    UnknownCompression,
+)
 from isobench.contracts.launch import of_image
-from isobench.core.errors import IsobenchError, MeasurementError
+from isobench.core.errors import IsobenchError, MeasurementError, StoppedShort
 from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
 from isobench.processes.programs import find
@@ -114,11 +121,16 @@ class Image:
         }
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        """Once more from the start if the engine's client lost a message; other clients send again by themselves."""
+        """Once more from the start if the engine's client lost a message; other clients send again by themselves.
+        Nothing, for a reason, if the engine is too old for the image's compression."""
         try:
             return self._costs(sandbox)
         except MessageLost:
             return self._costs(sandbox)
+        except UnknownCompression as error:
+            if not self.kind.endswith(ZSTD):
+                raise
+            raise StoppedShort(f"{error.reason} ({error.remedy})", {}) from error
 
     def _costs(self, sandbox: Sandbox) -> Mapping[str, float]:
         images = _images(sandbox)

@@ -133,6 +133,10 @@ class Rejected(MeasurementError):
     """An engine does not use an image because its policy demands a signature that the image does not have."""
 
 
+class UnknownCompression(MeasurementError):
+    """An engine does not know how the layers of an image are compressed; `remedy` names the first version that does."""
+
+
 class MessageLost(MeasurementError):
     """An engine's client lost a message of its daemon, by accident: the same command may well succeed."""
 

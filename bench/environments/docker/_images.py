@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import Pulled
+from isobench.contracts.images import Pulled, UnknownCompression
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import LABEL as OFFERED
 from isobench.environments._offers import Offers, allocated
@@ -125,6 +125,7 @@ def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any
     for line in lines:
         if "error" in line:
             words = " ".join(str(line["error"]).split())[:300]
-            remedy = "for layers compressed with zstd: Docker 23.0 or newer" if _TOO_OLD in words else ""
-            raise MeasurementError(f"{doing}: {words}", remedy=remedy)
+            if _TOO_OLD in words:
+                raise UnknownCompression(f"{doing}: {words}", remedy="for layers of zstd: Docker 23.0 or newer")
+            raise MeasurementError(f"{doing}: {words}")
         yield line

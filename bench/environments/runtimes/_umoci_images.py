@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import Pulled
+from isobench.contracts.images import Pulled, UnknownCompression
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.environments._offers import allocated
@@ -115,8 +115,10 @@ class UmociImages(SignedOffers):
         try:
             self._said("umoci", "unpack", f"--image={self._named(image)}", str(self._bundle(image)))
         except MeasurementError as error:
-            remedy = "for layers compressed with zstd: an engine, or a newer umoci" if _TOO_OLD in error.reason else ""
-            raise MeasurementError(error.reason, remedy=remedy) from error
+            if _TOO_OLD not in error.reason:
+                raise
+            remedy = "for layers of zstd: an engine, or a newer umoci"
+            raise UnknownCompression(error.reason, remedy=remedy) from error
 
     def _said(self, tool: str, *words: str) -> None:
         """Raises `MeasurementError` with the tool's reason."""

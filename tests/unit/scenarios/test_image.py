@@ -14,9 +14,9 @@ from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import Capability, KeepsImages
 from isobench.contracts.environment import Role
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import MessageLost, Offer, Pulled
+from isobench.contracts.images import MessageLost, Offer, Pulled, UnknownCompression
 from isobench.contracts.launch import Launch
-from isobench.core.errors import BuildError, MeasurementError
+from isobench.core.errors import BuildError, MeasurementError, StoppedShort
 from isobench.daemons import registry
 from isobench.images import kinds
 from isobench.planning import catalog
@@ -47,6 +47,8 @@ class FakeImages:
         self.running = 0
         self.lost: list[str] = []
         """The steps that lose a message, the next time."""
+        self.unknown: UnknownCompression | None = None
+        """What a pull ends with."""
         self._offer, self._pulled, self._fails = offer, pulled, fails
 
     def monotonic(self) -> float:
@@ -59,6 +61,8 @@ class FakeImages:
         self.now += 1
         if what == self._fails:
             raise MeasurementError("the engine says no")
+        if what == "pull" and self.unknown is not None:
+            raise self.unknown
         if what in self.lost:
             self.lost.remove(what)
             raise MessageLost("the client lost it")
@@ -363,6 +367,17 @@ def test_after_a_lost_message_everything_is_measured_again_but_once(monkeypatch:
     assert fake.asked == [*asked[: again + 1], CLEAR, *asked]
     fake.lost = [step, step]
     with pytest.raises(MessageLost, match="the client lost it"):
+        BUSYBOX.measure(box)
+
+
+def test_an_engine_too_old_for_a_compression_gives_no_number_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for layers of gzip, which all engines know, the same words are a failure."""
+    box = sandbox(monkeypatch)
+    box.images().unknown = UnknownCompression("invalid tar header", remedy="a newer engine")
+    with pytest.raises(StoppedShort, match=r"^invalid tar header \(a newer engine\)$") as stopped:
+        Image("distroless-zstd", "").measure(box)
+    assert stopped.value.values == {} and box.images().asked[-1] == "clear distroless-zstd"
+    with pytest.raises(UnknownCompression):
         BUSYBOX.measure(box)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from isobench.contracts.capabilities import Capability, TellsWhyNot
-from isobench.contracts.images import BuildsImages, VerifiesImages
+from isobench.contracts.images import BuildsImages, UnknownCompression, VerifiesImages
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons import registry
 from isobench.environments.runtimes import _blob_cache, _umoci_images, oci
@@ -107,9 +107,9 @@ def test_what_a_tool_says_is_told(tmp_path: Path, said: list[list[str]], monkeyp
         return ""
 
     monkeypatch.setattr(_umoci_images, "output", fails)
-    with pytest.raises(MeasurementError, match=r"^umoci unpack: blob is not correct") as caught:
+    with pytest.raises(UnknownCompression, match=r"^umoci unpack: blob is not correct") as caught:
         images.pull(IMAGE)
-    assert caught.value.remedy.startswith("for layers compressed with zstd")
+    assert caught.value.remedy.startswith("for layers of zstd")
 
 
 def test_a_folder_that_skopeo_cannot_use_is_named(tmp_path: Path, said: list[list[str]]) -> None:
