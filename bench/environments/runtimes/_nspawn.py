@@ -43,7 +43,7 @@ def _limits_of(run: str) -> str:
 
 _STATE = "/run/systemd/nspawn"
 """Where nspawn keeps a lock for each tree, and for each container a folder for later mounts; since systemd 256 also a
-tmpfs for its sockets."""
+tmpfs for its sockets, in a folder `unix-export` or, in newer versions, in one named like the container."""
 
 
 def sweep(run: str) -> list[str]:
@@ -57,8 +57,8 @@ def sweep(run: str) -> list[str]:
 
 def _kept(run: str) -> Iterator[Path]:
     """The run's files: a lock is named after its tree's inode, a folder after its container."""
-    for kind in ("propagate", "unix-export"):
-        yield from Path(_STATE, kind).glob(f"{run.lower()}-*")
+    for folder in (".", "propagate", "unix-export"):
+        yield from Path(_STATE, folder).glob(f"{run.lower()}-*")
     work = work_folder(run)
     for tree in (*work.glob("nspawn/root-*"), *work.glob("nspawn/*/root")) if work is not None else ():
         status = tree.lstat()

@@ -21,12 +21,16 @@ def test_what_a_killed_nspawn_keeps_of_its_containers_is_swept(tmp_path: Path, m
     (tmp_path / "state/locks").mkdir(parents=True)
     lock = tmp_path / f"state/locks/inode-{tree.stat().st_dev}:{tree.stat().st_ino}"
     lock.touch()
-    for name in (f"{RUN.lower()}-nspawn-1", f"{RUN.lower()}0-nspawn-1", "mine"):
-        for kind in ("propagate", "unix-export"):
-            (tmp_path / "state" / kind / name).mkdir(parents=True)
-            (tmp_path / "state" / kind / name / "socket").touch()
-    assert _nspawn.sweep(RUN) == [f"nspawn's {name}" for name in (*[f"{RUN.lower()}-nspawn-1"] * 2, lock.name)]
-    left = sorted(str(path.relative_to(tmp_path / "state")) for path in (tmp_path / "state").glob("*/*"))
+    kinds = (".", "propagate", "unix-export")
     others = (f"{RUN.lower()}0-nspawn-1", "mine")
-    assert left == [f"{kind}/{name}" for kind in ("propagate", "unix-export") for name in others]
+    places = {
+        name: [tmp_path / "state" / kind / name for kind in kinds] for name in (f"{RUN.lower()}-nspawn-1", *others)
+    }
+    for place in (place for found in places.values() for place in found):
+        (place / "unix-export").mkdir(parents=True)
+        (place / "unix-export/socket").touch()
+    ours = places.pop(f"{RUN.lower()}-nspawn-1")
+    assert _nspawn.sweep(RUN) == [f"nspawn's {name}" for name in (*(place.name for place in ours), lock.name)]
+    assert not any(place.exists() for place in ours)
+    assert all((place / "unix-export/socket").exists() for found in places.values() for place in found)
     assert _nspawn.sweep(RUN) == []
