@@ -29,12 +29,12 @@ JOB = ("--name=x", "--size=64m", "--rw=write", "--bs=64k", "--filename=x", "--th
     [
         (
             {
-                "mem_limit": "6m",
-                "memswap_limit": "6m",
-                "tmpfs": {"/data": ""},
-            },  # a disk takes pages back, if it is quick
+                "mem_limit": "24m",  # with less, runc itself may be killed in the container's cgroup
+                "memswap_limit": "24m",
+                "tmpfs": {"/data": ""},  # a disk takes pages back, if it is quick
+            },
             OutOfMemory,
-            ("OOM-killed (the container's limit is 6 MiB)", "fio was killed by signal 9"),
+            ("OOM-killed (the container's limit is 24 MiB)", "fio was killed by signal 9"),
         ),
         ({"tmpfs": {"/data": "size=1m"}}, ProbeError, ("No space left on device",)),
         ({"binds": ["/dev/null:/usr/bin/fio:ro"]}, ProbeError, ("there is no fio in the root file system",)),
