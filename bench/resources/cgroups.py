@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.core.remedies import as_root
 from isobench.processes.accounting import text_of
@@ -251,13 +252,14 @@ def _remove_tree(place: Path) -> None:
 
 def _remove_when_free(folder: Path) -> None:
     """Remove a cgroup, with retries: it may stay busy for a moment after its last process has ended."""
-    for attempt in range(100, -1, -1):
+    deadline = time.monotonic() + deadlines.stretched(_ENDING)
+    while True:
         try:
             folder.rmdir()
         except FileNotFoundError:
             return
         except OSError:
-            if attempt == 0:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         else:
@@ -273,12 +275,14 @@ def _places(run: str) -> list[Path]:
 
 
 def _empty(folder: Path) -> None:
-    """Kill every process in a cgroup and wait, a second at most, until it has none."""
-    for _ in range(100):
-        pids = text_of(folder / "cgroup.procs").split()
-        if not pids:
-            return
+    """Kill every process in a cgroup and wait until it has none."""
+    deadline = time.monotonic() + deadlines.stretched(_ENDING)
+    while (pids := text_of(folder / "cgroup.procs").split()) and time.monotonic() < deadline:
         for pid in pids:
             with suppress(OSError):
                 os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.01)
+
+
+_ENDING = 5.0
+"""Seconds that killed processes may take to end: with a quota they have a fraction of a CPU for it."""

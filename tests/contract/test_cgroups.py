@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,26 @@ def test_cgroups_are_found_wherever_they_are() -> None:
         for place in (ours / "init", ours, below / "emulator", below, theirs, session):
             if place.is_dir():
                 place.rmdir()
+
+
+def test_a_process_that_takes_a_while_to_end_is_waited_for() -> None:
+    """As with a small quota on a slow host. Here the kernel holds it back for longer than it takes to end elsewhere."""
+    freezer = Path("/sys/fs/cgroup/freezer")
+    if not (freezer / "cgroup.procs").exists():
+        pytest.skip("only version 1 keeps what is frozen from being killed")
+    run = f"{RUN_PREFIX}{new_run_id()}"
+    (freezer / run).mkdir()
+    held = subprocess.Popen(["sleep", "600"])
+    thaw = threading.Timer(3, (freezer / run / "freezer.state").write_text, ["THAWED"])
+    try:
+        (freezer / run / "cgroup.procs").write_text(str(held.pid))
+        (freezer / run / "freezer.state").write_text("FROZEN")
+        thaw.start()
+        assert cgroups.remove(run) == [f"cgroup {freezer / run}"]
+        assert held.wait(0) == -signal.SIGKILL
+    finally:
+        thaw.join()
+        held.kill()
+        held.wait()
+        if (freezer / run).exists():
+            (freezer / run).rmdir()

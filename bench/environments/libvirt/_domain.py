@@ -37,6 +37,9 @@ _BOOTED = b"+"
 _END_SECONDS = 40.0
 """How long libvirt may take to end a domain and to forget it: it waits 15 s for a QEMU that does not end at once."""
 
+_KILLED_SECONDS = 10.0
+"""How long a killed QEMU may take to end."""
+
 _LOOK_SECONDS = 5.0
 """How long libvirt may take to report the state of a domain that is not ready yet; it is asked every second."""
 
@@ -178,10 +181,18 @@ class GuestInstance:
         self._kill()
 
     def _kill(self) -> None:
+        """Kill QEMU's process and wait until it has ended: the kernel frees a guest's memory first."""
         pid = qemu_pid(self._name)
         if pid:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                process = os.pidfd_open(pid)
+                try:
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    poll = select.poll()
+                    poll.register(process, select.POLLIN)
+                    poll.poll(deadlines.stretched(_KILLED_SECONDS) * 1000)
+                finally:
+                    os.close(process)
 
     def _check_still_there(self) -> None:
         """Raise if an idle guest ended by itself."""
