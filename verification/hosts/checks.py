@@ -58,12 +58,14 @@ journalctl --unit isobench-nightly.service --output cat | tail -30
 test "$(systemctl show --property=Result --value isobench-nightly.service)" = success
 ls /var/lib/isobench/nightly
 """
+DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
+"""The group `default` without a Linux guest that is emulated twice."""
 _USER = f"""\
 id anna > /dev/null 2>&1 || useradd --create-home --groups docker,libvirt,kvm anna
 install -d -o anna /srv/anna  # QEMU's own user reaches nothing in a home of Debian 13
 runuser --login anna --command "cd && export ISOBENCH_CACHE=/srv/anna PATH=/opt/isobench-python/bin:\\$PATH &&
- isobench doctor -e default > doctor.txt;
- PYTHONPATH=/srv/isobench {_RUN} -e default -s startup; code=\\$?; isobench clean; exit \\$code"
+ isobench doctor -e {DEFAULT} > doctor.txt;
+ PYTHONPATH=/srv/isobench {_RUN} -e {DEFAULT} -s startup; code=\\$?; isobench clean; exit \\$code"
 code=$?
 cp -r ~anna/results/* results/; cp ~anna/doctor.txt out/doctor-of-a-user.txt
 isobench clean  # libvirt leaves files to root (docs/troubleshooting.md)
@@ -105,7 +107,6 @@ KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
 DRIVERS = "docker-nonet,docker-overlay2,docker-containerd,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
 STORAGE = f"process-tmpfs,docker-bind,docker-volume,docker-tmpfs,{KVM_STORAGE}"
 NETWORK = "docker-published,kvm-user,kvm-tap"
-DEFAULT = "process,chroot,ns-all,docker,tcg-null,kvm-null,kvm"
 FIRST_HERE = "ns-all+cgroup,handmade,crun,docker-privileged,kvm-user,kvm-tap"
 """What only a host with KVM and cgroup version 2 can measure, beside the storage of guests."""
 WORKLOADS = ("redis", "nginx", "sqlite", "python")
