@@ -22,7 +22,8 @@ IDS = 65_536
 """Subordinate ids of the user, as useradd(8) gives them."""
 _FIRST, _USERS = 0x7000_0000, 4000
 """Ids from here on belong to nobody: they are above those that systemd gives to containers (systemd.io/UIDS-GIDS)."""
-RUNTIME = "/dev/shm/run"
+_SHARED_MEMORY = Path("/dev/shm")
+RUNTIME = f"{_SHARED_MEMORY}/run"
 """The user's runtime folder. /dev/shm is a file system of the namespace's own, which ends with it: engines leave locks
 there."""
 DEVICES = {"fuse": (10, 229), "net/tun": (10, 200)}
@@ -88,6 +89,9 @@ class OrdinaryUser:
         if find("newuidmap") is None:
             raise Unavailable("newuidmap is not installed", remedy="apt-get install uidmap")
         check_ids(workdir)
+        if _SHARED_MEMORY in workdir.resolve().parents:
+            reason = f"{workdir} is in {_SHARED_MEMORY}, of which the run's ordinary user has another one"
+            raise Unavailable(reason, remedy="set ISOBENCH_WORK to a folder on a disk")
         self.id = user_of(run)
         self.home = workdir / "user"
         self.opened = [name for name in DEVICES if _is_closed(name)]

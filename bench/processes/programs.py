@@ -103,7 +103,7 @@ def output(
             process_group=0,
         ).stdout
     except subprocess.CalledProcessError as error:
-        said = _cause(error.stderr) or f"it exited with status {error.returncode}"
+        said = _cause(error.stderr) or _ended(error.returncode)
     except subprocess.TimeoutExpired:
         said = f"it did not end within {seconds:.0f} s"
     except OSError as error:
@@ -111,19 +111,37 @@ def output(
     raise MeasurementError(f"{' '.join(words[:2])}: {said}")
 
 
+def _ended(status: int) -> str:
+    """How a program ended that said nothing; a negative status is the signal that killed it (subprocess)."""
+    import signal
+
+    if status >= 0:
+        return f"it exited with status {status}"
+    try:
+        return f"it was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal
+        return f"it was killed by signal {-status}"
+
+
 def _cause(errors: str) -> str:
     """The end of what a program wrote to standard error, in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     lines = [line for line in lines if not re.search(_WARNING, line)] or lines
+    kept = [_message(line) for line in lines if not re.search(_HINT, line)] or lines
     told = telling_line(lines)
-    return ("; ".join(lines) if told in lines[-1:] else told)[-400:]
+    return ("; ".join(kept) if told in kept[-1:] else told)[-400:]
 
 
 _SAYS_NOTHING = (
     r"(?i)additional information can be obtained|failed to create lxc_container|pid from pipe: eof|we can't allow that"
-    r"|\.(go|s):\d+ \+0x|<no Python frame>"
+    r"|\.(go|s):\d+ \+0x|<no Python frame>|rootlesskit:parent\] error: (child exited: exit status|dial unix \S)"
 )
-"""Matches last lines of LXC, runc, nspawn, and of Go's and Python's tracebacks, which have the cause above them."""
+"""Matches last lines of LXC, runc, nspawn, RootlessKit, and of Go's and Python's tracebacks, which have the cause above
+them."""
+_HINT = r"dmesg\(1\) may have more information"
+"""Matches the line that mount(8) adds to each cause."""
+_LOGGED = r'time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)'
+"""Matches how Go programs log a message, with a time, by which the same message would be another one each time."""
 _WARNING = r"(?i)\blevel=(warning|info|debug)\b"
 """Matches lines of Go programs that do not contain a cause."""
 _CAUSE = r"(?i)fatal|error|denied|not permitted|failed|no such"
@@ -132,7 +150,19 @@ _CAUSE = r"(?i)fatal|error|denied|not permitted|failed|no such"
 def telling_line(lines: Sequence[str]) -> str:
     """The line that explains why a program failed: the last one, or the first cause if the last one explains
     nothing."""
+    lines = [line for line in lines if not re.search(_HINT, line)] or lines
     if not lines or not re.search(_SAYS_NOTHING, lines[-1]):
-        return lines[-1] if lines else ""
+        return _message(lines[-1]) if lines else ""
     causes = [line for line in lines if re.search(_CAUSE, line) and not re.search(_WARNING, line)]
-    return causes[0] if causes else lines[-1]
+    return _message(causes[0] if causes else lines[-1])
+
+
+def _message(line: str) -> str:
+    """A line without what a Go program's log adds to its message."""
+    logged = re.match(_LOGGED, line)
+    if logged is None:
+        return line
+    message = logged[1]
+    if message.startswith('"'):
+        message = re.sub(r"\\(.)", lambda found: {"n": " ", "t": " "}.get(found[1], found[1]), message[1:-1])
+    return f"{message}{line[logged.end() :]}"

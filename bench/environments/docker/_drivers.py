@@ -25,6 +25,7 @@ from isobench.daemons.address import Address
 from isobench.daemons.docker import REFUSED, answers
 from isobench.environments._offers import allocated
 from isobench.environments._ordinary_user import NAME, check_ids, enter
+from isobench.environments._signatures import by_content_trust
 from isobench.environments.docker import _buildkit as buildkit
 from isobench.environments.docker._client import connect, engine_errors, require
 from isobench.environments.docker._images import DockerImages, in_containerd
@@ -210,6 +211,10 @@ class DriverSandbox(OwnSandbox):
 
     def facts(self) -> Mapping[str, str]:
         return {**super().facts(), "storage": f"{_STORED[self._environment.driver]}{self._cached()}"}
+
+    def signatures(self) -> str:
+        """By the settings of this engine, which reads none of the host's."""
+        return by_content_trust(self._workdir / _ENGINE / "daemon.json").replace(str(self._workdir), "WORK")
 
     def _cached(self) -> str:
         """What to add for a loop device that is not read and written directly."""

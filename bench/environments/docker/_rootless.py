@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from isobench.core import deadlines
 from isobench.core.errors import Unavailable
 from isobench.daemons.address import Address
+from isobench.daemons.docker import REFUSED
 from isobench.environments._ordinary_user import RUNTIME, OrdinaryUser, end_processes, is_of, user_of
 from isobench.environments._signatures import by_content_trust, callers_home
 from isobench.environments.docker._client import connect, require
 from isobench.environments.docker._own import OwnInstance, OwnSandbox
-from isobench.filesystem.paths import work_folder
+from isobench.filesystem.paths import check_name, work_folder
 from isobench.probe.launcher import ENVIRON
 from isobench.processes.accounting import command_line, descendants, parent, process_name, text_of
 from isobench.processes.programs import find, telling_line
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SCRIPT = ("dockerd-rootless.sh", "/usr/share/docker.io/contrib/dockerd-rootless.sh")
 """Docker's own, as its packages and as Debian's install it."""
+_REFUSED = rf"{REFUSED}|\s"
+"""The script divides its options at spaces."""
 
 
 def sweep(run: str) -> list[str]:
@@ -46,6 +49,7 @@ def sweep(run: str) -> list[str]:
 def opened(environment: Docker, workdir: Path) -> Iterator[RootlessSandbox]:
     """The sandbox of a rootless engine. Raises `Unavailable` if it cannot be had here."""
     script = _script()
+    check_name(workdir, "a rootless dockerd", _REFUSED, "ISOBENCH_WORK")
     user = OrdinaryUser(workdir, workdir.parent.name)
     try:
         _with_slice(workdir)

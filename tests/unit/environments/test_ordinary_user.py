@@ -80,3 +80,16 @@ def test_without_newuidmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Unavailable, match="newuidmap is not installed") as raised:
         OrdinaryUser(tmp_path, "isobench-1")
     assert raised.value.remedy == "apt-get install uidmap"
+
+
+def test_a_folder_that_the_user_would_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the folder of which the user's namespace has another one: said before anything is mounted."""
+    monkeypatch.setattr(_ordinary_user, "find", lambda name: name)
+    monkeypatch.setattr(_ordinary_user, "check_ids", lambda workdir: None)
+    monkeypatch.setattr(_ordinary_user, "_SHARED_MEMORY", tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "link").symlink_to("work")
+    with pytest.raises(Unavailable, match=r"link/docker is in .*, of which the run's ordinary user") as raised:
+        OrdinaryUser(tmp_path / "link/docker", "isobench-1")
+    assert raised.value.remedy == "set ISOBENCH_WORK to a folder on a disk"
+    assert not (tmp_path / "work/docker").exists()

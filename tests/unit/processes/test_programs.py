@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from isobench.core.errors import MeasurementError
-from isobench.processes.programs import find, major_version, output, search_path, version
+from isobench.processes.programs import find, major_version, output, search_path, telling_line, version
 
 
 def test_what_a_tool_prints() -> None:
@@ -27,7 +27,19 @@ def test_what_a_tool_prints() -> None:
             "sh -c: fatal error: no memory",
         ),
         ("printf 'level=warning msg=\"not shared, failed\"\nno map\n' >&2; exit 2", 10, "sh -c: no map"),
+        (
+            "printf 'mount: no such device.\n dmesg(1) may have more information after it.\n' >&2; exit 32",
+            10,
+            "sh -c: mount: no such device.",
+        ),
+        (
+            r"""printf '%s\n' 'time="2026-01-01T00:00:00Z" level=fatal msg="no \"it\"\nnor b" at=c' >&2; exit 1""",
+            10,
+            'sh -c: no "it" nor b at=c',
+        ),
         ("exit 7", 10, "sh -c: it exited with status 7"),
+        ("kill -KILL $$", 10, "sh -c: it was killed by SIGKILL"),
+        ("kill -40 $$", 10, "sh -c: it was killed by signal 40"),
         ("echo waiting >&2; exec sleep 30", 0.2, "sh -c: it did not end within 0 s"),
     ],
 )
@@ -83,3 +95,33 @@ def test_a_program_in_the_current_folder_is_none(tmp_path: Path, monkeypatch: py
     assert find("no-such-tool") is None and search_path().startswith(f"/usr/bin:{tmp_path}/none:")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     assert find("no-such-tool") == f"{tmp_path}/bin/no-such-tool"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            [
+                "failed to start daemon: mkdir /work: permission denied",
+                "[rootlesskit:child ] error: command [dockerd] exited: exit status 1",
+                "[rootlesskit:parent] error: dial unix /work/rootlesskit1/.bp.sock: connect: invalid argument",
+            ],
+            "failed to start daemon: mkdir /work: permission denied",
+        ),
+        (
+            ["no key", "[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 7 failed"],
+            "[rootlesskit:parent] error: failed to setup UID/GID map: newuidmap 7 failed",
+        ),
+        (
+            ["mount: /a: special device /b does not exist.", "dmesg(1) may have more information after failed mount."],
+            "mount: /a: special device /b does not exist.",
+        ),
+        (["dmesg(1) may have more information after failed mount."],) * 2,
+        (['time="2026-01-01T00:00:00Z" level=error msg="no space"'], "no space"),
+        (['time="2026-01-01T00:00:00Z" level=error msg=gone'], "gone"),
+        ([], ""),
+    ],
+)
+def test_the_line_that_tells(lines: list[str], told: str | list[str]) -> None:
+    """Not what a program adds to every cause, nor what follows from it."""
+    assert telling_line(lines) == (told if isinstance(told, str) else told[0])

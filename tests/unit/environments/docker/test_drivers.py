@@ -157,3 +157,18 @@ def test_what_an_image_takes_is_by_how_much_the_data_have_grown(tmp_path: Path) 
     assert [images.disk_bytes("a:1"), images.disk_bytes("a:1")] == [4000, 6000]
     images.clear("slim")
     assert images.disk_bytes("a:1") == 100
+
+
+def test_its_signatures_are_those_of_its_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the host's engine demands, or if the host has none."""
+    monkeypatch.delenv("DOCKER_CONTENT_TRUST", raising=False)
+    monkeypatch.setattr(_drivers.DriverSandbox, "__init__", lambda self: None)
+    sandbox = _drivers.DriverSandbox()  # type: ignore[call-arg]
+    sandbox._workdir = tmp_path
+    (tmp_path / "engine").mkdir()
+    settings = _drivers._configuration(DRIVERS["docker-vfs"], tmp_path / "engine")
+    (tmp_path / "engine/daemon.json").write_text(json.dumps(settings))
+    assert sandbox.signatures() == (
+        "any image is accepted, also one that nobody has signed (WORK/engine/daemon.json has no content-trust); "
+        "DOCKER_CONTENT_TRUST is not set"
+    )

@@ -1,4 +1,4 @@
-"""The slice that a rootless engine asks for its controllers."""
+"""The slice that a rootless engine asks for its controllers, and the folders that it cannot use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from isobench.core.errors import Unavailable
 from isobench.environments._ordinary_user import user_of
 from isobench.environments.docker import _rootless
 from isobench.environments.docker._rootless import _with_slice, _without_slice
+from isobench.environments.docker.rootless import ENVIRONMENTS
 from isobench.resources import cgroups
 
 RUN = "isobench-20260101T000000Z-abcdef"
@@ -68,3 +69,14 @@ def test_a_host_that_gives_no_cgroup_is_told(workdir: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(Unavailable, match=r"a user.s slice cannot be made: .*Permission denied"):
         _with_slice(workdir)
+
+
+@pytest.mark.parametrize("name", ["a b", "a%b", "a:b", "a,b"])
+def test_a_folder_that_its_script_or_dockerd_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """dockerd-rootless.sh divides its options at spaces."""
+    monkeypatch.setattr(_rootless, "_script", lambda: "/dockerd-rootless.sh")
+    with pytest.raises(Unavailable, match="a rootless dockerd cannot use") as raised:
+        _rootless.opened(ENVIRONMENTS[0], tmp_path / name).__enter__()  # type: ignore[arg-type]
+    assert raised.value.remedy == "set ISOBENCH_WORK to a folder with a simpler name"
