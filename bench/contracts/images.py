@@ -138,7 +138,8 @@ class UnknownCompression(MeasurementError):
 
 
 class MessageLost(MeasurementError):
-    """An engine's client lost a message of its daemon, by accident: the same command may well succeed."""
+    """An engine's client lost a message of its daemon, or the engine one of the registry, by accident: the same command
+    may well succeed."""
 
 
 class Signed(NamedTuple):

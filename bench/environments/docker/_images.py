@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import Pulled, UnknownCompression
+from isobench.contracts.images import MessageLost, Pulled, UnknownCompression
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import LABEL as OFFERED
 from isobench.environments._offers import Offers, allocated
@@ -64,11 +64,11 @@ class DockerImages(Offers):
 
     def push(self, image: str, elsewhere: str) -> None:
         name, _, tag = elsewhere.rpartition(":")
-        with engine_errors("pushing the image"):
+        with engine_errors(_PUSHING):
             self._client.tag(image, name, tag)
-            for line in _said("pushing the image", self._client.push(name, tag, stream=True, decode=True)):
+            for line in _said(_PUSHING, self._client.push(name, tag, stream=True, decode=True)):
                 if line.get("status", "").startswith(_NOT_SENT):
-                    raise MeasurementError(f"pushing the image: not all of it was sent ({line['status'][:100]})")
+                    raise MeasurementError(f"{_PUSHING}: not all of it was sent ({line['status'][:100]})")
 
     def build(self, context: Path, image: str, *, cached: bool) -> None:
         """Uses the engine's own builder, whose intermediate images are removed with the image."""
@@ -116,13 +116,23 @@ def _folders(about: Mapping[str, Any], *names: str) -> list[str]:
 
 _TOO_OLD = "invalid tar header"
 """What an engine says of a layer with a compression that it does not know."""
+_PUSHING = "pushing the image"
 _NOT_SENT = ("Layer already exists", "Mounted from")
 """The engine's messages about a layer that it need not send."""
+_AGAIN = "Retrying in "
+"""How the engine's message begins that it will try a layer again, up to five times, after 5, 10, 15 and 20 seconds."""
 
 
 def _said(doing: str, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines of the engine's progress report. Raises `MeasurementError` for one with an error."""
+    """The lines of the engine's progress report. Raises `MeasurementError` for one with an error, and if a layer has to
+    be tried again: the seconds that the engine waits before that are no cost of an image, and would be counted as one.
+    If it is being sent, that is a `MessageLost`.
+    """
     for line in lines:
+        if line.get("status", "").startswith(_AGAIN):
+            kind = MessageLost if doing == _PUSHING else MeasurementError
+            reason = f"{doing}: a layer broke off, and the engine would wait before it tries again"
+            raise kind(reason, remedy="the engine's log says why")
         if "error" in line:
             words = " ".join(str(line["error"]).split())[:300]
             if _TOO_OLD in words:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isobench.contracts.images import MessageLost
 from isobench.core.errors import MeasurementError
 from isobench.environments import _offers
 from isobench.environments.docker._images import DockerImages, in_containerd
@@ -21,7 +22,7 @@ RUN = "isobench-20260101T000000Z-abcdef"
 class Client:
     """An engine that answers everything with these lines."""
 
-    def __init__(self, lines: Sequence[dict[str, Any]] = (), inspected: dict[str, Any] | None = None) -> None:
+    def __init__(self, lines: Iterable[dict[str, Any]] = (), inspected: dict[str, Any] | None = None) -> None:
         self.lines = lines
         self.inspected = inspected or {}
         self.started: dict[str, dict[str, Any]] = {}
@@ -130,6 +131,21 @@ def test_an_image_has_a_digest_and_so_have_its_layers(tmp_path: Path) -> None:
     assert images(client, tmp_path).digests("a:1") == ("sha256:1", ("sha256:2", "sha256:3"))
     with pytest.raises(MeasurementError, match="inspecting the image"):
         images(Client(), tmp_path).digests("a:1")
+
+
+@pytest.mark.parametrize("doing", ["pull", "push"])
+def test_what_is_tried_again_has_no_cost(doing: str, tmp_path: Path) -> None:
+    """The engine waits for seconds before it tries a layer again, and may succeed then. A push is measured again."""
+    later = iter([{"status": "Retrying in 5 seconds", "id": "x"}, {"status": "Retrying in 4 seconds", "id": "x"}])
+    box = images(Client(later), tmp_path)
+    call: dict[str, Callable[[], object]] = {
+        "pull": lambda: box.pull("here/image:latest"),
+        "push": lambda: box.push("here/image:latest", "there/image:latest"),
+    }
+    with pytest.raises(MeasurementError, match=f"{doing}ing the image: a layer broke off") as found:
+        call[doing]()
+    assert isinstance(found.value, MessageLost) == (doing == "push")
+    assert next(later)  # nothing was waited for
 
 
 @pytest.mark.parametrize("status", ["Layer already exists", "Mounted from some/image"])
