@@ -14,7 +14,7 @@ the error rates by kind of noise.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -106,7 +106,7 @@ def centres(many: Sequence[np.ndarray]) -> list[float]:
         if n > _MOST_LISTED:
             middles = [interval(many[place]).centre for place in places]
         else:
-            first, second = np.triu_indices(n)
+            first, second = _pairs(n)
             rows = np.stack([many[place] for place in places])
             middles = np.median((rows[:, first] + rows[:, second]) / 2, axis=1).tolist()
         for place, middle in zip(places, middles, strict=True):
@@ -289,15 +289,22 @@ def _at_most(ordered: np.ndarray, limit: float) -> int:
     return _count(_partners(ordered, limit))
 
 
+@lru_cache(maxsize=20)
+def _pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of all pairs of `n` values, and of each with itself. A run has dozens of series of one length."""
+    first, second = np.triu_indices(n)
+    return first, second
+
+
 def _averages(ordered: np.ndarray, places: list[int]) -> list[float]:
     """The averages at these ranks among all of them, sorted."""
     n = len(ordered)
     if n <= _MOST_LISTED:
-        first, second = np.triu_indices(n)
+        first, second = _pairs(n)
         averages = np.sort((ordered[first] + ordered[second]) / 2)
         return [float(averages[place]) for place in places]
     thin = ordered[np.linspace(0, n - 1, _THIN).round().astype(int)]
-    first, second = np.triu_indices(_THIN)
+    first, second = _pairs(_THIN)
     guesses = np.sort((thin[first] + thin[second]) / 2)
     return [_average_at(ordered, place, guesses) for place in places]
 

@@ -50,7 +50,7 @@ def from_run(run: Run) -> Tables:
     for one in sorted(run.series, key=lambda s: (s.scenario, s.metric, s.environment)):
         environments = tables.setdefault((one.scenario, one.metric), {})
         blocks = np.array(one.blocks, dtype=np.int64)
-        kept = ~np.isin(blocks, marked)
+        kept = ~np.isin(blocks, marked) if len(marked) else np.ones(len(blocks), dtype=bool)
         if one.environment not in environments and kept.any():
             blocks, values = blocks[kept], np.array(one.values, dtype=np.float64)[kept]
             order = np.argsort(blocks, kind="stable")
