@@ -6,15 +6,17 @@ image in a registry is copied by skopeo first.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import tarfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import msgspec
 
@@ -22,8 +24,10 @@ from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached
 from isobench.filesystem.paths import content_hash
+from isobench.host.capabilities import lacking
 from isobench.images.archive import file_hash, inside
-from isobench.processes.programs import find
+from isobench.processes.endings import ENDS_WITH_US
+from isobench.processes.programs import find, telling_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,21 +99,62 @@ def _copied(reference: str) -> Path:
     key = content_hash([reference.encode(), digest.encode(), platform.machine().encode()])
 
     def copy(folder: Path) -> None:
-        _skopeo("copy", "--quiet", f"docker://{name}@{digest}", f"oci-archive:{folder}/image.tar")
+        (folder / "tmp").mkdir()
+        # A path with a colon would end there, so the archive is named from its folder.
+        _skopeo("copy", "--quiet", f"docker://{name}@{digest}", "oci-archive:image.tar", folder=folder)
+        shutil.rmtree(folder / "tmp")
 
     return cached("image-copy", key, copy) / "image.tar"
 
 
-def _skopeo(*words: str) -> str:
-    seconds = deadlines.stretched(1800)
-    try:
-        done = subprocess.run(["skopeo", *words], capture_output=True, text=True, timeout=seconds, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise BuildError(f"skopeo: {error}") from error
+BLOB_CACHE = Path("/var/lib/containers/cache")
+"""Where Podman and skopeo note as root which layers they have seen where: for the whole host, and no setting moves
+it."""
+_WITHOUT_NOTES = f'mount -t tmpfs tmpfs {BLOB_CACHE} || exit; exec "$@"'
+
+
+def _skopeo(*words: str, folder: Path | None = None) -> str:
+    """What skopeo says. With a `folder` it works in it, leaves nothing anywhere else, and ends with this process."""
+    told = [find("skopeo") or "skopeo", *words]
+    with ExitStack() as stack:
+        environ = dict(os.environ)
+        if folder is not None:
+            told = [*stack.enter_context(_apart()), *told]
+            environ |= {"TMPDIR": f"{folder}/tmp", **({"XDG_DATA_HOME": f"{folder}/tmp"} if os.geteuid() else {})}
+        try:
+            done = subprocess.run(
+                told,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=deadlines.stretched(1800),
+                check=False,
+                cwd=folder,
+                env=environ,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise BuildError(f"skopeo: {error}") from error
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["it failed"]
-        raise BuildError(f"skopeo {words[0]}: {lines[-1][:300]}")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise BuildError(f"skopeo {words[0]}: {telling_line(lines)[:300] or 'it failed'}")
     return done.stdout
+
+
+@contextmanager
+def _apart() -> Iterator[list[str]]:
+    """The words before a command whose notes of the layers that it saw are not to stay on this host. Root's are on a
+    tmpfs of its own, over the host's folder, which is made for that if the host has none yet."""
+    if os.geteuid() != 0 or "CAP_SYS_ADMIN" in lacking():
+        yield [*ENDS_WITH_US[:3]]
+        return
+    made = [path for path in (BLOB_CACHE, BLOB_CACHE.parent) if not path.exists()]
+    BLOB_CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield [*ENDS_WITH_US, "sh", "-c", _WITHOUT_NOTES, "sh"]
+    finally:
+        for path in made:
+            with suppress(OSError):  # by now somebody else has something in it
+                path.rmdir()
 
 
 def _described(archive: tarfile.TarFile) -> tuple[dict[str, Any], list[str]]:
@@ -141,10 +186,19 @@ def _blob(descriptor: Any) -> str:
 
 
 def _json(archive: tarfile.TarFile, name: str) -> Any:
+    return json.loads(_content(archive, name).read(_MOST_JSON))
+
+
+def _content(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    """A file in the archive. Raises `ValueError` if there is none, or if it is not what its digest says."""
     file = archive.extractfile(name)
     if file is None:
         raise ValueError(f"{name} is not a file")
-    return json.loads(file.read(_MOST_JSON))
+    kind, _, digest = name.removeprefix("blobs/").partition("/")
+    if kind == "sha256" and hashlib.file_digest(cast("Any", file), kind).hexdigest() != digest:
+        raise ValueError(f"{name} is damaged: its content has another digest")
+    file.seek(0)
+    return file
 
 
 def this_machine() -> str:
@@ -209,10 +263,7 @@ def _write(archive: tarfile.TarFile, layers: Sequence[str], target: Path) -> Non
     are written from the lowest up, so that folders come before their contents."""
 
     def opened(name: str, stack: ExitStack) -> tarfile.TarFile:
-        content = archive.extractfile(name)
-        if content is None:
-            raise ValueError(f"{name} is not a file")
-        return stack.enter_context(tarfile.open(fileobj=content, mode="r:*"))
+        return stack.enter_context(tarfile.open(fileobj=_content(archive, name), mode="r:*"))
 
     kept = _kept(layers, opened)
     with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as result:

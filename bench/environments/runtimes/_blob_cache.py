@@ -12,9 +12,8 @@ from pathlib import Path
 from isobench.environments._mount_namespace import MountNamespace
 from isobench.filesystem.paths import state_dir, work_folder
 from isobench.host.capabilities import lacking
+from isobench.images.image import BLOB_CACHE as _CACHE
 
-_CACHE = Path("/var/lib/containers/cache")
-"""Where they keep that as root: for the whole host, and no setting moves it."""
 _RUNTIME = Path("/run/user")
 _MADE = "made"
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +18,11 @@ from isobench.core.errors import BuildError, Unavailable
 from isobench.images import image
 from isobench.images.image import image_of
 from isobench.processes import programs
+from isobench.processes.accounting import pids_with
 from isobench.workloads.root import image_workload, root_of
 from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -156,26 +164,92 @@ def test_a_reference_wants_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         image_of("./none.tar")
 
 
+@pytest.mark.parametrize("which", [b"changed", b"s390x", b'"os": "linux", "config"'])
+def test_a_blob_that_is_not_what_its_digest_says(tmp_path: Path, which: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer, an index, a configuration: other bytes, as many, which can all be read."""
+    monkeypatch.setattr("gzip.compress", lambda content, mtime: content)
+    path = oci_archive(tmp_path / "image.tar", LAYERS, {})
+    whole = path.read_bytes()
+    assert whole.count(which) == 1
+    path.write_bytes(whole.replace(which, which[::-1] if which == b"changed" else which.replace(b"x", b"y")))
+    with pytest.raises(BuildError, match=r"blobs/sha256/[0-9a-f]{64} is damaged: its content has another digest"):
+        image_of(str(path))
+
+
 SKOPEO = """#!/bin/sh
 echo "$*" >> {log}
 case "$1" in
 inspect) echo sha256:{digest} ;;
-copy) for last; do :; done; cp {image} "${last#oci-archive:}" ;;
+copy) for last; do :; done; cp {image} "${last#oci-archive:}"
+    touch "$TMPDIR/unpacked" {notes}/cache-$$; {more} ;;
 esac
 """
+NOTES = '"$XDG_DATA_HOME"' if os.geteuid() else str(image.BLOB_CACHE)
 
 
-def test_a_reference_is_copied_once_for_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the digest that it has now, also if its tag moves meanwhile; a registry's port is no tag."""
+@pytest.fixture
+def skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Makes a skopeo that copies an image, writes what the real one writes, and then does something more; gives its
+    log."""
     image = oci_archive(tmp_path / "image.tar", LAYERS, {})
     (tmp_path / "bin").mkdir()
-    script = tmp_path / "bin/skopeo"
-    text = SKOPEO.replace("{log}", str(tmp_path / "log")).replace("{image}", str(image)).replace("{digest}", "0" * 64)
-    script.write_text(text)
-    script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+
+    def made(more: str) -> Path:
+        values = {"log": tmp_path / "log", "image": image, "digest": "0" * 64, "notes": NOTES, "more": more}
+        text = SKOPEO
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        script = tmp_path / "bin/skopeo"
+        script.write_text(text)
+        script.chmod(0o755)
+        return tmp_path / "log"
+
+    return made
+
+
+def test_a_reference_is_copied_once_for_its_digest(skopeo: Callable[[str], Path]) -> None:
+    """By the digest that it has now, also if its tag moves meanwhile; a registry's port is no tag."""
+    log = skopeo("true")
     for _ in range(2):
         assert _files(image_of("host:5000/name:tag").tree) == SHOWN
-    said = (tmp_path / "log").read_text().splitlines()
+    said = log.read_text().splitlines()
     assert [line.split()[0] for line in said] == ["inspect", "copy", "inspect"]
     assert f"docker://host:5000/name@sha256:{'0' * 64}" in said[1]
+
+
+def test_what_skopeo_notes_stays_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skopeo: Callable[[str], Path]
+) -> None:
+    """Neither for the host nor in the cache, in whose name a colon may be."""
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "a:b"))
+    before = [*image.BLOB_CACHE.parent.rglob("*")]
+    skopeo("true")
+    image_of("name")
+    (made,) = (tmp_path / "a:b/built").glob("image-copy-*")
+    assert {path.name for path in made.iterdir()} == {"image.tar", ".digest"}
+    assert [*image.BLOB_CACHE.parent.rglob("*")] == before
+
+
+def test_what_skopeo_says_is_told_without_its_time(skopeo: Callable[[str], Path]) -> None:
+    """By which the same reason would be another one each time."""
+    skopeo("""echo 'time="2026-01-01T00:00:00Z" level=fatal msg="no \\"it\\""' >&2; exit 1""")
+    with pytest.raises(BuildError, match=r'^skopeo copy: no "it"$'):
+        image_of("name")
+
+
+def test_skopeo_ends_with_the_process_that_started_it(tmp_path: Path, skopeo: Callable[[str], Path]) -> None:
+    """However that ends."""
+    skopeo(f"echo copying > {tmp_path}/copying; sleep 600; true")
+    code = "from isobench.images.image import image_of; image_of('name')"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as harness:
+        _soon(lambda: (tmp_path / "copying").exists())
+        harness.kill()
+    _soon(lambda: not pids_with(f"{tmp_path}/bin/skopeo"))
+
+
+def _soon(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
