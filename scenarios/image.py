@@ -121,8 +121,8 @@ class Image:
         }
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
-        """Once more from the start if the engine or its client lost a message; Podman sends again by itself. Nothing,
-        for a reason, if the engine is too old for the image's compression."""
+        """Once more from the start if the engine or its client lost a message. Nothing, for a reason, if the engine is
+        too old for the image's compression."""
         try:
             return self._costs(sandbox)
         except MessageLost:

@@ -82,16 +82,22 @@ def _scratch() -> Iterator[dict[str, str]]:
 
 
 def output(
-    words: Sequence[str], seconds: float, *, stdin: int | None = None, environ: Mapping[str, str] | None = None
+    words: Sequence[str],
+    seconds: float,
+    *,
+    stdin: int | None = None,
+    environ: Mapping[str, str] | None = None,
+    refused: str = "",
 ) -> str:
     """The output of a tool used for setup or cleanup. It runs in its own process group, out of reach of Ctrl-C.
 
-    Raises `MeasurementError` with the end of its error output, or with the cause if that is above it.
+    Raises `MeasurementError` with the end of its error output, or with the cause if that is above it; also if the tool
+    succeeds, but had to say something with the words `refused` about it.
     """
     import subprocess
 
     try:
-        return subprocess.run(
+        done = subprocess.run(
             words,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             capture_output=True,
@@ -101,7 +107,11 @@ def output(
             check=True,
             env=environ,
             process_group=0,
-        ).stdout
+        )
+        told = [line for line in done.stderr.splitlines() if refused and refused in line]
+        if not told:
+            return done.stdout
+        said = _message(told[0])
     except subprocess.CalledProcessError as error:
         said = _cause(error.stderr) or _ended(error.returncode)
     except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isobench.contracts.images import MessageLost
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError
 from isobench.environments._signatures import POLICY, by_policy, own_home
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from isobench.environments.runtimes._sandbox import RuntimeSandbox
 
 _IMAGE = "localhost/isobench"
+_AGAIN = "Failed, retrying in "
+"""How Podman begins its warning that it will try a pull or a push again, up to three times, after some seconds."""
 
 
 def sweep(run: str) -> list[str]:
@@ -118,13 +121,15 @@ class PodmanDriver(Driver):
             self._copied(sandbox, "import", "--quiet", "-", _image(sandbox), stdin=file.fileno())
 
     def _copied(self, sandbox: RuntimeSandbox, *words: str, stdin: int | None = None) -> str:
-        """Have Podman do what reads or writes images; returns its output. Raises `MeasurementError`."""
+        """Have Podman do what reads or writes images; returns its output. Raises `MeasurementError`, also where Podman
+        succeeded only at another attempt: the seconds that it waits before that would be counted as a cost."""
         command = [*(self._cache.words() if self._cache else []), *self._podman(sandbox), *words]
         try:
-            return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin)
+            return sandbox.tool(*command, timeout=deadlines.stretched(300), stdin=stdin, refused=_AGAIN)
         except MeasurementError as error:  # which names the first of many words
             remedy = f"{POLICY} has to accept what nobody has signed" if "rejected by policy" in error.reason else ""
-            raise MeasurementError(f"podman {words[0]}: {error.reason.partition(': ')[2]}", remedy=remedy) from error
+            kind = MessageLost if words[0] == "push" and _AGAIN in error.reason else MeasurementError
+            raise kind(f"podman {words[0]}: {error.reason.partition(': ')[2]}", remedy=remedy) from error
 
     def take(self, sandbox: RuntimeSandbox, archive: Path) -> None:
         if archive not in self._imported:

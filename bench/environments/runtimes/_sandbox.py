@@ -141,14 +141,14 @@ class RuntimeSandbox:
             self.driver.take(other, launch.root)
         return other
 
-    def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None) -> str:
+    def tool(self, *words: str, timeout: float | None = None, stdin: int | None = None, refused: str = "") -> str:
         """Run the runtime's tool for an untimed step, with the environment of an instance; returns its output.
 
-        Raises `MeasurementError`.
+        Raises `MeasurementError`, also for `refused` words among its errors.
         """
         seconds = deadlines.stretched(120) if timeout is None else timeout
         environ = {**ENVIRON, **self.driver.environ(self)}
-        return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=environ)
+        return output([find(words[0]) or words[0], *words[1:]], seconds, stdin=stdin, environ=environ, refused=refused)
 
 
 def cgroup_files(sandbox: RuntimeSandbox) -> dict[str, str]:

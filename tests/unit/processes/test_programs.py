@@ -49,6 +49,14 @@ def test_why_it_fails(script: str, seconds: float, said: str) -> None:
     assert told.value.reason == said
 
 
+def test_what_is_refused_of_one_that_succeeds() -> None:
+    """By words of its errors, of which the others do not matter."""
+    script = r"""printf '%s\n' 'old' 'time="2026-01-01" level=warning msg="Failed, retrying in 1s"' >&2; echo done"""
+    assert output(["sh", "-c", script], 10, refused="in 2s") == output(["sh", "-c", script], 10) == "done\n"
+    with pytest.raises(MeasurementError, match=r"^sh -c: Failed, retrying in 1s$"):
+        output(["sh", "-c", script], 10, refused="retrying")
+
+
 def test_one_that_is_not_there() -> None:
     with pytest.raises(MeasurementError, match="no-such-tool x: No such file or directory"):
         output(["no-such-tool", "x"], 10)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from isobench.contracts.images import MessageLost
 from isobench.core.errors import MeasurementError
 from isobench.environments.runtimes._podman import PodmanDriver
+from isobench.processes.programs import output
 
 
 @pytest.mark.parametrize("place", ["work/tmp", "state/podman-abcdef/libpod/tmp", ""], ids=["4.3", "5", "none"])
@@ -40,3 +42,16 @@ def test_a_policy_that_refuses_what_isobench_makes_is_named(tmp_path: Path) -> N
     with pytest.raises(MeasurementError, match="podman import: Error: Source image rejected") as refused:
         PodmanDriver()._import(sandbox, tmp_path / "files.tar")
     assert refused.value.remedy == "/etc/containers/policy.json has to accept what nobody has signed"
+
+
+@pytest.mark.parametrize("doing", ["pull", "push"])
+def test_what_podman_tried_again_has_no_cost(doing: str, tmp_path: Path) -> None:
+    """It waits for seconds before that, and says so in a warning. A push is measured again."""
+
+    def tool(*words: str, refused: str = "", **options: Any) -> str:
+        return output(["sh", "-c", r"""echo 'level=warning msg="Failed, retrying in 1s"' >&2"""], 10, refused=refused)
+
+    sandbox: Any = SimpleNamespace(workdir=tmp_path, run="isobench-1-abcdef", tool=tool)
+    with pytest.raises(MeasurementError, match=f"^podman {doing}: .*Failed, retrying in 1s") as found:
+        PodmanDriver()._copied(sandbox, doing, "here/image")
+    assert isinstance(found.value, MessageLost) == (doing == "push")
