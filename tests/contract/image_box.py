@@ -87,3 +87,11 @@ def offered(sandbox: Any, kind: str) -> Offer:
     """An image that is in the registry of a sandbox."""
     offer: Offer = sandbox.images().offer(kind, layers_of_kind(kind))
     return offer
+
+
+def only_fetched(sandbox: Any, kind: str) -> Offer:
+    """The same, but its cells do not build and import it, which is most of their time: for tests of what has no part in
+    that. tests/contract/test_images.py does all of it with every engine."""
+    offer = offered(sandbox, kind)._replace(context=None, root=None)
+    sandbox.images()._known[kind] = offer
+    return offer

@@ -22,7 +22,7 @@ from isobench.cells.cell import measured
 from isobench.daemons import session
 from isobench.filesystem.paths import work_root
 from isobench.images.layers import MANIFEST
-from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, offered, there
+from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, only_fetched, there
 from tests.contract.opening import inner
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("docker-registry")]
@@ -56,7 +56,7 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
     """With the engine's words; nothing of it stays, and with the layer as it was the next cell gives values."""
     with box(engine) as sandbox:
         scenario = BY_KIND["busybox"]
-        offered(sandbox, "busybox")
+        only_fetched(sandbox, "busybox")
         blob = blob_of(sandbox, "busybox")
         whole, before = blob.read_bytes(), there(sandbox)
         damage(blob)
@@ -73,7 +73,7 @@ def test_a_layer_that_is_not_what_its_digest_says_fails_the_cell(damage: Any, en
 def test_containerd_with_the_layers_in_another_namespace_pulls_nothing_cold() -> None:
     """It would take them from there. The cell says so, and when they are gone the next one gives values."""
     with box("containerd") as sandbox:
-        offer, ctr = offered(sandbox, "busybox"), list(sandbox.images()._ctr)
+        offer, ctr = only_fetched(sandbox, "busybox"), list(sandbox.images()._ctr)
         other = [*(word for word in ctr if "--namespace" not in word), f"--namespace={inner(sandbox).run}-other"]
         subprocess.run([*other, "images", "pull", "--plain-http", offer.image], check=True, capture_output=True)
         try:
@@ -91,7 +91,7 @@ def test_a_pull_that_ends_in_the_middle_leaves_no_layers(engine: str) -> None:
     them in the next block; so would Docker with containerd's image store, for a while."""
     with box(engine) as sandbox:
         scenario = BY_KIND["layers-10"]
-        offered(sandbox, "layers-10")
+        only_fetched(sandbox, "layers-10")
         blob, before = blob_of(sandbox, "layers-10", uppermost=True), there(sandbox)
         whole = blob.read_bytes()
         truncated(blob)
@@ -143,11 +143,10 @@ def killed(state: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_registry_that_dies_in_the_middle_fails_the_cell(engine: str) -> None:
-    """When half of the only layer has come: Docker tries for nearly a minute for each. The next cell gets another
-    registry."""
+    """When half of the only layer has come. The next cell gets another registry."""
     with box(engine) as sandbox:
         scenario, images = BY_KIND["layers-1"], sandbox.images()
-        offer = offered(sandbox, "layers-1")
+        offer = only_fetched(sandbox, "layers-1")
         before, registry = there(sandbox), kept(sandbox)
         with relayed(registry.port, offer.wire_bytes // 2, lambda: killed(registry.state)) as port:
             elsewhere = offer.image.replace(registry.address, f"127.0.0.1:{port}")
@@ -164,7 +163,7 @@ def test_the_process_that_an_own_engine_asks_dies_in_the_middle(engine: str, mon
     """The registry itself lives on, and gets another process in the engine's network namespace."""
     with box(engine) as sandbox:
         scenario, client, images = BY_KIND["layers-10"], inner(sandbox)._client, sandbox.images()
-        offered(sandbox, "layers-10")
+        only_fetched(sandbox, "layers-10")
         before, pull = there(sandbox), client.pull
         victims = session.orphans(images._inside.state)
 
@@ -212,7 +211,7 @@ def test_an_engine_without_room_fails_the_cell(engine: str) -> None:
     """On a real file system that is too small; with room the next cell gives values."""
     with shared_mounts(), box(engine) as sandbox:
         scenario = BY_KIND["layers-1"]
-        offered(sandbox, "layers-1")
+        only_fetched(sandbox, "layers-1")
         before, folder = there(sandbox), stored_in(sandbox, engine)
         folder.mkdir(mode=0o700, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], check=True)
