@@ -37,6 +37,7 @@ _MAKING = ".making-"
 _STALE = 86400.0
 """Seconds after which an unfinished entry counts as abandoned, on a file system without locks."""
 _CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
@@ -243,7 +244,7 @@ def _add_content(digest: hashlib._Hash, file: int) -> None:
         data = os.pread(file, _CHUNK, at)
         if not data:
             return
-        if data.count(0) < len(data):
+        if data != _ZEROS[: len(data)]:  # which ends at the first byte that is none
             digest.update(f"{at}\0".encode())
             digest.update(data)
         at += _CHUNK
