@@ -20,6 +20,7 @@ from isobench.contracts.images import (
     ImportsFiles,
     ImportsNoFiles,
     MessageLost,
+    OutOfReach,
     UnknownCompression,
 )
 from isobench.contracts.launch import of_image
@@ -122,13 +123,13 @@ class Image:
 
     def measure(self, sandbox: Sandbox) -> Mapping[str, float]:
         """Once more from the start if the engine or its client lost a message. Nothing, for a reason, if the engine is
-        too old for the image's compression."""
+        too old for the image's compression, or does not reach the registry."""
         try:
             return self._costs(sandbox)
         except MessageLost:
             return self._costs(sandbox)
-        except UnknownCompression as error:
-            if not self.kind.endswith(ZSTD):
+        except (UnknownCompression, OutOfReach) as error:
+            if isinstance(error, UnknownCompression) and not self.kind.endswith(ZSTD):
                 raise
             raise StoppedShort(f"{error.reason} ({error.remedy})", {}) from error
 

@@ -137,6 +137,11 @@ class UnknownCompression(MeasurementError):
     """An engine does not know how the layers of an image are compressed; `remedy` names the first version that does."""
 
 
+class OutOfReach(MeasurementError):
+    """An engine does not reach the registry, which answers on this host's loopback: it is in another network, or on
+    another machine."""
+
+
 class MessageLost(MeasurementError):
     """An engine's client lost a message of its daemon, or the engine one of the registry, by accident: the same command
     may well succeed."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from isobench.cells.cell import measured
 from isobench.contracts.answers import answers
 from isobench.contracts.environment import Instance
 from isobench.contracts.launch import idle, working
@@ -32,7 +33,7 @@ from isobench.planning import catalog
 from isobench.processes.accounting import process_name, text_of
 from isobench.resources import cgroups
 from isobench.scenarios.image import SCENARIOS
-from tests.contract.image_box import offered, only_fetched
+from tests.contract.image_box import BY_KIND, offered, only_fetched
 from tests.contract.opening import has_image_store, inner, opened
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
@@ -232,3 +233,25 @@ def test_an_engine_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPat
     mine = str(work_root())
     for entry in Path("/proc").glob("[0-9]*"):
         assert not (mine in _environ(entry) and "docker-btrfs/engine" in _environ(entry))
+
+
+def test_an_engine_whose_images_are_pruned_goes_on() -> None:
+    """The cell that finds its image gone fails with the reason; the next one has it again."""
+    scenario = catalog.scenarios()["startup"]
+    with opened("docker-overlay2") as sandbox:
+        assert measured(scenario, sandbox).failure is None
+        assert inner(sandbox)._client.prune_images(filters={"dangling": False})["ImagesDeleted"]
+        failed = measured(scenario, sandbox)
+        assert failed.failure is not None and "No such image" in failed.failure
+        assert failed.failure.endswith("(prune no images while isobench measures)")
+        assert measured(scenario, sandbox).failure is None
+
+
+def test_an_engine_in_another_network_has_no_costs_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an ordinary user, or in a container: the reason is told, and nothing has failed."""
+    with opened("docker-overlay2") as own:
+        monkeypatch.setenv("DOCKER_HOST", f"unix:///proc/{inner(own)._pid}/root/run/docker.sock")
+        with opened("docker-nonet") as sandbox:
+            found = measured(BY_KIND["busybox"], sandbox)
+    assert found.failure is None and not found.values
+    assert found.short.startswith("the engine does not reach the registry on this host's loopback")

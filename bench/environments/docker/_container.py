@@ -253,11 +253,12 @@ class _FirstByte:
 
     def _watch(self, stream: socket.socket) -> None:
         poll = select.poll()
-        poll.register(stream, select.POLLIN)
-        if poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
-            stamp = time.monotonic_ns()
-            if stream.recv(1, socket.MSG_PEEK):
-                self._stamp = stamp
+        with suppress(OSError):  # the container was given up, and the connection closed
+            poll.register(stream, select.POLLIN)
+            if poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+                stamp = time.monotonic_ns()
+                if stream.recv(1, socket.MSG_PEEK):
+                    self._stamp = stamp
 
     def wait(self) -> int | None:
         self._thread.join()

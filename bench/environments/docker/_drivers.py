@@ -311,6 +311,10 @@ class DriverImages(DockerImages):
             self._inside = registry.start_in(self._network, kept, self._place / "registry-inside")
         return kept
 
+    def _answers_here(self, image: str) -> bool:
+        """The engine asks the second process, which may have been killed: that is a failure."""
+        return False
+
     def clear(self, name: str) -> None:
         """Then BuildKit also has containerd free what nothing refers to any more, as after a failed pull, and waits."""
         super().clear(name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isobench.contracts.images import MessageLost, Pulled, UnknownCompression
+from isobench.contracts.images import MessageLost, OutOfReach, Pulled, UnknownCompression
 from isobench.core.errors import MeasurementError
 from isobench.environments._offers import LABEL as OFFERED
 from isobench.environments._offers import Offers, allocated
@@ -39,6 +40,14 @@ class DockerImages(Offers):
     def pull(self, image: str) -> Pulled:
         """Layers are unpacked one after the other while further ones are fetched. With containerd's image store the
         engine looks ten times a second what has arrived, which is too rarely to divide a pull by."""
+        try:
+            return self._pulled(image)
+        except MeasurementError as error:
+            if re.search(_NOBODY_THERE, error.reason) and self._answers_here(image):
+                raise OutOfReach(f"{_ELSEWHERE} ({error.reason})", remedy=_OF_ITS_OWN) from error
+            raise
+
+    def _pulled(self, image: str) -> Pulled:
         name, _, tag = image.rpartition(":")
         fetched, reused = None, 0
         with engine_errors("pulling the image"):
@@ -47,6 +56,11 @@ class DockerImages(Offers):
                     fetched = time.monotonic()
                 reused += line.get("status") == "Already exists"
         return Pulled(fetched, reused)
+
+    def _answers_here(self, image: str) -> bool:
+        """Whether the image is in the registry that is offered, and that answers."""
+        kept = self._registry
+        return kept is not None and image.startswith(f"{kept.address}/") and kept.answers()
 
     def load(self, archive: Path) -> None:
         with engine_errors("loading the image"), archive.open("rb") as file:
@@ -116,6 +130,9 @@ def _folders(about: Mapping[str, Any], *names: str) -> list[str]:
 
 _TOO_OLD = "invalid tar header"
 """What an engine says of a layer with a compression that it does not know."""
+_NOBODY_THERE = r"dial tcp \S+: connect: (connection refused|network is unreachable|no route to host)"
+_ELSEWHERE = "the engine does not reach the registry on this host's loopback: it is in another network or machine"
+_OF_ITS_OWN = "docker-overlay2, whose engine is the run's own"
 _PUSHING = "pushing the image"
 _NOT_SENT = ("Layer already exists", "Mounted from")
 """The engine's messages about a layer that it need not send."""

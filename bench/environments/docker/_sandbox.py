@@ -20,6 +20,7 @@ from isobench.environments.docker._client import LABEL, engine_errors
 from isobench.environments.docker._container import DockerInstance
 from isobench.environments.docker._daemons import dockerd_file, engine_pids, unseen
 from isobench.environments.docker._images import DockerImages, in_containerd
+from isobench.environments.docker._sdk import docker
 from isobench.images.lower import lower_build
 from isobench.images.rootfs import rootfs_tar
 from isobench.probe.launcher import blind
@@ -118,7 +119,8 @@ class DockerSandbox:
             container = self.instance(name, launch.timeout, watch_end=launch.watch_end)
             try:
                 limits = self._limits(launch)
-                container.start(image, self._run, command, {**self._environment.host_config, **options, **limits})
+                with self._restoring():
+                    container.start(image, self._run, command, {**self._environment.host_config, **options, **limits})
                 self._elsewhere = container.unseen
                 yield container
             finally:
@@ -167,12 +169,34 @@ class DockerSandbox:
         if launch.image:
             return launch.image
         if launch.root is not None and launch.root not in self._given:
-            image = f"{self._image}-{len(self._given) + 1}"
+            image = f"{self._image}-{next(self._numbers)}"
             self._import(launch.root, image)
             self._given[launch.root] = image
         if launch.root is not None:
             return self._given[launch.root]
         return self._lower_image() if launch.needs_lower else self._image
+
+    @contextmanager
+    def _restoring(self) -> Iterator[None]:
+        """If somebody has removed an image of the sandbox's meanwhile (`docker image prune --all`), this launch fails,
+        and what is gone is there again for the next one."""
+        try:
+            yield
+        except MeasurementError as error:
+            if not isinstance(error.__cause__, docker.errors.ImageNotFound):
+                raise
+            self._restore()
+            raise MeasurementError(error.reason, remedy="prune no images while isobench measures") from error
+
+    def _restore(self) -> None:
+        with engine_errors("asking for the images"):
+            found = self._client.images(filters={"label": f"{LABEL}={self._run}"})
+            there = {tag for image in found for tag in image["RepoTags"] or ()}
+        self._given = {archive: image for archive, image in self._given.items() if image in there}
+        if self._with_lower not in there:
+            self._with_lower = ""
+        if self._image not in there:
+            self._import(rootfs_tar(), self._image)
 
     def _lower_image(self) -> str:
         """The image with one more layer, which has the files whose copy-up is timed. Built on first use."""

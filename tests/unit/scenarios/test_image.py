@@ -14,7 +14,7 @@ from isobench.cells.cell import TimedSandbox
 from isobench.contracts.capabilities import Capability, KeepsImages
 from isobench.contracts.environment import Role
 from isobench.contracts.image_kinds import KINDS
-from isobench.contracts.images import MessageLost, Offer, Pulled, UnknownCompression
+from isobench.contracts.images import MessageLost, Offer, OutOfReach, Pulled, UnknownCompression
 from isobench.contracts.launch import Launch
 from isobench.core.errors import BuildError, MeasurementError, StoppedShort
 from isobench.daemons import registry
@@ -47,7 +47,7 @@ class FakeImages:
         self.running = 0
         self.lost: list[str] = []
         """The steps that lose a message, the next time."""
-        self.unknown: UnknownCompression | None = None
+        self.unknown: UnknownCompression | OutOfReach | None = None
         """What a pull ends with."""
         self._offer, self._pulled, self._fails = offer, pulled, fails
 
@@ -379,6 +379,15 @@ def test_an_engine_too_old_for_a_compression_gives_no_number_and_no_failure(monk
     assert stopped.value.values == {} and box.images().asked[-1] == "clear distroless-zstd"
     with pytest.raises(UnknownCompression):
         BUSYBOX.measure(box)
+
+
+def test_an_engine_in_another_network_gives_no_number_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the kind."""
+    box = sandbox(monkeypatch)
+    box.images().unknown = OutOfReach("it is elsewhere", remedy="another one")
+    with pytest.raises(StoppedShort, match=r"^it is elsewhere \(another one\)$") as stopped:
+        BUSYBOX.measure(box)
+    assert stopped.value.values == {} and box.images().asked[-1] == CLEAR
 
 
 def test_an_engine_that_cannot_be_cleared_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
-"""How a container is removed, whatever the engine says of it meanwhile."""
+"""How a container is removed, whatever the engine says of it meanwhile, and what becomes of its connection."""
 
 from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
 
 import pytest
 
 from isobench.core.errors import IsobenchError
-from isobench.environments.docker._container import DockerInstance
+from isobench.environments.docker._container import DockerInstance, _FirstByte
 from isobench.environments.docker._sdk import docker
 
 
@@ -41,3 +46,27 @@ def test_another_refusal_is_told(refusals: tuple[str, ...]) -> None:
     with pytest.raises(IsobenchError, match=refusals[-1]):
         _instance(client).destroy()
     assert client.asked == len(refusals)
+
+
+def test_a_connection_that_is_closed_meanwhile_is_no_first_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the engine refuses to start the container; nobody is shown the thread's error."""
+    shown: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    here, there = socket.socketpair()
+    with here, there:
+        monkeypatch.setattr(select, "poll", lambda: _Closing(here))
+        assert _FirstByte(here, time.monotonic() + 60).wait() is None
+    assert shown == []
+
+
+class _Closing:
+    """A poll during which the connection is closed."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def register(self, stream: socket.socket, events: int) -> None: ...
+
+    def poll(self, milliseconds: float) -> list[int]:
+        self._stream.close()
+        return [1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from isobench.contracts.images import MessageLost
+from isobench.contracts.images import MessageLost, OutOfReach
 from isobench.core.errors import MeasurementError
 from isobench.environments import _offers
 from isobench.environments.docker._images import DockerImages, in_containerd
@@ -232,3 +232,36 @@ def test_the_sweep_knows_a_runs_tags_in_a_registry() -> None:
     mine = [f"127.0.0.1:5000/{RUN.lower()}/busybox:latest", f"localhost:5000/{RUN.lower()}/pushed/busybox:latest"]
     theirs = ["theirs:latest", f"their-{RUN.lower()}:latest", f"127.0.0.1:5000/x{RUN.lower()}/busybox:latest"]
     assert _own_tags([*mine, *theirs, f"{RUN.lower()}:docker-1"], RUN) == [*mine, f"{RUN.lower()}:docker-1"]
+
+
+class _Kept:
+    """A registry of which only these two things are asked."""
+
+    address = "127.0.0.1:5000"
+
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
+
+    def answers(self) -> bool:
+        return self.alive
+
+
+@pytest.mark.parametrize(
+    ("alive", "image", "words", "is_elsewhere"),
+    [
+        (True, "127.0.0.1:5000/run/slim:latest", "dial tcp 127.0.0.1:5000: connect: connection refused", True),
+        (True, "127.0.0.1:5000/run/slim:latest", "dial tcp 127.0.0.1:5000: connect: network is unreachable", True),
+        (True, "127.0.0.1:5000/run/slim:latest", "unexpected EOF", False),
+        (False, "127.0.0.1:5000/run/slim:latest", "dial tcp 127.0.0.1:5000: connect: connection refused", False),
+        (True, "127.0.0.1:50/run/slim:latest", "dial tcp 127.0.0.1:50: connect: connection refused", False),
+    ],
+)
+def test_an_engine_that_does_not_reach_a_living_registry_is_elsewhere(
+    tmp_path: Path, alive: bool, image: str, words: str, is_elsewhere: bool
+) -> None:
+    """In a container, in RootlessKit, on another machine. A registry that has died is a failure."""
+    box = images(Client([{"error": words}]), tmp_path)
+    box._registry = _Kept(alive=alive)  # type: ignore[assignment]
+    with pytest.raises(MeasurementError, match="pulling the image: ") as failed:
+        box.pull(image)
+    assert isinstance(failed.value, OutOfReach) == is_elsewhere
