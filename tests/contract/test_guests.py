@@ -95,14 +95,16 @@ def test_a_storage_path_differs_in_itself(kind: str, suffix: str, lower: str, tm
     assert isinstance(upper, Guest) and isinstance(below, Guest)
     assert upper.single_factor == (suffix != "virtiofs")
     connection = connect()
-    if suffix == "9p":
-        with pytest.raises(Unavailable, match="9p"):
-            upper.sandbox(connection, tmp_path / "isobench-x" / upper.name)
+    try:
+        one, other = (
+            Xml.fromstring(e.sandbox(connection, tmp_path / "isobench-x" / e.name).disk_domain())
+            for e in (upper, below)
+        )
+    except Unavailable as error:  # Debian's cloud kernel has no 9p
+        assert suffix == "9p" and "9p" in error.reason
         return
-    one, other = (
-        Xml.fromstring(e.sandbox(connection, tmp_path / "isobench-x" / e.name).disk_domain()) for e in (upper, below)
-    )
-    connection.close()
+    finally:
+        connection.close()
     for parent, child in ADDED.get(suffix, ()):
         holder = one.find(parent)
         assert holder is not None
