@@ -29,7 +29,7 @@ sleep 20
 """
 _LEFT = """\
 left=$(ls -d /var/tmp/isobench-* /var/lib/isobench/work/isobench-* /etc/apparmor.d/libvirt/libvirt-* 2> /dev/null
-    find /sys/fs/cgroup -name '*isobench-[0-9]*'
+    find /sys/fs/cgroup -name '*isobench-[0-9]*' -o -name '*isobench?x2d[0-9]*'
     virsh --quiet list --all --name | grep isobench-
     docker ps --all --quiet --filter label=isobench.run
     grep -o '/[^ ]*isobench-[^ ]*' /proc/self/mountinfo
@@ -39,6 +39,7 @@ values=$(($(isobench export out/long/*/* --to csv | wc --lines) - 1))
 echo "nothing is left behind, and $values values of before can be read"
 test "$values" -gt 0
 """
+"""The names of units, and so of their cgroups, have `\\x2d` for `-` (systemd-machined makes one for each guest)."""
 _NIGHTLY = """\
 ln -sfn /srv/isobench /opt/isobench
 cp contrib/systemd/isobench-nightly.* /etc/systemd/system
