@@ -148,6 +148,7 @@ def test_a_long_cell_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> 
     screen = _Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
     bar = progress_of._Bar({Cell("kvm", "s"): 40.0, Cell("process", "s"): 1.0})
     bar.planned([Cell("kvm", "s"), Cell("process", "s")])
     for cell in (Cell("kvm", "s"), Cell("process", "s")):
