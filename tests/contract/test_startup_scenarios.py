@@ -20,13 +20,16 @@ def test_a_cold_start_takes_longer_than_a_warm_one() -> None:
     assert found["ready"] > warm
 
 
-@pytest.mark.parametrize("name", ["process", "ns-all"])
-def test_two_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are ready, the last no sooner than the median, and each number of starts has its values."""
-    monkeypatch.setattr(startup_parallel, "AT_ONCE", (1, 2))
+@pytest.mark.parametrize(
+    ("name", "many"), [("process", 2), ("ns-all", 2), pytest.param("docker", 32, marks=pytest.mark.docker)]
+)
+def test_several_at_once(name: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are ready, the last no sooner than the median, and each number of starts has its values. As many as a run
+    starts only where the threads share a client of an engine."""
+    monkeypatch.setattr(startup_parallel, "AT_ONCE", (1, many))
     with opened(name) as sandbox:
         found = startup_parallel.StartupParallel().measure(sandbox)
-    assert set(found) == {f"{what}-{count}" for what in ("median", "p99", "last") for count in (1, 2)}
+    assert set(found) == {f"{what}-{count}" for what in ("median", "p99", "last") for count in (1, many)}
     assert 0 < found["median-1"] == found["last-1"] == found["p99-1"]
-    assert 0 < found["median-2"] <= found["p99-2"]
-    assert found["median-2"] <= found["last-2"]
+    assert 0 < found[f"median-{many}"] <= found[f"p99-{many}"]
+    assert found[f"median-{many}"] <= found[f"last-{many}"]
