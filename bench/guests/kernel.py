@@ -14,6 +14,7 @@ from typing import NamedTuple
 from isobench.core import deadlines
 from isobench.core.errors import BuildError, Unavailable
 from isobench.filesystem.cache import cached, found
+from isobench.filesystem.paths import content_hash
 
 PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
 UBUNTU_PACKAGES = {"x86_64": "linux-image-virtual", "aarch64": "linux-image-virtual"}
@@ -65,6 +66,22 @@ def guest_kernel() -> Kernel:
     image = fetched[-1]
     version = image.name.removeprefix("vmlinuz-")
     return Kernel(image, image.parent.parent / "lib/modules" / version, version, "a distribution package, unpacked")
+
+
+def image_to_boot(kernel: Kernel) -> Path:
+    """A copy of the kernel's image in the cache. The host itself boots the original, and a system's libvirt gives what
+    a guest boots to QEMU's user as long as the guest lives, and for good if the host fails meanwhile.
+
+    Raises `BuildError`.
+    """
+    status = kernel.image.stat()
+    key = content_hash(str(part).encode() for part in (kernel.image, status.st_size, status.st_mtime_ns))
+
+    def copy(folder: Path) -> None:
+        shutil.copyfile(kernel.image, folder / "vmlinuz")
+        (folder / "vmlinuz").chmod(0o644)  # QEMU's user may read it
+
+    return cached("guestkernel", key, copy) / "vmlinuz"
 
 
 def _places(templates: tuple[str, ...], release: str) -> list[str]:

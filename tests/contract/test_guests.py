@@ -17,6 +17,7 @@ from isobench.environments.libvirt._leftovers import sweep
 from isobench.environments.libvirt._traces import PROFILES, domain_uuid, log_folder
 from isobench.environments.libvirt.guest import Guest
 from isobench.filesystem.paths import RUN_PREFIX
+from isobench.guests.kernel import guest_kernel
 from isobench.lifecycle.workspace import new_run_id
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
@@ -121,6 +122,20 @@ def test_a_null_kernel_uses_none_of_the_guest_s_memory() -> None:
     with opened(f"{GUEST}-null") as sandbox, sandbox.launch(idle()) as instance:
         guest = inner(sandbox).memory_mib << 20
         assert process_memory(instance.host_pids()).pss < guest / 2
+
+
+@pytest.mark.root
+def test_a_guest_boots_nothing_that_the_host_boots() -> None:
+    """A system's libvirt gives QEMU's user what a guest boots while it lives, and more than that if the host fails."""
+    kernel = guest_kernel().image
+    before = kernel.stat()
+    with opened(GUEST) as sandbox:
+        booted = Path(Xml.fromstring(sandbox.facts()["domain"]).findtext("os/kernel") or "")
+        assert booted.is_file() and not booted.samefile(kernel)
+        with sandbox.launch(idle()) as instance:
+            during = kernel.stat()
+            instance.wait()
+    assert (during.st_uid, during.st_gid, during.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
 
 
 LEAVING = [(f"{GUEST}-null", idle()), (f"{GUEST}-virtiofs", working("fio", *JOB, disk=True))]

@@ -30,7 +30,7 @@ from isobench.environments.libvirt._traces import domain_uuid
 from isobench.filesystem.paths import cache_dir, check_name, short
 from isobench.guests.disk import copy_disk
 from isobench.guests.initramfs import initramfs, with_arguments
-from isobench.guests.kernel import guest_kernel
+from isobench.guests.kernel import guest_kernel, image_to_boot
 from isobench.guests.nullkernel import null_kernel
 from isobench.host.machine import virtualises
 from isobench.processes.accounting import called
@@ -124,7 +124,7 @@ class GuestSandbox:
             self._kernel, self._initramfs, self._origin = null_kernel(), None, "the null kernel"
         else:
             kernel = guest_kernel()
-            self._kernel, self._initramfs = kernel.image, self._pack()
+            self._kernel, self._initramfs = image_to_boot(kernel), self._pack()
             self._origin = f"{kernel.version}, {kernel.origin}"
 
     def _pack(self) -> Path:

@@ -94,3 +94,17 @@ def test_a_package_without_a_kernel_is_told(served: None, tmp_path: Path) -> Non
     """It would be looked for, and not found, at each run."""
     with pytest.raises(BuildError, match=f"linux-image-{V} has no kernel"):
         kernel._unpack(kernel._image_package(), tmp_path)
+
+
+def test_guests_boot_a_copy_of_the_hosts_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once made and made again for another kernel of the same name; QEMU's user can read it, the host's need not be."""
+    monkeypatch.setenv("ISOBENCH_CACHE", str(tmp_path / "cache"))
+    image = tmp_path / "vmlinuz-1"
+    image.write_text("a kernel")
+    image.chmod(0o600)
+    own = kernel.Kernel(image, tmp_path, "1", "a test")
+    copy = kernel.image_to_boot(own)
+    assert copy == kernel.image_to_boot(own) and not copy.samefile(image)
+    assert copy.read_text() == "a kernel" and copy.stat().st_mode & 0o777 == 0o644
+    image.write_text("another kernel")
+    assert kernel.image_to_boot(own).read_text() == "another kernel"

@@ -43,6 +43,15 @@ def test_who_is_killed_is_killed_by_the_filter() -> None:
     assert (found.killed, found.let_through) == (["mount", "read"], ["bpf"])
 
 
+def test_a_call_about_which_no_filter_is_asked_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel makes it although it was to be passed on. An older kernel asks the filter."""
+    monkeypatch.setattr(_calls, "_names", lambda: {335: "uretprobe", 336: "uprobe"})
+    by_a_new_one = [(335, -signal.SIGILL, -signal.SIGILL), (336, errno.ENXIO, errno.ENXIO)]
+    assert sorted_out(by_a_new_one, same_kernel=True).let_through == ["uprobe", "uretprobe"]
+    by_an_old_one = [(335, errno.EPERM, errno.EPERM), (336, errno.ENOSYS, errno.ENOSYS)]
+    assert sorted_out(by_an_old_one, same_kernel=True).denied == ["uprobe", "uretprobe"]
+
+
 def test_what_could_not_be_asked_is_not_known() -> None:
     """Unless the answer cannot be the filter's."""
     found = sorted_out([(0, -1000, 0), (1, -1000, errno.EPERM), (5, 0, -1000)], same_kernel=True)

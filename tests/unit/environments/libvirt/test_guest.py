@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The kernel for guests is one that has no module, and nothing built in."""
     (tmp_path / "modules.dep").write_text("")
+    (tmp_path / "vmlinuz").write_text("a kernel")
     bare = Kernel(image=tmp_path / "vmlinuz", modules=tmp_path, version="6.12", origin="a test")
     monkeypatch.setattr(initramfs, "guest_kernel", lambda: bare)
     monkeypatch.setattr(_sandbox, "guest_kernel", lambda: bare)
