@@ -27,7 +27,6 @@ from isobench.contracts.launch import of_image
 from isobench.core.errors import IsobenchError, MeasurementError, StoppedShort
 from isobench.core.model import Metric, start_seconds
 from isobench.host.counters import Counter
-from isobench.processes.programs import find
 from isobench.scenarios.memory import SETTLE_SECONDS
 from isobench.scenarios.surface import seen_inside
 
@@ -89,8 +88,8 @@ class Image:
         from isobench.daemons import registry
         from isobench.images.kinds import layers_of_kind
 
-        if find(registry.PROGRAM) is None:
-            return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)
+        if (lack := registry.why_not()) is not None:
+            return lack
         try:
             layers_of_kind(self.kind)
         except IsobenchError as error:

@@ -50,8 +50,8 @@ class SignedImage:
         from isobench.daemons import registry
         from isobench.images.kinds import layers_of_kind
 
-        if find(registry.PROGRAM) is None:
-            return Lack(f"{registry.PROGRAM} is not installed", registry.REMEDY)
+        if (lack := registry.why_not()) is not None:
+            return lack
         for program in ("gpg", "gpg-agent"):  # the agent makes the key; Debian's package of gpg only recommends it
             if find(program) is None:
                 return Lack(f"{program} is not installed", f"apt-get install {program}")

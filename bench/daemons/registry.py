@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isobench import daemons
+from isobench.contracts.capabilities import Lack
 from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.core.text import NOT_UTF8
@@ -31,6 +33,20 @@ REMEDY = f"apt-get install {PROGRAM}"
 LOOPBACK = "127.0.0.1"
 _STORED = "data/docker/registry/v2/repositories"
 """Where docker-registry keeps repositories below its folder; the blobs are beside them."""
+
+
+def why_not() -> Lack | None:
+    """What this host lacks for a registry; None if one can be started."""
+    if find(PROGRAM) is None:
+        return Lack(f"{PROGRAM} is not installed", REMEDY)
+    try:
+        with socket.create_server((LOOPBACK, 0)) as here:
+            socket.create_connection(here.getsockname(), timeout=deadlines.stretched(5)).close()
+    except OSError as error:
+        words = error.strerror or str(error)
+        reason = f"programs of this host cannot reach each other at {LOOPBACK}: {words}"
+        return Lack(reason, "see ip address show lo, and sysctl net.ipv4.ip_local_port_range")
+    return None
 
 
 class Registry:
@@ -137,22 +153,23 @@ def _reason(answer: _Answer) -> str:
 def start(state: Path) -> Registry:
     """Start a registry that keeps everything in this folder, which is created for this user only. Raises
     `Unavailable`."""
-    program = find(PROGRAM)
-    if program is None:
-        raise Unavailable(f"{PROGRAM} is not installed", remedy=REMEDY)
+    if (lack := why_not()) is not None:
+        raise Unavailable(lack.reason, remedy=lack.remedy)
     check_name(state, PROGRAM, NOT_UTF8, "ISOBENCH_WORK")
     session.end_orphans(session.made(state))
     (state / "run").mkdir(mode=0o700, exist_ok=True)
     configuration = state / "config.yml"
     configuration.write_text(json.dumps(_configuration(state)))  # JSON is YAML
-    daemon = daemons.start(
-        PROGRAM,
-        [program, "serve", str(configuration)],
-        state=state,
-        address="",
-        answers=lambda: _port(state) > 0,
-    )
-    daemon.address = f"{LOOPBACK}:{_port(state)}"
+    port = 0
+
+    def answers() -> bool:
+        nonlocal port
+        port = _port(state)
+        return port > 0
+
+    command = [find(PROGRAM) or PROGRAM, "serve", str(configuration)]
+    daemon = daemons.start(PROGRAM, command, state=state, address="", answers=answers)
+    daemon.address = f"{LOOPBACK}:{port}"
     return Registry(daemon, state)
 
 

@@ -91,7 +91,8 @@ class Offers:
             image=f"{reference}:{_WHOLE}",
             below=f"{reference}:{_BELOW}" if len(layers) > 1 else "",
             # Another name of the registry: under this one the engine knows what it has pulled, and would only link it.
-            elsewhere=f"localhost:{kept.port}/{self._pushed}/{name}:{_WHOLE}",
+            # The name "localhost" may be the other address, ::1, or nobody's.
+            elsewhere=f"{registry.LOOPBACK}:0{kept.port}/{self._pushed}/{name}:{_WHOLE}",
             archive=archive,
             context=context,
             wire_bytes=len(image.manifest) + sum(sizes),

@@ -201,6 +201,16 @@ def test_an_engine_reaches_the_registry_whatever_the_host_says_of_others(engine:
     assert done.returncode == 0, done.stderr[-500:]
 
 
+@pytest.mark.parametrize("engine", [ENGINES[1], ENGINES[3]])
+def test_no_name_has_to_be_looked_up(engine: str, tmp_path: Path) -> None:
+    """A host may have the name localhost for the other address alone, or for none."""
+    (tmp_path / "hosts").write_text("::1 localhost\n")
+    command = [sys.executable, "-c", HARNESS.replace('"docker"', f'"{engine}"').replace("{end}", "")]
+    apart = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(tmp_path / "hosts")]
+    done = subprocess.run([*apart, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 @pytest.mark.tool("podman")
 def test_another_driver_of_podman_is_told(tmp_path: Path) -> None:
     """The host's storage.conf chooses it. What vfs takes is not known, so that no number is given for it."""

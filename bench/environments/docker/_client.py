@@ -123,7 +123,8 @@ def require(client: Any, host_config: Mapping[str, Any]) -> None:
 def engine_errors(doing: str) -> Iterator[None]:
     """Turn errors of the engine and of the connection into a `MeasurementError` that says what was being done."""
     answers = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+    connections = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)  # the second while it streams
     try:
         yield
-    except (docker.errors.DockerException, requests.RequestException, OSError, *answers) as error:
+    except (docker.errors.DockerException, *connections, *answers) as error:
         raise failure(doing, error) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from isobench.core.errors import DeadlineExceeded, MeasurementError, Unavailable
 from isobench.core.remedies import as_root, to_start
 from isobench.daemons.address import config_folder
-from isobench.environments.docker._sdk import docker, requests
+from isobench.environments.docker._sdk import docker, requests, urllib3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def failure(doing: str, error: Exception) -> MeasurementError:
     """An error of the engine or of the connection while something was being done."""
     if isinstance(error, (KeyError, TypeError, IndexError, AttributeError)):
         return MeasurementError(f"{doing}: unexpected form of the engine's answer ({error!r})")
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)):
         remedy = "--timeout 10m if the host is slow; otherwise see the engine's log"
         return DeadlineExceeded(f"{doing}: the engine did not answer in time", remedy=remedy)
     return MeasurementError(f"{doing}: {said(error)}")

@@ -413,9 +413,9 @@ def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise BuildError("this host has no static busybox", remedy="apt-get install busybox-static")
 
     monkeypatch.setattr(kinds, "layers_of_kind", cannot)
-    monkeypatch.setattr("isobench.scenarios.image.find", lambda name: "/usr/bin/docker-registry")
+    monkeypatch.setattr(registry, "find", lambda name: "/usr/bin/docker-registry")
     assert BUSYBOX.lacks() == ("this host has no static busybox", "apt-get install busybox-static")
-    monkeypatch.setattr("isobench.scenarios.image.find", lambda name: None)
+    monkeypatch.setattr(registry, "find", lambda name: None)
     assert BUSYBOX.lacks() == ("docker-registry is not installed", registry.REMEDY)
 
 

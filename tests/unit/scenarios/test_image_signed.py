@@ -123,7 +123,8 @@ def test_an_engine_that_verifies_nothing_gives_no_number() -> None:
 def test_what_the_host_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs, the right to keep GPG's agent apart, the image's layers."""
     scenario, here = SignedImage(), {registry.PROGRAM, "gpg", "gpg-agent"}
-    monkeypatch.setattr(image_signed, "find", lambda name: name if name in here else None)
+    for module in (image_signed, registry):
+        monkeypatch.setattr(module, "find", lambda name: name if name in here else None)
     monkeypatch.setattr(image_signed, "lacking", list)
     assert scenario.lacks() is None
     programs = {one: f"apt-get install {one}" for one in ("gpg-agent", "gpg")} | {registry.PROGRAM: registry.REMEDY}

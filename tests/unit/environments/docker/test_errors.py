@@ -19,6 +19,7 @@ from isobench.environments.docker import _client, _errors, _leftovers
 
 docker = pytest.importorskip("docker")
 requests = pytest.importorskip("requests")
+urllib3 = pytest.importorskip("urllib3")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,6 +138,29 @@ def test_an_engine_that_does_not_answer_in_time_is_late_and_not_broken() -> None
     error = _errors.failure("starting the container", requests.exceptions.ReadTimeout("pool: Read timed out."))
     assert isinstance(error, DeadlineExceeded) and "--timeout" in error.remedy
     assert error.reason == "starting the container: the engine did not answer in time"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("localhost"), "/", "Read timed out."),
+        TimeoutError("timed out"),
+    ],
+)
+def test_an_engine_that_stops_in_the_middle_of_its_answer_is_late(broken: Exception) -> None:
+    """The SDK passes on what its libraries raise while lines come, as of a pull from a registry that hangs."""
+    with pytest.raises(DeadlineExceeded, match=r"^pulling the image: the engine did not answer in time$"):
+        raise_in("pulling the image", broken)
+
+
+def test_an_engine_that_ends_in_the_middle_of_its_answer_is_no_internal_error() -> None:
+    with pytest.raises(MeasurementError, match=r"pulling the image: .*IncompleteRead"):
+        raise_in("pulling the image", urllib3.exceptions.ProtocolError("Connection broken: IncompleteRead(0 bytes)"))
+
+
+def raise_in(doing: str, error: Exception) -> None:
+    with _client.engine_errors(doing):
+        raise error
 
 
 def test_an_sdk_that_is_too_old_is_named() -> None:
