@@ -77,8 +77,8 @@ def test_every_cost_is_taken_of_a_disk(box: Any, way: str) -> None:
     assert int(facts["size"]) > int(facts["source"]) > composition_of_kind(KIND).bytes
 
 
-@pytest.mark.parametrize(("way", "driver"), [("copy", '"driver":"raw"'), ("qcow2", '"driver":"qcow2"')])
-def test_a_guest_has_just_this_disk_and_writes_to_it_alone(box: Any, way: str, driver: str) -> None:
+@pytest.mark.parametrize("way", ["copy", "qcow2"])
+def test_a_guest_has_just_this_disk_and_writes_to_it_alone(box: Any, way: str) -> None:
     """By QEMU's command line, by qemu-img and by du; what it was made from is as it was."""
     disks = box.disks()
     source = disks.source(root_of_kind(KIND))
@@ -89,7 +89,8 @@ def test_a_guest_has_just_this_disk_and_writes_to_it_alone(box: Any, way: str, d
     with box.launch(of_disk(one)) as instance:
         (qemu,) = [pid for pid, role in instance.host_pids().items() if role == "payload"]
         told = Path(f"/proc/{qemu}/cmdline").read_bytes().decode()
-        assert str(one.file) in told and driver in told and str(other.file) not in told
+        assert str(one.file) in told and str(other.file) not in told
+        assert ('"driver":"qcow2"' in told) == (way == "qcow2")  # newer versions of libvirt name no driver of raw ones
         assert instance.stdout.readline() == b"ready\n"
         assert instance.wait() == 0
     after = [(file.stat().st_mtime_ns, file.stat().st_blocks) for file in files]
@@ -220,5 +221,6 @@ def test_reflinks_share_what_copies_do_not(sharing: Path) -> None:
                 assert 1 << 20 <= disks.own_bytes(made[-1]) < 2 << 20
             disks.clear()
         whole = composition_of_kind(KIND).bytes
-        assert own["reflink"] == 0 and taken["reflink"] < whole / 2
+        assert own["reflink"] < own["copy"] / 100  # XFS has a block per file for the places of many extents
+        assert taken["reflink"] < whole / 2
         assert own["copy"] > INSTANCES * whole and taken["copy"] == pytest.approx(own["copy"], rel=0.1)
