@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-pthread")
+_LINKED = ("-Wl,--wrap=_dl_get_origin",)
+"""What probe.c has in place of a function of the C library."""
 
 
 @cache
@@ -30,7 +32,7 @@ def probe_path() -> Path:
     words = compiler()
     sources = sorted(SOURCES.glob("*.c"))
     parts = [file.read_bytes() for file in (*sources, *sorted(SOURCES.glob("*.h")))]
-    parts += [" ".join([*words[1:], *FLAGS]).encode(), _version(words), platform.machine().encode()]
+    parts += [" ".join([*words[1:], *FLAGS, *_LINKED]).encode(), _version(words), platform.machine().encode()]
     made = cached("probe", content_hash(parts), lambda folder: _build(words, sources, folder / "probe"))
     check_may_run(made, "ISOBENCH_CACHE")
     return made / "probe"
@@ -89,7 +91,7 @@ def _version(words: Sequence[str]) -> bytes:
 
 
 def _build(words: Sequence[str], sources: Sequence[Path], target: Path) -> None:
-    compiled(words, *FLAGS, "-o", str(target), *map(str, sources), what="the probe")
+    compiled(words, *FLAGS, *_LINKED, "-o", str(target), *map(str, sources), what="the probe")
     if not target.exists():
         said = f"{shlex.join(words)} ends without an error, and has not built the probe"
         raise BuildError(

@@ -32,9 +32,10 @@ uint64_t now_ns(void)
 
 /* A static program of glibc begins with readlink("/proc/self/exe"), for a $ORIGIN that this one has no use for. Where
  * /proc is mounted, the kernel then has entries to flush when the process is freed, which took half of a raw process's
- * teardown and none of a chroot's. glibc's own is not linked where this one is; weak, should a version need both. */
-const char *_dl_get_origin(void);
-__attribute__((weak)) const char *_dl_get_origin(void)
+ * teardown and none of a chroot's. The linker has glibc's calls of _dl_get_origin go here (build.py). A function of that
+ * name would not do: since glibc 2.43 the file of glibc's own is linked for another function in it. */
+const char *__wrap__dl_get_origin(void);
+const char *__wrap__dl_get_origin(void)
 {
     return (const char *)-1; /* unknown */
 }
