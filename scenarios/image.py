@@ -192,16 +192,21 @@ _SEEN = (
 """Of what the surface scenario sees: what may depend on an image, and the boundary, which should not."""
 
 
+_UNSEEN = "the engine does not name the folders of an image, or this user may not look into them"
+"""Why there is no number for what an image takes on the disk."""
+
+
 def _seen(sandbox: Sandbox, images: Images, offer: Offer, kind: str) -> dict[str, str]:
-    """The surface of a container of it, seen from inside."""
+    """The surface of a container of it, seen from inside; and why not what it takes on the disk."""
     try:
         images.clear(kind)
         images.pull(offer.image)
         found = seen_inside(sandbox, offer.image)
+        on_disk = {} if images.disk_bytes(offer.image) else {"without.disk": _UNSEEN}
         images.clear(kind)
     except IsobenchError as error:  # the first cell clears, and reports it
         return {"inside": f"not known: {error.reason}"}
-    return {f"inside.{name}": found[name] for name in _SEEN}
+    return {**{f"inside.{name}": found[name] for name in _SEEN}, **on_disk}
 
 
 def _fetched(sandbox: Sandbox, images: Images, offer: Offer) -> dict[str, float]:

@@ -107,17 +107,26 @@ class Offers:
 
 def allocated(folders: Sequence[str]) -> int | None:
     """The bytes of the blocks that the folders of an image's layers take, each file once; None if they are not on this
-    host."""
+    host, or if not all of them may be looked into."""
     if not folders or not all(map(os.path.isdir, folders)):
         return None
     blocks: dict[tuple[int, int], int] = {}
-    for folder in folders:
-        for where, inner, files in os.walk(folder):
-            for name in (".", *inner, *files):
-                with suppress(OSError):
-                    found = os.lstat(os.path.join(where, name))  # noqa: PTH118 (thousands of times)
-                    blocks[found.st_dev, found.st_ino] = found.st_blocks
+    try:
+        for folder in folders:
+            for where, inner, files in os.walk(folder, onerror=_unless_gone):
+                for name in (".", *inner, *files):
+                    with suppress(FileNotFoundError):
+                        found = os.lstat(os.path.join(where, name))  # noqa: PTH118 (thousands of times)
+                        blocks[found.st_dev, found.st_ino] = found.st_blocks
+    except OSError:
+        return None
     return 512 * sum(blocks.values())
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise the error, which `os.walk` would ignore, unless somebody has removed the folder meanwhile."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def upload(kept: registry.Registry, repository: str, tag: str, image: Layered) -> None:

@@ -298,8 +298,17 @@ def test_what_a_program_sees_in_a_container_of_it_is_a_fact(monkeypatch: pytest.
     facts = BUSYBOX.facts(box)
     assert facts["inside.files"] == facts["inside.calls"] == "1" and "inside.pid" not in facts
     assert (asked, box.images().asked) == ([WHOLE.image], [CLEAR, PULL, CLEAR])
+    assert "without.disk" not in facts
     facts = BUSYBOX.facts(sandbox(monkeypatch, fails="pull"))
     assert facts["inside"] == "not known: the engine says no" and facts["wire"] == "1234"
+
+
+def test_why_it_is_not_known_what_an_image_takes_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an ordinary user, who may not look into Docker's folders."""
+    monkeypatch.setattr(kinds, "composition_of_kind", lambda name: kinds.Composition(1, 1, 1, (), (), (), 0))
+    box = sandbox(monkeypatch)
+    box.images().disk_bytes = lambda image: None
+    assert "may not look into them" in BUSYBOX.facts(box)["without.disk"]
 
 
 def test_why_an_engine_imports_no_files_is_a_fact(monkeypatch: pytest.MonkeyPatch) -> None:
