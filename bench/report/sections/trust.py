@@ -239,15 +239,23 @@ def _shapes(context: Context) -> list[Block]:
     ]
 
 
+_NAMED = 20
+"""How many scenarios are named that were skipped for the same reason."""
+
+
 def _skips(context: Context) -> list[Block]:
-    skips = context.session.skips
+    """One row for each reason of an environment: a group of scenarios may need what that does not have."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for skip in context.session.skips:
+        scenarios = found.setdefault((skip.environment, skip.reason, skip.remedy), [])
+        scenarios.append(format.clean(skip.scenario, 80) or "all")
     rows: list[list[Text]] = [
         [
-            (Span(format.clean(s.environment, 80), "strong"),),
-            format.clean(s.scenario, 80) or "all",
-            (Span(format.clean(s.reason)), Span(format.clean(s.remedy), "small")),
+            (Span(format.clean(environment, 80), "strong"),),
+            format.listing(list(dict.fromkeys(scenarios)), _NAMED),
+            (Span(format.clean(reason)), Span(format.clean(remedy), "small")),
         ]
-        for s in skips
+        for (environment, reason, remedy), scenarios in found.items()
     ]
     if not rows:
         return []

@@ -9,6 +9,7 @@ import numpy as np
 from isobench.layout.blocks import Banner, plain
 from isobench.report.context import Context
 from isobench.report.sections import trust, verdict
+from isobench.results.record import SkipRecord
 from tests.unit.report.made import all_tables, context, estimate
 from verification.validity.runs import context_of, quiet
 
@@ -21,6 +22,27 @@ def test_the_first_screen_warns_and_trust_tells_of_skips_and_failures() -> None:
     blocks = trust.build(context())
     words = json.dumps([[plain(c.text) for c in row] for t in all_tables(blocks) for row in t.rows])
     assert "no guest came up" in words and "use bare metal" in words and "fio did not end" in words
+
+
+def test_what_was_skipped_for_one_reason_is_one_row() -> None:
+    """Eleven kinds of images that an environment does not have are one thing to know; another remedy is another."""
+    made = context()
+    none = [SkipRecord("tcg", f"image-{number}", "it has no images") for number in range(25)]
+    made.session.skips[:] = [
+        *none,
+        none[0],
+        SkipRecord("tcg", "disk", "it has no images", "get some"),
+        SkipRecord("kvm", "", "x"),
+    ]
+    rows = next(t.rows for t in all_tables(trust.build(made)) if t.caption.startswith("What could not be measured"))
+    told = [[plain(cell.text) for cell in row] for row in rows]
+    assert [(row[0], row[2]) for row in told] == [
+        ("tcg", "it has no images"),
+        ("tcg", "it has no images get some"),
+        ("kvm", "x"),
+    ]
+    assert told[0][1].startswith("image-0, image-1, ") and told[0][1].endswith("image-18 and 6 more")
+    assert [row[1] for row in told[1:]] == ["disk", "all"]
 
 
 def test_an_unsteady_clock_is_flagged_where_trust_is_told() -> None:
