@@ -77,6 +77,7 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
         about = f"{one.about}. {booted.facts()}"
         for check in mine:
             outcome = checks.carry_out(check, booted)
+            booted.run(checks.DENIED, 300)
             booted.fetch("results reports out")
             seen = table.seen(record, about, f"{commit}, {table.today()}", {check.name: outcome}, folder)
             table.write(image.ROOT / "HOSTS.md", RECORD, [known.name for known in checks.CHECKS])

@@ -75,6 +75,13 @@ if [ -n "$left" ]; then echo "left behind: $left" >&2; exit 1; fi
 exit $code
 """
 
+DENIED = r"""
+mkdir -p out
+test ! -e /var/log/audit/audit.log || sed -nE '/^type=AVC/{
+    s/.*avc: +(denied .*) permissive=.*/\1/; s/ (pid|ino|dev|name|path)=[^ ]+//g; s/:c[0-9]+,c[0-9]+//g; p
+}' /var/log/audit/audit.log | sort | uniq -c | sort -rn > out/denied.txt"""
+"""For root's shell: what SELinux would have denied by now, and how often, into `out`."""
+
 
 class Check(NamedTuple):
     """A check passes if `command` exits with 0 and so does `afterwards`, if given, after a reboot."""

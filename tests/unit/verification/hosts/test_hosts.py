@@ -146,6 +146,21 @@ def test_the_end_of_a_check(tmp_path: Path) -> None:
     assert checks.carry_out(checks.Check("d", "true", 2), late)[:2] == (False, "took longer than 2 minutes")
 
 
+def test_what_selinux_would_deny_is_counted(tmp_path: Path) -> None:
+    """Whatever the file and the guest's own categories."""
+    line = (
+        'type=AVC msg=audit(1.2:{n}): avc:  denied  {{ map }} for  pid={n} comm="qemu" path="/{n}" dev="vda" ino={n} '
+        "scontext=system_u:system_r:svirt_t:s0:c{n},c30 tcontext=system_u:object_r:boot_t:s0 tclass=file permissive=1\n"
+    )
+    (tmp_path / "audit.log").write_text("".join(line.format(n=number) for number in (7, 8)) + "type=SYSCALL x\n")
+    command = checks.DENIED.replace("/var/log/audit", str(tmp_path))
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    told = 'denied  { map } for comm="qemu" scontext=system_u:system_r:svirt_t:s0'
+    told += " tcontext=system_u:object_r:boot_t:s0 tclass=file"
+    (counted,) = (tmp_path / "out/denied.txt").read_text().splitlines()
+    assert counted.split() == ["2", *told.split()]
+
+
 def test_a_hosts_layout_of_cgroups_is_a_fact(tmp_path: Path) -> None:
     """Three hosts differ in nothing else."""
 
