@@ -32,6 +32,7 @@ COVERED = {
 """What must not be wrong, each with its rooms of `bench/`: the numbers, what is kept of them, what is left behind."""
 FEWEST_LINES = 95
 """Percent of each that their unit tests reach."""
+TWO_PROCESSES = ("-p", "tests.apart", "--numprocesses=2")
 WITH_DAEMONS = ("python", "-m", "isobench.daemons")
 
 
@@ -171,9 +172,12 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests that this host can run; in CI one that it could run and skips is a failure."""
+    """All tests that this host can run; in CI one that it could run and skips is a failure.
+
+    Two processes: one runs what changes this host, the other everything else meanwhile. With `-n 0` there is one.
+    """
     words = prepare(session, "dev", "fleet", "parquet")
-    session.run(*with_daemons(session), "python", "-m", "pytest", *words)
+    session.run(*with_daemons(session), "python", "-m", "pytest", *TWO_PROCESSES, *words)
 
 
 @nox.session

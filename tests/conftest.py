@@ -56,6 +56,8 @@ LACKS: dict[str, Callable[[], str]] = {
 }
 """Marker -> what is lacking right now, or nothing."""
 
+REAL = ("tests/contract/", "tests/e2e/")
+"""Where tests of real environments are."""
 STRICT = bool(os.environ.get("CI") or os.environ.get("ISOBENCH_NO_SKIPS"))
 _found: dict[str, str] = {}
 
@@ -71,9 +73,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Remove what runs that were killed earlier left on this host: `clean` would find it for the tests that look."""
-    folders = {item.path.parent.name for item in session.items}
-    if folders & {"contract", "e2e"} and os.geteuid() == 0 and not session.config.option.collectonly:
+    """The tests of real environments begin on a clean host."""
+    is_one_of_several = hasattr(session.config, "workerinput")
+    if is_one_of_several or session.config.option.collectonly:
+        return
+    if any(item.nodeid.startswith(REAL) for item in session.items):
+        remove_what_is_left()
+
+
+def remove_what_is_left() -> None:
+    """Of runs that were killed earlier: `clean` would find it for the tests that look."""
+    if os.geteuid() == 0:
         subprocess.run([sys.executable, "-m", "isobench", "clean"], stdout=subprocess.DEVNULL, check=False)
 
 
