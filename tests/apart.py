@@ -14,10 +14,15 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.conftest import REAL, remove_what_is_left
 
 CHANGE_THE_HOST = (*REAL, "tests/unit/daemons/", "tests/unit/lifecycle/", "tests/unit/resources/")
+BUT_FOR = (
+    *(f"tests/e2e/test_{name}.py" for name in ("completion", "documents", "example", "history", "otava", "packaging")),
+    *(f"tests/e2e/test_{name}_browser.py" for name in ("report", "site", "site_charts")),
+)
+"""They measure nothing, or only raw processes, and look at no one else's."""
 
 
 def changes_the_host(nodeid: str) -> bool:
-    return nodeid.startswith(CHANGE_THE_HOST) and "_browser.py" not in nodeid
+    return nodeid.startswith(CHANGE_THE_HOST) and not nodeid.startswith(BUT_FOR)
 
 
 class Apart(LoadScopeScheduling):  # type: ignore[misc] # the library is not typed
