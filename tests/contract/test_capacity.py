@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 
 import pytest
 
@@ -22,17 +24,20 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_more_instances_take_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CPU time and memory of three are more than of one; a bound that nothing meets ends it at once."""
+    """Three take about three times the CPU time of one; a bound that nothing meets ends it at once."""
     monkeypatch.setattr(capacity, "COUNTS", (1, 3))
-    monkeypatch.setattr(capacity, "ROUNDS", 10_000)
     monkeypatch.setattr(capacity, "REQUESTS", 100)
     monkeypatch.setattr(capacity, "BOUND", 1000.0)
+    monkeypatch.setattr(capacity, "PATIENCE", math.inf)
     with opened(name) as sandbox:
-        found = UnderLoad().measure(sandbox)
-        assert found["p99-1"] > 0 and found["p99-3"] > 0
-        assert found["cpu-3"] > found["cpu-1"] > 0
+        assert any(_takes_more(UnderLoad().measure(sandbox)) for _ in range(3))  # the host may be held back meanwhile
         monkeypatch.setattr(capacity, "BOUND", 0.0)
         assert [one for one in UnderLoad().measure(sandbox) if one.startswith("p99")] == ["p99-1"]
+
+
+def _takes_more(found: Mapping[str, float]) -> bool:
+    assert found["p99-1"] > 0 and found["p99-3"] > 0 and found["cpu-1"] > 0
+    return found["cpu-3"] > 1.5 * found["cpu-1"]
 
 
 def test_nothing_is_left_of_the_instances(monkeypatch: pytest.MonkeyPatch) -> None:
