@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ def test_a_killed_shim_leaves_no_socket(tmp_path: Path, monkeypatch: pytest.Monk
 
 def listening(pid: int) -> list[Path]:
     """The named sockets that a process has (proc(5), net/unix)."""
-    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    own = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it has been closed
+            own.add(str(link.readlink()))
     rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     return sorted({Path(row[7]) for row in rows if len(row) == 8 and f"socket:[{row[6]}]" in own and row[7][0] == "/"})

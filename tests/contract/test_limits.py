@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from isobench.resources import cgroups
 from isobench.scenarios import limits
 from isobench.scenarios.limit_network import LimitNetwork
 from isobench.scenarios.limits import CpuWeight, LimitCount, LimitCpu, LimitDisk, LimitMemory, LimitOperations
+from tests.busy import once
 from tests.conftest import STRICT
 from tests.contract.opening import GUEST, opened
 
@@ -43,10 +45,13 @@ def test_a_quota_holds_a_program_back(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(limits, "QUOTAS", (20,))
     monkeypatch.setattr(limits, "WINDOW", 1.0)
     with opened(name) as sandbox:
-        found = LimitCpu().measure(sandbox)
-    assert 0 < found["had-20"] < 0.2 * 1.3  # what it did not use of the period before it may have
-    assert found["stall-20"] > 0.04
-    assert found["work-20"] > 0 and found["work"] > 0
+        found = once(lambda: LimitCpu().measure(sandbox), _is_held_back)
+    assert found["had-20"] > 0 and found["work-20"] > 0 and found["work"] > 0
+
+
+def _is_held_back(found: Mapping[str, float]) -> bool:
+    """What it did not use of the period before it may have."""
+    return found["had-20"] < 0.2 * 1.3 and found["stall-20"] > 0.04
 
 
 @pytest.mark.parametrize("name", [*IN_A_CGROUP, A_GUEST])
@@ -54,8 +59,7 @@ def test_the_heavier_of_two_has_more(name: str, monkeypatch: pytest.MonkeyPatch)
     """About twice as much, whoever else wants the same CPU."""
     monkeypatch.setattr(limits, "WINDOW", 1.0)
     with opened(name) as sandbox:
-        found = CpuWeight().measure(sandbox)
-    assert 1.3 < found["had-2"] / found["had-1"] < 3
+        once(lambda: CpuWeight().measure(sandbox), lambda found: 1.3 < found["had-2"] / found["had-1"] < 3)
 
 
 @pytest.mark.parametrize("name", IN_A_CGROUP)
@@ -113,19 +117,24 @@ def _no_disk(short: StoppedShort) -> NoReturn:
 
 @pytest.mark.parametrize("name", [*BY_FILES, *IN_A_CGROUP[4:], A_GUEST])
 def test_writes_and_reads_are_held_back(name: str) -> None:
-    """Past the page cache; what was in it only where the writer is charged with what the kernel's threads write."""
+    """Past the page cache; what was in it only where the writer is charged with what the kernel's threads write.
+
+    A disk that others keep busy may hold back what no limit does, but not each time.
+    """
+    is_charged = name == GUEST or (cgroups.ROOT / "cgroup.controllers").exists()
+    free = ("buffered-4",) if is_charged else ("buffered-4", "syncfs-4")
+    limited = ("direct-4", "read-direct-4", "read-buffered-4", *(("fsync-4", "syncfs-4") if is_charged else ()))
+
+    def measured() -> Mapping[str, float]:
+        found = LimitDisk().measure(sandbox)
+        assert min(found[one] for one in limited) > 0.25 / 1.6, found  # QEMU lets a disk write ahead
+        return found
+
     with opened(name) as sandbox:
         try:
-            found = LimitDisk().measure(sandbox)
+            once(measured, lambda found: max(found[one] for one in free) < 0.25 / 2)
         except StoppedShort as short:
             _no_disk(short)
-    assert found["direct-4"] > 0.25 / 1.6  # QEMU lets a disk write ahead
-    assert found["buffered-4"] < 0.25 / 2
-    is_charged = name == GUEST or (cgroups.ROOT / "cgroup.controllers").exists()
-    assert (found["syncfs-4"] > 0.25 / 1.6) == is_charged
-    if is_charged:  # otherwise what the kernel's threads have written meanwhile is free
-        assert found["fsync-4"] > 0.25 / 1.6
-    assert found["read-direct-4"] > 0.25 / 1.6 and found["read-buffered-4"] > 0.25 / 1.6
 
 
 def _no_qdisc(short: StoppedShort, *words: str) -> NoReturn:
@@ -137,12 +146,17 @@ def _no_qdisc(short: StoppedShort, *words: str) -> NoReturn:
 @pytest.mark.parametrize("name", IN_A_CGROUP)
 def test_what_is_received_is_held_back(name: str) -> None:
     """On the host's end of a veth pair, whoever has laid it. Headers are within the limit."""
+
+    def measured() -> float:
+        took = LimitNetwork().measure(sandbox)["received-4"]
+        assert took > 0.25
+        return took
+
     with opened(name) as sandbox:
         try:
-            found = LimitNetwork().measure(sandbox)
+            once(measured, lambda took: took < deadlines.stretched(0.25 * 2))
         except StoppedShort as short:
             _no_qdisc(short, "tbf", "rate", "1mbit", "burst", "32k", "latency", "50ms")
-    assert 0.25 < found["received-4"] < deadlines.stretched(0.25 * 2)
 
 
 @pytest.mark.libvirt

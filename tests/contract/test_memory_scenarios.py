@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from isobench.resources.memory import add_up, cgroup_memory
 from isobench.scenarios import density
 from isobench.scenarios.memory_touch import BYTES, MemoryTouch
 from isobench.scenarios.sharing import Sharing
+from tests.busy import once
 from tests.contract.opening import GUEST, opened
 
 
@@ -20,10 +22,16 @@ from tests.contract.opening import GUEST, opened
 def test_a_process_gives_back_what_it_frees(name: str) -> None:
     """Touching 64 MiB is seen as 64 MiB, and freeing it as none of it."""
     with opened(name) as sandbox:
-        found = MemoryTouch().measure(sandbox)
-    assert found["touched"] - found["started"] == pytest.approx(BYTES, rel=0.02)
-    assert found["freed"] == pytest.approx(found["started"], rel=0.1)
+        found = once(lambda: MemoryTouch().measure(sandbox), _is_given_back)
     assert "given" not in found
+
+
+def _is_given_back(found: Mapping[str, float]) -> bool:
+    """Who maps the same program meanwhile has a part of its pages counted."""
+    return (
+        found["touched"] - found["started"] == pytest.approx(BYTES, rel=0.02)
+        and found["freed"] == pytest.approx(found["started"], rel=0.1)
+    )  # fmt: skip
 
 
 @pytest.mark.libvirt
@@ -68,11 +76,10 @@ def test_density_counts_one_and_two(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(density, "COUNTS", (1, 2))
     monkeypatch.setattr(density, "REST_SECONDS", 1.0)
     with opened(name) as sandbox:
-        found = density.Density().measure(sandbox)
+        found = once(lambda: density.Density().measure(sandbox), lambda found: found["pss"] < 1.1 * found["pss-1"])
     assert found.keys() <= {metric.name for metric in density.Density.metrics}
     assert {"available", "kernel", "fixed"} <= found.keys()
     assert found["pss-1"] + found["pss"] == pytest.approx(found["pss-2"])
-    assert found["pss"] < 1.1 * found["pss-1"]
     assert ("harness" in found) == (name == "process")
     assert ("daemons-2" in found) == (name != "process")
 

@@ -12,12 +12,13 @@ from tests.contract.opening import opened
 
 @pytest.mark.root
 def test_a_cold_start_takes_longer_than_a_warm_one() -> None:
-    """With the page cache dropped the program is read from the disk, or at least faulted in again."""
+    """With the page cache dropped the program is read from the disk, or at least faulted in again. The least of each:
+    others can only delay a start."""
     with opened("process") as sandbox:
-        warm = min(Startup().measure(sandbox)["ready"] for _ in range(3))
-        found = StartupCold().measure(sandbox)
-    assert set(found) == {"ready"}
-    assert found["ready"] > warm
+        warm = min(Startup().measure(sandbox)["ready"] for _ in range(12))
+        found = [StartupCold().measure(sandbox) for _ in range(3)]
+    assert all(set(one) == {"ready"} for one in found)
+    assert min(one["ready"] for one in found) > warm
 
 
 @pytest.mark.parametrize(
