@@ -27,6 +27,7 @@ from isobench.lifecycle.workspace import workspace
 from isobench.nights import history
 from isobench.processes import accounting
 from isobench.resources import cgroups
+from tests.busy import soon
 from tests.unit.analysis.made import write_run
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("setpriv")]
@@ -221,6 +222,11 @@ def asleep(program: Path, called: str, *before: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
+def has_begun(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it is the program that sleeps by now, or a copy of that, and none of those that start it."""
+    return Path(f"/proc/{process.pid}/exe").readlink().name not in ("setpriv", "bash")
+
+
 def test_his_processes_and_decoys_live_on(place: Path) -> None:
     """A program with the right name and command line, one run from a folder of the run's name, root's elsewhere."""
     (place / "work" / NAME).mkdir()
@@ -239,7 +245,7 @@ def test_his_processes_and_decoys_live_on(place: Path) -> None:
     ]
     ours = asleep(virtiofsd, f"{named}/x")
     try:
-        time.sleep(0.5)
+        assert soon(lambda: all(map(has_begun, (*started, ours))))
         assert accounting.pids_with(f"{named}/x") == [ours.pid]
         assert processes.kill_processes(NAME) == [ours.pid]
         assert [process.poll() for process in started] == [None] * len(started)
@@ -260,7 +266,7 @@ def test_a_cgroup_of_his_is_not_touched(place: Path) -> None:
         (root / name / "cgroup.procs").write_text(str(sleeping.pid))
         assert cgroups.remove(name) == [] and sleeping.poll() is None
         os.chown(root / name, 0, 0)
-        assert cgroups.remove(name) == [f"cgroup {root / name}"] and sleeping.wait(10) != 0
+        assert cgroups.remove(name) == [f"cgroup {root / name}"] and sleeping.wait(60) != 0
     finally:
         sleeping.kill()
         sleeping.wait()
@@ -274,7 +280,7 @@ def test_he_cannot_pass_for_an_orphan_of_ours(place: Path) -> None:
     asleep = [["sleep", "60"], [*AS_STRANGER, "sleep", "60"], ["setpriv", f"--ruid={STRANGER}", "sleep", "60"]]
     ours, *his = [subprocess.Popen(words, env=marked) for words in asleep]
     try:
-        time.sleep(0.3)
+        assert soon(lambda: all(map(has_begun, (ours, *his))))
         assert session.orphans(place) == [ours.pid]
     finally:
         for process in (ours, *his):

@@ -25,7 +25,7 @@ def test_who_only_looks_is_left_alone(place: Path) -> None:
     try:
         time.sleep(0.1)
         assert processes.kill_processes(NAME) == [ours.pid]
-        assert ours.wait(10) == -signal.SIGKILL and looking.poll() is None
+        assert ours.wait(60) == -signal.SIGKILL and looking.poll() is None
     finally:
         for process in (looking, ours):
             process.kill()
@@ -47,7 +47,7 @@ def test_who_only_names_the_folder_is_left_alone(place: Path) -> None:
     try:
         time.sleep(0.1)
         assert processes.kill_processes(NAME) == [ours.pid]
-        assert ours.wait(10) == -signal.SIGKILL and looking.poll() is None and named.poll() is None
+        assert ours.wait(60) == -signal.SIGKILL and looking.poll() is None and named.poll() is None
     finally:
         for process in (looking, named, ours):
             process.kill()
@@ -61,7 +61,7 @@ def test_what_was_started_with_the_runs_name_dies() -> None:
     ours, other = started
     try:
         assert processes.kill_processes(NAME) == [ours.pid]
-        assert ours.wait(10) == -signal.SIGKILL and other.poll() is None
+        assert ours.wait(60) == -signal.SIGKILL and other.poll() is None
     finally:
         for process in started:
             process.kill()

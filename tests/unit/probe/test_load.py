@@ -50,7 +50,7 @@ def test_as_many_answers_as_were_asked_for_each_time() -> None:
 
 def test_what_waits_behind_a_late_request_is_late_too() -> None:
     """The server is stopped: all requests that were due meanwhile count from when they were due. Again where the host
-    has stopped everybody for so long that they were given up, or has stopped nobody within these requests."""
+    has stopped everybody for so long that they were given up, or has stopped nobody until the last of them."""
     with _load("1000", "1", "500") as (probe, stdin, stdout):
         while not (server := children(probe.pid)):
             time.sleep(0.001)
@@ -62,9 +62,10 @@ def test_what_waits_behind_a_late_request_is_late_too() -> None:
             os.kill(server[0], signal.SIGCONT)
             taken = _taken(stdout)
             latest = max(taken) / 1e9
-            if 0.05 < latest < 0.18:
+            is_seen = 0.05 < latest < 0.18 and taken.index(max(taken)) < 300  # as many as 180 wait behind it
+            if is_seen:
                 break
-    assert 0.05 < latest < 0.18
+    assert is_seen
     assert sum(ns / 1e9 > latest / 2 for ns in taken) >= 0.8 * latest / 2 * 1000
 
 

@@ -35,7 +35,7 @@ def _server() -> Iterator[dict[str, Any]]:
     try:
         yield first_answer(process.stdout)  # type: ignore[arg-type] # a pipe is a binary stream
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -44,7 +44,13 @@ def test_loopback_measures_everything() -> None:
     found = {answer["name"]: answer for answer in _net("loopback")}
     assert list(found) == OPERATIONS
     assert all(len(answer["ns"]) >= 5 and min(answer["ns"]) > 0 for answer in found.values())
-    assert min(found["connect"]["ns"]) > min(found["tcp"]["ns"])
+    least = {name: min(found[name]["ns"]) for name in ("tcp", "connect")}
+    for _ in range(10):  # other programs make batches longer, never shorter
+        if least["connect"] > least["tcp"]:
+            break
+        more = {answer["name"]: answer for answer in _net("loopback")}
+        least = {name: min(so_far, *more[name]["ns"]) for name, so_far in least.items()}
+    assert least["connect"] > least["tcp"]
 
 
 def test_a_client_measures_the_path_to_a_server() -> None:

@@ -19,7 +19,7 @@ NEEDS = {"pipe-2cpu": "no second CPU", "mount": "not permitted", "tcp": "loopbac
 
 
 def _syscall(*arguments: str) -> list[dict[str, Any]]:
-    ended = subprocess.run([str(probe_path()), "syscall", *arguments], capture_output=True, timeout=60)
+    ended = subprocess.run([str(probe_path()), "syscall", *arguments], capture_output=True, timeout=300)
     return read_answers(io.BytesIO(ended.stdout))
 
 

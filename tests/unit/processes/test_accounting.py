@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from isobench.processes.accounting import children, cpu_seconds, descendants, is_vmm, kernel_threads, process_name
+from tests.busy import once
 
 
 def test_threads_that_have_ended_count() -> None:
@@ -52,16 +53,20 @@ def test_a_process_that_is_not_there_has_spent_nothing(with_children: bool) -> N
 
 def test_kernel_threads_are_the_kernels() -> None:
     """Every one has the flag PF_KTHREAD of include/linux/sched.h, and no process with it is missing."""
+    if process_name(2) != "kthreadd":
+        assert kernel_threads() == {}
+    else:  # some may come or go in between, many at once where a disk is busy
+        once(lambda: kernel_threads().keys() ^ _flagged(), lambda differing: len(differing) <= 3, tries=10)
+        assert len(kernel_threads()) > 3
+
+
+def _flagged() -> set[int]:
     flagged = set()
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[6]) & 0x00200000:
                 flagged.add(int(entry.name))
-    found = kernel_threads()
-    if process_name(2) != "kthreadd":
-        assert found == {}
-    else:
-        assert len(found.keys() ^ flagged) <= 3 < len(found)  # some came or went in between
+    return flagged
 
 
 def test_a_familys_tree() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from isobench.processes import serving
 from isobench.processes.accounting import process_name
+from tests.busy import soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,12 +128,8 @@ def test_connections_lead_to_their_other_end(tmp_path: Path) -> None:
     with served("unix", path, "systemd", "isotestd") as (pid, _), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         assert str(path) in serving.connected_paths()
-        for _ in range(100):  # until it has accepted
-            found = serving.connected_to(os.getpid(), NAMES)
-            if found:
-                break
-            signal.sigtimedwait([], 0.05)
-        assert found == [pid]
+        assert soon(lambda: serving.connected_to(os.getpid(), NAMES) != [])  # it has accepted
+        assert serving.connected_to(os.getpid(), NAMES) == [pid]
         assert serving.connected_to(os.getpid(), frozenset({"another"})) == []
         assert serving.listens_at(pid, "/socket") == str(path)
 
