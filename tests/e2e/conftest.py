@@ -29,6 +29,7 @@ BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium with a profile of its own, which logs what it asks the network for."""
     started = chrome(tmp_path_factory.mktemp("profile"), loggingPrefs={"browser": "ALL", "performance": "ALL"})
+    started.set_script_timeout(300)  # a busy machine may take a minute for axe
     yield started
     started.quit()
 

@@ -46,7 +46,8 @@ def test_a_busy_host_concludes_nothing(tmp_path: Path) -> None:
 
 
 def test_other_peoples_work_is_seen_and_named(tmp_path: Path) -> None:
-    """Real work of real processes, on a fifth of the CPUs. Which program is named depends on what else runs here."""
+    """Real work of real processes, on a fifth of the CPUs, in blocks of many clock ticks, which is how others' time is
+    counted. Which program is named depends on what else runs here."""
     program = tmp_path / "other-work"
     program.write_text(f"#!{sys.executable}\nprint(1, flush=True)\nwhile True: pass\n")
     program.chmod(0o755)
@@ -57,7 +58,7 @@ def test_other_peoples_work_is_seen_and_named(tmp_path: Path) -> None:
             assert work.stdout is not None
             work.stdout.readline()
         done = subprocess.run(
-            [sys.executable, "-m", "isobench", *RUN, "--blocks", "1"],
+            [sys.executable, "-m", "isobench", *RUN, "-s", "syscall", "--blocks", "1"],
             cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
@@ -146,7 +147,7 @@ def test_what_ctrl_c_says_to_type_goes_on(tmp_path: Path) -> None:
     )
     assert process.stderr is not None and process.stdout is not None
     for line in process.stderr:
-        if line.startswith("block 297 of"):
+        if line.startswith("block 3 of"):  # long before the last one, whatever holds this process back
             break
     process.send_signal(signal.SIGINT)
     said = process.stderr.read()

@@ -23,7 +23,7 @@ COMMANDS = [
 SMALL = {
     "ISOBENCH_RUN_ENVIRONMENTS": "process,chroot",
     "ISOBENCH_RUN_BLOCKS": "1",
-    "ISOBENCH_RUN_TIMEOUT": "20s",
+    "ISOBENCH_RUN_TIMEOUT": "40s",
     "ISOBENCH_DOCTOR_ENVIRONMENTS": "process,chroot",
 }
 """What the commands leave open is made small; what they say themselves stays. Where Linux does not come up under KVM,

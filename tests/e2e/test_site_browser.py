@@ -130,7 +130,7 @@ def settled(browser: Chrome, command: str) -> None:
     """Wait until the two runs that this command compares are shown."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 60).until(lambda one: one.execute_script(SETTLED, command))
+    WebDriverWait(browser, 300).until(lambda one: one.execute_script(SETTLED, command))
 
 
 def numbers(cells: list[str]) -> list[float]:

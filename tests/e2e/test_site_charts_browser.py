@@ -75,7 +75,7 @@ def wait(browser: Chrome, wanted: Callable[[dict[str, Any]], bool]) -> None:
     """Until the figure of docker is so."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 30).until(lambda one: wanted(one.execute_script(DRAWN)))
+    WebDriverWait(browser, 300).until(lambda one: wanted(one.execute_script(DRAWN)))
 
 
 def plot(browser: Chrome) -> WebElement:
