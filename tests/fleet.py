@@ -156,5 +156,6 @@ def connection(host: Host) -> dict[str, object]:
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(host.place.parent / "key"),
         "ansible_ssh_common_args": _OPTIONS,
+        "ansible_timeout": 60,  # a busy machine may hold a connection back for longer than the usual ten seconds
         "ansible_python_interpreter": os.path.realpath("/usr/bin/python3"),
     }

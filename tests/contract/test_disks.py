@@ -25,6 +25,7 @@ from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
 from isobench.scenarios.disk import INSTANCES, OwnDisk
+from tests.busy import soon
 from tests.conftest import STRICT
 from tests.contract.opening import GUEST, inner, opened
 
@@ -93,6 +94,7 @@ def test_a_guest_has_just_this_disk_and_writes_to_it_alone(box: Any, way: str) -
         assert ('"driver":"qcow2"' in told) == (way == "qcow2")  # newer versions of libvirt name no driver of raw ones
         assert instance.stdout.readline() == b"ready\n"
         assert instance.wait() == 0
+    os.sync()
     after = [(file.stat().st_mtime_ns, file.stat().st_blocks) for file in files]
     assert [was == now for was, now in zip(before, after, strict=True)] == [False, True, True]
     assert disks.own_bytes(one) == allocated(one.file) == info(one.file)["actual-size"]
@@ -165,7 +167,7 @@ def test_disks_are_gone_with_their_run(number: signal.Signals) -> None:
     if number == signal.SIGKILL:
         assert workdir.exists()
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
-    assert not workdir.exists() and pids_with(workdir.name) == []
+    assert not workdir.exists() and soon(lambda: pids_with(workdir.name) == [])
 
 
 MAKERS = {"xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"), "btrfs": ("mkfs.btrfs", "-q")}

@@ -28,6 +28,7 @@ from isobench.images.layers import MANIFEST
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
 from isobench.processes.accounting import pids_with
+from tests.busy import soon
 from tests.contract.image_box import BY_KIND, ENGINES, box, kept, left, offered, only_fetched, present, there
 from tests.contract.opening import inner
 
@@ -302,7 +303,7 @@ def test_what_skopeo_and_umoci_were_doing_ends_with_their_run(number: signal.Sig
     if number == signal.SIGKILL:
         assert [line for line in leftovers.clean(catalog.sweep) if "not cleaned" in line] == []
     assert not workdir.exists() and kept_by_host.exists() == was_there
-    assert pids_with(f"/{workdir.name}/") == []
+    assert soon(lambda: pids_with(f"/{workdir.name}/") == [])
 
 
 def test_there_is_a_scenario_for_every_kind() -> None:

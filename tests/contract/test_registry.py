@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from isobench.core import deadlines
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.daemons import registry, session
 from isobench.filesystem.paths import work_root
@@ -20,6 +18,7 @@ from isobench.images.kinds import layers_of_kind
 from isobench.images.layers import MANIFEST, Layered, digest_of, image_of_layers
 from isobench.lifecycle import leftovers
 from isobench.planning import catalog
+from tests.busy import soon
 
 pytestmark = pytest.mark.tool("docker-registry")
 
@@ -150,10 +149,7 @@ def test_it_is_gone_with_a_killed_run(hang: bool) -> None:
                 os.kill(pid, signal.SIGSTOP)
         harness.kill()
         harness.wait()
-    deadline = time.monotonic() + deadlines.stretched(60)
-    while not hang and session.orphans(state) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert session.orphans(state) == (pids if hang else [])
+    assert session.orphans(state) == pids if hang else soon(lambda: session.orphans(state) == [])
     done = leftovers.clean(catalog.sweep)
-    assert session.orphans(state) == [] and not state.parent.parent.exists()
+    assert soon(lambda: session.orphans(state) == []) and not state.parent.parent.exists()
     assert [line for line in done if "not cleaned" in line] == []

@@ -6,6 +6,7 @@ The rest of the contract they share with the environment they differ from (tests
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from isobench.contracts.answers import answers, each_answer
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
-from isobench.core.errors import ProbeError, Unavailable
+from isobench.core.errors import ProbeError, StoppedShort, Unavailable
 from isobench.scenarios.io_jobs import SCENARIOS as IN_DEPTH
 from isobench.scenarios.io_jobs import IoJobs
+from tests.busy import once
 from tests.contract.opening import GUEST, opened
 
 pytestmark = pytest.mark.root
@@ -105,17 +107,28 @@ def test_a_tmpfs_of_a_raw_process() -> None:
 def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
     """Rate, percentiles and CPU time of each job, on whatever host; of a guest's on the host what QEMU spent.
 
-    That is not held against what the guest sees: on a busy host it takes time in which QEMU had no CPU for its own.
+    That is not held against what the guest sees: on a busy host it takes time in which QEMU had no CPU for its own. And
+    a disk that others keep busy may end not one operation of a job in its time.
     """
     wanted = {metric.name for metric in scenario.metrics}
+    jobs = [metric.removesuffix("-host-cpu") for metric in wanted if metric.endswith("-host-cpu")]
+
+    def measured() -> Mapping[str, float]:
+        try:
+            return scenario.measure(sandbox)
+        except StoppedShort as short:
+            return short.values
+
+    def is_whole(values: Mapping[str, float]) -> bool:
+        if set(values) != wanted or not jobs or name != GUEST:
+            return set(values) == wanted
+        # each is a difference of two fios, but all together are far from what one varies by
+        return 0 < sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) < 4 * len(jobs)
+
     with opened(name) as sandbox:
-        values = scenario.measure(sandbox)
-    assert set(values) == wanted
-    jobs = [metric.removesuffix("-host-cpu") for metric in values if metric.endswith("-host-cpu")]
+        values = once(measured, is_whole)
     for job in jobs if name == "process" else ():
         assert values[f"{job}-host-cpu"] == values[f"{job}-cpu"]
-    if jobs and name == GUEST:  # each is a difference of two fios, but all together are far from what one varies by
-        assert 0 < sum(values[f"{job}-host-cpu"] / values[job] for job in jobs) < 4 * len(jobs)
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:
@@ -130,10 +143,10 @@ def test_a_full_disk_is_told_in_fios_words() -> None:
 
 
 def _first_writes(name: str) -> dict[str, int]:
-    """Nanoseconds of the first and a second write to each file; the least of three instances, because one can wait."""
+    """Nanoseconds of the first and a second write to each file; the least of six instances, because one can wait."""
     said: dict[str, int] = {}
     with opened(name) as sandbox:
-        for _ in range(3):
+        for _ in range(6):
             with sandbox.launch(working("copyup", disk=True, lower=True, timeout=60)) as instance:
                 for answer in answers(instance):
                     said[answer["name"]] = min(said.get(answer["name"], answer["ns"][0]), answer["ns"][0])

@@ -282,7 +282,7 @@ def enough_for_blocks(host: Host) -> int:
     few = [*ENDLESS[:-1], 2, "--out", "/run/tried", "--no-report"]
     began = time.monotonic()
     fleet.said_by(host, f"{ISOBENCH} run {shlex.join(map(str, few))} || [ $? = 5 ]")  # 5: these are too few
-    return 5 + round(4 * (time.monotonic() - began))
+    return 10 + round(5 * (time.monotonic() - began))
 
 
 def test_what_fails_on_a_host_costs_that_host_alone(hosts: dict[str, Host], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_process_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(subprocess, "Popen", fail)
     before = descriptors()
-    with pytest.raises(OSError, match="temporarily unavailable"), launcher.launched(["x"], timeout=5):
+    with pytest.raises(OSError, match="temporarily unavailable"), launcher.launched(["x"], timeout=60):
         pass
     assert descriptors() == before
 
@@ -55,13 +55,13 @@ def test_too_many_open_files(monkeypatch: pytest.MonkeyPatch, which: int) -> Non
 
     monkeypatch.setattr(os, "pipe", scarce)
     before = descriptors()
-    with pytest.raises(OSError, match="Too many"), launcher.launched(["x"], timeout=5):
+    with pytest.raises(OSError, match="Too many"), launcher.launched(["x"], timeout=60):
         pass
     assert descriptors() == before
 
 
 @pytest.mark.parametrize(
-    "start", [lambda: launcher.launched(["x"], timeout=5).__enter__(), lambda: launcher.NetnsWatch(5)]
+    "start", [lambda: launcher.launched(["x"], timeout=60).__enter__(), lambda: launcher.NetnsWatch(60)]
 )
 def test_a_helper_that_ends_at_once(start: Any) -> None:
     """It says nothing, which is told; nothing stays open."""

@@ -45,8 +45,9 @@ def _child(program: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_driver_that_has_ended_counts_in_its_parent() -> None:
     """What the payload's children spent stays with it once they are reaped; a helper's is its own."""
     parent = f"import subprocess, sys\ninput()\nsubprocess.run([sys.executable, '-c', {SPIN!r}])\ninput()\n"
-    with _child(parent) as payload, _child("input()") as helper:
+    with _child(parent) as payload, _child("print(flush=True); input()") as helper:
         assert payload.stdin is not None and payload.stdout is not None
+        assert helper.stdout is not None and helper.stdout.readline()  # what its start took is behind it
         instance, sandbox = Instance({payload.pid: "payload", helper.pid: "helper"}), Sandbox()
         before = under_load.spent(instance, sandbox)  # type: ignore[arg-type]
         payload.stdin.write(b"\n")
