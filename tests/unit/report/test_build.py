@@ -20,6 +20,7 @@ from isobench.layout import format
 from isobench.layout import html as page_as_html
 from isobench.report.build import make_context, render
 from isobench.results.store import load
+from tests.busy import once
 from tests.unit.report.made import HOSTILE, write_run
 
 if TYPE_CHECKING:
@@ -211,8 +212,9 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
     """A million samples: under 5 MB, from all of them, and in six times what it takes to read them with `json`.
 
-    Seconds depend on the machine, and elapsed ones on what else it does: both are CPU time, the report's the least of
-    up to three. Where reading takes 3 s, this keeps the report below 20 s.
+    Seconds depend on the machine, and elapsed ones on what else it does: both are CPU time. That depends on who else
+    uses the CPU's caches, so that it is read before the report and after it. Where reading takes 3 s, this keeps the
+    report below 20 s.
     """
     run = write_run(tmp_path / "results", blocks=1)
     session, suite = (json.loads((run / name).read_text()) for name in ("session.json", "suite.json"))
@@ -227,9 +229,14 @@ def test_a_million_samples_are_reported_in_time(tmp_path: Path) -> None:
         ]
     (run / "session.json").write_text(json.dumps(session))
     (run / "suite.json").write_text(json.dumps(suite))
-    reading = min(cpu_seconds(lambda: json.loads((run / "suite.json").read_text())) for _ in range(3))
     written = {"html": tmp_path / "out" / "index.html", "md": tmp_path / "out" / "report.md"}
-    tries = (cpu_seconds(lambda: render(run, tmp_path / "out")) for _ in range(3))
-    assert any(took < 6 * reading for took in tries)
+
+    def times_as_long() -> float:
+        before = cpu_seconds(lambda: json.loads((run / "suite.json").read_text()))
+        took = cpu_seconds(lambda: render(run, tmp_path / "out"))
+        after = cpu_seconds(lambda: json.loads((run / "suite.json").read_text()))
+        return 2 * took / (before + after)
+
+    once(times_as_long, lambda times: times < 6)
     assert written["html"].stat().st_size < 5_000_000 and written["md"].stat().st_size < 64_000
     assert make_context(run).estimates[0].n == blocks
