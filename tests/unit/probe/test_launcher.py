@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -14,7 +15,9 @@ from isobench.probe import launcher
 
 
 def descriptors() -> dict[str, str]:
-    """The open descriptors of this process, and what each is; the one that lists them is gone by then."""
+    """The open descriptors of this process, and what each is; the one that lists them is gone by then, and so is what
+    another test has left to be collected."""
+    gc.collect()
     found = {}
     for number in os.listdir("/proc/self/fd"):
         link = Path("/proc/self/fd", number)
