@@ -2,8 +2,9 @@
 
 The README's two commands need a network for pipx and nox, which only the fresh hosts have: on all others the commands
 that they call are run directly, in an environment with the dependencies installed. Most checks take one block, because
-the question is what works, not what it costs; the one check of costs takes the six that an interval needs. Guests
-without KVM take minutes on an emulated CPU: `doctor` launches each, and one is measured, separately.
+the question is what works, not what it costs; the one check of costs takes the six that an interval needs, and a block
+before them as a warm-up. Guests without KVM take minutes on an emulated CPU: `doctor` launches each, and one is
+measured, separately.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from verification.hosts.host import Host
     from verification.hosts.machine import Done, Machine
 
-_RUN = "python -m verification.undisturbed run --quiet --no-report --blocks 1"
+_RUN = "python -m verification.hosts.one_block run --quiet --no-report --blocks 1"
 """Excluding disturbed blocks would exclude most: an emulated CPU pauses whenever its machine does something else."""
 _PYTEST = "ISOBENCH_TEST_GUEST=kvm ISOBENCH_RUN_TIMEOUT=5m python -m pytest -q -p no:cacheprovider --durations=10"
 """Guests without KVM would take minutes each. The tests' own deadlines are for a host that is not emulated."""
@@ -136,7 +137,7 @@ test "$got" -eq 4 && exit $code"""
 COSTS = "process,docker,kvm-null,kvm"
 _COSTS = f"""\
 rm -rf out/costs
-{_RUN.replace("1", "6")} -e {COSTS} -s startup,memory --out out/costs &&
+python -m verification.undisturbed run --quiet --no-report --blocks 6 -e {COSTS} -s startup,memory --out out/costs &&
 isobench export out/costs/*/* --to bundle --out out/costs.tar.gz
 """
 _ENVIRONMENTS = "tests/contract/test_environments.py"

@@ -23,11 +23,12 @@ HEAD = """\
 
 Written by `nox -s hosts`: whole hosts, each booted on an emulated CPU (QEMU's TCG with AMD's SVM and nested paging, or
 with EL2 on aarch64), so that its KVM is real software on emulated hardware. This page shows what works there. What it
-costs there is meaningless elsewhere, because no block is excluded, whatever else the emulating machine was doing. A
-cell names the scenarios that were measured, or the reason why there are none; `verification/hosts/record/` says on
-which day. A fresh host has what Debian's installer leaves, and reaches the mirrors of the machine that emulates it:
-there the README's two commands are run as they are, for a few environments and tests. The others have no network, and
-all that they need beforehand. Not tested: libvirt's modular daemons, which Debian does not package.
+costs there is meaningless elsewhere, because no block is excluded, whatever else the emulating machine was doing, and
+none is a warm-up. A cell names the scenarios that were measured, or the reason why there are none;
+`verification/hosts/record/` says on which day. A fresh host has what Debian's installer leaves, and reaches the mirrors
+of the machine that emulates it: there the README's two commands are run as they are, for a few environments and tests.
+The others have no network, and all that they need beforehand. Not tested: libvirt's modular daemons, which Debian does
+not package.
 """
 
 
