@@ -41,7 +41,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh virtual environment that holds the package; the libraries are those of this one."""
     folder = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=600)
     fresh = folder / "venv/bin/python"
     asked = [str(fresh), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = Path(subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout.strip())
