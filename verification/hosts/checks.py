@@ -102,6 +102,10 @@ class Check(NamedTuple):
         """Whether this host can carry it out."""
         return self.is_fresh == host.is_fresh and not (self.workloads and host.is_foreign)
 
+    def is_asked_of(self, host: Host) -> bool:
+        """Whether this host is to carry it out when nobody chooses."""
+        return self.is_for(host) and (not host.checks or self.name in host.checks)
+
 
 class Outcome(NamedTuple):
     """`note` says what went wrong."""

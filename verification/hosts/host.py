@@ -31,6 +31,9 @@ class Host(NamedTuple):
     """It has what Debian's installer leaves, and reaches the mirrors that this machine reaches."""
     architecture: str = "amd64"
     """Debian's name of it (verification/hosts/architecture.py)."""
+    checks: tuple[str, ...] = ()
+    """What it is asked, unless another check is named: what could come out differently there. Everything by
+    default."""
 
     @property
     def is_foreign(self) -> bool:
@@ -50,7 +53,8 @@ def read(file: Path) -> Host:
     made = values if disk == file.stem else tomllib.loads((file.parent / f"{disk}.toml").read_text())
     about, release, python = values["about"], made["release"], made["python"]
     packages, without, commands = (tuple(made.get(key, ())) for key in ("packages", "without", "commands"))
-    fresh, architecture, kernel = made.get("fresh", False), made.get("architecture", "amd64"), tuple(values["kernel"])
+    fresh, architecture = made.get("fresh", False), made.get("architecture", "amd64")
+    kernel, checks = tuple(values["kernel"]), tuple(values.get("checks", ()))
     return Host(
-        file.stem, about, disk, release, python, packages, without, commands, kernel, fresh, architecture
+        file.stem, about, disk, release, python, packages, without, commands, kernel, fresh, architecture, checks
     )  # fmt: skip

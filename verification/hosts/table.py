@@ -11,12 +11,11 @@ import msgspec
 
 from isobench.planning import catalog
 from isobench.results import store
+from verification.hosts import checks, host
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
-
-    from verification.hosts.checks import Outcome
 
 HEAD = """\
 # Hosts
@@ -27,13 +26,14 @@ costs there is meaningless elsewhere, because no block is excluded, whatever els
 none is a warm-up. A cell names the scenarios that were measured, or the reason why there are none;
 `verification/hosts/record/` says on which day. A fresh host has what Debian's installer leaves, and reaches the mirrors
 of the machine that emulates it: there the README's two commands are run as they are, for a few environments and tests.
-The others have no network, and all that they need beforehand. Not tested: libvirt's modular daemons, which Debian does
-not package.
+The others have no network, and all that they need beforehand. Debian 13 is asked everything; the others what could come
+out differently there, and – is what they are not asked. Not tested: libvirt's modular daemons, which Debian does not
+package.
 """
 
 
 FAIL = "**FAIL**"
-_NOT_RUN = "not run"
+_NOT_RUN, _NOT_ASKED = "not run", "–"
 
 
 class Cell(msgspec.Struct):
@@ -70,7 +70,7 @@ class Seen(msgspec.Struct):
     environments: dict[str, Cell] = {}
 
 
-def seen(file: Path, about: str, when: str, outcomes: Mapping[str, Outcome], folder: Path) -> Seen:
+def seen(file: Path, about: str, when: str, outcomes: Mapping[str, checks.Outcome], folder: Path) -> Seen:
     """Add to a host's record, `file`, these outcomes of checks, and the runs and the doctor's findings in `folder`."""
     one = read(file) if file.exists() else Seen(about)
     one.about = about
@@ -122,24 +122,29 @@ def _said(finding: Mapping[str, str]) -> str:
     return f"{mark}{finding['reason']}{remedy}"
 
 
-def write(file: Path, record: Path, order: Sequence[str]) -> None:
-    """Write the page from the hosts' records, the files in `record`. `order` names the checks."""
+def write(file: Path, record: Path, every: Sequence[checks.Check] = checks.CHECKS) -> None:
+    """Write the page from the hosts' records, the files in `record`. `every` check has a row if it was run."""
     hosts = {path.stem: read(path) for path in sorted(record.glob("*.json"))}
     environments = {
         name: [str(one.environments.get(name, Cell())) for one in hosts.values()] for name in catalog.environments()
     }
     shown = {name: cells for name, cells in environments.items() if any(cell != _NOT_RUN for cell in cells)}
-    checks = {
-        name: [one.checks.get(name, _NOT_RUN) for one in hosts.values()]
-        for name in order
-        if any(name in one.checks for one in hosts.values())
+    known = host.known()
+    carried_out = {
+        check.name: [_outcome(check, one, known[name]) for name, one in hosts.items()]
+        for check in every
+        if any(check.name in one.checks for one in hosts.values())
     }
     parts = [HEAD, *(f"- **{name}**: {one.about}" for name, one in hosts.items()), ""]
-    parts += _table("check", hosts, checks)
+    parts += _table("check", hosts, carried_out)
     parts += _table("environment", hosts, shown)
-    rest = [name for name in (*order, *environments) if name not in (*checks, *shown)]
+    rest = [name for name in (*(check.name for check in every), *environments) if name not in (*carried_out, *shown)]
     parts += [f"{_NOT_RUN.capitalize()} on any host yet: {', '.join(rest)}."] if rest else []
     file.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _outcome(check: checks.Check, one: Seen, which: host.Host) -> str:
+    return one.checks.get(check.name, _NOT_RUN if check.is_asked_of(which) else _NOT_ASKED)
 
 
 def _table(kind: str, hosts: Collection[str], rows: Mapping[str, Sequence[str]]) -> list[str]:

@@ -89,6 +89,16 @@ def test_a_host_runs_the_checks_that_it_can() -> None:
     assert checks_of("debian-13") - checks_of("debian-13-arm64") == {"workloads", "slow workloads"}
 
 
+def test_debian_13_is_asked_everything_and_the_others_what_could_differ_there() -> None:
+    """What a host's file asks is a check, which that host can carry out."""
+    for one in host.known().values():
+        asked = [check.name for check in checks.CHECKS if check.is_asked_of(one)]
+        can = [check.name for check in checks.CHECKS if check.is_for(one)]
+        assert asked and set(one.checks) <= set(can)
+        assert asked == [name for name in can if name in one.checks or not one.checks]
+    assert not host.known()["debian-13"].checks
+
+
 def test_each_root_file_system_is_laid_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of workloads, of images and of what disturbs a neighbour: a host reaches no mirror to make them."""
 
@@ -196,7 +206,7 @@ def test_the_page_tells_measured_failed_and_skipped(tmp_path: Path) -> None:
     outcomes = {"doctor": checks.Outcome(True, "fine", 2.0), "default": checks.Outcome(False, "exit 1", 3.0)}
     seen = table.seen(tmp_path / "record/debian-13.json", "about it", "abc", outcomes, folder)
     assert seen.environments["process"].measured == {"startup": record.started[:10]}
-    table.write(tmp_path / "HOSTS.md", tmp_path / "record", ["doctor", "default", "ladder"])
+    table.write(tmp_path / "HOSTS.md", tmp_path / "record", _named("doctor", "default", "ladder"))
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert lines[-1].startswith("Not run on any host yet: ladder, process-fork, ") and "kvm," not in lines[-1]
     assert "| process | startup |" in lines
@@ -228,6 +238,10 @@ def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path
     assert str(seen.environments["lxc"]) == "**FAIL** it did not start"  # there is no remedy
 
 
+def _named(*names: str) -> list[checks.Check]:
+    return [checks.Check(name, "true", 1) for name in names]
+
+
 def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
     """Another host, another check of the same one, and environments whose runs are in no folder any more."""
     record = tmp_path / "record"
@@ -238,10 +252,13 @@ def test_what_was_not_run_this_time_stays_on_the_page(tmp_path: Path) -> None:
     one.environments["kvm"] = table.Cell({"io": "2026-01-01", "net": "2026-01-01"}, {"io": "it broke"})
     (record / "debian-12.json").write_bytes(msgspec.json.encode(one))
     table.seen(record / "debian-12.json", "about", "abc", {}, tmp_path / "nothing")
-    table.write(tmp_path / "HOSTS.md", record, ["doctor", "default"])
+    asked_of_both = {"their contract tests": checks.Outcome(True, "passed", 1.0)}
+    table.seen(record / "debian-13.json", "about", "abc", asked_of_both, tmp_path / "nothing")
+    table.write(tmp_path / "HOSTS.md", record, _named("doctor", "default", "their contract tests"))
     lines = (tmp_path / "HOSTS.md").read_text().splitlines()
     assert "| doctor | doctor of debian-12 (1 min, abc) | doctor of debian-13 (1 min, abc) |" in lines
-    assert "| default | not run | default of debian-13 (1 min, abc) |" in lines
+    assert "| their contract tests | not run | passed (1 min, abc) |" in lines
+    assert "| default | – | default of debian-13 (1 min, abc) |" in lines
     assert "| kvm | net; **FAIL** io: it broke | not run |" in lines
 
 
