@@ -27,6 +27,7 @@ NAMES = [
 def test_more_instances_take_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three take about three times the CPU time of one; a bound that nothing meets ends it at once."""
     monkeypatch.setattr(capacity, "COUNTS", (1, 3))
+    monkeypatch.setattr(capacity, "ROUNDS", 100_000)  # work that counts beside waking up, and that three have room for
     monkeypatch.setattr(capacity, "REQUESTS", 100)
     monkeypatch.setattr(capacity, "BOUND", 1000.0)
     monkeypatch.setattr(capacity, "PATIENCE", math.inf)
