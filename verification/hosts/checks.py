@@ -115,6 +115,8 @@ class Outcome(NamedTuple):
     minutes: float
 
 
+NO_ANSWER = 255
+"""ssh's own exit code."""
 SHORT = "process,docker,kvm-null,kvm"
 KVM_STORAGE = "kvm-iouring,kvm-writeback,kvm-qcow2,kvm-scsi,kvm-virtiofs,kvm-9p"
 DRIVERS = "docker-nonet,docker-overlay2,docker-containerd,docker-vfs,docker-fuse,docker-btrfs,docker-remap"
@@ -215,16 +217,25 @@ CHECKS = (
 
 
 def carry_out(check: Check, machine: Machine) -> Outcome:
-    """Run a check in the host. Its output is stored next to the console's."""
+    """Run a check in the host. Its output is stored next to the console's.
+
+    If the host itself broke down, once more when it is up again: in hours of emulated KVM a host's kernel may panic.
+    """
     done = _shell(machine, check.command, check.minutes)
     said = f"$ {check.command}\n{done.out}{done.err}"
+    broke_down = done.code == NO_ANSWER
+    if broke_down:
+        machine.wait()
+        done = _shell(machine, check.command, check.minutes)
+        said += f"\nthe host broke down, and once more:\n{done.out}{done.err}"
     if check.afterwards and done.code == 0:
         machine.reboot()
         done = _shell(machine, check.afterwards, check.minutes)
         said += f"rebooted\n$ {check.afterwards}\n{done.out}{done.err}"
     file = machine.folder / f"{check.name.replace(' ', '-')}.txt"
     file.write_text(f"{said}\nended with {done.code} after {done.seconds:.0f} s\n")
-    return Outcome(done.code == 0, _note(done), done.seconds / 60)
+    note = _note(done) + (", after the host's kernel had panicked once" if broke_down else "")
+    return Outcome(done.code == 0, note, done.seconds / 60)
 
 
 def _shell(machine: Machine, command: str, minutes: float) -> Done:

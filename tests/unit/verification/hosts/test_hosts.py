@@ -41,6 +41,10 @@ class SayingMachine(machine.Machine):
     def reboot(self) -> None:
         self.asked.append("reboot")
 
+    def wait(self, deadline: float = 0.0) -> float:
+        self.asked.append("wait")
+        return 0.0
+
 
 def test_every_host_is_read() -> None:
     """What a file says arrives; a host is named after its file."""
@@ -154,6 +158,17 @@ def test_the_end_of_a_check(tmp_path: Path) -> None:
     assert checks.carry_out(checks.Check("c", "true", 1), bad)[:2] == (False, "exit 5: isobench: nothing was measured")
     late = SayingMachine(tmp_path, machine.Done(124, "half", "", 120.0))
     assert checks.carry_out(checks.Check("d", "true", 2), late)[:2] == (False, "took longer than 2 minutes")
+
+
+def test_a_host_that_broke_down_is_asked_once_more(tmp_path: Path) -> None:
+    """When it is up again; what it said before is kept, and a second breakdown is the outcome."""
+    gone, good = machine.Done(255, "half", "closed", 60.0), machine.Done(0, "all", "", 120.0)
+    one = SayingMachine(tmp_path, gone, good)
+    outcome = checks.carry_out(checks.Check("a", "true", 1), one)
+    assert outcome == (True, "passed, after the host's kernel had panicked once", 2.0)
+    assert one.asked[1] == "wait" and one.asked[0] == one.asked[2]
+    assert re.search(r"half.*once more:\nall", (tmp_path / "a.txt").read_text(), re.DOTALL)
+    assert not checks.carry_out(checks.Check("b", "true", 1), SayingMachine(tmp_path, gone, gone)).passed
 
 
 def test_what_selinux_would_deny_is_counted(tmp_path: Path) -> None:
