@@ -10,9 +10,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,6 +32,7 @@ from isobench.planning import catalog
 from isobench.processes.accounting import process_name, text_of
 from isobench.resources import cgroups
 from isobench.scenarios.image import SCENARIOS
+from tests.busy import soon
 from tests.contract.image_box import BY_KIND, offered, only_fetched
 from tests.contract.opening import has_image_store, inner, opened
 
@@ -200,11 +200,8 @@ def _lives(pid: str) -> bool:
     return Path("/proc", pid).is_dir() and "State:\tZ" not in text_of(f"/proc/{pid}/status")
 
 
-def _soon(is_true: Any) -> bool:
-    deadline = time.monotonic() + deadlines.stretched(30)
-    while not is_true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(is_true())
+def _soon(is_true: Callable[[], bool]) -> bool:
+    return soon(is_true, deadlines.stretched(30))
 
 
 def test_the_image_store_is_containerds_or_the_engine_is_too_old() -> None:

@@ -234,7 +234,7 @@ def carry_out(check: Check, machine: Machine) -> Outcome:
         said += f"rebooted\n$ {check.afterwards}\n{done.out}{done.err}"
     file = machine.folder / f"{check.name.replace(' ', '-')}.txt"
     file.write_text(f"{said}\nended with {done.code} after {done.seconds:.0f} s\n")
-    note = _note(done) + (", after the host's kernel had panicked once" if broke_down else "")
+    note = _note(done) + (", after the host had broken down once" if broke_down else "")
     return Outcome(done.code == 0, note, done.seconds / 60)
 
 

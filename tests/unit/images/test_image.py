@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from isobench.images.image import image_of
 from isobench.processes import programs
 from isobench.processes.accounting import pids_with
 from isobench.workloads.root import image_workload, root_of
+from tests.busy import soon
 from tests.image import LAYERS, SHOWN, Entry, docker_archive, folder, oci_archive
 
 ROOT = Path(__file__).parents[3]
@@ -243,13 +243,6 @@ def test_skopeo_ends_with_the_process_that_started_it(tmp_path: Path, skopeo: Ca
     skopeo(f"echo copying > {tmp_path}/copying; sleep 600; true")
     code = "from isobench.images.image import image_of; image_of('name')"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as harness:
-        _soon(lambda: (tmp_path / "copying").exists())
+        assert soon(lambda: (tmp_path / "copying").exists())
         harness.kill()
-    _soon(lambda: not pids_with(f"{tmp_path}/bin/skopeo"))
-
-
-def _soon(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert soon(lambda: not pids_with(f"{tmp_path}/bin/skopeo"))
