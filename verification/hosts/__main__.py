@@ -67,10 +67,12 @@ def _one(one: Host, chosen: Sequence[checks.Check], arguments: argparse.Namespac
     commit, tree = image.tree()
     print(f"{one.name}: {one.about}", flush=True)
     fine = True
-    with machine.booted(one, image.build(one), image.emulator(one.architecture), folder) as booted:
+    needs_trees = not (arguments.shell or one.is_foreign) and any(check.workloads or check.trees for check in mine)
+    trees = image.trees((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)) if needs_trees else []
+    with machine.booted(one, image.build(one), image.emulator(one.architecture), folder, trees) as booted:
         booted.lay_in(tree, is_fresh=one.is_fresh)
-        if not arguments.shell and any(check.workloads or check.trees for check in mine) and not one.is_foreign:
-            booted.lay_in_cache(image.trees((*checks.WORKLOADS, *checks.SLOW_WORKLOADS)))
+        if trees:
+            booted.lay_in_cache()
         if arguments.shell:
             subprocess.run(booted.ssh("-t"), check=False)
             return booted.off()

@@ -26,7 +26,7 @@ class Architecture(NamedTuple):
 ARCHITECTURES = {
     "amd64": Architecture(
         "linux-image-amd64", "qemu-system-x86", "qemu-system-x86_64", "x86_64",
-        ("-machine", "q35", "-cpu", "max,la57=off"), "ttyS0", ("seabios",),
+        ("-machine", "q35", "-cpu", "max,la57=off,monitor=off"), "ttyS0", ("seabios",),
     ),
     "arm64": Architecture(
         "linux-image-arm64", "qemu-system-arm", "qemu-system-aarch64", "aarch64",
@@ -34,4 +34,5 @@ ARCHITECTURES = {
     ),
 }  # fmt: skip
 """By Debian's name. A CPU at EL2 and simple pointer authentication, which costs less to emulate; neither vectors of
-variable length nor matrices, which only make every context switch longer."""
+variable length nor matrices, which only make every context switch longer. No MWAIT on amd64: QEMU emulates it as
+PAUSE, so that an idle CPU would take all of a real one."""

@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import subprocess
+import tempfile
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,21 +80,12 @@ class Machine:
         if done.code != 0:
             raise BuildError(f"isobench cannot be installed in the host: {(done.err or done.out).strip()[-500:]}")
 
-    def lay_in_cache(self, entries: Sequence[Path]) -> None:
-        """Copy entries of this machine's cache into the host's, which cannot make them: it reaches no mirror. Raises
-        `BuildError`."""
-        names = ["CACHEDIR.TAG", *(one.name for one in entries)]
-        pack = ["tar", "-c", "--owner=0", "--group=0", "-C", str(entries[0].parent), *names]
-        unpack = (
-            "install -d -m 711 /var/cache/isobench /var/cache/isobench/built && tar -x -C /var/cache/isobench/built"
-        )
-        with subprocess.Popen(pack, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as packing:
-            done = subprocess.run(
-                [*self.ssh(), unpack], stdin=packing.stdout, capture_output=True, text=True, check=False
-            )
-        used_meanwhile = 1  # a run noted its use of an entry: the host's own isobench verifies what it gets
-        if packing.returncode not in (0, used_meanwhile) or done.returncode != 0:
-            raise BuildError(f"root file systems cannot be laid in: {done.stderr.strip()[-300:]}")
+    def lay_in_cache(self) -> None:
+        """Unpack the second disk into the host's cache. Raises `BuildError`."""
+        built = "/var/cache/isobench/built"
+        done = self.run(f"install -d -m 711 /var/cache/isobench {built} && tar -xf /dev/vdb -C {built}", 900)
+        if done.code != 0:
+            raise BuildError(f"root file systems cannot be laid in: {done.err.strip()[-300:]}")
 
     def fetch(self, names: str) -> None:
         """Copy folders of /srv/isobench into ours. Raises `BuildError`."""
@@ -154,12 +146,20 @@ class Machine:
 
 
 @contextlib.contextmanager
-def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Machine]:
-    """A host that can be reached by ssh. Its console and fetched files go to `folder`."""
+def booted(host: Host, image: Path, emulator: Path, folder: Path, entries: Sequence[Path] = ()) -> Iterator[Machine]:
+    """A host that can be reached by ssh. Its console and fetched files go to `folder`.
+
+    `entries` of this machine's cache are on a second disk, as an archive: the host reaches no mirror to make them, and
+    ssh would take minutes, as its ciphers are emulated, too. Raises `BuildError`.
+    """
     port = _free_port()
-    with open(folder / "console.log", "wb") as console:
+    with tempfile.TemporaryFile(dir=folder) as disk, open(folder / "console.log", "wb") as console:
+        more = []
+        if entries:
+            _pack(entries, disk.fileno())
+            more = ["-drive", f"file=/proc/self/fd/{disk.fileno()},if=virtio,format=raw,readonly=on"]
         process = subprocess.Popen(
-            [*_qemu(host, emulator), *_devices(host, image, port)],
+            [*_qemu(host, emulator), *_devices(host, image, port), *more], pass_fds=(disk.fileno(),),
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, cwd=folder,
             env=_environ(emulator, folder),
         )  # fmt: skip
@@ -170,6 +170,15 @@ def booted(host: Host, image: Path, emulator: Path, folder: Path) -> Iterator[Ma
         finally:
             process.kill()
             process.wait()
+
+
+def _pack(entries: Sequence[Path], file: int) -> None:
+    names = ["CACHEDIR.TAG", *(one.name for one in entries)]
+    pack = ["tar", "-c", "--owner=0", "--group=0", "-C", str(entries[0].parent), *names]
+    done = subprocess.run(pack, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    used_meanwhile = 1  # a run noted its use of an entry: the host's own isobench verifies what it gets
+    if done.returncode not in (0, used_meanwhile):
+        raise BuildError(f"root file systems cannot be packed: {done.stderr.strip()[-300:]}")
 
 
 def configure(host: Host, image: Path, emulator: Path) -> None:
