@@ -10,12 +10,14 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from isobench.core.errors import BuildError
 from isobench.host.machine import cgroup_layout
 from isobench.planning import catalog
 from isobench.results import store
@@ -62,6 +64,23 @@ def test_hosts_that_share_a_disk_differ_in_how_they_are_booted() -> None:
     for sharing in by_disk.values():
         assert len({(one.release, one.python, one.packages, one.commands) for one in sharing}) == 1
         assert len({one.kernel for one in sharing}) == len(sharing)
+
+
+def test_entries_of_the_cache_are_packed_for_a_disk(tmp_path: Path) -> None:
+    """They arrive as they are and belong to root; what cannot be packed is said."""
+    built, disk = tmp_path / "built", tmp_path / "disk"
+    for name in ("one", "other"):
+        (built / name).mkdir(parents=True)
+        (built / name / "tree.tar").write_text(name)
+    (built / "CACHEDIR.TAG").write_text("tag")
+    with open(disk, "wb") as file:
+        machine._pack([built / "one"], file.fileno())
+    with tarfile.open(disk) as archive:
+        assert archive.getnames() == ["CACHEDIR.TAG", "one", "one/tree.tar"]
+        assert all(member.uid == 0 for member in archive)
+    assert disk.stat().st_size % 512 == 0
+    with open(disk, "wb") as file, pytest.raises(BuildError, match=r"cannot be packed: .*missing"):
+        machine._pack([built / "missing"], file.fileno())
 
 
 def test_a_fresh_host_has_to_install_what_the_others_have() -> None:
