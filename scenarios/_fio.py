@@ -83,7 +83,7 @@ class NothingTimed(MeasurementError):
     """A job ended before it timed anything. The other jobs of its cell keep their costs."""
 
 
-def told(values: Mapping[str, float], untimed: Sequence[NothingTimed]) -> Mapping[str, float]:
+def told(values: Mapping[str, float], untimed: Sequence[NothingTimed | StoppedShort]) -> Mapping[str, float]:
     """The values of a cell. If some jobs timed nothing, raises `StoppedShort` with the others' values and the reasons;
     if none did, raises the first `NothingTimed`."""
     if untimed and not values:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from isobench.contracts.answers import answers, at_least, only, text, times
+from isobench.contracts.answers import NoDirectIO, answers, at_least, only, text, times
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import StoppedShort, Unavailable
@@ -116,11 +116,15 @@ def _victims(sandbox: Sandbox) -> dict[str, float]:
             values[_CALLS[name]] = sum(batches) / len(batches) / 1e9
     values["start"] = start_seconds(instance.events)
     words = [word for job in (_LAYOUT, *_JOBS) for word in job.words()]
-    with sandbox.launch(working("fio", *words, disk=True)) as instance:
-        done = results(only(answers(instance, most=MOST_BYTES)))
+    untimed: list[StoppedShort | NothingTimed] = []
+    jobs = _JOBS
+    try:
+        with sandbox.launch(working("fio", *words, disk=True)) as instance:
+            done = results(only(answers(instance, most=MOST_BYTES)))
+    except NoDirectIO as error:
+        untimed, jobs = [error], ()
     values["redis"] = _redis.get(sandbox)
-    untimed = []
-    for job in _JOBS:
+    for job in jobs:
         try:
             values |= costs(job, done.get(job.name, {}), [_TAIL])
         except NothingTimed as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError
+from isobench.core.errors import MeasurementError, OutOfMemory, ProbeError, StoppedShort
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +25,17 @@ NANOSECONDS = (1e-6, 1e18)
 """Bounds of a time: below any operation's, and 30 years. In between, it stays positive and finite in seconds."""
 
 
+_REFUSED = ("does not support O_DIRECT", "does not support direct=1")
+"""What the probe and fio say if a file cannot be opened for direct I/O."""
+
+
+class NoDirectIO(StoppedShort):
+    """The file system of an instance's storage refuses direct I/O: none of the costs exists there."""
+
+    def __init__(self) -> None:
+        super().__init__("the file system of its storage has no direct I/O (tmpfs has, from Linux 6.6 on)", {})
+
+
 class Flood(ProbeError):
     """The probe wrote more than any verb answers, and goes on."""
 
@@ -34,7 +45,7 @@ def answers(instance: Instance, *, most: int = MOST_BYTES) -> list[dict[str, Any
 
     Raises `ProbeError` on an error answer, on garbage, on a line that was cut off, on more than `most` bytes and on a
     bad exit status; `DeadlineExceeded` (from the stream) if it does not end in time; `OutOfMemory` in place of any
-    `ProbeError` if the instance knows that it was OOM-killed.
+    `ProbeError` if the instance knows that it was OOM-killed; `NoDirectIO` if its file system refuses that.
     """
     try:
         said = read_answers(instance.stdout, most=most)
@@ -195,7 +206,10 @@ def _answer(line: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ProbeError("the probe answered with JSON that is not an object", console=_tail(line))
     if "error" in found:
-        raise ProbeError(f"the probe: {str(found['error'])[:500]}")
+        error = str(found["error"])[:500]
+        if any(words in error for words in _REFUSED):
+            raise NoDirectIO
+        raise ProbeError(f"the probe: {error}")
     return found
 
 

@@ -253,6 +253,8 @@ static int open_data(int flags)
     int fd = open(path, flags | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0)
         unlink(path);
+    else if (errno == EINVAL && flags & O_DIRECT)
+        answer_error("the file system does not support O_DIRECT", errno);
     else
         answer_error(path, errno);
     return fd;

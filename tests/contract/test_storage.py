@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from isobench.contracts.answers import answers, each_answer
+from isobench.contracts.answers import NoDirectIO, answers, each_answer
 from isobench.contracts.capabilities import Capability
 from isobench.contracts.launch import working
 from isobench.core.errors import ProbeError, StoppedShort, Unavailable
+from isobench.scenarios.io import SCENARIOS as IO
 from isobench.scenarios.io_jobs import SCENARIOS as IN_DEPTH
 from isobench.scenarios.io_jobs import IoJobs
 from tests.busy import once
@@ -129,6 +130,27 @@ def test_every_job_has_its_costs(name: str, scenario: IoJobs) -> None:
         values = once(measured, is_whole)
     for job in jobs if name == "process" else ():
         assert values[f"{job}-host-cpu"] == values[f"{job}-cpu"]
+
+
+@pytest.mark.tool("fio")
+def test_a_file_system_without_direct_io(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ramfs refuses it, as tmpfs does before Linux 6.6: no failure, and what needs none of it is measured."""
+    direct, buffered = (next(one for one in IN_DEPTH if one.name == name) for name in ("io-direct", "io-buffered"))
+    tmp_path.chmod(0o711)
+    subprocess.run(["mount", "-t", "ramfs", "-o", "mode=711", "ramfs", tmp_path], check=True)
+    try:
+        monkeypatch.setenv("ISOBENCH_WORK", str(tmp_path))
+        with opened("process") as sandbox:
+            for scenario in (*IO, direct):
+                with pytest.raises(NoDirectIO):
+                    scenario.measure(sandbox)
+            for verb in ("write", "read"):
+                with sandbox.launch(working(verb, "direct", "4096", disk=True)) as one, pytest.raises(NoDirectIO):
+                    answers(one)
+            assert isinstance(buffered, IoJobs)
+            assert "jobs" in buffered.facts(sandbox)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_a_full_disk_is_told_in_fios_words() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from isobench.contracts.answers import (
     Flood,
+    NoDirectIO,
     answers,
     at_least,
     each_answer,
@@ -65,6 +66,21 @@ def test_garbage_is_a_probe_error_or_an_answer(noise: bytes, after_ready: bool) 
         return
     for one in found:
         assert all(not isinstance(value, float) or math.isfinite(value) for value in one.values())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the file system does not support O_DIRECT: Invalid argument",
+        "fio failed: fio: looks like your file system does not support direct=1/buffered=0 fio: destination does not "
+        "support O_DIRECT",
+    ],
+)
+def test_a_file_system_without_direct_io_is_no_failure(said: str) -> None:
+    """tmpfs before Linux 6.6: none of the costs exists there."""
+    with pytest.raises(NoDirectIO, match="no direct I/O") as caught:
+        read_answers(io.BytesIO(b"ready\n" + json.dumps({"error": said}).encode() + b"\n"))
+    assert caught.value.values == {}
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=3), st.data())

@@ -101,6 +101,14 @@ def test_alone_there_are_three_instances() -> None:
     assert [launch.arguments[0] for launch in box.launched] == ["syscall", "fio", "run"] and box.beside == [0] * 3
 
 
+def test_without_direct_io_the_other_victims_have_their_costs() -> None:
+    """On a tmpfs before Linux 6.6, where fio's victims do not exist."""
+    refused = [{"error": "fio failed: fio: destination does not support O_DIRECT"}]
+    with pytest.raises(StoppedShort, match="no direct I/O") as short:
+        BY_NAME["neighbour-none"].measure(Box(CALLS, refused, REDIS))
+    assert set(short.value.values) == {"start", "syscall", "round-trip", "redis"}
+
+
 @pytest.mark.parametrize("aggressor", AGGRESSORS, ids=lambda one: one.name)
 def test_the_victims_are_measured_while_it_presses(aggressor: Aggressor) -> None:
     """Beside an instance of the same sandbox, which is asked in the end whether it still pressed."""
