@@ -45,17 +45,24 @@ class Cell(msgspec.Struct):
     """Scenario -> the reason of a failure that nothing has mended since."""
     said: str = ""
     """Why it was skipped, and what would help."""
+    without: dict[str, str] = {}
+    """Scenario -> why it has no values there, which is no failure."""
 
     def add(self, newer: Cell) -> None:
         """Let what is newer replace what it speaks of."""
-        self.measured |= newer.measured
-        self.failed = {name: reason for name, reason in self.failed.items() if name not in newer.measured}
-        self.failed |= newer.failed
+        told = newer.measured.keys() | newer.without.keys() | newer.failed.keys()
+        for kind in ("measured", "without", "failed"):
+            kept = {scenario: what for scenario, what in getattr(self, kind).items() if scenario not in told}
+            setattr(self, kind, kept | getattr(newer, kind))
         self.said = newer.said or self.said
 
     def __str__(self) -> str:
-        """The scenarios that were measured and what failed, or the reason why there are none."""
-        scenarios = ", ".join(sorted(self.measured.keys() - self.failed.keys()))
+        """The scenarios that were measured, what is not there and what failed, or the reason why there are none."""
+        listed = [
+            ", ".join(sorted(self.measured.keys() - self.failed.keys())),
+            *(f"no {name}: {why}" for name, why in self.without.items()),
+        ]
+        scenarios = "; ".join(filter(None, listed))
         if self.failed:
             reasons = "; ".join(f"{scenario}: {reason}" for scenario, reason in self.failed.items())
             return f"{scenarios}; {FAIL} {reasons}".lstrip("; ")
@@ -100,16 +107,19 @@ def _environments(folder: Path) -> dict[str, Cell]:
             cells[one["name"]].said = _said(one)
     runs = [path for kept in ("results", "out/costs") for path in store.find_runs(folder / kept)]
     for path in sorted(runs, key=lambda run: run.name):  # a newer run of the same cell replaces an older one
-        session = store.load_session(path)
+        _, session, series = store.load(path)
         failed = {(failure.environment, failure.scenario): failure.reason for failure in session.failures}
         ran = {(cell.environment, cell.scenario) for block in session.blocks if block.index for cell in block.cells}
-        for environment, scenario in ran - failed.keys():
+        measured = {(one.environment, one.scenario) for one in series if one.blocks}
+        for environment, scenario in measured - failed.keys():
             cells[environment].add(Cell(measured={scenario: session.started[:10]}))
         for (environment, scenario), reason in failed.items():
             cells[environment].add(Cell(failed={scenario: reason}))
         for skip in session.skips:
             if not skip.scenario:
                 cells[skip.environment].add(Cell(said=_said(msgspec.to_builtins(skip))))
+            elif (skip.environment, skip.scenario) in ran - measured:
+                cells[skip.environment].add(Cell(without={skip.scenario: skip.reason}))
     return {name: cells[name] for name in catalog.environments() if name in cells}
 
 

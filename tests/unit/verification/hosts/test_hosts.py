@@ -258,16 +258,18 @@ def test_a_newer_run_has_the_last_word_and_tells_what_it_could_not_have(tmp_path
             session(), started=f"2026-01-01T00:00:0{second}Z", blocks=[], warmups={}, failures=[],
             skips=[
                 SkipRecord("kvm", "", "there is no /dev/kvm", "modprobe kvm"),
-                SkipRecord("docker", "io", "x", "y"),
+                SkipRecord("docker", "io", "no direct I/O there", ""),
+                SkipRecord("docker", "net", "not measured, because it does not apply", ""),
                 SkipRecord("lxc", "", "it did not start", ""),
             ],
         )  # fmt: skip
         writer = store.RunWriter(tmp_path / "debian-13/results", record, {("startup", "ready"): "second"})
-        block = BlockRecord(1, 0.0, 1.0, [CellRecord("docker", "startup", 0.0, 1.0, 0.5)])
-        writer.add_block(block, [Sample(1, "docker", "startup", "ready", 0.1)], failures)
+        cells = [CellRecord("docker", scenario, 0.0, 1.0, 0.5) for scenario in ("startup", "io")]
+        samples = [Sample(1, "docker", "startup", "ready", 0.1)]
+        writer.add_block(BlockRecord(1, 0.0, 1.0, cells), samples, failures)
         writer.finish()
     seen = table.seen(tmp_path / "debian-13.json", "about it", "abc", {}, tmp_path / "debian-13")
-    assert str(seen.environments["docker"]) == "startup"
+    assert str(seen.environments["docker"]) == "startup; no io: no direct I/O there"
     assert str(seen.environments["kvm"]) == "there is no /dev/kvm → modprobe kvm"
     assert str(seen.environments["lxc"]) == "**FAIL** it did not start"  # there is no remedy
 
