@@ -150,6 +150,11 @@ def _hypervisor_shows(cpu: Mapping[str, str], named: str) -> bool:
     return bool(_VIRTUAL_VENDORS.search(f"{named} {asset}")) and not re.search(r"\bmetal\b", named)
 
 
+def selinux_enforces() -> bool:
+    """Whether SELinux denies what its policy forbids, and does not only log it."""
+    return text_of(_SYS / "fs/selinux/enforce") == "1"
+
+
 def virtualises() -> bool:
     """Whether the CPU supports virtual machines, as far as is known: only x86 has a flag for that."""
     flags = _cpuinfo().get("flags", "").split()

@@ -91,6 +91,21 @@ _QEMU_DENIED = re.compile(
 )
 
 
+_BY_SELINUX = re.compile(r"libvirt cannot start.*(permission denied|exited prior to exec)", re.IGNORECASE | re.DOTALL)
+_TO_WARN_ONLY = (
+    "let SELinux only warn about libvirt: printf '(typepermissive %s)' virtd_t virtlogd_t svirt_t > libvirt_warns.cil "
+    "&& semodule --install libvirt_warns.cil"
+)
+"""Debian's policy forbids libvirt what it needs for any guest with its log and disks outside /var/lib/libvirt."""
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether a folder above this file is not open to users like QEMU's."""
+    with suppress(OSError):
+        return any(not folder.stat().st_mode & 0o001 for folder in path.parents)
+    return True
+
+
 def _tools_own(reason: str) -> str:
     """The folder that a message names, if it is a tool's own or the state folder: setting ISOBENCH_WORK and
     ISOBENCH_CACHE does not help there. Empty if there is none."""
@@ -108,6 +123,8 @@ def _tools_own(reason: str) -> str:
 def _known(reason: str) -> str:
     """The remedy for this reason, if one is known."""
     denied = _QEMU_DENIED.search(reason)
+    if _BY_SELINUX.search(reason) and machine.selinux_enforces() and not (denied and _is_closed(Path(denied[1]))):
+        return _TO_WARN_ONLY
     if denied is not None:
         kind = "ISOBENCH_WORK" if Path(denied[1]).is_relative_to(work_root()) else "ISOBENCH_CACHE"
         return f"set {kind} to a folder that QEMU's own user can reach: it cannot read {denied[1]}"

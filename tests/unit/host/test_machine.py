@@ -316,3 +316,14 @@ def test_whether_the_caches_were_dropped(tmp_path: Path, monkeypatch: pytest.Mon
     writes = Path.write_text
     monkeypatch.setattr(Path, "write_text", lambda file, text: writes(count, f"drop_pagecache {1 + machine._drops()}"))
     assert machine.drop_caches() and machine._drops() == 5
+
+
+@pytest.mark.parametrize(("content", "enforces"), [("1", True), ("0", False), (None, False)])
+def test_selinux_enforces_or_only_warns_or_is_not_there(
+    content: str | None, enforces: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_SYS", tmp_path)
+    if content is not None:
+        (tmp_path / "fs/selinux").mkdir(parents=True)
+        (tmp_path / "fs/selinux/enforce").write_text(content)
+    assert machine.selinux_enforces() == enforces

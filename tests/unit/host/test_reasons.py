@@ -12,7 +12,7 @@ import pytest
 
 from isobench.core.errors import MeasurementError, Unavailable
 from isobench.core.remedies import as_root, mends, to_start
-from isobench.host.reasons import reason_and_remedy, reason_of
+from isobench.host.reasons import _is_closed, reason_and_remedy, reason_of
 
 
 def test_the_last_line_of_the_console_is_part_of_the_reason() -> None:
@@ -140,6 +140,39 @@ def test_what_qemu_cannot_read_is_named(said: str, variable: str, monkeypatch: p
     monkeypatch.setenv("ISOBENCH_WORK", "/work")
     remedy = reason_and_remedy(MeasurementError(f"libvirt cannot start the domain: internal error: {said}"))[1]
     assert remedy.startswith(f"set {variable} ")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unable to delete file /var/lib/isobench/work/isobench-1/kvm/1/console: Permission denied",
+        "internal error: Process exited prior to exec: libvirt:  error : Cannot delete directory '/run/x.shm': Device "
+        "or resource busy",
+        "internal error: qemu-system-x86_64: could not load kernel '{tmp}/open/vmlinuz': Permission denied",
+    ],
+)
+def test_what_selinux_denies_libvirt_is_not_the_folders_fault(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it only warns, or the folder is closed to QEMU anyway: another folder would not help."""
+    error = MeasurementError(f"libvirt cannot start the domain: {said.format(tmp=tmp_path)}")
+    monkeypatch.setattr("isobench.host.reasons._is_closed", lambda path: False)
+    monkeypatch.setattr("isobench.host.machine.selinux_enforces", lambda: True)
+    assert "semodule --install" in reason_and_remedy(error)[1]
+    if "could not load" in said:
+        monkeypatch.setattr("isobench.host.reasons._is_closed", lambda path: True)
+        assert reason_and_remedy(error)[1].startswith("set ISOBENCH_CACHE ")
+    monkeypatch.setattr("isobench.host.machine.selinux_enforces", lambda: False)
+    assert "semodule" not in reason_and_remedy(error)[1]
+
+
+def test_a_folder_is_closed_if_one_above_it_is(tmp_path: Path) -> None:
+    """What counts is whether others may pass, whoever asks."""
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    (tmp_path / "a").chmod(0o700)
+    assert _is_closed(inner / "file")
+    assert not _is_closed(Path("/usr/bin/file")) and _is_closed(Path("/nowhere/file"))
 
 
 def test_a_cpu_that_can_is_not_to_be_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
